@@ -1,0 +1,190 @@
+"""The records that every room shares: prompts, demonstrations, and human preferences.
+
+A record is immutable and knows nothing of tokens or models. A prompt's ``id`` is a hash of its
+content, so that the same question is the same prompt wherever it came from: splits, random
+streams and caches hang on it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from itertools import combinations
+from typing import Any, Literal
+
+Role = Literal["system", "user", "assistant"]
+ROLES: tuple[str, ...] = ("system", "user", "assistant")
+
+
+@dataclass(frozen=True)
+class Message:
+    """One turn of a conversation."""
+
+    role: Role
+    content: str
+
+    def as_dict(self) -> dict[str, str]:
+        return {"role": self.role, "content": self.content}
+
+
+def content_id(messages: Sequence[Message]) -> str:
+    """A 16-digit hexadecimal hash of the conversation's content."""
+    text = json.dumps([[m.role, m.content] for m in messages], ensure_ascii=False)
+    return hashlib.blake2b(text.encode(), digest_size=8).hexdigest()
+
+
+@dataclass(frozen=True)
+class Prompt:
+    """What a model is asked: the conversation up to, not including, the answer.
+
+    ``metadata`` holds what is known about the prompt (a right answer, a category); it never
+    changes the id and never reaches a model.
+    """
+
+    messages: tuple[Message, ...]
+    source: str = ""
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+
+    @classmethod
+    def user(cls, text: str, source: str = "", **metadata: Any) -> Prompt:
+        """A conversation of one user turn."""
+        return cls((Message("user", text),), source, metadata)
+
+    @cached_property
+    def id(self) -> str:
+        return content_id(self.messages)
+
+    @property
+    def text(self) -> str:
+        """The last user turn, for display."""
+        return next((m.content for m in reversed(self.messages) if m.role == "user"), "")
+
+    def __hash__(self) -> int:
+        return hash(self.id)
+
+
+@dataclass(frozen=True)
+class Response:
+    """An answer. ``finished`` is False when a length limit cut it: it then carries no end token."""
+
+    text: str
+    finished: bool = True
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Demonstration:
+    """A conversation worth imitating; ``response`` is its last assistant turn."""
+
+    prompt: Prompt
+    response: Response
+    weight: float = 1.0
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """One judgement: response ``left`` against response ``right``.
+
+    ``result`` is the share of the win that goes to ``left``: 1 won, 0 lost, 0.5 a tie.
+    ``strength`` is how much better the winner is, in the rater's own scale, where it was asked.
+    """
+
+    left: int
+    right: int
+    result: float
+    strength: float | None = None
+    weight: float = 1.0
+    rater: str | None = None
+
+
+@dataclass(frozen=True)
+class Comparisons:
+    """K ≥ 2 responses to one prompt and pairwise outcomes among them, in any number.
+
+    The general form of a preference: people are not always transitive.
+    """
+
+    prompt: Prompt
+    responses: tuple[Response, ...]
+    outcomes: tuple[Outcome, ...]
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        k = len(self.responses)
+        if k < 2:
+            raise ValueError(f"a comparison needs two responses or more, got {k}")
+        for o in self.outcomes:
+            if not (0 <= o.left < k and 0 <= o.right < k) or o.left == o.right:
+                raise ValueError(f"outcome {o.left}:{o.right} names a response that is not among {k}")
+
+    def comparisons(self) -> Comparisons:
+        return self
+
+
+@dataclass(frozen=True)
+class Ranking:
+    """K ≥ 2 responses to one prompt, ranked: ``groups`` of indices, best first, ties together."""
+
+    prompt: Prompt
+    responses: tuple[Response, ...]
+    groups: tuple[tuple[int, ...], ...]
+    rater: str | None = None
+    weight: float = 1.0
+    strength: float | None = None
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        k = len(self.responses)
+        seen = sorted(i for group in self.groups for i in group)
+        if k < 2:
+            raise ValueError(f"a ranking needs two responses or more, got {k}")
+        if seen != list(range(k)):
+            raise ValueError(f"a ranking of {k} responses must name each of 0..{k - 1} once, got {seen}")
+
+    @classmethod
+    def pair(cls, prompt: Prompt, chosen: str, rejected: str, **kwargs: Any) -> Ranking:
+        """The ranking of two: ``chosen`` before ``rejected``."""
+        return cls(prompt, (Response(chosen), Response(rejected)), ((0,), (1,)), **kwargs)
+
+    def comparisons(self) -> Comparisons:
+        """All C(K, 2) pairs as outcomes, ties as 0.5."""
+        place = {i: rank for rank, group in enumerate(self.groups) for i in group}
+        outcomes = tuple(
+            Outcome(
+                i,
+                j,
+                0.5 if place[i] == place[j] else float(place[i] < place[j]),
+                strength=self.strength,
+                weight=self.weight,
+                rater=self.rater,
+            )
+            for i, j in combinations(range(len(self.responses)), 2)
+        )
+        return Comparisons(self.prompt, self.responses, outcomes, self.metadata)
+
+
+@dataclass(frozen=True)
+class Labelled:
+    """One answer with a thumb up or down."""
+
+    prompt: Prompt
+    response: Response
+    good: bool
+    weight: float = 1.0
+
+
+@dataclass(frozen=True)
+class Rated:
+    """One answer with a number: more is better."""
+
+    prompt: Prompt
+    response: Response
+    score: float
+    rater: str | None = None
+
+
+Preference = Comparisons | Ranking
+Record = Prompt | Demonstration | Comparisons | Ranking | Labelled | Rated

@@ -1,0 +1,61 @@
+"""Errors that a user is meant to read: what is wrong, where, and what to do."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One thing wrong with an input, with the place and the remedy."""
+
+    message: str
+    file: str | None = None
+    line: int | None = None
+    field: str | None = None
+    remedy: str | None = None
+
+    def __str__(self) -> str:
+        place = self.file or ""
+        if self.line is not None:
+            place += f":{self.line}" if place else f"line {self.line}"
+        if self.field is not None:
+            place += f" [{self.field}]" if place else f"[{self.field}]"
+        text = f"{place}: {self.message}" if place else self.message
+        return f"{text} → {self.remedy}" if self.remedy else text
+
+
+class PlauditError(Exception):
+    """The root of plaudit's own errors."""
+
+
+class UserError(PlauditError, ValueError):
+    """A mistake the user can mend. The CLI prints it without a traceback and exits with code 2."""
+
+    def __init__(self, message: str, *, problems: Iterable[Problem] = (), remedy: str | None = None) -> None:
+        self.message = message
+        self.problems: Sequence[Problem] = tuple(problems)
+        self.remedy = remedy
+        super().__init__(str(self))
+
+    def __str__(self) -> str:
+        lines = [self.message]
+        lines += [f"  {problem}" for problem in self.problems]
+        if self.remedy:
+            lines.append(f"  → {self.remedy}")
+        return "\n".join(lines)
+
+
+class MissingExtraError(UserError):
+    """An optional library is not installed; names the extra that brings it."""
+
+    def __init__(self, library: str, extra: str) -> None:
+        super().__init__(f"{library} is not installed", remedy=f"pip install 'plaudit[{extra}]'")
+
+
+def suggest(word: str, known: Iterable[str]) -> str | None:
+    """The known word most like ``word``, as a question, or None."""
+    close = difflib.get_close_matches(word, list(known), n=1, cutoff=0.6)
+    return f"did you mean {close[0]!r}?" if close else None
