@@ -1,0 +1,52 @@
+"""The one call into a transformers backbone: a token batch in, hidden states out."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from plaudit.data.tokens import TokenBatch
+
+
+def backbone(model: nn.Module) -> Any:
+    """The transformer below the output head, adapters included.
+
+    Under peft ``get_base_model`` comes first: peft's own ``base_model`` is its tuner, and the LoRA
+    layers live inside the modules of the model that it wraps.
+    """
+    inner: Any = model.get_base_model() if hasattr(model, "get_base_model") else model
+    return inner.base_model if hasattr(inner, "base_model") else inner
+
+
+def is_causal(model: nn.Module) -> bool:
+    """Whether a token's hidden state ignores the tokens after it; found by trying, once a model."""
+    inner = backbone(model)
+    known = getattr(inner, "_plaudit_causal", None)
+    if known is None:
+        device = next(inner.parameters()).device
+        training = inner.training
+        inner.eval()
+        with torch.no_grad():
+            ids = torch.tensor([[3, 4, 5], [3, 4, 6]], device=device) % inner.config.vocab_size
+            hidden = inner(input_ids=ids).last_hidden_state[:, 0]
+        inner.train(training)
+        known = bool(torch.allclose(hidden[0], hidden[1], rtol=0, atol=1e-5 * float(hidden.abs().max())))
+        inner._plaudit_causal = known
+    return bool(known)
+
+
+def encode(model: nn.Module, batch: TokenBatch) -> Tensor:
+    """Hidden states of the last layer at every slot of the layout: [S, D].
+
+    Read them through the batch's index tensors: a padded slot holds a number without meaning.
+    """
+    inner = backbone(model)
+    if is_causal(model):
+        # Rows are padded on the right, so what a causal model computes at a real token cannot depend
+        # on padding, with or without a mask; without one the fastest attention kernel applies.
+        hidden = inner(input_ids=batch.input_ids, use_cache=False).last_hidden_state
+    else:
+        hidden = inner(input_ids=batch.input_ids, attention_mask=batch.attention_mask).last_hidden_state
+    return hidden.reshape(-1, hidden.shape[-1])

@@ -1,0 +1,120 @@
+"""The run folder: all that a run leaves behind, and all that a report reads."""
+
+from __future__ import annotations
+
+import math
+import re
+import time
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from plaudit.errors import UserError
+from plaudit.runs import files, logs
+
+STEP = re.compile(r"step-(\d+)")
+
+
+def _plain(value: Any) -> Any:
+    """Numbers as JSON can hold them: arrays of one become numbers, NaN and infinity become null."""
+    if hasattr(value, "item"):
+        value = value.item()
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    if isinstance(value, Mapping):
+        return {k: _plain(v) for k, v in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(v) for v in value]
+    return value
+
+
+class Stage:
+    """One stage's folder: ``stage.json``, ``metrics.jsonl``, ``samples.jsonl``, checkpoints, model."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = Path(path)
+        self.name = self.path.name
+
+    @property
+    def checkpoints(self) -> Path:
+        return self.path / "checkpoints"
+
+    @property
+    def model(self) -> Path:
+        return self.path / "model"
+
+    def append_metrics(self, step: int, values: Mapping[str, Any]) -> None:
+        """Record numbers of one step."""
+        logs.append_lines(self.path / "metrics.jsonl", [{"step": step, **_plain(dict(values))}])
+
+    def append_samples(self, rows: Iterable[Mapping[str, Any]]) -> None:
+        """Record samples worth showing."""
+        logs.append_lines(self.path / "samples.jsonl", [_plain(dict(row)) for row in rows])
+
+    def metrics(self) -> list[dict[str, Any]]:
+        return logs.read_lines(self.path / "metrics.jsonl")
+
+    def samples(self) -> list[dict[str, Any]]:
+        return logs.read_lines(self.path / "samples.jsonl")
+
+    def truncate(self, step: int) -> None:
+        """Forget what was logged after ``step``: on resume the steps after it happen again."""
+        for name in ("metrics.jsonl", "samples.jsonl"):
+            logs.keep_lines(self.path / name, lambda row: row.get("step", 0) <= step)
+
+    def read_json(self, name: str = "stage.json") -> Any:
+        return files.read_json(self.path / name)
+
+    def write_json(self, name: str, value: Any) -> None:
+        files.write_json(self.path / name, _plain(value))
+
+    def steps(self) -> list[int]:
+        """Steps at which whole checkpoints lie, in order."""
+        if not self.checkpoints.exists():
+            return []
+        found = (STEP.fullmatch(p.name) for p in self.checkpoints.iterdir())
+        return sorted(int(m.group(1)) for m in found if m)
+
+    def checkpoint(self, step: int) -> Path:
+        return self.checkpoints / f"step-{step:06d}"
+
+
+class RunFolder:
+    """A run's folder. Making the object creates nothing; writing does."""
+
+    def __init__(self, path: str | Path) -> None:
+        self.path = Path(path)
+
+    @classmethod
+    def existing(cls, path: str | Path) -> RunFolder:
+        """The run at ``path``; a UserError where there is none."""
+        folder = cls(path)
+        if not (folder.path / "run.json").exists():
+            raise UserError(
+                f"{path} is not a run: it holds no run.json",
+                remedy="name the folder that `plaudit run` or `plaudit demo` printed, such as runs/pocket",
+            )
+        return folder
+
+    def stage(self, name: str) -> Stage:
+        return Stage(self.path / "stages" / name)
+
+    def stages(self) -> list[Stage]:
+        """The stages that have a folder, in the order in which they began."""
+        root = self.path / "stages"
+        found = [Stage(p) for p in root.iterdir() if p.is_dir()] if root.exists() else []
+        return sorted(found, key=lambda s: ((s.read_json() or {}).get("started", math.inf), s.name))
+
+    def read_json(self, name: str) -> Any:
+        return files.read_json(self.path / name)
+
+    def write_json(self, name: str, value: Any) -> None:
+        files.write_json(self.path / name, _plain(value))
+
+    def event(self, kind: str, **details: Any) -> None:
+        """Record what happened to the run: started, resumed, skipped, out of memory …"""
+        row = {"time": time.time(), "event": kind, **_plain(details)}
+        logs.append_lines(self.path / "events.jsonl", [row])
+
+    def events(self) -> list[dict[str, Any]]:
+        return logs.read_lines(self.path / "events.jsonl")
