@@ -1,0 +1,17 @@
+"""The reward door: reward model, ensemble, Python function, sums."""
+
+from plaudit.rewards.protocol import Reward, RewardError, RewardOutput, Sample, checked
+from plaudit.rewards.sources import EnsembleReward, FunctionReward, ModelReward, SumReward, score_items
+
+__all__ = [
+    "EnsembleReward",
+    "FunctionReward",
+    "ModelReward",
+    "Reward",
+    "RewardError",
+    "RewardOutput",
+    "Sample",
+    "SumReward",
+    "checked",
+    "score_items",
+]

@@ -1,0 +1,396 @@
+"""Typed run configuration: what a recipe may say, with vetted defaults. No torch is imported here.
+
+An unknown key is an error with a suggestion, and all errors of a recipe are told at once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from plaudit.errors import Problem, UserError, suggest
+
+
+class Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True)
+
+
+Positive = Annotated[int, Field(gt=0)]
+Fraction = Annotated[float, Field(ge=0, le=1)]
+
+
+class Lora(Section):
+    """Low-rank adapters (Hu et al. 2021); the reference is then the same model, adapter off."""
+
+    rank: Positive = 16
+    alpha: float = Field(32, gt=0)
+    targets: str | tuple[str, ...] = "all-linear"
+
+
+class Scratch(Section):
+    """A Llama-architecture model built from a few numbers, with a byte-level BPE of its own."""
+
+    source: Literal["scratch"] = "scratch"
+    hidden: Positive = 128
+    layers: Positive = 4
+    heads: Positive = 4
+    kv_heads: Positive | None = None
+    intermediate: Positive | None = None
+    vocabulary: Positive = 1500
+    max_positions: Positive = 512
+
+    @model_validator(mode="after")
+    def _heads_divide(self) -> Scratch:
+        if self.hidden % self.heads:
+            raise ValueError(f"hidden {self.hidden} is not a multiple of heads {self.heads}")
+        return self
+
+
+class Pretrained(Section):
+    """A Hugging Face model: a local folder, or a hub name (the only thing that uses the network)."""
+
+    source: Literal["pretrained"]
+    path: str
+    revision: str | None = None
+    lora: Lora | None = None
+
+
+PolicySource = Annotated[Scratch | Pretrained, Field(discriminator="source")]
+
+
+class Source(Section):
+    """A file or hub data set; ``weight`` sets its share in a mixture, ``limit`` caps its records."""
+
+    path: str
+    weight: float = Field(1.0, gt=0)
+    limit: Positive | None = None
+
+
+class Data(Section):
+    """Where each kind of record comes from. A plain string is a path."""
+
+    corpus: tuple[Source, ...] = ()
+    demonstrations: tuple[Source, ...] = ()
+    votes: tuple[Source, ...] = ()
+    preferences: tuple[Source, ...] = ()
+    prompts: tuple[Source, ...] = ()
+    validation: Fraction = 0.05
+    max_length: Positive = 512
+    max_prompt_length: Positive | None = None
+    max_dropped: Fraction = 0.05
+    train_on: Literal["all", "last"] = "all"
+
+    @model_validator(mode="before")
+    @classmethod
+    def _plain_paths(cls, data: Any) -> Any:
+        if not isinstance(data, Mapping):
+            return data
+        roles = ("corpus", "demonstrations", "votes", "preferences", "prompts")
+
+        def sources(value: Any) -> Any:
+            value = [value] if isinstance(value, str | Mapping) else value
+            if not isinstance(value, list | tuple):
+                return value
+            return [{"path": v} if isinstance(v, str) else v for v in value]
+
+        return {k: sources(v) if k in roles else v for k, v in data.items()}
+
+
+class Pocket(Section):
+    """The pocket world: how much of each kind of text, and how its raters behave."""
+
+    documents: Positive = 41_600
+    demonstrations: Positive = 6000
+    verdicts: Annotated[int, Field(ge=0)] = 12_800
+    votes: Annotated[int, Field(ge=0)] = 8000
+    train_prompts: Positive = 6000
+    validation_prompts: Positive = 300
+    test_prompts: Positive = 800
+    noise: float = Field(0.3, ge=0)
+    biased: bool = False
+
+
+class Training(Section):
+    """One optimisation: AdamW (Loshchilov & Hutter 2017) over batches of whole items."""
+
+    epochs: float = Field(1.0, gt=0)
+    steps: Positive | None = None
+    batch_size: Positive = 32
+    lr: float = Field(1e-3, gt=0)
+    schedule: Literal["constant", "linear", "cosine"] = "cosine"
+    warmup: Fraction = 0.03
+    final_lr: Fraction = 0.1
+    weight_decay: float = Field(0.0, ge=0)
+    betas: tuple[float, float] = (0.9, 0.999)
+    eps: float = Field(1e-8, gt=0)
+    max_grad_norm: float | None = Field(1.0, gt=0)
+    token_budget: Positive = 8192
+    log_every: Positive = 10
+    eval_every: Positive | None = None
+    checkpoint_every: Positive = 200
+    keep_last: Positive = 1
+    keep_best: bool = False
+
+
+class Pretrain(Training):
+    """Next-token prediction on raw text."""
+
+    batch_size: Positive = 16
+    lr: float = Field(3e-3, gt=0)
+
+
+class Verdict(Training):
+    """A short stage in which only the verdict of an answer is trained (pocket world)."""
+
+    batch_size: Positive = 32
+
+
+class Sft(Training):
+    """Supervised fine-tuning on demonstrations: loss on assistant tokens only."""
+
+    epochs: float = Field(2.0, gt=0)
+
+
+class Rank(Section):
+    """Rollouts from the SFT model, ranked by simulated raters (pocket world)."""
+
+    prompts: Positive = 2500
+    low: Annotated[int, Field(ge=2)] = 4
+    high: Annotated[int, Field(ge=2)] = 9
+    scripted_share: Fraction = 0.35
+    temperature: float = Field(1.0, gt=0)
+    max_new_tokens: Positive = 40
+    validation: Fraction = 0.1
+
+    @model_validator(mode="after")
+    def _order(self) -> Rank:
+        if self.low > self.high:
+            raise ValueError(f"low {self.low} is above high {self.high}")
+        return self
+
+
+class Reward(Training):
+    """A reward model on rankings (Stiennon et al. 2020; Ouyang et al. 2022)."""
+
+    backbone: Literal["policy", "base"] | PolicySource = "policy"
+    pooling: Literal["last", "mean"] = "last"
+    loss: Literal["pairs", "plackett_luce"] = "pairs"
+    length_normalised: bool = False
+    use_strength: bool = False
+    centring: float = Field(0.0, ge=0)
+    members: Positive = 1
+    aggregate: Literal["mean", "min", "mean_minus_std"] = "mean"
+    std_penalty: float = Field(1.0, ge=0)
+    votes: Training | None = None
+    lora: Lora | None = None
+    batch_size: Positive = 4
+
+
+class KL(Section):
+    """The leash. Fixed, or the adaptive controller of Ziegler et al. 2019 (target in nats per response)."""
+
+    controller: Literal["fixed", "adaptive"] = "fixed"
+    coefficient: float = Field(0.05, ge=0)
+    target: float = Field(6.0, gt=0)
+    horizon: Positive = 10_000
+    kl_max: float | None = Field(None, gt=0)
+    epoch_target: float | None = Field(None, gt=0)
+
+
+class Ppo(Section):
+    """PPO (Schulman et al. 2017) as used for RLHF (Ziegler et al. 2019; Ouyang et al. 2022)."""
+
+    iterations: Positive = 14
+    prompts_per_iteration: Positive = 256
+    samples_per_prompt: Positive = 1
+    epochs: Positive = 2
+    minibatch: Positive = 64
+    lr: float = Field(5e-4, gt=0)
+    value_lr: float = Field(1e-3, gt=0)
+    schedule: Literal["constant", "linear"] = "linear"
+    warmup: Fraction = 0.0
+    betas: tuple[float, float] = (0.9, 0.999)
+    eps: float = Field(1e-5, gt=0)
+    weight_decay: float = Field(0.0, ge=0)
+    max_grad_norm: float | None = Field(1.0, gt=0)
+    clip: float = Field(0.2, gt=0)
+    value_clip: float | None = Field(0.2, gt=0)
+    value_coefficient: float = Field(1.0, gt=0)
+    entropy_coefficient: float = Field(0.0, ge=0)
+    gamma: Fraction = 1.0
+    lam: Fraction = 0.95
+    kl: KL = KL()
+    critic: Literal["auto", "reward", "policy"] = "auto"
+    critic_warmup: Annotated[int, Field(ge=0)] = 1
+    temperature: float = Field(1.0, gt=0)
+    max_new_tokens: Positive = 48
+    normalisation: Literal["stored", "none"] = "stored"
+    reward_clip: float | None = Field(5.0, gt=0)
+    unfinished_penalty: float | None = None
+    reward_function: str | None = None
+    ptx_coefficient: float = Field(0.0, ge=0)
+    ptx_batch_size: Positive = 32
+    token_budget: Positive = 16_384
+    checkpoint_every: Positive = 2
+    keep_last: Positive = 1
+    evaluate_every: Positive = 2
+    show_samples: Positive = 4
+
+
+class Evaluate(Section):
+    """What the report measures, at which temperatures, on how many prompts."""
+
+    temperature: float = Field(1.0, gt=0)
+    temperatures: tuple[float, ...] = (0.15, 0.3, 0.5)
+    prompts: Positive = 800
+    max_new_tokens: Positive = 48
+    show: Positive = 40
+    judge: Training | None = None
+
+
+class Config(Section):
+    """A whole run. Stages that are absent (null) are not run."""
+
+    name: str = Field("run", pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
+    seed: Annotated[int, Field(ge=0)] = 0
+    device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
+    threads: Positive | None = None
+    deterministic: bool = True
+    policy: PolicySource = Scratch()
+    world: Pocket | None = None
+    data: Data = Data()
+    pretrain: Pretrain | None = None
+    verdict: Verdict | None = None
+    sft: Sft | None = None
+    rank: Rank | None = None
+    reward: Reward | None = None
+    ppo: Ppo | None = None
+    evaluate: Evaluate | None = Evaluate()
+
+    def data_sources(self) -> dict[str, list[str]]:
+        """The paths that each role of the data section names."""
+        roles = ("corpus", "demonstrations", "votes", "preferences", "prompts")
+        found = {role: [s.path for s in getattr(self.data, role)] for role in roles}
+        return {role: paths for role, paths in found.items() if paths}
+
+
+def load_recipe(path: str | Path, overrides: Sequence[str] = ()) -> Config:
+    """Read a YAML recipe, apply ``a.b=c`` overrides, and validate the whole."""
+    raw = read_yaml(Path(path))
+    for override in overrides:
+        apply_override(raw, override)
+    return validate(raw, str(path))
+
+
+def read_yaml(path: Path) -> dict[str, Any]:
+    """A recipe as plain values; UserError for what is not a mapping of YAML."""
+    try:
+        raw = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise UserError(f"there is no recipe {path}", remedy="see recipes/ for those that ship") from None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        mark = getattr(error, "problem_mark", None)
+        problem = Problem(
+            str(getattr(error, "problem", None) or error),
+            file=str(path),
+            line=mark.line + 1 if mark else None,
+            remedy="mend the YAML at this place",
+        )
+        raise UserError(f"{path} is not valid YAML", problems=[problem]) from None
+    except IsADirectoryError:
+        raise UserError(f"{path} is a folder, not a recipe") from None
+    if raw is None:
+        raw = {}
+    if not isinstance(raw, dict):
+        raise UserError(f"{path}: a recipe is a mapping of keys, this is a {type(raw).__name__}")
+    raw.setdefault("name", path.stem)
+    return raw
+
+
+def apply_override(raw: dict[str, Any], override: str) -> None:
+    """Set ``a.b.c=value`` in place; the value is YAML."""
+    key, separator, text = override.partition("=")
+    if not separator or not key.strip():
+        raise UserError(f"--set {override!r} is not of the form a.b=value")
+    *parents, last = key.strip().split(".")
+    node = raw
+    for parent in parents:
+        child = node.get(parent)
+        if child is None:
+            child = node[parent] = {}
+        if not isinstance(child, dict):
+            raise UserError(f"--set {override!r}: {parent!r} holds a value, not a section")
+        node = child
+    try:
+        value = yaml.safe_load(text)
+    except yaml.YAMLError:
+        raise UserError(f"--set {override!r}: the value is not valid YAML") from None
+    if isinstance(value, str):
+        # YAML 1.1 reads 1e-4 as a string; people write it as a number.
+        try:
+            value = float(value)
+        except ValueError:
+            pass
+    node[last] = value
+
+
+def validate(raw: Mapping[str, Any], origin: str) -> Config:
+    """The typed config, or one UserError that lists every problem with its place and remedy."""
+    try:
+        return Config.model_validate(_numbers(raw))
+    except ValidationError as error:
+        raise UserError(f"{origin} has problems", problems=_problems(error, origin)) from None
+
+
+def _numbers(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {k: _numbers(v) for k, v in value.items()}
+    if isinstance(value, list):
+        return [_numbers(v) for v in value]
+    if isinstance(value, str) and value[:1].isdigit() and "e" in value.lower():
+        try:
+            return float(value)
+        except ValueError:
+            return value
+    return value
+
+
+def _problems(error: ValidationError, origin: str) -> Iterator[Problem]:
+    for item in error.errors():
+        # The tags of unions are pydantic's, not the user's: they appear in no recipe.
+        place = [str(p) for p in item["loc"] if p not in ("scratch", "pretrained") and "[" not in str(p)]
+        remedy = None
+        if item["type"] == "extra_forbidden":
+            message = f"unknown key {place[-1]!r}"
+            known = _fields_at(place[:-1])
+            remedy = suggest(place[-1], known) or f"known keys: {', '.join(sorted(known))}"
+        else:
+            message = item["msg"].removeprefix("Value error, ")
+            if "input" in item and not isinstance(item["input"], Mapping):
+                message += f" (got {item['input']!r})"
+        yield Problem(message, file=origin, field=".".join(place) or None, remedy=remedy)
+
+
+def _fields_at(place: Sequence[str]) -> set[str]:
+    """Keys known to the sections that may stand at this place."""
+    sections: set[type[BaseModel]] = {Config}
+    for key in place:
+        inner: set[type[BaseModel]] = set()
+        for section in sections:
+            if key.isdigit():
+                inner.add(section)
+            elif key in section.model_fields:
+                inner |= set(_sections_in(section.model_fields[key].annotation))
+        sections = inner
+    return {name for section in sections for name in section.model_fields}
+
+
+def _sections_in(annotation: Any) -> Iterator[type[BaseModel]]:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        yield annotation
+    for argument in getattr(annotation, "__args__", ()):
+        yield from _sections_in(argument)

@@ -1,0 +1,123 @@
+"""Proximal policy optimisation for language models: an advantage estimator and a surrogate loss.
+
+Schulman et al. 2017 as used by Ziegler et al. 2019 and Ouyang et al. 2022. The loop around it is
+``methods/rl.py``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+
+from plaudit.config import Ppo as PpoSettings
+from plaudit.data.tokens import TokenBatch, TokenItem
+from plaudit.methods.rollouts import Rollouts, per_token
+from plaudit.models.heads import log_probs, values
+from plaudit.objectives import (
+    clipped_policy_loss,
+    clipped_value_loss,
+    explained_variance,
+    gae,
+    kl_k3,
+    masked_mean,
+    shaped_rewards,
+    whiten,
+)
+from plaudit.training.engine import LossOutput, Term
+from plaudit.training.ranks import Ranks
+
+
+class PPO:
+    """GAE advantages, whitened over the global masked batch; clipped policy and value losses."""
+
+    def __init__(
+        self,
+        policy: Any,
+        critic: Any,
+        settings: PpoSettings,
+        *,
+        device: Any = "cpu",
+        ranks: Ranks | None = None,
+    ) -> None:
+        self.policy = policy
+        self.critic = critic
+        self.settings = settings
+        self.device = device
+        self.ranks = ranks or Ranks()
+        self.pad_id = policy.pad_id
+        self.train_policy = True
+
+    def modules(self) -> dict[str, tuple[Any, float]]:
+        """What is trained, by name, with its learning rate."""
+        return {
+            "policy": (self.policy.model, self.settings.lr),
+            "critic": (self.critic, self.settings.value_lr),
+        }
+
+    def warming_up(self, iteration: int) -> bool:
+        """Whether only the critic learns yet: its first estimates would mislead the policy."""
+        return iteration < self.settings.critic_warmup
+
+    def estimate(self, rollouts: Rollouts, kl_coefficient: float) -> dict[str, float]:
+        """Attach advantages and returns to the rollouts' items."""
+        s = self.settings
+        (old_values,) = per_token(
+            rollouts.items,
+            lambda batch: [values(self.critic, batch)],
+            pad_id=self.pad_id,
+            token_budget=s.token_budget,
+            device=self.device,
+            ranks=self.ranks,
+        )
+        rollouts.attach(old_values=old_values)
+        mask = rollouts.mask
+        value_rows = rollouts.rows("old_values")
+        kl = rollouts.rows("old_log_probs") - rollouts.rows("reference_log_probs")
+        rewards = shaped_rewards(
+            kl, torch.from_numpy(rollouts.scores).float(), rollouts.lengths, coefficient=kl_coefficient
+        )
+        advantages, returns = gae(rewards, value_rows, mask, gamma=s.gamma, lam=s.lam)
+        rollouts.attach(
+            advantages=rollouts.per_item(whiten(advantages, mask)), returns=rollouts.per_item(returns)
+        )
+        return {
+            "ppo/val/var_explained": float(explained_variance(value_rows[mask], returns[mask])),
+            "ppo/val/mean": float(masked_mean(value_rows, mask)),
+            "ppo/returns/mean": float(masked_mean(returns, mask)),
+            "ppo/advantages/std": float(advantages[mask].std()),
+        }
+
+    def normalizers(self, items: Sequence[TokenItem]) -> dict[str, float]:
+        tokens = float(sum(len(r) for item in items for r in item.responses))
+        return {"policy": tokens, "value": tokens, "entropy": tokens}
+
+    def loss(self, batch: TokenBatch) -> LossOutput:
+        s = self.settings
+        predicted = values(self.critic, batch)
+        ones = torch.ones_like(predicted)
+        value_loss, value_clipped = clipped_value_loss(
+            predicted, batch.per_token("old_values"), batch.per_token("returns"), clip=s.value_clip
+        )
+        terms = {"value": Term(value_loss, ones, s.value_coefficient)}
+        metrics: dict[str, Any] = {"ppo/val/clipfrac": (value_clipped.float().sum(), batch.tokens)}
+        if self.train_policy:
+            out = log_probs(
+                self.policy.model, batch, temperature=s.temperature, details=s.entropy_coefficient > 0
+            )
+            old = batch.per_token("old_log_probs")
+            surrogate, clipped = clipped_policy_loss(
+                out.log_prob, old, batch.per_token("advantages"), clip=s.clip
+            )
+            terms["policy"] = Term(surrogate, ones)
+            if out.entropy is not None:
+                terms["entropy"] = Term(-out.entropy, ones, s.entropy_coefficient)
+            detached = out.log_prob.detach()
+            metrics |= {
+                "ppo/policy/clipfrac": (clipped.float().sum(), batch.tokens),
+                # KL(old ‖ new) on old samples: the k3 estimator with the roles of policy and reference.
+                "ppo/policy/approxkl": (kl_k3(old, detached).sum(), batch.tokens),
+                "ppo/policy/ratio": ((detached - old).exp().sum(), batch.tokens),
+            }
+        return LossOutput(terms, metrics)

@@ -1,0 +1,358 @@
+"""The RL loop, once: sample prompts → respond → reference log-probs → score → rewards with KL →
+update → record → move the KL coefficient → show samples.
+
+An algorithm (``methods/ppo.py``) brings an advantage estimator and a surrogate loss; everything else
+is here.
+"""
+
+from __future__ import annotations
+
+import shutil
+import time
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from torch import nn
+
+from plaudit.config import Ppo as RlSettings
+from plaudit.data.records import Prompt
+from plaudit.data.rendering import Renderer
+from plaudit.data.tokens import TokenItem
+from plaudit.methods.rollouts import Rollouts, per_token, respond
+from plaudit.methods.supervised import Supervised
+from plaudit.models.heads import log_probs
+from plaudit.objectives import AdaptiveKL, FixedKL
+from plaudit.progress import Progress
+from plaudit.rewards import Reward, checked
+from plaudit.rollout.protocol import Sampler, SamplingSettings
+from plaudit.runs import Stage
+from plaudit.training import checkpoint
+from plaudit.training.engine import Engine, Group, Method, schedule_factor, trainable
+from plaudit.training.fit import batch_indices
+from plaudit.training.ranks import Ranks
+
+
+class Algorithm(Method, Protocol):
+    """An advantage estimator and a surrogate loss."""
+
+    train_policy: bool
+
+    def modules(self) -> dict[str, tuple[nn.Module, float]]: ...
+    def warming_up(self, iteration: int) -> bool: ...
+    def estimate(self, rollouts: Rollouts, kl_coefficient: float) -> dict[str, float]: ...
+
+
+@dataclass
+class RlResult:
+    """How the loop ended: iterations done, why it stopped early if it did, and its last record."""
+
+    iterations: int
+    stopped: str | None
+    metrics: dict[str, float]
+
+
+def rl_loop(
+    algorithm: Algorithm,
+    *,
+    policy: Any,
+    reference: Callable[..., Any],
+    reward: Reward,
+    prompts: Sequence[Prompt],
+    renderer: Renderer,
+    sampler: Sampler,
+    settings: RlSettings,
+    stage: Stage,
+    seed: int,
+    ptx_items: Sequence[TokenItem] = (),
+    watch: Callable[[int], Mapping[str, float]] | None = None,
+    device: Any = "cpu",
+    ranks: Ranks | None = None,
+    label: str = "ppo",
+) -> RlResult:
+    """Improve ``policy`` in place by ``reward`` under a KL leash to ``reference``.
+
+    ``reference(batch) -> TokenLogProbs`` is the frozen policy; ``watch(iteration)`` measures what
+    training must not see (gold on validation prompts) and its numbers are recorded.
+    """
+    ranks = ranks or Ranks()
+    loop = _Loop(algorithm, policy, reference, reward, renderer, sampler, settings, stage, seed, device, ranks)
+    loop.prompts, loop.ptx_items = prompts, ptx_items
+    return loop.run(watch, label)
+
+
+class _Loop:
+    def __init__(
+        self,
+        algorithm: Algorithm,
+        policy: Any,
+        reference: Callable[..., Any],
+        reward: Reward,
+        renderer: Renderer,
+        sampler: Sampler,
+        settings: RlSettings,
+        stage: Stage,
+        seed: int,
+        device: Any,
+        ranks: Ranks,
+    ) -> None:
+        self.algorithm, self.policy, self.reference, self.reward = algorithm, policy, reference, reward
+        self.renderer, self.sampler, self.settings = renderer, sampler, settings
+        self.stage, self.seed, self.device, self.ranks = stage, seed, device, ranks
+        self.prompts: Sequence[Prompt] = ()
+        self.ptx_items: Sequence[TokenItem] = ()
+        self.iteration = 0
+        kl = settings.kl
+        self.kl_control: FixedKL | AdaptiveKL = (
+            AdaptiveKL(kl.coefficient, target=kl.target, horizon=kl.horizon)
+            if kl.controller == "adaptive"
+            else FixedKL(kl.coefficient)
+        )
+        self.sampling = SamplingSettings(
+            max_new_tokens=settings.max_new_tokens, temperature=settings.temperature
+        )
+        modules = algorithm.modules()
+        self.modules = {name: module for name, (module, _) in modules.items()}
+        self.engine = Engine(
+            [Group(name, trainable(module), lr) for name, (module, lr) in modules.items()],
+            # By iteration, not by optimiser step: an epoch that stops early must not slow the decay.
+            schedule=lambda _: schedule_factor(
+                settings.schedule, self.iteration, settings.iterations, settings.warmup, 0.0
+            ),
+            token_budget=settings.token_budget,
+            betas=settings.betas,
+            eps=settings.eps,
+            weight_decay=settings.weight_decay,
+            max_grad_norm=settings.max_grad_norm,
+            device=device,
+            ranks=ranks,
+        )
+        self.ptx = Supervised(policy, name="ptx", coefficient=settings.ptx_coefficient)
+
+    def run(self, watch: Callable[[int], Mapping[str, float]] | None, label: str) -> RlResult:
+        s = self.settings
+        state = checkpoint.resume(self.stage, self.modules, self.engine)
+        self.iteration = state.get("step", 0)
+        if state:
+            self.kl_control.load(state["kl"])
+        for module in self.modules.values():
+            module.eval()  # dropout off: the policy that is trained is the one that was sampled
+        metrics: dict[str, float] = {}
+        if watch and self.iteration == 0:
+            self._record(0, dict(watch(0)))
+        with Progress(s.iterations, label, unit="iteration", start=self.iteration, quiet=not self.ranks.is_main) as bar:
+            while self.iteration < s.iterations:
+                rollouts, metrics, clock = self._collect()
+                if s.kl.kl_max is not None and metrics["objective/kl"] > s.kl.kl_max:
+                    return self._stop(metrics)
+                metrics |= self._train(rollouts, clock)
+                self.kl_control.update(metrics["objective/kl"], len(rollouts.samples))
+                self.iteration += 1
+                done = self.iteration == s.iterations
+                if watch and (done or self.iteration % s.evaluate_every == 0):
+                    metrics |= watch(self.iteration)
+                metrics |= {f"time/{name}": seconds for name, seconds in clock.items()}
+                self._record(self.iteration, metrics)
+                self._show(rollouts)
+                if not done and (self.iteration % s.checkpoint_every == 0 or s.kl.kl_max is not None):
+                    self._save()
+                bar.update(self.iteration, score=metrics["objective/scores"], kl=metrics["objective/kl"])
+        return RlResult(self.iteration, None, metrics)
+
+    def _collect(self) -> tuple[Rollouts, dict[str, float], dict[str, float]]:
+        """Prompts → responses → log-probs of policy and reference → scores → advantages."""
+        s = self.settings
+        clock: dict[str, float] = {}
+        began = time.perf_counter()
+        chosen = batch_indices(
+            self.iteration, items=len(self.prompts), batch_size=s.prompts_per_iteration, seed=self.seed
+        )
+        rollouts = respond(
+            [self.prompts[i] for i in chosen],
+            renderer=self.renderer,
+            sampler=self.sampler,
+            settings=self.sampling,
+            samples_per_prompt=s.samples_per_prompt,
+            seed=self.seed,
+            step=self.iteration,
+            ranks=self.ranks,
+        )
+        clock["rollout"] = time.perf_counter() - began
+        began = time.perf_counter()
+        old, entropy, reference = per_token(
+            rollouts.items,
+            self._both_log_probs,
+            pad_id=self.algorithm.pad_id,
+            token_budget=s.token_budget,
+            device=self.device,
+            ranks=self.ranks,
+        )
+        rollouts.attach(old_log_probs=old, entropies=entropy, reference_log_probs=reference)
+        output = checked(self.reward, rollouts.samples)
+        cut = np.asarray([sample.finish == "length" for sample in rollouts.samples])
+        scores = output.scores - (s.unfinished_penalty or 0.0) * cut
+        if s.reward_clip is not None:
+            scores = np.clip(scores, -s.reward_clip, s.reward_clip)
+        rollouts.scores = scores
+        metrics = self._describe(rollouts, cut)
+        metrics |= {f"reward/{name}": float(np.mean(part)) for name, part in output.parts.items()}
+        metrics |= self.algorithm.estimate(rollouts, self.kl_control.value)
+        clock["score"] = time.perf_counter() - began
+        return rollouts, metrics, clock
+
+    def _both_log_probs(self, batch: Any) -> list[torch.Tensor]:
+        temperature = self.settings.temperature
+        own = log_probs(self.policy.model, batch, temperature=temperature, details=True)
+        assert own.entropy is not None
+        return [own.log_prob, own.entropy, self.reference(batch, temperature=temperature).log_prob]
+
+    def _describe(self, rollouts: Rollouts, cut: np.ndarray) -> dict[str, float]:
+        """The numbers of one rollout; KL in nats per response (sum over tokens, mean over responses)."""
+        old, reference = rollouts.rows("old_log_probs"), rollouts.rows("reference_log_probs")
+        mask = rollouts.mask
+        ratio = reference - old
+        kl = (-ratio * mask).sum(1).numpy()
+        kl_k3 = ((torch.expm1(ratio) - ratio) * mask).sum(1).numpy()
+        gap = (rollouts.rows("sampler_log_probs") - old).abs()[mask]
+        scores = rollouts.scores
+        beta = self.kl_control.value
+        low, high = np.quantile(scores, [0.1, 0.9])
+        kl_low, kl_high = np.quantile(kl, [0.1, 0.9])
+        return {
+            "objective/scores": float(scores.mean()),
+            "objective/scores_low": float(low),
+            "objective/scores_high": float(high),
+            "objective/kl": float(kl.mean()),
+            "objective/kl_low": float(kl_low),
+            "objective/kl_high": float(kl_high),
+            "objective/kl_k3": float(kl_k3.mean()),
+            "objective/kl_coef": beta,
+            "objective/rlhf_reward": float((scores - beta * kl).mean()),
+            "objective/entropy": float(rollouts.rows("entropies").sum(1).mean()),
+            "objective/response_length": float(rollouts.lengths.float().mean()),
+            "objective/finished": float(1 - cut.mean()),
+            "rollout/log_prob_gap_mean": float(gap.mean()),
+            "rollout/log_prob_gap_max": float(gap.max()),
+            "elapsed/episodes": float((self.iteration + 1) * len(rollouts.samples)),
+        }
+
+    def _train(self, rollouts: Rollouts, clock: dict[str, float]) -> dict[str, float]:
+        """Epochs of minibatches over the rollouts; stops when the policy has moved far enough."""
+        s = self.settings
+        began = time.perf_counter()
+        warming = self.algorithm.warming_up(self.iteration)
+        self.algorithm.train_policy = not warming
+        items = rollouts.items
+        size = max(1, s.minibatch // s.samples_per_prompt)
+        window: dict[str, list[float]] = defaultdict(list)
+        epochs = 0
+        for epoch in range(s.epochs):
+            order = np.random.default_rng([self.seed, self.iteration, epoch]).permutation(len(items))
+            moved: list[float] = []
+            for start in range(0, len(items), size):
+                work: list[tuple[Method, Sequence[TokenItem]]] = [
+                    (self.algorithm, [items[i] for i in order[start : start + size]])
+                ]
+                if s.ptx_coefficient and self.ptx_items and not warming:
+                    work.append((self.ptx, self._ptx_batch()))
+                step = self.engine.step(work, update=["critic"] if warming else None)
+                if epoch == 0 and start == 0 and not warming:
+                    window["ppo/policy/approxkl_first"].append(step["ppo/policy/approxkl"])
+                for name, value in step.items():
+                    window[name].append(value)
+                moved.append(step.get("ppo/policy/approxkl", 0.0))
+            epochs += 1
+            if s.kl.epoch_target is not None and np.mean(moved) > 1.5 * s.kl.epoch_target:
+                break
+        clock["train"] = time.perf_counter() - began
+        names = {"loss/policy": "ppo/policy/loss", "loss/value": "ppo/val/loss", "loss": "ppo/loss"}
+        mean = {names.get(name, name): float(np.mean(v)) for name, v in window.items()}
+        return {**mean, "ppo/epochs": float(epochs)}
+
+    def _ptx_batch(self) -> list[TokenItem]:
+        chosen = batch_indices(
+            self.engine.steps,
+            items=len(self.ptx_items),
+            batch_size=self.settings.ptx_batch_size,
+            seed=self.seed + 1,
+        )
+        return [self.ptx_items[i] for i in chosen]
+
+    def _save(self) -> None:
+        if self.ranks.is_main:
+            keep = max(self.settings.keep_last, 2 if self.settings.kl.kl_max is not None else 1)
+            checkpoint.save(
+                self.stage,
+                self.iteration,
+                self.modules,
+                self.engine,
+                {"kl": self.kl_control.state()},
+                keep_last=keep,
+            )
+        self.ranks.barrier()
+
+    def _stop(self, metrics: dict[str, float]) -> RlResult:
+        """The leash broke: go back to the last checkpoint whose KL was measured and within bounds.
+
+        The weights sampled now are those of the newest checkpoint, so the good ones are one older; before
+        the first pair exists the loop has moved once only, and the newest is the start itself.
+        """
+        limit = self.settings.kl.kl_max
+        reason = f"objective/kl {metrics['objective/kl']:.2f} is above kl_max {limit}"
+        steps = [step for step in self.stage.steps() if step < self.iteration]
+        if steps:
+            state = checkpoint.read(self.stage.checkpoint(steps[-1]), self.modules, None)
+            self.iteration = int(state["step"])
+            reason += f"; the policy of iteration {self.iteration} was kept"
+            for step in self.stage.steps():
+                if step > self.iteration and self.ranks.is_main:
+                    shutil.rmtree(self.stage.checkpoint(step), ignore_errors=True)
+        self._record(self.iteration, {**metrics, "stopped": 1.0})
+        return RlResult(self.iteration, reason, metrics)
+
+    def _record(self, iteration: int, metrics: Mapping[str, float]) -> None:
+        if self.ranks.is_main:
+            self.stage.append_metrics(iteration, metrics)
+
+    def _show(self, rollouts: Rollouts) -> None:
+        """Samples as score / kl / total, spread evenly over the ranking of scores."""
+        if not self.ranks.is_main or not self.settings.show_samples:
+            return
+        order = np.argsort(-rollouts.scores, kind="stable")
+        picks = np.unique(np.linspace(0, len(order) - 1, self.settings.show_samples).round().astype(int))
+        kl = (rollouts.rows("old_log_probs") - rollouts.rows("reference_log_probs")).sum(1)
+        rows = []
+        for pick in order[picks]:
+            sample, score, nats = rollouts.samples[pick], float(rollouts.scores[pick]), float(kl[pick])
+            rows.append(
+                {
+                    "step": self.iteration,
+                    "prompt": sample.prompt.text,
+                    "response": sample.text,
+                    "score": score,
+                    "kl": nats,
+                    "total": score - self.kl_control.value * nats,
+                    "finish": sample.finish,
+                }
+            )
+        self.stage.append_samples(rows)
+
+
+def frozen_reference(policy: Any) -> Callable[..., Any]:
+    """The current in-memory policy as it is now: adapter off where it has one, else a frozen copy."""
+    from plaudit.models.adapters import adapter_off, has_adapter
+    from plaudit.models.policy import freeze_copy
+
+    if has_adapter(policy.model):
+
+        def without_adapter(batch: Any, *, temperature: float = 1.0) -> Any:
+            with adapter_off(policy.model):
+                return log_probs(policy.model, batch, temperature=temperature)
+
+        return without_adapter
+    frozen = freeze_copy(policy)
+    return lambda batch, *, temperature=1.0: log_probs(frozen.model, batch, temperature=temperature)
+

@@ -1,0 +1,143 @@
+"""What one RL iteration works on: sampled responses with everything known about their tokens."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from plaudit.data.batching import collate, plan
+from plaudit.data.records import Prompt
+from plaudit.data.rendering import Renderer
+from plaudit.data.tokens import Segment, TokenBatch, TokenItem
+from plaudit.rewards import Sample
+from plaudit.rollout.protocol import Request, Sampled, Sampler, SamplingSettings
+from plaudit.training.ranks import Ranks
+
+
+@dataclass
+class Rollouts:
+    """I prompts with G responses each (R = I · G), as records and as token items.
+
+    Per-token numbers lie in the items' extras; ``rows`` gives them as padded [R, T] tensors.
+    """
+
+    samples: list[Sample]
+    sampled: list[Sampled]
+    items: list[TokenItem]
+    scores: np.ndarray = field(default_factory=lambda: np.zeros(0))
+
+    def attach(self, **extras: list[list[np.ndarray]]) -> None:
+        """Add per-response arrays, given per item and response, to the items' extras."""
+        self.items = [
+            replace(item, extras={**item.extras, **{name: per_item[i] for name, per_item in extras.items()}})
+            for i, item in enumerate(self.items)
+        ]
+
+    def flat(self, name: str) -> list[np.ndarray]:
+        return [np.asarray(v) for item in self.items for v in item.extras[name]]
+
+    def rows(self, name: str) -> Tensor:
+        """An extra as a right-padded [R, T] tensor, 0 where there is no token."""
+        return pad_rows(self.flat(name))
+
+    @property
+    def lengths(self) -> Tensor:
+        return torch.tensor([len(s.ids) for s in self.samples])
+
+    @property
+    def mask(self) -> Tensor:
+        """[R, T] bool: where a response has a token."""
+        lengths = self.lengths
+        return torch.arange(int(lengths.max()))[None, :] < lengths[:, None]
+
+    def per_item(self, rows: Tensor) -> list[list[np.ndarray]]:
+        """Undo ``rows``: [R, T] → per item and response arrays."""
+        flat = [row[:n].numpy() for row, n in zip(rows, self.lengths.tolist())]
+        result, offset = [], 0
+        for item in self.items:
+            result.append(flat[offset : offset + len(item.responses)])
+            offset += len(item.responses)
+        return result
+
+
+def pad_rows(arrays: Sequence[np.ndarray]) -> Tensor:
+    out = np.zeros((len(arrays), max(len(a) for a in arrays)), dtype=np.float32)
+    for row, array in zip(out, arrays):
+        row[: len(array)] = array
+    return torch.from_numpy(out)
+
+
+def respond(
+    prompts: Sequence[Prompt],
+    *,
+    renderer: Renderer,
+    sampler: Sampler,
+    settings: SamplingSettings,
+    samples_per_prompt: int,
+    seed: int,
+    step: int,
+    ranks: Ranks | None = None,
+) -> Rollouts:
+    """Sample G responses to each prompt; ranks share the prompts and all receive all of them."""
+    ranks = ranks or Ranks()
+    requests = [Request(renderer.prompt(p.messages), key=p.id, n=samples_per_prompt) for p in prompts]
+    mine = list(ranks.share(requests))
+    drawn = sampler.sample(mine, settings, seed=seed, step=step, policy_version=step) if mine else []
+    groups = [drawn[i : i + samples_per_prompt] for i in range(0, len(drawn), samples_per_prompt)]
+    groups = ranks.gather_shares(groups)
+    items, samples, sampled = [], [], []
+    for prompt, request, group in zip(prompts, requests, groups):
+        segments = tuple(Segment.of(s.ids) for s in group)
+        extras = {"sampler_log_probs": [s.log_probs for s in group]}
+        items.append(TokenItem(np.asarray(request.prompt_ids), segments, key=prompt.id, extras=extras))
+        sampled += group
+        samples += [as_sample(prompt, s, renderer) for s in group]
+    return Rollouts(samples, sampled, items)
+
+
+def as_sample(prompt: Prompt, sampled: Sampled, renderer: Renderer) -> Sample:
+    return Sample(
+        prompt=prompt,
+        prompt_ids=np.asarray(sampled.prompt_ids),
+        ids=np.asarray(sampled.ids),
+        text=renderer.decode(sampled.ids, keep_special=True),
+        answer=renderer.decode(sampled.ids, keep_special=False),
+        finish=sampled.finish,
+    )
+
+
+@torch.no_grad()
+def per_token(
+    items: Sequence[TokenItem],
+    compute: Callable[[TokenBatch], Sequence[Tensor]],
+    *,
+    pad_id: int,
+    token_budget: int,
+    device: Any,
+    ranks: Ranks | None = None,
+) -> list[list[list[np.ndarray]]]:
+    """Run ``compute`` (a batch → tensors [N]) over all items in micro-batches.
+
+    Returns for each tensor that ``compute`` gives: per item, per response, an array of its tokens.
+    """
+    ranks = ranks or Ranks()
+    done = []
+    for indices in ranks.share(plan(items, token_budget)):
+        batch = collate([items[i] for i in indices], pad_id).to(device)
+        columns = [t.float().cpu().numpy() for t in compute(batch)]
+        cuts = np.cumsum(batch.lengths.cpu().numpy())[:-1]
+        rows = [np.split(column, cuts) for column in columns]
+        offset = 0
+        for i in indices:
+            k = len(items[i].responses)
+            done.append((i, [r[offset : offset + k] for r in rows]))
+            offset += k
+    if ranks.world > 1:
+        done = [entry for part in ranks.gather_shares([done]) for entry in part]
+    done.sort(key=lambda entry: entry[0])
+    return [list(column) for column in zip(*(arrays for _, arrays in done))]

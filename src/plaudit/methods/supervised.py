@@ -1,0 +1,32 @@
+"""Learning by imitation: next-token cross-entropy on the trained tokens of each item.
+
+Pretraining, SFT, the pocket world's verdict stage and PPO's PTX term are this one method on
+different items.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from plaudit.data.tokens import TokenBatch, TokenItem
+from plaudit.models.heads import log_probs
+from plaudit.training.engine import LossOutput, Term
+
+
+class Supervised:
+    """L = −Σ log π(y_t | x, y_<t) / Σ 1 over trained tokens: nats per token."""
+
+    def __init__(self, policy: Any, *, name: str = "nll", coefficient: float = 1.0) -> None:
+        self.model = policy.model
+        self.pad_id = policy.pad_id
+        self.name = name
+        self.coefficient = coefficient
+
+    def normalizers(self, items: Sequence[TokenItem]) -> dict[str, float]:
+        return {self.name: float(sum(item.trained_tokens for item in items))}
+
+    def loss(self, batch: TokenBatch) -> LossOutput:
+        out = log_probs(self.model, batch)
+        weights = batch.trained.to(out.log_prob.dtype)
+        return LossOutput({self.name: Term(-out.log_prob, weights, self.coefficient)})

@@ -1,0 +1,81 @@
+"""The reward door: samples in, one finite number each out, or the run stops and shows the sample."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Literal, Protocol
+
+import numpy as np
+
+from plaudit.data.records import Prompt, Response
+from plaudit.errors import PlauditError
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One answer of the policy as a reward sees it.
+
+    ``ids`` are the response's tokens, special ones included; ``text`` is their text with special tokens,
+    ``answer`` without; ``finish`` says whether the length limit cut it.
+    """
+
+    prompt: Prompt
+    prompt_ids: np.ndarray
+    ids: np.ndarray
+    text: str
+    answer: str
+    finish: Literal["end", "stop", "length"]
+
+    @property
+    def response(self) -> Response:
+        return Response(self.answer, finished=self.finish != "length")
+
+
+@dataclass
+class RewardOutput:
+    """Scores [R], and the named parts they were made of."""
+
+    scores: np.ndarray
+    parts: Mapping[str, np.ndarray] = field(default_factory=dict)
+
+
+class Reward(Protocol):
+    """Anything that scores samples."""
+
+    def score(self, samples: Sequence[Sample]) -> RewardOutput: ...
+
+
+class RewardError(PlauditError, RuntimeError):
+    """A reward raised or gave a number that is not finite; it never becomes 0."""
+
+
+def checked(reward: Reward, samples: Sequence[Sample]) -> RewardOutput:
+    """``reward.score`` with the sample shown where it fails."""
+    try:
+        output = reward.score(samples)
+    except Exception as error:
+        culprit = _first_failing(reward, samples)
+        raise RewardError(f"the reward failed: {error!r}{_show(culprit)}") from error
+    scores = np.asarray(output.scores, dtype=np.float64)
+    if scores.shape != (len(samples),):
+        raise RewardError(f"the reward returned {scores.shape} scores for {len(samples)} samples")
+    if not np.isfinite(scores).all():
+        where = int(np.flatnonzero(~np.isfinite(scores))[0])
+        raise RewardError(f"the reward of a sample is {scores[where]}{_show(samples[where])}")
+    return RewardOutput(scores, output.parts)
+
+
+def _first_failing(reward: Reward, samples: Sequence[Sample]) -> Sample | None:
+    for sample in samples:
+        try:
+            reward.score([sample])
+        except Exception:
+            return sample
+    return None
+
+
+def _show(sample: Sample | None) -> str:
+    if sample is None:
+        return ""
+    return f"\n  prompt:   {sample.prompt.text!r}\n  response: {sample.text!r}"

@@ -1,0 +1,148 @@
+"""Where rewards come from: reward models, ensembles of them, Python functions, weighted sums."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+
+from plaudit.data.batching import collate, plan
+from plaudit.data.rendering import Renderer
+from plaudit.data.tokens import Segment, TokenItem
+from plaudit.errors import UserError
+from plaudit.models.heads import scores as raw_scores
+from plaudit.rewards.protocol import Reward, RewardOutput, Sample
+
+
+@torch.no_grad()
+def score_items(
+    model: Any, items: Sequence[TokenItem], *, pad_id: int, token_budget: int = 16_384, device: Any = "cpu"
+) -> np.ndarray:
+    """Raw scores of every response of the items, in order: [R]."""
+    results: list[np.ndarray | None] = [None] * len(items)
+    for indices in plan(items, token_budget):
+        batch = collate([items[i] for i in indices], pad_id).to(device)
+        flat = raw_scores(model, batch).cpu().numpy()
+        offset = 0
+        for i in indices:
+            k = len(items[i].responses)
+            results[i] = flat[offset : offset + k]
+            offset += k
+    return np.concatenate([r for r in results if r is not None]) if items else np.zeros(0)
+
+
+class ModelReward:
+    """The score of a reward model, normalised by the mean and std that were stored with it.
+
+    With the policy's tokenizer the sampled ids are scored as they are; another tokenizer renders the
+    conversation anew, exactly as in the reward model's own training.
+    """
+
+    def __init__(
+        self,
+        model: Any,
+        *,
+        same_tokenizer: bool,
+        normalisation: Literal["stored", "none"] = "stored",
+        token_budget: int = 16_384,
+        device: Any = "cpu",
+    ) -> None:
+        if normalisation == "stored" and (model.mean is None or model.std is None):
+            raise UserError(
+                "the reward model stores no mean and std, so its scores cannot be normalised",
+                remedy="train it with `plaudit reward`, which stores them, or set ppo.normalisation: none",
+            )
+        self.model = model
+        self.renderer = None if same_tokenizer else Renderer(model.tokenizer)
+        self.normalisation = normalisation
+        self.token_budget = token_budget
+        self.device = device
+
+    def _item(self, sample: Sample) -> TokenItem:
+        if self.renderer is None:
+            return TokenItem(sample.prompt_ids, (Segment.of(sample.ids),))
+        messages = sample.prompt.messages
+        prompt = self.renderer.prompt(messages)
+        return TokenItem(prompt, (Segment.of(self.renderer.response_ids(messages, sample.response)),))
+
+    def score(self, samples: Sequence[Sample]) -> RewardOutput:
+        items = [self._item(s) for s in samples]
+        pad = self.model.tokenizer.pad_token_id
+        raw = score_items(
+            self.model, items, pad_id=pad or 0, token_budget=self.token_budget, device=self.device
+        )
+        if self.normalisation == "none":
+            return RewardOutput(raw)
+        return RewardOutput((raw - self.model.mean) / self.model.std)
+
+
+class EnsembleReward:
+    """Several rewards on the same samples: their mean, minimum, or mean − k · std (Coste et al. 2023)."""
+
+    def __init__(
+        self,
+        members: Sequence[Reward],
+        *,
+        aggregate: Literal["mean", "min", "mean_minus_std"] = "mean",
+        std_penalty: float = 1.0,
+    ) -> None:
+        self.members = list(members)
+        self.aggregate = aggregate
+        self.std_penalty = std_penalty
+
+    def score(self, samples: Sequence[Sample]) -> RewardOutput:
+        every = np.stack([m.score(samples).scores for m in self.members])
+        mean, std = every.mean(0), every.std(0)
+        if self.aggregate == "min":
+            combined = every.min(0)
+        elif self.aggregate == "mean_minus_std":
+            combined = mean - self.std_penalty * std
+        else:
+            combined = mean
+        return RewardOutput(combined, {"ensemble_std": std})
+
+
+class FunctionReward:
+    """A Python function: sample → number."""
+
+    def __init__(self, function: Callable[[Sample], float]) -> None:
+        self.function = function
+
+    @classmethod
+    def by_path(cls, path: str) -> FunctionReward:
+        """``package.module:function``; the current folder is searched too."""
+        module_name, separator, name = path.partition(":")
+        if not separator:
+            raise UserError(f"reward_function {path!r} is not of the form module:function")
+        if str(Path.cwd()) not in sys.path:
+            sys.path.insert(0, str(Path.cwd()))
+        try:
+            module = importlib.import_module(module_name)
+        except ModuleNotFoundError as error:
+            raise UserError(
+                f"reward_function {path!r}: {error}", remedy="run from the folder that holds the module"
+            ) from None
+        function = getattr(module, name, None)
+        if not callable(function):
+            raise UserError(f"reward_function {path!r}: {module_name} has no function {name!r}")
+        return cls(function)
+
+    def score(self, samples: Sequence[Sample]) -> RewardOutput:
+        return RewardOutput(np.asarray([float(self.function(s)) for s in samples], dtype=np.float64))
+
+
+class SumReward:
+    """A weighted sum of named rewards."""
+
+    def __init__(self, parts: Mapping[str, tuple[Reward, float]]) -> None:
+        self.parts = dict(parts)
+
+    def score(self, samples: Sequence[Sample]) -> RewardOutput:
+        scored = {name: reward.score(samples).scores for name, (reward, _) in self.parts.items()}
+        total = sum(weight * scored[name] for name, (_, weight) in self.parts.items())
+        return RewardOutput(np.asarray(total, dtype=np.float64), scored)

@@ -1,0 +1,251 @@
+"""The engine: one optimiser step over any methods, whatever the micro-batches and ranks.
+
+    loss = Σ_terms coefficient · Σ_n value_n · weight_n / Σ_global weight
+
+The denominator is over all micro-batches and ranks, so how a batch is split cannot change a gradient.
+There is no other reduction anywhere.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor, nn
+
+from plaudit.data.batching import collate, plan
+from plaudit.data.tokens import TokenBatch, TokenItem
+from plaudit.training.ranks import Ranks
+
+
+@dataclass
+class Term:
+    """One term of a loss: values and weights of equal shape, and its coefficient in the sum."""
+
+    values: Tensor
+    weights: Tensor
+    coefficient: float = 1.0
+
+
+@dataclass
+class LossOutput:
+    """Named terms, and metrics as (sum, count) so that they add over micro-batches and ranks."""
+
+    terms: dict[str, Term]
+    metrics: dict[str, tuple[Tensor | float, Tensor | float]] = field(default_factory=dict)
+
+
+class Method(Protocol):
+    """Data preparation plus an objective; the engine owns the loop."""
+
+    pad_id: int
+
+    def normalizers(self, items: Sequence[TokenItem]) -> dict[str, float]:
+        """Σ weight of each term over the items, known from data alone."""
+        ...
+
+    def loss(self, batch: TokenBatch) -> LossOutput:
+        """The terms of one micro-batch."""
+        ...
+
+
+@dataclass
+class Group:
+    """Parameters that share a learning rate and are clipped together."""
+
+    name: str
+    parameters: list[nn.Parameter]
+    lr: float
+
+
+def trainable(module: nn.Module) -> list[nn.Parameter]:
+    return [p for p in module.parameters() if p.requires_grad]
+
+
+def schedule_factor(kind: str, step: int, total: int, warmup: float, final: float) -> float:
+    """The factor on the learning rate at ``step`` (from 0) of ``total``: linear warm-up, then decay to ``final``."""
+    rise = round(warmup * total)
+    if step < rise:
+        return (step + 1) / (rise + 1)
+    if kind == "constant" or total <= rise:
+        return 1.0
+    progress = min(1.0, (step - rise) / max(1, total - rise))
+    if kind == "linear":
+        return 1 - (1 - final) * progress
+    return final + (1 - final) * 0.5 * (1 + math.cos(math.pi * progress))
+
+
+class NotFiniteError(RuntimeError):
+    """The loss or a gradient is not a finite number; training on would destroy the weights."""
+
+
+class Engine:
+    """Owns the optimiser; ``step`` turns items into one update."""
+
+    def __init__(
+        self,
+        groups: Iterable[Group],
+        *,
+        schedule: Callable[[int], float],
+        token_budget: int,
+        betas: tuple[float, float] = (0.9, 0.999),
+        eps: float = 1e-8,
+        weight_decay: float = 0.0,
+        max_grad_norm: float | None = 1.0,
+        device: torch.device | str = "cpu",
+        ranks: Ranks | None = None,
+    ) -> None:
+        self.groups = list(groups)
+        self.schedule = schedule
+        self.token_budget = token_budget
+        self.max_grad_norm = max_grad_norm
+        self.device = torch.device(device)
+        self.ranks = ranks or Ranks()
+        self.steps = 0
+        self.optimizer = torch.optim.AdamW(
+            [{"params": g.parameters, "lr": g.lr} for g in self.groups],
+            betas=betas,
+            eps=eps,
+            weight_decay=weight_decay,
+        )
+
+    def step(
+        self, work: Sequence[tuple[Method, Sequence[TokenItem]]], *, update: Sequence[str] | None = None
+    ) -> dict[str, float]:
+        """One update on the sum of the methods' losses; returns metrics, means over the global batch.
+
+        ``update`` names the groups to move (all by default). Ranks hold the same items and share the
+        micro-batches. Raises NotFiniteError before any weight is touched.
+        """
+        self.optimizer.zero_grad(set_to_none=True)
+        totals = self.accumulate(work)
+        return self.apply(totals, update=update)
+
+    def accumulate(self, work: Sequence[tuple[Method, Sequence[TokenItem]]]) -> dict[str, tuple[float, float]]:
+        """Gradients of the global loss, summed over micro-batches and ranks, into ``.grad``."""
+        sums: dict[str, list[float]] = defaultdict(lambda: [0.0, 0.0])
+        # float64 sums on the host keep metrics independent of how the batch was split.
+        for method, items in work:
+            normalizers = method.normalizers(items)
+            for indices in self.ranks.share(plan(items, self.token_budget)):
+                batch = collate([items[i] for i in indices], method.pad_id).to(self.device)
+                output = method.loss(batch)
+                total: Tensor | None = None
+                for name, term in output.terms.items():
+                    if not (denominator := normalizers[name]):
+                        continue
+                    part = (term.values * term.weights).sum() / denominator
+                    scaled = part if term.coefficient == 1.0 else part * term.coefficient
+                    total = scaled if total is None else total + scaled
+                    sums[f"loss/{name}"][0] += float(part.detach())
+                    sums["loss"][0] += float(scaled.detach())
+                for name, (value, count) in output.metrics.items():
+                    sums[name][0] += float(value)
+                    sums[name][1] += float(count)
+                if total is not None and total.requires_grad:
+                    total.backward()
+        if self.ranks.world > 1:
+            self._join_ranks(sums)
+        # Loss entries are already divided by their global weight: count 0 marks a plain sum.
+        return {name: (value, count) for name, (value, count) in sums.items()}
+
+    def _join_ranks(self, sums: dict[str, list[float]]) -> None:
+        for group in self.groups:
+            for parameter in group.parameters:
+                if parameter.grad is None:
+                    parameter.grad = torch.zeros_like(parameter)
+                self.ranks.sum(parameter.grad)
+        every: dict[str, list[float]] = defaultdict(lambda: [0.0, 0.0])
+        gathered = self.ranks.gather_shares([dict(sums)])
+        for part in gathered:
+            for name, (value, count) in part.items():
+                every[name][0] += value
+                every[name][1] += count
+        sums.clear()
+        sums.update(every)
+
+    def apply(
+        self, totals: Mapping[str, tuple[float, float]], *, update: Sequence[str] | None = None
+    ) -> dict[str, float]:
+        """Clip each group's gradient and take the optimiser's step."""
+        metrics = {n: (v / c if c else v) for n, (v, c) in totals.items() if c or n.startswith("loss")}
+        factor = self.schedule(self.steps)
+        norms: dict[str, Tensor] = {}
+        for group, settings in zip(self.groups, self.optimizer.param_groups):
+            if update is not None and group.name not in update:
+                for parameter in group.parameters:
+                    parameter.grad = None
+                continue
+            grads = [p.grad for p in group.parameters if p.grad is not None]
+            norms[group.name] = torch.nn.utils.get_total_norm(grads)
+            if not torch.isfinite(norms[group.name]):
+                raise NotFiniteError(
+                    f"step {self.steps + 1}: the gradient norm of {group.name!r} is {float(norms[group.name])} "
+                    f"(loss {metrics.get('loss')}); weights were left as they were before this step"
+                )
+            if self.max_grad_norm is not None:
+                torch.nn.utils.clip_grads_with_norm_(group.parameters, self.max_grad_norm, norms[group.name])
+            settings["lr"] = group.lr * factor
+            suffix = "" if len(self.groups) == 1 else f"/{group.name}"
+            metrics[f"grad_norm{suffix}"] = float(norms[group.name])
+            metrics[f"lr{suffix}"] = settings["lr"]
+        self.optimizer.step()
+        self.steps += 1
+        return metrics
+
+    def state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
+        """Tensors and plain numbers that make a later ``load`` continue bitwise."""
+        tensors: dict[str, Tensor] = {}
+        counts: dict[str, float] = {}
+        for group in self.groups:
+            for i, parameter in enumerate(group.parameters):
+                slot = self.optimizer.state.get(parameter)
+                if slot:
+                    tensors[f"{group.name}.{i}.exp_avg"] = slot["exp_avg"]
+                    tensors[f"{group.name}.{i}.exp_avg_sq"] = slot["exp_avg_sq"]
+                    counts[f"{group.name}.{i}"] = float(slot["step"])
+        return tensors, {"steps": self.steps, "counts": counts}
+
+    def load(self, tensors: Mapping[str, Tensor], state: Mapping[str, Any]) -> None:
+        """Continue from what ``state`` returned."""
+        self.steps = int(state["steps"])
+        for group in self.groups:
+            for i, parameter in enumerate(group.parameters):
+                key = f"{group.name}.{i}"
+                if key in state["counts"]:
+                    self.optimizer.state[parameter] = {
+                        "step": torch.tensor(state["counts"][key], dtype=torch.float32),
+                        "exp_avg": tensors[f"{key}.exp_avg"].to(parameter.device).clone(),
+                        "exp_avg_sq": tensors[f"{key}.exp_avg_sq"].to(parameter.device).clone(),
+                    }
+
+
+@torch.no_grad()
+def evaluate(
+    method: Method, items: Sequence[TokenItem], *, token_budget: int, device: torch.device | str = "cpu",
+    ranks: Ranks | None = None,
+) -> dict[str, float]:
+    """The method's loss and metrics on held-out items, without a gradient."""
+    ranks = ranks or Ranks()
+    normalizers = method.normalizers(items)
+    sums: dict[str, list[float]] = defaultdict(lambda: [0.0, 0.0])
+    for indices in ranks.share(plan(items, token_budget)):
+        output = method.loss(collate([items[i] for i in indices], method.pad_id).to(device))
+        for name, term in output.terms.items():
+            if normalizers[name]:
+                part = float((term.values * term.weights).sum()) / normalizers[name]
+                sums[f"loss/{name}"][0] += part
+                sums["loss"][0] += part * term.coefficient
+        for name, (value, count) in output.metrics.items():
+            sums[name][0] += float(value)
+            sums[name][1] += float(count)
+    joined: dict[str, list[float]] = defaultdict(lambda: [0.0, 0.0])
+    for part_sums in ranks.gather_shares([dict(sums)]):
+        for name, (value, count) in part_sums.items():
+            joined[name][0] += value
+            joined[name][1] += count
+    return {n: (v / c if c else v) for n, (v, c) in joined.items() if c or n.startswith("loss")}

@@ -1,0 +1,146 @@
+"""The loop of every method that learns from a fixed data set."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import nn
+
+from plaudit.config import Training
+from plaudit.data.tokens import TokenItem
+from plaudit.progress import Progress
+from plaudit.runs import Stage
+from plaudit.training import checkpoint
+from plaudit.training.engine import Engine, Group, Method, evaluate, schedule_factor, trainable
+from plaudit.training.ranks import Ranks
+
+
+@dataclass
+class FitResult:
+    """What a fit did: steps taken, and the last training and held-out numbers."""
+
+    steps: int
+    metrics: dict[str, float]
+    evaluation: dict[str, float]
+
+
+def total_steps(settings: Training, items: int) -> int:
+    """Optimiser steps of a fit: ``steps`` where given, else ``epochs`` over the items."""
+    return settings.steps or max(1, math.ceil(settings.epochs * items / settings.batch_size))
+
+
+def batch_indices(step: int, *, items: int, batch_size: int, seed: int) -> list[int]:
+    """The items of one step: epochs are independent permutations, one stream of indices without a gap.
+
+    A function of the step alone, so that a resumed run needs no cursor.
+    """
+    first = step * batch_size
+    chosen: list[int] = []
+    while len(chosen) < min(batch_size, items):
+        epoch, offset = divmod(first + len(chosen), items)
+        order = _permutation(seed, epoch, items)
+        chosen += order[offset : offset + batch_size - len(chosen)].tolist()
+    return chosen
+
+
+_cache: dict[tuple[int, int, int], np.ndarray] = {}
+
+
+def _permutation(seed: int, epoch: int, items: int) -> np.ndarray:
+    key = (seed, epoch, items)
+    if key not in _cache:
+        if len(_cache) > 4:
+            _cache.clear()
+        _cache[key] = np.random.default_rng([seed, epoch]).permutation(items)
+    return _cache[key]
+
+
+def fit(
+    method: Method,
+    items: Sequence[TokenItem],
+    settings: Training,
+    stage: Stage,
+    *,
+    modules: Mapping[str, nn.Module],
+    seed: int,
+    held_out: Sequence[TokenItem] = (),
+    score: str = "loss",
+    label: str = "train",
+    device: torch.device | str = "cpu",
+    ranks: Ranks | None = None,
+    after_step: Callable[[int], None] | None = None,
+) -> FitResult:
+    """Train ``modules`` by ``method`` on ``items``, from the newest checkpoint of ``stage`` if there is one.
+
+    ``score`` names the held-out number that ``keep_best`` minimises (a leading ``-`` maximises it).
+    """
+    ranks = ranks or Ranks()
+    total = total_steps(settings, len(items))
+    engine = Engine(
+        [Group(name, trainable(module), settings.lr) for name, module in modules.items()],
+        schedule=lambda s: schedule_factor(settings.schedule, s, total, settings.warmup, settings.final_lr),
+        token_budget=settings.token_budget,
+        betas=settings.betas,
+        eps=settings.eps,
+        weight_decay=settings.weight_decay,
+        max_grad_norm=settings.max_grad_norm,
+        device=device,
+        ranks=ranks,
+    )
+    state = checkpoint.resume(stage, modules, engine)
+    best: float | None = state.get("best")
+    best_path = stage.checkpoints / "best"
+    sign, score = (-1.0, score[1:]) if score.startswith("-") else (1.0, score)
+    window: dict[str, list[float]] = defaultdict(list)
+    metrics: dict[str, float] = {}
+    held: dict[str, float] = {}
+    began = time.perf_counter()
+    tokens = 0
+    for module in modules.values():
+        module.train()
+    with Progress(total, label, unit="step", start=engine.steps, quiet=not ranks.is_main) as progress:
+        while engine.steps < total:
+            chosen = batch_indices(engine.steps, items=len(items), batch_size=settings.batch_size, seed=seed)
+            batch = [items[i] for i in chosen]
+            for name, value in engine.step([(method, batch)]).items():
+                window[name].append(value)
+            tokens += sum(item.slots for item in batch)
+            step = engine.steps
+            if after_step:
+                after_step(step)
+            last = step == total
+            due_eval = bool(held_out) and (last or (settings.eval_every and step % settings.eval_every == 0))
+            due_save = step % settings.checkpoint_every == 0 and not last
+            # A checkpoint also closes the window of averages, so that a resumed log equals an unbroken one.
+            if step % settings.log_every == 0 or last or due_save or due_eval:
+                metrics = {name: float(np.mean(values)) for name, values in window.items()}
+                window.clear()
+                if due_eval:
+                    held = evaluate(
+                        method, held_out, token_budget=settings.token_budget, device=device, ranks=ranks
+                    )
+                    if settings.keep_best and (best is None or sign * held[score] < best):
+                        best = sign * held[score]
+                        if ranks.is_main:
+                            checkpoint.write(best_path, modules, None, {"step": step, "best": best})
+                if ranks.is_main:
+                    speed = tokens / (time.perf_counter() - began)
+                    extra = {f"eval/{k}": v for k, v in held.items()} if due_eval else {}
+                    stage.append_metrics(step, {**metrics, **extra, "tokens_per_second": speed})
+            if due_save and ranks.is_main:
+                checkpoint.save(
+                    stage, step, modules, engine, {"best": best}, keep_last=settings.keep_last
+                )
+            progress.update(step, loss=metrics.get("loss"))
+    if settings.keep_best and best_path.exists():
+        ranks.barrier()
+        checkpoint.read(best_path, modules, None)
+    for module in modules.values():
+        module.eval()
+    return FitResult(total, metrics, held)
