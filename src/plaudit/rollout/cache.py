@@ -1,0 +1,157 @@
+"""A key-value cache whose rows are written in place, dropped and refilled.
+
+All rows write the same column at the same step, so a row that has seen ``p`` tokens occupies the
+columns [end − p, end). Columns are in time order: a sliding window is a shorter slice, and what a
+row may not see is one additive mask [rows, columns] that steps only slice.
+
+Shapes: R rows, C columns, H key-value heads, K and V head sizes (which may differ).
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+from transformers.cache_utils import Cache, CacheLayerMixin
+
+
+class RowCache(Cache):
+    """Keys and values of ``rows`` rows in ``columns`` columns for every layer.
+
+    ``windows`` holds each layer's sliding window, or None. Tensors are allocated when the first
+    keys and values arrive, since only they tell the heads and sizes. ``live`` rows are in use;
+    ``end`` is one past the current column; ``start`` [R] is each row's first column.
+    """
+
+    def __init__(
+        self, windows: list[int | None], rows: int, columns: int, dtype: torch.dtype, device: torch.device
+    ) -> None:
+        super().__init__(layers=[RowLayer(self, window) for window in windows])
+        self.rows, self.columns = rows, columns
+        self.live = 0
+        self.end = 0
+        self.low = 0
+        self.start = torch.zeros(rows, dtype=torch.long, device=device)
+        self.mask = torch.zeros(rows, columns, dtype=dtype, device=device)
+        self._column = torch.arange(columns, device=device)
+
+    def open(self, slots: Tensor, lengths: Tensor) -> None:
+        """Give ``slots`` to rows that have seen ``lengths`` tokens each."""
+        first = self.end - lengths
+        self.start[slots] = first
+        closed = self._column < first[:, None]
+        self.mask[slots] = torch.zeros_like(self.mask[slots]).masked_fill_(closed, -torch.inf)
+
+    def fill(self, layer: int, slots: Tensor, parents: Tensor, lengths: Tensor, k: Tensor, v: Tensor) -> None:
+        """Copy prompts' keys [P, H, T, K] and values [P, H, T, V] (padded on the right) into ``slots``.
+
+        ``parents`` [n] names each slot's prompt, ``lengths`` [n] its tokens.
+        """
+        self.layers[layer].fill(slots, parents, lengths, k, v)
+
+    def advance(self) -> None:
+        """Open the next column; move everything to the front when the last one is used up."""
+        if self.end == self.columns:
+            shift = self.low
+            if shift == 0:
+                raise RuntimeError("the cache is full: a row is longer than its columns")
+            for layer in self.layers:
+                layer.shift(shift, self.end, self.live)
+            self.mask[:, : self.end - shift] = self.mask[:, shift : self.end].clone()
+            self.mask[:, self.end - shift :] = 0
+            self.start -= shift
+            self.end -= shift
+            self.low = 0
+        self.end += 1
+
+    def move(self, source: Tensor, target: Tensor) -> None:
+        """Copy rows ``source`` over rows ``target``: how the holes of finished rows are closed."""
+        self.start[target] = self.start[source]
+        self.mask[target] = self.mask[source]
+        for layer in self.layers:
+            layer.move(source, target, self.low, self.end)
+
+    def settle(self, live: int) -> None:
+        """Say how many rows are in use from now on."""
+        self.live = live
+        self.low = int(self.start[:live].min()) if live else self.end
+
+    def masks(self) -> dict[str, Tensor]:
+        """The additive mask [R, 1, 1, columns seen] of each kind of layer."""
+        kinds: dict[str, Tensor] = {}
+        for layer in self.layers:
+            kind = "full_attention" if layer.window is None else "sliding_attention"
+            if kind not in kinds:
+                kinds[kind] = self.mask[: self.live, None, None, layer.first() : self.end]
+        return kinds
+
+
+class RowLayer(CacheLayerMixin):
+    """One layer of a ``RowCache``: [R, H, C, K] keys and [R, H, C, V] values."""
+
+    is_sliding = False
+
+    def __init__(self, cache: RowCache, window: int | None) -> None:
+        super().__init__()
+        self.cache, self.window = cache, window
+
+    def lazy_initialization(self, key_states: Tensor, value_states: Tensor) -> None:
+        """Allocate for the heads and sizes of these states.
+
+        Zeros, not empty memory: a masked NaN is still a NaN after the weighted sum.
+        """
+        rows, columns = self.cache.rows, self.cache.columns
+        self.keys = key_states.new_zeros(rows, key_states.shape[1], columns, key_states.shape[-1])
+        self.values = value_states.new_zeros(rows, value_states.shape[1], columns, value_states.shape[-1])
+        self.is_initialized = True
+
+    def first(self) -> int:
+        """The first column that this layer can see."""
+        if self.window is None:
+            return self.cache.low
+        return max(self.cache.low, self.cache.end - self.window)
+
+    def update(
+        self, key_states: Tensor, value_states: Tensor, *args: Any, **kwargs: Any
+    ) -> tuple[Tensor, Tensor]:
+        """Write one token per live row at the current column; return what the layer sees."""
+        if not self.is_initialized:
+            self.lazy_initialization(key_states, value_states)
+        cache = self.cache
+        keys, values = self.keys[: cache.live], self.values[: cache.live]
+        keys[:, :, cache.end - 1 : cache.end] = key_states
+        values[:, :, cache.end - 1 : cache.end] = value_states
+        first = self.first()
+        return keys[:, :, first : cache.end], values[:, :, first : cache.end]
+
+    def fill(self, slots: Tensor, parents: Tensor, lengths: Tensor, k: Tensor, v: Tensor) -> None:
+        if not self.is_initialized:
+            self.lazy_initialization(k, v)
+        end, width = self.cache.end, k.shape[2]
+        # Right-padded prompts become right-aligned rows: column j reads token j − (width − length).
+        token = torch.arange(width, device=k.device) - (width - lengths)[:, None]
+        token.clamp_min_(0)
+        for cached, states in ((self.keys, k), (self.values, v)):
+            moved = states.transpose(1, 2)[parents[:, None], token]
+            cached[slots, :, end - width : end] = moved.transpose(1, 2)
+
+    def shift(self, by: int, end: int, live: int) -> None:
+        if self.is_initialized:
+            for cached in (self.keys, self.values):
+                cached[:live, :, : end - by] = cached[:live, :, by:end].clone()
+
+    def move(self, source: Tensor, target: Tensor, low: int, end: int) -> None:
+        if self.is_initialized:
+            for cached in (self.keys, self.values):
+                cached[target, :, low:end] = cached[source, :, low:end]
+
+    def get_mask_sizes(self, query_length: int) -> tuple[int, int]:
+        first = self.first()
+        return self.cache.end - first, first
+
+    def get_seq_length(self) -> int:
+        return self.cache.end - 1
+
+    def get_max_length(self) -> int:
+        return self.cache.columns

@@ -1,0 +1,80 @@
+"""From logits and a uniform number to a token and its log-probability.
+
+Shapes: B rows, V vocabulary.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from plaudit.rollout.protocol import SamplingSettings
+
+# Tokens per block of the two-level search: about √V for vocabularies of a few thousand.
+BLOCK = 64
+
+
+def scaled(logits: Tensor, settings: SamplingSettings) -> Tensor:
+    """logits / temperature in fp32, tokens outside top-k and top-p at −∞: [B, V].
+
+    Top-k keeps the k largest, top-p then the smallest set of the largest whose probability reaches
+    p (Holtzman et al. 2020, arXiv:1904.09751). Tokens tied with the last one kept are kept too.
+    """
+    z = logits.float()
+    if settings.temperature != 1:
+        z = z / settings.temperature
+    if not settings.truncates:
+        return z
+    vocabulary = z.shape[-1]
+    kept = min(settings.top_k, vocabulary) if settings.top_k else vocabulary
+    best = z.topk(kept, dim=-1).values if kept < vocabulary else z.sort(dim=-1, descending=True).values
+    floor = best[:, -1:]
+    if settings.top_p < 1:
+        # Ties with the k-th token belong to the kept set's mass.
+        total = torch.where(z >= floor, z, -torch.inf).double().logsumexp(-1, keepdim=True)
+        reached = (best.double() - total).exp().cumsum(-1)
+        last = (reached < settings.top_p).sum(-1, keepdim=True).clamp_max(kept - 1)
+        floor = best.gather(-1, last)
+    return z.masked_fill(z < floor, -torch.inf)
+
+
+def draw(logits: Tensor, uniform: Tensor, settings: SamplingSettings) -> tuple[Tensor, Tensor]:
+    """Draw one token per row: ids [B] int64 and log p(id) [B] fp32, from ``uniform`` [B] float64.
+
+    Inverse CDF: the first v with Σ_{w ≤ v} p(w) > u, found in two levels so that the running sum is
+    over √V numbers. A token of probability 0 is never drawn.
+    """
+    if settings.temperature == 0:
+        ids = logits.argmax(-1)
+        return ids, torch.zeros(len(ids), dtype=torch.float32, device=ids.device)
+    z = scaled(logits, settings)
+    rows, vocabulary = z.shape
+    top = z.amax(-1, keepdim=True)
+    blocks = -(-vocabulary // BLOCK)
+    weights = torch.empty(rows, blocks * BLOCK, dtype=z.dtype, device=z.device)
+    weights[:, vocabulary:] = 0
+    torch.exp(torch.sub(z, top, out=weights[:, :vocabulary]), out=weights[:, :vocabulary])
+    grid = weights.view(rows, blocks, BLOCK)
+    sums = grid.sum(-1).double()
+    total = sums.sum(-1)
+    block, rest = _first_above(sums, uniform * total)
+    inner = grid[torch.arange(rows, device=z.device), block].double()
+    within, _ = _first_above(inner, rest)
+    ids = block * BLOCK + within
+    chosen = z.gather(-1, ids[:, None])[:, 0]
+    return ids, (chosen.double() - top[:, 0].double() - total.log()).float()
+
+
+def _first_above(weights: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
+    """The first place [B] where the running sum of ``weights`` [B, n] exceeds ``target`` [B].
+
+    Also what is left of the target there. Places of weight 0 are never chosen, whatever rounding
+    does to the sums.
+    """
+    running = weights.cumsum(-1)
+    reachable = running.masked_fill(weights <= 0, -1.0)
+    below = torch.nextafter(reachable.amax(-1), torch.zeros_like(target))
+    target = torch.minimum(target, below)
+    place = (reachable > target[:, None]).to(torch.uint8).argmax(-1)
+    before = (running - weights).gather(-1, place[:, None])[:, 0]
+    return place, (target - before).clamp_min(0)
