@@ -112,18 +112,27 @@ class RowLayer(CacheLayerMixin):
             return self.cache.low
         return max(self.cache.low, self.cache.end - self.window)
 
+    def write(self, k: Tensor, v: Tensor) -> None:
+        """Write one token's keys [R, H, K] and values [R, H, V] per live row at the current column."""
+        if not self.is_initialized:
+            self.lazy_initialization(k[:, :, None], v[:, :, None])
+        live, column = self.cache.live, self.cache.end - 1
+        self.keys[:live, :, column] = k
+        self.values[:live, :, column] = v
+
+    def flat(self, rows: int, first: int) -> tuple[Tensor, Tensor]:
+        """Views [rows · H, columns seen, K] and V of what the first ``rows`` see from ``first`` on."""
+        heads, end = self.keys.shape[1], self.cache.end
+        keys = self.keys.view(-1, *self.keys.shape[2:])[: rows * heads, first:end]
+        return keys, self.values.view(-1, *self.values.shape[2:])[: rows * heads, first:end]
+
     def update(
         self, key_states: Tensor, value_states: Tensor, *args: Any, **kwargs: Any
     ) -> tuple[Tensor, Tensor]:
         """Write one token per live row at the current column; return what the layer sees."""
-        if not self.is_initialized:
-            self.lazy_initialization(key_states, value_states)
-        cache = self.cache
-        keys, values = self.keys[: cache.live], self.values[: cache.live]
-        keys[:, :, cache.end - 1 : cache.end] = key_states
-        values[:, :, cache.end - 1 : cache.end] = value_states
-        first = self.first()
-        return keys[:, :, first : cache.end], values[:, :, first : cache.end]
+        self.write(key_states[:, :, 0], value_states[:, :, 0])
+        live, seen = self.cache.live, slice(self.first(), self.cache.end)
+        return self.keys[:live, :, seen], self.values[:live, :, seen]
 
     def fill(self, slots: Tensor, parents: Tensor, lengths: Tensor, k: Tensor, v: Tensor) -> None:
         if not self.is_initialized:

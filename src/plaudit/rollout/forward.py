@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any, Protocol
 
-import torch
 from torch import Tensor
 from transformers.cache_utils import DynamicCache
 
@@ -75,4 +74,9 @@ class ModelForward:
 
 def choose_forward(model: Any) -> Forward:
     """The fastest way that is exact for this model."""
-    return ModelForward(model)
+    from plaudit.rollout.llama import LlamaForward
+
+    try:
+        return LlamaForward(model)
+    except CannotDecode:
+        return ModelForward(model)

@@ -1,0 +1,199 @@
+"""A decode loop of its own for the Llama layout: Llama, Mistral, Qwen2, Qwen3.
+
+It computes what the model computes with fewer and larger operations. Per ``sample`` call the
+weights are copied once into fused form:
+
+- the three projections of attention are one matrix, the two of the gate another;
+- the scale of each RMSNorm is folded into the matrix behind it, W' = W · diag(w);
+- the softmax's scale is folded into the queries;
+- rotated pairs (i, i + d/2) become neighbours, so that the rotation is one complex product (q·k does
+  not change when both are permuted alike);
+- the last layer of a prefill computes keys and values only.
+
+Shapes: R rows, P prompts, T prompt tokens, H heads, G heads per key-value head, d head size.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from plaudit.rollout.cache import RowCache
+from plaudit.rollout.forward import CannotDecode, layer_windows
+
+FAMILIES = ("LlamaForCausalLM", "MistralForCausalLM", "Qwen2ForCausalLM", "Qwen3ForCausalLM")
+
+# Bytes of weights up to which a fused copy is worth its memory.
+LARGEST = 1 << 30
+
+
+@dataclass
+class _Layer:
+    """Fused weights of one layer; ``qk_norm`` [H + Hk, d] is Qwen3's, folded with the scale."""
+
+    qkv: Tensor
+    qkv_bias: Tensor | None
+    qk_norm: Tensor | None
+    out: nn.Linear
+    gate_up: Tensor
+    down: nn.Linear
+    eps: float
+    mlp_eps: float
+    qk_eps: float
+    act: Any
+
+
+class LlamaForward:
+    """The fused forward of one model. Raises ``CannotDecode`` where it would not be exact."""
+
+    def __init__(self, model: Any) -> None:
+        config, body = model.config, getattr(model, "model", None)
+        if type(model).__name__ not in FAMILIES or not type(model).__module__.startswith("transformers."):
+            raise CannotDecode(f"{type(model).__name__} is not of the Llama layout")
+        weight = model.lm_head.weight
+        if weight.dtype != torch.float32 or weight.device.type != "cpu":
+            raise CannotDecode("the fused path computes in fp32 on CPU")
+        if sum(p.numel() * p.element_size() for p in model.parameters()) > LARGEST:
+            raise CannotDecode("a fused copy of the weights would take too much memory")
+        projections = [
+            getattr(part, name)
+            for layer in body.layers
+            for part, names in (
+                (layer.self_attn, ("q_proj", "k_proj", "v_proj", "o_proj")),
+                (layer.mlp, ("gate_proj", "up_proj", "down_proj")),
+            )
+            for name in names
+        ]
+        if any(type(m) is not nn.Linear for m in [*projections, model.lm_head]):
+            raise CannotDecode("a projection is wrapped by an adapter or quantised")
+        if any(m.bias is not None for layer in body.layers for m in (layer.mlp.gate_proj, layer.mlp.up_proj)):
+            raise CannotDecode("the gate has biases")
+        self.windows = layer_windows(config)
+        self.head, self.norm, self.embedding = model.lm_head, body.norm, body.embed_tokens.weight
+        self.d = body.layers[0].self_attn.head_dim
+        self.h = config.num_attention_heads
+        self.hk = config.num_key_value_heads
+        self.rotary, self.cis = body.rotary_emb, torch.empty(0)
+        self._rotation(64)
+        if self.cis.shape[-1] != self.d // 2:
+            raise CannotDecode("only a part of each head is rotated")
+        self.layers = [self._fuse(layer) for layer in body.layers]
+
+    def _rotation(self, positions: int) -> Tensor:
+        """cos + i·sin [positions, d/2], from the model's own rotary module."""
+        if len(self.cis) < positions:
+            size = max(positions, 2 * len(self.cis))
+            cos, sin = self.rotary(self.embedding[:1, None], torch.arange(size)[None])
+            half = cos.shape[-1] // 2
+            self.cis = torch.complex(cos[0, :, :half].contiguous(), sin[0, :, :half].contiguous())
+        return self.cis
+
+    def _fuse(self, layer: Any) -> _Layer:
+        attention, mlp = layer.self_attn, layer.mlp
+        d, h, hk = self.d, self.h, self.hk
+        pairs = torch.arange(d).view(2, d // 2).t().reshape(-1)
+
+        def paired(x: Tensor, heads: int) -> Tensor:
+            return x.view(heads, d, -1)[:, pairs].reshape(x.shape)
+
+        projections = (attention.q_proj, attention.k_proj, attention.v_proj)
+        normed = hasattr(attention, "q_norm")
+        scale = 1.0 if normed else attention.scaling
+        q, k, v = (p.weight for p in projections)
+        qkv = torch.cat((paired(q, h) * scale, paired(k, hk), v)) * layer.input_layernorm.weight
+        bias = norm = None
+        if projections[0].bias is not None:
+            q, k, v = (p.bias for p in projections)
+            bias = torch.cat((paired(q, h) * scale, paired(k, hk), v))
+        if normed:
+            q, k = attention.q_norm.weight[pairs] * attention.scaling, attention.k_norm.weight[pairs]
+            norm = torch.cat((q.expand(h, d), k.expand(hk, d)))
+        after = layer.post_attention_layernorm
+        return _Layer(
+            qkv=qkv,
+            qkv_bias=bias,
+            qk_norm=norm,
+            out=attention.o_proj,
+            gate_up=torch.cat((mlp.gate_proj.weight, mlp.up_proj.weight)) * after.weight,
+            down=mlp.down_proj,
+            eps=layer.input_layernorm.variance_epsilon,
+            mlp_eps=after.variance_epsilon,
+            qk_eps=attention.q_norm.variance_epsilon if normed else 0.0,
+            act=mlp.act_fn,
+        )
+
+    def _project(self, layer: _Layer, x: Tensor, skip: int = 0) -> tuple[Tensor, Tensor]:
+        """Unrotated queries and keys as complex pairs [S, heads, d/2], values [S, Hk, d].
+
+        The first ``skip`` heads are left out.
+        """
+        d, hk, heads = self.d, self.hk, self.h + self.hk - skip
+        bias = None if layer.qkv_bias is None else layer.qkv_bias[skip * d :]
+        qkv = F.linear(F.rms_norm(x, x.shape[-1:], eps=layer.eps), layer.qkv[skip * d :], bias)
+        qk = qkv[:, : heads * d].view(-1, heads, d)
+        if layer.qk_norm is not None:
+            qk = F.rms_norm(qk, (d,), eps=layer.qk_eps) * layer.qk_norm[skip:]
+        return torch.view_as_complex(qk.unflatten(-1, (d // 2, 2))), qkv[:, heads * d :].view(-1, hk, d)
+
+    def _after(self, layer: _Layer, x: Tensor, attended: Tensor) -> Tensor:
+        """The rest of a layer: output projection, gate, both residuals; ``x`` [S, D] is overwritten."""
+        _add_linear(x, attended, layer.out)
+        gate, up = F.linear(F.rms_norm(x, x.shape[-1:], eps=layer.mlp_eps), layer.gate_up).chunk(2, -1)
+        return _add_linear(x, layer.act(gate).mul_(up), layer.down)
+
+    def prefill(self, ids: Tensor) -> list[tuple[Tensor, Tensor]]:
+        prompts, tokens = ids.shape
+        h, hk, d = self.h, self.hk, self.d
+        x = F.embedding(ids.reshape(-1), self.embedding)
+        turn = self._rotation(tokens)[:tokens].repeat(prompts, 1)[:, None]
+        states = []
+        for i, layer in enumerate(self.layers):
+            last = i == len(self.layers) - 1
+            qk, v = self._project(layer, x, skip=h if last else 0)
+            qk = torch.view_as_real(qk * turn).flatten(-2).view(prompts, tokens, -1, d).transpose(1, 2)
+            v = v.view(prompts, tokens, hk, d).transpose(1, 2)
+            states.append((qk[:, -hk:], v))
+            if not last:
+                window = self.windows[i]
+                mask = None
+                if window is not None and window < tokens:
+                    ones = torch.ones(tokens, tokens, dtype=torch.bool)
+                    mask = ones.tril() & ones.triu(1 - window)
+                attended = F.scaled_dot_product_attention(
+                    qk[:, :h],
+                    qk[:, h:],
+                    v,
+                    attn_mask=mask,
+                    is_causal=mask is None,
+                    scale=1.0,
+                    enable_gqa=h != hk,
+                )
+                x = self._after(layer, x, attended.transpose(1, 2).reshape(prompts * tokens, h * d))
+        return states
+
+    def step(self, ids: Tensor, cache: RowCache) -> Tensor:
+        rows, h, hk, d = len(ids), self.h, self.hk, self.d
+        column = cache.end - 1
+        x = F.embedding(ids, self.embedding)
+        turn = self._rotation(cache.columns)[column - cache.start[:rows], None]
+        for layer, cached in zip(self.layers, cache.layers):
+            qk, v = self._project(layer, x)
+            q = torch.view_as_real(qk[:, :h] * turn).view(rows * hk, h // hk, d)
+            cached.write(torch.view_as_real(qk[:, h:] * turn).view(rows, hk, d), v)
+            first = cached.first()
+            keys, values = cached.flat(rows, first)
+            weights = torch.bmm(q, keys.transpose(1, 2))
+            weights.view(rows, h, -1).add_(cache.mask[:rows, None, first : cache.end])
+            attended = torch.bmm(weights.softmax(-1), values)
+            x = self._after(layer, x, attended.view(rows, h * d))
+        return self.head(self.norm(x))
+
+
+def _add_linear(x: Tensor, inputs: Tensor, linear: nn.Linear) -> Tensor:
+    """x += linear(inputs), in place."""
+    x.addmm_(inputs, linear.weight.t())
+    return x if linear.bias is None else x.add_(linear.bias)
