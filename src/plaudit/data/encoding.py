@@ -1,0 +1,109 @@
+"""From template text to token ids, with what users wrote never read as control tokens."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from plaudit.data.records import Message
+from plaudit.errors import UserError
+
+# A Unicode noncharacter: it is in no text meant for interchange, and is repeated where it is.
+CUT = "\ufdd0"
+
+
+class TextEncoder:
+    """Encodes rendered conversations; control tokens come from the template alone.
+
+    A control token spelled out in a turn's content (``<|end|>`` typed by a user) would end the turn
+    if the rendered text were encoded as it is. ``guard`` marks a cut inside each such spelling, and
+    ``encode`` encodes the parts between cuts on their own, so that only plain text can come of it.
+    """
+
+    def __init__(self, tokenizer: Any, scaffold: str) -> None:
+        if not getattr(tokenizer, "is_fast", False):
+            raise UserError(
+                f"{type(tokenizer).__name__} is not a fast tokenizer",
+                remedy="convert it to tokenizer.json with transformers",
+            )
+        self._backend = tokenizer.backend_tokenizer
+        added = tokenizer.added_tokens_decoder.values()
+        # A tokenizer may forget to call its role tokens special: what the template writes counts too.
+        control = {t.content for t in added if t.special or t.content in scaffold}
+        # Length 1 cannot be cut; an unsplittable one-letter control token is no tokenizer's practice.
+        spelled = sorted((c for c in control if len(c) > 1), key=len, reverse=True)
+        self._control = re.compile("|".join(map(re.escape, spelled)) or r"(?!)")
+        # A control token that swallows no neighbouring space makes what follows it "not first", so
+        # that tokenizers that put a space before the first word do not put one before a later part.
+        plain = [t.content for t in added if t.content in control and not (t.lstrip or t.rstrip)]
+        self._anchor = plain[0] if plain else ""
+
+    def guard(self, messages: Sequence[Message]) -> tuple[Sequence[Message], str]:
+        """The messages with a cut inside every spelled-out control token, and the cut ("" if none)."""
+        if not any(self._control.search(m.content) for m in messages):
+            return messages, ""
+        cut = CUT
+        while any(cut in m.content for m in messages):
+            cut += CUT
+        guarded = [replace(m, content=self._cut_control(m.content, cut)) for m in messages]
+        return guarded, cut
+
+    def _cut_control(self, text: str, cut: str) -> str:
+        return self._control.sub(lambda found: found[0][0] + cut + found[0][1:], text)
+
+    def encode(self, text: str, cut: str = "") -> np.ndarray:
+        """Token ids of a rendered text."""
+        return self.encode_with_offsets(text, cut, offsets=False)[0]
+
+    def encode_with_offsets(
+        self, text: str, cut: str = "", *, offsets: bool = True
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Token ids [T] and the [start, end) characters of each in the text without cuts: [T, 2]."""
+        self._reset()
+        ids: list[int] = []
+        spans: list[tuple[int, int]] = []
+        begin = 0
+        for n, part in enumerate(text.split(cut) if cut else [text]):
+            encoding, skipped, shift = self._encode_part(part, first=n == 0)
+            ids += encoding.ids[skipped:]
+            if offsets:
+                spans += [(begin + a - shift, begin + b - shift) for a, b in encoding.offsets[skipped:]]
+            begin += len(part)
+        return np.asarray(ids, dtype=np.int64), np.asarray(spans, dtype=np.int64).reshape(-1, 2)
+
+    def encode_rest(self, text: str, cut: str = "") -> np.ndarray:
+        """Token ids of a text that goes on where another ended."""
+        self._reset()
+        ids: list[int] = []
+        for part in text.split(cut) if cut else [text]:
+            encoding, skipped, _ = self._encode_part(part, first=False)
+            ids += encoding.ids[skipped:]
+        return np.asarray(ids, dtype=np.int64)
+
+    def encode_plain(self, texts: Sequence[str]) -> list[np.ndarray]:
+        """Token ids of raw texts, in which nothing is a control token."""
+        self._reset()
+        guarded = {i: self.guard([Message("user", t)]) for i, t in enumerate(texts)}
+        simple = [i for i, (_, cut) in guarded.items() if not cut]
+        encodings = self._backend.encode_batch_fast([texts[i] for i in simple], add_special_tokens=False)
+        out = {i: np.asarray(e.ids, dtype=np.int64) for i, e in zip(simple, encodings)}
+        for i, (messages, cut) in guarded.items():
+            if cut:
+                out[i] = self.encode(messages[0].content, cut)
+        return [out[i] for i in range(len(texts))]
+
+    def _encode_part(self, part: str, *, first: bool) -> tuple[Any, int, int]:
+        if first or not self._anchor:
+            return self._backend.encode(part, add_special_tokens=False), 0, 0
+        encoding = self._backend.encode(self._anchor + part, add_special_tokens=False)
+        return encoding, 1, len(self._anchor)
+
+    def _reset(self) -> None:
+        # The backend remembers padding and truncation of whoever called the tokenizer last.
+        self._backend.no_padding()
+        self._backend.no_truncation()
+        self._backend.encode_special_tokens = False

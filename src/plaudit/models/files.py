@@ -1,0 +1,130 @@
+"""Finding a model's files: a local folder, or a hub name when the user gives one; safetensors only."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+from transformers import AutoConfig, AutoTokenizer
+
+from transformers.utils.logging import disable_progress_bar
+
+from plaudit.data.templates import ensure_template
+from plaudit.errors import UserError
+
+# Its bars count shards of files; a run has bars of its own.
+disable_progress_bar()
+
+HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*(/[\w.-]+)?")
+WANTED = ["*.json", "*.safetensors", "*.txt", "*.model", "*.jinja"]
+PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl")
+
+
+def resolve(path: str | Path, *, revision: str | None = None, local_only: bool = False) -> Path:
+    """The folder that holds the model; fetched from the hub only if ``path`` can only be a hub name."""
+    folder = Path(path).expanduser()
+    if folder.is_dir():
+        return folder
+    if folder.exists():
+        raise UserError(f"{path} is a file, not a model folder")
+    text = str(path)
+    inside_a_folder_here = "/" in text and Path(text.split("/")[0]).is_dir()
+    if local_only or isinstance(path, Path) or inside_a_folder_here or not HUB_NAME.fullmatch(text):
+        raise UserError(
+            f"there is no model folder {path}", remedy="check the path; a hub name looks like owner/name"
+        )
+    return _download(text, revision)
+
+
+def _download(name: str, revision: str | None) -> Path:
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
+
+    try:
+        return Path(snapshot_download(name, revision=revision, allow_patterns=WANTED))
+    except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OSError) as error:
+        raise UserError(
+            f"there is no folder {name}, and the hub could not give a model of that name "
+            f"({type(error).__name__})",
+            remedy="check the name, the revision and the network, or give a local folder",
+        ) from error
+
+
+def read_config(folder: Path) -> Any:
+    """The model's config with every dropout at 0; UserError for a folder that holds no loadable model."""
+    if not (folder / "config.json").is_file():
+        raise UserError(f"{folder} holds no model: config.json is missing")
+    if not any(folder.glob("*.safetensors")):
+        pickles = sorted(p.name for pattern in PICKLES for p in folder.glob(pattern))
+        if pickles:
+            raise UserError(
+                f"{folder} holds weights only as pickles ({', '.join(pickles[:3])}), which can run any code",
+                remedy="convert them to safetensors, or use a model that has them",
+            )
+        raise UserError(f"{folder} holds no weights: there is no .safetensors file")
+    with readable(folder):
+        config = AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+    return without_dropout(config)
+
+
+def without_dropout(config: Any) -> Any:
+    """The config with every dropout rate at 0, nested configs included."""
+    for name, value in list(vars(config).items()):
+        if "drop" in name and isinstance(value, float):
+            setattr(config, name, 0.0)
+        elif hasattr(value, "model_type"):
+            without_dropout(value)
+    return config
+
+
+def read_weights(auto: Any, folder: Path, config: Any, dtype: torch.dtype, ignore: str = "") -> Any:
+    """The model with all its weights, in eval mode; UserError where some are not in the files.
+
+    ``ignore`` is a pattern of weights that may be absent because nothing reads them.
+    """
+    with readable(folder):
+        model, info = auto.from_pretrained(
+            folder,
+            config=config,
+            dtype=dtype,
+            local_files_only=True,
+            trust_remote_code=False,
+            use_safetensors=True,
+            output_loading_info=True,
+        )
+    lost = [k for k in info["missing_keys"] if not (ignore and re.search(ignore, k))]
+    lost += [str(k[0] if isinstance(k, tuple) else k) for k in info["mismatched_keys"]]
+    if lost:
+        raise UserError(
+            f"{folder} lacks {len(lost)} weights of a {type(model).__name__}: {', '.join(sorted(lost)[:3])}",
+            remedy="use the folder of a model of this kind; weights that are missing would be random",
+        )
+    for module in model.modules():
+        if isinstance(module, nn.Dropout):
+            module.p = 0.0
+    return model.eval()
+
+
+def read_tokenizer(folder: Path) -> Any:
+    """The folder's tokenizer, given a chat template if it has none."""
+    with readable(folder):
+        tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+    ensure_template(tokenizer)
+    return tokenizer
+
+
+@contextmanager
+def readable(folder: Path) -> Iterator[None]:
+    """Turns what transformers raises for a bad folder into a UserError."""
+    try:
+        yield
+    except UserError:
+        raise
+    except Exception as error:  # transformers raises many kinds, down to those of its readers
+        reason = str(error).strip().split("\n")[0][:200]
+        raise UserError(f"{folder} cannot be loaded: {reason}") from error

@@ -1,0 +1,135 @@
+"""The policy: a transformers causal language model and its tokenizer."""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import AutoModelForCausalLM, LlamaConfig, LlamaForCausalLM
+
+from plaudit.data.templates import end_of_turn_id
+from plaudit.errors import UserError
+from plaudit.models.files import read_config, read_tokenizer, read_weights, resolve
+from plaudit.runs.files import new_folder
+
+
+@dataclass
+class Policy:
+    """A causal language model that answers, and the tokenizer it was trained with."""
+
+    model: Any
+    tokenizer: Any
+
+    @property
+    def device(self) -> torch.device:
+        device: torch.device = next(self.model.parameters()).device
+        return device
+
+    @property
+    def end_ids(self) -> tuple[int, ...]:
+        """Tokens that end a response: the template's end of turn first, then every EOS known."""
+        known = [end_of_turn_id(self.tokenizer), self.tokenizer.eos_token_id]
+        for config in (self.model.config, getattr(self.model, "generation_config", None)):
+            ids = getattr(config, "eos_token_id", None)
+            known += ids if isinstance(ids, list | tuple) else [ids]
+        return tuple(dict.fromkeys(int(i) for i in known if i is not None))
+
+    @property
+    def pad_id(self) -> int:
+        """What fills empty slots; no result depends on it, so an end token serves where there is none."""
+        pad = self.tokenizer.pad_token_id
+        return int(pad) if pad is not None else self.end_ids[0]
+
+
+def build_policy(
+    tokenizer: Any,
+    *,
+    hidden: int,
+    layers: int,
+    heads: int,
+    kv_heads: int | None = None,
+    intermediate: int | None = None,
+    max_positions: int,
+    tie_embeddings: bool = True,
+    seed: int,
+) -> Policy:
+    """A Llama-architecture model (Touvron et al. 2023) with random weights, the same for the same seed.
+
+    ``intermediate`` defaults to 8/3 of ``hidden``, rounded up to a multiple of 8, as in the paper.
+    """
+    config = LlamaConfig(
+        vocab_size=len(tokenizer),
+        hidden_size=hidden,
+        num_hidden_layers=layers,
+        num_attention_heads=heads,
+        num_key_value_heads=kv_heads or heads,
+        intermediate_size=intermediate or -(-hidden // 3) * 8,
+        max_position_embeddings=max_positions,
+        tie_word_embeddings=tie_embeddings,
+        attention_dropout=0.0,
+        pad_token_id=tokenizer.pad_token_id,
+        bos_token_id=tokenizer.bos_token_id,
+        eos_token_id=tokenizer.eos_token_id,
+    )
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        model = LlamaForCausalLM(config)
+    return Policy(model.eval(), tokenizer)
+
+
+def load_policy(
+    path: str | Path,
+    *,
+    revision: str | None = None,
+    dtype: torch.dtype = torch.float32,
+    device: str | torch.device = "cpu",
+    local_only: bool = False,
+) -> Policy:
+    """A policy from a Hugging Face folder, or from the hub if ``path`` is not a folder but a hub name.
+
+    A local folder never touches the network; ``local_only`` forbids the hub altogether. Weights are
+    read from safetensors only, no code of the model's folder is run, and dropout is set to 0.
+    """
+    folder = resolve(path, revision=revision, local_only=local_only)
+    config = read_config(folder)
+    tokenizer = read_tokenizer(folder)
+    model = read_weights(AutoModelForCausalLM, folder, config, dtype)
+    rows = model.get_input_embeddings().num_embeddings
+    if len(tokenizer) > rows:
+        raise UserError(
+            f"{folder}: the tokenizer has {len(tokenizer)} tokens, the model embeddings for {rows}",
+            remedy="use the tokenizer that the model was trained with",
+        )
+    return Policy(model.to(device), tokenizer)
+
+
+def save_policy(policy: Policy, path: str | Path, card: str) -> None:
+    """Write a Hugging Face folder with ``card`` as its README.md, whole or not at all.
+
+    Adapters are merged into the saved weights (not into the policy's), so that the folder loads in
+    plain transformers. The generation config names every end token.
+    """
+    model = policy.model
+    if hasattr(model, "merge_and_unload"):
+        model = copy.deepcopy(model).merge_and_unload()
+    with new_folder(Path(path)) as folder:
+        ends = list(policy.end_ids)
+        before = copy.deepcopy(model.generation_config)
+        model.generation_config.eos_token_id = ends if len(ends) > 1 else ends[0]
+        model.generation_config.pad_token_id = policy.pad_id
+        try:
+            model.save_pretrained(folder)
+        finally:
+            model.generation_config = before
+        policy.tokenizer.save_pretrained(folder)
+        (folder / "README.md").write_text(card, encoding="utf-8")
+
+
+def freeze_copy(policy: Policy) -> Policy:
+    """A frozen copy of the policy as it is in memory now: the reference that the KL is measured to."""
+    model = copy.deepcopy(policy.model).eval()
+    model.requires_grad_(False)
+    return Policy(model, policy.tokenizer)
