@@ -79,6 +79,8 @@ class Data(Section):
     preferences: tuple[Source, ...] = ()
     prompts: tuple[Source, ...] = ()
     validation: Fraction = 0.05
+    preference_validation: Fraction = 0.15
+    judge_share: Fraction = 0.35
     max_length: Positive = 512
     max_prompt_length: Positive | None = None
     max_dropped: Fraction = 0.05
@@ -101,7 +103,7 @@ class Data(Section):
 
 
 class Pocket(Section):
-    """The pocket world: how much of each kind of text, and how its raters behave."""
+    """The pocket world: how much of each kind of text."""
 
     documents: Positive = 41_600
     demonstrations: Positive = 6000
@@ -110,8 +112,6 @@ class Pocket(Section):
     train_prompts: Positive = 6000
     validation_prompts: Positive = 300
     test_prompts: Positive = 800
-    noise: float = Field(0.3, ge=0)
-    biased: bool = False
 
 
 class Training(Section):
@@ -162,6 +162,8 @@ class Rank(Section):
     low: Annotated[int, Field(ge=2)] = 4
     high: Annotated[int, Field(ge=2)] = 9
     scripted_share: Fraction = 0.35
+    noise: float = Field(0.3, ge=0)
+    biased: bool = False
     temperature: float = Field(1.0, gt=0)
     max_new_tokens: Positive = 40
     validation: Fraction = 0.1

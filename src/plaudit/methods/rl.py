@@ -143,6 +143,8 @@ class _Loop:
         metrics: dict[str, float] = {}
         if watch and self.iteration == 0:
             self._record(0, dict(watch(0)))
+        if s.kl.kl_max is not None and not state:
+            self._save()  # the start is the first good checkpoint to fall back to
         with Progress(s.iterations, label, unit="iteration", start=self.iteration, quiet=not self.ranks.is_main) as bar:
             while self.iteration < s.iterations:
                 rollouts, metrics, clock = self._collect()
@@ -297,8 +299,7 @@ class _Loop:
     def _stop(self, metrics: dict[str, float]) -> RlResult:
         """The leash broke: go back to the last checkpoint whose KL was measured and within bounds.
 
-        The weights sampled now are those of the newest checkpoint, so the good ones are one older; before
-        the first pair exists the loop has moved once only, and the newest is the start itself.
+        The weights sampled now are those of the newest checkpoint, so the good ones are one older.
         """
         limit = self.settings.kl.kl_max
         reason = f"objective/kl {metrics['objective/kl']:.2f} is above kl_max {limit}"

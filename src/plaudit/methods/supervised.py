@@ -15,7 +15,7 @@ from plaudit.training.engine import LossOutput, Term
 
 
 class Supervised:
-    """L = −Σ log π(y_t | x, y_<t) / Σ 1 over trained tokens: nats per token."""
+    """L = −Σ w · log π(y_t | x, y_<t) / Σ w over trained tokens, w the item's weight: nats per token."""
 
     def __init__(self, policy: Any, *, name: str = "nll", coefficient: float = 1.0) -> None:
         self.model = policy.model
@@ -24,9 +24,12 @@ class Supervised:
         self.coefficient = coefficient
 
     def normalizers(self, items: Sequence[TokenItem]) -> dict[str, float]:
-        return {self.name: float(sum(item.trained_tokens for item in items))}
+        weighted = (
+            w * r.trained.sum() for item in items for w, r in zip(item.extras["weight"], item.responses)
+        )
+        return {self.name: float(sum(weighted))}
 
     def loss(self, batch: TokenBatch) -> LossOutput:
         out = log_probs(self.model, batch)
-        weights = batch.trained.to(out.log_prob.dtype)
+        weights = batch.trained * batch.per_response("weight")[batch.response_of]
         return LossOutput({self.name: Term(-out.log_prob, weights, self.coefficient)})

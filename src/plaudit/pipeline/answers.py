@@ -1,0 +1,92 @@
+"""Answers of a policy to prompts, and simulated raters' rankings of them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from plaudit.data.records import Prompt, Response
+from plaudit.methods.rollouts import respond
+from plaudit.models.policy import Policy
+from plaudit.rewards import Sample
+from plaudit.rollout.native import NativeSampler
+from plaudit.rollout.protocol import SamplingSettings
+from plaudit.runs import Stage
+
+# Streams of random numbers that must not meet those of training iterations (0, 1, 2, …).
+EVALUATION_STEP = 1_000_000
+RANKING_STEP = 2_000_000
+
+
+def answer(
+    context: Any,
+    policy: Policy,
+    prompts: Sequence[Prompt],
+    *,
+    temperature: float,
+    max_new_tokens: int,
+    n: int = 1,
+    step: int = EVALUATION_STEP,
+) -> list[Sample]:
+    """n answers to each prompt, in order."""
+    rollouts = respond(
+        prompts,
+        renderer=context.renderer(policy.tokenizer),
+        sampler=NativeSampler(policy),
+        settings=SamplingSettings(max_new_tokens=max_new_tokens, temperature=temperature),
+        samples_per_prompt=n,
+        seed=context.seed,
+        step=step,
+    )
+    return rollouts.samples
+
+
+def rank(context: Any, stage: Stage) -> Mapping[str, Any]:
+    """Roll out the SFT policy, add scripted candidates, and let the raters rank K of them."""
+    from plaudit.data.writers import write_jsonl
+
+    settings, materials = context.config.rank, context.materials
+    policy = context.load(context.sft_stage())
+    prompts = materials.prompts[: settings.prompts]
+    samples = answer(
+        context,
+        policy,
+        prompts,
+        temperature=settings.temperature,
+        max_new_tokens=settings.max_new_tokens,
+        n=settings.high,
+        step=RANKING_STEP,
+    )
+    rankings = []
+    for i, prompt in enumerate(prompts):
+        rng = np.random.default_rng([context.seed, int(prompt.id, 16)])
+        k = int(rng.integers(settings.low, settings.high + 1))
+        own = [s.response for s in samples[i * settings.high : (i + 1) * settings.high]]
+        scripted = [Response(text) for text in materials.world.candidates(prompt, rng)]
+        responses = _choose(own, scripted, k, settings.scripted_share, rng)
+        rankings.append(materials.raters.rank(prompt, responses))
+    held = round(len(rankings) * settings.validation)
+    if context.ranks.is_main:
+        write_jsonl(rankings[held:], stage.path / "train.jsonl")
+        write_jsonl(rankings[:held], stage.path / "held_out.jsonl")
+    context.ranks.barrier()
+    return {"rankings": len(rankings) - held, "held_out": held, "mean_k": float(np.mean([len(r.responses) for r in rankings]))}
+
+
+def _choose(
+    own: Sequence[Response], scripted: Sequence[Response], k: int, share: float, rng: Any
+) -> tuple[Response, ...]:
+    """K different answers, about ``share`` of them scripted, in random order."""
+    wanted = min(int(rng.binomial(k, share)), len(scripted))
+    pool = [scripted[j] for j in rng.permutation(len(scripted))[:wanted]]
+    rest = [r for j, r in enumerate(own)] + [scripted[j] for j in rng.permutation(len(scripted))]
+    chosen: dict[tuple[str, bool], Response] = {(r.text, r.finished): r for r in pool}
+    for response in rest:
+        if len(chosen) == k:
+            break
+        if response.text.strip():
+            chosen.setdefault((response.text, response.finished), response)
+    values = list(chosen.values())
+    return tuple(values[j] for j in rng.permutation(len(values)))

@@ -1,0 +1,122 @@
+"""From a config to a plan of stages."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from plaudit.config import Config, Scratch
+from plaudit.errors import UserError
+from plaudit.pipeline.stages import Plan, StageSpec
+from plaudit.runs import Stage
+
+
+def make_plan(config: Config, context: Any, common: Mapping[str, Any]) -> Plan:
+    """The stages that a config asks for, each with what it depends on."""
+    from plaudit.pipeline import answers, evaluate, training_stages
+
+    check(config)
+    plan = Plan(common=common)
+    files = context.materials.files
+    scratch = isinstance(config.policy, Scratch)
+    first = "pretrain" if scratch else "base"
+    world = config.world.model_dump() if config.world else None
+    data = config.data.model_dump(exclude={"corpus", "demonstrations", "votes", "preferences", "prompts"})
+    start = "verdict" if config.verdict else first
+    policy = "sft" if config.sft else start
+
+    def add(name: str, function: Callable[[Any, Stage], Mapping[str, Any]], section: Any, inputs: list[str], *roles: str) -> None:
+        settings = {
+            "section": section.model_dump() if section is not None else None,
+            "seed": config.seed,
+            "world": world,
+            "data": data,
+        }
+        plan.add(
+            StageSpec(
+                name,
+                lambda stage: function(context, stage),
+                settings=settings,
+                inputs=inputs,
+                reads=files(*roles),
+            )
+        )
+
+    if scratch:
+        add("pretrain", training_stages.pretrain, _Both(config.policy, config.pretrain), [], "corpus", "demonstrations")
+    else:
+        add("base", training_stages.base, config.policy, [])
+    if config.verdict:
+        add("verdict", training_stages.verdict, config.verdict, [first])
+    if config.sft:
+        add("sft", training_stages.sft, config.sft, [start], "demonstrations")
+    if config.reward and config.reward.votes:
+        add("votes", training_stages.votes, config.reward, [first, policy], "votes")
+    if config.rank:
+        add("rank", answers.rank, config.rank, [policy])
+    if config.reward:
+        inputs = [first, policy] + [s for s in ("votes", "rank") if s in {p.name for p in plan.stages}]
+        add("reward", training_stages.reward, config.reward, inputs, "preferences", "demonstrations")
+    if config.evaluate and config.evaluate.judge and config.reward:
+        add("judge", training_stages.judge, _Both(config.reward, config.evaluate.judge), [first, policy], "preferences")
+    if config.ppo:
+        inputs = [policy] + (["reward"] if config.reward else [])
+        add("ppo", training_stages.ppo, config.ppo, inputs, "prompts", "preferences", "demonstrations")
+    if config.evaluate:
+        every = [s.name for s in plan.stages]
+        add("evaluate", evaluate.evaluate, config.evaluate, every, "prompts", "preferences", "demonstrations")
+    return plan
+
+
+class _Both:
+    """Two sections as one, where a stage reads both."""
+
+    def __init__(self, *sections: Any) -> None:
+        self.sections = sections
+
+    def model_dump(self) -> list[Any]:
+        return [s.model_dump() if s is not None else None for s in self.sections]
+
+
+def check(config: Config) -> None:
+    """Sections that need each other are there together; all that is missing is told at once."""
+    from plaudit.errors import Problem
+
+    problems = []
+
+    def need(condition: bool, field: str, message: str, remedy: str) -> None:
+        if not condition:
+            problems.append(Problem(message, field=field, remedy=remedy))
+
+    data, world = config.data, config.world is not None
+    need(
+        not (config.verdict and not world), "verdict", "the verdict stage needs the pocket world", "remove it"
+    )
+    need(not (config.rank and not world), "rank", "simulated raters need the pocket world", "remove it and name data.preferences")
+    need(
+        not config.sft or world or bool(data.demonstrations),
+        "sft", "no demonstrations to learn from", "name data.demonstrations or remove sft",
+    )
+    need(
+        not config.reward or world or bool(data.preferences),
+        "reward", "no preferences to learn from", "name data.preferences or remove reward",
+    )
+    need(not (config.reward and world) or config.rank is not None, "rank", "the pocket world's rankings are made by the rank stage", "add `rank: {}`")
+    need(
+        not (config.reward and config.reward.votes) or world or bool(data.votes),
+        "reward.votes", "no votes to learn from", "name data.votes or set reward.votes: null",
+    )
+    need(
+        not config.ppo or config.reward is not None or config.ppo.reward_function is not None,
+        "ppo", "nothing scores the answers", "add a reward section or ppo.reward_function",
+    )
+    need(
+        not isinstance(config.policy, Scratch) or config.pretrain is None or world or bool(data.corpus),
+        "pretrain", "no text to pretrain on", "name data.corpus or set pretrain: null",
+    )
+    need(
+        not config.ppo or not config.ppo.ptx_coefficient or world or bool(data.demonstrations),
+        "ppo.ptx_coefficient", "the PTX term needs demonstrations", "name data.demonstrations or set it to 0",
+    )
+    if problems:
+        raise UserError(f"recipe {config.name!r} does not hold together", problems=problems)
