@@ -1,0 +1,224 @@
+"""The Python door: train any method on records in a few lines.
+
+Each function renders records to token items, hands them to the one engine, and leaves metrics and
+checkpoints in ``out`` (a folder, or a temporary one); run again on the same folder, it resumes.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from plaudit.config import Ppo as PpoSettings
+from plaudit.config import Reward as RewardSettings
+from plaudit.config import Sft as SftSettings
+from plaudit.config import Training
+from plaudit.data.records import Demonstration, Preference, Prompt
+from plaudit.data.rendering import Renderer
+from plaudit.data.tokens import Segment, TokenItem
+from plaudit.errors import UserError
+from plaudit.methods.ppo import PPO
+from plaudit.methods.reward_model import RewardModelling
+from plaudit.methods.rl import RlResult, frozen_reference, rl_loop
+from plaudit.methods.supervised import Supervised
+from plaudit.rewards import Reward, score_items
+from plaudit.rollout.native import NativeSampler
+from plaudit.runs import Stage
+from plaudit.training import FitResult, Ranks, fit
+
+
+def _stage(out: str | Path | Stage | None) -> Stage:
+    if isinstance(out, Stage):
+        return out
+    return Stage(Path(out) if out else Path(tempfile.mkdtemp(prefix="plaudit-")))
+
+
+def render_demonstrations(renderer: Renderer, records: Sequence[Demonstration]) -> list[TokenItem]:
+    """Items of demonstrations, those that do not fit dropped and counted; faults that block are raised."""
+    items = [item for record in records if (item := renderer.demonstration(record)) is not None]
+    if not items:
+        raise UserError(f"none of {len(records)} demonstrations can be trained on: {dict(renderer.counts)}")
+    spans = all("trained_span" in record.response.metadata for record in records)
+    renderer.lint(items, ends=not spans)
+    return items
+
+
+def render_preferences(renderer: Renderer, records: Sequence[Preference]) -> list[TokenItem]:
+    """Items of preferences, one item a prompt; those that do not fit dropped and counted."""
+    items = [item for record in records if (item := renderer.preference(record)) is not None]
+    if not items:
+        raise UserError(f"none of {len(records)} preferences can be trained on: {dict(renderer.counts)}")
+    return items
+
+
+def pretrain(
+    policy: Any,
+    items: Sequence[TokenItem],
+    settings: Training,
+    *,
+    out: str | Path | Stage | None = None,
+    seed: int = 0,
+    held_out: Sequence[TokenItem] = (),
+    label: str = "pretrain",
+    device: Any = "cpu",
+    ranks: Ranks | None = None,
+) -> FitResult:
+    """Train ``policy`` in place on the trained tokens of the items."""
+    return fit(
+        Supervised(policy),
+        items,
+        settings,
+        _stage(out),
+        modules={"policy": policy.model},
+        seed=seed,
+        held_out=held_out,
+        label=label,
+        device=device,
+        ranks=ranks,
+    )
+
+
+def sft(
+    policy: Any,
+    demonstrations: Sequence[Demonstration],
+    settings: Training | None = None,
+    *,
+    out: str | Path | Stage | None = None,
+    seed: int = 0,
+    held_out: Sequence[Demonstration] = (),
+    renderer: Renderer | None = None,
+    label: str = "sft",
+    device: Any = "cpu",
+    ranks: Ranks | None = None,
+) -> FitResult:
+    """Supervised fine-tuning of ``policy`` in place: cross-entropy on assistant tokens."""
+    renderer = renderer or Renderer(policy.tokenizer)
+    return pretrain(
+        policy,
+        render_demonstrations(renderer, demonstrations),
+        settings or SftSettings(),
+        out=out,
+        seed=seed,
+        held_out=render_demonstrations(renderer, held_out) if held_out else (),
+        label=label,
+        device=device,
+        ranks=ranks,
+    )
+
+
+def reward_model(
+    model: Any,
+    preferences: Sequence[Preference],
+    settings: RewardSettings | None = None,
+    *,
+    schedule: Training | None = None,
+    out: str | Path | Stage | None = None,
+    seed: int = 0,
+    held_out: Sequence[Preference] = (),
+    renderer: Renderer | None = None,
+    label: str = "reward",
+    device: Any = "cpu",
+    ranks: Ranks | None = None,
+) -> FitResult:
+    """Train a reward model in place on human preferences of any K.
+
+    ``schedule`` replaces the optimisation part of the settings (for a first stage on weaker votes).
+    """
+    settings = settings or RewardSettings()
+    renderer = renderer or Renderer(model.tokenizer)
+    method = RewardModelling(
+        model,
+        pad_id=_pad_id(model.tokenizer),
+        loss=settings.loss,
+        length_normalised=settings.length_normalised,
+        use_strength=settings.use_strength,
+        centring=settings.centring,
+    )
+    return fit(
+        method,
+        render_preferences(renderer, preferences),
+        schedule or settings,
+        _stage(out),
+        modules={"reward": model},
+        seed=seed,
+        held_out=render_preferences(renderer, held_out) if held_out else (),
+        score="-accuracy",
+        label=label,
+        device=device,
+        ranks=ranks,
+    )
+
+
+def _pad_id(tokenizer: Any) -> int:
+    # Padding is never read, so any id will do for a tokenizer that names none.
+    return int(tokenizer.pad_token_id if tokenizer.pad_token_id is not None else 0)
+
+
+def store_normalisation(
+    model: Any, references: Sequence[Demonstration], *, renderer: Renderer | None = None, device: Any = "cpu"
+) -> None:
+    """Store the mean and std of raw scores on reference answers: demonstrations then score 0 on average."""
+    renderer = renderer or Renderer(model.tokenizer)
+    items = []
+    for record in references:
+        messages = record.prompt.messages
+        ids = renderer.response_ids(messages, record.response)
+        items.append(TokenItem(renderer.prompt(messages), (Segment.of(ids),)))
+    scores = score_items(model, items, pad_id=_pad_id(model.tokenizer), device=device)
+    if len(scores) < 2 or not np.isfinite(scores).all() or scores.std() == 0:
+        raise UserError(
+            f"the reward model cannot be normalised: its scores of {len(scores)} reference answers have no spread"
+        )
+    model.mean, model.std = float(scores.mean()), float(scores.std())
+
+
+def ppo(
+    policy: Any,
+    reward: Reward,
+    prompts: Sequence[Prompt],
+    settings: PpoSettings | None = None,
+    *,
+    critic: Any = None,
+    reference: Callable[..., Any] | None = None,
+    out: str | Path | Stage | None = None,
+    seed: int = 0,
+    demonstrations: Sequence[Demonstration] = (),
+    watch: Callable[[int], Mapping[str, float]] | None = None,
+    renderer: Renderer | None = None,
+    label: str = "ppo",
+    device: Any = "cpu",
+    ranks: Ranks | None = None,
+) -> RlResult:
+    """Improve ``policy`` in place by ``reward``, with a KL leash to what it is now.
+
+    Without a ``critic`` a value head on a copy of the policy is used. ``demonstrations`` feed the PTX
+    term where ``ptx_coefficient`` is not 0.
+    """
+    from plaudit.models.critic import Critic
+
+    settings = settings or PpoSettings()
+    renderer = renderer or Renderer(policy.tokenizer)
+    if critic is None:
+        critic = Critic.from_policy(policy)
+    algorithm = PPO(policy, critic, settings, device=device, ranks=ranks)
+    return rl_loop(
+        algorithm,
+        policy=policy,
+        reference=reference or frozen_reference(policy),
+        reward=reward,
+        prompts=renderer.prompts(prompts)[0],
+        renderer=renderer,
+        sampler=NativeSampler(policy),
+        settings=settings,
+        stage=_stage(out),
+        seed=seed,
+        ptx_items=render_demonstrations(renderer, demonstrations) if settings.ptx_coefficient else (),
+        watch=watch,
+        device=device,
+        ranks=ranks,
+        label=label,
+    )

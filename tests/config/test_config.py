@@ -1,0 +1,102 @@
+"""Recipes: typed, strict, all errors at once, and no key that nothing reads."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+from pydantic import BaseModel
+
+from plaudit import config as config_module
+from plaudit.config import Config, Data, apply_override, load_recipe, validate
+from plaudit.errors import UserError
+
+ROOT = Path(__file__).parents[2]
+
+
+def test_all_problems_of_a_recipe_are_told_at_once_with_suggestions():
+    raw = {
+        "polcy": {},
+        "ppo": {"iteratons": 3, "lr": -1},
+        "policy": {"source": "scratch", "hiden": 3},
+        "data": {"corpus": ["a", {"path": "b", "wieght": 1}]},
+    }
+    with pytest.raises(UserError) as caught:
+        validate(raw, "r.yaml")
+    text = str(caught.value)
+    for place, suggestion in (
+        ("polcy", "policy"),
+        ("ppo.iteratons", "iterations"),
+        ("policy.hiden", "hidden"),
+        ("data.corpus.1.wieght", "weight"),
+    ):
+        assert f"[{place}]" in text and f"did you mean '{suggestion}'?" in text
+    assert "[ppo.lr]" in text and "greater than 0" in text
+    assert len(caught.value.problems) == 5
+
+
+def test_overrides_reach_any_depth_and_read_numbers():
+    raw = {"ppo": {"lr": 0.1}}
+    apply_override(raw, "ppo.kl.coefficient=0")
+    apply_override(raw, "ppo.lr=1e-4")
+    apply_override(raw, "sft.epochs=3")
+    config = validate(raw, "x")
+    assert config.ppo.kl.coefficient == 0 and config.ppo.lr == 1e-4 and config.sft.epochs == 3
+
+
+@pytest.mark.parametrize("bad", ["ppo.lr", "=3", "ppo.lr.x=3"])
+def test_a_malformed_override_is_refused(bad):
+    with pytest.raises(UserError, match="--set"):
+        apply_override({"ppo": {"lr": 0.1}}, bad)
+
+
+def test_a_recipe_that_is_no_yaml_names_the_line(tmp_path):
+    path = tmp_path / "r.yaml"
+    path.write_text("seed: 1\nppo: [1, 2\nsft: {}\n")
+    with pytest.raises(UserError, match=r"r\.yaml:3"):
+        load_recipe(path)
+    with pytest.raises(UserError, match="there is no recipe"):
+        load_recipe(tmp_path / "absent.yaml")
+    path.write_text("- a\n- b\n")
+    with pytest.raises(UserError, match="a recipe is a mapping"):
+        load_recipe(path)
+
+
+def test_plain_paths_are_sources():
+    data = Data.model_validate({"preferences": "a.jsonl", "corpus": ["b", {"path": "c", "weight": 2}]})
+    assert [s.path for s in data.preferences] == ["a.jsonl"]
+    assert [(s.path, s.weight) for s in data.corpus] == [("b", 1.0), ("c", 2.0)]
+
+
+def sections(model: type[BaseModel], seen=None):
+    seen = seen if seen is not None else set()
+    if model not in seen:
+        seen.add(model)
+        for field in model.model_fields.values():
+            for inner in config_module._sections_in(field.annotation):
+                sections(inner, seen)
+    return seen
+
+
+def test_every_key_of_the_config_is_read_by_something():
+    """Rule 8: a key that no code outside config.py names is a key that does nothing."""
+    code = "\n".join(
+        p.read_text() for p in (ROOT / "src/plaudit").rglob("*.py") if p.name != "config.py"
+    )
+    unread = [
+        f"{section.__name__}.{name}"
+        for section in sections(Config)
+        for name in section.model_fields
+        if not re.search(rf"\.{name}\b|\"{name}\"", code)
+    ]
+    # LoRA keys are handed over as a whole; `source` tells pydantic which section it reads.
+    assert [u for u in unread if not u.startswith("Lora.") and not u.endswith(".source")] == []
+
+
+def test_a_shipped_recipe_is_valid_and_says_what_it_is():
+    recipes = [*(ROOT / "recipes").glob("*.yaml"), *(ROOT / "src/plaudit/pipeline/recipes").glob("*.yaml")]
+    assert recipes
+    for path in recipes:
+        load_recipe(path)
+        assert path.read_text().startswith("# ")

@@ -1,0 +1,81 @@
+"""The reward door: finite or stopped, never 0; sums, ensembles and functions do what they say."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from plaudit.data.records import Prompt
+from plaudit.errors import UserError
+from plaudit.rewards import EnsembleReward, FunctionReward, RewardError, RewardOutput, Sample, SumReward, checked
+
+
+def sample(answer: str, finish: str = "end") -> Sample:
+    return Sample(Prompt.user("what?"), np.asarray([1]), np.asarray([2]), answer + "<|end|>", answer, finish)
+
+
+class Fixed:
+    def __init__(self, *scores):
+        self.scores = np.asarray(scores, dtype=float)
+
+    def score(self, samples):
+        return RewardOutput(self.scores[: len(samples)])
+
+
+SAMPLES = [sample("a"), sample("bb"), sample("ccc")]
+
+
+@pytest.mark.parametrize("bad", [float("nan"), float("inf"), -float("inf")])
+def test_a_reward_that_is_not_finite_stops_the_run_and_shows_the_sample(bad):
+    with pytest.raises(RewardError) as caught:
+        checked(Fixed(1.0, bad, 2.0), SAMPLES)
+    assert "bb<|end|>" in str(caught.value) and "what?" in str(caught.value)
+
+
+def test_a_reward_that_raises_stops_the_run_and_shows_the_sample():
+    def brittle(s):
+        if s.answer == "ccc":
+            raise KeyError("answer")
+        return 1.0
+
+    with pytest.raises(RewardError, match=r"KeyError[\s\S]*ccc"):
+        checked(FunctionReward(brittle), SAMPLES)
+
+
+def test_a_reward_of_the_wrong_shape_is_refused():
+    with pytest.raises(RewardError, match=r"\(2,\) scores for 3 samples"):
+        checked(Fixed(1.0, 2.0), SAMPLES)
+
+
+def test_a_sum_weighs_its_parts_and_reports_them():
+    out = SumReward({"a": (Fixed(1, 2, 3), 2.0), "b": (Fixed(10, 0, 0), -1.0)}).score(SAMPLES)
+    assert out.scores.tolist() == [-8.0, 4.0, 6.0]
+    assert out.parts["b"].tolist() == [10, 0, 0]
+
+
+def test_an_ensemble_is_its_mean_minimum_or_mean_minus_k_std():
+    rewards = [Fixed(0, 0, 3), Fixed(2, 4, 3)]
+    assert EnsembleReward(rewards).score(SAMPLES).scores.tolist() == [1, 2, 3]
+    assert EnsembleReward(rewards, aggregate="min").score(SAMPLES).scores.tolist() == [0, 0, 3]
+    careful = EnsembleReward(rewards, aggregate="mean_minus_std", std_penalty=2.0).score(SAMPLES)
+    assert careful.scores.tolist() == [1 - 2, 2 - 4, 3]
+    assert careful.parts["ensemble_std"].tolist() == [1, 2, 0]
+
+
+def test_a_function_is_found_by_its_path_in_the_current_folder(tmp_path, monkeypatch):
+    (tmp_path / "my_reward_module.py").write_text("def short(sample):\n    return -len(sample.answer)\nnumber = 3\n")
+    monkeypatch.chdir(tmp_path)
+    assert FunctionReward.by_path("my_reward_module:short").score(SAMPLES).scores.tolist() == [-1, -2, -3]
+    for path, message in (
+        ("my_reward_module", "not of the form"),
+        ("my_reward_module:absent", "has no function"),
+        ("my_reward_module:number", "has no function"),
+        ("no_such_module_here:f", "No module named"),
+    ):
+        with pytest.raises(UserError, match=message):
+            FunctionReward.by_path(path)
+
+
+def test_a_response_cut_by_the_length_limit_is_known_as_unfinished():
+    assert sample("x", "end").response.finished and sample("x", "stop").response.finished
+    assert not sample("x", "length").response.finished

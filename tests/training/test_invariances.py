@@ -1,0 +1,136 @@
+"""Rule 2: loss and gradients do not depend on micro-batches, padding, order or ranks."""
+
+from __future__ import annotations
+
+import math
+import multiprocessing
+import os
+import socket
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+sys.path.insert(0, str(Path(__file__).parent))
+from toy import CASES
+
+from plaudit.data import batching
+from plaudit.training import engine as engine_module
+from plaudit.training.engine import Engine, Group, trainable
+from plaudit.training.ranks import Ranks
+
+
+def gradients(method, items, modules, *, token_budget=4096, ranks=None):
+    engine = Engine(
+        [Group(name, trainable(module), 1e-3) for name, module in modules.items()],
+        schedule=lambda step: 1.0,
+        token_budget=token_budget,
+        ranks=ranks,
+    )
+    for module in modules.values():
+        module.zero_grad(set_to_none=True)
+    totals = engine.accumulate([(method, items)])
+    grads = torch.cat(
+        [(p.grad if p.grad is not None else torch.zeros_like(p)).flatten() for g in engine.groups for p in g.parameters]
+    )
+    return totals["loss"][0], grads.clone()
+
+
+def assert_same(a, b):
+    assert math.isclose(a[0], b[0], rel_tol=1e-5, abs_tol=1e-6)
+    assert float((a[1] - b[1]).norm()) <= 1e-5 * float(a[1].norm())
+    assert float(a[1].norm()) > 1e-4  # a gradient of zero would pass anything
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_micro_batches_do_not_change_loss_or_gradient(case):
+    method, items, modules = CASES[case]()
+    whole = gradients(method, items, modules)
+    for budget in (1, 60, 200):
+        assert_same(whole, gradients(method, items, modules, token_budget=budget))
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_order_within_a_batch_does_not_change_loss_or_gradient(case):
+    method, items, modules = CASES[case]()
+    order = np.random.default_rng(0).permutation(len(items))
+    assert_same(gradients(method, items, modules), gradients(method, [items[i] for i in order], modules))
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_padding_does_not_change_loss_or_gradient(case, monkeypatch):
+    method, items, modules = CASES[case]()
+    plain = gradients(method, items, modules)
+    monkeypatch.setattr(engine_module, "collate", lambda items, pad_id: widen(batching.collate(items, pad_id), 13))
+    assert_same(plain, gradients(method, items, modules))
+    monkeypatch.setattr(engine_module, "collate", lambda items, pad_id: batching.collate(items, 7))
+    assert_same(plain, gradients(method, items, modules))
+
+
+def widen(batch, columns):
+    """The same batch with more padding; all indices into the flattened slots move along."""
+    rows, width = batch.input_ids.shape
+
+    def moved(index):
+        return index + columns * torch.div(index, width, rounding_mode="floor")
+
+    for name in ("input_ids", "attention_mask", "position_ids"):
+        value = getattr(batch, name)
+        setattr(batch, name, torch.cat([value, torch.zeros(rows, columns, dtype=value.dtype)], dim=1))
+    for name in ("predicting", "positions", "last"):
+        setattr(batch, name, moved(getattr(batch, name)))
+    return batch
+
+
+def test_a_wrong_index_would_be_noticed(monkeypatch):
+    method, items, modules = CASES["sft"]()
+    plain = gradients(method, items, modules)
+
+    def shifted(items, pad_id):
+        batch = batching.collate(items, pad_id)
+        batch.predicting = batch.positions
+        return batch
+
+    monkeypatch.setattr(engine_module, "collate", shifted)
+    with pytest.raises(AssertionError):
+        assert_same(plain, gradients(method, items, modules))
+
+
+def _rank(rank, port, case, queue):
+    os.environ |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "RANK": str(rank), "WORLD_SIZE": "2"}
+    torch.set_num_threads(1)
+    ranks = Ranks.from_environment()
+    method, items, modules = CASES[case]()
+    loss, grads = gradients(method, items, modules, token_budget=80, ranks=ranks)
+    queue.put((rank, loss, grads.numpy()))
+    ranks.barrier()
+    torch.distributed.destroy_process_group()
+
+
+@pytest.mark.parametrize("case", ["sft", "reward pairs", "ppo"])
+def test_two_ranks_give_the_gradient_of_one(case):
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        port = s.getsockname()[1]
+    context = multiprocessing.get_context("spawn")
+    queue = context.Queue()
+    processes = [context.Process(target=_rank, args=(r, port, case, queue)) for r in range(2)]
+    for process in processes:
+        process.start()
+    found = [queue.get(timeout=120) for _ in processes]
+    for process in processes:
+        process.join(timeout=30)
+    method, items, modules = CASES[case]()
+    one = gradients(method, items, modules)
+    for _, loss, grads in found:
+        assert_same(one, (loss, torch.from_numpy(grads)))
+
+
+def test_shares_of_ranks_come_back_in_order():
+    parts = [Ranks(r, 3).share(list(range(10))) for r in range(3)]
+    whole = [None] * 10
+    for r, part in enumerate(parts):
+        whole[r::3] = part
+    assert whole == list(range(10))
