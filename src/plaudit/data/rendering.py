@@ -16,6 +16,7 @@ from plaudit.data.tokens import Segment, TokenItem
 from plaudit.errors import Problem, UserError
 
 SHOWN = 10
+EMPTY = "empty answer"
 
 
 class _Drop(Exception):
@@ -90,9 +91,15 @@ class Renderer:
         """Ids of an answer to the conversation: [T]; the end-of-turn token is there iff it finished.
 
         Where the answer's first characters would merge with the prompt's last (an answer that begins
-        with a line break), the boundary is kept, as it is when a model writes the answer.
+        with a line break), the boundary is kept, as it is when a model writes the answer. An answer
+        without any token is its end alone.
         """
-        return self._response(messages, response, strict=False)
+        try:
+            return self._response(messages, response, strict=False)
+        except _Drop as drop:
+            if drop.reason == EMPTY:
+                return np.asarray([self.end_id], dtype=np.int64)
+            raise UserError(f"the answer cannot be rendered: {drop.reason}") from drop
 
     def decode(self, ids: Sequence[int] | np.ndarray, *, keep_special: bool = False) -> str:
         """Text of token ids, with or without control tokens."""
@@ -219,7 +226,7 @@ class Renderer:
             rest = self.encoder.encode_rest(whole[len(before) :], cut)
         rest = rest[: self._turn_end(rest, 0, response.finished)]
         if len(rest) == 0:
-            raise _Drop("empty answer")
+            raise _Drop(EMPTY)
         return rest
 
     def _whole(self, guarded: Sequence[Message], before: str, finished: bool) -> str:
@@ -270,7 +277,7 @@ class Renderer:
             trained[start:end] = True
             starts.append(start)
         if starts[-1] == end:
-            raise _Drop("empty answer")
+            raise _Drop(EMPTY)
         if span is not None:
             clean, begin = (
                 (whole.replace(cut, ""), len(before.replace(cut, ""))) if cut else (whole, len(before))

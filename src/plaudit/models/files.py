@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,7 +12,6 @@ from typing import Any
 import torch
 from torch import nn
 from transformers import AutoConfig, AutoTokenizer
-
 from transformers.utils.logging import disable_progress_bar
 
 from plaudit.data.templates import ensure_template
@@ -27,7 +27,7 @@ PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl")
 
 def resolve(path: str | Path, *, revision: str | None = None, local_only: bool = False) -> Path:
     """The folder that holds the model; fetched from the hub only if ``path`` can only be a hub name."""
-    folder = Path(path).expanduser()
+    folder = Path(os.path.expanduser(path))  # noqa: PTH111 (Path raises for an unknown user)
     if folder.is_dir():
         return folder
     if folder.exists():

@@ -117,9 +117,14 @@ def save_policy(policy: Policy, path: str | Path, card: str) -> None:
         model = copy.deepcopy(model).merge_and_unload()
     with new_folder(Path(path)) as folder:
         ends = list(policy.end_ids)
-        before = copy.deepcopy(model.generation_config)
-        model.generation_config.eos_token_id = ends if len(ends) > 1 else ends[0]
-        model.generation_config.pad_token_id = policy.pad_id
+        before = model.generation_config
+        model.generation_config = generation = copy.deepcopy(before)
+        generation.eos_token_id = ends if len(ends) > 1 else ends[0]
+        generation.pad_token_id = policy.pad_id
+        # Published configs that set these without do_sample mean to sample; transformers refuses to
+        # write them as they are.
+        if any(getattr(generation, name, None) is not None for name in ("temperature", "top_p", "top_k")):
+            generation.do_sample = True
         try:
             model.save_pretrained(folder)
         finally:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 from collections.abc import Iterable
 from typing import Any
@@ -9,7 +10,7 @@ from typing import Any
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import PreTrainedTokenizerFast
 
-from plaudit.data.templates import END, PAD, PLAUDIT, SPECIAL_TOKENS, TEXT
+from plaudit.data.templates import END, PAD, PLAUDIT, SPECIAL_TOKENS, TEXT, end_of_turn_id
 from plaudit.errors import UserError
 
 BYTES = 256
@@ -64,3 +65,22 @@ def same_tokenizer(a: Any, b: Any) -> bool:
     parts = ("model", "normalizer", "pre_tokenizer")
     x, y = (json.loads(t.backend_tokenizer.to_str()) for t in (a, b))
     return all(x[part] == y[part] for part in parts)
+
+
+def with_own_pad(tokenizer: Any) -> Any:
+    """The tokenizer itself where its pad token ends no answer, else a copy with a pad token of its own.
+
+    A classifier of transformers takes the last token that is not pad for the answer's last one, which
+    must not be what ends it. A token that the vocabulary holds for padding is preferred to a new one.
+    """
+    pad, ends = tokenizer.pad_token_id, (tokenizer.eos_token_id, end_of_turn_id(tokenizer))
+    if pad is not None and pad not in ends:
+        return tokenizer
+    spare = [
+        t.content
+        for i, t in sorted(tokenizer.added_tokens_decoder.items())
+        if t.special and "pad" in t.content.lower() and i not in ends
+    ]
+    padded = copy.deepcopy(tokenizer)
+    padded.add_special_tokens({"pad_token": spare[0] if spare else PAD})
+    return padded

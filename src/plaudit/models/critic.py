@@ -1,0 +1,65 @@
+"""The critic: a transformers backbone and a value head, V(state) before each response token."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from plaudit.models.adapters import has_adapter, merge
+from plaudit.models.encoder import backbone as backbone_of
+from plaudit.models.encoder import is_causal
+from plaudit.models.policy import Policy
+from plaudit.models.reward_model import RewardModel, new_head
+
+
+class Critic(nn.Module):
+    """value = w · h + b for a hidden state h, in units of the (normalised) reward."""
+
+    def __init__(self, backbone: nn.Module, head: nn.Linear) -> None:
+        super().__init__()
+        self.backbone = backbone
+        self.head = head
+
+    def value(self, hidden: Tensor) -> Tensor:
+        """Hidden states [..., D] → values [...], in fp32."""
+        values: Tensor = self.head(hidden).squeeze(-1).float()
+        return values
+
+    @classmethod
+    def from_reward_model(cls, model: RewardModel) -> Critic:
+        """A copy of a causal reward model whose first values are its normalised scores so far.
+
+        w = w_rm / std, b = −mean / std, so that V = (score − mean) / std (Stiennon et al. 2020 start the
+        value function from the reward model). ValueError where a score is no function of the tokens so far.
+        """
+        if model.pooling != "last" or not is_causal(model.backbone):
+            raise ValueError("a critic needs a causal reward model with pooling 'last'")
+        mean = 0.0 if model.mean is None else model.mean
+        std = 1.0 if model.std is None else model.std
+        weight = model.head.weight.detach()
+        head = nn.Linear(weight.shape[1], 1, device=weight.device, dtype=weight.dtype)
+        with torch.no_grad():
+            head.weight.copy_(weight / std)
+            head.bias.fill_(-mean / std)
+        return cls(_plain_copy(model.backbone), head)
+
+    @classmethod
+    def from_policy(cls, policy: Policy) -> Critic:
+        """A copy of the policy's backbone and a head that says 0 everywhere at first."""
+        backbone = _plain_copy(policy.model)
+        like = new_head(backbone, seed=0).weight
+        head = nn.Linear(like.shape[1], 1, device=like.device, dtype=like.dtype)
+        nn.init.zeros_(head.weight)
+        nn.init.zeros_(head.bias)
+        return cls(backbone, head)
+
+
+def _plain_copy(model: nn.Module) -> Any:
+    """A trainable copy of the backbone, adapters merged."""
+    backbone = copy.deepcopy(backbone_of(model))
+    if has_adapter(backbone):
+        merge(backbone)
+    return backbone.requires_grad_(True)

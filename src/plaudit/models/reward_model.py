@@ -1,0 +1,275 @@
+"""The reward model: a transformers backbone, a linear head, one number for an answer.
+
+Two layouts on disk, told apart by ``plaudit_reward.layout`` in ``config.json``:
+
+- ``sequence_classification``: what ``AutoModelForSequenceClassification`` loads (decoders, ``last``
+  pooling), with the same raw score and pad ≠ any token that ends an answer;
+- ``backbone_and_head``: what ``AutoModel`` loads, and beside it ``reward_head.safetensors`` with
+  ``score.weight`` [1, D] (encoders, and every ``mean`` pooling).
+"""
+
+from __future__ import annotations
+
+import copy
+import json
+import math
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+from transformers import AutoModel, AutoModelForSequenceClassification
+
+from plaudit.errors import UserError
+from plaudit.models.adapters import has_adapter, merge
+from plaudit.models.encoder import backbone as backbone_of
+from plaudit.models.encoder import is_causal
+from plaudit.models.files import read_config, read_tokenizer, read_weights, resolve
+from plaudit.models.policy import Policy
+from plaudit.models.tokenizers import with_own_pad
+from plaudit.runs.files import new_folder
+
+Pooling = Literal["last", "mean"]
+HEAD = "reward_head.safetensors"
+
+
+class RewardModel(nn.Module):
+    """score = w · pool(hidden states of prompt and answer), raw; rewards apply ``mean`` and ``std``.
+
+    ``pooling`` is "last", the hidden state of the answer's true last token, or "mean", the masked mean
+    over all tokens of prompt and answer. ``mean`` and ``std`` are those of raw scores on reference
+    answers, None until stored.
+    """
+
+    def __init__(
+        self,
+        backbone: nn.Module,
+        head: nn.Linear,
+        tokenizer: Any,
+        *,
+        pooling: Pooling = "last",
+        mean: float | None = None,
+        std: float | None = None,
+    ) -> None:
+        super().__init__()
+        if pooling not in ("last", "mean"):
+            raise ValueError(f"pooling {pooling!r} is neither 'last' nor 'mean'")
+        self.backbone = backbone
+        self.head = head
+        self.tokenizer = tokenizer
+        self.pooling = pooling
+        self.mean = mean
+        self.std = std
+
+    @classmethod
+    def from_policy(cls, policy: Policy, *, pooling: Pooling = "last", seed: int = 0) -> RewardModel:
+        """A copy of the policy's backbone as it is in memory, adapters merged, and a fresh head."""
+        backbone = copy.deepcopy(backbone_of(policy.model))
+        if has_adapter(backbone):
+            merge(backbone)
+        backbone.requires_grad_(True)
+        return cls(backbone, new_head(backbone, seed), policy.tokenizer, pooling=pooling)
+
+    @classmethod
+    def from_pretrained_backbone(
+        cls,
+        path: str | Path,
+        *,
+        revision: str | None = None,
+        dtype: torch.dtype = torch.float32,
+        pooling: Pooling = "last",
+        seed: int = 0,
+        local_only: bool = False,
+    ) -> RewardModel:
+        """Any ``AutoModel``, decoder or encoder, and a fresh head. Files as for ``load_policy``."""
+        folder = resolve(path, revision=revision, local_only=local_only)
+        backbone = _read_backbone(folder, dtype)
+        return cls(backbone, new_head(backbone, seed), read_tokenizer(folder), pooling=pooling)
+
+    @property
+    def device(self) -> torch.device:
+        return self.head.weight.device
+
+    @property
+    def max_positions(self) -> int | None:
+        """The longest prompt + answer, in tokens, that the backbone has positions for, where it says so."""
+        config = backbone_of(self.backbone).config
+        length = getattr(config, "max_position_embeddings", None)
+        # RoBERTa counts positions from pad + 1.
+        offset = (config.pad_token_id or 0) + 1 if config.model_type in OFFSET_POSITIONS else 0
+        return None if length is None or length < 0 else int(length) - offset
+
+    def forward(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
+        """Raw scores of whole rows, padded on either side: [B]."""
+        inner = backbone_of(self.backbone)
+        hidden = inner(input_ids=input_ids, attention_mask=attention_mask).last_hidden_state
+        if self.pooling == "mean":
+            mask = attention_mask[..., None].to(hidden.dtype)
+            pooled = (hidden * mask).sum(1) / mask.sum(1)
+        else:
+            slots = torch.arange(input_ids.shape[1], device=input_ids.device)
+            last = (slots * attention_mask).argmax(1)
+            pooled = hidden[torch.arange(len(hidden), device=hidden.device), last]
+        scores: Tensor = self.head(pooled).squeeze(-1).float()
+        return scores
+
+
+OFFSET_POSITIONS = ("roberta", "xlm-roberta", "camembert", "longformer")
+
+
+def new_head(backbone: nn.Module, seed: int) -> nn.Linear:
+    """A linear head without bias, w ~ N(0, 1 / (D + 1)) (Stiennon et al. 2020), from the seed."""
+    parameter = next(backbone.parameters())
+    with torch.no_grad():
+        ids = torch.zeros((1, 1), dtype=torch.long, device=parameter.device)
+        size = int(backbone_of(backbone)(input_ids=ids).last_hidden_state.shape[-1])
+    head = nn.Linear(size, 1, bias=False)
+    generator = torch.Generator().manual_seed(seed)
+    with torch.no_grad():
+        head.weight.copy_(torch.randn(1, size, generator=generator) / math.sqrt(size + 1))
+    return head.to(parameter.device, parameter.dtype)
+
+
+def save_reward_model(model: RewardModel, path: str | Path, card: str) -> None:
+    """Write the reward model with ``card`` as its README.md, whole or not at all; adapters are merged."""
+    backbone, tokenizer = backbone_of(model.backbone), model.tokenizer
+    if has_adapter(backbone):
+        backbone = copy.deepcopy(backbone)
+        merge(backbone)
+    classifier = None
+    if model.pooling == "last" and is_causal(backbone):
+        tokenizer = with_own_pad(tokenizer)
+        classifier = _classifier(backbone, model.head, tokenizer)
+    saved = backbone if classifier is None else classifier
+    config = saved.config
+    saved.config = copy.deepcopy(config)
+    saved.config.plaudit_reward = {
+        "layout": "backbone_and_head" if classifier is None else "sequence_classification",
+        "pooling": model.pooling,
+        "mean": model.mean,
+        "std": model.std,
+    }
+    try:
+        with new_folder(Path(path)) as folder:
+            saved.save_pretrained(folder)
+            if classifier is None:
+                weight = model.head.weight.detach().cpu().contiguous()
+                save_file({"score.weight": weight}, folder / HEAD, metadata={"format": "pt"})
+            tokenizer.save_pretrained(folder)
+            (folder / "README.md").write_text(card, encoding="utf-8")
+    finally:
+        saved.config = config
+
+
+def _classifier(backbone: Any, head: nn.Linear, tokenizer: Any) -> Any:
+    """The family's sequence classifier around this backbone and head, or None where it has no such shape."""
+    config = copy.deepcopy(backbone.config)
+    config.num_labels = 1
+    config.pad_token_id = tokenizer.pad_token_id
+    try:
+        with torch.device("meta"):
+            classifier = AutoModelForSequenceClassification.from_config(config)
+    except ValueError:  # no such class for this family
+        return None
+    score = getattr(classifier, "score", None)
+    prefix = classifier.base_model_prefix
+    if not isinstance(score, nn.Linear) or score.bias is not None or not hasattr(classifier, prefix):
+        return None
+    if len(tokenizer) > backbone.get_input_embeddings().num_embeddings:
+        backbone = copy.deepcopy(backbone)
+        backbone.resize_token_embeddings(len(tokenizer))
+        classifier.config.vocab_size = len(tokenizer)
+    setattr(classifier, prefix, backbone)
+    classifier.score = head
+    classifier.config.architectures = [type(classifier).__name__]
+    return classifier
+
+
+def load_reward_model(
+    path: str | Path,
+    *,
+    revision: str | None = None,
+    dtype: torch.dtype = torch.float32,
+    local_only: bool = False,
+) -> RewardModel:
+    """A saved reward model, or any one-label sequence classifier with a plain linear head."""
+    folder = resolve(path, revision=revision, local_only=local_only)
+    config = read_config(folder)
+    facts = getattr(config, "plaudit_reward", None) or {}
+    tokenizer = read_tokenizer(folder)
+    if facts.get("layout") == "backbone_and_head":
+        backbone = _read_backbone(folder, dtype)
+        if not (folder / HEAD).is_file():
+            raise UserError(f"{folder} holds no reward head: {HEAD} is missing")
+        head = _head_of(load_file(folder / HEAD)["score.weight"].to(dtype))
+    else:
+        backbone, head = _read_classifier(folder, config, dtype)
+    pooling = facts.get("pooling", "last")
+    return RewardModel(
+        backbone, head, tokenizer, pooling=pooling, mean=facts.get("mean"), std=facts.get("std")
+    )
+
+
+def _head_of(weight: Tensor) -> nn.Linear:
+    head = nn.Linear(weight.shape[1], 1, bias=False, dtype=weight.dtype)
+    with torch.no_grad():
+        head.weight.copy_(weight)
+    return head
+
+
+def _read_backbone(folder: Path, dtype: torch.dtype) -> Any:
+    # What pools a whole text into one vector is not read here, and may be missing in the files.
+    model = read_weights(AutoModel, folder, read_config(folder), dtype, ignore=r"^pooler\.")
+    if getattr(model, "pooler", None) is not None:
+        model.pooler = None
+    return model
+
+
+def _read_classifier(folder: Path, config: Any, dtype: torch.dtype) -> tuple[Any, nn.Linear]:
+    if config.num_labels != 1:
+        raise UserError(
+            f"{folder} is no reward model: it has {config.num_labels} labels where a reward has one",
+            remedy="to start a reward model from this backbone, name it as reward.backbone",
+        )
+    classifier = read_weights(AutoModelForSequenceClassification, folder, config, dtype)
+    head = getattr(classifier, "score", None)
+    if not isinstance(head, nn.Linear) or head.bias is not None or not is_causal(classifier):
+        raise UserError(
+            f"{folder}: the head of a {type(classifier).__name__} is not one linear layer on the last token",
+            remedy="to start a reward model from this backbone, name it as reward.backbone",
+        )
+    return classifier.base_model, head
+
+
+class RewardEnsemble(nn.Module):
+    """Reward models that differ in seed; on disk one subfolder each, ``member-0``, ``member-1``, …"""
+
+    def __init__(self, members: Sequence[RewardModel]) -> None:
+        super().__init__()
+        if not members:
+            raise ValueError("an ensemble needs a member")
+        self.members = nn.ModuleList(members)
+
+    def __len__(self) -> int:
+        return len(self.members)
+
+    def __iter__(self) -> Iterator[RewardModel]:
+        return iter(self.members)  # type: ignore[arg-type]
+
+    def save(self, path: str | Path, card: str) -> None:
+        """Write all members, whole or not at all."""
+        with new_folder(Path(path)) as folder:
+            for i, member in enumerate(self):
+                save_reward_model(member, folder / f"member-{i}", card)
+            (folder / "ensemble.json").write_text(json.dumps({"members": len(self)}) + "\n")
+
+    @classmethod
+    def load(cls, path: str | Path, *, dtype: torch.dtype = torch.float32) -> RewardEnsemble:
+        """A saved ensemble; UserError where members are missing."""
+        folder = Path(path)
+        if not (folder / "ensemble.json").is_file():
+            raise UserError(f"{folder} holds no ensemble: ensemble.json is missing")
+        count = json.loads((folder / "ensemble.json").read_text(encoding="utf-8"))["members"]
+        return cls([load_reward_model(folder / f"member-{i}", dtype=dtype) for i in range(count)])
