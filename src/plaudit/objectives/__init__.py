@@ -1,0 +1,42 @@
+"""The mathematics of learning from preferences, as pure functions.
+
+Every function is unreduced unless its name says otherwise: it returns one number per pair, token or
+ranking, and the engine does the one reduction there is. Hyperparameters are keyword-only. A wrong
+shape is a ValueError, a mask that is not boolean a TypeError; nothing broadcasts silently.
+
+Shapes: B rows (responses padded on the right), T tokens, P pairs, R responses, K responses of one
+ranking, V vocabulary. Log-probs and KL are in nats.
+"""
+
+from plaudit.objectives.advantages import gae, shaped_rewards, whiten
+from plaudit.objectives.kl import AdaptiveKL, FixedKL, KLController, exact_kl, kl_k1, kl_k2, kl_k3
+from plaudit.objectives.policy import clipped_policy_loss, clipped_value_loss, entropy_from_logits
+from plaudit.objectives.preference import all_pairs, bradley_terry, centring, length_normalise, pair_weights
+from plaudit.objectives.ranking import EXACT_TIES, plackett_luce, plackett_luce_batch
+from plaudit.objectives.statistics import explained_variance, masked_mean
+
+__all__ = [
+    "EXACT_TIES",
+    "AdaptiveKL",
+    "FixedKL",
+    "KLController",
+    "all_pairs",
+    "bradley_terry",
+    "centring",
+    "clipped_policy_loss",
+    "clipped_value_loss",
+    "entropy_from_logits",
+    "exact_kl",
+    "explained_variance",
+    "gae",
+    "kl_k1",
+    "kl_k2",
+    "kl_k3",
+    "length_normalise",
+    "masked_mean",
+    "pair_weights",
+    "plackett_luce",
+    "plackett_luce_batch",
+    "shaped_rewards",
+    "whiten",
+]

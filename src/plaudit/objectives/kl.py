@@ -1,0 +1,124 @@
+"""How far a policy has moved from its reference, and how hard to pull it back."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+from plaudit.objectives.checks import expect_same_shape
+
+
+def kl_k1(log_prob: Tensor, reference_log_prob: Tensor) -> Tensor:
+    """The plain estimator of KL(π ‖ π_ref) from a token drawn from π: log π − log π_ref.
+
+    Equal shapes in and out, nats. Unbiased, may be negative; the sum over a response's tokens
+    estimates the KL of the whole response. As a *loss* its mean gradient is zero: it belongs in the
+    reward. Schulman 2020, "Approximating KL divergence".
+    """
+    expect_same_shape(log_prob=log_prob, reference_log_prob=reference_log_prob)
+    return log_prob - reference_log_prob
+
+
+def kl_k2(log_prob: Tensor, reference_log_prob: Tensor) -> Tensor:
+    """The squared estimator: ½·(log π − log π_ref)².
+
+    Equal shapes in and out, nats. Biased (third order in the log-ratio), never negative; its mean
+    gradient under π is that of KL(π ‖ π_ref), so it is the one to use as a loss. Schulman 2020.
+    """
+    return 0.5 * kl_k1(log_prob, reference_log_prob).square()
+
+
+def kl_k3(log_prob: Tensor, reference_log_prob: Tensor) -> Tensor:
+    """The unbiased estimator that is never negative: (e^x − 1) − x, x = log π_ref − log π.
+
+    Equal shapes in and out, nats. Computed by expm1, which keeps the digits near x = 0; a token that
+    the reference finds e^88 times likelier overflows in float32. Schulman 2020.
+    """
+    x = kl_k1(reference_log_prob, log_prob)
+    return torch.expm1(x) - x
+
+
+def exact_kl(logits_p: Tensor, logits_q: Tensor) -> Tensor:
+    """KL(p ‖ q) = Σ_v p_v·(log p_v − log q_v) with the whole vocabulary summed out.
+
+    [..., V], equal shapes → [...], in nats, ≥ 0. A token impossible under p adds nothing; one that p
+    can draw and q cannot makes it ∞. Raises ValueError for unequal shapes.
+    """
+    expect_same_shape(logits_p=logits_p, logits_q=logits_q)
+    log_p, log_q = logits_p.log_softmax(-1), logits_q.log_softmax(-1)
+    # −∞ − (−∞) and 0·∞ would be NaN where p is 0.
+    ratio = (log_p - log_q).masked_fill(log_p == -math.inf, 0.0)
+    return (log_p.exp() * ratio).sum(-1)
+
+
+class KLController(Protocol):
+    """Gives the KL coefficient β and learns how large the KL has become."""
+
+    value: float
+
+    def update(self, observed_kl: float, samples: int) -> None: ...
+    def state(self) -> dict[str, float]: ...
+    def load(self, state: Mapping[str, float]) -> None: ...
+
+
+class FixedKL:
+    """A KL coefficient β ≥ 0 that stays as it is."""
+
+    def __init__(self, coefficient: float) -> None:
+        if not 0 <= coefficient < math.inf:
+            raise ValueError(f"the KL coefficient must be 0 or more, got {coefficient}")
+        self.value = float(coefficient)
+
+    def update(self, observed_kl: float, samples: int) -> None:
+        """Nothing moves."""
+
+    def state(self) -> dict[str, float]:
+        return {"value": self.value}
+
+    def load(self, state: Mapping[str, float]) -> None:
+        self.value = float(state["value"])
+
+
+class AdaptiveKL(FixedKL):
+    """A KL coefficient that steers the observed KL towards a target.
+
+        e = clamp(KL / target − 1, ±max_error),   β ← β·(1 + e·samples/horizon)
+
+    Args:
+        coefficient: β > 0 at the start.
+        target: > 0, nats per response.
+        horizon: > 0, samples over which the steering takes hold.
+        max_error: > 0, the largest relative error that one update answers to.
+
+    ``update(observed_kl, samples)`` takes the mean KL in nats per response over ``samples`` new
+    responses. Raises ValueError for settings out of range, a KL that is not a finite number, and
+    for so many samples that β could reach 0 (samples·max_error ≥ horizon).
+    Ziegler et al. 2019 §2.2.
+    """
+
+    def __init__(self, coefficient: float, *, target: float, horizon: float, max_error: float = 0.2) -> None:
+        super().__init__(coefficient)
+        for name, setting in (
+            ("coefficient", coefficient),
+            ("target", target),
+            ("horizon", horizon),
+            ("max_error", max_error),
+        ):
+            if not 0 < setting < math.inf:
+                raise ValueError(f"an adaptive KL controller needs {name} above 0, got {setting}")
+        self.target, self.horizon, self.max_error = target, horizon, max_error
+
+    def update(self, observed_kl: float, samples: int) -> None:
+        if not math.isfinite(observed_kl):
+            raise ValueError(f"the observed KL is {observed_kl}")
+        if samples * self.max_error >= self.horizon:
+            raise ValueError(
+                f"one update of {samples} samples could turn the KL coefficient to 0 or below: the horizon "
+                f"must be above samples·max_error = {samples * self.max_error:g}, got {self.horizon:g}"
+            )
+        error = min(max(observed_kl / self.target - 1, -self.max_error), self.max_error)
+        self.value *= 1 + error * samples / self.horizon
