@@ -36,19 +36,36 @@ class RowCache(Cache):
         self.mask = torch.zeros(rows, columns, dtype=dtype, device=device)
         self._column = torch.arange(columns, device=device)
 
+    @property
+    def bytes(self) -> int:
+        """Memory of the keys and values allocated so far."""
+        held = [t for layer in self.layers for t in (layer.keys, layer.values) if t is not None]
+        return sum(t.numel() * t.element_size() for t in held)
+
+    def fits(self, windows: list[int | None], rows: int, columns: int, like: Tensor) -> bool:
+        """Whether the cache can serve again for layers, rows and columns like these."""
+        return (
+            [layer.window for layer in self.layers] == windows
+            and self.rows >= rows
+            and self.columns >= columns
+            and (self.mask.dtype, self.mask.device) == (like.dtype, like.device)
+        )
+
     def open(self, slots: Tensor, lengths: Tensor) -> None:
         """Give ``slots`` to rows that have seen ``lengths`` tokens each."""
         first = self.end - lengths
         self.start[slots] = first
         closed = self._column < first[:, None]
-        self.mask[slots] = torch.zeros_like(self.mask[slots]).masked_fill_(closed, -torch.inf)
+        self.mask[slots] = torch.zeros_like(closed, dtype=self.mask.dtype).masked_fill_(closed, -torch.inf)
 
-    def fill(self, layer: int, slots: Tensor, parents: Tensor, lengths: Tensor, k: Tensor, v: Tensor) -> None:
-        """Copy prompts' keys [P, H, T, K] and values [P, H, T, V] (padded on the right) into ``slots``.
+    def fill(
+        self, layer: int, slots: Tensor, parents: Tensor, lengths: Tensor, keys: Tensor, values: Tensor
+    ) -> None:
+        """Copy prompts' keys [P, H, T, K] and values [P, H, T, V], padded on the right, into ``slots``.
 
         ``parents`` [n] names each slot's prompt, ``lengths`` [n] its tokens.
         """
-        self.layers[layer].fill(slots, parents, lengths, k, v)
+        self.layers[layer].fill(slots, parents, lengths, keys, values)
 
     def advance(self) -> None:
         """Open the next column; move everything to the front when the last one is used up."""
@@ -134,14 +151,15 @@ class RowLayer(CacheLayerMixin):
         live, seen = self.cache.live, slice(self.first(), self.cache.end)
         return self.keys[:live, :, seen], self.values[:live, :, seen]
 
-    def fill(self, slots: Tensor, parents: Tensor, lengths: Tensor, k: Tensor, v: Tensor) -> None:
+    def fill(self, slots: Tensor, parents: Tensor, lengths: Tensor, keys: Tensor, values: Tensor) -> None:
+        """See ``RowCache.fill``."""
         if not self.is_initialized:
-            self.lazy_initialization(k, v)
-        end, width = self.cache.end, k.shape[2]
+            self.lazy_initialization(keys, values)
+        end, width = self.cache.end, keys.shape[2]
         # Right-padded prompts become right-aligned rows: column j reads token j − (width − length).
-        token = torch.arange(width, device=k.device) - (width - lengths)[:, None]
+        token = torch.arange(width, device=keys.device) - (width - lengths)[:, None]
         token.clamp_min_(0)
-        for cached, states in ((self.keys, k), (self.values, v)):
+        for cached, states in ((self.keys, keys), (self.values, values)):
             moved = states.transpose(1, 2)[parents[:, None], token]
             cached[slots, :, end - width : end] = moved.transpose(1, 2)
 

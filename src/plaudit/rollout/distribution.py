@@ -6,11 +6,12 @@ Shapes: B rows, V vocabulary.
 from __future__ import annotations
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from plaudit.rollout.protocol import SamplingSettings
 
-# Tokens per block of the two-level search: about √V for vocabularies of a few thousand.
+# Tokens per block of the two-level search, at most.
 BLOCK = 64
 
 
@@ -41,28 +42,24 @@ def scaled(logits: Tensor, settings: SamplingSettings) -> Tensor:
 def draw(logits: Tensor, uniform: Tensor, settings: SamplingSettings) -> tuple[Tensor, Tensor]:
     """Draw one token per row: ids [B] int64 and log p(id) [B] fp32, from ``uniform`` [B] float64.
 
-    Inverse CDF: the first v with Σ_{w ≤ v} p(w) > u, found in two levels so that the running sum is
-    over √V numbers. A token of probability 0 is never drawn.
+    Inverse CDF: the first v with Σ_{w ≤ v} p(w) > u, found in two levels so that the running sums are
+    short. A token of probability 0 is never drawn. The log-probability is NaN where logits are.
     """
     if settings.temperature == 0:
-        ids = logits.argmax(-1)
-        return ids, torch.zeros(len(ids), dtype=torch.float32, device=ids.device)
-    z = scaled(logits, settings)
-    rows, vocabulary = z.shape
-    top = z.amax(-1, keepdim=True)
-    blocks = -(-vocabulary // BLOCK)
-    weights = torch.empty(rows, blocks * BLOCK, dtype=z.dtype, device=z.device)
-    weights[:, vocabulary:] = 0
-    torch.exp(torch.sub(z, top, out=weights[:, :vocabulary]), out=weights[:, :vocabulary])
-    grid = weights.view(rows, blocks, BLOCK)
+        best, ids = logits.max(-1)
+        # 0 for every finite logit, NaN otherwise.
+        return ids, (best - best).float()
+    p = scaled(logits, settings).softmax(-1)
+    rows, vocabulary = p.shape
+    width = next((w for w in range(BLOCK, BLOCK // 2, -1) if vocabulary % w == 0), BLOCK)
+    grid = F.pad(p, (0, -vocabulary % width)).view(rows, -1, width)
     sums = grid.sum(-1).double()
     total = sums.sum(-1)
     block, rest = _first_above(sums, uniform * total)
-    inner = grid[torch.arange(rows, device=z.device), block].double()
-    within, _ = _first_above(inner, rest)
-    ids = block * BLOCK + within
-    chosen = z.gather(-1, ids[:, None])[:, 0]
-    return ids, (chosen.double() - top[:, 0].double() - total.log()).float()
+    within, _ = _first_above(grid[torch.arange(rows, device=p.device), block].double(), rest)
+    ids = block * width + within
+    chosen = p.gather(-1, ids[:, None])[:, 0]
+    return ids, (chosen.double() / total).log().float()
 
 
 def _first_above(weights: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:

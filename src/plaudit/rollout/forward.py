@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import logging
 from typing import Any, Protocol
 
+import torch
 from torch import Tensor
 from transformers.cache_utils import DynamicCache
 
 from plaudit.rollout.cache import RowCache
+
+logger = logging.getLogger(__name__)
 
 
 class Forward(Protocol):
@@ -28,17 +32,28 @@ class CannotDecode(Exception):
     """The model cannot run over a ``RowCache``; the message says why."""
 
 
+def unwrapped(model: Any) -> Any:
+    """The causal LM itself, LoRA layers included, without peft's wrapper."""
+    return model.get_base_model() if hasattr(model, "get_base_model") else model
+
+
 def layer_windows(config: Any) -> list[int | None]:
     """Each layer's sliding window, or None. Raises ``CannotDecode`` for layers that are not attention."""
     config = config.get_text_config()
-    layers = config.num_hidden_layers
     window = getattr(config, "sliding_window", None)
     kinds = getattr(config, "layer_types", None)
+    if getattr(config, "attention_chunk_size", None) is not None:
+        raise CannotDecode("attention in chunks")
     if kinds is None:
-        return [window if getattr(config, "use_sliding_window", True) else None] * layers
+        kinds = ["full_attention" if window is None else "sliding_attention"] * config.num_hidden_layers
     strange = sorted(set(kinds) - {"full_attention", "sliding_attention"})
     if strange:
         raise CannotDecode(f"layers of type {', '.join(strange)}")
+    rope = getattr(config, "rope_parameters", None) or {}
+    for parameters in [rope, *rope.values()]:
+        if isinstance(parameters, dict) and parameters.get("rope_type") in ("dynamic", "longrope"):
+            # A row's numbers would then depend on the longest row beside it.
+            raise CannotDecode(f"rotary frequencies of type {parameters['rope_type']} change with the length")
     return [window if kind == "sliding_attention" else None for kind in kinds]
 
 
@@ -46,37 +61,87 @@ class ModelForward:
     """Any transformers causal LM, through its own modules and attention."""
 
     def __init__(self, model: Any) -> None:
-        self.model = model
-        self.windows = layer_windows(model.config)
-        inner = model.get_base_model() if hasattr(model, "get_base_model") else model
-        self.body = inner.base_model
-        self.by_kind = hasattr(model.config.get_text_config(), "layer_types")
+        self.model = unwrapped(model)
+        self.windows = layer_windows(self.model.config)
+        self.body = self.model.base_model
 
     def prefill(self, ids: Tensor) -> list[tuple[Tensor, Tensor]]:
-        # Causal attention never looks at the padding on the right, so no mask is needed.
+        # Causal attention never looks at the padding on the right, so no mask is needed. A cache made
+        # without a config keeps every token of windowed layers too.
         cache = DynamicCache()
         self.body(input_ids=ids, past_key_values=cache, use_cache=True)
+        if len(cache.layers) != len(self.windows):
+            raise CannotDecode(f"{len(cache.layers)} of {len(self.windows)} layers keep keys and values")
         return [(layer.keys, layer.values) for layer in cache.layers]
 
     def step(self, ids: Tensor, cache: RowCache) -> Tensor:
         masks = cache.masks()
-        mask: Any = masks if self.by_kind else next(iter(masks.values()))
-        positions = cache.end - 1 - cache.start[: cache.live, None]
+        # A model takes a finished 4D mask as it is; only one with two kinds of layers takes a mapping.
+        mask: Any = masks if len(masks) > 1 else next(iter(masks.values()))
         output = self.model(
             input_ids=ids[:, None],
             attention_mask=mask,
-            position_ids=positions,
+            position_ids=cache.end - 1 - cache.start[: cache.live, None],
             past_key_values=cache,
             use_cache=True,
         )
         return output.logits[:, -1]
 
 
-def choose_forward(model: Any) -> Forward:
-    """The fastest way that is exact for this model."""
-    from plaudit.rollout.llama import LlamaForward
+# Prompt lengths and steps of the check below.
+_CHECK_PROMPTS, _CHECK_STEPS = (7, 4, 4, 1), 4
 
-    try:
-        return LlamaForward(model)
-    except CannotDecode:
-        return ModelForward(model)
+
+def check(model: Any, forward: Forward) -> None:
+    """Compare teacher-forced logits with the model's plain forward; raise ``CannotDecode``.
+
+    A few tiny rows of different lengths, one of them dropped on the way. Windows longer than these
+    rows are taken from the config on trust.
+    """
+    device, dtype = next(model.parameters()).device, next(model.parameters()).dtype
+    vocabulary = model.config.get_text_config().vocab_size
+    widest = max(_CHECK_PROMPTS) - 1 + _CHECK_STEPS
+    ids = torch.arange(1, 1 + len(_CHECK_PROMPTS) * (widest + 1), device=device).mul_(7919) % vocabulary
+    ids = ids.view(len(_CHECK_PROMPTS), -1)
+    lengths = torch.tensor([p - 1 for p in _CHECK_PROMPTS], device=device)
+    cache = RowCache(forward.windows, len(ids), widest, dtype, device)
+    cache.end = max(_CHECK_PROMPTS) - 1
+    rows = torch.arange(len(ids), device=device)
+    cache.open(rows, lengths)
+    for layer, (k, v) in enumerate(forward.prefill(ids[:, : cache.end])):
+        cache.fill(layer, rows, rows, lengths, k, v)
+    cache.settle(len(ids))
+    worst = scale = 0.0
+    for t in range(_CHECK_STEPS):
+        if t == _CHECK_STEPS // 2:
+            cache.move(rows[-1:], rows[:1])
+            rows = torch.cat((rows[-1:], rows[1:-1]))
+            cache.settle(len(rows))
+        cache.advance()
+        place = lengths[rows] + t
+        logits = forward.step(ids[rows, place], cache).float()
+        for row, at, got in zip(rows, place, logits):
+            expected = model(input_ids=ids[row : row + 1, : at + 1]).logits[0, -1].float()
+            worst = max(worst, float((got - expected).abs().max()))
+            scale = max(scale, float(expected.abs().max()))
+    tolerance = (1e-4 if dtype == torch.float32 else 5e-2) * max(scale, 1e-3)
+    if not worst <= tolerance:
+        raise CannotDecode(f"its logits differ from a plain forward by {worst:.2g} at a scale of {scale:.2g}")
+
+
+def choose_forward(model: Any) -> type[Forward] | None:
+    """The fastest way that is exact for this model, or None; the reason for a refusal is logged."""
+    from plaudit.rollout.llama import LlamaForward, looks_like_llama
+
+    ways: list[Any] = [LlamaForward, ModelForward] if looks_like_llama(model) else [ModelForward]
+    for way in ways:
+        try:
+            check(model, way(model))
+        except CannotDecode as refusal:
+            logger.info("%s: %s is not used: %s", type(model).__name__, way.__name__, refusal)
+        except Exception as error:
+            # Whatever an unknown model does with a strange cache, the sampler must still work.
+            logger.warning("%s: %s is not used: %r", type(model).__name__, way.__name__, error)
+        else:
+            return way
+    return None

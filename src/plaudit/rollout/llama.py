@@ -23,12 +23,18 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from plaudit.rollout.cache import RowCache
-from plaudit.rollout.forward import CannotDecode, layer_windows
+from plaudit.rollout.forward import CannotDecode, layer_windows, unwrapped
 
 FAMILIES = ("LlamaForCausalLM", "MistralForCausalLM", "Qwen2ForCausalLM", "Qwen3ForCausalLM")
 
 # Bytes of weights up to which a fused copy is worth its memory.
 LARGEST = 1 << 30
+
+
+def looks_like_llama(model: Any) -> bool:
+    """Whether the model is one of ``FAMILIES`` as transformers wrote it."""
+    kind = type(unwrapped(model))
+    return kind.__name__ in FAMILIES and kind.__module__.startswith("transformers.")
 
 
 @dataclass
@@ -51,9 +57,8 @@ class LlamaForward:
     """The fused forward of one model. Raises ``CannotDecode`` where it would not be exact."""
 
     def __init__(self, model: Any) -> None:
-        config, body = model.config, getattr(model, "model", None)
-        if type(model).__name__ not in FAMILIES or not type(model).__module__.startswith("transformers."):
-            raise CannotDecode(f"{type(model).__name__} is not of the Llama layout")
+        model = unwrapped(model)
+        config, body = model.config, model.model
         weight = model.lm_head.weight
         if weight.dtype != torch.float32 or weight.device.type != "cpu":
             raise CannotDecode("the fused path computes in fp32 on CPU")

@@ -10,26 +10,48 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from plaudit.errors import PlauditError
 from plaudit.rollout.cache import RowCache
 from plaudit.rollout.distribution import draw
-from plaudit.rollout.forward import Forward, choose_forward
-from plaudit.rollout.protocol import Progress, Request, Row, Sampled, SamplingSettings, check_room, rows_of
+from plaudit.rollout.forward import Forward, choose_forward, unwrapped
+from plaudit.rollout.protocol import (
+    Finish,
+    Progress,
+    Request,
+    Row,
+    Sampled,
+    SamplingSettings,
+    check_room,
+    rows_of,
+)
 from plaudit.rollout.random import streams, uniforms
 from plaudit.rollout.stops import StopStrings
+from plaudit.rollout.transformers_backend import TransformersSampler
 
 logger = logging.getLogger(__name__)
 
+# Bytes of cache that stay allocated between calls: fresh memory costs more than the arithmetic on it.
+KEPT = 1 << 29
+# Padded prompt tokens computed at once: small parts of like length waste little and stay in the caches.
+PREFILL_TOKENS = 512
+# One part in how many must have finished before holes are closed.
+DROP = 8
+
 
 class NativeSampler:
-    """Samples from ``policy`` (its ``model``, ``tokenizer``, ``end_ids``) with an own cache.
+    """Samples from ``policy`` (its ``model``, ``tokenizer``, ``pad_id``, ``end_ids``) with an own cache.
 
     At most ``max_rows`` responses are decoded at once, fewer where they would need more than
-    ``max_tokens`` cache columns in all. The weights are read at every call.
+    ``max_tokens`` cache columns in all. The weights are read at every call. A model whose attention
+    cannot run over the cache is sampled with ``TransformersSampler``; the reason is logged.
     """
 
     def __init__(self, policy: Any, *, max_rows: int = 256, max_tokens: int = 1 << 18) -> None:
         self.policy = policy
         self.max_rows, self.max_tokens = max_rows, max_tokens
+        self._checked: Any = None
+        self._way: type[Forward] | None = None
+        self._cache: RowCache | None = None
 
     def sample(
         self,
@@ -41,24 +63,58 @@ class NativeSampler:
         policy_version: int = 0,
         progress: Progress | None = None,
     ) -> list[Sampled]:
-        """Draw every request's responses, in the order of requests and sample index."""
+        """Draw every request's responses, in the order of requests and sample index.
+
+        Raises ``UserError`` when the model has too few positions and ``PlauditError`` when its logits
+        are not finite.
+        """
         rows = rows_of(requests)
-        if not rows:
-            return []
         model = self.policy.model
-        check_room(rows, settings, getattr(model.config, "max_position_embeddings", None))
+        check_room(rows, settings, model.config)
         training = model.training
         model.eval()
         try:
             with torch.inference_mode():
-                run = _Run(self, choose_forward(model), rows, settings, seed, step, policy_version, progress)
-                return run.finish()
+                if self._checked is not model:
+                    self._way, self._checked, self._cache = choose_forward(model), model, None
+                if self._way is None:
+                    logger.warning("%s is sampled with transformers' generate", type(model).__name__)
+                    return TransformersSampler(self.policy, max_rows=self.max_rows).sample(
+                        requests,
+                        settings,
+                        seed=seed,
+                        step=step,
+                        policy_version=policy_version,
+                        progress=progress,
+                    )
+                if not rows:
+                    return []
+                run = _Run(self, self._way(model), rows, settings, seed, step)  # type: ignore[call-arg]
+                results = run.finish(policy_version, progress)
+                kept = run.device.type == "cpu" and run.cache.bytes <= KEPT
+                self._cache = run.cache if kept else None
+                return results
+        except BaseException:
+            # What a broken policy wrote must not outlive it: a masked NaN is still a NaN.
+            self._cache = None
+            raise
         finally:
             model.train(training)
 
+    def take_cache(self, windows: list[int | None], rows: int, columns: int, like: Tensor) -> RowCache:
+        """The last call's cache where it is large enough, else a new one."""
+        cache, self._cache = self._cache, None
+        if cache is None or not cache.fits(windows, rows, columns, like):
+            cache = RowCache(windows, rows, columns, like.dtype, like.device)
+        cache.settle(0)
+        return cache
+
 
 class _Run:
-    """One call of ``sample``: the queue, the slots and the loop over steps."""
+    """One call of ``sample``: the queue, the slots, and the loop over steps.
+
+    Slot s < live holds row ``row[s]``, of which ``count[s]`` tokens are drawn.
+    """
 
     def __init__(
         self,
@@ -68,29 +124,24 @@ class _Run:
         settings: SamplingSettings,
         seed: int,
         step: int,
-        policy_version: int,
-        progress: Progress | None,
     ) -> None:
         self.forward, self.rows, self.settings = forward, rows, settings
-        self.policy_version, self.progress = policy_version, progress
         policy = sampler.policy
-        self.device = next(policy.model.parameters()).device
         self.ends = np.array(sorted({int(i) for i in policy.end_ids}), dtype=np.int64)
         self.stops = StopStrings(policy.tokenizer, settings.stop) if settings.stop else None
         lengths = np.array([len(row.prompt_ids) for row in rows])
-        # Longest prompts first: a row admitted later then always fits behind the current column.
+        # Longest prompts first: a row admitted later then always fits before the current column.
         self.queue = sorted(range(len(rows)), key=lambda r: (-lengths[r], rows[r].group, r))
-        self.next = 0
+        self.next = self.done = 0
         self.stream = streams(seed, step, [row.key for row in rows], [row.index for row in rows])
-        self.results: list[Sampled | None] = [None] * len(rows)
-        self.done = 0
 
         widest = int(lengths.max()) - 1 + settings.max_new_tokens
         self.capacity = max(1, min(sampler.max_rows, sampler.max_tokens // widest, len(rows)))
         # With refilling, spare columns make moving everything to the front rare.
         columns = widest if self.capacity == len(rows) else widest + max(64, widest // 2)
-        parameter = next(policy.model.parameters())
-        self.cache = RowCache(forward.windows, self.capacity, columns, parameter.dtype, self.device)
+        like = next(unwrapped(policy.model).parameters())
+        self.device = like.device
+        self.cache = sampler.take_cache(forward.windows, self.capacity, columns, like)
         self.cache.end = int(lengths.max()) - 1
 
         self.row = np.zeros(self.capacity, dtype=np.int64)
@@ -99,18 +150,22 @@ class _Run:
         self.ids = np.zeros((self.capacity, settings.max_new_tokens), dtype=np.int64)
         self.log_probs = np.zeros((self.capacity, settings.max_new_tokens), dtype=np.float32)
         self.current = torch.zeros(self.capacity, dtype=torch.long, device=self.device)
-        self.prefill_tokens = max(2048, widest)
+        self.results: dict[int, Sampled] = {}
 
-    def finish(self) -> list[Sampled]:
-        """Decode until every row is done."""
-        while self.done < len(self.rows):
-            free = self.capacity - self.cache.live
-            waiting = len(self.rows) - self.next
+    def finish(self, policy_version: int, progress: Progress | None) -> list[Sampled]:
+        """Decode until every row is done; results in the rows' order."""
+        while len(self.results) < len(self.rows):
+            free, waiting = self.capacity - self.cache.live, len(self.rows) - self.next
             # A prefill costs as much as several steps: admit several rows at once.
-            if waiting and (free >= min(waiting, max(1, self.capacity // 4)) or self.cache.live == 0):
+            if waiting and free >= min(waiting, max(1, self.capacity // 4)):
                 self._admit(min(free, waiting))
-            self._step()
-        return [result for result in self.results if result is not None]
+            finished, kinds = self._step()
+            if len(finished):
+                self._record(finished, kinds, policy_version)
+                self._drop()
+                if progress is not None:
+                    progress(len(self.results), len(self.rows))
+        return [self.results[r] for r in range(len(self.rows))]
 
     def _admit(self, amount: int) -> None:
         """Move ``amount`` rows of the queue into free slots, each distinct prompt computed once."""
@@ -118,88 +173,87 @@ class _Run:
         self.next += amount
         cache, first = self.cache, self.cache.live
         slots = np.arange(first, first + amount)
-        prompts: dict[int, int] = {}
-        parents = np.array([prompts.setdefault(self.rows[r].group, len(prompts)) for r in taken])
-        unique = [self.rows[taken[int(np.argmax(parents == p))]].prompt_ids for p in range(len(prompts))]
+        groups: dict[int, int] = {}
+        parents = np.array([groups.setdefault(self.rows[r].group, len(groups)) for r in taken])
+        prompts = [self.rows[taken[s]].prompt_ids for s in np.unique(parents, return_index=True)[1]]
         # The last prompt token is fed by the first step, like every later token.
-        lengths = np.array([len(p) - 1 for p in unique])
+        lengths = np.array([len(prompt) - 1 for prompt in prompts])
         cache.open(self._tensor(slots), self._tensor(lengths[parents]))
-        begin = 0
-        while begin < len(unique) and lengths[begin] > 0:
-            stop = begin + max(1, self.prefill_tokens // int(lengths[begin]))
-            part = [p for p in range(begin, min(stop, len(unique))) if lengths[p] > 0]
-            ids = np.zeros((len(part), int(lengths[begin])), dtype=np.int64)
-            for i, p in enumerate(part):
-                ids[i, : lengths[p]] = unique[p][:-1]
-            mine = np.flatnonzero(np.isin(parents, part))
-            target, parent = self._tensor(slots[mine]), self._tensor(parents[mine] - begin)
+        begin, filled = 0, int((lengths > 0).sum())
+        while begin < filled:
+            width = int(lengths[begin])
+            end = min(filled, begin + max(1, PREFILL_TOKENS // width))
+            ids = np.zeros((end - begin, width), dtype=np.int64)
+            for row, prompt in zip(ids, prompts[begin:end]):
+                row[: len(prompt) - 1] = prompt[:-1]
+            mine = np.flatnonzero((begin <= parents) & (parents < end))
+            where = self._tensor(slots[mine]), self._tensor(parents[mine] - begin)
             length = self._tensor(lengths[parents[mine]])
-            for layer, (k, v) in enumerate(self.forward.prefill(self._tensor(ids))):
-                cache.fill(layer, target, parent, length, k, v)
-            begin = part[-1] + 1
+            for layer, (keys, values) in enumerate(self.forward.prefill(self._tensor(ids))):
+                cache.fill(layer, *where, length, keys, values)
+            begin = end
         self.row[slots] = taken
         self.count[slots] = 0
         self.alive[slots] = True
         self.current[first : first + amount] = self._tensor(
-            np.array([self.rows[r].prompt_ids[-1] for r in taken])
+            np.array([self.rows[r].prompt_ids[-1] for r in taken], dtype=np.int64)
         )
         cache.settle(first + amount)
 
-    def _step(self) -> None:
-        """One token for every live row."""
+    def _step(self) -> tuple[np.ndarray, list[Finish]]:
+        """Draw one token for every live row; the slots that finished, and how."""
         cache, live = self.cache, self.cache.live
         cache.advance()
         logits = self.forward.step(self.current[:live], cache)
-        rows, count = self.row[:live], self.count[:live]
-        u = uniforms(self.stream[rows], count)
-        ids, log_probs = draw(logits, torch.from_numpy(u).to(self.device), self.settings)
-        self.current[:live] = ids
-        host = ids.cpu().numpy()
-        place = np.arange(live)
+        row, count, alive = self.row[:live], self.count[:live], self.alive[:live]
+        uniform = torch.from_numpy(uniforms(self.stream[row], count)).to(self.device)
+        drawn, drawn_log_probs = draw(logits, uniform, self.settings)
+        self.current[:live] = drawn
+        ids, log_probs = drawn.cpu().numpy(), drawn_log_probs.cpu().numpy()
+        slots = np.arange(live)
+        # Rows that finished but still hold their slot draw on; what they draw is overwritten or unread.
         at = np.minimum(count, self.settings.max_new_tokens - 1)
-        self.ids[place, at] = host
-        self.log_probs[place, at] = log_probs.cpu().numpy()
-        alive = self.alive[:live]
+        self.ids[slots, at] = np.where(alive, ids, self.ids[slots, at])
+        self.log_probs[slots, at] = np.where(alive, log_probs, self.log_probs[slots, at])
+        if not np.isfinite(log_probs[alive]).all():
+            row_ = self.rows[row[alive & ~np.isfinite(log_probs)][0]]
+            raise PlauditError(
+                f"the policy's logits are not finite (prompt {row_.key!r}, sample {row_.index})"
+            )
         count += alive
-        ended = alive & np.isin(host, self.ends)
-        finished = ended | (alive & (count >= self.settings.max_new_tokens))
+        ended = alive & np.isin(ids, self.ends)
+        full = alive & (count >= self.settings.max_new_tokens)
         stopped = np.zeros(live, dtype=bool)
         if self.stops is not None:
-            stopped = self.stops.completed(host, self.ids, count, alive & ~ended)
-            finished |= stopped
-        if finished.any():
-            self._retire(np.flatnonzero(finished), ended, stopped)
+            stopped = self.stops.completed(ids, self.ids, count, alive & ~ended)
+        finished = np.flatnonzero(ended | stopped | full)
+        return finished, ["end" if ended[s] else "stop" if stopped[s] else "length" for s in finished]
 
-    def _retire(self, finished: np.ndarray, ended: np.ndarray, stopped: np.ndarray) -> None:
-        """Record finished rows and, once enough have gathered, close their holes."""
-        for slot in finished:
+    def _record(self, finished: np.ndarray, kinds: list[Finish], policy_version: int) -> None:
+        for slot, kind in zip(finished, kinds):
             row, n = self.rows[self.row[slot]], self.count[slot]
-            self.results[self.row[slot]] = Sampled(
-                row.key,
-                row.index,
-                row.prompt_ids,
-                self.ids[slot, :n].copy(),
-                self.log_probs[slot, :n].copy(),
-                "end" if ended[slot] else "stop" if stopped[slot] else "length",
-                self.policy_version,
+            ids, log_probs = self.ids[slot, :n].copy(), self.log_probs[slot, :n].copy()
+            self.results[int(self.row[slot])] = Sampled(
+                row.key, row.index, row.prompt_ids, ids, log_probs, kind, policy_version
             )
         self.alive[finished] = False
-        self.done += len(finished)
-        if self.progress is not None:
-            self.progress(self.done, len(self.rows))
+
+    def _drop(self) -> None:
+        """Close the holes of finished rows with the last live rows, once enough have gathered."""
         live = self.cache.live
         alive = int(self.alive[:live].sum())
-        if live - alive >= max(1, live // 16):
-            holes = np.flatnonzero(~self.alive[:alive])
-            movers = alive + np.flatnonzero(self.alive[alive:live])
-            if len(holes):
-                for array in (self.row, self.count, self.alive, self.ids, self.log_probs):
-                    array[holes] = array[movers]
-                source, target = self._tensor(movers), self._tensor(holes)
-                self.current[target] = self.current[source]
-                self.cache.move(source, target)
-            self.alive[alive:] = False
-            self.cache.settle(alive)
+        if live - alive < max(1, live // DROP):
+            return
+        holes = np.flatnonzero(~self.alive[:alive])
+        movers = alive + np.flatnonzero(self.alive[alive:live])
+        if len(holes):
+            for array in (self.row, self.count, self.alive, self.ids, self.log_probs):
+                array[holes] = array[movers]
+            source, target = self._tensor(movers), self._tensor(holes)
+            self.current[target] = self.current[source]
+            self.cache.move(source, target)
+        self.alive[alive:] = False
+        self.cache.settle(alive)
 
     def _tensor(self, array: np.ndarray) -> Tensor:
         return torch.from_numpy(np.ascontiguousarray(array)).to(self.device)

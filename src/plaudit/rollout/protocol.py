@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Any, Literal, Protocol
 
 import numpy as np
 
@@ -131,12 +131,16 @@ def rows_of(requests: Sequence[Request]) -> list[Row]:
     return rows
 
 
-def check_room(rows: Sequence[Row], settings: SamplingSettings, positions: int | None) -> None:
-    """Raise ``UserError`` when a prompt and its longest answer exceed the model's positions."""
+def check_room(rows: Sequence[Row], settings: SamplingSettings, config: Any) -> None:
+    """Raise ``UserError`` when a prompt and its longest answer exceed the positions of the model's config."""
+    positions = getattr(config.get_text_config(), "max_position_embeddings", None)
     longest = max((len(row.prompt_ids) for row in rows), default=0)
     if positions is not None and longest + settings.max_new_tokens > positions:
+        room = positions - longest
         raise UserError(
             f"the longest prompt has {longest} tokens and max_new_tokens is {settings.max_new_tokens}, "
             f"but the model has {positions} positions",
-            remedy=f"use max_new_tokens of at most {max(positions - longest, 0)}, or shorter prompts",
+            remedy=f"use max_new_tokens of at most {room}, or shorter prompts"
+            if room > 0
+            else "use shorter prompts",
         )

@@ -39,7 +39,7 @@ def streams(seed: int, step: int, keys: Sequence[str], indices: Sequence[int]) -
 
 def uniforms(stream: np.ndarray, position: np.ndarray | int) -> np.ndarray:
     """u ∈ (0, 1), float64, of token ``position`` in ``stream`` (both [N], or broadcast)."""
-    counter = np.asarray(position, dtype=np.int64).astype(np.uint64) + np.uint64(1)
+    counter = np.atleast_1d(np.asarray(position, dtype=np.int64)).astype(np.uint64) + np.uint64(1)
     bits = _mix(stream + counter * _GOLDEN)
     # 52 bits and a half: never 0, never 1, exact in a double.
     return ((bits >> np.uint64(12)).astype(np.float64) + 0.5) * 2.0**-52
