@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from conftest import TEXTS, plain_tokenizer, write_model
+from tiny_models import TEXTS, plain_tokenizer, write_model
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from plaudit.data.batching import collate

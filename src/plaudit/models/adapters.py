@@ -138,5 +138,6 @@ def load_adapter(module: nn.Module, path: str | Path) -> None:
     state = {k.removeprefix(PREFIX): v for k, v in load_file(folder / WEIGHTS).items()}
     expected = get_peft_model_state_dict(module)
     if {k: v.shape for k, v in state.items()} != {k: v.shape for k, v in expected.items()}:
+        merge(module)  # fresh adapters add nothing: the module is as it was
         raise UserError(f"the adapter in {folder} does not fit this model", remedy="use its own base model")
     set_peft_model_state_dict(module, state)

@@ -107,6 +107,10 @@ def read_weights(auto: Any, folder: Path, config: Any, dtype: torch.dtype, ignor
     for module in model.modules():
         if isinstance(module, nn.Dropout):
             module.p = 0.0
+    # Weights read from a file lie in it at any address, and matrix kernels differ in the last bit by
+    # alignment: only aligned copies compute exactly what the model computed before it was saved.
+    for tensor in (*model.parameters(), *model.buffers()):
+        tensor.data = tensor.data.clone()
     return model.eval()
 
 

@@ -12,6 +12,7 @@ from transformers import AutoModelForCausalLM, LlamaConfig, LlamaForCausalLM
 
 from plaudit.data.templates import end_of_turn_id
 from plaudit.errors import UserError
+from plaudit.models.adapters import has_adapter, merge
 from plaudit.models.files import read_config, read_tokenizer, read_weights, resolve
 from plaudit.runs.files import new_folder
 
@@ -112,9 +113,10 @@ def save_policy(policy: Policy, path: str | Path, card: str) -> None:
     Adapters are merged into the saved weights (not into the policy's), so that the folder loads in
     plain transformers. The generation config names every end token.
     """
-    model = policy.model
-    if hasattr(model, "merge_and_unload"):
-        model = copy.deepcopy(model).merge_and_unload()
+    model = policy.model.get_base_model() if hasattr(policy.model, "get_base_model") else policy.model
+    if has_adapter(model):
+        model = copy.deepcopy(model)
+        merge(model)
     with new_folder(Path(path)) as folder:
         ends = list(policy.end_ids)
         before = model.generation_config

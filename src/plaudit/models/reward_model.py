@@ -168,6 +168,9 @@ def _classifier(backbone: Any, head: nn.Linear, tokenizer: Any) -> Any:
     config = copy.deepcopy(backbone.config)
     config.num_labels = 1
     config.pad_token_id = tokenizer.pad_token_id
+    embeddings = backbone.get_input_embeddings().num_embeddings
+    if len(tokenizer) > embeddings:
+        config.vocab_size = len(tokenizer)
     try:
         with torch.device("meta"):
             classifier = AutoModelForSequenceClassification.from_config(config)
@@ -177,10 +180,10 @@ def _classifier(backbone: Any, head: nn.Linear, tokenizer: Any) -> Any:
     prefix = classifier.base_model_prefix
     if not isinstance(score, nn.Linear) or score.bias is not None or not hasattr(classifier, prefix):
         return None
-    if len(tokenizer) > backbone.get_input_embeddings().num_embeddings:
+    if len(tokenizer) > embeddings:
         backbone = copy.deepcopy(backbone)
-        backbone.resize_token_embeddings(len(tokenizer))
-        classifier.config.vocab_size = len(tokenizer)
+        with torch.random.fork_rng(devices=[]):  # the new row is drawn, but never read
+            backbone.resize_token_embeddings(len(tokenizer), mean_resizing=False)
     setattr(classifier, prefix, backbone)
     classifier.score = head
     classifier.config.architectures = [type(classifier).__name__]
