@@ -12,7 +12,7 @@ from plaudit.models.adapters import has_adapter, merge
 from plaudit.models.encoder import backbone as backbone_of
 from plaudit.models.encoder import is_causal
 from plaudit.models.policy import Policy
-from plaudit.models.reward_model import RewardModel, new_head
+from plaudit.models.reward_model import RewardModel, linear_head, new_head
 
 
 class Critic(nn.Module):
@@ -39,22 +39,15 @@ class Critic(nn.Module):
             raise ValueError("a critic needs a causal reward model with pooling 'last'")
         mean = 0.0 if model.mean is None else model.mean
         std = 1.0 if model.std is None else model.std
-        weight = model.head.weight.detach()
-        head = nn.Linear(weight.shape[1], 1, device=weight.device, dtype=weight.dtype)
-        with torch.no_grad():
-            head.weight.copy_(weight / std)
-            head.bias.fill_(-mean / std)
+        head = linear_head(model.head.weight.detach() / std, bias=-mean / std)
         return cls(_plain_copy(model.backbone), head)
 
     @classmethod
     def from_policy(cls, policy: Policy) -> Critic:
         """A copy of the policy's backbone and a head that says 0 everywhere at first."""
         backbone = _plain_copy(policy.model)
-        like = new_head(backbone, seed=0).weight
-        head = nn.Linear(like.shape[1], 1, device=like.device, dtype=like.dtype)
-        nn.init.zeros_(head.weight)
-        nn.init.zeros_(head.bias)
-        return cls(backbone, head)
+        weight = new_head(backbone, seed=0).weight
+        return cls(backbone, linear_head(torch.zeros_like(weight), bias=0.0))
 
 
 def _plain_copy(model: nn.Module) -> Any:

@@ -125,11 +125,21 @@ def new_head(backbone: nn.Module, seed: int) -> nn.Linear:
     with torch.no_grad():
         ids = torch.zeros((1, 1), dtype=torch.long, device=parameter.device)
         size = int(backbone_of(backbone)(input_ids=ids).last_hidden_state.shape[-1])
-    head = nn.Linear(size, 1, bias=False)
     generator = torch.Generator().manual_seed(seed)
+    weight = torch.randn(1, size, generator=generator) / math.sqrt(size + 1)
+    return linear_head(weight.to(parameter.device, parameter.dtype))
+
+
+def linear_head(weight: Tensor, bias: float | None = None) -> nn.Linear:
+    """A linear layer with this weight [1, D] and bias; no random number is drawn for it."""
+    head: nn.Linear = nn.utils.skip_init(
+        nn.Linear, weight.shape[1], 1, bias=bias is not None, device=weight.device, dtype=weight.dtype
+    )
     with torch.no_grad():
-        head.weight.copy_(torch.randn(1, size, generator=generator) / math.sqrt(size + 1))
-    return head.to(parameter.device, parameter.dtype)
+        head.weight.copy_(weight)
+        if bias is not None:
+            head.bias.fill_(bias)
+    return head
 
 
 def save_reward_model(model: RewardModel, path: str | Path, card: str) -> None:
@@ -206,20 +216,13 @@ def load_reward_model(
         backbone = _read_backbone(folder, dtype)
         if not (folder / HEAD).is_file():
             raise UserError(f"{folder} holds no reward head: {HEAD} is missing")
-        head = _head_of(load_file(folder / HEAD)["score.weight"].to(dtype))
+        head = linear_head(load_file(folder / HEAD)["score.weight"].to(dtype))
     else:
         backbone, head = _read_classifier(folder, config, dtype)
     pooling = facts.get("pooling", "last")
     return RewardModel(
         backbone, head, tokenizer, pooling=pooling, mean=facts.get("mean"), std=facts.get("std")
     )
-
-
-def _head_of(weight: Tensor) -> nn.Linear:
-    head = nn.Linear(weight.shape[1], 1, bias=False, dtype=weight.dtype)
-    with torch.no_grad():
-        head.weight.copy_(weight)
-    return head
 
 
 def _read_backbone(folder: Path, dtype: torch.dtype) -> Any:
