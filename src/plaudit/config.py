@@ -14,6 +14,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from plaudit.errors import Problem, UserError, suggest
 
+ROLES = ("corpus", "demonstrations", "votes", "preferences", "prompts")
+
 
 class Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True)
@@ -63,16 +65,21 @@ PolicySource = Annotated[Scratch | Pretrained, Field(discriminator="source")]
 
 
 class Source(Section):
-    """A file or hub data set; ``weight`` sets its share in a mixture, ``limit`` caps its records."""
+    """A file or hub data set; ``weight`` sets its share in a mixture, ``limit`` caps its records.
+
+    ``convert`` names a converter (see `plaudit data convert`) for layouts that are not read as they are.
+    """
 
     path: str
+    convert: str | None = None
     weight: float = Field(1.0, gt=0)
     limit: Positive | None = None
 
 
 class Data(Section):
-    """Where each kind of record comes from. A plain string is a path."""
+    """Where each kind of record comes from. A plain string is a path, relative to ``root``."""
 
+    root: str = "."
     corpus: tuple[Source, ...] = ()
     demonstrations: tuple[Source, ...] = ()
     votes: tuple[Source, ...] = ()
@@ -91,7 +98,6 @@ class Data(Section):
     def _plain_paths(cls, data: Any) -> Any:
         if not isinstance(data, Mapping):
             return data
-        roles = ("corpus", "demonstrations", "votes", "preferences", "prompts")
 
         def sources(value: Any) -> Any:
             value = [value] if isinstance(value, str | Mapping) else value
@@ -99,7 +105,7 @@ class Data(Section):
                 return value
             return [{"path": v} if isinstance(v, str) else v for v in value]
 
-        return {k: sources(v) if k in roles else v for k, v in data.items()}
+        return {k: sources(v) if k in ROLES else v for k, v in data.items()}
 
 
 class Pocket(Section):
@@ -233,6 +239,7 @@ class Ppo(Section):
     normalisation: Literal["stored", "none"] = "stored"
     reward_clip: float | None = Field(5.0, gt=0)
     unfinished_penalty: float | None = None
+    reward_model: str | None = None
     reward_function: str | None = None
     ptx_coefficient: float = Field(0.0, ge=0)
     ptx_batch_size: Positive = 32
@@ -274,10 +281,14 @@ class Config(Section):
     evaluate: Evaluate | None = Evaluate()
 
     def data_sources(self) -> dict[str, list[str]]:
-        """The paths that each role of the data section names."""
-        roles = ("corpus", "demonstrations", "votes", "preferences", "prompts")
-        found = {role: [s.path for s in getattr(self.data, role)] for role in roles}
+        """The paths that each role of the data section names, local ones resolved against its root."""
+        found = {role: [self.locate(s) for s in getattr(self.data, role)] for role in ROLES}
         return {role: paths for role, paths in found.items() if paths}
+
+    def locate(self, source: Source) -> str:
+        """Where a source lies: below ``data.root`` if it is there, else as it is written."""
+        local = Path(self.data.root) / source.path
+        return str(local) if self.data.root != "." and local.exists() else source.path
 
 
 def load_recipe(path: str | Path, overrides: Sequence[str] = ()) -> Config:

@@ -80,7 +80,7 @@ class RewardModelling:
             values = bradley_terry(delta, result=pairs.result, margin=margin)
             ranking = Term(values, pairs.weight)
         else:
-            values = plackett_luce_batch(compared, _rankings(batch))
+            values = plackett_luce_batch(compared, _rankings(batch), ties="equal")
             ranking = Term(values, torch.ones_like(values))
         terms = {"ranking": ranking}
         if self.centring:
@@ -112,7 +112,8 @@ def _pairs(batch: TokenBatch, device: torch.device) -> _Pairs:
         outcomes = item.payload.outcomes
         total = sum(o.weight for o in outcomes)
         rows += [
-            (offset + o.left, offset + o.right, o.result, o.weight / total, o.strength or 0.0) for o in outcomes
+            (offset + o.left, offset + o.right, o.result, o.weight / total, o.strength or 0.0)
+            for o in outcomes
         ]
         offset += len(item.responses)
     return _Pairs(rows, device)

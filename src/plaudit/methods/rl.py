@@ -16,6 +16,7 @@ from typing import Any, Protocol
 
 import numpy as np
 import torch
+from plaudit.progress import Progress
 from torch import nn
 
 from plaudit.config import Ppo as RlSettings
@@ -26,7 +27,6 @@ from plaudit.methods.rollouts import Rollouts, per_token, respond
 from plaudit.methods.supervised import Supervised
 from plaudit.models.heads import log_probs
 from plaudit.objectives import AdaptiveKL, FixedKL
-from plaudit.progress import Progress
 from plaudit.rewards import Reward, checked
 from plaudit.rollout.protocol import Sampler, SamplingSettings
 from plaudit.runs import Stage
@@ -79,7 +79,9 @@ def rl_loop(
     training must not see (gold on validation prompts) and its numbers are recorded.
     """
     ranks = ranks or Ranks()
-    loop = _Loop(algorithm, policy, reference, reward, renderer, sampler, settings, stage, seed, device, ranks)
+    loop = _Loop(
+        algorithm, policy, reference, reward, renderer, sampler, settings, stage, seed, device, ranks
+    )
     loop.prompts, loop.ptx_items = prompts, ptx_items
     return loop.run(watch, label)
 
@@ -145,7 +147,9 @@ class _Loop:
             self._record(0, dict(watch(0)))
         if s.kl.kl_max is not None and not state:
             self._save()  # the start is the first good checkpoint to fall back to
-        with Progress(s.iterations, label, unit="iteration", start=self.iteration, quiet=not self.ranks.is_main) as bar:
+        with Progress(
+            s.iterations, label, unit="iteration", start=self.iteration, quiet=not self.ranks.is_main
+        ) as bar:
             while self.iteration < s.iterations:
                 rollouts, metrics, clock = self._collect()
                 if s.kl.kl_max is not None and metrics["objective/kl"] > s.kl.kl_max:
@@ -356,4 +360,3 @@ def frozen_reference(policy: Any) -> Callable[..., Any]:
         return without_adapter
     frozen = freeze_copy(policy)
     return lambda batch, *, temperature=1.0: log_probs(frozen.model, batch, temperature=temperature)
-

@@ -44,7 +44,9 @@ def logits_at(model: nn.Module, hidden: Tensor) -> Tensor:
     return logits
 
 
-def _token_log_probs(logits: Tensor, targets: Tensor, temperature: float, details: bool) -> tuple[Tensor, ...]:
+def _token_log_probs(
+    logits: Tensor, targets: Tensor, temperature: float, details: bool
+) -> tuple[Tensor, ...]:
     if temperature != 1.0:
         logits = logits / temperature
     normaliser = logits.logsumexp(-1)

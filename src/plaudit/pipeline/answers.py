@@ -72,7 +72,11 @@ def rank(context: Any, stage: Stage) -> Mapping[str, Any]:
         write_jsonl(rankings[held:], stage.path / "train.jsonl")
         write_jsonl(rankings[:held], stage.path / "held_out.jsonl")
     context.ranks.barrier()
-    return {"rankings": len(rankings) - held, "held_out": held, "mean_k": float(np.mean([len(r.responses) for r in rankings]))}
+    return {
+        "rankings": len(rankings) - held,
+        "held_out": held,
+        "mean_k": float(np.mean([len(r.responses) for r in rankings])),
+    }
 
 
 def _choose(

@@ -16,7 +16,9 @@ from plaudit.training.fit import total_steps
 
 CHARACTERS_PER_TOKEN = 4  # English under a byte-level BPE; only estimates hang on it
 ADAMW_BYTES = 16  # weight, gradient and two moments in fp32
-ACTIVATION_BYTES = 4 * 34  # per token, layer and hidden unit, kept for the backward pass (Korthikanti et al. 2022)
+ACTIVATION_BYTES = (
+    4 * 34
+)  # per token, layer and hidden unit, kept for the backward pass (Korthikanti et al. 2022)
 
 
 def describe(
@@ -27,7 +29,9 @@ def describe(
 
     console.print("resolved config", style="bold")
     console.print(json.dumps(json.loads(config.model_dump_json()), indent=2), markup=False, soft_wrap=True)
-    console.print(f"threads {resolved['threads']} ({resolved['threads_reason']}), device {resolved['device']}")
+    console.print(
+        f"threads {resolved['threads']} ({resolved['threads_reason']}), device {resolved['device']}"
+    )
     shape = _shape(config)
     keys = plan.keys()
     rate = _flops_per_second(shape["hidden"]) if shape else None
@@ -50,8 +54,12 @@ def describe(
     if shape:
         console.print(f"policy: {shape['parameters'] / 1e6:.2f} M parameters")
     else:
-        console.print("policy: size unknown until its config is there (a hub name is not fetched by a dry run)")
-    console.print("Time counts 6 · parameters · tokens at this machine's measured matrix rate; expect 2–4 × that.")
+        console.print(
+            "policy: size unknown until its config is there (a hub name is not fetched by a dry run)"
+        )
+    console.print(
+        "Time counts 6 · parameters · tokens at this machine's measured matrix rate; expect 2–4 × that."
+    )
 
 
 def _shape(config: Config) -> dict[str, int] | None:
@@ -119,7 +127,12 @@ def _work(stage: str, config: Config, context: Any) -> tuple[str, float, tuple[i
             return "counted when the data is there", 0, (1, 0), section.token_budget
         steps = total_steps(section, items)
         epochs = steps * section.batch_size / items
-        return f"{items} items, {steps} steps of {section.batch_size}", tokens * epochs, (1, 0), section.token_budget
+        return (
+            f"{items} items, {steps} steps of {section.batch_size}",
+            tokens * epochs,
+            (1, 0),
+            section.token_budget,
+        )
     if stage == "ppo" and isinstance(section, Ppo):
         episodes = section.iterations * section.prompts_per_iteration * section.samples_per_prompt
         longest = min(config.data.max_length, section.max_new_tokens + 32)
@@ -150,7 +163,13 @@ def _counts(config: Config, context: Any) -> dict[str, tuple[int, float]]:
         }
     assert isinstance(materials, FileMaterials)
     found: dict[str, tuple[int, float]] = {}
-    for stage, role in (("pretrain", "corpus"), ("sft", "demonstrations"), ("votes", "votes"), ("reward", "preferences"), ("judge", "preferences")):
+    for stage, role in (
+        ("pretrain", "corpus"),
+        ("sft", "demonstrations"),
+        ("votes", "votes"),
+        ("reward", "preferences"),
+        ("judge", "preferences"),
+    ):
         paths = materials.files(role)
         if not paths or not all(p.exists() for p in paths):
             found[stage] = (0, 0)
@@ -160,10 +179,22 @@ def _counts(config: Config, context: Any) -> dict[str, tuple[int, float]]:
             found[stage] = (len(texts), sum(map(len, texts)) / CHARACTERS_PER_TOKEN)
         elif role == "demonstrations":
             records: Sequence[Any] = materials.demonstrations[0]
-            found[stage] = (len(records), sum(_characters(r.prompt) + len(r.response.text) for r in records) / CHARACTERS_PER_TOKEN)
+            found[stage] = (
+                len(records),
+                sum(_characters(r.prompt) + len(r.response.text) for r in records) / CHARACTERS_PER_TOKEN,
+            )
         else:
-            records = materials.votes[0] if stage == "votes" else materials.judge_preferences if stage == "judge" else materials.preferences[0]
-            size = sum(len(r.responses) * _characters(r.prompt) + sum(len(a.text) for a in r.responses) for r in records)
+            records = (
+                materials.votes[0]
+                if stage == "votes"
+                else materials.judge_preferences
+                if stage == "judge"
+                else materials.preferences[0]
+            )
+            size = sum(
+                len(r.responses) * _characters(r.prompt) + sum(len(a.text) for a in r.responses)
+                for r in records
+            )
             found[stage] = (len(records), size / CHARACTERS_PER_TOKEN)
     return found
 
@@ -176,5 +207,3 @@ def _duration(seconds: float) -> str:
     if seconds < 90:
         return f"{max(1, round(seconds))} s"
     return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
-
-

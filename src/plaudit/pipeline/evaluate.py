@@ -81,10 +81,16 @@ def _interval(values: np.ndarray) -> dict[str, float]:
 def _lengths(samples: Sequence[Sample]) -> dict[str, float]:
     lengths = np.asarray([len(s.ids) for s in samples])
     finished = np.mean([s.finish != "length" for s in samples])
-    return {"mean": float(lengths.mean()), "p90": float(np.quantile(lengths, 0.9)), "finished": float(finished)}
+    return {
+        "mean": float(lengths.mean()),
+        "p90": float(np.quantile(lengths, 0.9)),
+        "finished": float(finished),
+    }
 
 
-def _proxy_scores(context: Any, policies: Mapping[str, Any], answers: Mapping[str, list[Sample]]) -> dict[str, np.ndarray]:
+def _proxy_scores(
+    context: Any, policies: Mapping[str, Any], answers: Mapping[str, list[Sample]]
+) -> dict[str, np.ndarray]:
     """The reward that PPO was trained on, for every policy's answers."""
     if not context.config.ppo:
         return {}
@@ -115,14 +121,14 @@ def _judge_gold(
     return scores
 
 
-def _best_temperature(context: Any, prompts: Sequence[Any], policies: Mapping[str, Any], perfect: np.ndarray) -> dict[str, Any]:
+def _best_temperature(
+    context: Any, prompts: Sequence[Any], policies: Mapping[str, Any], perfect: np.ndarray
+) -> dict[str, Any]:
     """SFT at the temperature that is best for it, and PPO there: sharpening alone is not learning."""
     settings, gold = context.config.evaluate, context.materials.gold
 
     def scores(policy: Any, on: Sequence[Any], temperature: float) -> np.ndarray:
-        samples = answer(
-            context, policy, on, temperature=temperature, max_new_tokens=settings.max_new_tokens
-        )
+        samples = answer(context, policy, on, temperature=temperature, max_new_tokens=settings.max_new_tokens)
         return np.asarray([gold.judge(s.prompt, s.response).score for s in samples])
 
     validation = context.materials.validation_prompts
@@ -200,5 +206,3 @@ def _show(
             row["perfect"] = {"text": context.materials.world.perfect(prompts[i])}
         rows.append(row)
     return rows
-
-

@@ -65,6 +65,7 @@ class PocketMaterials(Materials):
     def __init__(self, config: Config) -> None:
         super().__init__(config)
         from plaudit.feedback.simulated import SimulatedRaters
+
         from plaudit.pocket import Gold, World
 
         assert config.world is not None
@@ -117,14 +118,19 @@ class FileMaterials(Materials):
     """
 
     def _read(self, role: str) -> list[Any]:
+        from plaudit.data.convert import convert
         from plaudit.data.mixture import mix
         from plaudit.data.readers import read
 
         sources: Sequence[Source] = getattr(self.config.data, role)
         groups = []
         for source in sources:
-            result = read(source.path, limit=source.limit, max_dropped=self.config.data.max_dropped)
-            groups.append((result.records, source.weight))
+            path = self.config.locate(source)
+            if source.convert:
+                records = convert(source.convert, path)[: source.limit]
+            else:
+                records = read(path, limit=source.limit, max_dropped=self.config.data.max_dropped).records
+            groups.append((records, source.weight))
         if len(groups) == 1:
             return list(groups[0][0])
         return list(mix(groups, seed=self.config.seed)) if groups else []

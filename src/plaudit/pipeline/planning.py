@@ -25,7 +25,13 @@ def make_plan(config: Config, context: Any, common: Mapping[str, Any]) -> Plan:
     start = "verdict" if config.verdict else first
     policy = "sft" if config.sft else start
 
-    def add(name: str, function: Callable[[Any, Stage], Mapping[str, Any]], section: Any, inputs: list[str], *roles: str) -> None:
+    def add(
+        name: str,
+        function: Callable[[Any, Stage], Mapping[str, Any]],
+        section: Any,
+        inputs: list[str],
+        *roles: str,
+    ) -> None:
         settings = {
             "section": section.model_dump() if section is not None else None,
             "seed": config.seed,
@@ -43,7 +49,14 @@ def make_plan(config: Config, context: Any, common: Mapping[str, Any]) -> Plan:
         )
 
     if scratch:
-        add("pretrain", training_stages.pretrain, _Both(config.policy, config.pretrain), [], "corpus", "demonstrations")
+        add(
+            "pretrain",
+            training_stages.pretrain,
+            _Both(config.policy, config.pretrain),
+            [],
+            "corpus",
+            "demonstrations",
+        )
     else:
         add("base", training_stages.base, config.policy, [])
     if config.verdict:
@@ -58,7 +71,13 @@ def make_plan(config: Config, context: Any, common: Mapping[str, Any]) -> Plan:
         inputs = [first, policy] + [s for s in ("votes", "rank") if s in {p.name for p in plan.stages}]
         add("reward", training_stages.reward, config.reward, inputs, "preferences", "demonstrations")
     if config.evaluate and config.evaluate.judge and config.reward:
-        add("judge", training_stages.judge, _Both(config.reward, config.evaluate.judge), [first, policy], "preferences")
+        add(
+            "judge",
+            training_stages.judge,
+            _Both(config.reward, config.evaluate.judge),
+            [first, policy],
+            "preferences",
+        )
     if config.ppo:
         inputs = [policy] + (["reward"] if config.reward else [])
         add("ppo", training_stages.ppo, config.ppo, inputs, "prompts", "preferences", "demonstrations")
@@ -92,31 +111,53 @@ def check(config: Config) -> None:
     need(
         not (config.verdict and not world), "verdict", "the verdict stage needs the pocket world", "remove it"
     )
-    need(not (config.rank and not world), "rank", "simulated raters need the pocket world", "remove it and name data.preferences")
+    need(
+        not (config.rank and not world),
+        "rank",
+        "simulated raters need the pocket world",
+        "remove it and name data.preferences",
+    )
     need(
         not config.sft or world or bool(data.demonstrations),
-        "sft", "no demonstrations to learn from", "name data.demonstrations or remove sft",
+        "sft",
+        "no demonstrations to learn from",
+        "name data.demonstrations or remove sft",
     )
     need(
         not config.reward or world or bool(data.preferences),
-        "reward", "no preferences to learn from", "name data.preferences or remove reward",
+        "reward",
+        "no preferences to learn from",
+        "name data.preferences or remove reward",
     )
-    need(not (config.reward and world) or config.rank is not None, "rank", "the pocket world's rankings are made by the rank stage", "add `rank: {}`")
+    need(
+        not (config.reward and world) or config.rank is not None,
+        "rank",
+        "the pocket world's rankings are made by the rank stage",
+        "add `rank: {}`",
+    )
     need(
         not (config.reward and config.reward.votes) or world or bool(data.votes),
-        "reward.votes", "no votes to learn from", "name data.votes or set reward.votes: null",
+        "reward.votes",
+        "no votes to learn from",
+        "name data.votes or set reward.votes: null",
     )
     need(
-        not config.ppo or config.reward is not None or config.ppo.reward_function is not None,
-        "ppo", "nothing scores the answers", "add a reward section or ppo.reward_function",
+        not config.ppo or bool(config.reward or config.ppo.reward_function or config.ppo.reward_model),
+        "ppo",
+        "nothing scores the answers",
+        "add a reward section, ppo.reward_model or ppo.reward_function",
     )
     need(
         not isinstance(config.policy, Scratch) or config.pretrain is None or world or bool(data.corpus),
-        "pretrain", "no text to pretrain on", "name data.corpus or set pretrain: null",
+        "pretrain",
+        "no text to pretrain on",
+        "name data.corpus or set pretrain: null",
     )
     need(
         not config.ppo or not config.ppo.ptx_coefficient or world or bool(data.demonstrations),
-        "ppo.ptx_coefficient", "the PTX term needs demonstrations", "name data.demonstrations or set it to 0",
+        "ppo.ptx_coefficient",
+        "the PTX term needs demonstrations",
+        "name data.demonstrations or set it to 0",
     )
     if problems:
         raise UserError(f"recipe {config.name!r} does not hold together", problems=problems)

@@ -67,7 +67,11 @@ def execute_config(
     _set_threads(resolved["threads"])
     make_deterministic(device, config.deterministic)
     context = Context(config, folder, materials_of(config), device, ranks)
-    common = {"threads": resolved["threads"], "device": resolved["device"], "torch": resolved["versions"]["torch"]}
+    common = {
+        "threads": resolved["threads"],
+        "device": resolved["device"],
+        "torch": resolved["versions"]["torch"],
+    }
     plan = make_plan(config, context, common)
     if dry_run:
         from plaudit.pipeline.dry_run import describe
@@ -82,7 +86,9 @@ def execute_config(
     total = len(keys)
     numbers = {name: i + 1 for i, name in enumerate(keys)}
     if ranks.is_main:
-        console.print(f"[bold]{config.name}[/bold]: {total} stages, {total - len(todo)} done before → {folder.path}")
+        console.print(
+            f"[bold]{config.name}[/bold]: {total} stages, {total - len(todo)} done before → {folder.path}"
+        )
 
     def announce(name: str, state: str) -> None:
         if not ranks.is_main:
@@ -163,7 +169,11 @@ def _git() -> dict[str, Any] | None:
         ).stdout.strip()
         dirty = subprocess.run(
             ["git", "status", "--porcelain", "--untracked-files=no"],
-            cwd=here, capture_output=True, text=True, check=True, timeout=5,
+            cwd=here,
+            capture_output=True,
+            text=True,
+            check=True,
+            timeout=5,
         ).stdout
     except (OSError, subprocess.SubprocessError):
         return None

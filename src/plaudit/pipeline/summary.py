@@ -32,7 +32,10 @@ def write_summary(folder: RunFolder) -> dict[str, Any]:
     summary["labels"] = {
         key: stages[stage][key]
         for stage, key in (
-            ("sft", "demonstrations"), ("votes", "votes"), ("reward", "rankings"), ("reward", "pairs"),
+            ("sft", "demonstrations"),
+            ("votes", "votes"),
+            ("reward", "rankings"),
+            ("reward", "pairs"),
         )
         if key in stages.get(stage, {})
     }

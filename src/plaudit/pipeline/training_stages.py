@@ -20,7 +20,8 @@ from plaudit.models.policy import Policy, build_policy, load_policy, save_policy
 from plaudit.models.reward_model import RewardModel, load_reward_model, save_reward_model
 from plaudit.models.tokenizers import same_tokenizer, train_bpe
 from plaudit.pipeline.materials import FileMaterials, Materials, PocketMaterials
-from plaudit.rewards import EnsembleReward, FunctionReward, ModelReward, Reward as RewardDoor
+from plaudit.rewards import EnsembleReward, FunctionReward, ModelReward
+from plaudit.rewards import Reward as RewardDoor
 from plaudit.runs import RunFolder, Stage
 from plaudit.training import Ranks
 
@@ -67,7 +68,7 @@ class Context:
         """Save a policy, adapters merged in, with its card."""
         if self.ranks.is_main:
             if has_adapter(policy.model):
-                policy = merge(policy)
+                merge(policy.model)
             save_policy(policy, stage.model, card=f"{summary}, run {self.config.name!r}, seed {self.seed}.")
         self.ranks.barrier()
 
@@ -254,9 +255,7 @@ def reward(context: Context, stage: Stage) -> Mapping[str, Any]:
             ranks=context.ranks,
         )
         accuracies.append(result.evaluation.get("accuracy"))
-        train.store_normalisation(
-            model, reference_answers(context), renderer=renderer, device=context.device
-        )
+        train.store_normalisation(model, reference_answers(context), renderer=renderer, device=context.device)
         _save_reward(context, model, member, "Reward model trained on rankings")
     pairs = sum(len(r.comparisons().outcomes) for r in records)
     return {"rankings": len(records), "pairs": pairs, "accuracy": accuracies}
@@ -291,15 +290,25 @@ def preferences(context: Context) -> tuple[Sequence[Any], Sequence[Any]]:
     )
 
 
+def reward_paths(context: Context) -> list[Path]:
+    """Folders of the reward model(s) that PPO is to use: a saved one by path, or the run's own."""
+    rl, settings = context.config.ppo, context.config.reward
+    if rl and rl.reward_model:
+        return [Path(rl.reward_model)]
+    if settings is None:
+        raise UserError(
+            "ppo needs a reward", remedy="add a `reward:` section, ppo.reward_model or ppo.reward_function"
+        )
+    return [m.model for m in members(context.folder.stage("reward"), settings.members)]
+
+
 def load_reward(context: Context, policy: Policy) -> RewardDoor:
     """The reward of the RL stage: a Python function, or the reward model(s) that were trained."""
     rl, settings = context.config.ppo, context.config.reward
     assert rl
     if rl.reward_function:
         return FunctionReward.by_path(rl.reward_function)
-    if settings is None:
-        raise UserError("ppo needs a reward", remedy="add a `reward:` section or ppo.reward_function")
-    models = [load_reward_model(m.model).to(context.device) for m in members(context.folder.stage("reward"), settings.members)]
+    models = [load_reward_model(path).to(context.device) for path in reward_paths(context)]
     doors = [
         ModelReward(
             model,
@@ -310,18 +319,17 @@ def load_reward(context: Context, policy: Policy) -> RewardDoor:
         )
         for model in models
     ]
-    if len(doors) == 1:
+    if len(doors) == 1 or settings is None:
         return doors[0]
     return EnsembleReward(doors, aggregate=settings.aggregate, std_penalty=settings.std_penalty)
 
 
 def new_critic(context: Context, policy: Policy) -> Critic:
     """From the reward model where it is causal with the policy's tokenizer, else a head on the policy."""
-    rl, settings = context.config.ppo, context.config.reward
+    rl = context.config.ppo
     assert rl
-    if rl.critic != "policy" and settings is not None and not rl.reward_function:
-        first = members(context.folder.stage("reward"), settings.members)[0]
-        model = load_reward_model(first.model).to(context.device)
+    if rl.critic != "policy" and not rl.reward_function:
+        model = load_reward_model(reward_paths(context)[0]).to(context.device)
         if is_causal(model.backbone) and same_tokenizer(model.tokenizer, policy.tokenizer):
             return Critic.from_reward_model(model).to(context.device)
         if rl.critic == "reward":
@@ -385,8 +393,6 @@ def _gold_watch(context: Context, policy: Policy) -> Callable[[int], Mapping[str
 
 def _parameters(model: Any) -> int:
     return sum(p.numel() for p in model.parameters())
-
-
 
 
 def judge(context: Context, stage: Stage) -> Mapping[str, Any]:

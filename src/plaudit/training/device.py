@@ -20,7 +20,9 @@ def resolve_device(name: str) -> torch.device:
         else:
             name = "cpu"
     if name == "cuda" and not torch.cuda.is_available():
-        raise UserError("device: cuda was asked for, but torch sees no CUDA device", remedy="use device: auto")
+        raise UserError(
+            "device: cuda was asked for, but torch sees no CUDA device", remedy="use device: auto"
+        )
     return torch.device(name)
 
 

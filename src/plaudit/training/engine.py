@@ -125,7 +125,9 @@ class Engine:
         totals = self.accumulate(work)
         return self.apply(totals, update=update)
 
-    def accumulate(self, work: Sequence[tuple[Method, Sequence[TokenItem]]]) -> dict[str, tuple[float, float]]:
+    def accumulate(
+        self, work: Sequence[tuple[Method, Sequence[TokenItem]]]
+    ) -> dict[str, tuple[float, float]]:
         """Gradients of the global loss, summed over micro-batches and ranks, into ``.grad``."""
         sums: dict[str, list[float]] = defaultdict(lambda: [0.0, 0.0])
         # float64 sums on the host keep metrics independent of how the batch was split.
@@ -226,7 +228,11 @@ class Engine:
 
 @torch.no_grad()
 def evaluate(
-    method: Method, items: Sequence[TokenItem], *, token_budget: int, device: torch.device | str = "cpu",
+    method: Method,
+    items: Sequence[TokenItem],
+    *,
+    token_budget: int,
+    device: torch.device | str = "cpu",
     ranks: Ranks | None = None,
 ) -> dict[str, float]:
     """The method's loss and metrics on held-out items, without a gradient."""

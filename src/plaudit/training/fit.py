@@ -10,11 +10,11 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from plaudit.progress import Progress
 from torch import nn
 
 from plaudit.config import Training
 from plaudit.data.tokens import TokenItem
-from plaudit.progress import Progress
 from plaudit.runs import Stage
 from plaudit.training import checkpoint
 from plaudit.training.engine import Engine, Group, Method, evaluate, schedule_factor, trainable
@@ -134,9 +134,7 @@ def fit(
                     extra = {f"eval/{k}": v for k, v in held.items()} if due_eval else {}
                     stage.append_metrics(step, {**metrics, **extra, "tokens_per_second": speed})
             if due_save and ranks.is_main:
-                checkpoint.save(
-                    stage, step, modules, engine, {"best": best}, keep_last=settings.keep_last
-                )
+                checkpoint.save(stage, step, modules, engine, {"best": best}, keep_last=settings.keep_last)
             progress.update(step, loss=metrics.get("loss"))
     if settings.keep_best and best_path.exists():
         ranks.barrier()
