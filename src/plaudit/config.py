@@ -5,6 +5,7 @@ An unknown key is an error with a suggestion, and all errors of a recipe are tol
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -344,10 +345,8 @@ def apply_override(raw: dict[str, Any], override: str) -> None:
         raise UserError(f"--set {override!r}: the value is not valid YAML") from None
     if isinstance(value, str):
         # YAML 1.1 reads 1e-4 as a string; people write it as a number.
-        try:
+        with contextlib.suppress(ValueError):
             value = float(value)
-        except ValueError:
-            pass
     node[last] = value
 
 
