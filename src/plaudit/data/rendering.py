@@ -187,18 +187,18 @@ class Renderer:
     def _encode_prompt(self, text: str, cut: str) -> np.ndarray:
         # The answers to one prompt come one after another: its ids are kept until the next prompt's.
         if self._latest[0] != (text, cut):
-            self._latest = ((text, cut), self.encoder.encode(text, cut))
+            ids = self.encoder.encode(text, cut)
+            if self._bos is not None and (ids == self._bos).sum() > 1:
+                raise UserError(
+                    f"the chat template writes {self.tokenizer.bos_token!r} more than once",
+                    remedy="remove it from the template where it stands twice",
+                )
+            self._latest = ((text, cut), ids)
         return self._latest[1].copy()
 
     def _prompt_ids(self, messages: Sequence[Message]) -> np.ndarray:
         guarded, cut = self.encoder.guard(messages)
-        ids = self._encode_prompt(self._render(guarded, generation_prompt=True), cut)
-        if self._bos is not None and (ids == self._bos).sum() > 1:
-            raise UserError(
-                f"the chat template writes {self.tokenizer.bos_token!r} more than once",
-                remedy="remove it from the template where it stands twice",
-            )
-        return ids
+        return self._encode_prompt(self._render(guarded, generation_prompt=True), cut)
 
     def _fits(self, prompt: int, response: int) -> bool:
         return (self.max_prompt_length is None or prompt <= self.max_prompt_length) and (
@@ -316,7 +316,8 @@ class Renderer:
     def _merge_problem(self, answer: Response) -> Problem:
         return Problem(
             f"the first characters of the answer {answer.text[:40]!r} merge with the prompt's last token",
-            remedy="strip the white space around answers",
+            remedy="strip the white space around answers; if every answer is named here, the template's "
+            "generation prompt ends in the middle of a token",
         )
 
     def _keep(self, turns: Sequence[Message], messages: Sequence[Message]) -> None:
