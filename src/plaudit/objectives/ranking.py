@@ -9,7 +9,6 @@ from __future__ import annotations
 import math
 from collections import defaultdict
 from collections.abc import Sequence
-from functools import lru_cache
 from itertools import combinations
 from typing import Literal
 
@@ -23,7 +22,7 @@ Groups = Sequence[Sequence[int]]
 Ties = Literal["unknown_order", "equal"]
 
 EXACT_TIES = 8
-"""The largest tied group that is summed exactly, over its 2^m subsets; larger ones are approximated."""
+"""The largest group judged equal that is averaged exactly, over its 2^m subsets."""
 
 
 def plackett_luce(scores: Tensor, groups: Groups, *, ties: Ties = "unknown_order") -> Tensor:
@@ -48,18 +47,16 @@ def plackett_luce_batch(
 
         L = Σ_i −log (e^{s_i} / Σ_{j not before i} e^{s_j})          without ties
 
-    ``ties`` says what a group G of m responses means, with A the members already placed,
-    W the e^s of all after G, and D(A) = log(W + Σ_{G∖A} e^s):
+    ``ties`` says what a group G of m responses means. With W = Σ e^s over all after G, and
+    D(A) = log(W + Σ_{G∖A} e^s) once the members A are placed:
 
-    - ``unknown_order``: they were ranked, but the order among them is not known. Its m! orders are
-      summed: L_G = −log Σ_orders Π e^{s_i − D(A_i)}. Nothing is said of the members' difference;
-      the last group costs nothing.
-    - ``equal``: they were judged alike. The loss is the mean over the m! orders:
-      L_G = Σ_{A⊊G} D(A)/C(m, |A|) − Σ_G s, which pulls tied scores together. For K = 2 it is
-      ``bradley_terry`` with result .5.
-
-    Both are exact for m ≤ ``EXACT_TIES``. Beyond, every subset of one size is given the mean weight,
-    D_k = log(W + (1 − k/m)·Σ_G e^s) (Efron's approximation; exact where the tied scores are equal).
+    - ``unknown_order``: they were ranked, but the order among them is not known. The probabilities of
+      its m! orders are added: L_G = −log Σ_orders Π_i e^{s_i − D(A_i)}. Nothing is said of the
+      members' difference, and the last group costs nothing. Exact for any m.
+    - ``equal``: they were judged alike. The costs of the m! orders are averaged:
+      L_G = Σ_{A⊊G} D(A)/C(m, |A|) − Σ_G s, which pulls tied scores together. Exact for
+      m ≤ ``EXACT_TIES``; beyond, D takes the mean weight of what is left,
+      D_k = log(W + (1 − k/m)·Σ_G e^s), an upper bound that is exact where the tied scores are equal.
 
     Args:
         scores: [R], of all responses in the batch.
@@ -68,9 +65,9 @@ def plackett_luce_batch(
 
     Returns one number per ranking, in nats; it grows with K (log K! at equal scores).
     Raises ValueError for another rank, an index out of range or repeated, an empty group.
-    Limits: K = 2 without a tie is ``bradley_terry(s_first − s_second)``; e^−L sums to 1 over all
-    orders; adding a constant to the scores of a ranking changes nothing.
-    Plackett 1975; Luce 1959; Efron 1977 §5 for ties.
+    Limits: K = 2 without a tie is ``bradley_terry(s_first − s_second)``, with one judged equal it is
+    that of result ½; e^−L sums to 1 over all orders; adding a constant to the scores changes nothing.
+    Plackett 1975; Luce 1959; the mean weight of ties is Efron's, 1977.
     """
     expect_rank(1, scores=scores)
     if ties not in ("unknown_order", "equal"):
@@ -88,7 +85,12 @@ def plackett_luce_batch(
         rows = stages[size]
         members = scores[torch.tensor([group for _, group, _ in rows], device=scores.device)]
         rest = _log_weight(scores, [after for _, _, after in rows])
-        values = _tied(members, rest, ties) if size > 1 else -F.logsigmoid(members.squeeze(1) - rest)
+        if size == 1:
+            values = -F.logsigmoid(members.squeeze(1) - rest)
+        elif ties == "unknown_order":
+            values = _unknown_order(members, rest)
+        else:
+            values = _judged_equal(members, rest)
         total = total.index_add(0, torch.tensor([n for n, _, _ in rows], device=scores.device), values)
     return total
 
@@ -114,54 +116,38 @@ def _log_weight(scores: Tensor, indices: Sequence[Sequence[int]]) -> Tensor:
     return sums.masked_fill(empty, -math.inf)
 
 
-def _tied(members: Tensor, rest: Tensor, ties: Ties) -> Tensor:
-    """The loss of S tied groups of m members [S, m] against the log-weight of what follows [S]."""
-    # Only differences count; without the shift, large scores would eat the digits of the sum.
-    shift = members.detach().amax(1)
-    members, rest = members - shift[:, None], rest - shift
+def _unknown_order(members: Tensor, rest: Tensor) -> Tensor:
+    """The cost of S groups of m members [S, m] all coming before the rest, of log-weight [S], in any order.
+
+    Plackett–Luce is the order in which clocks of rate e^s ring, so this is one integral over the time
+    x = log(W·t) at which the first of the rest rings:
+    P = ∫ e^{x − e^x} Π_i (1 − e^{−e^{y_i}}) dx,  y_i = s_i − log W + x.
+    """
+    # The integrand falls off doubly exponentially, where equal steps converge beyond double precision;
+    # left of −40 lies less than e^−39 of it. Slow clocks of m members move its peak to log m and narrow
+    # it to a width of 1/√m, which sets the end and the step.
+    size = members.shape[1]
+    step = min(0.2, 0.7 / math.sqrt(size + 1))
+    end = math.log(size + 10 * math.sqrt(size) + 50)
+    x = torch.arange(-40.0, end, step, device=members.device, dtype=members.dtype)
+    y = (members - rest[:, None])[:, :, None] + x
+    # log(1 − e^{−e^y}) is y − e^y/2 far on the left; the clamps keep unused branches finite.
+    far = y - 0.5 * y.clamp(max=-15.0).exp()
+    near = torch.log(-torch.expm1(-y.clamp(-15.0, 6.0).exp()))
+    rung = torch.where(y < -15.0, far, near).sum(1)
+    return -(rung + x - x.exp()).logsumexp(1) - math.log(step)
+
+
+def _judged_equal(members: Tensor, rest: Tensor) -> Tensor:
+    """The mean cost over all orders of S groups of m members [S, m] before the rest, of log-weight [S]."""
     size = members.shape[1]
     if size > EXACT_TIES:
-        share = torch.arange(size, 0, -1, device=members.device, dtype=members.dtype) / size
-        denominators = torch.logaddexp(rest[:, None], members.logsumexp(1)[:, None] + share.log())
-        loss = denominators.sum(1) - members.sum(1)
-        return loss - math.lgamma(size + 1) if ties == "unknown_order" else loss
-    levels = [
-        _denominators(members, rest, torch.tensor(left, device=members.device)) for left in _subsets(size)[1:]
+        left = torch.arange(1, size + 1, device=members.device, dtype=members.dtype) / size
+        denominators = torch.logaddexp(rest[:, None], members.logsumexp(1)[:, None] + left.log())
+        return denominators.sum(1) - members.sum(1)
+    costs = [
+        torch.logaddexp(rest[:, None], members[:, torch.tensor(left)].logsumexp(2)).mean(1)
+        for left in (list(combinations(range(size), k)) for k in range(1, size + 1))
     ]
-    levels.reverse()  # by how many are placed: 0 … m − 1
-    if ties == "equal":
-        return torch.stack([level.mean(1) for level in levels]).sum(0) - members.sum(1)
-    # reached[A] = log Σ over the orders of A of Π e^{−D}: a walk through the subsets by size.
-    reached = torch.zeros_like(rest)[:, None]
-    for level, before in zip(levels, _predecessors(size)):
-        steps = (reached - level)[:, torch.tensor(before, device=members.device)]
-        reached = steps.logsumexp(2)
-    return -(members.sum(1) + reached.squeeze(1))
-
-
-def _denominators(members: Tensor, rest: Tensor, left: Tensor) -> Tensor:
-    """D for every choice ``left`` [C, k] of members not yet placed: [S, C]."""
-    return torch.logaddexp(rest[:, None], members[:, left].logsumexp(2))
-
-
-@lru_cache(maxsize=EXACT_TIES + 1)
-def _subsets(size: int) -> list[list[tuple[int, ...]]]:
-    """The subsets of 0..size−1 by their number of members."""
-    return [list(combinations(range(size), k)) for k in range(size + 1)]
-
-
-@lru_cache(maxsize=EXACT_TIES + 1)
-def _predecessors(size: int) -> list[list[list[int]]]:
-    """For k = 1 … size: of every placed set of k, where its k predecessors lie in the level before.
-
-    The levels of D list the sets *left*, in lexicographic order; the placed set is the complement.
-    """
-    everything = set(range(size))
-    placed = [
-        [frozenset(everything - set(left)) for left in _subsets(size)[size - k]] for k in range(size + 1)
-    ]
-    where = [{subset: i for i, subset in enumerate(level)} for level in placed]
-    return [
-        [[where[k - 1][subset - {i}] for i in sorted(subset)] for subset in placed[k]]
-        for k in range(1, size + 1)
-    ]
+    # Summed as differences: each stage costs what is left less one member's share.
+    return torch.stack([cost - members.mean(1) for cost in costs]).sum(0)
