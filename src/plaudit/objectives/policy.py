@@ -35,7 +35,7 @@ def clipped_policy_loss(
     Returns (loss, clipped), of the input's shape; ``clipped`` is True where a bound holds, so that
     the loss has no gradient there. Raises ValueError for unequal shapes or bounds out of range.
     Limits: ρ = 1 clips nothing and its gradient is −A·∇log π.
-    Schulman et al. 2017 eq. 7; clip_high: Yu et al. 2025 (DAPO) §3.1; dual_clip: Ye et al. 2020 §4.
+    Schulman et al. 2017 eq. 7; clip_high: Yu et al. 2025 (DAPO) §3.1; dual_clip: Ye et al. 2020.
     """
     expect_same_shape(log_prob=log_prob, old_log_prob=old_log_prob, advantage=advantage)
     clip_high = clip if clip_high is None else clip_high

@@ -66,7 +66,7 @@ def pair_weights(item_of: Tensor, weight: Tensor | None = None) -> Tensor:
 def centring(scores: Tensor) -> Tensor:
     """A pull towards zero, which fixes the constant that comparisons leave free: s².
 
-    [R] → [R], whatever the shape. Eisenstein et al. 2023 §2 (there: (s_left + s_right)² per pair).
+    [R] → [R], whatever the shape. Eisenstein et al. 2023 (there: (s_left + s_right)² per pair).
     """
     return scores.square()
 
