@@ -1,0 +1,147 @@
+"""How well a reward model predicts judgements, beside the baseline that needs no model.
+
+Throughout, ``delta`` [N] is score(left) − score(right), ``outcome`` [N] is the share of the win that went to
+left (1 won, 0 lost, ½ tie), and ``longer`` [N] is length(left) − length(right).
+
+Accuracy counts decided pairs only: a tie has no winner to name. A prediction of exact equality counts half, as a
+coin would. Calibration keeps ties, as the outcome ½.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from plaudit.evaluation.statistics import Interval, bootstrap, wilson
+
+
+def _agreement(prediction: np.ndarray, outcome: np.ndarray) -> np.ndarray:
+    """1 where the sign of the prediction names the winner, ½ where it names none, else 0."""
+    agree = np.sign(prediction) == np.sign(outcome - 0.5)
+    return np.where(prediction == 0, 0.5, agree.astype(float))
+
+
+def _checked(delta: Any, outcome: Any) -> tuple[np.ndarray, np.ndarray]:
+    d, o = np.asarray(delta, dtype=float), np.asarray(outcome, dtype=float)
+    if d.ndim != 1 or d.shape != o.shape:
+        raise ValueError(
+            f"score differences {d.shape} and outcomes {o.shape} must be two vectors of one length"
+        )
+    if not np.isfinite(d).all():
+        raise ValueError(f"the score difference of pair {int(np.argmin(np.isfinite(d)))} is not finite")
+    if ((o < 0) | (o > 1)).any():
+        raise ValueError("an outcome is a share of the win, between 0 and 1")
+    return d, o
+
+
+def accuracy(delta: Any, outcome: Any, groups: Any = None) -> Interval:
+    """The share of decided pairs whose winner scores higher, with an interval.
+
+    ``groups`` [N] names each pair's prompt: pairs of one ranking are not independent, so prompts are
+    resampled. Without it every pair stands for itself (Wilson). NaN where no pair is decided.
+    """
+    d, o = _checked(delta, outcome)
+    decided = o != 0.5
+    right = _agreement(d, o)[decided]
+    if not len(right):
+        return {"mean": math.nan, "low": math.nan, "high": math.nan}
+    if groups is None:
+        return wilson(float(right.sum()), len(right))
+    names, place = np.unique(np.asarray(groups)[decided], return_inverse=True)
+    sums = np.bincount(place, weights=right, minlength=len(names))
+    counts = np.bincount(place, minlength=len(names))
+    low, high = bootstrap(lambda m: m[:, 0] / m[:, 1], np.stack([sums, counts], axis=1))
+    return {"mean": float(right.mean()), "low": low, "high": high}
+
+
+def longer_wins(longer: Any, outcome: Any) -> float:
+    """The accuracy of always naming the longer answer; equal lengths count half."""
+    return accuracy(longer, outcome)["mean"]
+
+
+def accuracy_by_kind(delta: Any, outcome: Any, kinds: Sequence[str]) -> dict[str, dict[str, float]]:
+    """``accuracy`` of each kind of pair, with its count of decided pairs."""
+    d, o = _checked(delta, outcome)
+    labels = np.asarray(kinds)
+    found = {}
+    for kind in sorted(set(kinds)):
+        chosen = labels == kind
+        found[kind] = {**accuracy(d[chosen], o[chosen]), "count": int((o[chosen] != 0.5).sum())}
+    return found
+
+
+def reliability(delta: Any, outcome: Any, bins: int = 10) -> list[dict[str, float]]:
+    """Stated against observed: σ(Δ) in equal bins over [0, 1], with the mean outcome in each.
+
+    Every pair enters twice, as (left, right) and as (right, left), so that the order in which a file
+    names its answers cannot matter; a bin's ``count`` is of such entries. Empty bins are left out.
+    """
+    d, o = _checked(delta, outcome)
+    stated = 1 / (1 + np.exp(-np.clip(np.concatenate([d, -d]), -50, 50)))
+    observed = np.concatenate([o, 1 - o])
+    # σ(−Δ) = 1 − σ(Δ) only up to rounding: both sides of a pair must fall into mirrored bins.
+    confident = np.maximum(stated, 1 - stated)
+    upper = np.minimum((confident * bins).astype(int), bins - 1)
+    place = np.where(np.concatenate([d, -d]) >= 0, upper, bins - 1 - upper)
+    found = []
+    for b in range(bins):
+        inside = place == b
+        if inside.any():
+            found.append(
+                {
+                    "low": b / bins,
+                    "high": (b + 1) / bins,
+                    "predicted": float(stated[inside].mean()),
+                    "observed": float(observed[inside].mean()),
+                    "count": int(inside.sum()),
+                }
+            )
+    return found
+
+
+def expected_calibration_error(delta: Any, outcome: Any, bins: int = 10) -> float:
+    """ECE = Σ_b n_b / N · |observed_b − predicted_b| over symmetrised pairs (Guo et al. 2017)."""
+    found = reliability(delta, outcome, bins)
+    total = sum(b["count"] for b in found)
+    if not total:
+        return math.nan
+    return sum(b["count"] / total * abs(b["observed"] - b["predicted"]) for b in found)
+
+
+def pair_report(
+    delta: Any,
+    outcome: Any,
+    longer: Any,
+    *,
+    groups: Any = None,
+    ceiling: float | None = None,
+    bins: int = 10,
+) -> dict[str, Any]:
+    """What ``summary.json`` says of a reward model on held-out pairs.
+
+    ``accuracy`` with ``low`` and ``high``; ``longer_wins``; accuracy where the winner was the longer
+    and where it was the shorter answer; ``ece`` with its ``bins``; counts; the noise ``ceiling`` (the
+    accuracy that the true order itself reaches on these labels) where the caller knows one.
+    """
+    d, o = _checked(delta, outcome)
+    size = np.asarray(longer, dtype=float)
+    found = accuracy(d, o, groups)
+    favours = np.sign(size) * np.sign(o - 0.5)
+    report: dict[str, Any] = {
+        "accuracy": found["mean"],
+        "low": found["low"],
+        "high": found["high"],
+        "longer_wins": longer_wins(size, o),
+        "when_longer": accuracy(d[favours > 0], o[favours > 0])["mean"],
+        "when_shorter": accuracy(d[favours < 0], o[favours < 0])["mean"],
+        "ece": expected_calibration_error(d, o, bins),
+        "bins": reliability(d, o, bins),
+        "decided": int((o != 0.5).sum()),
+        "ties": int((o == 0.5).sum()),
+    }
+    if ceiling is not None:
+        report["ceiling"] = float(ceiling)
+    return report

@@ -1,0 +1,117 @@
+"""The same held-out prompts answered by every stage, ready to be laid side by side."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from plaudit.report.folder import Row, Run
+from plaudit.report.formatting import clean, finite, number, words
+
+STAGES = (("base", "Base"), ("sft", "SFT"), ("ppo", "PPO"))
+FIRST = 8
+LONG = 900  # characters above which an answer scrolls in its own box
+
+
+def answer(entry: Any, stage: str, label: str) -> dict[str, Any] | None:
+    """One stage's answer with its numbers."""
+    if not isinstance(entry, Mapping):
+        return None
+    text = clean(entry.get("text") or "")
+    measures = [
+        {"term": term, "label": name, "value": number(entry.get(key), 2)}
+        for key, term, name in (("gold", "gold", "gold"), ("proxy", "proxy", "proxy"), ("kl", "kl", "KL"))
+        if finite(entry.get(key)) is not None
+    ]
+    return {
+        "stage": stage,
+        "label": label,
+        "text": text,
+        "empty": not text.strip(),
+        "long": len(text) > LONG,
+        "cut": entry.get("finished") is False,
+        "measures": measures,
+    }
+
+
+def cards(run: Run) -> dict[str, Any] | None:
+    """All recorded prompts: a first choice that spans categories and scores, then the rest; None without any."""
+    rows = run.stages["evaluate"].samples if "evaluate" in run.stages else ()
+    rows = [row for row in rows if "prompt" in row]
+    if not rows:
+        return None
+    names = list(dict.fromkeys(str(row.get("category") or "") for row in rows))
+    first = set(spread(rows, names, FIRST))
+    made = []
+    for i, row in enumerate(rows):
+        perfect = row.get("perfect")
+        made.append(
+            {
+                "first": i in first,
+                "category": names.index(str(row.get("category") or "")),
+                "name": words(str(row.get("category") or "")),
+                "prompt": clean(row["prompt"]),
+                "long": len(str(row["prompt"])) > LONG,
+                "answers": [a for s, label in STAGES if (a := answer(row.get(s), s, label))],
+                "perfect": clean(perfect["text"])
+                if isinstance(perfect, Mapping) and perfect.get("text")
+                else "",
+            }
+        )
+    return {
+        "cards": [c for c in made if c["first"]] + [c for c in made if not c["first"]],
+        "count": len(made),
+        "shown": len(first),
+        "categories": [
+            {
+                "id": i,
+                "name": words(name).capitalize() or "Other",
+                "count": sum(c["category"] == i for c in made),
+            }
+            for i, name in enumerate(names)
+        ]
+        if len(names) > 1
+        else [],
+    }
+
+
+def spread(rows: Sequence[Row], names: Sequence[str], count: int) -> list[int]:
+    """Indices of ``count`` rows: categories in turn, and within each evenly over its order, which is by score.
+
+    The first look must show failures beside successes, so each category starts at another place of its ranking.
+    """
+    places = {n: [i for i, row in enumerate(rows) if str(row.get("category") or "") == n] for n in names}
+    chosen: list[int] = []
+    turn = 0
+    while len(chosen) < min(count, len(rows)):
+        for offset, name in enumerate(names):
+            left = [i for i in places[name] if i not in chosen]
+            if left and len(chosen) < count:
+                share = ((offset + 2 * turn) % 5) / 4
+                chosen.append(left[round(share * (len(left) - 1))])
+        turn += 1
+    return sorted(chosen)
+
+
+def training_samples(run: Run) -> list[dict[str, Any]]:
+    """What PPO wrote while it learned: the answers of its first and last recorded iteration, score / kl / total."""
+    rows = [
+        r
+        for r in (run.stages["ppo"].samples if "ppo" in run.stages else ())
+        if isinstance(r.get("step"), int)
+    ]
+    if not rows:
+        return []
+    steps = sorted({row["step"] for row in rows})
+    return [
+        {
+            "step": row["step"],
+            "prompt": clean(row.get("prompt", "")),
+            "response": clean(row.get("response", "")),
+            "score": number(row.get("score"), 2, sign=True),
+            "kl": number(row.get("kl"), 2, sign=True),
+            "total": number(row.get("total"), 2, sign=True),
+        }
+        for row in rows
+        if row["step"] in (steps[0], steps[-1])
+    ]

@@ -1,0 +1,47 @@
+"""Write ``report.html``: the whole report in one file that opens anywhere, offline."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from pathlib import Path
+
+from plaudit.report.folder import read_run
+from plaudit.runs import files
+
+TEMPLATES = Path(__file__).parent / "templates"
+
+
+def render(path: str | Path) -> str:
+    """The report of the run at ``path`` as HTML: the same run folder gives the same text."""
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+    from markupsafe import Markup
+
+    from plaudit.report.view import view
+
+    environment = Environment(
+        loader=FileSystemLoader(TEMPLATES),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    script = (TEMPLATES / "script.js").read_text(encoding="utf-8")
+    # The page runs this script and no other, whatever stands in a model's answers.
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    return environment.get_template("report.html.j2").render(
+        view(read_run(path)),
+        style=Markup((TEMPLATES / "style.css").read_text(encoding="utf-8")),
+        script=Markup(script),
+        script_hash=f"sha256-{digest}",
+    )
+
+
+def build(run_path: str | Path) -> Path:
+    """Write ``report.html`` into the run folder and return its path.
+
+    Reads nothing but the folder. UserError where there is no run or its records cannot be read.
+    """
+    target = Path(run_path) / "report.html"
+    files.write_text(target, render(run_path))
+    return target

@@ -1,0 +1,202 @@
+"""The training curves of a run, as charts."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from plaudit.evaluation.frontier import points
+from plaudit.report.charts import Chart, Series
+from plaudit.report.folder import Row, Run
+from plaudit.report.formatting import finite, number, percent
+from plaudit.report.health import series
+
+MOST_POINTS = 240
+
+
+def thin(found: Sequence[Any]) -> list[Any]:
+    """At most ``MOST_POINTS`` of them, evenly, first and last kept: a long run's curve stays a small file."""
+    if len(found) <= MOST_POINTS:
+        return list(found)
+    last = len(found) - 1
+    return [found[round(i * last / (MOST_POINTS - 1))] for i in range(MOST_POINTS)]
+
+
+def band(rows: Sequence[Row], low: str, high: str) -> list[tuple[float, float, float]]:
+    """(step, low, high) where both were recorded."""
+    lows, highs = dict(series(rows, low)), dict(series(rows, high))
+    return thin([(step, lows[step], highs[step]) for step in lows if step in highs])
+
+
+def _line(
+    rows: Sequence[Row], key: str, label: str, tone: str, *, dashed: bool = False, spread: bool = False
+) -> Series | None:
+    found = thin(series(rows, key))
+    if not found:
+        return None
+    edges = band(rows, f"{key}_low", f"{key}_high") if spread else []
+    return Series(label, tone, found, edges, dashed=dashed)
+
+
+def _chart(
+    title: str, lines: Sequence[Series | None], x_label: str = "iteration", **options: Any
+) -> Chart | None:
+    known = [line for line in lines if line is not None]
+    return Chart(title, x_label, known, **options) if known else None
+
+
+def ppo_charts(rows: Sequence[Row]) -> list[Chart]:
+    """Score and KL with their ranges first, then what tells whether the optimisation is healthy."""
+    coefficients = {v for _, v in series(rows, "objective/kl_coef")}
+    charts = [
+        _chart(
+            "Score",
+            [_line(rows, "objective/scores", "score", "reward", spread=True)],
+            note="Mean of the sampled answers; the band holds the middle 80%.",
+            term="score",
+        ),
+        _chart(
+            "KL from the SFT model",
+            [
+                _line(rows, "objective/kl", "KL", "ppo", spread=True),
+                _line(rows, "objective/kl_k3", "k3", "muted", dashed=True),
+            ],
+            include_zero=True,
+            note="Nats per response; the band holds the middle 80% of answers.",
+            term="kl",
+        ),
+        proxy_and_gold(rows),
+        _chart(
+            "Total reward", [_line(rows, "objective/rlhf_reward", "total reward", "ppo")], term="rlhf_reward"
+        ),
+        _chart(
+            "Entropy", [_line(rows, "objective/entropy", "entropy", "ppo")], include_zero=True, term="entropy"
+        ),
+        _chart(
+            "Response length",
+            [_line(rows, "objective/response_length", "tokens", "ppo")],
+            include_zero=True,
+            y_format=lambda v: number(v, 1),
+            term="length",
+        ),
+        _chart(
+            "Finished answers",
+            [_line(rows, "objective/finished", "finished", "ppo")],
+            y_format=percent,
+            y_range=(0.0, 1.0),
+            term="finished",
+        ),
+        _chart(
+            "Clip fraction",
+            [_line(rows, "ppo/policy/clipfrac", "clip fraction", "ppo")],
+            include_zero=True,
+            y_format=lambda v: percent(v, 1),
+            term="clip_fraction",
+        ),
+        _chart(
+            "Approximate KL of an update",
+            [_line(rows, "ppo/policy/approxkl", "approximate KL", "ppo")],
+            include_zero=True,
+            y_format=lambda v: number(v, 4),
+            term="approx_kl",
+        ),
+        _chart(
+            "Value loss",
+            [_line(rows, "ppo/val/loss", "value loss", "reward")],
+            include_zero=True,
+            term="value_loss",
+        ),
+        _chart(
+            "Explained variance",
+            [_line(rows, "ppo/val/var_explained", "explained variance", "reward")],
+            include_zero=True,
+            term="explained_variance",
+        ),
+        _chart(
+            "KL coefficient",
+            [_line(rows, "objective/kl_coef", "β", "ppo")] if len(coefficients) > 1 else [],
+            include_zero=True,
+            y_format=lambda v: number(v, 4),
+            term="kl_coef",
+        ),
+    ]
+    return [c for c in charts if c is not None]
+
+
+def proxy_and_gold(rows: Sequence[Row], title: str = "Proxy and gold", **options: Any) -> Chart | None:
+    """What PPO raises beside what it should raise, each value at the policy it belongs to."""
+    found = points(rows)
+    gold = [(float(p.updates), p.gold) for p in found if p.gold is not None]
+    if len(gold) < 2:
+        return None
+    proxy = [(float(p.updates), p.proxy) for p in found if p.proxy is not None]
+    return Chart(
+        title,
+        "updates made",
+        [Series("proxy", "reward", thin(proxy)), Series("gold", "gold", thin(gold), dots=len(gold) < 40)],
+        note="Gold is measured on validation prompts; training never sees it.",
+        term="over_optimisation",
+        **options,
+    )
+
+
+def frontier(rows: Sequence[Row], title: str, **options: Any) -> Chart | None:
+    """Proxy and gold against the KL that they cost."""
+    found = [p for p in points(rows) if p.kl is not None]
+    proxy = [(max(p.kl, 0.0), p.proxy) for p in found if p.kl is not None and p.proxy is not None]
+    gold = [(max(p.kl, 0.0), p.gold) for p in found if p.kl is not None and p.gold is not None]
+    lines = [Series("proxy", "reward", proxy, dots=True)] if proxy else []
+    lines += [Series("gold", "gold", gold, dots=True)] if gold else []
+    if len(proxy) < 2:
+        return None
+    return Chart(title, "KL, nats per response (√ scale)", lines, square_root=True, **options)
+
+
+_EARLIER = (
+    ("pretrain", "Pretraining", "base"),
+    ("verdict", "Verdict stage", "sft"),
+    ("sft", "SFT", "sft"),
+    ("votes", "Votes", "reward"),
+    ("reward", "Reward model", "reward"),
+    ("judge", "Proxy judge", "muted"),
+)
+
+
+def earlier_charts(run: Run) -> list[Chart]:
+    """Loss of every stage before PPO, held-out loss beside it, and pair accuracy where there are pairs."""
+    charts: list[Chart | None] = []
+    for stage, title, tone in _EARLIER:
+        rows = run.metrics(stage)
+        held = series(rows, "eval/loss")
+        lines = [_line(rows, "loss", "training", tone)]
+        if len(held) > 1:
+            lines.append(_line(rows, "eval/loss", "held out", "ink", dashed=True))
+        note = f"Held-out loss at the end: {number(held[-1][1], 3)}." if len(held) == 1 else ""
+        charts.append(_chart(f"{title}: loss", lines, "step", note=note, term="loss"))
+        held = series(rows, "eval/accuracy")
+        lines = [_line(rows, "accuracy", "training", tone)]
+        if len(held) > 1:
+            lines.append(_line(rows, "eval/accuracy", "held out", "ink", dashed=True))
+        note = f"Held-out accuracy at the end: {percent(held[-1][1], 1)}." if len(held) == 1 else ""
+        charts.append(
+            _chart(f"{title}: accuracy on pairs", lines, "step", y_format=percent, note=note, term="accuracy")
+        )
+    return [c for c in charts if c is not None]
+
+
+def table(chart: Chart, rows: int = 24) -> dict[str, Any]:
+    """The chart's numbers for reading: at most ``rows`` of them, evenly spaced."""
+    xs = sorted({x for s in chart.series for x, _ in s.points})
+    if len(xs) > rows:
+        xs = [xs[round(i * (len(xs) - 1) / (rows - 1))] for i in range(rows)]
+    columns = [{x: y for x, y in s.points} for s in chart.series]
+    return {
+        "head": [chart.x_label, *(s.label for s in chart.series)],
+        "rows": [
+            [
+                number(x, 0 if x == int(x) else 2),
+                *(chart.y_format(v) if finite(v := c.get(x)) is not None else "" for c in columns),
+            ]
+            for x in xs
+        ],
+    }

@@ -1,0 +1,113 @@
+"""What a report is made of, read from a run folder and from nowhere else."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from plaudit.errors import Problem, UserError
+from plaudit.runs import RunFolder, Stage
+from plaudit.runs.logs import read_lines
+
+Row = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class StageRecord:
+    """What one stage left behind."""
+
+    name: str
+    record: Mapping[str, Any]
+    metrics: Sequence[Row]
+    samples: Sequence[Row]
+
+
+@dataclass(frozen=True)
+class Sibling:
+    """The same run with one thing changed: its summary, its PPO curves and its answers."""
+
+    name: str
+    summary: Mapping[str, Any]
+    metrics: Sequence[Row]
+    samples: Sequence[Row]
+
+
+@dataclass(frozen=True)
+class Run:
+    """A whole run, as recorded."""
+
+    record: Mapping[str, Any]
+    summary: Mapping[str, Any]
+    stages: Mapping[str, StageRecord] = field(default_factory=dict)
+    siblings: Sequence[Sibling] = ()
+
+    def get(self, *path: str) -> Any:
+        """A value of the summary by its path, None where any part is missing."""
+        return dig(self.summary, *path)
+
+    def metrics(self, stage: str) -> Sequence[Row]:
+        return self.stages[stage].metrics if stage in self.stages else ()
+
+
+def dig(value: Any, *path: str) -> Any:
+    """A value in nested mappings by its path, None where any part is missing."""
+    for key in path:
+        value = value.get(key) if isinstance(value, Mapping) else None
+    return value
+
+
+def _read(folder: RunFolder, name: str) -> Mapping[str, Any]:
+    file = str(folder.path / name)
+    try:
+        value = folder.read_json(name)
+    except ValueError as error:
+        problem = Problem(
+            f"not valid JSON: {error}", file=file, remedy="run `plaudit resume` to write it anew"
+        )
+        raise UserError("the run folder cannot be read", problems=[problem]) from None
+    if value is None:
+        return {}
+    if not isinstance(value, dict):
+        problem = Problem(f"holds a {type(value).__name__}, not an object", file=file)
+        raise UserError("the run folder cannot be read", problems=[problem])
+    return value
+
+
+def _rows(rows: Sequence[Any]) -> list[Row]:
+    return [row for row in rows if isinstance(row, dict)]
+
+
+def _stage(stage: Stage) -> StageRecord:
+    source = stage
+    members = sorted(stage.path.glob("member-*"))
+    if members and not (stage.path / "metrics.jsonl").exists():
+        source = Stage(members[0])  # an ensemble: the first member's curves stand for all
+    record = stage.read_json()
+    return StageRecord(
+        stage.name,
+        record if isinstance(record, dict) else {},
+        _rows(source.metrics()),
+        _rows(source.samples()),
+    )
+
+
+def _sibling(path: Path) -> Sibling:
+    folder = RunFolder(path)
+    rows = read_lines(path / "ppo_metrics.jsonl")
+    samples = folder.stage("evaluate").samples()
+    return Sibling(path.name, _read(folder, "summary.json"), _rows(rows), _rows(samples))
+
+
+def read_run(path: str | Path) -> Run:
+    """The run at ``path``; UserError where it is none or cannot be read."""
+    folder = RunFolder.existing(path)
+    root = folder.path / "siblings"
+    siblings = sorted(p for p in root.iterdir() if p.is_dir()) if root.is_dir() else []
+    return Run(
+        record=_read(folder, "run.json"),
+        summary=_read(folder, "summary.json"),
+        stages={stage.name: _stage(stage) for stage in folder.stages()},
+        siblings=[s for p in siblings if (s := _sibling(p)).summary or s.metrics],
+    )

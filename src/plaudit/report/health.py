@@ -1,0 +1,325 @@
+"""Warning signs in a run's recorded numbers: pure functions, each with evidence and what to do next.
+
+Thresholds are practitioners' heuristics, not laws; ``docs/report.md`` lists them. A rule that lacks its numbers
+says nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from statistics import fmean
+from typing import Any, Literal
+
+from plaudit.evaluation.frontier import over_optimisation
+from plaudit.report.folder import dig
+from plaudit.report.formatting import finite, number, percent
+
+Severity = Literal["serious", "warning", "note"]
+Rows = Sequence[Mapping[str, Any]]
+Summary = Mapping[str, Any]
+
+KL_WARNING, KL_SERIOUS = 6.0, 15.0  # nats per response; 6 is the usual target of the adaptive controller
+ENTROPY_SHARE = 0.10
+LENGTH_GROWTH = 1.5
+FINISHED = 0.8
+CLIP_FRACTION = 0.3
+GOLD_FALL_WARNING, GOLD_FALL_SERIOUS = 0.25, 0.6  # of (perfect − SFT)
+LOG_PROB_GAP = 0.1  # nats per token
+FIRST_APPROX_KL = 1e-3
+NEGATIVE_KL = -0.5
+MINIMUM_POINTS = 4
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One warning sign: what was seen, where, and what to do."""
+
+    rule: str
+    severity: Severity
+    sentence: str
+    evidence: str
+    action: str
+
+
+def series(rows: Rows, key: str) -> list[tuple[int, float]]:
+    """(step, value) of one recorded number, without what is missing, in the order of steps."""
+    return [
+        (row["step"], v)
+        for row in rows
+        if isinstance(row.get("step"), int)
+        and not row.get("stopped")
+        and (v := finite(row.get(key))) is not None
+    ]
+
+
+def _tail(points: Sequence[tuple[int, float]], share: float = 0.25) -> list[tuple[int, float]]:
+    return list(points[-max(1, round(len(points) * share)) :])
+
+
+def _mean(points: Sequence[tuple[int, float]]) -> float:
+    return fmean(v for _, v in points)
+
+
+def kl_too_high(rows: Rows, summary: Summary) -> Finding | None:
+    points = series(rows, "objective/kl")
+    if not points:
+        return None
+    end = _mean(_tail(points))
+    if end <= KL_WARNING:
+        return None
+    first = (
+        next(step for step, v in points if v > KL_WARNING) if max(v for _, v in points) > KL_WARNING else 0
+    )
+    return Finding(
+        "kl_too_high",
+        "serious" if end > KL_SERIOUS else "warning",
+        "The policy has moved far from the SFT model.",
+        f"KL passed {number(KL_WARNING, 0)} nats per response at iteration {first} and ended near {number(end, 1)}.",
+        "Raise ppo.kl.coefficient, lower ppo.lr, or set ppo.kl.kl_max to keep the last good policy.",
+    )
+
+
+def kl_negative(rows: Rows, summary: Summary) -> Finding | None:
+    low = [(step, v) for step, v in series(rows, "objective/kl") if v < NEGATIVE_KL]
+    if not low:
+        return None
+    step, value = min(low, key=lambda p: p[1])
+    return Finding(
+        "kl_negative",
+        "serious",
+        "The measured KL is clearly below zero, which a true KL cannot be.",
+        f"KL was {number(value)} nats per response at iteration {step}.",
+        "The policy that is trained is not the one that was sampled: compare temperature and precision of both.",
+    )
+
+
+def entropy_collapse(rows: Rows, summary: Summary) -> Finding | None:
+    points = series(rows, "objective/entropy")
+    if len(points) < MINIMUM_POINTS or points[0][1] <= 0:
+        return None
+    lengths = dict(series(rows, "objective/response_length"))
+    per_token = [(step, v / max(lengths.get(step, 1.0), 1.0)) for step, v in points]
+    start, end = per_token[0][1], _mean(_tail(per_token))
+    if end > ENTROPY_SHARE * start:
+        return None
+    first = next(step for step, v in per_token if v <= ENTROPY_SHARE * start or step == points[-1][0])
+    return Finding(
+        "entropy_collapse",
+        "warning",
+        "The policy has almost stopped varying its answers.",
+        f"Entropy per token fell from {number(start, 3)} to {number(end, 3)} nats; below a tenth since iteration {first}.",
+        "Raise ppo.kl.coefficient, add ppo.entropy_coefficient, or stop earlier.",
+    )
+
+
+def length_runaway(rows: Rows, summary: Summary) -> Finding | None:
+    points = series(rows, "objective/response_length")
+    finished = series(rows, "objective/finished")
+    if len(points) < MINIMUM_POINTS:
+        return None
+    start, end = points[0][1], _mean(_tail(points))
+    cut = _mean(_tail(finished)) if finished else 1.0
+    grown = start > 0 and end > LENGTH_GROWTH * start
+    if not grown and cut >= FINISHED:
+        return None
+    evidence = (
+        f"Answers went from {number(start, 1)} tokens at iteration {points[0][0]} to {number(end, 1)} at "
+        f"iteration {points[-1][0]}; {percent(cut)} of the last ones ended by themselves."
+    )
+    return Finding(
+        "length_runaway",
+        "serious" if cut < FINISHED else "warning",
+        "Answers run into the length limit." if cut < FINISHED else "Answers keep growing.",
+        evidence,
+        "Check whether the reward model prefers length (see its baseline), and set ppo.unfinished_penalty.",
+    )
+
+
+def gold_falls_while_proxy_rises(rows: Rows, summary: Summary) -> Finding | None:
+    sft, perfect = (
+        finite(dig(summary, "gold", "sft", "mean")),
+        finite(dig(summary, "gold", "perfect", "mean")),
+    )
+    found = over_optimisation(rows, sft=sft, perfect=perfect)
+    share, gain = found["fall_share"], found["proxy_gain_past_peak"]
+    if share is None or gain is None or share <= GOLD_FALL_WARNING or gain <= 0:
+        return None
+    gold = found["gold"]
+    return Finding(
+        "gold_falls_while_proxy_rises",
+        "serious" if share >= GOLD_FALL_SERIOUS else "warning",
+        "Reward hacking: the proxy went on rising while true quality fell.",
+        f"Gold peaked at {number(gold['peak'])} after {gold['peak_at']} iterations and ended at {number(gold['end'])} "
+        f"({percent(share)} of the gap between SFT and perfect); the proxy gained {number(gain, 2, True)} meanwhile.",
+        "Raise ppo.kl.coefficient or stop at the peak; then rank fresh answers of this policy and retrain the reward model.",
+    )
+
+
+def clip_fraction_too_hot(rows: Rows, summary: Summary) -> Finding | None:
+    points = series(rows, "ppo/policy/clipfrac")
+    if not points:
+        return None
+    late = _tail(points, 0.5)
+    mean = _mean(late)
+    if mean <= CLIP_FRACTION:
+        return None
+    return Finding(
+        "clip_fraction_too_hot",
+        "warning",
+        "The updates are larger than PPO's clip is meant for.",
+        f"{percent(mean)} of tokens were clipped on average in iterations {late[0][0]} to {late[-1][0]}.",
+        "Lower ppo.lr, use fewer ppo.epochs, or set ppo.kl.epoch_target.",
+    )
+
+
+def critic_explains_nothing(rows: Rows, summary: Summary) -> Finding | None:
+    points = series(rows, "ppo/val/var_explained")
+    if len(points) < MINIMUM_POINTS or max(v for _, v in points) > 0:
+        return None
+    return Finding(
+        "critic_explains_nothing",
+        "warning",
+        "The critic never learned to foresee the reward.",
+        f"Explained variance stayed at or below 0 from iteration {points[0][0]} to {points[-1][0]} "
+        f"(best {number(max(v for _, v in points))}).",
+        "Raise ppo.value_lr or ppo.critic_warmup, or start the critic from the reward model.",
+    )
+
+
+def score_never_rises(rows: Rows, summary: Summary) -> Finding | None:
+    points = series(rows, "objective/scores")
+    if len(points) < 2 * MINIMUM_POINTS:
+        return None
+    third = len(points) // 3
+    early, late = _mean(points[:third]), _mean(points[-third:])
+    if late > early:
+        return None
+    return Finding(
+        "score_never_rises",
+        "warning",
+        "PPO did not raise the reward it was asked to raise.",
+        f"Mean score {number(early)} in iterations {points[0][0]} to {points[third - 1][0]}, {number(late)} in the last third.",
+        "Look at the scores of single answers first; then raise ppo.lr or lower ppo.kl.coefficient.",
+    )
+
+
+def sampler_disagrees(rows: Rows, summary: Summary) -> Finding | None:
+    points = series(rows, "rollout/log_prob_gap_mean")
+    late = [(s, v) for s, v in points if v > LOG_PROB_GAP]
+    if not late:
+        return None
+    step, value = max(late, key=lambda p: p[1])
+    return Finding(
+        "sampler_disagrees",
+        "serious",
+        "Sampler and trainer disagree about the probability of the same tokens.",
+        f"Mean gap {number(value, 3)} nats per token at iteration {step}.",
+        "Use the native sampler, or the same precision in both; nothing else here can be trusted before.",
+    )
+
+
+def first_minibatch_moved(rows: Rows, summary: Summary) -> Finding | None:
+    late = [(s, v) for s, v in series(rows, "ppo/policy/approxkl_first") if v > FIRST_APPROX_KL]
+    if not late:
+        return None
+    step, value = late[0]
+    return Finding(
+        "first_minibatch_moved",
+        "serious",
+        "The ratio of new to old policy was not 1 before the first update.",
+        f"Approximate KL {number(value, 5)} on the first minibatch of iteration {step}; it must be 0.",
+        "Old log-probs and training disagree: look for dropout, or another temperature or precision.",
+    )
+
+
+def not_finite(rows: Rows, summary: Summary) -> Finding | None:
+    # The run folder writes NaN and infinity as null.
+    bad = [(row.get("step"), key) for row in rows for key, value in row.items() if value is None]
+    if not bad:
+        return None
+    step, key = bad[0]
+    return Finding(
+        "not_finite",
+        "serious",
+        "Some recorded numbers were not finite.",
+        f"{key} at iteration {step}, {len(bad)} in all.",
+        "Lower the learning rate, and look at the samples of that iteration.",
+    )
+
+
+def stopped_early(rows: Rows, summary: Summary) -> Finding | None:
+    reason = dig(summary, "stopped")
+    if not reason:
+        return None
+    return Finding(
+        "stopped_early",
+        "warning",
+        "PPO was stopped by its leash before its last iteration.",
+        f"{reason}.",
+        "The last good policy was kept; lower ppo.lr or raise ppo.kl.coefficient to go further.",
+    )
+
+
+def reward_model_no_better_than_longer(rows: Rows, summary: Summary) -> Finding | None:
+    model = dig(summary, "reward_model")
+    accuracy, baseline = finite(dig(model, "accuracy")), finite(dig(model, "longer_wins"))
+    if accuracy is None or baseline is None:
+        return None
+    # A baseline under one half, turned round, is the baseline "shorter wins".
+    rule, best = ("longer wins", baseline) if baseline >= 0.5 else ("shorter wins", 1 - baseline)
+    low = finite(dig(model, "low"))
+    if (accuracy if low is None else low) > best:
+        return None
+    beaten = accuracy <= best
+    return Finding(
+        "reward_model_no_better_than_longer",
+        "serious" if beaten else "warning",
+        f"The reward model is no better than the rule “{rule}”."
+        if beaten
+        else f"The reward model is not surely better than the rule “{rule}”.",
+        f"Held-out accuracy {percent(accuracy, 1)}, “{rule}” {percent(best, 1)}.",
+        "Collect more rankings, or a larger backbone; PPO on this reward would mostly change the length.",
+    )
+
+
+def sharpening_only(rows: Rows, summary: Summary) -> Finding | None:
+    best = dig(summary, "best_temperature")
+    sft, ppo = finite(dig(best, "sft", "mean")), finite(dig(best, "ppo", "mean"))
+    gained = finite(dig(summary, "gap_closed", "mean"))
+    if sft is None or ppo is None or gained is None or gained <= 0 or ppo > sft:
+        return None
+    at = number(dig(best, "temperature"))
+    return Finding(
+        "sharpening_only",
+        "warning",
+        "PPO may only have made the SFT model more certain.",
+        f"At temperature {at}, SFT's best, gold is {number(sft)} for SFT and {number(ppo)} for PPO.",
+        "Sampling the SFT model cooler does as well: do not claim that PPO taught it anything new.",
+    )
+
+
+RULES: tuple[Callable[[Rows, Summary], Finding | None], ...] = (
+    not_finite,
+    sampler_disagrees,
+    first_minibatch_moved,
+    gold_falls_while_proxy_rises,
+    kl_too_high,
+    kl_negative,
+    reward_model_no_better_than_longer,
+    length_runaway,
+    entropy_collapse,
+    sharpening_only,
+    stopped_early,
+    score_never_rises,
+    clip_fraction_too_hot,
+    critic_explains_nothing,
+)
+
+_ORDER: dict[str, int] = {"serious": 0, "warning": 1, "note": 2}
+
+
+def examine(rows: Rows, summary: Summary) -> list[Finding]:
+    """All findings over a run's PPO records and its summary, the gravest first."""
+    found = [finding for rule in RULES if (finding := rule(rows, summary)) is not None]
+    return sorted(found, key=lambda f: _ORDER[f.severity])
