@@ -1,0 +1,114 @@
+"""One table of field maps: what people call their columns, and a row seen through it."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from plaudit.data.report import Fault
+
+# Our name of a field: the columns that hold it, the first that is there counts.
+FIELDS: dict[str, tuple[str, ...]] = {
+    "record": ("record",),
+    "prompt": ("prompt", "question", "query", "instruction", "input"),
+    "response": ("response", "completion", "answer", "output"),
+    "messages": ("messages", "conversations", "conversation"),
+    "chosen": ("chosen",),
+    "rejected": ("rejected",),
+    "responses": ("responses", "completions", "answers", "outputs", "candidates"),
+    "ranking": ("ranking",),
+    "ranks": ("ranks",),
+    "scores": ("scores",),
+    "preferred": ("preferred", "preference", "winner", "label", "choice"),
+    "label": ("label", "good", "desirable"),
+    "rating": ("rating", "score", "reward"),
+    "text": ("text", "document", "content"),
+    "input": ("input",),
+    "system": ("system", "system_prompt"),
+    "rater": ("rater", "annotator", "evaluator", "labeler", "worker"),
+    "strength": ("strength", "margin"),
+    "weight": ("weight",),
+    "source": ("source",),
+    "category": ("category",),
+    "metadata": ("metadata",),
+}
+# What every shape carries along where it is there.
+COMMON = ("system", "source", "category", "metadata", "weight")
+
+SUFFIXES = (("_a", "_b"), ("_1", "_2"), ("_0", "_1"), ("1", "2"), ("a", "b"))
+PAIRS: tuple[tuple[str, str], ...] = tuple(
+    (f"{base}{left}", f"{base}{right}")
+    for base in ("response", "completion", "answer", "output", "conversation", "candidate", "model_output")
+    for left, right in SUFFIXES
+)
+
+
+def normal(column: str) -> str:
+    """A column's name as the table knows it: ``Best Answer`` is ``best_answer``."""
+    return str(column).strip().lower().replace(" ", "_").replace("-", "_")
+
+
+@dataclass(frozen=True)
+class View:
+    """A row by our names. ``renamed`` maps our name to the column that the user gave."""
+
+    values: Mapping[str, Any]
+    source: str = ""
+
+    @classmethod
+    def of(cls, row: Mapping[str, Any], source: str = "", renamed: Mapping[str, str] | None = None) -> View:
+        if renamed:
+            row = {**row, **{name: row.get(column) for name, column in renamed.items()}}
+        return cls({normal(k): v for k, v in row.items()}, source)
+
+    def column(self, field: str) -> str | None:
+        """The column that holds a field, or None."""
+        if field == "pair":
+            pair = self.pair()
+            return pair[0] if pair else None
+        return next((c for c in FIELDS[field] if self.values.get(c) is not None), None)
+
+    def pair(self) -> tuple[str, str] | None:
+        """The two columns that hold an answer each."""
+        for left, right in PAIRS:
+            if self.values.get(left) is not None and self.values.get(right) is not None:
+                return left, right
+        return None
+
+    def get(self, field: str) -> Any:
+        """The value of a field, or None; an empty cell of a CSV file is None."""
+        column = self.column(field)
+        value = self.values[column] if column else None
+        return None if value == "" else value
+
+    def take(self, field: str) -> tuple[Any, str]:
+        """The value of a field that the row must have, and its column."""
+        column = self.column(field)
+        if column is None:
+            raise Fault(
+                "missing field",
+                f"the row has no {FIELDS[field][0]!r}",
+                field=field,
+                remedy=f"give every row a {' or '.join(map(repr, FIELDS[field][:3]))}",
+            )
+        return self.values[column], column
+
+
+def misspelled(field: str, columns: Iterable[str]) -> str | None:
+    """The column that looks like a misspelling of a field's name, or None.
+
+    Plurals, numbered columns and ids have names of their own.
+    """
+    best, found = 0.8, None
+    for column in columns:
+        for name in FIELDS[field]:
+            if column in (name, f"{name}s") or column.endswith("_id") or column[-1:].isdigit():
+                continue
+            if abs(len(column) - len(name)) > 2:
+                continue
+            ratio = difflib.SequenceMatcher(None, column, name).ratio()
+            if ratio > best:
+                best, found = ratio, column
+    return found

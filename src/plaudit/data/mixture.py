@@ -1,0 +1,31 @@
+"""Several sources as one, each with its weight."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+from typing import TypeVar
+
+T = TypeVar("T")
+
+
+def mix(groups: Sequence[tuple[Sequence[T], float]], *, seed: int) -> list[T]:
+    """The records of all sources in one shuffled order, each source ``weight`` times.
+
+    Weight 1 takes every record once, 2 twice, 0.5 half of them: floor(weight) whole copies, and
+    round(fraction · n) records drawn without replacement. The same seed gives the same list. Raises
+    ``ValueError`` for a weight that is not above 0.
+    """
+    drawn: list[tuple[float, T]] = []
+    for index, (records, weight) in enumerate(groups):
+        if not weight > 0:
+            raise ValueError(f"the weight of a source must be above 0, got {weight}")
+        rng = random.Random(f"{seed}:{index}")
+        copies = int(weight)
+        for _ in range(copies):
+            drawn += [(rng.random(), record) for record in records]
+        rest = round((weight - copies) * len(records))
+        order = sorted((rng.random(), i) for i in range(len(records)))
+        drawn += [(rng.random(), records[i]) for _, i in order[:rest]]
+    drawn.sort(key=lambda pair: pair[0])
+    return [record for _, record in drawn]

@@ -1,0 +1,43 @@
+"""Training and validation records by a hash of the prompt: the same prompt is always on the same side."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from typing import Any, TypeVar
+
+from plaudit.data.records import Prompt
+
+T = TypeVar("T")
+
+
+def prompt_key(record: Any) -> str:
+    """What a record is split by: the id of its prompt, or the text of a plain text."""
+    if isinstance(record, str):
+        return hashlib.blake2b(record.encode(), digest_size=8).hexdigest()
+    return record.id if isinstance(record, Prompt) else record.prompt.id
+
+
+def split(records: Sequence[T], validation: float, seed: int = 0, salt: str = "") -> tuple[list[T], list[T]]:
+    """Records for training and for validation, in their order.
+
+    A record is for validation iff hash(seed, salt, prompt) < ``validation``: all comparisons of a
+    prompt stay together, in every file, whatever else is in it, and a larger share holds the smaller.
+    Different salts give independent splits. Raises ``ValueError`` for a share outside 0..1.
+    """
+    if not 0 <= validation <= 1:
+        raise ValueError(f"a validation share of {validation} is not between 0 and 1")
+    train: list[T] = []
+    held: list[T] = []
+    sides: dict[str, bool] = {}
+    for record in records:
+        key = prompt_key(record)
+        if key not in sides:
+            sides[key] = _uniform(f"{seed}\0{salt}\0{key}") < validation
+        (held if sides[key] else train).append(record)
+    return train, held
+
+
+def _uniform(text: str) -> float:
+    """A number in [0, 1) that is a function of the text alone."""
+    return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "big") / 2**64
