@@ -112,6 +112,15 @@ def test_the_comparison_notices_a_wrong_position(family):
         check(build(family), forward)
 
 
+@torch.no_grad()
+def test_a_forward_that_yields_nan_is_refused():
+    forward = ModelForward(build("llama"))
+    right = forward.step
+    forward.step = lambda ids, cache: right(ids, cache) * torch.nan
+    with pytest.raises(CannotDecode, match="logits differ"):
+        check(build("llama"), forward)
+
+
 @pytest.mark.parametrize("family", FAMILIES)
 def test_every_family_is_decoded_natively(family):
     with torch.inference_mode():

@@ -190,8 +190,11 @@ def test_padding_with_the_end_token_changes_nothing(sampler, llama):
 @pytest.mark.parametrize("sampler", SAMPLERS)
 def test_a_stop_string_cuts_at_the_token_that_completes_it(sampler):
     endless = policy(build("llama"), end_ids=(2,))
-    asked, stop = requests(30), ("e", "ab", " ", "Cd", "x.")
+    asked = requests(30)
     free = sampler(endless).sample(asked, SamplingSettings(25), seed=0, step=0)
+    texts = [LetterTokenizer().decode(s.ids) for s in free]
+    # Words of one to four characters that do occur, over several tokens.
+    stop = tuple(text[4 + i % 9 :][: 1 + i % 4] for i, text in enumerate(texts[:14]) if len(text) > 20)
     cut = sampler(endless).sample(asked, SamplingSettings(25, stop=stop), seed=0, step=0)
     stopped = 0
     for s, f in zip(cut, free):
@@ -206,6 +209,10 @@ def test_a_stop_string_cuts_at_the_token_that_completes_it(sampler):
         assert s.finish == finish
         stopped += finish == "stop"
     assert 5 < stopped < 30
+    words = [
+        w for s in cut if s.finish == "stop" for w in stop if LetterTokenizer().decode(s.ids).endswith(w)
+    ]
+    assert {len(w) for w in words} == {1, 2, 3, 4}
 
 
 def test_requests_that_share_a_key_go_on_counting(llama):
@@ -243,7 +250,7 @@ def test_order_version_and_progress(sampler, llama):
 
 
 @pytest.mark.parametrize("sampler", SAMPLERS)
-def test_the_model_is_left_as_it_was_and_trains_on(sampler):
+def test_the_model_is_left_as_it_was_and_trains_on(sampler, caplog):
     tiny = policy(build("gpt2"))
     assert tiny.model.config.attn_pdrop > 0
     tiny.model.generation_config.repetition_penalty = 9.0
@@ -251,6 +258,7 @@ def test_the_model_is_left_as_it_was_and_trains_on(sampler):
     settings = SamplingSettings(10)
     first = sampler(tiny).sample(requests(4), settings, seed=0, step=0)
     assert tiny.model.training and tiny.model.generation_config.repetition_penalty == 9.0
+    assert not [r for r in caplog.records if r.name.startswith("plaudit")], "dropout was on"
     ids = torch.tensor([[4, 5, 6]])
     tiny.model(input_ids=ids, labels=ids).loss.backward()
     tiny.model.eval()
@@ -279,15 +287,33 @@ def test_a_policy_that_is_not_finite_is_an_error_and_leaves_nothing_behind(sampl
     tiny = policy(build("llama"))
     settings = SamplingSettings(12, temperature=temperature)
     reused = sampler(tiny)
-    before = reused.sample(requests(5), settings, seed=0, step=0)
+    # The short prompts then lie where the long ones left their keys and values.
+    asked = [Request(np.arange(3, 16), "long"), *(Request(np.array([4 + i]), f"{i}") for i in range(4))]
+    long = [Request(np.arange(3 + i, 16 + i), f"long {i}") for i in range(5)]
+    before = reused.sample(asked, settings, seed=0, step=0)
     saved = {name: value.clone() for name, value in tiny.model.state_dict().items()}
     with torch.no_grad():
         tiny.model.model.layers[1].self_attn.v_proj.weight[3] = torch.nan
     with pytest.raises(PlauditError, match="not finite"):
-        reused.sample(requests(5), settings, seed=0, step=0)
+        reused.sample(long, settings, seed=0, step=0)
     tiny.model.load_state_dict(saved)
-    for a, b in zip(before, reused.sample(requests(5), settings, seed=0, step=0)):
+    for a, b in zip(before, reused.sample(asked, settings, seed=0, step=0)):
         same(a, b)
+
+
+@pytest.mark.parametrize("temperature", [0.0, 1.0])
+def test_a_policy_that_is_not_finite_at_first_is_sampled_natively_once_it_is(temperature, caplog):
+    tiny = policy(build("llama"))
+    sampler, settings = NativeSampler(tiny), SamplingSettings(5, temperature=temperature)
+    weight = tiny.model.model.norm.weight
+    saved = weight.detach().clone()
+    weight.data.fill_(torch.nan)
+    with pytest.raises(PlauditError, match="not finite"):
+        sampler.sample(requests(3), settings, seed=0, step=0)
+    weight.data.copy_(saved)
+    with caplog.at_level("INFO"):
+        sampler.sample(requests(3), settings, seed=0, step=0)
+    assert not caplog.records
 
 
 def test_half_precision_stays_close_to_the_models_own_log_probs():

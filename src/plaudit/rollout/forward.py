@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 from transformers.cache_utils import DynamicCache
 
+from plaudit.errors import PlauditError
 from plaudit.rollout.cache import RowCache
 
 logger = logging.getLogger(__name__)
@@ -96,7 +97,8 @@ def check(model: Any, forward: Forward) -> None:
     """Compare teacher-forced logits with the model's plain forward; raise ``CannotDecode``.
 
     A few tiny rows of different lengths, one of them dropped on the way. Windows longer than these
-    rows are taken from the config on trust.
+    rows are taken from the config on trust. Raises ``PlauditError`` where the plain forward itself is
+    not finite.
     """
     device, dtype = next(model.parameters()).device, next(model.parameters()).dtype
     vocabulary = model.config.get_text_config().vocab_size
@@ -122,7 +124,9 @@ def check(model: Any, forward: Forward) -> None:
         logits = forward.step(ids[rows, place], cache).float()
         for row, at, got in zip(rows, place, logits):
             expected = model(input_ids=ids[row : row + 1, : at + 1]).logits[0, -1].float()
-            worst = max(worst, float((got - expected).abs().max()))
+            if not bool(expected.isfinite().all()):
+                raise PlauditError("the policy's logits are not finite")
+            worst = max(worst, float((got - expected).abs().nan_to_num(torch.inf).max()))
             scale = max(scale, float(expected.abs().max()))
     tolerance = (1e-4 if dtype == torch.float32 else 5e-2) * max(scale, 1e-3)
     if not worst <= tolerance:
@@ -139,6 +143,8 @@ def choose_forward(model: Any) -> type[Forward] | None:
             check(model, way(model))
         except CannotDecode as refusal:
             logger.info("%s: %s is not used: %s", type(model).__name__, way.__name__, refusal)
+        except PlauditError:
+            raise
         except Exception as error:
             # Whatever an unknown model does with a strange cache, the sampler must still work.
             logger.warning("%s: %s is not used: %r", type(model).__name__, way.__name__, error)

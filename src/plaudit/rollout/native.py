@@ -94,15 +94,14 @@ class NativeSampler:
                 kept = run.device.type == "cpu" and run.cache.bytes <= KEPT
                 self._cache = run.cache if kept else None
                 return results
-        except BaseException:
-            # What a broken policy wrote must not outlive it: a masked NaN is still a NaN.
-            self._cache = None
-            raise
         finally:
             model.train(training)
 
     def take_cache(self, windows: list[int | None], rows: int, columns: int, like: Tensor) -> RowCache:
-        """The last call's cache where it is large enough, else a new one."""
+        """The last call's cache where it is large enough, else a new one.
+
+        It is given away: after an error nothing of what a broken policy wrote may be used again.
+        """
         cache, self._cache = self._cache, None
         if cache is None or not cache.fits(windows, rows, columns, like):
             cache = RowCache(windows, rows, columns, like.dtype, like.device)
@@ -211,10 +210,9 @@ class _Run:
         self.current[:live] = drawn
         ids, log_probs = drawn.cpu().numpy(), drawn_log_probs.cpu().numpy()
         slots = np.arange(live)
-        # Rows that finished but still hold their slot draw on; what they draw is overwritten or unread.
+        # Rows that finished but still hold their slot draw on; nobody reads what they draw.
         at = np.minimum(count, self.settings.max_new_tokens - 1)
-        self.ids[slots, at] = np.where(alive, ids, self.ids[slots, at])
-        self.log_probs[slots, at] = np.where(alive, log_probs, self.log_probs[slots, at])
+        self.ids[slots, at], self.log_probs[slots, at] = ids, log_probs
         if not np.isfinite(log_probs[alive]).all():
             row_ = self.rows[row[alive & ~np.isfinite(log_probs)][0]]
             raise PlauditError(

@@ -17,8 +17,8 @@ class StopStrings:
 
     def __init__(self, tokenizer: Any, stop: Sequence[str]) -> None:
         self.tokenizer, self.stop = tokenizer, tuple(stop)
-        # A token holds at least one byte; four more tokens let a cut UTF-8 character heal.
-        self.tail = max(len(s.encode()) for s in self.stop) + 4
+        # A token holds at least one byte; one token more, since decoding may strip the first one's space.
+        self.tail = max(len(s.encode()) for s in self.stop) + 1
         self._may_end: dict[int, bool] = {}
 
     def completed(
