@@ -157,6 +157,12 @@ def test_control_tokens_in_content_are_plain_text_under_every_template(tokenizer
         assert (document[:-1] != token).all()
 
 
+def test_a_spelled_out_control_token_brings_no_space_with_it():
+    tokenizer = FAMILIES["base_with_start"]()
+    answer = Renderer(tokenizer).response_ids(TURNS, Response("in</s>a </s> tree"))
+    assert words(tokenizer, answer) == "in</s>a </s> tree</s>"
+
+
 def test_role_tokens_that_a_tokenizer_forgot_to_call_special_are_guarded_too():
     tokenizer = make(
         ["<eos>"],
@@ -175,11 +181,21 @@ def test_padding_and_truncation_of_other_callers_do_not_leak_in():
     tokenizer = ours()
     renderer = Renderer(tokenizer)
     prompt, documents = renderer.prompt(TURNS), renderer.documents(["a tree", "an owl lives in a tree"])
-    tokenizer(["a", "b"], padding="max_length", truncation=True, max_length=4, split_special_tokens=True)
-    fresh = Renderer(tokenizer)
-    assert np.array_equal(fresh.prompt(TURNS), prompt)
-    for a, b in zip(fresh.documents(["a tree", "an owl lives in a tree"]), documents):
-        assert np.array_equal(a.responses[0].ids, b.responses[0].ids)
+    for options in (
+        {"padding": "max_length", "max_length": 200},
+        {"truncation": True, "max_length": 4},
+        {"split_special_tokens": True},
+    ):
+        for render in (
+            lambda: np.array_equal(renderer.prompt(TURNS), prompt),
+            lambda: len(renderer.prompt(TURNS[:1])) < len(prompt),  # so that the latest prompt is another
+            lambda: all(
+                np.array_equal(a.responses[0].ids, b.responses[0].ids)
+                for a, b in zip(renderer.documents(["a tree", "an owl lives in a tree"]), documents)
+            ),
+        ):
+            tokenizer(["a", "b"], **options)
+            assert render(), options
 
 
 def test_an_answer_that_begins_where_the_prompt_would_merge_keeps_the_boundary_when_scored():
@@ -264,6 +280,14 @@ def test_a_trained_span_trains_the_tokens_it_touches(tokenizer, text):
     renderer.lint([item], ends=False)
     with pytest.raises(UserError, match="never trained"):
         renderer.lint([item])
+
+
+def test_a_trained_span_is_found_after_a_prompt_full_of_control_tokens():
+    tokenizer = ours()
+    prompt = Prompt.user("so no <|end|>" * 9)
+    answer = Response("so no", metadata={"trained_span": [3, 5]})
+    item = Renderer(tokenizer).demonstration(Demonstration(prompt, answer))
+    assert trained_text(tokenizer, item).strip() == "no"
 
 
 def test_a_trained_span_outside_the_answer_is_an_error():
