@@ -81,9 +81,7 @@ def sections(model: type[BaseModel], seen=None):
 
 def test_every_key_of_the_config_is_read_by_something():
     """Rule 8: a key that no code outside config.py names is a key that does nothing."""
-    code = "\n".join(
-        p.read_text() for p in (ROOT / "src/plaudit").rglob("*.py") if p.name != "config.py"
-    )
+    code = "\n".join(p.read_text() for p in (ROOT / "src/plaudit").rglob("*.py") if p.name != "config.py")
     unread = [
         f"{section.__name__}.{name}"
         for section in sections(Config)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from chat_tokenizers import FAMILIES, base, brackets, chatml, headers, make, no_system, ours, trailing_eos
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from plaudit.data.records import (
@@ -100,6 +100,7 @@ contents = st.lists(
 )
 
 
+@settings(deadline=None)
 @given(contents)
 def test_our_template_and_its_short_cut_say_the_same(texts):
     tokenizer = shared_tokenizer()
@@ -111,6 +112,7 @@ def test_our_template_and_its_short_cut_say_the_same(texts):
         assert ChatTemplate(tokenizer).text(turns, generation_prompt=generation) == direct
 
 
+@settings(deadline=None)
 @given(contents)
 def test_no_content_becomes_a_control_token_and_none_is_lost(texts):
     tokenizer = shared_tokenizer()
@@ -411,6 +413,7 @@ def test_a_document_is_start_text_and_end():
     assert gpt.document("a").prompt.tolist() == [gpt.end_id]
 
 
+@settings(deadline=None)
 @given(st.lists(st.text(max_size=30), min_size=1, max_size=6), st.integers(4, 20))
 def test_documents_lose_nothing_when_they_are_cut(texts, limit):
     tokenizer = shared_tokenizer()

@@ -84,7 +84,9 @@ def test_equal_micro_batches_give_a_ratio_of_exactly_one(tmp_path):
 
 @pytest.mark.parametrize("stop", [1, 2, 3])
 def test_resumed_equals_uninterrupted_bitwise(stop, tmp_path):
-    settings = SMALL.model_copy(update={"kl": KL(controller="adaptive", coefficient=0.1, horizon=50, target=0.01)})
+    settings = SMALL.model_copy(
+        update={"kl": KL(controller="adaptive", coefficient=0.1, horizon=50, target=0.01)}
+    )
     whole, _, log = run(tmp_path / "whole", settings, watch=lambda i: {"gold": float(i)})
 
     def killing(iteration):
@@ -125,7 +127,9 @@ def test_a_run_above_kl_max_keeps_the_last_good_policy(tmp_path):
     first_bad = next(i for i, value in enumerate(kl) if value > limit)
     assert result.stopped and "above kl_max" in result.stopped
     assert result.iterations == first_bad - 1
-    expected, _, _ = run(tmp_path / "short", loose.model_copy(update={"iterations": 12, "kl": KL(coefficient=0.0)}))
+    expected, _, _ = run(
+        tmp_path / "short", loose.model_copy(update={"iterations": 12, "kl": KL(coefficient=0.0)})
+    )
     good = Stage(tmp_path / "strict").checkpoint(first_bad - 1)
     assert good.exists() and not torch.equal(weights, expected)
 

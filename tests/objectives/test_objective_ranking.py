@@ -6,7 +6,7 @@ from itertools import chain, combinations, permutations, product
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from plaudit.objectives import EXACT_TIES, bradley_terry, plackett_luce, plackett_luce_batch
@@ -48,7 +48,6 @@ def ranked(draw: st.DrawFn, largest: int = 6) -> tuple[np.ndarray, Groups]:
 
 @pytest.mark.parametrize("ties", MODES)
 @given(case=ranked())
-@settings(deadline=None)
 def test_ties_equal_the_enumeration_of_their_orders(ties: str, case: tuple[np.ndarray, Groups]) -> None:
     scores, groups = case
     loss = plackett_luce(tensor(scores), groups, ties=ties)  # type: ignore[arg-type]
@@ -118,14 +117,14 @@ def inside(weights: np.ndarray, placed: int) -> float:
     return float(sum(w for i, w in enumerate(weights) if placed >> i & 1))
 
 
-@pytest.mark.parametrize("gap", [-300.0, -20.0, 20.0, 300.0])
+@pytest.mark.parametrize("gap", [-300.0, -20.0, -15.0, 20.0, 300.0])
 def test_an_unknown_order_far_above_or_below_the_rest(gap: float) -> None:
     # Two of weight w against W = 1: P = 2w/(2w + 1) · w/(w + 1), in logs where w overflows.
     scores = torch.tensor([gap, gap, 0.0], dtype=torch.float64, requires_grad=True)
     loss = plackett_luce(scores, [[0, 1], [2]])
     (gradient,) = torch.autograd.grad(loss, scores)
     expected = np.logaddexp(0, -gap - math.log(2)) + np.logaddexp(0, -gap)
-    assert loss.item() == pytest.approx(expected, rel=1e-9, abs=1e-12)
+    assert loss.item() == pytest.approx(expected, rel=1e-11, abs=1e-12)
     assert torch.isfinite(gradient).all()
     assert gradient[0].item() == pytest.approx(gradient[1].item(), abs=1e-12)
     if gap < 0:
@@ -143,7 +142,6 @@ def test_hundreds_tied_are_still_exact() -> None:
 
 @pytest.mark.parametrize("ties", MODES)
 @given(case=ranked(), shift=st.floats(-100, 100))
-@settings(deadline=None)
 def test_a_constant_added_to_the_scores_changes_neither_loss_nor_gradient(
     ties: str, case: tuple[np.ndarray, Groups], shift: float
 ) -> None:
@@ -162,7 +160,6 @@ def test_a_constant_added_to_the_scores_changes_neither_loss_nor_gradient(
 
 
 @given(case=ranked())
-@settings(deadline=None)
 def test_the_first_is_pushed_up_and_the_last_down(case: tuple[np.ndarray, Groups]) -> None:
     scores, groups = case
     order = list(chain(*groups))
@@ -198,7 +195,6 @@ def test_judged_alike_pulls_scores_together_and_an_unknown_order_says_nothing_of
 
 
 @given(case=ranked())
-@settings(deadline=None)
 def test_judged_alike_never_costs_less_than_one_of_its_orders_on_average(
     case: tuple[np.ndarray, Groups],
 ) -> None:
@@ -281,7 +277,12 @@ def test_no_rankings_cost_nothing() -> None:
 @pytest.mark.parametrize("scale", [1e-3, 30.0, 1000.0])
 def test_absurd_scores_keep_loss_and_gradient_finite_in_float32(ties: str, scale: float) -> None:
     scores = (torch.tensor([1.0, -1.0, 0.5, -0.2, 0.9]) * scale).requires_grad_()
-    for groups in ([[0], [4], [2], [3], [1]], [[1], [3], [2, 4], [0]], [[1, 3, 2], [4, 0]]):
+    for groups in (
+        [[0], [4], [2], [3], [1]],
+        [[1], [3], [2, 4], [0]],
+        [[1, 3, 2], [4, 0]],
+        [[0, 4], [2], [3], [1]],
+    ):
         loss = plackett_luce(scores, groups, ties=ties)  # type: ignore[arg-type]
         (gradient,) = torch.autograd.grad(loss, scores)
         exact = plackett_luce(scores.detach().double(), groups, ties=ties)  # type: ignore[arg-type]

@@ -16,7 +16,9 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parent))
 from small import SMALL
 
-CODE = "import sys, json; from plaudit.pipeline import run; run('pocket', json.loads(sys.argv[1]), sys.argv[2])"
+CODE = (
+    "import sys, json; from plaudit.pipeline import run; run('pocket', json.loads(sys.argv[1]), sys.argv[2])"
+)
 FINAL = ("stages/sft/model", "stages/reward/model", "stages/ppo/model")
 
 
@@ -74,7 +76,9 @@ def check(out: Path, unbroken: Path) -> None:
         assert whole[name] == resumed[name], f"{name} differs"
     ignored = ("seconds", "name")
     a, b = (json.loads((f / "summary.json").read_text()) for f in (unbroken, out))
-    assert {k: v for k, v in a.items() if k not in ignored} == {k: v for k, v in b.items() if k not in ignored}
+    assert {k: v for k, v in a.items() if k not in ignored} == {
+        k: v for k, v in b.items() if k not in ignored
+    }
     assert not [p for p in out.rglob(".*") if p.name.count(".") > 1], "something half-written was left behind"
 
 
@@ -112,5 +116,8 @@ def test_a_finished_run_is_skipped_and_a_changed_stage_runs_again(unbroken, tmp_
     again = [e["stage"] for e in folder.events() if e["event"] == "started"][len(events) :]
     assert again == ["ppo", "evaluate"]
     assert sorted(p.name for p in (out / "replaced").iterdir()) == ["evaluate-001", "ppo-001"]
-    assert weights(out)["stages/reward/model/model.safetensors"] == before["stages/reward/model/model.safetensors"]
+    assert (
+        weights(out)["stages/reward/model/model.safetensors"]
+        == before["stages/reward/model/model.safetensors"]
+    )
     assert weights(out)["stages/ppo/model/model.safetensors"] != before["stages/ppo/model/model.safetensors"]

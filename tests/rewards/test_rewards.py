@@ -7,7 +7,15 @@ import pytest
 
 from plaudit.data.records import Prompt
 from plaudit.errors import UserError
-from plaudit.rewards import EnsembleReward, FunctionReward, RewardError, RewardOutput, Sample, SumReward, checked
+from plaudit.rewards import (
+    EnsembleReward,
+    FunctionReward,
+    RewardError,
+    RewardOutput,
+    Sample,
+    SumReward,
+    checked,
+)
 
 
 def sample(answer: str, finish: str = "end") -> Sample:
@@ -63,7 +71,9 @@ def test_an_ensemble_is_its_mean_minimum_or_mean_minus_k_std():
 
 
 def test_a_function_is_found_by_its_path_in_the_current_folder(tmp_path, monkeypatch):
-    (tmp_path / "my_reward_module.py").write_text("def short(sample):\n    return -len(sample.answer)\nnumber = 3\n")
+    (tmp_path / "my_reward_module.py").write_text(
+        "def short(sample):\n    return -len(sample.answer)\nnumber = 3\n"
+    )
     monkeypatch.chdir(tmp_path)
     assert FunctionReward.by_path("my_reward_module:short").score(SAMPLES).scores.tolist() == [-1, -2, -3]
     for path, message in (

@@ -140,6 +140,19 @@ def test_samples_do_not_depend_on_rows_columns_order_grouping_or_what_was_sample
     assert len({len(s.ids) for s in whole.values()}) > 8
 
 
+def test_the_last_bit_does_not_depend_on_what_was_sampled_before(llama):
+    asked, settings = requests(12, n=2), SamplingSettings(20)
+    used = NativeSampler(llama)
+    for longest, new in ((14, 20), (9, 70), (3, 4)):
+        used.sample(requests(30, seed=7, longest=longest), SamplingSettings(new), seed=1, step=1)
+        for a, b in zip(
+            used.sample(asked, settings, seed=0, step=0),
+            NativeSampler(llama).sample(asked, settings, seed=0, step=0),
+        ):
+            np.testing.assert_array_equal(a.ids, b.ids)
+            np.testing.assert_array_equal(a.log_probs, b.log_probs)
+
+
 def test_seed_and_step_change_the_samples(llama):
     asked, settings = requests(10), SamplingSettings(20)
     sampler = NativeSampler(llama)

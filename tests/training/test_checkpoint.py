@@ -81,7 +81,9 @@ def test_the_best_weights_are_kept_when_asked(tmp_path):
 def test_a_loss_that_is_not_finite_stops_before_any_weight_moves():
     method, items, modules = CASES["sft"]()
     before = weights(modules)
-    engine = Engine([Group("policy", trainable(modules["policy"]), 1e-2)], schedule=lambda s: 1.0, token_budget=512)
+    engine = Engine(
+        [Group("policy", trainable(modules["policy"]), 1e-2)], schedule=lambda s: 1.0, token_budget=512
+    )
     broken = method.loss
 
     def loss(batch):
@@ -99,7 +101,10 @@ def test_every_item_is_seen_once_an_epoch_and_a_step_needs_no_cursor():
     seen = [i for step in range(5) for i in batch_indices(step, items=10, batch_size=4, seed=0)]
     assert sorted(seen[:10]) == list(range(10)) and sorted(seen[10:20]) == list(range(10))
     assert batch_indices(3, items=10, batch_size=4, seed=0) == seen[12:16]
-    assert batch_indices(0, items=3, batch_size=8, seed=0) != [] and len(batch_indices(0, items=3, batch_size=8, seed=0)) == 3
+    assert (
+        batch_indices(0, items=3, batch_size=8, seed=0) != []
+        and len(batch_indices(0, items=3, batch_size=8, seed=0)) == 3
+    )
 
 
 @pytest.mark.parametrize("kind", ["constant", "linear", "cosine"])

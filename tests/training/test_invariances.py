@@ -33,7 +33,11 @@ def gradients(method, items, modules, *, token_budget=4096, ranks=None):
         module.zero_grad(set_to_none=True)
     totals = engine.accumulate([(method, items)])
     grads = torch.cat(
-        [(p.grad if p.grad is not None else torch.zeros_like(p)).flatten() for g in engine.groups for p in g.parameters]
+        [
+            (p.grad if p.grad is not None else torch.zeros_like(p)).flatten()
+            for g in engine.groups
+            for p in g.parameters
+        ]
     )
     return totals["loss"][0], grads.clone()
 
@@ -63,7 +67,9 @@ def test_order_within_a_batch_does_not_change_loss_or_gradient(case):
 def test_padding_does_not_change_loss_or_gradient(case, monkeypatch):
     method, items, modules = CASES[case]()
     plain = gradients(method, items, modules)
-    monkeypatch.setattr(engine_module, "collate", lambda items, pad_id: widen(batching.collate(items, pad_id), 13))
+    monkeypatch.setattr(
+        engine_module, "collate", lambda items, pad_id: widen(batching.collate(items, pad_id), 13)
+    )
     assert_same(plain, gradients(method, items, modules))
     monkeypatch.setattr(engine_module, "collate", lambda items, pad_id: batching.collate(items, 7))
     assert_same(plain, gradients(method, items, modules))

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import combinations
 
-from plaudit.data.readers import join_pairs
 from plaudit.data.records import Comparisons, Outcome, Preference
 
 
@@ -50,13 +49,19 @@ def agreement(records: Iterable[Preference]) -> Agreement:
     A = Σ agreeing / Σ C(n, 2) over the pairs of answers that n people judged; two judgements of one
     person are no agreement between people.
     """
+    judged: dict[tuple[str, str, str], list[Outcome]] = defaultdict(list)
+    for record in records:
+        c = record.comparisons()
+        for o in c.outcomes:
+            left, right = c.responses[o.left].text, c.responses[o.right].text
+            low, high = sorted((left, right))
+            judged[c.prompt.id, low, high].append(o if left <= right else _turned(o))
     agreeing = pairs = 0
-    for record in join_pairs(records):
-        for outcomes in _by_pair(record).values():
-            for a, b in combinations(outcomes, 2):
-                if a.rater is None or a.rater != b.rater:
-                    pairs += 1
-                    agreeing += _verdict(a) == _verdict(b)
+    for outcomes in judged.values():
+        for a, b in combinations(outcomes, 2):
+            if a.rater is None or a.rater != b.rater:
+                pairs += 1
+                agreeing += _verdict(a) == _verdict(b)
     return Agreement(agreeing, pairs)
 
 
@@ -69,10 +74,14 @@ def _by_pair(record: Comparisons) -> dict[tuple[int, int], list[Outcome]]:
     """Outcomes by pair of answers, all turned so that the smaller index stands left."""
     found: dict[tuple[int, int], list[Outcome]] = defaultdict(list)
     for o in record.outcomes:
-        if o.left > o.right:
-            o = Outcome(o.right, o.left, 1 - o.result, o.strength, o.weight, o.rater)
-        found[o.left, o.right].append(o)
+        turned = o if o.left < o.right else _turned(o)
+        found[turned.left, turned.right].append(turned)
     return found
+
+
+def _turned(o: Outcome) -> Outcome:
+    """The same judgement with the two answers' places exchanged."""
+    return replace(o, left=o.right, right=o.left, result=1 - o.result)
 
 
 def _verdict(outcome: Outcome) -> float:

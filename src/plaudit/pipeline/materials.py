@@ -15,6 +15,16 @@ from plaudit.data.records import Demonstration, Labelled, Preference, Prompt, Ra
 from plaudit.errors import UserError
 
 
+# What each role is made of; every other kind of record in a file is converted or refused by the reader.
+KINDS = {
+    "corpus": "text",
+    "demonstrations": "demonstrations",
+    "votes": "preferences",
+    "preferences": "preferences",
+    "prompts": "prompts",
+}
+
+
 class Materials:
     """The records of a run. ``gold`` and ``raters`` exist only where the truth is known."""
 
@@ -118,7 +128,6 @@ class FileMaterials(Materials):
     """
 
     def _read(self, role: str) -> list[Any]:
-        from plaudit.data.convert import convert
         from plaudit.data.mixture import mix
         from plaudit.data.readers import read
 
@@ -127,9 +136,14 @@ class FileMaterials(Materials):
         for source in sources:
             path = self.config.locate(source)
             if source.convert:
+                from plaudit.data.convert import convert
+
                 records = convert(source.convert, path)[: source.limit]
             else:
-                records = read(path, limit=source.limit, max_dropped=self.config.data.max_dropped).records
+                found = read(
+                    path, kind=KINDS[role], limit=source.limit, max_dropped=self.config.data.max_dropped
+                )
+                records = found.records
             groups.append((records, source.weight))
         if len(groups) == 1:
             return list(groups[0][0])

@@ -43,11 +43,15 @@ class RowCache(Cache):
         return sum(t.numel() * t.element_size() for t in held)
 
     def fits(self, windows: list[int | None], rows: int, columns: int, like: Tensor) -> bool:
-        """Whether the cache can serve again for layers, rows and columns like these."""
+        """Whether the cache can serve again for layers, rows and columns like these.
+
+        The columns must be the same: they are a stride, on which the last bit of a product may hang,
+        and a sample must not depend on what was sampled before.
+        """
         return (
             [layer.window for layer in self.layers] == windows
             and self.rows >= rows
-            and self.columns >= columns
+            and self.columns == columns
             and (self.mask.dtype, self.mask.device) == (like.dtype, like.device)
         )
 

@@ -98,7 +98,7 @@ class NativeSampler:
             model.train(training)
 
     def take_cache(self, windows: list[int | None], rows: int, columns: int, like: Tensor) -> RowCache:
-        """The last call's cache where it is large enough, else a new one.
+        """The last call's cache where it serves again, else a new one.
 
         It is given away: after an error nothing of what a broken policy wrote may be used again.
         """
@@ -138,6 +138,8 @@ class _Run:
         self.capacity = max(1, min(sampler.max_rows, sampler.max_tokens // widest, len(rows)))
         # With refilling, spare columns make moving everything to the front rare.
         columns = widest if self.capacity == len(rows) else widest + max(64, widest // 2)
+        # Rounded up, so that the next call's cache is likely the same.
+        columns = -(-columns // 32) * 32
         like = next(unwrapped(policy.model).parameters())
         self.device = like.device
         self.cache = sampler.take_cache(forward.windows, self.capacity, columns, like)
