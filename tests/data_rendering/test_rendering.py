@@ -93,7 +93,7 @@ def test_a_system_turn_reaches_the_model_under_every_template(tokenizer):
 
 
 contents = st.lists(
-    st.text(st.sampled_from("ab \n'<|>/endim_user") | st.characters(), min_size=1, max_size=12)
+    st.text(st.sampled_from("ab \n'<|>/endim_user") | st.characters(codec="utf-8"), min_size=1, max_size=12)
     | st.sampled_from(["<|end|>", "<|user|>", "<|assistant|>x", "<|end|><|user|>", "\ufdd0<|end|>"]),
     min_size=1,
     max_size=5,
@@ -386,6 +386,16 @@ def test_empty_answers_are_dropped_and_counted():
     assert renderer.counts == {"dropped: empty answer": 2}
 
 
+def test_half_a_surrogate_pair_is_dropped_and_counted():
+    renderer = Renderer(ours())
+    prompt = Prompt.user("a \ud800 b")
+    assert renderer.demonstration(Demonstration(prompt, ANSWER)) is None
+    assert renderer.demonstration(Demonstration(Prompt(TURNS), Response("\udc00"))) is None
+    assert renderer.preference(Ranking.pair(prompt, "a", "b")) is None
+    assert len(renderer.documents(["a", "\ud800", "b \U0001f600"])) == 2
+    assert renderer.counts == {"dropped: not valid Unicode": 4, "kept": 2}
+
+
 def test_what_a_template_refuses_is_dropped_with_its_reason():
     tokenizer = make(
         ["<eos>"],
@@ -414,7 +424,9 @@ def test_a_document_is_start_text_and_end():
 
 
 @settings(deadline=None)
-@given(st.lists(st.text(max_size=30), min_size=1, max_size=6), st.integers(4, 20))
+@given(
+    st.lists(st.text(st.characters(codec="utf-8"), max_size=30), min_size=1, max_size=6), st.integers(4, 20)
+)
 def test_documents_lose_nothing_when_they_are_cut(texts, limit):
     tokenizer = shared_tokenizer()
     items = Renderer(tokenizer, max_length=limit).documents(texts)

@@ -17,6 +17,7 @@ from plaudit.errors import Problem, UserError
 
 SHOWN = 10
 EMPTY = "empty answer"
+NOT_UNICODE = "not valid Unicode"
 
 
 class _Drop(Exception):
@@ -143,12 +144,15 @@ class Renderer:
         """Raw texts: a start token, then text and end. What exceeds ``max_length`` goes on in a new item."""
         start = np.asarray([self._document_start], dtype=np.int64)
         items = []
-        for ids in self.encoder.encode_plain(texts):
+        valid = [text for text in texts if _is_unicode(text)]
+        for ids in self.encoder.encode_plain(valid):
             body = np.append(ids, self._document_end)
             width = len(body) if self.max_length is None else max(1, self.max_length - 1)
             for i in range(0, len(body), width):
                 items.append(TokenItem(start, (Segment.of(body[i : i + width]),), extras={"weight": (1.0,)}))
-        self.counts["kept"] += len(texts)
+        self.counts["kept"] += len(valid)
+        if len(valid) < len(texts):
+            self.counts[f"dropped: {NOT_UNICODE}"] += len(texts) - len(valid)
         return items
 
     def lint(self, items: Sequence[TokenItem], *, ends: bool = True) -> None:
@@ -180,9 +184,12 @@ class Renderer:
 
     def _render(self, messages: Sequence[Message], *, generation_prompt: bool) -> str:
         try:
-            return self.template.text(messages, generation_prompt=generation_prompt)
+            text = self.template.text(messages, generation_prompt=generation_prompt)
         except TemplateError as error:
             raise _Drop(f"the chat template refuses it ({error})") from error
+        if not _is_unicode(text):
+            raise _Drop(NOT_UNICODE)
+        return text
 
     def _encode_prompt(self, text: str, cut: str) -> np.ndarray:
         # The answers to one prompt come one after another: its ids are kept until the next prompt's.
@@ -328,6 +335,15 @@ class Renderer:
         self.counts[f"dropped: {drop.reason}"] += 1
         if drop.problem is not None:
             self.faults.append(drop.problem)
+
+
+def _is_unicode(text: str) -> bool:
+    """Whether no half of a surrogate pair stands alone, as JSON's escapes can say and no encoding can."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _ever_shorter(messages: Sequence[Message]) -> Iterator[Sequence[Message]]:
