@@ -58,8 +58,9 @@ def accuracy(delta: Any, outcome: Any, groups: Any = None) -> Interval:
 
 
 def longer_wins(longer: Any, outcome: Any) -> float:
-    """The accuracy of always naming the longer answer; equal lengths count half."""
-    return accuracy(longer, outcome)["mean"]
+    """The accuracy of always naming the longer answer, where one is longer: equal lengths do not count."""
+    size, o = _checked(longer, outcome)
+    return accuracy(size[size != 0], o[size != 0])["mean"]
 
 
 def accuracy_by_kind(delta: Any, outcome: Any, kinds: Sequence[str]) -> dict[str, dict[str, float]]:

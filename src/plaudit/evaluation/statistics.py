@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from statistics import NormalDist
+from typing import Any
 
 import numpy as np
 
@@ -19,7 +20,7 @@ _CELLS = 4_000_000  # numbers held at once while resampling
 Interval = dict[str, float]
 
 
-def _by_prompt(values: object, name: str) -> np.ndarray:
+def _by_prompt(values: Any, name: str) -> np.ndarray:
     """Values as [P], the mean over samples where a prompt has several ([P, G])."""
     array = np.asarray(values, dtype=float)
     if array.ndim == 2:
@@ -65,9 +66,7 @@ def bootstrap(
     return float(low), float(high)
 
 
-def mean_interval(
-    values: object, *, level: float = 0.95, resamples: int = RESAMPLES, seed: int = 0
-) -> Interval:
+def mean_interval(values: Any, *, level: float = 0.95, resamples: int = RESAMPLES, seed: int = 0) -> Interval:
     """The mean over prompts with its bootstrap interval: {"mean", "low", "high"}.
 
     ``values``: [P] or [P, G]. ValueError where empty or not finite; low and high are NaN for one prompt.
@@ -78,14 +77,14 @@ def mean_interval(
 
 
 def paired_difference(
-    after: object, before: object, *, level: float = 0.95, resamples: int = RESAMPLES, seed: int = 0
+    after: Any, before: Any, *, level: float = 0.95, resamples: int = RESAMPLES, seed: int = 0
 ) -> Interval:
     """mean(after − before) over the same prompts, with its interval."""
     a, b = _pair(after, before)
     return mean_interval(a - b, level=level, resamples=resamples, seed=seed)
 
 
-def _pair(first: object, second: object) -> tuple[np.ndarray, np.ndarray]:
+def _pair(first: Any, second: Any) -> tuple[np.ndarray, np.ndarray]:
     a, b = _by_prompt(first, "first"), _by_prompt(second, "second")
     if len(a) != len(b):
         raise ValueError(f"paired by prompt, but one side has {len(a)} prompts and the other {len(b)}")
@@ -93,8 +92,8 @@ def _pair(first: object, second: object) -> tuple[np.ndarray, np.ndarray]:
 
 
 def win_rate(
-    scores: object,
-    against: object,
+    scores: Any,
+    against: Any,
     *,
     tolerance: float = 1e-9,
     level: float = 0.95,
@@ -134,9 +133,9 @@ def wilson(successes: float, trials: float, *, level: float = 0.95) -> Interval:
 
 
 def gap_closed(
-    sft: object,
-    ppo: object,
-    perfect: object,
+    sft: Any,
+    ppo: Any,
+    perfect: Any,
     *,
     level: float = 0.95,
     resamples: int = RESAMPLES,

@@ -16,8 +16,8 @@ from markupsafe import Markup, escape
 
 from plaudit.report.formatting import number
 
-WIDTH, HEIGHT = 380, 230
-LEFT, RIGHT, TOP, BOTTOM = 46, 14, 14, 34
+WIDTH, HEIGHT = 330, 212
+LEFT, RIGHT, TOP, BOTTOM = 42, 10, 12, 36
 LABEL_GAP = 14
 
 
@@ -62,8 +62,9 @@ def nice_ticks(low: float, high: float, about: int = 4) -> list[float]:
 
 
 def _tick_format(ticks: Sequence[float]) -> Callable[[float], str]:
-    step = ticks[1] - ticks[0] if len(ticks) > 1 else 1.0
-    digits = next((d for d in range(5) if abs(round(step, d) - step) < 1e-9 * max(1, abs(step))), 5)
+    digits = next(
+        (d for d in range(5) if all(abs(round(t, d) - t) < 1e-9 * max(1, abs(t)) for t in ticks)), 5
+    )
     return lambda v: f"{v:,.0f}".replace("-", "−") if abs(v) >= 1000 and digits == 0 else number(v, digits)
 
 
@@ -120,9 +121,11 @@ def svg(chart: Chart) -> Markup:
         parts.append(
             f'<text class="tick" x="{LEFT - 8}" y="{py(y) + 3.5:.1f}" text-anchor="end">{tick(y)}</text>'
         )
-    for x in _x_ticks(chart, x_low, x_high):
+    x_ticks = _x_ticks(chart, x_low, x_high)
+    x_tick = (lambda v: f"{v:g}") if chart.square_root else _tick_format(x_ticks)
+    for x in x_ticks:
         parts.append(
-            f'<text class="tick" x="{px(x)}" y="{HEIGHT - BOTTOM + 16}" text-anchor="middle">{number(x, 0)}</text>'
+            f'<text class="tick" x="{px(x)}" y="{HEIGHT - BOTTOM + 17}" text-anchor="middle">{x_tick(x)}</text>'
         )
     middle = (LEFT + WIDTH - right) / 2
     parts.append(
@@ -147,12 +150,15 @@ def svg(chart: Chart) -> Markup:
 
 
 def _x_ticks(chart: Chart, low: float, high: float) -> list[float]:
-    if chart.square_root:
-        candidates = [0, 1, 5, 10, 20, 40, 80, 160, 320, 640]
-        inside = [c for c in candidates if low <= c <= high]
-        return inside if len(inside) > 2 else [t for t in nice_ticks(low, high) if low <= t <= high]
-    whole = sorted({round(t) for t in nice_ticks(low, high) if low <= t <= high})
-    return [float(t) for t in whole]
+    if not chart.square_root:
+        return [float(t) for t in sorted({round(t) for t in nice_ticks(low, high) if low <= t <= high})]
+    # Evenly spaced on a square-root axis, rounded down to one leading digit.
+    found = []
+    for k in range(5):
+        x = (math.sqrt(low) + (math.sqrt(high) - math.sqrt(low)) * k / 4) ** 2
+        power = 10.0 ** math.floor(math.log10(x)) if x > 0 else 1.0
+        found.append(math.floor(x / power + 1e-9) * power)
+    return sorted({round(x, 12) for x in found if low <= x <= high})
 
 
 def _series(s: Series, px: Callable[[float], float], py: Callable[[float], float]) -> list[str]:
@@ -204,14 +210,14 @@ def describe(chart: Chart) -> str:
 
 def calibration(bins: Sequence[tuple[float, float, int]]) -> Markup:
     """A reliability diagram: stated probability against how often it was right, dots by share of pairs."""
-    side, pad = 300, 40
-    inner = side - pad - 14
+    side, pad, bottom = 300, 46, 40
+    inner = side - pad - 18
 
     def px(v: float) -> float:
         return round(pad + v * inner, 1)
 
     def py(v: float) -> float:
-        return round(14 + (1 - v) * inner, 1)
+        return round(side - bottom - v * inner, 1)
 
     parts = []
     for v in (0.0, 0.25, 0.5, 0.75, 1.0):
@@ -223,6 +229,10 @@ def calibration(bins: Sequence[tuple[float, float, int]]) -> Markup:
             f'<text class="tick" x="{px(v)}" y="{py(0) + 16}" text-anchor="middle">{100 * v:.0f}%</text>'
         )
     parts.append(f'<line class="rule" x1="{px(0)}" y1="{py(0)}" x2="{px(1)}" y2="{py(1)}"/>')
+    middle, foot = px(0.5), side - 4
+    parts.append(f'<text class="axis" x="{middle}" y="{foot}" text-anchor="middle">how sure it is</text>')
+    turn = f"translate(11 {py(0.5)}) rotate(-90)"
+    parts.append(f'<text class="axis" transform="{turn}" text-anchor="middle">how often right</text>')
     total = sum(n for _, _, n in bins) or 1
     line = " ".join(f"{px(p)},{py(o)}" for p, o, _ in bins)
     parts.append(f'<polyline class="line reward" points="{line}"/>')

@@ -8,10 +8,11 @@ from typing import Any
 from plaudit.evaluation.frontier import points
 from plaudit.report.charts import Chart, Series
 from plaudit.report.folder import Row, Run
-from plaudit.report.formatting import finite, number, percent
+from plaudit.report.formatting import number, percent
 from plaudit.report.health import series
 
 MOST_POINTS = 240
+KL_AXIS = "KL, nats per response (√ scale)"
 
 
 def thin(found: Sequence[Any]) -> list[Any]:
@@ -140,16 +141,29 @@ def proxy_and_gold(rows: Sequence[Row], title: str = "Proxy and gold", **options
     )
 
 
-def frontier(rows: Sequence[Row], title: str, **options: Any) -> Chart | None:
-    """Proxy and gold against the KL that they cost."""
-    found = [p for p in points(rows) if p.kl is not None]
-    proxy = [(max(p.kl, 0.0), p.proxy) for p in found if p.kl is not None and p.proxy is not None]
-    gold = [(max(p.kl, 0.0), p.gold) for p in found if p.kl is not None and p.gold is not None]
-    lines = [Series("proxy", "reward", proxy, dots=True)] if proxy else []
-    lines += [Series("gold", "gold", gold, dots=True)] if gold else []
+def _by_kl(rows: Sequence[Row], name: str) -> list[tuple[float, float]]:
+    """(KL, proxy or gold) of every policy whose both are known; an estimate of KL below 0 stands at 0."""
+    found = [(p.kl, getattr(p, name)) for p in points(rows)]
+    return thin([(max(kl, 0.0), value) for kl, value in found if kl is not None and value is not None])
+
+
+def frontier(rows: Sequence[Row]) -> Chart | None:
+    """Proxy and gold of one run against the KL that they cost."""
+    proxy, gold = _by_kl(rows, "proxy"), _by_kl(rows, "gold")
     if len(proxy) < 2:
         return None
-    return Chart(title, "KL, nats per response (√ scale)", lines, square_root=True, **options)
+    lines = [Series("proxy", "reward", proxy, dots=True)]
+    lines += [Series("gold", "gold", gold, dots=True)] if gold else []
+    return Chart("Reward by KL", KL_AXIS, lines, square_root=True, note="Each dot is one policy.", term="kl")
+
+
+def gold_by_kl(rows: Sequence[Row], changed: Sequence[Row], label: str) -> Chart | None:
+    """What each nat of KL bought in gold: a run beside a changed one."""
+    own, other = _by_kl(rows, "gold"), _by_kl(changed, "gold")
+    if not own or not other:
+        return None
+    lines = [Series("this run", "ppo", own, dots=True), Series(label, "hot", other, dots=True)]
+    return Chart("Gold by KL", KL_AXIS, lines, square_root=True, note="Each dot is one policy.", term="kl")
 
 
 _EARLIER = (
@@ -189,13 +203,13 @@ def table(chart: Chart, rows: int = 24) -> dict[str, Any]:
     xs = sorted({x for s in chart.series for x, _ in s.points})
     if len(xs) > rows:
         xs = [xs[round(i * (len(xs) - 1) / (rows - 1))] for i in range(rows)]
-    columns = [{x: y for x, y in s.points} for s in chart.series]
+    columns = [dict(s.points) for s in chart.series]
     return {
         "head": [chart.x_label, *(s.label for s in chart.series)],
         "rows": [
             [
                 number(x, 0 if x == int(x) else 2),
-                *(chart.y_format(v) if finite(v := c.get(x)) is not None else "" for c in columns),
+                *(chart.y_format(c[x]) if x in c else "" for c in columns),
             ]
             for x in xs
         ],

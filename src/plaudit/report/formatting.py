@@ -95,3 +95,32 @@ def clean(text: Any) -> str:
 def words(name: str) -> str:
     """``belief_false`` as ``belief false``."""
     return clean(name).replace("_", " ").replace("-", " ").strip()
+
+
+def temperature(value: Any) -> str:
+    """A sampling temperature: 0.3, 1."""
+    v = finite(value)
+    return ABSENT if v is None else f"{v:g}"
+
+
+STAGES = {
+    "base": "Base model",
+    "pretrain": "Pretraining",
+    "verdict": "Verdict stage",
+    "sft": "SFT",
+    "votes": "Votes",
+    "rank": "Answers and rankings",
+    "reward": "Reward model",
+    "judge": "Proxy judge",
+    "ppo": "PPO",
+    "evaluate": "Evaluation",
+}
+
+
+def stage_name(name: str) -> str:
+    return STAGES.get(name) or words(name).capitalize()
+
+
+def after(updates: int) -> str:
+    """When in a run something stood at its peak."""
+    return f"after {updates} updates" if updates else "before the first update"

@@ -96,7 +96,7 @@ GLOSSARY: dict[str, Term] = {
     "value_loss": Term("Value loss", "How wrong the critic is about the reward still to come."),
     "explained_variance": Term(
         "Explained variance",
-        "How much of the returns' variation the critic foresees: 1 is all, 0 no more than their mean would, below 0 less.",
+        "How much of the returns' variation the critic foresees: 1 is all of it, 0 is no more than their mean does.",
         "1 − Var(return − value) / Var(return)",
     ),
     "length": Term(

@@ -13,7 +13,7 @@ from typing import Any, Literal
 
 from plaudit.evaluation.frontier import over_optimisation
 from plaudit.report.folder import dig
-from plaudit.report.formatting import finite, number, percent
+from plaudit.report.formatting import after, finite, number, percent
 
 Severity = Literal["serious", "warning", "note"]
 Rows = Sequence[Mapping[str, Any]]
@@ -103,12 +103,12 @@ def entropy_collapse(rows: Rows, summary: Summary) -> Finding | None:
     start, end = per_token[0][1], _mean(_tail(per_token))
     if end > ENTROPY_SHARE * start:
         return None
-    first = next(step for step, v in per_token if v <= ENTROPY_SHARE * start or step == points[-1][0])
+    first = next(step for step, v in per_token if v <= ENTROPY_SHARE * start)
     return Finding(
         "entropy_collapse",
         "warning",
         "The policy has almost stopped varying its answers.",
-        f"Entropy per token fell from {number(start, 3)} to {number(end, 3)} nats; below a tenth since iteration {first}.",
+        f"Entropy fell from {number(start, 3)} to {number(end, 3)} nats per token, under a tenth since iteration {first}.",
         "Raise ppo.kl.coefficient, add ppo.entropy_coefficient, or stop earlier.",
     )
 
@@ -150,9 +150,9 @@ def gold_falls_while_proxy_rises(rows: Rows, summary: Summary) -> Finding | None
         "gold_falls_while_proxy_rises",
         "serious" if share >= GOLD_FALL_SERIOUS else "warning",
         "Reward hacking: the proxy went on rising while true quality fell.",
-        f"Gold peaked at {number(gold['peak'])} after {gold['peak_at']} iterations and ended at {number(gold['end'])} "
+        f"Gold peaked at {number(gold['peak'])} {after(gold['peak_at'])} and ended at {number(gold['end'])} "
         f"({percent(share)} of the gap between SFT and perfect); the proxy gained {number(gain, 2, True)} meanwhile.",
-        "Raise ppo.kl.coefficient or stop at the peak; then rank fresh answers of this policy and retrain the reward model.",
+        "Raise ppo.kl.coefficient or stop at the peak; or rank fresh answers and retrain the reward model.",
     )
 
 
@@ -199,7 +199,7 @@ def score_never_rises(rows: Rows, summary: Summary) -> Finding | None:
         "score_never_rises",
         "warning",
         "PPO did not raise the reward it was asked to raise.",
-        f"Mean score {number(early)} in iterations {points[0][0]} to {points[third - 1][0]}, {number(late)} in the last third.",
+        f"Mean score {number(early)} until iteration {points[third - 1][0]}, {number(late)} in the last third.",
         "Look at the scores of single answers first; then raise ppo.lr or lower ppo.kl.coefficient.",
     )
 

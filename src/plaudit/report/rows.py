@@ -45,6 +45,7 @@ def interval_rows(
     entries: Sequence[Entry],
     *,
     format: Callable[[Any], str],
+    tick: Callable[[Any], str] | None = None,
     spread: Callable[[Any], str],
     domain: tuple[float, float] | None = None,
     reference: tuple[float, str] | None = None,
@@ -82,6 +83,8 @@ def interval_rows(
     return {
         "rows": rows,
         "bars": bars,
-        "ticks": [{"at": place(t, low, high), "text": format(t)} for t in ticks if low <= t <= high],
+        "ticks": [
+            {"at": place(t, low, high), "text": (tick or format)(t)} for t in ticks if low <= t <= high
+        ],
         "reference": {"at": place(reference[0], low, high), "text": reference[1]} if reference else None,
     }

@@ -4,13 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
 
-from plaudit.report.attributes import describe
+from plaudit.report.attributes import HEADLINE, describe
 from plaudit.report.folder import Run, dig
-from plaudit.report.formatting import count, finite, number, percent, span
+from plaudit.report.formatting import count, finite, number, percent, span, temperature
 
-NOTICEABLE = 0.05  # a change of an attribute below five points is not worth a sentence
+NOTICEABLE = 0.05  # a change of an attribute below five points is not worth a line
+MOST_CHANGES = 7
+
+
+@dataclass(frozen=True)
+class Change:
+    """An attribute, before and after."""
+
+    label: str
+    before: str
+    after: str
 
 
 @dataclass
@@ -19,30 +28,29 @@ class Verdict:
 
     headline: str
     lead: list[str] = field(default_factory=list)
-    better: list[str] = field(default_factory=list)
-    not_better: list[str] = field(default_factory=list)
+    better: list[Change] = field(default_factory=list)
+    worse: list[Change] = field(default_factory=list)
+    level: list[Change] = field(default_factory=list)
+    remarks: list[str] = field(default_factory=list)
     caveats: list[str] = field(default_factory=list)
 
 
 def verdict(run: Run) -> Verdict:
     """Judge a run by its summary alone."""
     if not run.summary:
-        return Verdict(
-            "This run has not been evaluated yet.",
-            ["Its summary.json is missing: only training records are shown."],
-        )
-    result = Verdict(_headline(run))
-    result.lead = _lead(run)
-    result.better, result.not_better = _changes(run)
+        missing = "Its summary.json is missing: only what training recorded is shown."
+        return Verdict("This run has not been evaluated yet.", [missing])
+    result = Verdict(_headline(run), _lead(run))
+    _changes(run, result)
+    result.remarks = _remarks(run)
     result.caveats = _caveats(run)
     return result
 
 
 def _headline(run: Run) -> str:
     if "ppo" not in run.stages and run.get("length", "ppo") is None:
-        return "This run holds no PPO stage, so there is no before and after to judge."
-    gap = run.get("gap_closed")
-    closed, low, high = (finite(dig(gap, k)) for k in ("mean", "low", "high"))
+        return "This run holds no PPO stage, so there is no after to judge."
+    closed, low, high = (finite(run.get("gap_closed", k)) for k in ("mean", "low", "high"))
     if closed is not None:
         if low is not None and high is not None and low <= 0 <= high:
             return "PPO made no clear difference: the interval holds zero."
@@ -51,27 +59,25 @@ def _headline(run: Run) -> str:
         if closed >= 1:
             return "PPO’s answers score as well as perfect ones."
         return f"PPO closed {percent(closed)} of the gap between the SFT model and a perfect answer."
-    win = run.get("win_rate", "ppo_vs_sft")
-    mean, low, high = (finite(dig(win, k)) for k in ("mean", "low", "high"))
+    mean, low, high = (finite(run.get("win_rate", "ppo_vs_sft", k)) for k in ("mean", "low", "high"))
     if mean is None:
-        return "There is no judgement of PPO’s answers in this run."
-    who = "a proxy judge" if run.get("judge") == "proxy" else "the judge"
+        return "Nothing has judged PPO’s answers in this run."
+    who = "A proxy judge" if run.get("judge") == "proxy" else "The judge"
     if low is not None and high is not None and low <= 0.5 <= high:
-        return f"{who.capitalize()} sees no clear difference between PPO and SFT."
+        return f"{who} sees no clear difference between PPO and SFT."
     if mean < 0.5:
-        return f"{who.capitalize()} prefers the SFT model’s answers to PPO’s."
-    return f"{who.capitalize()} prefers PPO’s answers in {percent(mean)} of comparisons."
+        return f"{who} prefers the SFT model’s answers to PPO’s."
+    return f"{who} prefers PPO’s answers in {percent(mean)} of comparisons."
 
 
 def _lead(run: Run) -> list[str]:
     lead = []
-    gold = run.get("gold")
-    if isinstance(gold, Mapping) and {"sft", "ppo", "perfect"} <= set(gold):
+    sft, ppo, perfect = (finite(run.get("gold", stage, "mean")) for stage in ("sft", "ppo", "perfect"))
+    if sft is not None and ppo is not None and perfect is not None:
         bounds = span(run.get("gap_closed"), as_percent=True)
         lead.append(
             f"On {count(run.get('prompts'))} prompts that occur in no training text, mean gold went from "
-            f"{number(dig(gold, 'sft', 'mean'))} after SFT to {number(dig(gold, 'ppo', 'mean'))} after PPO; "
-            f"a perfect policy reaches {number(dig(gold, 'perfect', 'mean'))}"
+            f"{number(sft)} after SFT to {number(ppo)} after PPO; a perfect policy reaches {number(perfect)}"
             + (f" (gap closed, 95% interval: {bounds})." if bounds else ".")
         )
     win = run.get("win_rate", "ppo_vs_sft")
@@ -79,9 +85,9 @@ def _lead(run: Run) -> list[str]:
         sentence = f"PPO wins {percent(dig(win, 'mean'))} against SFT"
         if bounds := span(win, as_percent=True):
             sentence += f" (95% interval: {bounds})"
-        perfect = run.get("win_rate", "perfect_vs_sft", "mean")
-        if finite(perfect) is not None:
-            sentence += f"; a perfect policy would win {percent(perfect)}, because many answers tie"
+        best = run.get("win_rate", "perfect_vs_sft", "mean")
+        if finite(best) is not None:
+            sentence += f"; a perfect policy would win {percent(best)}, because many answers tie"
         lead.append(sentence + ".")
     exact = finite(run.get("kl", "exact"))
     if exact is not None:
@@ -89,61 +95,58 @@ def _lead(run: Run) -> list[str]:
     return lead
 
 
-def _changes(run: Run) -> tuple[list[str], list[str]]:
+def _changes(run: Run, result: Verdict) -> None:
     before, after = run.get("attributes", "sft"), run.get("attributes", "ppo")
-    better: list[tuple[float, str]] = []
-    worse: list[tuple[float, str]] = []
-    level = []
-    if isinstance(before, Mapping) and isinstance(after, Mapping):
-        for name in after:
-            a, b, about = finite(before.get(name)), finite(after.get(name)), describe(name)
-            if a is None or b is None or not (0 <= a <= 1 and 0 <= b <= 1):
-                continue
-            gain = (b - a) if about.more_is_better else (a - b)
-            sentence = f"{about.label}: {percent(a)} → {percent(b)}"
-            if gain >= NOTICEABLE:
-                better.append((-gain, sentence))
-            elif gain <= -NOTICEABLE:
-                worse.append((gain, sentence))
-            elif not (b >= 0.95 if about.more_is_better else b <= 0.05):
-                level.append(f"{about.label}: {percent(a)} → {percent(b)}, about the same")
-    model = run.get("reward_model", "pairs", "unseen")
-    unseen = finite(dig(model, "mean") if isinstance(model, Mapping) else model)
-    tail = []
-    if unseen is not None and unseen < 0.6:
-        tail.append(
-            f"The reward model knows the facts it was shown, not others: {percent(unseen)} on facts it never saw."
-        )
-    return [s for _, s in sorted(better)], [s for _, s in sorted(worse)] + level[:3] + tail
+    if not isinstance(before, Mapping) or not isinstance(after, Mapping):
+        return
+    gains: list[tuple[bool, float, Change]] = []
+    for name in after:
+        a, b, about = finite(before.get(name)), finite(after.get(name)), describe(str(name))
+        if a is None or b is None or not (0 <= a <= 1 and 0 <= b <= 1):
+            continue
+        gain = (b - a) if about.more_is_better else (a - b)
+        gains.append((name not in HEADLINE, gain, Change(about.label, percent(a), percent(b))))
+    gains.sort(key=lambda g: (g[0], -abs(g[1])))
+    result.better = [c for _, g, c in gains if g >= NOTICEABLE][:MOST_CHANGES]
+    result.worse = [c for _, g, c in gains if g <= -NOTICEABLE][:MOST_CHANGES]
+    result.level = [c for _, g, c in gains if abs(g) < NOTICEABLE][:MOST_CHANGES]
+
+
+def _remarks(run: Run) -> list[str]:
+    kind = run.get("reward_model", "pairs", "unseen")
+    unseen = finite(dig(kind, "mean") if isinstance(kind, Mapping) else kind)
+    if unseen is None or unseen >= 0.6:
+        return []
+    return [
+        f"The reward model knows the facts it was shown, not others: {percent(unseen)} on facts it never saw."
+    ]
 
 
 def _caveats(run: Run) -> list[str]:
     found = []
     if run.get("kind") == "pocket":
         found.append(
-            "The world is simulated. Gold is known because the world was written by hand; a real model has no such judge. "
-            "This shows that the method works, not how much a real model would gain."
+            "The world is simulated. Gold is known because the world was written by hand; a real model has no "
+            "such judge. This shows that the method works, not how much a real model would gain."
         )
     elif run.get("judge") == "proxy":
         found.append(
-            "There is no known truth here. The judge is itself a reward model, trained on a disjoint split and seed: "
-            "it can share the training reward’s mistakes."
+            "There is no known truth here. The judge is itself a reward model, trained on a disjoint split and "
+            "seed: it can share the training reward’s mistakes."
         )
     votes = finite(run.get("labels", "votes"))
     if votes:
         rankings = count(run.get("labels", "rankings"))
         found.append(
-            f"The reward model saw {count(votes)} quick votes before the {rankings} rankings. Votes are labels and count as such."
+            f"The reward model saw {count(votes)} quick votes before the {rankings} rankings. Votes are labels "
+            "and count as such."
         )
     if sentence := sharpening(run):
         found.append(sentence)
     agreement = finite(run.get("reward_model", "human_agreement"))
     if agreement is not None:
-        found.append(
-            f"Two people who judged the same pair agree in {percent(agreement)} of cases: no judge can be surer."
-        )
-    if run.summary:
-        found.append("This is one seed. Intervals cover the luck of the test prompts, not that of training.")
+        found.append(f"Two people who judged the same pair agree in {percent(agreement)} of cases.")
+    found.append("This is one seed. Intervals cover the luck of the test prompts, not that of training.")
     return found
 
 
@@ -154,11 +157,11 @@ def sharpening(run: Run) -> str:
     sft, ppo = finite(run.get("gold", "sft", "mean")), finite(run.get("gold", "ppo", "mean"))
     if cool is None or cool_ppo is None or sft is None or ppo is None:
         return ""
-    at = number(dig(best, "temperature"))
+    at = temperature(dig(best, "temperature"))
     start = f"Sampled at temperature {at}, the SFT model alone scores {number(cool)} without any training"
     if cool >= ppo:
-        start += f", more than PPO’s {number(ppo)} at temperature {number(run.get('temperature'), 0)}"
+        start += f", more than PPO’s {number(ppo)} at temperature {temperature(run.get('temperature'))}"
     elif ppo > sft:
-        start += f": {percent((cool - sft) / (ppo - sft))} of PPO’s gain"
+        start += f", {percent((cool - sft) / (ppo - sft))} of PPO’s gain"
     relation = "still ahead" if cool_ppo > cool else "not ahead"
-    return f"{start}. PPO at that temperature scores {number(cool_ppo)}: {relation}."
+    return f"{start}. PPO at temperature {at} scores {number(cool_ppo)}: {relation}."

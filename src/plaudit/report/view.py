@@ -11,13 +11,26 @@ from plaudit.report.charts import Chart, calibration, svg
 from plaudit.report.comparison import comparison
 from plaudit.report.curves import earlier_charts, ppo_charts, table
 from plaudit.report.folder import Run, dig
-from plaudit.report.formatting import clean, count, date, duration, finite, number, percent, span, words
+from plaudit.report.formatting import (
+    clean,
+    count,
+    date,
+    duration,
+    finite,
+    number,
+    percent,
+    span,
+    stage_name,
+    temperature,
+    words,
+)
 from plaudit.report.glossary import GLOSSARY
 from plaudit.report.health import RULES, examine
 from plaudit.report.rows import Entry, interval_rows, place
 from plaudit.report.verdict import sharpening, verdict
 
 POLICIES = (("base", "Base"), ("sft", "SFT"), ("ppo", "PPO"), ("perfect", "Perfect"))
+DEVICES = {"cpu": "a CPU", "cuda": "a GPU", "mps": "a Mac’s GPU"}
 STAGE_TONES = {
     "pretrain": "base",
     "base": "base",
@@ -92,7 +105,7 @@ def facts(run: Run) -> list[str]:
     if (seed := finite(run.get("seed"))) is not None:
         found.append(f"seed {seed:.0f}")
     if seconds:
-        found.append(duration(sum(seconds)) + (f" on {device}" if device else ""))
+        found.append(duration(sum(seconds)) + (f" on {DEVICES.get(device, device)}" if device else ""))
     found.append(date(run.record.get("created")))
     return [clean(f) for f in found if f]
 
@@ -186,7 +199,7 @@ def wins(run: Run) -> dict[str, Any] | None:
         entries.insert(
             1,
             Entry(
-                f"PPO against {start}, both at T = {number(at)}",
+                f"PPO against {start}, both at T = {temperature(at)}",
                 "ppo",
                 run.get("best_temperature", "win_rate"),
             ),
@@ -240,8 +253,7 @@ def attributes(run: Run) -> dict[str, Any] | None:
 
 def best_temperature(run: Run) -> dict[str, Any] | None:
     best = run.get("best_temperature")
-    at = number(dig(best, "temperature"))
-    usual = number(run.get("temperature") if finite(run.get("temperature")) is not None else 1.0)
+    at, usual = temperature(dig(best, "temperature")), temperature(run.get("temperature"))
     found = interval_rows(
         [
             Entry(f"SFT at T = {usual}", "sft", run.get("gold", "sft")),
@@ -273,14 +285,13 @@ def reward_model(run: Run) -> dict[str, Any] | None:
         "verdict": "Pairs that differ only in the verdict",
         "unseen": "Facts it never saw",
     }
+    own = {"mean": model.get("accuracy"), "low": model.get("low"), "high": model.get("high")}
     entries = [
-        Entry("Reward model", "reward", model, "accuracy"),
+        Entry("Reward model", "reward", own, "accuracy"),
         Entry("Longer wins", "muted", model.get("longer_wins"), "longer_wins"),
         Entry("Noise ceiling", "perfect", model.get("ceiling"), "ceiling"),
         Entry("Human agreement", "ink", model.get("human_agreement"), "human_agreement"),
     ]
-    model_entry = {"mean": model.get("accuracy"), "low": model.get("low"), "high": model.get("high")}
-    entries[0] = Entry("Reward model", "reward", model_entry, "accuracy")
     options: dict[str, Any] = {"format": percent, "spread": _percent_span, "domain": (0.0, 1.0), "bars": True}
     main = interval_rows(entries, reference=(0.5, "chance"), **options)
     kind_rows = interval_rows(
@@ -322,14 +333,19 @@ def length(run: Run) -> dict[str, Any] | None:
         if mean is None:
             continue
         notes = []
-        if finite(dig(lengths, key, "p90")) is not None:
-            notes.append(f"nine in ten within {number(dig(lengths, key, 'p90'), 0)}")
         if finite(dig(lengths, key, "finished")) is not None:
-            notes.append(f"{percent(dig(lengths, key, 'finished'))} end by themselves")
+            notes.append(f"{percent(dig(lengths, key, 'finished'))} finished")
+        if finite(dig(lengths, key, "p90")) is not None:
+            notes.append(f"90% within {number(dig(lengths, key, 'p90'), 0)}")
         entries.append(Entry(label, key, mean, note=", ".join(notes)))
     top = max((e.mean or 0.0 for e in entries), default=0.0)
     found = interval_rows(
-        entries, format=lambda v: number(v, 1), spread=lambda v: "", domain=(0.0, top or 1.0), bars=True
+        entries,
+        format=lambda v: number(v, 1),
+        tick=count,
+        spread=lambda v: "",
+        domain=(0.0, top or 1.0),
+        bars=True,
     )
     sft, ppo = finite(dig(lengths, "sft", "mean")), finite(dig(lengths, "ppo", "mean"))
     if found:
@@ -354,7 +370,7 @@ def time(run: Run) -> dict[str, Any] | None:
         return None
     rows = [
         {
-            "name": words(n),
+            "name": stage_name(n),
             "tone": STAGE_TONES.get(n, "muted"),
             "text": duration(v),
             "share": percent(v / total),
@@ -389,8 +405,8 @@ def versions(run: Run) -> list[tuple[str, str]]:
         found.append((words(key), dig(hardware, key)))
     for key in ("device", "threads", "precision"):
         found.append((key, dig(run.record, "resolved", key)))
-    for key, value in (dig(run.record, "resolved", "versions") or {}).items():
-        found.append((str(key), value))
+    numbers = dig(run.record, "resolved", "versions")
+    found += [(str(k), v) for k, v in numbers.items()] if isinstance(numbers, Mapping) else []
     commit = dig(run.record, "git", "commit")
     if commit:
         found.append(

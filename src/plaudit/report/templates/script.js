@@ -47,13 +47,13 @@
     const data = JSON.parse(chart.dataset.chart);
     const places = [...new Set(data.series.flatMap((s) => s.points.map((p) => p[0])))].sort((a, b) => a - b);
     const cursor = chart.querySelector(".cursor");
-    const readout = chart.parentElement.querySelector(".readout");
+    const readout = chart.closest("figure").querySelector(".readout");
     let at = -1;
     const point = (index) => {
       at = Math.max(0, Math.min(places.length - 1, index));
       cursor.replaceChildren();
       const x = places[at];
-      draw(cursor, "line", { class: "hair", x1: x, x2: x, y1: 8, y2: chart.viewBox.baseVal.height - 34 });
+      draw(cursor, "line", { class: "hair", x1: x, x2: x, y1: 8, y2: chart.viewBox.baseVal.height - 36 });
       const parts = [];
       let where = "";
       for (const series of data.series) {
