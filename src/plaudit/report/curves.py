@@ -57,7 +57,7 @@ def ppo_charts(rows: Sequence[Row]) -> list[Chart]:
             term="score",
         ),
         _chart(
-            "KL from the SFT model",
+            "KL from the start",
             [
                 _line(rows, "objective/kl", "KL", "ppo", spread=True),
                 _line(rows, "objective/kl_k3", "k3", "muted", dashed=True),

@@ -47,6 +47,18 @@ class Run:
         """A value of the summary by its path, None where any part is missing."""
         return dig(self.summary, *path)
 
+    @property
+    def start(self) -> str:
+        """The policy that PPO started from and is compared with: SFT, or base where there was no SFT."""
+        trained = dig(self.summary, "length")
+        known = trained if isinstance(trained, Mapping) and trained else self.stages
+        return "base" if known and "sft" not in known and "base" in known else "SFT"
+
+    def mapping(self, *path: str) -> Mapping[str, Any]:
+        """A mapping of the summary by its path, empty where there is none."""
+        value = self.get(*path)
+        return value if isinstance(value, Mapping) else {}
+
     def metrics(self, stage: str) -> Sequence[Row]:
         return self.stages[stage].metrics if stage in self.stages else ()
 

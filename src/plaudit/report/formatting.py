@@ -14,7 +14,10 @@ def finite(value: Any) -> float | None:
     """The value as a finite float, or None where it is none: recorded data may hold null."""
     if isinstance(value, bool) or not isinstance(value, int | float):
         return None
-    return float(value) if math.isfinite(value) else None
+    try:
+        return float(value) if math.isfinite(value) else None
+    except OverflowError:  # JSON allows whole numbers that no float holds
+        return None
 
 
 def number(value: Any, digits: int = 2, sign: bool = False) -> str:

@@ -74,7 +74,7 @@ def kl_too_high(rows: Rows, summary: Summary) -> Finding | None:
     return Finding(
         "kl_too_high",
         "serious" if end > KL_SERIOUS else "warning",
-        "The policy has moved far from the SFT model.",
+        "The policy has moved far from where it started.",
         f"KL passed {number(KL_WARNING, 0)} nats per response at iteration {first} and ended near {number(end, 1)}.",
         "Raise ppo.kl.coefficient, lower ppo.lr, or set ppo.kl.kl_max to keep the last good policy.",
     )
@@ -108,7 +108,7 @@ def entropy_collapse(rows: Rows, summary: Summary) -> Finding | None:
         "entropy_collapse",
         "warning",
         "The policy has almost stopped varying its answers.",
-        f"Entropy fell from {number(start, 3)} to {number(end, 3)} nats per token, under a tenth since iteration {first}.",
+        f"It fell from {number(start, 3)} to {number(end, 3)} nats a token, under a tenth since iteration {first}.",
         "Raise ppo.kl.coefficient, add ppo.entropy_coefficient, or stop earlier.",
     )
 

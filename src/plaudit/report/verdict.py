@@ -64,9 +64,9 @@ def _headline(run: Run) -> str:
         return "Nothing has judged PPO’s answers in this run."
     who = "A proxy judge" if run.get("judge") == "proxy" else "The judge"
     if low is not None and high is not None and low <= 0.5 <= high:
-        return f"{who} sees no clear difference between PPO and SFT."
+        return f"{who} sees no clear difference between PPO and the {run.start} model."
     if mean < 0.5:
-        return f"{who} prefers the SFT model’s answers to PPO’s."
+        return f"{who} prefers the {run.start} model’s answers to PPO’s."
     return f"{who} prefers PPO’s answers in {percent(mean)} of comparisons."
 
 
@@ -82,7 +82,7 @@ def _lead(run: Run) -> list[str]:
         )
     win = run.get("win_rate", "ppo_vs_sft")
     if finite(dig(win, "mean")) is not None:
-        sentence = f"PPO wins {percent(dig(win, 'mean'))} against SFT"
+        sentence = f"PPO wins {percent(dig(win, 'mean'))} against {run.start}"
         if bounds := span(win, as_percent=True):
             sentence += f" (95% interval: {bounds})"
         best = run.get("win_rate", "perfect_vs_sft", "mean")
@@ -91,7 +91,7 @@ def _lead(run: Run) -> list[str]:
         lead.append(sentence + ".")
     exact = finite(run.get("kl", "exact"))
     if exact is not None:
-        lead.append(f"For that it moved {number(exact)} nats per response away from the SFT model.")
+        lead.append(f"For that it moved {number(exact)} nats per response away from the {run.start} model.")
     return lead
 
 
