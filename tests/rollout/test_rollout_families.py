@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 import transformers
-from rollout_models import FAMILIES, FUSED, VOCABULARY, build, plain_logits, policy
+from rollout_models import COMMON, FAMILIES, FUSED, GROUPED, VOCABULARY, build, plain_logits, policy
 
 from plaudit.rollout.cache import RowCache
 from plaudit.rollout.forward import CannotDecode, ModelForward, check, choose_forward
@@ -126,6 +126,13 @@ def test_every_family_is_decoded_natively(family):
     with torch.inference_mode():
         way = choose_forward(build(family))
     assert way is (LlamaForward if family in FUSED else ModelForward)
+
+
+def test_rotary_frequencies_that_change_with_the_length_are_not_decoded_natively():
+    parameters = {"rope_type": "dynamic", "rope_theta": 10000.0, "factor": 2.0}
+    config = transformers.LlamaConfig(**COMMON, **GROUPED, rope_parameters=parameters)
+    with torch.inference_mode():
+        assert choose_forward(transformers.LlamaForCausalLM(config).eval()) is None
 
 
 def test_an_adapter_is_decoded_by_its_own_modules():
