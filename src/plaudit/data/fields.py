@@ -40,7 +40,7 @@ COMMON = ("system", "source", "category", "metadata", "weight")
 SUFFIXES = (("_a", "_b"), ("_1", "_2"), ("_0", "_1"), ("1", "2"), ("a", "b"))
 PAIRS: tuple[tuple[str, str], ...] = tuple(
     (f"{base}{left}", f"{base}{right}")
-    for base in ("response", "completion", "answer", "output", "conversation", "candidate", "model_output")
+    for base in ("response", "completion", "answer", "output", "candidate", "model_output")
     for left, right in SUFFIXES
 )
 

@@ -36,6 +36,11 @@ KINDS: dict[str, str] = {
 }
 
 
+def kind_of(record: Record | str) -> str:
+    """The kind of a record, by the names that readers use: demonstrations, preferences …"""
+    return KINDS["text" if isinstance(record, str) else type(record).__name__.lower()]
+
+
 def to_row(record: Record | str) -> dict[str, Any]:
     """The JSON object of a record; plain text is a ``str``."""
     if isinstance(record, str):

@@ -11,7 +11,8 @@ from typing import Any
 
 from plaudit.data.fields import COMMON, FIELDS, PAIRS, View, misspelled, normal
 from plaudit.data.files import Row, rows
-from plaudit.data.records import Comparisons, Outcome, Preference, Prompt, Response
+from plaudit.data.own import kind_of
+from plaudit.data.records import Comparisons, Demonstration, Outcome, Preference, Prompt, Response
 from plaudit.data.report import Fault, ReadReport, ReadResult, name_type
 from plaudit.data.shapes import SHAPES, Shape, shape_of
 from plaudit.errors import Problem, UserError, suggest
@@ -34,10 +35,11 @@ def read(
 ) -> ReadResult[Any]:
     """Read JSONL, JSON, CSV, Parquet or text (also .gz), or a hub data set ``owner/name[:split]``.
 
-    ``kind`` asks for one kind of record (demonstrations, preferences, labelled, rated, prompts, text;
-    every shape has prompts), ``limit`` stops after that many records, ``fields`` says which column holds
-    a field of ours: ``{"prompt": "my_question"}``. Plain text comes as ``str``. Raises ``UserError`` with
-    every problem where the file cannot be read or more than ``max_dropped`` of its rows are faulty.
+    ``kind`` asks for one kind of record (demonstrations, preferences, labelled, rated, prompts, text):
+    every shape has prompts, and demonstrations can be read as text, turn after turn. ``limit`` stops
+    after that many records. ``fields`` says which column holds a field of ours: ``{"prompt": "ask"}``.
+    Plain text comes as ``str``. Raises ``UserError`` with every problem where the file cannot be read
+    or more than ``max_dropped`` of its rows are faulty.
     """
     result = scan(path, kind=kind, limit=limit, fields=fields)
     result.report.require(max_dropped)
@@ -123,6 +125,11 @@ def join_pairs(records: Iterable[Preference]) -> list[Comparisons]:
     ]
 
 
+def plain_text(record: Demonstration) -> str:
+    """A conversation as raw text: its turns without the roles, a blank line between them."""
+    return "\n\n".join([*(m.content for m in record.prompt.messages), record.response.text])
+
+
 def _known_kind(kind: str | None) -> str | None:
     kind = ROLES.get(kind, kind) if kind else None
     if kind is not None and kind not in KINDS:
@@ -149,15 +156,11 @@ def _as_object(row: Row, kind: str | None) -> Row:
 def _of_kind(record: Any, kind: str | None) -> Any:
     if kind == "prompts" and not isinstance(record, Prompt | str):
         return record.prompt
-    if kind is not None and kind != _kind_of(record):
-        raise Fault("other kind", f"the row is one of {_kind_of(record)}, not of {kind}")
+    if kind == "text" and isinstance(record, Demonstration):
+        return plain_text(record)
+    if kind is not None and kind != kind_of(record):
+        raise Fault("other kind", f"the row is one of {kind_of(record)}, not of {kind}")
     return record
-
-
-def _kind_of(record: Any) -> str:
-    from plaudit.data.own import KINDS as NAMES
-
-    return NAMES["text" if isinstance(record, str) else type(record).__name__.lower()]
 
 
 def _mixed(values: Mapping[str, Any], shape: Shape, report: ReadReport, line: int) -> bool:
@@ -194,9 +197,7 @@ def _find_shape(
     if not _check_fields(fields, columns, report):
         return None
     views = [View.of(row.values, renamed=fields) for row in objects]
-    allowed = [s for s in SHAPES if kind in (None, "prompts", s.kind) or s.kind == "own"]
-    if kind == "prompts":
-        allowed = [s for s in allowed if s.kind != "text"]
+    allowed = _allowed(kind)
     votes = Counter(next((i for i, s in enumerate(allowed) if s.fits(v)), len(allowed)) for v in views)
     best = min(votes, key=lambda i: (i == len(allowed), -votes[i], i))
     found = allowed[best] if best < len(allowed) else None
@@ -211,6 +212,16 @@ def _find_shape(
         used |= {c for pair in PAIRS for c in pair}
     report.unused = () if found.kind == "own" else tuple(c for c in columns if normal(c) not in used)
     return found
+
+
+def _allowed(kind: str | None) -> list[Shape]:
+    """The shapes that can give records of a kind, what gives them as they are first."""
+    if kind is None:
+        return list(SHAPES)
+    if kind == "prompts":
+        return [s for s in SHAPES if s.kind != "text"]
+    able = ("own", kind, *(["demonstrations"] if kind == "text" else []))
+    return sorted((s for s in SHAPES if s.kind in able), key=lambda s: able.index(s.kind))
 
 
 def _check_fields(fields: Mapping[str, str] | None, columns: Sequence[str], report: ReadReport) -> bool:
@@ -286,5 +297,5 @@ def _refuse_shape(
         report.refuse(
             f"no shape that plaudit knows: the columns are {', '.join(map(repr, columns))}",
             line=line,
-            remedy=f"rename them, or say which is which with fields; known: {shapes}",
+            remedy=f"rename them to one of: {shapes}; for public data sets see `plaudit data list`",
         )

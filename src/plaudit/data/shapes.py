@@ -215,7 +215,7 @@ def _preference(value: Any, column: str, pair: tuple[str, str]) -> Sequence[Sequ
     if isinstance(value, float) and value.is_integer():
         value = int(value)
     word = str(value).strip().lower().replace(" ", "_").replace("-", "_")
-    ends = [name.lstrip("abcdefghijklmnopqrstuvwxyz").lstrip("_") or name[-1] for name in pair]
+    ends = [name[-1] for name in pair]
     places = (("first", "left"), ("second", "right"))
     for i, (name, end) in enumerate(zip(pair, ends)):
         counted = {str(i + 1)} if end.isalpha() else set()

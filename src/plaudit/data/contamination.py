@@ -1,0 +1,98 @@
+"""Whether evaluation prompts were seen in training: word for word, or nearly."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from plaudit.data.records import Prompt
+from plaudit.errors import Problem
+
+# Problems told of one file; the rest is counted.
+SHOWN = 20
+
+
+@dataclass(frozen=True)
+class Overlap:
+    """An evaluation prompt that training has seen: ``exact``, or a ``share`` of its n-grams."""
+
+    prompt: Prompt
+    share: float
+    exact: bool
+
+
+def overlaps(
+    training: Iterable[Any], evaluation: Iterable[Any], *, n: int = 8, share: float = 0.6
+) -> list[Overlap]:
+    """Evaluation prompts that occur in training, the worst first.
+
+    ``exact``: the same words in the same order, whatever the case, punctuation and spaces. Otherwise
+    the share of a prompt's distinct n-grams of words that occur in training texts, where it is at
+    least ``share``; prompts of fewer than n words are only compared whole. Records give their prompt,
+    a ``str`` is a text. Memory grows with the evaluation prompts alone.
+    """
+    prompts = list({p.id: p for p in map(_prompt, evaluation)}.values())
+    whole: dict[tuple[str, ...], list[int]] = defaultdict(list)
+    grams: list[set[tuple[str, ...]]] = []
+    for i, prompt in enumerate(prompts):
+        words = _words(_text(prompt))
+        whole[words].append(i)
+        grams.append(set(_grams(words, n)))
+    wanted = set().union(*grams)
+    same: set[int] = set()
+    seen: set[tuple[str, ...]] = set()
+    for record in training:
+        words = _words(record if isinstance(record, str) else _text(_prompt(record)))
+        same.update(whole.get(words, ()))
+        seen.update(g for g in _grams(words, n) if g in wanted)
+    found = [
+        Overlap(prompt, len(grams[i] & seen) / len(grams[i]) if grams[i] else float(i in same), i in same)
+        for i, prompt in enumerate(prompts)
+    ]
+    return sorted((o for o in found if o.exact or o.share >= share), key=lambda o: (-o.exact, -o.share))
+
+
+def duplicate_problems(
+    training: Iterable[Any], evaluation: Iterable[Any], *, training_file: str, evaluation_file: str
+) -> list[Problem]:
+    """One problem per evaluation prompt that the training file holds, exactly or nearly."""
+    found = overlaps(training, evaluation)
+    problems = [
+        Problem(
+            f"the prompt {_short(o.prompt.text)!r} is "
+            + ("also" if o.exact else f"to {o.share:.0%} also")
+            + f" in {training_file}",
+            evaluation_file,
+            field="prompt",
+            remedy="remove it from the training file: what was trained on measures nothing",
+        )
+        for o in found[:SHOWN]
+    ]
+    if len(found) > SHOWN:
+        problems.append(Problem(f"… and {len(found) - SHOWN} more like these", evaluation_file))
+    return problems
+
+
+def _prompt(record: Any) -> Prompt:
+    return record if isinstance(record, Prompt) else record.prompt
+
+
+def _text(prompt: Prompt) -> str:
+    return "\n".join(m.content for m in prompt.messages if m.role != "system")
+
+
+def _words(text: str) -> tuple[str, ...]:
+    return tuple(re.findall(r"\w+", unicodedata.normalize("NFKC", text).casefold()))
+
+
+def _grams(words: Sequence[str], n: int) -> Iterator[tuple[str, ...]]:
+    return (tuple(words[i : i + n]) for i in range(len(words) - n + 1))
+
+
+def _short(text: str) -> str:
+    line = " ".join(text.split())
+    return line if len(line) <= 60 else line[:59] + "…"

@@ -1,0 +1,57 @@
+"""Which methods a set of records can feed, and why not."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from plaudit.data.own import kind_of
+from plaudit.data.records import Comparisons, Labelled, Ranking
+
+
+@dataclass(frozen=True)
+class Feed:
+    """``reason`` says why a method cannot use the records; it is empty where it can."""
+
+    method: str
+    reason: str = ""
+
+    @property
+    def ok(self) -> bool:
+        return not self.reason
+
+
+# The kinds of record that a method learns from, and what they are in words.
+NEEDS: dict[str, tuple[tuple[str, ...], str]] = {
+    "pretraining": (("text", "demonstrations"), "raw text"),
+    "SFT": (("demonstrations",), "demonstrations (a prompt and an answer worth imitating)"),
+    "RM": (("preferences",), "preferences (two or more answers, ranked)"),
+    "DPO": (("preferences",), "preferences (two or more answers, ranked)"),
+    "KTO": (("labelled",), "answers labelled good or bad"),
+    "PPO": (("prompts", "demonstrations", "preferences", "labelled", "rated"), "prompts"),
+}
+
+
+def feeds(records: Sequence[Any]) -> list[Feed]:
+    """One ``Feed`` per method, in the order in which a pipeline would use them."""
+    kinds = Counter(map(kind_of, records))
+    return [Feed(method, _reason(method, kinds, records)) for method in NEEDS]
+
+
+def _reason(method: str, kinds: Counter[str], records: Sequence[Any]) -> str:
+    able, what = NEEDS[method]
+    if not kinds:
+        return "there are no records"
+    if not set(able) & set(kinds):
+        return f"it needs {what}; this has {' and '.join(kinds)}"
+    if able == ("preferences",):
+        preferences = [r for r in records if isinstance(r, Comparisons | Ranking)]
+        if all(o.result == 0.5 for r in preferences for o in r.comparisons().outcomes):
+            return "every judgement is a tie"
+    if able == ("labelled",):
+        labels = {r.good for r in records if isinstance(r, Labelled)}
+        if len(labels) == 1:
+            return f"it needs good and bad answers; all are {'good' if True in labels else 'bad'}"
+    return ""
