@@ -65,10 +65,13 @@ class Renderer:
 
     # -- prompts and answers ---------------------------------------------------------------------
 
-    def prompt(self, messages: Sequence[Message]) -> np.ndarray:
-        """Ids of a conversation up to where the answer begins: [T]. UserError where it cannot fit."""
+    def prompt(self, messages: Sequence[Message], *, room: int = 0) -> np.ndarray:
+        """Ids of a conversation up to where the answer begins: [T]. UserError where it cannot fit.
+
+        ``room`` tokens of ``max_length`` are kept free for an answer.
+        """
         try:
-            ids, _ = self._fit(messages, 0)
+            ids, _ = self._fit(messages, room)
         except _Drop as drop:
             raise UserError(f"the prompt cannot be rendered: {drop.reason}") from drop
         return ids

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from plaudit.data.records import Comparisons
 from plaudit.data.tokens import TokenBatch, TokenItem
-from plaudit.models.heads import scores
+from plaudit.models.heads import comparable_scores
 from plaudit.objectives import bradley_terry, centring, plackett_luce_batch
 from plaudit.training.engine import LossOutput, Term
 
@@ -54,14 +54,12 @@ class RewardModelling:
         *,
         pad_id: int,
         loss: Literal["pairs", "plackett_luce"] = "pairs",
-        length_normalised: bool = False,
         use_strength: bool = False,
         centring: float = 0.0,
     ) -> None:
         self.model = model
         self.pad_id = pad_id
         self.kind = loss
-        self.length_normalised = length_normalised
         self.use_strength = use_strength
         self.centring = centring
 
@@ -70,17 +68,15 @@ class RewardModelling:
         return {"ranking": judged, "centring": float(len(items))}
 
     def loss(self, batch: TokenBatch) -> LossOutput:
-        raw = scores(self.model, batch)
-        # Dividing by √length lets a long answer not win by mere accumulation of evidence.
-        compared = raw / batch.lengths.sqrt() if self.length_normalised else raw
+        raw = comparable_scores(self.model, batch)
         pairs = _pairs(batch, raw.device)
-        delta = compared[pairs.left] - compared[pairs.right]
+        delta = raw[pairs.left] - raw[pairs.right]
         margin: Tensor | float = pairs.strength if self.use_strength else 0.0
         if self.kind == "pairs":
             values = bradley_terry(delta, result=pairs.result, margin=margin)
             ranking = Term(values, pairs.weight)
         else:
-            values = plackett_luce_batch(compared, _rankings(batch), ties="equal")
+            values = plackett_luce_batch(raw, _rankings(batch), ties="equal")
             ranking = Term(values, torch.ones_like(values))
         terms = {"ranking": ranking}
         if self.centring:

@@ -130,11 +130,12 @@ def reward_model(
     """
     settings = settings or RewardSettings()
     renderer = renderer or Renderer(model.tokenizer)
+    # √n keeps the spread of a sum over n tokens equal: length alone then decides nothing.
+    model.length_power = 0.5 if settings.length_normalised else 0.0
     method = RewardModelling(
         model,
         pad_id=_pad_id(model.tokenizer),
         loss=settings.loss,
-        length_normalised=settings.length_normalised,
         use_strength=settings.use_strength,
         centring=settings.centring,
     )

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from plaudit.data.tokens import TokenBatch
 from plaudit.models.encoder import backbone, encode
+from plaudit.objectives import length_normalise
 
 LOGITS_BUDGET = 2**28  # elements of one [chunk, V] block of logits: 1 GiB in fp32
 
@@ -96,4 +97,16 @@ def scores(reward_model: Any, batch: TokenBatch) -> Tensor:
         rows = hidden.view(*batch.attention_mask.shape, -1)
         mask = batch.attention_mask[..., None].to(hidden.dtype)
         pooled = (rows * mask).sum(1) / mask.sum(1)
-    return reward_model.head(pooled).squeeze(-1).float()
+    raw: Tensor = reward_model.head(pooled).squeeze(-1).float()
+    return raw
+
+
+def comparable_scores(reward_model: Any, batch: TokenBatch) -> Tensor:
+    """Raw scores over length^power: what is trained on, normalised and paid as reward: [R].
+
+    The power is 0 unless the model was fitted length-normalised.
+    """
+    raw = scores(reward_model, batch)
+    if not reward_model.length_power:
+        return raw
+    return length_normalise(raw, batch.lengths, power=reward_model.length_power)

@@ -39,8 +39,8 @@ class RewardModel(nn.Module):
     """score = w · pool(hidden states of prompt and answer), raw; rewards apply ``mean`` and ``std``.
 
     ``pooling`` is "last", the hidden state of the answer's true last token, or "mean", the masked mean
-    over all tokens of prompt and answer. ``mean`` and ``std`` are those of raw scores on reference
-    answers, None until stored.
+    over all tokens of prompt and answer. ``mean`` and ``std`` are those of comparable scores on reference
+    answers, None until stored; a comparable score is the raw one over length^``length_power``.
     """
 
     def __init__(
@@ -52,6 +52,7 @@ class RewardModel(nn.Module):
         pooling: Pooling = "last",
         mean: float | None = None,
         std: float | None = None,
+        length_power: float = 0.0,
     ) -> None:
         super().__init__()
         if pooling not in ("last", "mean"):
@@ -62,6 +63,7 @@ class RewardModel(nn.Module):
         self.pooling = pooling
         self.mean = mean
         self.std = std
+        self.length_power = length_power
 
     @classmethod
     def from_policy(cls, policy: Policy, *, pooling: Pooling = "last", seed: int = 0) -> RewardModel:
@@ -160,6 +162,7 @@ def save_reward_model(model: RewardModel, path: str | Path, card: str) -> None:
         "pooling": model.pooling,
         "mean": model.mean,
         "std": model.std,
+        "length_power": model.length_power,
     }
     try:
         with new_folder(Path(path)) as folder:
@@ -221,7 +224,13 @@ def load_reward_model(
         backbone, head = _read_classifier(folder, config, dtype)
     pooling = facts.get("pooling", "last")
     return RewardModel(
-        backbone, head, tokenizer, pooling=pooling, mean=facts.get("mean"), std=facts.get("std")
+        backbone,
+        head,
+        tokenizer,
+        pooling=pooling,
+        mean=facts.get("mean"),
+        std=facts.get("std"),
+        length_power=facts.get("length_power", 0.0),
     )
 
 

@@ -150,6 +150,9 @@ def sft(context: Context, stage: Stage) -> Mapping[str, Any]:
     if isinstance(context.config.policy, Pretrained) and context.config.policy.lora:
         add_lora(policy.model, **context.config.policy.lora.model_dump(), seed=context.seed)
     records, held = context.materials.demonstrations
+    if isinstance(context.materials, PocketMaterials) and context.config.verdict:
+        # Without them the verdict that was just learnt fades again.
+        records = [*records, *context.materials.verdicts[: context.materials.settings.kept_verdicts]]
     renderer = context.renderer(policy.tokenizer)
     result = train.sft(
         policy,

@@ -15,7 +15,7 @@ from plaudit.data.batching import collate, plan
 from plaudit.data.rendering import Renderer
 from plaudit.data.tokens import Segment, TokenItem
 from plaudit.errors import UserError
-from plaudit.models.heads import scores as raw_scores
+from plaudit.models.heads import comparable_scores
 from plaudit.rewards.protocol import Reward, RewardOutput, Sample
 
 
@@ -23,11 +23,11 @@ from plaudit.rewards.protocol import Reward, RewardOutput, Sample
 def score_items(
     model: Any, items: Sequence[TokenItem], *, pad_id: int, token_budget: int = 16_384, device: Any = "cpu"
 ) -> np.ndarray:
-    """Raw scores of every response of the items, in order: [R]."""
+    """Comparable scores, not normalised, of every response of the items, in order: [R]."""
     results: list[np.ndarray | None] = [None] * len(items)
     for indices in plan(items, token_budget):
         batch = collate([items[i] for i in indices], pad_id).to(device)
-        flat = raw_scores(model, batch).cpu().numpy()
+        flat = comparable_scores(model, batch).cpu().numpy()
         offset = 0
         for i in indices:
             k = len(items[i].responses)
@@ -58,7 +58,8 @@ class ModelReward:
                 remedy="train it with `plaudit reward`, which stores them, or set ppo.normalisation: none",
             )
         self.model = model
-        self.renderer = None if same_tokenizer else Renderer(model.tokenizer)
+        longest = getattr(model, "max_positions", None)
+        self.renderer = None if same_tokenizer else Renderer(model.tokenizer, max_length=longest)
         self.normalisation = normalisation
         self.token_budget = token_budget
         self.device = device
@@ -67,8 +68,8 @@ class ModelReward:
         if self.renderer is None:
             return TokenItem(sample.prompt_ids, (Segment.of(sample.ids),))
         messages = sample.prompt.messages
-        prompt = self.renderer.prompt(messages)
-        return TokenItem(prompt, (Segment.of(self.renderer.response_ids(messages, sample.response)),))
+        ids = self.renderer.response_ids(messages, sample.response)
+        return TokenItem(self.renderer.prompt(messages, room=len(ids)), (Segment.of(ids),))
 
     def score(self, samples: Sequence[Sample]) -> RewardOutput:
         items = [self._item(s) for s in samples]
