@@ -113,7 +113,7 @@ def win_rate(
         **found,
         "wins": float(wins.mean()),
         "ties": float(ties.mean()),
-        "losses": float(1 - wins.mean() - ties.mean()),
+        "losses": float((b - a > tolerance).mean()),
     }
 
 
