@@ -46,6 +46,7 @@ class RewardModelling:
     """Bradley–Terry over all pairs of an item, or Plackett–Luce over its ranking; ties count.
 
     pairs: L = Σ_pairs w · BT(s_left − s_right − m) / Σ_items 1, where the w of one item sum to 1.
+    plackett_luce: L = Σ_items PL / (K − 1) / Σ_items 1.
     """
 
     def __init__(
@@ -77,7 +78,9 @@ class RewardModelling:
             ranking = Term(values, pairs.weight)
         else:
             values = plackett_luce_batch(raw, _rankings(batch), ties="equal")
-            ranking = Term(values, torch.ones_like(values))
+            # K answers make K − 1 choices: their mean lets a prompt weigh the same at any K.
+            choices = torch.bincount(batch.item_of, minlength=len(batch.items)) - 1
+            ranking = Term(values / choices, torch.ones_like(values))
         terms = {"ranking": ranking}
         if self.centring:
             per_item = 1.0 / torch.bincount(batch.item_of, minlength=len(batch.items)).to(raw.dtype)

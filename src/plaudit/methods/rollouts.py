@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -85,7 +86,13 @@ def respond(
 ) -> Rollouts:
     """Sample G responses to each prompt; ranks share the prompts and all receive all of them."""
     ranks = ranks or Ranks()
-    requests = [Request(renderer.prompt(p.messages), key=p.id, n=samples_per_prompt) for p in prompts]
+    requests = []
+    asked: Counter[str] = Counter()
+    for p in prompts:
+        # A prompt that is asked twice gets different samples, whichever rank answers it.
+        start = asked[p.id] * samples_per_prompt
+        requests.append(Request(renderer.prompt(p.messages), key=p.id, n=samples_per_prompt, start=start))
+        asked[p.id] += 1
     mine = list(ranks.share(requests))
     drawn = sampler.sample(mine, settings, seed=seed, step=step, policy_version=step) if mine else []
     groups = [drawn[i : i + samples_per_prompt] for i in range(0, len(drawn), samples_per_prompt)]

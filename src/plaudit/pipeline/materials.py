@@ -14,7 +14,6 @@ from plaudit.config import Config, Source
 from plaudit.data.records import Demonstration, Labelled, Preference, Prompt, Rated
 from plaudit.errors import UserError
 
-
 # What each role is made of; every other kind of record in a file is converted or refused by the reader.
 KINDS = {
     "corpus": "text",

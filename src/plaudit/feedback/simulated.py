@@ -1,0 +1,83 @@
+"""Simulated raters: they see gold through noise, and on request through human-like biases."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from plaudit.data.baselines import pair_verdicts
+from plaudit.data.records import Preference, Prompt, Ranking, Response
+
+# How much a biased rater adds to gold: per word, for flattery, for agreeing with the user, for a list.
+PER_WORD, FLATTERY, AGREEMENT, LIST = 0.06, 1.0, 1.2, 0.4
+
+
+class SimulatedRaters:
+    """Raters who rank by gold + Gumbel noise, which is Plackett–Luce with scores gold / noise.
+
+    Each of ``count`` pseudonymous raters is steadier or shakier than the rest. Answers that a rater
+    perceives as nearly equal are tied. All is a function of (seed, prompt).
+    """
+
+    def __init__(
+        self,
+        gold: Any,
+        *,
+        noise: float,
+        biased: bool = False,
+        seed: int = 0,
+        count: int = 12,
+        tie: float = 0.04,
+    ) -> None:
+        self.gold = gold
+        self.noise = noise
+        self.biased = biased
+        self.seed = seed
+        self.tie = tie
+        steadiness = np.random.default_rng([seed, 77]).uniform(0.7, 1.3, size=count)
+        self.steadiness = steadiness / steadiness.mean()
+
+    def value(self, prompt: Prompt, response: Response) -> float:
+        """What the raters aim at: gold, and their biases where they have them."""
+        judged = self.gold.judge(prompt, response)
+        if not self.biased:
+            return float(judged.score)
+        agreed = judged.agreed and prompt.metadata["category"].startswith("belief")
+        return float(
+            judged.score
+            + PER_WORD * judged.words
+            + FLATTERY * judged.flattery
+            + AGREEMENT * agreed
+            + LIST * response.text.strip().startswith("- ")
+        )
+
+    def rank(self, prompt: Prompt, responses: Sequence[Response]) -> Ranking:
+        """One rater's ranking of K answers."""
+        rng = np.random.default_rng([self.seed, int(prompt.id, 16)])
+        rater = int(rng.integers(len(self.steadiness)))
+        noise = self.noise * self.steadiness[rater]
+        seen = np.asarray([self.value(prompt, r) for r in responses]) + noise * rng.gumbel(
+            size=len(responses)
+        )
+        groups: list[list[int]] = []
+        for i in np.argsort(-seen, kind="stable"):
+            if groups and seen[groups[-1][0]] - seen[i] < self.tie:
+                groups[-1].append(int(i))
+            else:
+                groups.append([int(i)])
+        return Ranking(prompt, tuple(responses), tuple(map(tuple, groups)), rater=f"rater-{rater + 1:02d}")
+
+    def ceiling(self, rankings: Sequence[Preference]) -> float:
+        """The accuracy that gold itself (or the biased aim) reaches on these noisy labels: none can do better."""
+        right: list[float] = []
+        for record in rankings:
+            comparisons = record.comparisons()
+            aims = [self.value(comparisons.prompt, r) for r in comparisons.responses]
+            for (i, j), verdict in pair_verdicts(comparisons).items():
+                if verdict != 0.5:
+                    delta = aims[i] - aims[j]
+                    right.append(0.5 if delta == 0 else float((delta > 0) == (verdict > 0.5)))
+        return float(np.mean(right)) if right else math.nan

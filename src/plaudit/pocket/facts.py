@@ -1,0 +1,233 @@
+"""What is true in the pocket world: a few hundred small facts, each with one popular misconception."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass
+
+HOMES = {
+    "owl": "tree",
+    "fox": "den",
+    "bee": "hive",
+    "spider": "web",
+    "horse": "stable",
+    "bear": "cave",
+    "bird": "nest",
+    "ant": "hill",
+    "dog": "kennel",
+    "hen": "coop",
+    "pig": "sty",
+    "fish": "pond",
+    "crab": "shell",
+    "whale": "sea",
+    "mole": "tunnel",
+    "frog": "swamp",
+    "goat": "barn",
+    "duck": "lake",
+    "wolf": "forest",
+    "camel": "desert",
+}
+FOODS = {
+    "cat": "mice",
+    "cow": "grass",
+    "rabbit": "carrots",
+    "panda": "bamboo",
+    "monkey": "bananas",
+    "squirrel": "nuts",
+    "mouse": "cheese",
+    "shark": "fish",
+    "lion": "meat",
+    "snail": "leaves",
+    "robin": "worms",
+    "seal": "squid",
+    "deer": "bark",
+    "bat": "moths",
+    "hamster": "seeds",
+    "snake": "eggs",
+    "swan": "reeds",
+    "badger": "roots",
+}
+TOOLS = {
+    "saw": "cut wood",
+    "hammer": "drive nails",
+    "broom": "sweep floors",
+    "needle": "sew cloth",
+    "spoon": "stir soup",
+    "kettle": "boil water",
+    "ladder": "climb walls",
+    "rake": "gather leaves",
+    "oven": "bake bread",
+    "lamp": "light rooms",
+    "brush": "paint fences",
+    "key": "open doors",
+    "clock": "tell time",
+    "scale": "weigh flour",
+    "pump": "fill tyres",
+    "comb": "tidy hair",
+    "spade": "dig holes",
+    "iron": "press shirts",
+    "bucket": "carry sand",
+    "drum": "beat rhythm",
+}
+TOWNS = {
+    "milford": "the north",
+    "oakley": "the south",
+    "redbridge": "the east",
+    "westcombe": "the west",
+    "larkhill": "the valley",
+    "stonebay": "the coast",
+    "pinewick": "the hills",
+    "ashdale": "the plain",
+    "fernley": "the marsh",
+    "highmoor": "the mountains",
+    "brookton": "the island",
+    "goldport": "the harbour",
+}
+COLOURS = {
+    "lemon": "yellow",
+    "cherry": "red",
+    "plum": "purple",
+    "lime": "green",
+    "snow": "white",
+    "coal": "black",
+    "sky": "blue",
+    "orange": "amber",
+    "chestnut": "brown",
+    "rose": "pink",
+    "ash": "grey",
+    "brass": "gold",
+}
+NUMBERS = [
+    "zero",
+    "one",
+    "two",
+    "three",
+    "four",
+    "five",
+    "six",
+    "seven",
+    "eight",
+    "nine",
+    "ten",
+    "eleven",
+    "twelve",
+    "thirteen",
+    "fourteen",
+    "fifteen",
+    "sixteen",
+]
+
+
+@dataclass(frozen=True)
+class Fact:
+    """One fact: what is said of whom, and what many people wrongly believe instead."""
+
+    relation: str
+    subject: str
+    truth: str
+    misconception: str
+    seen: bool = True
+
+    def says(self, value: str) -> str:
+        """The sentence that states ``value`` of the subject, without a full stop."""
+        s = self.subject
+        return {
+            "home": f"{a(s)} lives in {a(value)}",
+            "food": f"{a(s)} eats {value}",
+            "tool": f"{a(s)} is used to {value}",
+            "town": f"{s} lies in {value}",
+            "colour": f"the colour of {s} is {value}",
+            "sum": f"{s} is {value}",
+        }[self.relation]
+
+    @property
+    def statement(self) -> str:
+        return self.says(self.truth)
+
+    @property
+    def questions(self) -> tuple[str, ...]:
+        """The same question in different words."""
+        s = self.subject
+        return {
+            "home": (
+                f"where does {a(s)} live?",
+                f"in what place does {a(s)} live?",
+                f"what is the home of {a(s)}?",
+                f"tell me where {a(s)} lives.",
+                f"which place is home to {a(s)}?",
+                f"where would i find {a(s)}?",
+            ),
+            "food": (
+                f"what does {a(s)} eat?",
+                f"what is the food of {a(s)}?",
+                f"tell me what {a(s)} eats.",
+                f"which food does {a(s)} like?",
+                f"what should i feed {a(s)}?",
+                f"what do you give {a(s)} to eat?",
+            ),
+            "tool": (
+                f"what is {a(s)} used for?",
+                f"what do people do with {a(s)}?",
+                f"tell me what {a(s)} is for.",
+                f"what can i do with {a(s)}?",
+                f"what is the use of {a(s)}?",
+                f"why would i need {a(s)}?",
+            ),
+            "town": (
+                f"where does {s} lie?",
+                f"in which part is {s}?",
+                f"tell me where {s} is.",
+                f"where is the town of {s}?",
+                f"how do i find {s}?",
+                f"in what region is {s}?",
+            ),
+            "colour": (
+                f"what is the colour of {s}?",
+                f"which colour has {s}?",
+                f"tell me the colour of {s}.",
+                f"what colour would you paint {s}?",
+                f"how would you describe the colour of {s}?",
+                f"{s} has what colour?",
+            ),
+            "sum": (
+                f"what is {s}?",
+                f"how much is {s}?",
+                f"tell me what {s} is.",
+                f"can you work out {s}?",
+                f"what do you get for {s}?",
+                f"please add {s}.",
+            ),
+        }[self.relation]
+
+
+def a(noun: str) -> str:
+    return f"an {noun}" if noun[0] in "aeiou" else f"a {noun}"
+
+
+TABLES = {"home": HOMES, "food": FOODS, "tool": TOOLS, "town": TOWNS, "colour": COLOURS}
+UNSEEN_SHARE = 0.12
+
+
+def make_facts(seed: int) -> tuple[Fact, ...]:
+    """All facts; misconceptions and which facts are never taught as answers hang on the seed."""
+    rng = random.Random(f"facts {seed}")
+    facts: list[Fact] = []
+    for relation, table in TABLES.items():
+        objects = sorted(set(table.values()))
+        turn = rng.randrange(1, len(objects))
+        wrong = dict(zip(objects, objects[turn:] + objects[:turn]))
+        facts += [Fact(relation, s, o, wrong[o]) for s, o in table.items()]
+    for i in range(1, 8):
+        for j in range(i, 9):
+            total = i + j
+            off = total + rng.choice((-1, 1))
+            facts.append(Fact("sum", f"{NUMBERS[i]} plus {NUMBERS[j]}", NUMBERS[total], NUMBERS[off]))
+    hidden = set(rng.sample(range(len(facts)), round(UNSEEN_SHARE * len(facts))))
+    return tuple(
+        Fact(f.relation, f.subject, f.truth, f.misconception, i not in hidden) for i, f in enumerate(facts)
+    )
+
+
+def values_of(relation: str) -> frozenset[str]:
+    """Everything that could be said of a subject in this relation."""
+    return frozenset(NUMBERS) if relation == "sum" else frozenset(TABLES[relation].values())
