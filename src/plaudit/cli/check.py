@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console, Group
+from rich.console import Console, Group, RenderableType
 from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
@@ -88,11 +88,11 @@ def _file(file: FileCheck, report: CheckReport, console: Console) -> Group:
     title = Text(file.path, style="bold", overflow="fold")
     if file.role:
         title.append(f"  as {file.role}", style="not bold")
-    parts: list[object] = [title]
+    parts: list[RenderableType] = [title]
     if r.shape:
         parts.append(_indent(Text(f"{', '.join(file.kinds) or 'nothing'}, read as {{{r.shape}}}"), 2))
     parts.append(_indent(_counts(file), 2))
-    if file.feeds:
+    if file.feeds and not file.role:
         parts.append(_section("What it can feed", _feeds(file)))
     if file.tokens:
         unit = f"tokens of {report.tokenizer}" if report.tokenizer else "bytes (no --model named)"
@@ -104,15 +104,15 @@ def _file(file: FileCheck, report: CheckReport, console: Console) -> Group:
     if file.report.problems or file.problems or file.error:
         parts.append(_problems(file))
     parts.append(Text())
-    return Group(*parts)  # type: ignore[arg-type]
+    return Group(*parts)
 
 
-def _indent(body: object, by: int) -> Padding:
+def _indent(body: RenderableType, by: int) -> Padding:
     return Padding(body, (0, 0, 0, by), expand=False)
 
 
-def _section(title: str, body: object) -> Group:
-    return Group(Text(), _indent(Text(title, style="bold"), 2), _indent(body, 4))  # type: ignore[arg-type]
+def _section(title: str, body: RenderableType) -> Group:
+    return Group(Text(), _indent(Text(title, style="bold"), 2), _indent(body, 4))
 
 
 def _grid(*right: bool) -> Table:
@@ -170,7 +170,7 @@ def _lengths(tokens: Tokens) -> Group:
         if len(values):
             cuts = np.percentile(values, (0, 50, 95, 100))
             table.add_row(name, *(f"{c:,.0f}" for c in cuts), _bars(values))
-    lines: list[object] = [table]
+    lines: list[RenderableType] = [table]
     notes = [f"{n:,} {what}" for what, n in tokens.counts.items() if what != "kept" and n]
     note = f"from {tokens.sampled:,} records" + (f"; {', '.join(notes)}" if notes else "")
     style = "dim"
@@ -178,7 +178,7 @@ def _lengths(tokens: Tokens) -> Group:
         style = "yellow" if tokens.trained_share < LOW_TRAINED else "dim"
         note = f"{tokens.trained_share:.0%} of all tokens are trained; {note}"
     lines.append(Text(note, style=style))
-    return Group(*lines)  # type: ignore[arg-type]
+    return Group(*lines)
 
 
 def _bars(values: object, bins: int = 16) -> str:
@@ -191,7 +191,7 @@ def _bars(values: object, bins: int = 16) -> str:
 
 
 def _example(example: Example, coloured: bool) -> Group:
-    lines: list[object] = [Text(_short(example.prompt), style="blue")]
+    lines: list[RenderableType] = [Text(_short(example.prompt), style="blue")]
     for answer in example.answers[:ANSWERS]:
         text = Text(f"{answer.title}: ", style="dim")
         for part in answer.parts:
@@ -203,7 +203,7 @@ def _example(example: Example, coloured: bool) -> Group:
         lines.append(_indent(text, 2))
     if len(example.answers) > ANSWERS:
         lines.append(_indent(Text(f"… and {len(example.answers) - ANSWERS} more", style="dim"), 2))
-    return Group(*lines, Text())  # type: ignore[arg-type]
+    return Group(*lines, Text())
 
 
 def _short(text: str) -> str:

@@ -168,9 +168,7 @@ def _checked(converter: Converter, row: Row) -> Sequence[Record | str | Fault]:
         return [fault]
     except (KeyError, TypeError, AttributeError, IndexError) as error:
         what = f"has no {error}" if isinstance(error, KeyError) else f"is not as expected ({error})"
-        raise Fault(
-            "not of this set", f"the row {what}", remedy="check that this is the right file"
-        ) from error
+        return [Fault("not of this set", f"the row {what}", remedy="check that this is the right file")]
 
 
 def _tables(files: Sequence[Path], report: ReadReport) -> dict[str, list[Mapping[str, Any]]]:

@@ -167,7 +167,7 @@ def _jsonl(file: BinaryIO, refuse: Refuse) -> Iterator[Row]:
         if text is None or not text.strip():
             continue
         try:
-            value = json.loads(text)
+            value = json.loads(text.rstrip())
         except json.JSONDecodeError as error:
             refuse(
                 f"not valid JSON: {error.msg} (column {error.colno})",
@@ -189,7 +189,12 @@ def _json(file: BinaryIO, refuse: Refuse) -> Iterator[Row]:
         return
     start = len(text) - len(text.lstrip())
     if text[start : start + 1] == "[":
-        yield from _array(text, start, refuse)
+        end = text.find("\n", start)
+        lists = end > 0 and text[start:end].rstrip().endswith("]")
+        if lists and re.compile(r"\s*\[").match(text, end):
+            yield from _jsonl(io.BytesIO(text.encode()), refuse)
+        else:
+            yield from _array(text, start, refuse)
         return
     try:
         whole, end = json.JSONDecoder().raw_decode(text, start)

@@ -225,20 +225,18 @@ def _allowed(kind: str | None) -> list[Shape]:
 
 
 def _check_fields(fields: Mapping[str, str] | None, columns: Sequence[str], report: ReadReport) -> bool:
+    known = True
     for name, column in (fields or {}).items():
+        if name in FIELDS and column in columns:
+            continue
+        known = False
         if name not in FIELDS:
-            report.refuse(
-                f"{name!r} is no field of plaudit's",
-                field=name,
-                remedy=suggest(name, FIELDS) or "see docs/data.md",
-            )
-        elif column not in columns:
-            report.refuse(
-                f"there is no column {column!r}",
-                field=name,
-                remedy=suggest(column, columns) or f"columns: {', '.join(columns)}",
-            )
-    return not report.unreadable
+            remedy = suggest(name, FIELDS) or f"fields: {', '.join(FIELDS)}"
+            report.refuse(f"{name!r} is no field of plaudit's", field=name, remedy=remedy)
+        else:
+            remedy = suggest(column, columns) or f"columns: {', '.join(columns)}"
+            report.refuse(f"there is no column {column!r}", field=name, remedy=remedy)
+    return known
 
 
 def _near_misses(view: View, richer: Sequence[Shape], found: Shape | None, kind: str | None) -> list[Problem]:
@@ -283,7 +281,8 @@ def _refuse_shape(
     line: int,
 ) -> None:
     other = next((s for s in SHAPES if s.fits(first)), None)
-    if kind and other is not None and not any("did you mean" in (p.remedy or "") for p in problems):
+    explained = problems and all("did you mean" in (p.remedy or "") for p in problems)
+    if kind and other is not None and not explained:
         report.refuse(
             f"it holds {other.kind} ({{{other.name}}}), and {kind} are asked for",
             line=line,

@@ -20,6 +20,7 @@ from plaudit.data.records import (
 )
 from plaudit.data.report import Fault, name_type
 from plaudit.data.values import (
+    ROLE_NAMES,
     answer_text,
     conversation,
     conversed,
@@ -55,16 +56,16 @@ class Shape:
         if self.kind == "own":
             return view.values["record"] in own.KINDS
         if self.name == "messages of a prompt":
-            return not _has_answer(view.get("messages"))
+            return not _ends_with_answer(view.get("messages"))
         return True
 
 
-def _has_answer(value: Any) -> bool:
-    value = listed(value)
-    names = ("assistant", "gpt", "model", "bot", "chatbot", "ai")
-    return not isinstance(value, list) or any(
-        isinstance(m, dict) and str(m.get("role", m.get("from"))).lower() in names for m in value
-    )
+def _ends_with_answer(value: Any) -> bool:
+    turns = listed(value)
+    last = turns[-1] if isinstance(turns, list) and turns else None
+    if not isinstance(last, dict):
+        return True
+    return ROLE_NAMES.get(str(last.get("role", last.get("from"))).lower()) == "assistant"
 
 
 # -- prompts -------------------------------------------------------------------------------------

@@ -81,12 +81,15 @@ def reliability(delta: Any, outcome: Any, bins: int = 10) -> list[dict[str, floa
     names its answers cannot matter; a bin's ``count`` is of such entries. Empty bins are left out.
     """
     d, o = _checked(delta, outcome)
-    stated = 1 / (1 + np.exp(-np.clip(np.concatenate([d, -d]), -50, 50)))
-    observed = np.concatenate([o, 1 - o])
-    # σ(−Δ) = 1 − σ(Δ) only up to rounding: both sides of a pair must fall into mirrored bins.
-    confident = np.maximum(stated, 1 - stated)
-    upper = np.minimum((confident * bins).astype(int), bins - 1)
-    place = np.where(np.concatenate([d, -d]) >= 0, upper, bins - 1 - upper)
+    chance = 1 / (1 + np.exp(-np.clip(d, -50, 50)))
+    stated = np.concatenate([chance, 1 - chance])
+    # A pair at exactly one half has no sure side: seen both ways round its mean outcome is one half.
+    seen = np.where(d == 0, 0.5, o)
+    observed = np.concatenate([seen, 1 - seen])
+    # The bin of one side is the mirror of the other's, whatever rounding does to 1 − σ(Δ).
+    upper = np.minimum((np.maximum(chance, 1 - chance) * bins).astype(int), bins - 1)
+    first = np.where(d >= 0, upper, bins - 1 - upper)
+    place = np.concatenate([first, bins - 1 - first])
     found = []
     for b in range(bins):
         inside = place == b

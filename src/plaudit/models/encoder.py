@@ -16,7 +16,8 @@ def backbone(model: nn.Module) -> Any:
     Under peft ``get_base_model`` comes first: peft's own ``base_model`` is its tuner, and the LoRA
     layers live inside the modules of the model that it wraps.
     """
-    inner: Any = model.get_base_model() if hasattr(model, "get_base_model") else model
+    outer: Any = model
+    inner: Any = outer.get_base_model() if hasattr(outer, "get_base_model") else outer
     return inner.base_model if hasattr(inner, "base_model") else inner
 
 

@@ -28,7 +28,8 @@ class TokenLogProbs:
 
 
 def output_head(model: nn.Module) -> Any:
-    inner: Any = model.get_base_model() if hasattr(model, "get_base_model") else model
+    outer: Any = model
+    inner: Any = outer.get_base_model() if hasattr(outer, "get_base_model") else outer
     return inner.get_output_embeddings()
 
 

@@ -60,5 +60,5 @@ def run_method(
         raw["ppo"] = {"reward_model": str(reward)}
     for override in overrides:
         apply_override(raw, override)
-    config: Config = validate(raw, f"plaudit {name}")
-    return execute_config(config, RunFolder(out or Path("runs") / config.name), dry_run=dry_run)
+    made: Config = validate(raw, f"plaudit {name}")
+    return execute_config(made, RunFolder(out or Path("runs") / made.name), dry_run=dry_run)

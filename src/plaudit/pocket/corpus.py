@@ -17,9 +17,9 @@ def documents(
 ) -> list[str]:
     """``count`` documents; questions come from the training split alone."""
     rng = random.Random(f"corpus {seed}")
-    writers = ((_statements, 24), (_checks, 24), (_thread, 40), (_ramble, 12))
-    functions, weights = zip(*writers)
-    return [rng.choices(functions, weights)[0](facts, questions, rng) for _ in range(count)]
+    writers = (_statements, _checks, _thread, _ramble)
+    shares = (24, 24, 40, 12)
+    return [rng.choices(writers, shares)[0](facts, questions, rng) for _ in range(count)]
 
 
 def _statements(

@@ -37,9 +37,8 @@
   });
 
   // Charts: the values at the pointer, or at the place the arrow keys have reached.
-  const SVG = "http://www.w3.org/2000/svg";
   const draw = (parent, name, attributes) => {
-    const element = document.createElementNS(SVG, name);
+    const element = document.createElementNS(parent.namespaceURI, name);
     for (const [key, value] of Object.entries(attributes)) element.setAttribute(key, value);
     parent.append(element);
   };

@@ -1,0 +1,1 @@
+"""plaudit: human feedback into a better language model."""
