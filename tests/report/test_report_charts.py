@@ -1,0 +1,140 @@
+"""Charts draw the numbers they were given, where those numbers belong."""
+
+import json
+import xml.etree.ElementTree as ET
+from itertools import pairwise
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from plaudit.report.charts import HEIGHT, WIDTH, Chart, Series, _apart, calibration, describe, nice_ticks, svg
+from plaudit.report.curves import MOST_POINTS, table, thin
+from plaudit.report.rows import Entry, interval_rows, place
+
+number = st.floats(-1e6, 1e6, allow_nan=False).map(lambda v: round(v, 4))
+
+
+@given(number, number)
+def test_ticks_are_few_even_and_cover_the_values(a, b):
+    low, high = min(a, b), max(a, b)
+    ticks = nice_ticks(low, high)
+    steps = [y - x for x, y in pairwise(ticks)]
+    assert 2 <= len(ticks) <= 8
+    assert max(steps) - min(steps) <= 1e-6 * max(steps)
+    slack = 1e-6 * max(1.0, abs(low), abs(high))
+    assert ticks[0] <= low + slack and ticks[-1] >= high - slack
+
+
+def drawing(chart):
+    root = ET.fromstring(str(svg(chart)))
+    return root, {e.get("class"): e for e in root.iter() if e.get("class")}
+
+
+def test_points_stand_where_their_values_belong():
+    chart = Chart("t", "step", [Series("a", "ppo", [(0, 0.0), (5, 50.0), (10, 100.0)])])
+    root, parts = drawing(chart)
+    points = [tuple(map(float, p.split(","))) for p in parts["line ppo"].get("points").split()]
+    (x0, y0), (x1, y1), (x2, y2) = points
+    assert x1 - x0 == pytest.approx(x2 - x1, abs=0.11) and y0 - y1 == pytest.approx(y1 - y2, abs=0.11)
+    assert x0 < x2 and y2 < y0
+    labels = {t.text: float(t.get("y")) for t in root.iter("text") if t.get("class") == "tick"}
+    assert labels["100"] - 3.5 == pytest.approx(y2, abs=0.11) and max(y0, y2) <= HEIGHT and x2 <= WIDTH
+
+
+def test_a_square_root_axis_spreads_small_values():
+    points = [(0.0, 0.0), (1.0, 1.0), (4.0, 2.0), (16.0, 4.0)]
+    _, parts = drawing(Chart("t", "KL", [Series("a", "ppo", points)], square_root=True))
+    xs = [float(p.split(",")[0]) for p in parts["line ppo"].get("points").split()]
+    assert [round((x - xs[0]) / (xs[-1] - xs[0]), 2) for x in xs] == [0.0, 0.25, 0.5, 1.0]
+
+
+def test_a_band_lies_around_its_line():
+    band = [(1, 0.0, 2.0), (2, 1.0, 3.0)]
+    _, parts = drawing(Chart("t", "step", [Series("a", "ppo", [(1, 1.0), (2, 2.0)], band)]))
+    corners = [tuple(map(float, p.split(","))) for p in parts["band ppo"].get("points").split()]
+    line = [tuple(map(float, p.split(","))) for p in parts["line ppo"].get("points").split()]
+    assert len(corners) == 4
+    assert corners[0][1] < line[0][1] < corners[3][1] and corners[0][0] == corners[3][0] == line[0][0]
+
+
+@pytest.mark.parametrize(
+    "points", [[(3, 2.0)], [(1, 5.0), (2, 5.0)], [(1, 0.0), (2, 0.0)], [(1, -1e-9), (2, 1e9)]]
+)
+def test_flat_single_and_wild_curves_are_drawn(points):
+    text = str(svg(Chart("t", "step", [Series("a", "ppo", points)])))
+    assert "nan" not in text and "inf" not in text
+    ET.fromstring(text)
+
+
+def test_names_and_data_are_escaped():
+    chart = Chart(
+        '<b>"t"</b>', "x<y", [Series("</svg><script>", "ppo", [(1, 1.0)]), Series("b", "sft", [(1, 2.0)])]
+    )
+    text = str(svg(chart))
+    assert "<script" not in text and "<b>" not in text
+    root = ET.fromstring(text)
+    data = json.loads(root.get("data-chart"))
+    assert data["series"][0]["name"] == "</svg><script>"
+
+
+def test_the_readout_gets_every_point_with_its_band():
+    chart = Chart("t", "step", [Series("a", "ppo", [(1, 1.0), (2, 2.5)], [(2, 2.0, 3.0)])])
+    data = json.loads(ET.fromstring(str(svg(chart))).get("data-chart"))
+    assert [p[2:] for p in data["series"][0]["points"]] == [["1", "1.00"], ["2", "2.50 (2.00 to 3.00)"]]
+
+
+def test_a_chart_can_be_told_in_words():
+    words = describe(Chart("Score", "step", [Series("score", "ppo", [(1, 0.5), (2, -1.0), (3, 0.25)])]))
+    assert words == "Score. score: from 0.50 to 0.25, lowest −1.00, highest 0.50."
+
+
+@given(st.lists(st.floats(0, 200), min_size=1, max_size=6))
+def test_labels_are_kept_apart_and_in_order(wanted):
+    placed = _apart(wanted, 14, 0, 200)
+    assert all(-1e-9 <= p <= 200 + 1e-9 for p in placed)
+    pairs = sorted(zip(wanted, placed))
+    ordered = sorted(placed)
+    assert all(b - a >= 14 - 1e-6 for a, b in pairwise(ordered))
+    for (w1, p1), (w2, p2) in pairwise(pairs):
+        assert w1 == w2 or p1 <= p2
+
+
+def test_a_long_curve_is_thinned_but_keeps_its_ends():
+    found = thin([(i, float(i)) for i in range(100_000)])
+    assert len(found) == MOST_POINTS and found[0] == (0, 0.0) and found[-1] == (99_999, 99_999.0)
+    assert thin([(1, 2.0)]) == [(1, 2.0)]
+
+
+def test_the_table_beside_a_chart_holds_its_numbers():
+    chart = Chart("t", "step", [Series("a", "ppo", [(1, 0.5), (2, 1.0)]), Series("b", "sft", [(2, -3.0)])])
+    assert table(chart) == {"head": ["step", "a", "b"], "rows": [["1", "0.50", ""], ["2", "1.00", "−3.00"]]}
+    long = Chart("t", "step", [Series("a", "ppo", [(i, 0.0) for i in range(500)])])
+    assert len(table(long)["rows"]) == 24 and table(long)["rows"][-1][0] == "499"
+
+
+def test_intervals_are_placed_on_their_common_scale():
+    entries = [
+        Entry("a", "ppo", {"mean": 0.5, "low": 0.25, "high": 0.75}),
+        Entry("b", "sft", None),
+        Entry("c", "base", 1.0),
+    ]
+    found = interval_rows(
+        entries, format=str, spread=lambda v: "", domain=(0.0, 1.0), reference=(0.5, "half")
+    )
+    a, c = found["rows"]
+    assert (a["at"], a["start"], a["width"]) == (50, 25, 50)
+    assert c["at"] == 100 and "start" not in c
+    assert found["reference"]["at"] == 50
+    assert interval_rows([Entry("b", "sft", None)], format=str, spread=str) is None
+
+
+def test_values_outside_the_scale_stay_on_the_page():
+    assert place(7.0, 0.0, 1.0) == 100 and place(-7.0, 0.0, 1.0) == 0
+
+
+def test_the_calibration_plot_holds_each_bin():
+    root = ET.fromstring(str(calibration([(0.1, 0.2, 10), (0.9, 0.8, 30)])))
+    dots = [(float(c.get("cx")), float(c.get("cy")), float(c.get("r"))) for c in root.iter("circle")]
+    assert dots[0][0] < dots[1][0] and dots[0][1] > dots[1][1] and dots[0][2] < dots[1][2]
+    assert "stated 10%, right 20%" in root.get("aria-label")

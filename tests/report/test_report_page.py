@@ -1,0 +1,345 @@
+"""The page as a file: whole, offline, the same for the same folder, and safe with any text."""
+
+import base64
+import hashlib
+import json
+import re
+import shutil
+import subprocess
+import sys
+from collections import Counter
+from html.parser import HTMLParser
+from itertools import pairwise
+
+import pytest
+from made_runs import write_run
+
+from plaudit.errors import UserError
+from plaudit.report import build
+from plaudit.report.build import render
+from plaudit.report.folder import read_run
+from plaudit.report.glossary import GLOSSARY
+from plaudit.report.view import view
+
+VOID = {"meta", "link", "br", "img", "input", "hr"}
+HOSTILE = (
+    "</script><script>window.pwned=1</script>",
+    "\"'><img src=https://evil.example/x onerror=window.pwned=1>",
+    "</style><style>body{background:url(https://evil.example/y)}</style>",
+    "{{ 7 * 7 }}{% raw %}<svg onload=window.pwned=1>",
+    "javascript:window.pwned=1",
+    "\u202e\u0000\u0007\ud800 right-to-left and broken",
+)
+
+
+class Page(HTMLParser):
+    """Tags with their attributes, in order; complains about tags that do not close."""
+
+    def __init__(self, text):
+        super().__init__(convert_charrefs=True)
+        self.tags, self.open, self.faults, self.text = [], [], [], []
+        self.feed(text)
+        self.close()
+        self.faults += [f"<{tag}> never closes" for tag in self.open]
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append((tag, dict(attrs)))
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_endtag(self, tag):
+        if not self.open or self.open.pop() != tag:
+            self.faults.append(f"</{tag}> out of place")
+
+    def handle_data(self, data):
+        self.text.append(data)
+
+    def all(self, name):
+        return [attrs for tag, attrs in self.tags if tag == name]
+
+
+@pytest.fixture(scope="module")
+def pocket(tmp_path_factory):
+    return write_run(tmp_path_factory.mktemp("runs") / "pocket")
+
+
+@pytest.fixture(scope="module")
+def real(tmp_path_factory):
+    return write_run(tmp_path_factory.mktemp("runs") / "real", kind="real")
+
+
+def words(text):
+    """What a reader of the page reads, from its title on."""
+    body = Page(text[text.index("<main>") : text.index('<div id="tip"')])
+    return " ".join("".join(body.text).split())
+
+
+def edit(path, change):
+    value = json.loads(path.read_text())
+    change(value)
+    path.write_text(json.dumps(value))
+
+
+def test_build_writes_one_file_and_touches_nothing_else(tmp_path):
+    run = write_run(tmp_path / "run", siblings=())
+    before = {p: p.read_bytes() for p in run.rglob("*") if p.is_file()}
+    path = build(run)
+    assert path == run / "report.html"
+    after = {p: p.read_bytes() for p in run.rglob("*") if p.is_file() and p != path}
+    assert after == before
+    assert 50_000 < path.stat().st_size < 1_000_000
+
+
+def test_the_same_folder_gives_the_same_bytes_wherever_it_lies(pocket, tmp_path):
+    moved = tmp_path / "somewhere" / "else"
+    shutil.copytree(pocket, moved)
+    assert build(pocket).read_bytes() == build(moved).read_bytes() == build(moved).read_bytes()
+
+
+def test_the_same_folder_gives_the_same_bytes_in_another_process(pocket):
+    code = "import sys; from plaudit.report.build import render; sys.stdout.buffer.write(render(sys.argv[1]).encode())"
+    texts = [
+        subprocess.run(
+            [sys.executable, "-c", code, str(pocket)],
+            env={"PYTHONHASHSEED": seed, "TZ": zone},
+            capture_output=True,
+            check=True,
+        ).stdout
+        for seed, zone in (("1", "UTC"), ("2", "Asia/Tokyo"))
+    ]
+    assert texts[0] == texts[1] == render(pocket).encode()
+
+
+def test_the_page_is_well_formed_and_asks_nothing_of_the_network(pocket, real):
+    for run in (pocket, real):
+        page = Page(render(run))
+        assert page.faults == []
+        for tag, attrs in page.tags:
+            for name in ("src", "href", "action", "srcset", "xlink:href", "data", "poster"):
+                value = attrs.get(name)
+                assert value is None or value.startswith(("#", "data:")), (tag, name, value)
+        assert not re.search(r"@import|url\(|https?:", "".join(page.text))
+        assert len(page.all("script")) == 1
+
+
+def test_ids_are_unique_and_every_link_of_the_page_leads_somewhere(pocket):
+    page = Page(render(pocket))
+    ids = Counter(attrs["id"] for _, attrs in page.tags if "id" in attrs)
+    assert [i for i, n in ids.items() if n > 1] == []
+    for _, attrs in page.tags:
+        for name in ("aria-labelledby", "aria-controls", "aria-describedby"):
+            assert attrs.get(name, next(iter(ids))) in ids
+        if attrs.get("href", "").startswith("#"):
+            assert attrs["href"][1:] in ids
+
+
+def test_every_term_of_the_glossary_is_used_or_names_a_stage(pocket, real):
+    linked = {
+        a["href"][3:]
+        for run in (pocket, real)
+        for a in Page(render(run)).all("a")
+        if a["href"].startswith("#g-")
+    }
+    assert linked <= set(GLOSSARY)
+    assert set(GLOSSARY) - linked <= {
+        "base",
+        "sft",
+        "ppo",
+        "perfect",
+        "kl_k3",
+        "votes",
+        "rankings",
+        "kl_coef",
+    }
+
+
+def test_headings_descend_without_gaps_and_every_figure_has_a_name(pocket):
+    page = Page(render(pocket))
+    levels = [int(tag[1]) for tag, _ in page.tags if re.fullmatch("h[1-6]", tag)]
+    assert levels.count(1) == 1 and levels[0] == 1
+    assert all(b - a <= 1 for a, b in pairwise(levels))
+    for attrs in page.all("svg"):
+        assert attrs["role"] == "img" and len(attrs["aria-label"]) > 10
+
+
+def test_the_report_tells_the_story_in_order(pocket):
+    text = words(render(pocket))
+    order = (
+        "PPO closed 70% of the gap", "Warning signs", "Before and after", "A perfect answer", "Did it get better?",
+        "Win rate against SFT", "Perfect against SFT", "Follows instructions", "Learning or sharpening?",
+        "How it trained", "Score", "KL from the start", "Proxy and gold", "Explained variance", "The reward model",
+        "Longer wins", "Noise ceiling", "Calibration", "Length drift", "Where it breaks", "Biased raters",
+        "Without the leash", "Side by side", "Time: 3 min 25 s", "Settings", "Versions and hardware", "Glossary",
+    )  # fmt: skip
+    at = 0
+    for part in order:
+        at = text.index(part, at)
+    for fact in (
+        "64–76%",
+        "perfect policy would win 71%",
+        "0.76 nats",
+        "8,000 votes",
+        "62% → 90%",
+        "4 of 4 bars met",
+    ):
+        assert fact in text
+    assert "iterations: 14" in text and "2.13.0" in text
+
+
+def test_real_data_has_no_gold_and_says_whose_judgement_is_shown(real):
+    text = words(render(real))
+    assert "There is no gold score: real data has no known truth" in text
+    assert "proxy judge: a reward model trained on a disjoint split and seed" in text
+    assert "Attributes need a known truth" in text
+    assert "gap closed" not in text.split("Glossary")[0].lower()
+    assert "A proxy judge prefers PPO’s answers in 58%" in text
+
+
+@pytest.mark.parametrize("missing", ["pretrain", "sft", "reward", "ppo", "evaluate"])
+def test_a_missing_stage_is_simply_missing(tmp_path, missing):
+    run = write_run(tmp_path / "run", siblings=())
+    shutil.rmtree(run / "stages" / missing)
+    text = "".join(Page(render(run)).text)
+    said = {"ppo": "The run holds no PPO records", "evaluate": "the evaluate stage is missing"}
+    assert said.get(missing, "PPO closed 70%") in text
+
+
+def test_a_run_that_was_cut_off_still_has_a_report(tmp_path):
+    run = write_run(tmp_path / "run", siblings=())
+    (run / "summary.json").unlink()
+    with (run / "stages/ppo/metrics.jsonl").open("a") as file:
+        file.write('{"step": 15, "objective/sco')
+    text = "".join(Page(render(run)).text)
+    assert "has not been evaluated yet" in text and "How it trained" in text
+
+
+def test_a_folder_that_holds_only_a_record_has_a_report(tmp_path):
+    (tmp_path / "run.json").write_text("{}")
+    page = Page(render(tmp_path))
+    assert page.faults == [] and "not been evaluated" in "".join(page.text)
+
+
+def test_an_ensembles_curves_are_those_of_its_first_member(tmp_path):
+    run = write_run(tmp_path / "run", siblings=())
+    stage = run / "stages" / "reward"
+    (stage / "member-0").mkdir()
+    (stage / "metrics.jsonl").rename(stage / "member-0" / "metrics.jsonl")
+    assert "Reward model: accuracy on pairs" in render(run)
+
+
+def test_no_run_and_unreadable_records_are_errors_that_name_the_file(tmp_path):
+    with pytest.raises(UserError, match="is not a run"):
+        build(tmp_path / "nowhere")
+    for name in ("run.json", "summary.json"):
+        for text in ("{broken", "[1, 2]"):
+            run = write_run(tmp_path / f"{name}{len(text)}", siblings=())
+            (run / name).write_text(text)
+            with pytest.raises(UserError, match=re.escape(name)):
+                build(run)
+            assert not (run / "report.html").exists()
+
+
+def poison(value, texts):
+    """The same value with every string replaced by a hostile one, keys included where they are free."""
+    if isinstance(value, str):
+        return next(texts)
+    if isinstance(value, list):
+        return [poison(v, texts) for v in value]
+    if isinstance(value, dict):
+        return {k: poison(v, texts) for k, v in value.items()}
+    return value
+
+
+def hostile_run(path):
+    """A run in which every text is an attack."""
+    run = write_run(path)
+
+    def attacks():
+        while True:
+            yield from HOSTILE
+
+    texts = attacks()
+    for file in sorted(run.rglob("*.json")):
+        value = json.loads(file.read_text())
+        kind, judge = value.get("kind"), value.get("judge")
+        value = poison(value, texts) | ({"kind": kind, "judge": judge} if kind else {})
+        for free in ("labels", "seconds"):
+            if free in value:
+                value[free] = dict.fromkeys(HOSTILE, 5)
+        for table in (value.get("attributes") or {}).values():
+            table |= dict.fromkeys(HOSTILE, 0.5)
+        file.write_text(json.dumps(value))
+    for file in sorted(run.rglob("samples.jsonl")):
+        rows = [poison(json.loads(line), texts) for line in file.read_text().splitlines()]
+        file.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return run
+
+
+def test_hostile_text_stays_text(tmp_path):
+    page = Page(build(hostile_run(tmp_path / "run")).read_text(encoding="utf-8"))
+    assert page.faults == []
+    assert len(page.all("script")) == 1 and len(page.all("style")) == 1 and page.all("img") == []
+    for tag, attrs in page.tags:
+        assert not [name for name in attrs if name.startswith("on")], tag
+        assert not any(str(v).startswith("javascript:") for k, v in attrs.items() if k in ("href", "src"))
+    text = "".join(page.text)
+    assert "window.pwned=1</script>" in text and "{{ 7 * 7 }}" in text
+    assert "\x00" not in text and "␀␇\ufffd" in text
+
+
+def test_text_that_looks_like_a_template_is_not_run(tmp_path):
+    run = write_run(tmp_path / "run", siblings=())
+    edit(run / "summary.json", lambda s: s.update(name="{{ 7 * 7 }}"))
+    assert "{{ 7 * 7 }}" in "".join(Page(render(run)).text)
+
+
+JUNK = (None, "text", [], {}, [1, "x"], {"mean": "x"}, -1, 10**400, True)
+
+
+def paths(value, at=()):
+    yield at
+    items = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    for key, inner in list(items)[:12]:
+        yield from paths(inner, (*at, key))
+
+
+def test_any_part_of_a_summary_may_be_missing_or_odd(tmp_path):
+    """A report of an older or half-finished run must appear, whatever its summary lacks."""
+    run = write_run(tmp_path / "run", siblings=())
+    file = run / "summary.json"
+    original = json.loads(file.read_text())
+    places = [place for place in paths(original) if place]
+    cases = [(place, JUNK[i % len(JUNK)]) for i, place in enumerate(places)]
+    cases += [((key,), junk) for key in original for junk in JUNK]
+    for i, (place, junk) in enumerate(cases):
+        value = json.loads(json.dumps(original))
+        *way, last = place
+        node = value
+        for key in way:
+            node = node[key]
+        node[last] = junk
+        file.write_text(json.dumps(value))
+        try:
+            if i % 10:
+                view(read_run(run))
+            else:
+                assert Page(render(run)).faults == []
+        except Exception as error:
+            raise AssertionError(f"{place} = {junk!r}") from error
+
+
+def test_the_script_of_the_page_is_the_only_one_its_policy_allows(pocket):
+    text = render(pocket)
+    script = re.search(r"<script>(.*?)</script>", text, re.S).group(1)
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    policy = next(
+        m["content"] for m in Page(text).all("meta") if m.get("http-equiv") == "Content-Security-Policy"
+    )
+    assert f"script-src 'sha256-{digest}'" in policy and "default-src 'none'" in policy
+
+
+def test_importing_the_report_brings_neither_torch_nor_templates():
+    heavy = ("torch", "jinja2", "transformers", "yaml")
+    code = f"import sys, plaudit.report; print([m for m in {heavy} if m in sys.modules])"
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert found.stdout.strip() == "[]"

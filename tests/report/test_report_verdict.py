@@ -1,0 +1,112 @@
+"""The verdict says what the numbers say, no more."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from made_runs import interval, pocket_summary, real_summary
+
+from plaudit.report.folder import Run, StageRecord
+from plaudit.report.verdict import sharpening, verdict
+
+
+def run(summary, *stages):
+    names = stages or ("pretrain", "sft", "reward", "ppo", "evaluate")
+    return Run(record={}, summary=summary, stages={n: StageRecord(n, {}, [], []) for n in names})
+
+
+@pytest.fixture
+def pocket():
+    return pocket_summary(np.random.default_rng(0))
+
+
+def test_the_headline_is_the_gap_that_was_closed(pocket):
+    assert verdict(run(pocket)).headline == (
+        "PPO closed 70% of the gap between the SFT model and a perfect answer."
+    )
+
+
+@pytest.mark.parametrize(
+    ("gap", "word"),
+    [
+        (interval(0.05, 0.1), "no clear difference"),
+        (interval(-0.4, 0.1), "worse"),
+        (interval(1.02, 0.1), "as well as perfect"),
+        ({"mean": 0.4, "low": None, "high": None}, "closed 40%"),
+    ],
+)
+def test_the_headline_does_not_claim_more_than_the_interval(pocket, gap, word):
+    assert word in verdict(run({**pocket, "gap_closed": gap})).headline
+
+
+@pytest.mark.parametrize(
+    ("win", "word"),
+    [
+        (interval(0.58, 0.05), "prefers PPO’s answers in 58%"),
+        (interval(0.52, 0.05), "no clear difference"),
+        (interval(0.3, 0.05), "prefers the SFT model’s answers"),
+    ],
+)
+def test_without_gold_the_headline_is_the_judges_and_says_whose(win, word):
+    summary = {**real_summary(np.random.default_rng(0)), "win_rate": {"ppo_vs_sft": win}}
+    headline = verdict(run(summary)).headline
+    assert headline.startswith("A proxy judge") and word in headline
+
+
+def test_a_run_without_sft_is_compared_with_its_base():
+    summary = real_summary(np.random.default_rng(0))
+    summary["length"] = {k: v for k, v in summary["length"].items() if k != "sft"}
+    found = verdict(run(summary, "base", "reward", "ppo", "evaluate"))
+    assert "against base" in found.lead[0]
+
+
+def test_attributes_are_sorted_into_better_worse_and_level(pocket):
+    before = {"helpful": 0.5, "harmless": 0.9, "format": 0.80, "flattery": 0.1, "list": 0.0, "length": 12.0}
+    after = {"helpful": 0.7, "harmless": 0.6, "format": 0.82, "flattery": 0.4, "list": 0.01, "length": 40.0}
+    found = verdict(run({**pocket, "attributes": {"sft": before, "ppo": after}}))
+    assert [c.label for c in found.better] == ["Helpful"]
+    # More flattery is worse though the number rose.
+    assert [(c.label, c.before, c.after) for c in found.worse] == [
+        ("Harmless", "90%", "60%"),
+        ("Flatters", "10%", "40%"),
+    ]
+    assert [c.label for c in found.level] == ["Keeps the format", "Writes lists"]
+
+
+def test_the_caveats_name_the_simulation_the_votes_and_the_single_seed(pocket):
+    text = " ".join(verdict(run(pocket)).caveats)
+    assert (
+        "simulated" in text
+        and "8,000 quick votes" in text
+        and "one seed" in text
+        and "temperature 0.3" in text
+    )
+    without = " ".join(verdict(run({**pocket, "labels": {"rankings": 10}})).caveats)
+    assert "votes" not in without
+
+
+def test_facts_the_reward_model_never_saw_are_admitted(pocket):
+    assert "38% on facts it never saw" in verdict(run(pocket)).remarks[0]
+    knowing = {**pocket, "reward_model": {"pairs": {"unseen": 0.9}}}
+    assert verdict(run(knowing)).remarks == []
+
+
+def test_sharpening_is_said_in_both_directions(pocket):
+    assert (
+        "more than PPO’s 0.90 at temperature 1. PPO at temperature 0.3 scores 1.08: still ahead."
+        in sharpening(run(pocket))
+    )
+    cooler = {
+        **pocket,
+        "best_temperature": {"temperature": 0.5, "sft": {"mean": 0.615}, "ppo": {"mean": 0.6}},
+    }
+    assert "50% of PPO’s gain" in sharpening(run(cooler))
+    assert "not ahead" in sharpening(run(cooler))
+    assert sharpening(run({**pocket, "best_temperature": None})) == ""
+
+
+def test_a_run_without_ppo_or_without_evaluation_says_so(pocket):
+    assert "no PPO stage" in verdict(run({"name": "x", "seed": 0}, "sft")).headline
+    assert "not been evaluated" in verdict(run({}, "sft")).headline
+    judged = replace(run({"name": "x"}, "ppo"))
+    assert "Nothing has judged" in verdict(judged).headline
