@@ -1,0 +1,145 @@
+"""Recipes resolve, plan and estimate without training or network; what does not hold together is told at once."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+from toy import demonstrations, rankings, toy_policy
+
+from plaudit.config import validate
+from plaudit.data.writers import write_jsonl
+from plaudit.errors import UserError
+from plaudit.models.policy import save_policy
+from plaudit.pipeline import demo, run, run_method
+from plaudit.pipeline.planning import check
+from plaudit.runs import RunFolder
+
+ROOT = Path(__file__).parents[2]
+SHARED = ROOT.parent / "shared" / "data"
+
+
+@pytest.fixture
+def model(tmp_path):
+    save_policy(toy_policy(), tmp_path / "model", card="toy")
+    return tmp_path / "model"
+
+
+def test_the_demo_plans_without_running(tmp_path, capsys):
+    demo(out=tmp_path / "x", dry_run=True)
+    shown = capsys.readouterr().out
+    for stage in ("pretrain", "verdict", "sft", "votes", "rank", "reward", "ppo", "evaluate"):
+        assert stage in shown
+    assert '"coefficient"' in shown and "GiB" in shown and "iterations" in shown
+    assert not (tmp_path / "x").exists()
+
+
+@pytest.mark.parametrize("recipe", sorted((ROOT / "recipes").glob("qwen*.yaml")), ids=lambda p: p.stem)
+def test_hub_recipes_plan_on_a_tiny_model_of_the_same_loading_path(recipe, model, tmp_path, capsys):
+    run(recipe, [f"policy.path={model}"], tmp_path / "x", dry_run=True)
+    shown = capsys.readouterr().out
+    assert "reward" in shown and "judge" in shown and "parameters" in shown
+    assert not (tmp_path / "x").exists()
+
+
+@pytest.mark.parametrize("recipe", sorted((ROOT / "recipes").glob("qwen*.yaml")), ids=lambda p: p.stem)
+def test_hub_recipes_run_to_the_report_on_tiny_files(recipe, model, tmp_path):
+    write_jsonl(demonstrations(30), tmp_path / "demos.jsonl")
+    write_jsonl(rankings(60), tmp_path / "prefs.jsonl")
+    overrides = [
+        f"policy.path={model}",
+        "policy.lora.rank=2",
+        "threads=1",
+        f"data.demonstrations=[{tmp_path}/demos.jsonl]",
+        f"data.preferences=[{tmp_path}/prefs.jsonl]",
+        "data.max_length=120",
+        "data.max_prompt_length=60",
+        "data.validation=0.2",
+        "data.preference_validation=0.3",
+        "reward.batch_size=8",
+        "ppo.iterations=2",
+        "ppo.prompts_per_iteration=8",
+        "ppo.minibatch=4",
+        "ppo.critic_warmup=1",
+        "ppo.max_new_tokens=8",
+        "evaluate.prompts=10",
+        "evaluate.max_new_tokens=8",
+        "evaluate.judge.batch_size=8",
+    ]
+    folder = run(recipe, overrides, tmp_path / "x")
+    summary = folder.read_json("summary.json")
+    assert summary["gold"] is None and "no known truth" in summary["gold_reason"]
+    assert summary["judge"] == "proxy" and 0 <= summary["win_rate"]["ppo_vs_sft"]["mean"] <= 1
+    assert 0 <= summary["reward_model"]["accuracy"] <= 1 and "longer_wins" in summary["reward_model"]
+    assert "proxy judge" in (folder.path / "report.html").read_text().lower()
+    from transformers import AutoModelForCausalLM, AutoModelForSequenceClassification
+
+    AutoModelForCausalLM.from_pretrained(folder.stage("ppo").model)
+    AutoModelForSequenceClassification.from_pretrained(folder.stage("reward").model)
+
+
+def test_single_verbs_chain_on_data(model, tmp_path):
+    write_jsonl(demonstrations(20), tmp_path / "demos.jsonl")
+    write_jsonl(rankings(30), tmp_path / "prefs.jsonl")
+    write_jsonl([d.prompt for d in demonstrations(20)], tmp_path / "prompts.jsonl")
+    fast = ["threads=1", "data.max_length=120"]
+    trained = run_method("sft", tmp_path / "demos.jsonl", model, fast, tmp_path / "sft")
+    sft_model = trained.stage("sft").model
+    reward = run_method("reward", tmp_path / "prefs.jsonl", sft_model, [*fast, "reward.batch_size=8"], tmp_path / "rm")
+    ppo = run_method(
+        "ppo",
+        tmp_path / "prompts.jsonl",
+        sft_model,
+        [*fast, "ppo.iterations=1", "ppo.prompts_per_iteration=8", "ppo.minibatch=4", "ppo.max_new_tokens=6"],
+        tmp_path / "ppo",
+        reward=reward.stage("reward").model,
+    )
+    assert (ppo.stage("ppo").model / "model.safetensors").exists()
+
+
+def test_a_verb_says_what_it_misses(tmp_path):
+    write_jsonl(demonstrations(3), tmp_path / "d.jsonl")
+    with pytest.raises(UserError, match="needs a model"):
+        run_method("sft", tmp_path / "d.jsonl")
+    with pytest.raises(UserError, match="needs a reward"):
+        run_method("ppo", tmp_path / "d.jsonl", "somewhere")
+
+
+def test_a_recipe_that_does_not_hold_together_tells_all_at_once():
+    config = validate({"verdict": {}, "sft": {}, "reward": {"votes": {}}, "ppo": {"ptx_coefficient": 1}}, "x")
+    with pytest.raises(UserError) as caught:
+        check(config)
+    fields = {p.field for p in caught.value.problems}
+    assert fields == {"verdict", "sft", "reward", "reward.votes", "ppo.ptx_coefficient"}
+    assert all(p.remedy for p in caught.value.problems)
+    with pytest.raises(UserError, match="nothing scores the answers"):
+        check(validate({"ppo": {}}, "x"))
+
+
+def test_a_run_without_data_or_world_is_refused(tmp_path):
+    (tmp_path / "r.yaml").write_text("seed: 1\n")
+    with pytest.raises(UserError, match="neither a world nor data"):
+        run(tmp_path / "r.yaml", out=tmp_path / "out")
+
+
+def test_a_recipe_that_is_not_there_is_named():
+    with pytest.raises(UserError, match="there is no recipe"):
+        run("nonsense.yaml")
+
+
+@pytest.mark.skipif(not SHARED.exists(), reason="the shared data sets are not here")
+def test_the_real_recipe_plans_on_the_shared_sets(tmp_path, capsys):
+    run(ROOT / "recipes/real-preferences.yaml", [f"data.root={SHARED}"], tmp_path / "x", dry_run=True)
+    shown = capsys.readouterr().out
+    assert "items" in shown and "counted when" not in shown
+
+
+def test_resume_continues_from_the_runs_own_record(tmp_path):
+    from plaudit.pipeline import resume
+
+    with pytest.raises(UserError, match=r"holds no run.json"):
+        resume(tmp_path)
+    assert RunFolder(tmp_path).stages() == []
