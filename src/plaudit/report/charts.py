@@ -95,7 +95,8 @@ def svg(chart: Chart) -> Markup:
     y_low, y_high = y_ticks[0], y_ticks[-1]
     x_low, x_high = (0.0 if chart.square_root else min(xs)), max(xs)
     if x_high <= x_low:
-        x_low, x_high = x_low - 0.5, x_high + 0.5
+        # All at one place; an estimate of a KL near 0 may also lie below it.
+        x_low, x_high = (0.0, 1.0) if chart.square_root else (x_low - 0.5, x_high + 0.5)
     labels = len(chart.series) > 1
     right = RIGHT + (max(len(s.label) for s in chart.series) * 6.6 + 6 if labels else 0)
     bend = math.sqrt if chart.square_root else float
