@@ -39,9 +39,8 @@ def _answer(value: Any, field: str) -> Response:
 
 
 def _instructed(instruction: Any, more: Any) -> str:
-    text = filled_text(instruction, "instruction", "prompt")
-    more = whole_text(more or "", "input").strip()
-    return f"{text}\n\n{more}" if more else text
+    parts = (whole_text(instruction, "instruction").strip(), whole_text(more or "", "input").strip())
+    return "\n\n".join(part for part in parts if part)
 
 
 def _dialogue(turns: Sequence[Message], source: str, **metadata: Any) -> Iterator[Demonstration]:
