@@ -74,6 +74,7 @@ class Browser:
             self.session = attached["sessionId"]
             for domain in ("Page", "Runtime", "Log", "Network"):
                 self.send(f"{domain}.enable")
+            self.send("Emulation.setFocusEmulationEnabled", enabled=True)
         except BaseException:
             self.close()
             raise
@@ -149,17 +150,12 @@ class Browser:
             raise RuntimeError(answer["exceptionDetails"]["exception"].get("description"))
         return answer["result"].get("value")
 
-    def press(self, key: str, code: int, *, shift: bool = False) -> None:
-        modifiers = 8 if shift else 0
-        for kind in ("keyDown", "keyUp"):
-            self.send(
-                "Input.dispatchKeyEvent",
-                type=kind,
-                key=key,
-                code=key,
-                windowsVirtualKeyCode=code,
-                modifiers=modifiers,
-            )
+    def press(self, key: str, code: int) -> None:
+        """One key, down and up; Enter also types, which is what activates a button."""
+        stroke = {"key": key, "code": key, "windowsVirtualKeyCode": code}
+        typed = {"text": "\r"} if key == "Enter" else {}
+        self.send("Input.dispatchKeyEvent", type="keyDown", **stroke, **typed)
+        self.send("Input.dispatchKeyEvent", type="keyUp", **stroke)
 
     def screenshot(self, path: Path, *, top: int = 0, height: int | None = None) -> None:
         size = self.send("Page.getLayoutMetrics")["cssContentSize"]

@@ -83,7 +83,7 @@ def wins(run: Run) -> dict[str, Any] | None:
     found = interval_rows(
         [
             Entry(f"PPO against {run.start}", "ppo", win),
-            Entry(f"PPO against SFT, both at T = {at}", "ppo", dig(best, "win_rate")),
+            Entry("PPO against SFT", "ppo", dig(best, "win_rate"), note=f"both at T = {at}"),
             Entry("Perfect against SFT", "perfect", run.get("win_rate", "perfect_vs_sft")),
             Entry("SFT against base", "sft", run.get("win_rate", "sft_vs_base")),
         ],
@@ -195,6 +195,7 @@ def reward_model(run: Run) -> dict[str, Any] | None:
     return {
         "main": main,
         "kinds": interval_rows(kinds, **options),
+        "decided": count(model.get("decided")) if finite(model.get("decided")) is not None else "",
         "ece": number(model.get("ece"), 3),
         "calibration": calibration(bins) if bins else None,
         "bins": [(percent(p), percent(o), count(n)) for p, o, n in bins],

@@ -1,0 +1,62 @@
+"""docs/report.md says what the code does: its rules, thresholds, functions and keys."""
+
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+from made_runs import answers, pocket_summary, real_summary
+
+from plaudit.evaluation import calibration, frontier, statistics
+from plaudit.report import health
+
+TEXT = (Path(__file__).parents[2] / "docs" / "report.md").read_text(encoding="utf-8")
+RULE = re.compile(r"^\| `(\w+)` \| (.+) \|$", re.M)
+
+
+def section(title):
+    return re.split(r"^## ", TEXT.split(f"## {title}", 1)[1], maxsplit=1, flags=re.M)[0]
+
+
+def test_the_rules_are_those_of_the_code_in_its_order():
+    named = [name for name, _ in RULE.findall(section("Warning signs"))]
+    assert sorted(named) == sorted(rule.__name__ for rule in health.RULES)
+
+
+@pytest.mark.parametrize(
+    ("rule", "thresholds"),
+    [
+        ("kl_too_high", (health.KL_WARNING, health.KL_SERIOUS)),
+        ("kl_negative", (-health.NEGATIVE_KL,)),
+        ("entropy_collapse", (health.ENTROPY_SHARE,)),
+        ("length_runaway", (health.LENGTH_GROWTH, health.FINISHED)),
+        ("clip_fraction_too_hot", (health.CLIP_FRACTION,)),
+        ("gold_falls_while_proxy_rises", (health.GOLD_FALL_WARNING, health.GOLD_FALL_SERIOUS)),
+        ("sampler_disagrees", (health.LOG_PROB_GAP,)),
+        ("first_minibatch_moved", (health.FIRST_APPROX_KL,)),
+    ],
+)
+def test_the_thresholds_are_those_of_the_code(rule, thresholds):
+    said = dict(RULE.findall(section("Warning signs")))[rule]
+    numbers = [float(n) for n in re.findall(r"\d+(?:\.\d+)?", said)]
+    assert set(thresholds) <= set(numbers)
+
+
+def test_every_function_it_names_exists():
+    modules = {"statistics": statistics, "calibration": calibration, "frontier": frontier}
+    named = re.findall(r"`(statistics|calibration|frontier)\.(\w+)\(", section("How the numbers are made"))
+    assert len(named) == 9
+    for module, name in named:
+        assert callable(getattr(modules[module], name))
+    assert str(statistics.RESAMPLES) in section("How the numbers are made")
+
+
+def test_every_key_of_a_summary_is_documented():
+    documented = set(re.findall(r"`(\w+)`", section("What it reads")))
+    rng = np.random.default_rng(0)
+    for summary in (pocket_summary(rng), real_summary(rng)):
+        assert set(summary) <= documented
+        for part in ("reward_model", "kl", "win_rate", "labels"):
+            assert set(summary[part]) <= documented
+    for entry in answers(rng)[0]["ppo"]:
+        assert entry in documented
