@@ -74,7 +74,6 @@ class PocketMaterials(Materials):
     def __init__(self, config: Config) -> None:
         super().__init__(config)
         from plaudit.feedback.simulated import SimulatedRaters
-
         from plaudit.pocket import Gold, World
 
         assert config.world is not None

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from plaudit.data.baselines import human_agreement
 
+from plaudit.data.baselines import human_agreement
 from plaudit.data.records import Comparisons, Preference
 from plaudit.evaluation.calibration import accuracy, pair_report
 from plaudit.methods.train import render_preferences

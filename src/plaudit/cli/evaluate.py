@@ -1,0 +1,43 @@
+"""`plaudit evaluate`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+
+def evaluate(folder: Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a run.")]) -> None:
+    """Bring a run's evaluation up to date and print its main numbers."""
+    from rich.console import Console
+    from rich.table import Table
+
+    from plaudit.pipeline import resume
+
+    summary = resume(folder).read_json("summary.json") or {}
+    table = Table(title=f"{summary.get('name')}, judged by {summary.get('judge')}", title_justify="left")
+    for column in ("number", "value", "95 % interval"):
+        table.add_column(column, justify="left" if column == "number" else "right")
+    for name, value in _rows(summary):
+        interval = f"{value['low']:.3f} … {value['high']:.3f}" if value.get("low") is not None else ""
+        table.add_row(name, f"{value['mean']:.3f}", interval)
+    Console(highlight=False).print(table)
+
+
+def _rows(summary: dict[str, Any]) -> list[tuple[str, dict[str, Any]]]:
+    """The numbers that have a mean, by name."""
+    found: list[tuple[str, dict[str, Any]]] = []
+    for section in ("gold", "proxy", "win_rate"):
+        for name, value in (summary.get(section) or {}).items():
+            if isinstance(value, dict) and value.get("mean") is not None:
+                found.append((f"{section} {name.replace('_', ' ')}", value))
+    if summary.get("gap_closed"):
+        found.append(("gap closed", summary["gap_closed"]))
+    if summary.get("kl"):
+        found.append(("exact KL, nats per response", {**summary["kl"], "mean": summary["kl"]["exact"]}))
+    reward = summary.get("reward_model")
+    if reward:
+        found.append(("reward model accuracy", {**reward, "mean": reward["accuracy"]}))
+        found.append(("longer wins", {"mean": reward["longer_wins"]}))
+    return found

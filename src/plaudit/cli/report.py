@@ -1,0 +1,27 @@
+"""`plaudit report`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def report(
+    folder: Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a run.")],
+    open_: Annotated[bool, typer.Option("--open", help="Open it in the browser.")] = False,
+) -> None:
+    """Write report.html and summary.json anew from what the run recorded."""
+    from plaudit.pipeline.summary import write_summary
+    from plaudit.report import build
+    from plaudit.runs import RunFolder
+
+    run = RunFolder.existing(folder)
+    write_summary(run)
+    path = build(run.path)
+    typer.echo(path)
+    if open_:
+        import webbrowser
+
+        webbrowser.open(path.resolve().as_uri())

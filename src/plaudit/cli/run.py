@@ -1,0 +1,34 @@
+"""`plaudit run` and `plaudit resume`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from plaudit.cli.options import DryRun, Out, Overrides
+
+
+def run(
+    recipe: Annotated[str, typer.Argument(help="A recipe (.yaml), or the name of a built-in one (pocket).")],
+    set_: Overrides = None,
+    out: Out = None,
+    seeds: Annotated[int, typer.Option(help="Run this many seeds, each into its own folder.", min=1)] = 1,
+    dry_run: DryRun = False,
+) -> None:
+    """Run a recipe to its report; stages that are done are skipped, one that was cut off goes on."""
+    from plaudit.pipeline import run as run_recipe
+    from plaudit.pipeline import run_seeds
+
+    if seeds > 1:
+        run_seeds(recipe, set_ or (), out, count=seeds, dry_run=dry_run)
+    else:
+        run_recipe(recipe, set_ or (), out, dry_run=dry_run)
+
+
+def resume(folder: Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a run.")]) -> None:
+    """Continue a run from its own record."""
+    from plaudit.pipeline import resume as resume_run
+
+    resume_run(folder)
