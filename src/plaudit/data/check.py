@@ -249,8 +249,8 @@ def _render(file: FileCheck, records: Sequence[Any], renderer: Renderer) -> None
             items += rendered
             if rendered and len(shown) < EXAMPLES:
                 shown.append((record, rendered[0]))
-        if items and not {"text", "labelled", "rated"} & set(file.kinds):
-            renderer.lint(items)
+        if {"demonstrations", "preferences"} & set(file.kinds):
+            renderer.lint(items, ends="demonstrations" in file.kinds)
     except UserError as error:
         file.problems += error.problems or [Problem(error.message, file.path, remedy=error.remedy)]
     for item in items:
