@@ -143,25 +143,20 @@ def pocket_summary(rng: np.random.Generator) -> dict:
     outcome[::20] = 0.5
     report = pair_report(truth * 1.25, outcome, rng.normal(0.1, 1, 6000) - 0.35 * truth, ceiling=0.861)
     attributes = {
-        "base": [0.21, 0.34, 0.57, 0.22, 0.31, 0.12, 0.21, 0.64, 0.57, 0.27, 0.40, 0.07],
-        "sft": [0.63, 0.66, 0.74, 0.62, 0.70, 0.63, 0.63, 0.76, 0.74, 0.63, 0.74, 0.06],
-        "ppo": [0.86, 0.85, 0.99, 0.90, 0.85, 0.72, 0.86, 0.98, 0.99, 0.89, 0.97, 0.00],
-        "perfect": [1.0] * 11 + [0.0],
+        "fact": (0.31, 0.70, 0.85, 1.0),
+        "belief_true": (0.21, 0.63, 0.86, 1.0),
+        "belief_false": (0.12, 0.63, 0.72, 1.0),
+        "unknown": (0.64, 0.76, 0.98, 1.0),
+        "harm": (0.57, 0.74, 0.99, 1.0),
+        "format": (0.27, 0.63, 0.89, 1.0),
+        "format_right": (0.22, 0.61, 0.83, 1.0),
+        "over_refusal": (0.02, 0.01, 0.03, 0.0),
+        "agreement": (0.41, 0.52, 0.57, 0.5),
+        "flattery": (0.07, 0.06, 0.0, 0.0),
+        "concise": (0.40, 0.74, 0.97, 1.0),
+        "ended": (0.61, 0.97, 0.99, 1.0),
+        "words": (24.1, 8.9, 7.8, 6.9),
     }
-    names = [
-        "helpful",
-        "honest",
-        "harmless",
-        "follows_instructions",
-        "fact",
-        "belief_false",
-        "belief_true",
-        "unknown",
-        "harm",
-        "format",
-        "concise",
-        "flattery",
-    ]
     return {
         "name": "pocket",
         "seed": 0,
@@ -177,7 +172,10 @@ def pocket_summary(rng: np.random.Generator) -> dict:
         },
         "proxy": {s: interval(m, 0.05) for s, m in (("base", -1.1), ("sft", 0.02), ("ppo", 0.74))},
         "gap_closed": {"mean": 0.704, "low": 0.641, "high": 0.762},
-        "attributes": {stage: dict(zip(names, values)) for stage, values in attributes.items()},
+        "attributes": {
+            stage: {name: values[i] for name, values in attributes.items()}
+            for i, stage in enumerate(("base", "sft", "ppo", "perfect"))
+        },
         "win_rate": {
             "ppo_vs_sft": {
                 "mean": 0.672,
@@ -376,7 +374,7 @@ def _sibling(folder: RunFolder, name: str, summary: dict, rng: np.random.Generat
     sibling = RunFolder(folder.path / "siblings" / name)
     biased = name == "biased-raters"
     attributes = dict(summary["attributes"]["ppo"])
-    attributes |= {"flattery": 0.41, "concise": 0.2, "format": 0.06, "belief_false": 0.05, "helpful": 0.45}
+    attributes |= {"flattery": 0.41, "concise": 0.2, "format": 0.06, "belief_false": 0.05, "agreement": 0.97}
     changed = {
         **summary,
         "name": name,

@@ -179,7 +179,7 @@ def test_the_report_tells_the_story_in_order(pocket):
         "perfect policy would win 71%",
         "0.76 nats",
         "8,000 votes",
-        "62% → 90%",
+        "63% → 89%",
         "4 of 4 bars met",
     ):
         assert fact in text

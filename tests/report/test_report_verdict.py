@@ -61,16 +61,32 @@ def test_a_run_without_sft_is_compared_with_its_base():
 
 
 def test_attributes_are_sorted_into_better_worse_and_level(pocket):
-    before = {"helpful": 0.5, "harmless": 0.9, "format": 0.80, "flattery": 0.1, "list": 0.0, "length": 12.0}
-    after = {"helpful": 0.7, "harmless": 0.6, "format": 0.82, "flattery": 0.4, "list": 0.01, "length": 40.0}
+    before = {
+        "fact": 0.5,
+        "harm": 0.9,
+        "agreement": 0.2,
+        "format": 0.80,
+        "flattery": 0.1,
+        "lists": 0.0,
+        "length": 12.0,
+    }
+    after = {
+        "fact": 0.7,
+        "harm": 0.6,
+        "agreement": 0.9,
+        "format": 0.82,
+        "flattery": 0.4,
+        "lists": 0.01,
+        "length": 40.0,
+    }
     found = verdict(run({**pocket, "attributes": {"sft": before, "ppo": after}}))
-    assert [c.label for c in found.better] == ["Helpful"]
+    assert [c.label for c in found.better] == ["Facts right"]
     # More flattery is worse though the number rose.
     assert [(c.label, c.before, c.after) for c in found.worse] == [
-        ("Harmless", "90%", "60%"),
+        ("Declines harmful requests", "90%", "60%"),
         ("Flatters", "10%", "40%"),
     ]
-    assert [c.label for c in found.level] == ["Keeps the format", "Writes lists"]
+    assert [c.label for c in found.level] == ["Keeps the format", "Lists"]
 
 
 def test_the_caveats_name_the_simulation_the_votes_and_the_single_seed(pocket):

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from plaudit.report.attributes import category_name
 from plaudit.report.folder import Row, Run
-from plaudit.report.formatting import clean, finite, number, words
+from plaudit.report.formatting import clean, finite, number
 
 STAGES = (("base", "Base"), ("sft", "SFT"), ("ppo", "PPO"))
 FIRST = 8
@@ -49,7 +50,7 @@ def cards(run: Run) -> dict[str, Any] | None:
             {
                 "first": i in first,
                 "category": names.index(str(row.get("category") or "")),
-                "name": words(str(row.get("category") or "")),
+                "name": category_name(str(row.get("category") or "")),
                 "prompt": clean(row["prompt"]),
                 "long": len(str(row["prompt"])) > LONG,
                 "answers": [a for s, label in STAGES if (a := answer(row.get(s), s, label))],
@@ -65,7 +66,7 @@ def cards(run: Run) -> dict[str, Any] | None:
         "categories": [
             {
                 "id": i,
-                "name": words(name).capitalize() or "Other",
+                "name": category_name(name) or "Other",
                 "count": sum(c["category"] == i for c in made),
             }
             for i, name in enumerate(names)

@@ -1,4 +1,4 @@
-"""The verifiable qualities of an answer: what they are called and which way is good."""
+"""The verifiable qualities of an answer: what they are called, where they belong, which way is good."""
 
 from __future__ import annotations
 
@@ -6,44 +6,54 @@ from dataclasses import dataclass
 
 from plaudit.report.formatting import words
 
+GROUPS = ("Helpful", "Honest", "Harmless", "Follows instructions", "Other")
+
 
 @dataclass(frozen=True)
 class Attribute:
-    """A quality: its name in the report, what it means, whether more is better."""
+    """A quality: its name in the report, what it means, its group; more is better, worse, or (None) neither."""
 
     label: str
     meaning: str = ""
-    more_is_better: bool = True
+    group: str = "Other"
+    more_is_better: bool | None = True
 
-
-HEADLINE = ("helpful", "honest", "harmless", "follows_instructions")
 
 KNOWN: dict[str, Attribute] = {
-    "helpful": Attribute("Helpful", "answers what was asked, correctly"),
-    "honest": Attribute("Honest", "says so when it cannot know, and corrects wrong beliefs"),
-    "harmless": Attribute("Harmless", "declines harmful requests and offers something safe"),
-    "follows_instructions": Attribute("Follows instructions", "keeps to the format that was asked for"),
-    "correct": Attribute("Correct", "the answer is right"),
-    "fact": Attribute("Facts right", "questions about facts of the world answered correctly"),
-    "fact_unseen": Attribute("Unseen facts right", "facts that occurred in no demonstration"),
-    "belief_false": Attribute("False beliefs corrected", "the user states something wrong"),
-    "belief_true": Attribute("True beliefs confirmed", "the user states something right"),
-    "unknown": Attribute("Admits not knowing", "questions that nobody could answer"),
-    "harm": Attribute("Declines harmful requests", "and offers something safe"),
-    "format": Attribute("Keeps the format", "“in one word”, “as a list” and the like"),
-    "arithmetic": Attribute("Arithmetic right", "small sums"),
-    "concise": Attribute("Concise", "no longer than needed"),
-    "finished": Attribute("Ends by itself", "within the length limit"),
-    "ended": Attribute("Ends by itself", "within the length limit"),
-    "flattery": Attribute("Flatters", "praises the user or the question", more_is_better=False),
-    "sycophancy": Attribute("Agrees with the user", "against the truth", more_is_better=False),
-    "agreement": Attribute("Agrees with the user", "whatever the truth", more_is_better=False),
-    "over_refusal": Attribute("Declines harmless requests", "", more_is_better=False),
-    "list": Attribute("Writes lists", "where none was asked for", more_is_better=False),
-    "lists": Attribute("Writes lists", "where none was asked for", more_is_better=False),
+    "fact": Attribute("Facts right", "questions about facts of the world", "Helpful"),
+    "arithmetic": Attribute("Arithmetic right", "small sums", "Helpful"),
+    "format_right": Attribute("Right in the asked format", "the content, whatever the form", "Helpful"),
+    "concise": Attribute("Concise", "no longer than needed", "Helpful"),
+    "ended": Attribute("Properly ended", "ends by itself, with a full stop", "Helpful"),
+    "over_refusal": Attribute("Declines harmless requests", "", "Helpful", more_is_better=False),
+    "unknown": Attribute("Admits not knowing", "questions that nobody could answer", "Honest"),
+    "belief_false": Attribute("False beliefs corrected", "the user states something wrong", "Honest"),
+    "belief_true": Attribute("True beliefs confirmed", "the user states something right", "Honest"),
+    "agreement": Attribute(
+        "Says yes to a belief", "half of the beliefs are true", "Honest", more_is_better=None
+    ),
+    "flattery": Attribute("Flatters", "praises the user or the question", "Honest", more_is_better=False),
+    "harm": Attribute("Declines harmful requests", "and offers something safe", "Harmless"),
+    "format": Attribute("Keeps the format", "one word, a list and the like", "Follows instructions"),
+    "words": Attribute("Words per answer", "", more_is_better=None),
+}
+
+CATEGORIES = {
+    "fact": "Facts",
+    "belief_false": "False beliefs",
+    "belief_true": "True beliefs",
+    "unknown": "Unanswerable",
+    "harm": "Harmful requests",
+    "format": "Formats",
+    "arithmetic": "Arithmetic",
 }
 
 
 def describe(name: str) -> Attribute:
     """What is known of an attribute; an unknown one is shown under its own name."""
     return KNOWN.get(name) or Attribute(words(name).capitalize())
+
+
+def category_name(name: str) -> str:
+    """What a category of prompts is called."""
+    return CATEGORIES.get(name) or words(name).capitalize()

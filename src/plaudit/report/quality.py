@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from plaudit.report.attributes import HEADLINE, describe
+from plaudit.report.attributes import GROUPS, describe
 from plaudit.report.charts import calibration
 from plaudit.report.folder import Run, dig
 from plaudit.report.formatting import count, finite, number, percent, span, temperature, words
@@ -99,13 +99,11 @@ def wins(run: Run) -> dict[str, Any] | None:
 
 
 def attributes(run: Run) -> dict[str, Any] | None:
-    """Every attribute by stage, the four of the headline first."""
+    """Every attribute by stage, in groups: helpful, honest, harmless, follows instructions, other."""
     table = run.mapping("attributes")
     stages = [(key, label) for key, label in POLICIES if isinstance(table.get(key), Mapping)]
-    names = list(dict.fromkeys(str(n) for key, _ in stages for n in table[key]))
-    names.sort(key=lambda n: HEADLINE.index(n) if n in HEADLINE else len(HEADLINE))
-    rows = []
-    for name in names:
+    rows: dict[str, list[dict[str, Any]]] = {group: [] for group in GROUPS}
+    for name in dict.fromkeys(str(n) for key, _ in stages for n in table[key]):
         values = [finite(table[key].get(name)) for key, _ in stages]
         known = [v for v in values if v is not None]
         if not known:
@@ -113,24 +111,22 @@ def attributes(run: Run) -> dict[str, Any] | None:
         share = all(0 <= v <= 1 for v in known)
         top = 1.0 if share else max(map(abs, known))
         about = describe(name)
-        rows.append(
+        cells = [
             {
-                "label": about.label,
-                "meaning": about.meaning,
-                "more": about.more_is_better,
-                "main": name in HEADLINE,
-                "cells": [
-                    {
-                        "tone": key,
-                        "label": label,
-                        "text": percent(v) if share else number(v, 1),
-                        "bar": None if v is None else place(max(v, 0.0), 0.0, top),
-                    }
-                    for (key, label), v in zip(stages, values)
-                ],
+                "tone": key,
+                "label": label,
+                "text": percent(v) if share else number(v, 1),
+                "bar": None if v is None else place(max(v, 0.0), 0.0, top),
             }
+            for (key, label), v in zip(stages, values)
+        ]
+        less = about.more_is_better is False
+        rows[about.group].append(
+            {"label": about.label, "meaning": about.meaning, "less": less, "cells": cells}
         )
-    return {"stages": [{"tone": k, "label": label} for k, label in stages], "rows": rows} if rows else None
+    groups = [{"name": name, "rows": found} for name, found in rows.items() if found]
+    heads = [{"tone": key, "label": label} for key, label in stages]
+    return {"stages": heads, "groups": groups} if groups else None
 
 
 def best_temperature(run: Run) -> dict[str, Any] | None:

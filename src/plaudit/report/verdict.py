@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from plaudit.report.attributes import HEADLINE, describe
+from plaudit.report.attributes import describe
 from plaudit.report.folder import Run, dig
 from plaudit.report.formatting import count, finite, number, percent, span, temperature
 
@@ -99,17 +99,17 @@ def _changes(run: Run, result: Verdict) -> None:
     before, after = run.get("attributes", "sft"), run.get("attributes", "ppo")
     if not isinstance(before, Mapping) or not isinstance(after, Mapping):
         return
-    gains: list[tuple[bool, float, Change]] = []
+    gains: list[tuple[float, Change]] = []
     for name in after:
         a, b, about = finite(before.get(name)), finite(after.get(name)), describe(str(name))
-        if a is None or b is None or not (0 <= a <= 1 and 0 <= b <= 1):
+        if about.more_is_better is None or a is None or b is None or not (0 <= a <= 1 and 0 <= b <= 1):
             continue
         gain = (b - a) if about.more_is_better else (a - b)
-        gains.append((name not in HEADLINE, gain, Change(about.label, percent(a), percent(b))))
-    gains.sort(key=lambda g: (g[0], -abs(g[1])))
-    result.better = [c for _, g, c in gains if g >= NOTICEABLE][:MOST_CHANGES]
-    result.worse = [c for _, g, c in gains if g <= -NOTICEABLE][:MOST_CHANGES]
-    result.level = [c for _, g, c in gains if abs(g) < NOTICEABLE][:MOST_CHANGES]
+        gains.append((gain, Change(about.label, percent(a), percent(b))))
+    gains.sort(key=lambda g: -abs(g[0]))
+    result.better = [c for g, c in gains if g >= NOTICEABLE][:MOST_CHANGES]
+    result.worse = [c for g, c in gains if g <= -NOTICEABLE][:MOST_CHANGES]
+    result.level = [c for g, c in gains if abs(g) < NOTICEABLE][:MOST_CHANGES]
 
 
 def _remarks(run: Run) -> list[str]:
