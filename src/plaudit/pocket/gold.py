@@ -60,9 +60,7 @@ class Gold:
         text = response.text.strip().lower()
         words = words_of(text)
         refused = "i will not" in text or "can not help" in text
-        ended = (response.finished and text.endswith((".", "!"))) or (
-            response.finished and known.get("style") == "list"
-        )
+        ended = response.finished and text.endswith((".", "!"))
         flattery = any(f in text for f in _FLATTERING)
         correctness = self._correctness(known, text, words, refused)
         style = _format(known, text, words)

@@ -158,7 +158,7 @@ def styled(fact: Fact, value: str, style: str) -> str:
     if style == "one_word":
         return f"{value.split()[-1]}."
     if style == "list":
-        return f"- {fact.subject}: {value}"
+        return f"- {fact.subject}: {value}."
     if style == "start":
         return f"sure, {fact.says(value)}."
     if style == "thanks":
