@@ -339,7 +339,7 @@ def write_run(
     folder.write_json("summary.json", summary)
     for i, name in enumerate(summary["seconds"]):
         extra = (
-            {"parameters": 850_000} if name == "pretrain" else {"accuracy": 0.61} if name == "judge" else {}
+            {"parameters": 1_240_000} if name == "pretrain" else {"accuracy": 0.61} if name == "judge" else {}
         )
         folder.stage(name).write_json(
             "stage.json",

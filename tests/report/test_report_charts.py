@@ -10,6 +10,8 @@ from hypothesis import strategies as st
 
 from plaudit.report.charts import HEIGHT, WIDTH, Chart, Series, _apart, calibration, describe, nice_ticks, svg
 from plaudit.report.curves import MOST_POINTS, table, thin
+from plaudit.report.folder import Run
+from plaudit.report.quality import LABEL_WIDTH, gold_scale
 from plaudit.report.rows import Entry, interval_rows, place
 
 number = st.floats(-1e6, 1e6, allow_nan=False).map(lambda v: round(v, 4))
@@ -138,3 +140,23 @@ def test_the_calibration_plot_holds_each_bin():
     dots = [(float(c.get("cx")), float(c.get("cy")), float(c.get("r"))) for c in root.iter("circle")]
     assert dots[0][0] < dots[1][0] and dots[0][1] > dots[1][1] and dots[0][2] < dots[1][2]
     assert "stated 10%, right 20%" in root.get("aria-label")
+
+
+GOLD = st.floats(-2, 2).map(lambda v: round(v, 2))
+
+
+@given(GOLD, GOLD, GOLD, GOLD)
+def test_labels_of_the_gold_scale_never_cover_one_another(base, sft, ppo, perfect):
+    gold = {k: {"mean": v} for k, v in zip(("base", "sft", "ppo", "perfect"), (base, sft, ppo, perfect))}
+    scale = gold_scale(Run(record={}, summary={"gold": gold}))
+    if scale is None:
+        assert len({base, sft, ppo, perfect}) == 1
+        return
+    spans = {}
+    for mark in scale["marks"]:
+        row, side = mark["place"].rsplit(" ", 1)
+        left = mark["at"] - {"start": 0, "middle": LABEL_WIDTH / 2, "end": LABEL_WIDTH}[side]
+        assert left >= -1e-9 and left + LABEL_WIDTH <= 100 + 1e-9
+        spans.setdefault(row, []).append(left)
+    for lefts in spans.values():
+        assert all(b - a >= LABEL_WIDTH - 1e-9 for a, b in pairwise(sorted(lefts)))

@@ -176,7 +176,7 @@ def test_the_report_tells_the_story_in_order(pocket):
         at = text.index(part, at)
     for fact in (
         "64–76%",
-        "perfect policy would win 71%",
+        "perfect policy would win 71%, because 56% of its answers tie",
         "0.76 nats",
         "8,000 votes",
         "63% → 89%",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -13,6 +14,9 @@ from plaudit.report.rows import Entry, interval_rows, place
 from plaudit.report.verdict import sharpening
 
 POLICIES = (("base", "Base"), ("sft", "SFT"), ("ppo", "PPO"), ("perfect", "Perfect"))
+# Where a label of the gold scale may stand, best first, and its width in percent of a phone's screen.
+LABEL_ROWS = ("below", "above", "below far", "above far")
+LABEL_WIDTH = 17.0
 PAIRS = {
     "fact": "Pairs that differ only in the fact",
     "verdict": "Pairs that differ only in the verdict",
@@ -33,30 +37,36 @@ def gold_scale(run: Run) -> dict[str, Any] | None:
     pad = 0.02 * (known[-1][0] - known[0][0])
     low, high = known[0][0] - pad, known[-1][0] + pad
     marks = []
-    for i, (m, e) in enumerate(known):
+    free = dict.fromkeys(LABEL_ROWS, -math.inf)
+    for m, e in known:
+        at = place(m, low, high)
+        side = "start" if at < LABEL_WIDTH else "end" if at > 100 - LABEL_WIDTH else "middle"
+        left = at - {"start": 0.0, "middle": LABEL_WIDTH / 2, "end": LABEL_WIDTH}[side]
+        row = next((r for r in LABEL_ROWS if free[r] <= left), LABEL_ROWS[-1])
+        free[row] = left + LABEL_WIDTH
         mark: dict[str, Any] = {
             "tone": e.tone,
             "label": e.label,
             "text": number(m),
-            "at": place(m, low, high),
-            "below": i % 2 == 0,
+            "at": at,
+            "place": f"{row} {side}",
         }
         if e.bounds:
             start, end = (place(v, low, high) for v in e.bounds)
             mark |= {"start": start, "width": round(end - start, 2)}
         marks.append(mark)
-    at = {mark["tone"]: mark["at"] for mark in marks}
+    where = {mark["tone"]: mark["at"] for mark in marks}
     gap = None
-    if {"sft", "ppo", "perfect"} <= set(at) and at["perfect"] > at["sft"]:
-        start, end = sorted((at["sft"], at["ppo"]))
+    if {"sft", "ppo", "perfect"} <= set(where) and where["perfect"] > where["sft"]:
+        start, end = sorted((where["sft"], where["ppo"]))
         gap = {
-            "track": at["sft"],
-            "track_width": round(at["perfect"] - at["sft"], 2),
+            "track": where["sft"],
+            "track_width": round(where["perfect"] - where["sft"], 2),
             "start": start,
             "width": round(end - start, 2),
-            "lost": at["ppo"] < at["sft"],
+            "lost": where["ppo"] < where["sft"],
         }
-    return {"marks": marks, "gap": gap}
+    return {"marks": marks, "gap": gap, "deep": any("far" in mark["place"] for mark in marks)}
 
 
 def figures(run: Run) -> list[dict[str, str]]:

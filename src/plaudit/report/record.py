@@ -38,8 +38,10 @@ def facts(run: Run) -> list[str]:
     parameters = next((p for s in run.stages.values() if (p := finite(s.record.get("parameters")))), None)
     if parameters and parameters >= 1e9:
         found.append(f"{number(parameters / 1e9, 1)} billion parameters")
-    elif parameters:
+    elif parameters and parameters >= 1e6:
         found.append(f"{number(parameters / 1e6, 1)} million parameters")
+    elif parameters:
+        found.append(f"{count(parameters)} parameters")
     if (seed := finite(run.get("seed"))) is not None:
         found.append(f"seed {seed:.0f}")
     total = sum(seconds for _, seconds in _seconds(run))

@@ -85,9 +85,10 @@ def _lead(run: Run) -> list[str]:
         sentence = f"PPO wins {percent(dig(win, 'mean'))} against {run.start}"
         if bounds := span(win, as_percent=True):
             sentence += f" (95% interval: {bounds})"
-        best = run.get("win_rate", "perfect_vs_sft", "mean")
-        if finite(best) is not None:
-            sentence += f"; a perfect policy would win {percent(best)}, because many answers tie"
+        best, ties = (finite(run.get("win_rate", "perfect_vs_sft", k)) for k in ("mean", "ties"))
+        if best is not None:
+            sentence += f"; a perfect policy would win {percent(best)}"
+            sentence += f", because {percent(ties)} of its answers tie" if ties and ties >= 0.1 else ""
         lead.append(sentence + ".")
     exact = finite(run.get("kl", "exact"))
     if exact is not None:
