@@ -1,6 +1,7 @@
 """A tiny self-made world with a known gold preference: openly a simulation, and useful for being one."""
 
 from plaudit.pocket.gold import Gold, GoldScore
-from plaudit.pocket.world import World, leaks
+from plaudit.pocket.leaks import leaks
+from plaudit.pocket.world import World
 
 __all__ = ["Gold", "GoldScore", "World", "leaks"]
