@@ -19,6 +19,7 @@ from plaudit.data.records import (
     Rated,
     Response,
 )
+from plaudit.errors import UserError
 
 YES_NO = (Response("Yes."), Response("No."))
 FINE = {
@@ -307,3 +308,16 @@ def test_a_folder_is_searched_for_the_sets_files(jsonl, tmp_path):
     jsonl(PANDA, name="testset-v1.json")
     jsonl({"idx": 0}, name="gpt-3.5-turbo-testset-v1.json")
     assert len(convert("pandalm", tmp_path)) == 1
+
+
+def test_tables_that_do_not_fit_together_are_told(jsonl, tmp_path):
+    jsonl({"question_id": 1, "text": "Ask?", "category": "c"}, name="question.jsonl")
+    jsonl({"question_id": 1, "answer1_id": "y", "answer2_id": "x", "score": [6, 8]}, name="review__m.jsonl")
+    with pytest.raises(UserError, match="do not fit together"):
+        convert("vicuna80", tmp_path)
+
+
+def test_a_row_that_is_no_json_inside_is_dropped_and_counted(jsonl, tmp_path):
+    good = CASES["taskmaster_reward"][0]
+    done = convert_to_file("taskmaster_reward", jsonl(good, {**good, "context": "["}), tmp_path / "out.jsonl")
+    assert (done.written, dict(done.report.dropped)) == (1, {"not of this set": 1})

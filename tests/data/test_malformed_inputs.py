@@ -81,8 +81,9 @@ TABLE = {
     ),
     "two records on a line": Bad(jsonl(json.dumps(GOOD[0]) * 2), "not valid JSON: Extra data", 1),
     "a truncated archive": Bad(
-        gzip.compress(os.urandom(100).hex().encode() + jsonl(*GOOD * 50))[:-40],
-        "the .gz archive is damaged or cut short",
+        gzip.compress(jsonl(*GOOD), 0)[:-60],
+        "the .gz archive is damaged or cut short after this line",
+        8,
         remedy="copy or download the file again",
         name="rows.jsonl.gz",
     ),
@@ -368,6 +369,16 @@ def test_a_malformed_file_gives_an_error_with_its_place_and_remedy(tmp_path, cas
     assert bad.remedy in (problem.remedy or "")
     assert "Traceback" not in str(caught.value)
     assert [p.name for p in tmp_path.iterdir()] == [bad.name]
+
+
+def test_a_long_archive_that_is_cut_short_says_up_to_where_it_could_be_read(tmp_path):
+    path = tmp_path / "rows.jsonl.gz"
+    path.write_bytes(gzip.compress(jsonl(*GOOD * 5000), 0)[:-60])
+    with pytest.raises(UserError) as caught:
+        read(path)
+    (problem,) = caught.value.problems
+    assert problem.message == "the .gz archive is damaged or cut short after this line"
+    assert 10_000 < (problem.line or 0) < 45_000
 
 
 def test_all_problems_of_a_file_are_told_at_once(tmp_path):

@@ -205,6 +205,11 @@ def test_columns_that_no_record_carries_are_reported(jsonl):
     assert read(path).report.unused == ("note",)
 
 
+def test_a_column_called_record_is_no_row_of_plaudits_own(jsonl):
+    row = {"record": ["x"], "prompt": "Ask?", "response": "Yes."}
+    assert read(jsonl(row, {**row, "record": "x"})).records == [DEMONSTRATION, DEMONSTRATION]
+
+
 def test_a_field_map_names_columns_of_ones_own(jsonl):
     path = jsonl({"ask": "Ask?", "good one": "Yes.", "bad one": "No."})
     fields = {"prompt": "ask", "chosen": "good one", "rejected": "bad one"}

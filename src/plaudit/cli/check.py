@@ -11,6 +11,8 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
+from plaudit.cli.options import Overrides
+
 if TYPE_CHECKING:
     from plaudit.data.check import CheckReport, Example, FileCheck, Tokens
     from plaudit.errors import Problem
@@ -37,9 +39,7 @@ def check(
     max_dropped: Annotated[
         float | None, typer.Option(help="Share of faulty rows that is let pass (0.05).", min=0, max=1)
     ] = None,
-    set_: Annotated[
-        list[str] | None, typer.Option("--set", help="For a recipe: a.b=c, may be repeated.")
-    ] = None,
+    set_: Overrides = None,
 ) -> None:
     """Show what a file can feed, what is dropped and why, and how it looks in tokens."""
     from plaudit.data.check import check as run

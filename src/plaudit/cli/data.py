@@ -9,7 +9,9 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-app = typer.Typer(help="Convert public data sets into plaudit's JSONL.", no_args_is_help=True)
+app = typer.Typer(
+    help="Convert public data sets into plaudit's JSONL.", no_args_is_help=True, rich_markup_mode=None
+)
 
 
 @app.command()

@@ -8,12 +8,16 @@ from pathlib import Path
 from typing import Any
 
 from plaudit.data import sets
-from plaudit.data.files import Row, rows
+from plaudit.data.files import rows
+from plaudit.data.formats import Row
 from plaudit.data.readers import join_pairs
 from plaudit.data.records import Record
 from plaudit.data.report import Fault, ReadReport
 from plaudit.data.writers import write_jsonl
 from plaudit.errors import UserError, suggest
+
+# What a row of another set, or of no set, makes a converter stumble over.
+UNLIKE = (KeyError, TypeError, AttributeError, IndexError, ValueError)
 
 
 @dataclass(frozen=True)
@@ -120,9 +124,7 @@ def converted(name: str, source: str | Path, report: ReadReport) -> Iterator[Rec
             remedy=suggest(name, CONVERTERS) or f"there are: {', '.join(CONVERTERS)}",
         )
     files = _files(name, converter, Path(source))
-    rows_of = (
-        converter.tables(_tables(files, report)) if converter.tables else _records(converter, files, report)
-    )
+    rows_of = _tabled(converter, files, report) if converter.tables else _records(converter, files, report)
     records: Iterable[Any] = join_pairs(rows_of) if converter.joined else rows_of  # type: ignore[arg-type]
     for record in records:
         report.kept += 1
@@ -166,9 +168,20 @@ def _checked(converter: Converter, row: Row) -> Sequence[Record | str | Fault]:
         return list(converter.row(row.values))
     except Fault as fault:
         return [fault]
-    except (KeyError, TypeError, AttributeError, IndexError) as error:
+    except UNLIKE as error:
         what = f"has no {error}" if isinstance(error, KeyError) else f"is not as expected ({error})"
         return [Fault("not of this set", f"the row {what}", remedy="check that this is the right file")]
+
+
+def _tabled(converter: Converter, files: Sequence[Path], report: ReadReport) -> Iterator[Record | str]:
+    assert converter.tables
+    try:
+        yield from converter.tables(_tables(files, report))
+    except UNLIKE as error:
+        report.refuse(
+            f"the tables do not fit together ({type(error).__name__}: {error})",
+            remedy="name the folder that holds all files of the set",
+        )
 
 
 def _tables(files: Sequence[Path], report: ReadReport) -> dict[str, list[Mapping[str, Any]]]:

@@ -1,4 +1,4 @@
-"""The shapes that people's rows have, found from their columns, and how each becomes a record."""
+"""The shapes that people's rows have: one table, by the fields that a row needs to have."""
 
 from __future__ import annotations
 
@@ -6,39 +6,18 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from plaudit.data import own
+from plaudit.data import builders, own
 from plaudit.data.fields import View
-from plaudit.data.records import (
-    Demonstration,
-    Labelled,
-    Message,
-    Prompt,
-    Ranking,
-    Rated,
-    Record,
-    Response,
-)
-from plaudit.data.report import Fault, name_type
-from plaudit.data.values import (
-    ROLE_NAMES,
-    answer_text,
-    conversation,
-    conversed,
-    filled_text,
-    listed,
-    messages,
-    number,
-    prompt_messages,
-    transcript,
-    truth,
-)
-
-TIES = {"tie", "tied", "equal", "same", "both", "draw", "neither", "none", "tie_(bothbad)", "both_bad"}
+from plaudit.data.records import Record
+from plaudit.data.values import ROLE_NAMES, listed
 
 
 @dataclass(frozen=True)
 class Shape:
-    """Fields a row needs to have this shape; ``marks`` are those that no other shape has."""
+    """Fields a row needs to have this shape, and what its values must be besides (``only``).
+
+    ``uses`` are fields it takes where they are there, ``marks`` those that no other shape has.
+    """
 
     name: str
     kind: str
@@ -46,278 +25,37 @@ class Shape:
     build: Callable[[View], Record | str]
     uses: tuple[str, ...] = ()
     marks: tuple[str, ...] = ()
+    only: Callable[[View], bool] = lambda view: True
 
     def missing(self, view: View) -> list[str]:
         return [field for field in self.needs if view.column(field) is None]
 
     def fits(self, view: View) -> bool:
-        if self.missing(view):
-            return False
-        if self.kind == "own":
-            return view.values["record"] in own.KINDS
-        if self.name == "messages of a prompt":
-            return not _ends_with_answer(view.get("messages"))
-        return True
+        return not self.missing(view) and self.only(view)
 
 
-def _ends_with_answer(value: Any) -> bool:
-    turns = listed(value)
+def _is_own(view: View) -> bool:
+    kind = view.values["record"]
+    return isinstance(kind, str) and kind in own.KINDS
+
+
+def _awaits_answer(view: View) -> bool:
+    turns = listed(view.get("messages"))
     last = turns[-1] if isinstance(turns, list) and turns else None
     if not isinstance(last, dict):
-        return True
-    return ROLE_NAMES.get(str(last.get("role", last.get("from"))).lower()) == "assistant"
-
-
-# -- prompts -------------------------------------------------------------------------------------
-
-
-def _prompt(view: View, turns: Sequence[Message] | None = None) -> Prompt:
-    if turns is None:
-        value, column = view.take("prompt")
-        more = view.get("input") if column == "instruction" else None
-        if more is not None and isinstance(value, str):
-            value = f"{value.strip()}\n\n{filled_text(more, 'input', 'prompt')}"
-            turns = (Message("user", filled_text(value, column, "prompt")),)
-        else:
-            turns = prompt_messages(value, column)
-    system = view.get("system")
-    if system is not None and turns[0].role != "system":
-        turns = (Message("system", filled_text(system, "system", "prompt")), *turns)
-    metadata = view.get("metadata")
-    known = dict(metadata) if isinstance(metadata, dict) else {}
-    if view.get("category") is not None:
-        known["category"] = view.get("category")
-    source = view.get("source")
-    return Prompt(tuple(turns), source if isinstance(source, str) else view.source, known)
-
-
-def _prompt_only(view: View) -> Prompt:
-    return _prompt(view)
-
-
-def _messages_prompt(view: View) -> Prompt:
-    return _prompt(view, messages(*view.take("messages")))
-
-
-# -- one answer ----------------------------------------------------------------------------------
-
-
-def _response(view: View) -> Response:
-    return Response(answer_text(*view.take("response")))
-
-
-def _weight(view: View) -> float:
-    weight = view.get("weight")
-    return 1.0 if weight is None else number(weight, "weight")
-
-
-def _rater(view: View) -> str | None:
-    rater = view.get("rater")
-    return None if rater is None else str(rater)
-
-
-def _strength(view: View) -> float | None:
-    strength = view.get("strength")
-    return None if strength is None else number(strength, "strength")
-
-
-def _demonstration(view: View) -> Demonstration:
-    return Demonstration(_prompt(view), _response(view), _weight(view))
-
-
-def _conversation(view: View) -> Demonstration:
-    before, answer = conversation(*view.take("messages"))
-    return Demonstration(_prompt(view, before), Response(answer), _weight(view))
-
-
-def _labelled(view: View) -> Labelled:
-    return Labelled(_prompt(view), _response(view), truth(*view.take("label")), _weight(view))
-
-
-def _rated(view: View) -> Rated:
-    return Rated(_prompt(view), _response(view), number(*view.take("rating")), _rater(view))
-
-
-def _text(view: View) -> str:
-    return filled_text(*view.take("text"), "text")
-
-
-# -- several answers -----------------------------------------------------------------------------
-
-
-def _ranking(
-    view: View, prompt: Prompt, texts: Sequence[str], groups: Sequence[Sequence[int]], field: str
-) -> Ranking:
-    if len(set(texts)) == 1:
-        raise Fault(
-            "identical answers",
-            f"all {len(texts)} answers are the same" if len(texts) > 2 else "the two answers are the same",
-            field=field,
-            remedy="remove the row: it prefers nothing",
-        )
-    return Ranking(
-        prompt,
-        tuple(map(Response, texts)),
-        tuple(tuple(g) for g in groups),
-        rater=_rater(view),
-        weight=_weight(view),
-        strength=_strength(view),
-    )
-
-
-def _has_prompt(view: View) -> bool:
-    return view.column("prompt") is not None
-
-
-def _answer_and_prompt(view: View, field: str) -> tuple[tuple[Message, ...] | None, str]:
-    """An answer, and the turns before it where it is given as a whole conversation."""
-    value, column = view.take(field)
-    value = conversed(value)
-    if isinstance(value, list):
-        turns = messages(value, column)
-        if _has_prompt(view) and len(turns) == 1:
-            return None, answer_text(value, column)
-        return conversation(value, column)
-    if not _has_prompt(view) and view.column("messages") is None:
-        return conversation(value, column)
-    text = filled_text(value, column, "answer")
-    prompt = view.get("prompt")
-    if isinstance(prompt, str) and transcript(text) and text.startswith(prompt.strip()):
-        return conversation(text, column)
-    return None, text
-
-
-def _chosen_rejected(view: View) -> Ranking:
-    before, chosen = _answer_and_prompt(view, "chosen")
-    other, rejected = _answer_and_prompt(view, "rejected")
-    if before != other:
-        raise Fault(
-            "prompts differ",
-            "chosen and rejected answer different prompts",
-            field="rejected",
-            remedy="the two may differ in the last assistant turn alone",
-        )
-    from_messages = before is None and not _has_prompt(view)
-    prompt = _messages_prompt(view) if from_messages else _prompt(view, before)
-    return _ranking(view, prompt, (chosen, rejected), ((0,), (1,)), "rejected")
-
-
-def _two_responses(view: View) -> Ranking:
-    pair = view.pair()
-    assert pair
-    texts = [answer_text(view.values[column], column) for column in pair]
-    value, column = view.take("preferred")
-    groups = _preference(value, column, pair)
-    return _ranking(view, _prompt(view), texts, groups, pair[1])
-
-
-def _preference(value: Any, column: str, pair: tuple[str, str]) -> Sequence[Sequence[int]]:
-    """Groups, best first, from ``A``, ``response_b``, ``2``, ``tie`` …, in the words of the two columns."""
-    if isinstance(value, float) and value.is_integer():
-        value = int(value)
-    word = str(value).strip().lower().replace(" ", "_").replace("-", "_")
-    ends = [name[-1] for name in pair]
-    places = (("first", "left"), ("second", "right"))
-    for i, (name, end) in enumerate(zip(pair, ends)):
-        counted = {str(i + 1)} if end.isalpha() else set()
-        if word in {name, end, f"model_{end}", f"response_{end}", *places[i], *counted}:
-            return ((i,), (1 - i,))
-    if word in TIES or (word == "0" and ends == ["1", "2"]):
-        return ((0, 1),)
-    raise Fault(
-        "bad label",
-        f"{value!r} names neither answer",
-        field=column,
-        remedy=f"write {ends[0]!r}, {ends[1]!r} or 'tie'",
-    )
-
-
-def _responses(view: View) -> tuple[list[str], str]:
-    value, column = view.take("responses")
-    value = listed(value)
-    if not isinstance(value, list) or len(value) < 2:
-        raise Fault(
-            "wrong type",
-            f"{column!r} must be a list of two answers or more",
-            field=column,
-            remedy='write ["…", "…"]',
-        )
-    return [answer_text(r, f"{column}[{i}]") for i, r in enumerate(value)], column
-
-
-def _ranked(view: View) -> Ranking:
-    texts, column = _responses(view)
-    value, field = view.take("ranking")
-    groups = order_groups(listed(value), len(texts), field)
-    return _ranking(view, _prompt(view), texts, groups, column)
-
-
-def order_groups(value: Any, k: int, field: str) -> list[list[int]]:
-    """Groups of indices, best first, from ``[2, 0, 1]`` or, with ties, ``[[2], [0, 1]]``."""
-    groups = [g if isinstance(g, list) else [g] for g in value] if isinstance(value, list) else [[value]]
-    named = [i for group in groups for i in group]
-    if any(type(i) is not int for i in named):
-        raise Fault(
-            "bad ranking",
-            f"{field!r} must hold the places of the answers",
-            field=field,
-            remedy="write [2, 0, 1]: the index of the best answer first",
-        )
-    if unknown := [i for i in named if not 0 <= i < k]:
-        raise Fault(
-            "bad ranking",
-            f"{field!r} names answer {unknown[0]}, but there are only {k} (0 to {k - 1})",
-            field=field,
-            remedy="answers are counted from 0, the best one first",
-        )
-    if sorted(named) != list(range(k)):
-        message = (
-            "names an answer twice" if len(set(named)) < len(named) else f"names {len(named)} of {k} answers"
-        )
-        raise Fault(
-            "bad ranking",
-            f"{field!r} {message}",
-            field=field,
-            remedy="name each answer once; ties stand together: [[2], [0, 1]]; places go into 'ranks'",
-        )
-    return groups
-
-
-def _scored(field: str, sign: int) -> Callable[[View], Ranking]:
-    """Rankings from one number per answer: ``ranks`` (1 is best) or ``scores`` (more is better)."""
-
-    def build(view: View) -> Ranking:
-        texts, column = _responses(view)
-        value, name = view.take(field)
-        value = listed(value)
-        if not isinstance(value, list) or len(value) != len(texts):
-            got = len(value) if isinstance(value, list) else name_type(value)
-            raise Fault(
-                "bad ranking",
-                f"{name!r} has {got} for {len(texts)} answers",
-                field=name,
-                remedy="write one number per answer",
-            )
-        marks = [sign * number(v, name) for v in value]
-        groups = [[i for i, m in enumerate(marks) if m == mark] for mark in sorted(set(marks))]
-        return _ranking(view, _prompt(view), texts, groups, column)
-
-    return build
-
-
-def _own(view: View) -> Record | str:
-    return own.from_row(view.values)
+        return False
+    return ROLE_NAMES.get(str(last.get("role", last.get("from"))).lower()) != "assistant"
 
 
 RATED_BY = ("rater", "strength")
 # The first shape that a row fits is the one it has.
 SHAPES: tuple[Shape, ...] = (
-    Shape("plaudit's own", "own", ("record",), _own),
+    Shape("plaudit's own", "own", ("record",), builders.own_record, only=_is_own),
     Shape(
         "prompt, responses, ranking",
         "preferences",
         ("prompt", "responses", "ranking"),
-        _ranked,
+        builders.ranked,
         ("input", *RATED_BY),
         ("responses",),
     ),
@@ -325,21 +63,21 @@ SHAPES: tuple[Shape, ...] = (
         "prompt, responses, ranks",
         "preferences",
         ("prompt", "responses", "ranks"),
-        _scored("ranks", 1),
+        builders.scored("ranks", 1),
         ("input", *RATED_BY),
     ),
     Shape(
         "prompt, responses, scores",
         "preferences",
         ("prompt", "responses", "scores"),
-        _scored("scores", -1),
+        builders.scored("scores", -1),
         ("input", *RATED_BY),
     ),
     Shape(
         "prompt, chosen, rejected",
         "preferences",
         ("chosen", "rejected"),
-        _chosen_rejected,
+        builders.chosen_rejected,
         ("prompt", "messages", "input", *RATED_BY),
         ("chosen", "rejected"),
     ),
@@ -347,17 +85,25 @@ SHAPES: tuple[Shape, ...] = (
         "prompt, two responses, preferred",
         "preferences",
         ("prompt", "pair", "preferred"),
-        _two_responses,
+        builders.two_responses,
         ("input", *RATED_BY),
         ("pair",),
     ),
-    Shape("prompt, response, label", "labelled", ("prompt", "response", "label"), _labelled, ("input",)),
-    Shape("prompt, response, rating", "rated", ("prompt", "response", "rating"), _rated, ("input", "rater")),
-    Shape("messages of a prompt", "prompts", ("messages",), _messages_prompt),
-    Shape("messages", "demonstrations", ("messages",), _conversation),
-    Shape("prompt, response", "demonstrations", ("prompt", "response"), _demonstration, ("input",)),
-    Shape("prompt", "prompts", ("prompt",), _prompt_only, ("input",)),
-    Shape("text", "text", ("text",), _text),
+    Shape(
+        "prompt, response, label", "labelled", ("prompt", "response", "label"), builders.labelled, ("input",)
+    ),
+    Shape(
+        "prompt, response, rating",
+        "rated",
+        ("prompt", "response", "rating"),
+        builders.rated,
+        ("input", "rater"),
+    ),
+    Shape("messages of a prompt", "prompts", ("messages",), builders.messages_prompt, only=_awaits_answer),
+    Shape("messages", "demonstrations", ("messages",), builders.whole_conversation),
+    Shape("prompt, response", "demonstrations", ("prompt", "response"), builders.demonstration, ("input",)),
+    Shape("prompt", "prompts", ("prompt",), builders.prompt_only, ("input",)),
+    Shape("text", "text", ("text",), builders.raw_text),
 )
 
 

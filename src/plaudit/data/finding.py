@@ -1,0 +1,132 @@
+"""Which shape a file has: found from the columns of its first rows, or why none fits."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+
+from plaudit.data.fields import COMMON, FIELDS, PAIRS, View, misspelled, normal
+from plaudit.data.formats import Row
+from plaudit.data.report import ReadReport, name_type
+from plaudit.data.shapes import SHAPES, Shape
+from plaudit.errors import Problem, suggest
+
+
+def find_shape(
+    head: Sequence[Row], kind: str | None, fields: Mapping[str, str] | None, report: ReadReport
+) -> Shape | None:
+    """The shape that most of the first rows have; None, with the reason refused, where there is none."""
+    objects = [row for row in head if isinstance(row.values, dict)]
+    if not objects:
+        if head:
+            report.refuse(
+                f"the rows are {name_type(head[0].values)}, not objects",
+                line=head[0].line,
+                remedy='write one object per row: {"prompt": "…", "response": "…"}',
+            )
+        return None
+    columns = list(dict.fromkeys(c for row in objects for c in row.values))
+    if not _check_fields(fields, columns, report):
+        return None
+    views = [View.of(row.values, renamed=fields) for row in objects]
+    allowed = _allowed(kind)
+    votes = Counter(next((i for i, s in enumerate(allowed) if s.fits(v)), len(allowed)) for v in views)
+    best = min(votes, key=lambda i: (i == len(allowed), -votes[i], i))
+    found = allowed[best] if best < len(allowed) else None
+    whole = View({k: "" for v in views for k in v.values})
+    if found is None or kind != "prompts":
+        problems = list(_near_misses(whole, allowed[:best], found, kind))
+        if problems or found is None:
+            _refuse_shape(problems, columns, kind, views[0], report, objects[0].line)
+            return None
+    used = {c for f in (*found.needs, *found.uses, *COMMON) if f != "pair" for c in FIELDS[f]}
+    if "pair" in found.needs:
+        used |= {c for pair in PAIRS for c in pair}
+    report.unused = () if found.kind == "own" else tuple(c for c in columns if normal(c) not in used)
+    return found
+
+
+def _allowed(kind: str | None) -> list[Shape]:
+    """The shapes that can give records of a kind, what gives them as they are first."""
+    if kind is None:
+        return list(SHAPES)
+    if kind == "prompts":
+        return [s for s in SHAPES if s.kind != "text"]
+    able = ("own", kind, *(["demonstrations"] if kind == "text" else []))
+    return sorted((s for s in SHAPES if s.kind in able), key=lambda s: able.index(s.kind))
+
+
+def _check_fields(fields: Mapping[str, str] | None, columns: Sequence[str], report: ReadReport) -> bool:
+    known = True
+    for name, column in (fields or {}).items():
+        if name in FIELDS and column in columns:
+            continue
+        known = False
+        if name not in FIELDS:
+            remedy = suggest(name, FIELDS) or f"fields: {', '.join(FIELDS)}"
+            report.refuse(f"{name!r} is no field of plaudit's", field=name, remedy=remedy)
+        else:
+            remedy = suggest(column, columns) or f"columns: {', '.join(columns)}"
+            report.refuse(f"there is no column {column!r}", field=name, remedy=remedy)
+    return known
+
+
+def _near_misses(view: View, richer: Sequence[Shape], found: Shape | None, kind: str | None) -> list[Problem]:
+    """Why a richer shape was not found, where a column is misspelled or one of its marks stands alone."""
+    loose = found is None or found.kind in ("prompts", "text")
+    candidates = []
+    for shape in richer:
+        if shape.kind == "own":
+            continue
+        missing = shape.missing(view)
+        taken = {c for f in shape.needs if f not in missing and f != "pair" for c in FIELDS[f]}
+        spare = [c for c in view.values if c not in taken]
+        close = {f: misspelled(f, spare) for f in missing if f != "pair"}
+        unexplained = [f for f in missing if not close.get(f)]
+        marked = any(view.column(mark) for mark in shape.marks)
+        begun = marked or (found is None and len(missing) < len(shape.needs))
+        if missing and (not unexplained or (loose and begun)):
+            candidates.append(((not marked, len(unexplained), len(missing)), shape, close))
+    if not candidates:
+        return []
+    _, shape, close = min(candidates, key=lambda c: c[0])
+    problems = []
+    for field in shape.missing(view):
+        column = close.get(field)
+        name = FIELDS[field][0] if field in FIELDS else "response_a, response_b"
+        problems.append(
+            Problem(
+                f"no column {name!r}, which {{{shape.name}}} needs",
+                field=field,
+                remedy=f"did you mean: rename {column!r} to {name!r}" if column else f"add a column {name!r}",
+            )
+        )
+    return problems
+
+
+def _refuse_shape(
+    problems: Sequence[Problem],
+    columns: Sequence[str],
+    kind: str | None,
+    first: View,
+    report: ReadReport,
+    line: int,
+) -> None:
+    other = next((s for s in SHAPES if s.fits(first)), None)
+    explained = problems and all("did you mean" in (p.remedy or "") for p in problems)
+    if kind and other is not None and not explained:
+        report.refuse(
+            f"it holds {other.kind} ({{{other.name}}}), and {kind} are asked for",
+            line=line,
+            remedy=f"name it where {other.kind} belong",
+        )
+        return
+    for p in problems:
+        report.refuse(p.message, line=line, field=p.field, remedy=p.remedy)
+    if not problems:
+        shapes = "; ".join(s.name for s in SHAPES if s.kind != "own" and kind in (None, s.kind))
+        report.refuse(
+            f"no shape that plaudit knows: the columns are {', '.join(map(repr, columns))}",
+            line=line,
+            remedy=f"rename them to one of: {shapes}; for public data sets see `plaudit data list`",
+        )
