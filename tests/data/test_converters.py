@@ -310,6 +310,15 @@ def test_a_folder_is_searched_for_the_sets_files(jsonl, tmp_path):
     assert len(convert("pandalm", tmp_path)) == 1
 
 
+def test_a_set_is_converted_into_the_kind_that_a_role_needs(jsonl):
+    source = jsonl({"turns": ["Ask?", "Yes."]})
+    assert convert("sgd_dialogues", source, kind="corpus") == ["Ask?\n\nYes."]
+    assert convert("sgd_dialogues", source, kind="prompts") == [ask("sgd")]
+    with pytest.raises(UserError, match="nothing of sgd_dialogues that is of preferences") as caught:
+        convert("sgd_dialogues", source, kind="votes")
+    assert "the row is one of demonstrations" in str(caught.value)
+
+
 def test_tables_that_do_not_fit_together_are_told(jsonl, tmp_path):
     jsonl({"question_id": 1, "text": "Ask?", "category": "c"}, name="question.jsonl")
     jsonl({"question_id": 1, "answer1_id": "y", "answer2_id": "x", "score": [6, 8]}, name="review__m.jsonl")

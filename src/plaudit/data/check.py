@@ -14,7 +14,7 @@ from plaudit.data.baselines import Agreement, agreement, longer_wins
 from plaudit.data.bytes import byte_tokenizer
 from plaudit.data.contamination import duplicate_problems
 from plaudit.data.convert import converted
-from plaudit.data.feeds import NEEDS, Feed, feeds
+from plaudit.data.feeds import Feed, feeds
 from plaudit.data.own import kind_of
 from plaudit.data.readers import scan
 from plaudit.data.records import Comparisons, Demonstration, Labelled, Prompt, Ranking, Rated
@@ -27,14 +27,6 @@ from plaudit.errors import Problem, UserError
 # Records rendered for the lengths; of a larger file, evenly spaced ones.
 SAMPLE = 1000
 EXAMPLES = 2
-# What each role of a recipe is made of.
-ROLES = {
-    "corpus": NEEDS["pretraining"][0],
-    "demonstrations": NEEDS["SFT"][0],
-    "votes": NEEDS["RM"][0],
-    "preferences": NEEDS["RM"][0],
-    "prompts": NEEDS["PPO"][0],
-}
 # Below this share of trained tokens, most of the computation is spent on prompts.
 LOW_TRAINED = 0.05
 
@@ -154,14 +146,6 @@ def check(
         if not records:
             continue
         _describe(file, records)
-        if one.role and not set(ROLES[one.role]) & set(file.kinds):
-            file.problems.append(
-                Problem(
-                    f"it gives {' and '.join(file.kinds)}, which is nothing for {one.role}",
-                    one.path,
-                    remedy=f"{one.role} are made of {' or '.join(ROLES[one.role])}",
-                )
-            )
         _render(file, records, Renderer(tokenizer, **settings))
         if evaluation is not None:
             file.problems += duplicate_problems(
@@ -177,7 +161,7 @@ def _of_recipe(source: str | Path, overrides: Sequence[str]) -> tuple[list[_Sour
     sources = [
         _Source(
             config.locate(s),
-            None if s.convert else {"votes": "preferences", "corpus": "text"}.get(role, role),
+            role,
             role,
             s.convert,
             s.limit,
@@ -198,7 +182,7 @@ def _read(source: _Source, max_dropped: float) -> tuple[FileCheck, list[Any]]:
     try:
         if source.convert:
             report.shape = f"converted by {source.convert}"
-            records = list(converted(source.convert, source.path, report))[: source.limit]
+            records = list(converted(source.convert, source.path, report, kind=source.kind))[: source.limit]
             error = None
         else:
             result = scan(source.path, kind=source.kind, limit=source.limit)

@@ -10,7 +10,7 @@ from typing import Any
 from plaudit.data import sets
 from plaudit.data.files import rows
 from plaudit.data.formats import Row
-from plaudit.data.readers import join_pairs
+from plaudit.data.readers import as_kind, join_pairs, known_kind
 from plaudit.data.records import Record
 from plaudit.data.report import Fault, ReadReport
 from plaudit.data.writers import write_jsonl
@@ -99,9 +99,12 @@ class Conversion:
     report: ReadReport
 
 
-def convert(name: str, source: str | Path) -> list[Any]:
-    """The records of a data set (its file, or its folder). Raises ``UserError`` as ``convert_to_file``."""
-    return list(converted(name, source, ReadReport(str(source))))
+def convert(name: str, source: str | Path, *, kind: str | None = None) -> list[Any]:
+    """The records of a data set (its file, or its folder), as one ``kind`` of record as in ``read``.
+
+    Raises ``UserError`` as ``convert_to_file``, and where the set has nothing of that kind.
+    """
+    return list(converted(name, source, ReadReport(str(source)), kind=kind))
 
 
 def convert_to_file(name: str, source: str | Path, out: str | Path) -> Conversion:
@@ -115,7 +118,9 @@ def convert_to_file(name: str, source: str | Path, out: str | Path) -> Conversio
     return Conversion(written, report)
 
 
-def converted(name: str, source: str | Path, report: ReadReport) -> Iterator[Record | str]:
+def converted(
+    name: str, source: str | Path, report: ReadReport, *, kind: str | None = None
+) -> Iterator[Record | str]:
     """The records of a data set, one after another; ``report`` is complete once they are exhausted."""
     converter = CONVERTERS.get(name)
     if converter is None:
@@ -126,14 +131,20 @@ def converted(name: str, source: str | Path, report: ReadReport) -> Iterator[Rec
     files = _files(name, converter, Path(source))
     rows_of = _tabled(converter, files, report) if converter.tables else _records(converter, files, report)
     records: Iterable[Any] = join_pairs(rows_of) if converter.joined else rows_of  # type: ignore[arg-type]
+    kind = known_kind(kind)
     for record in records:
-        report.kept += 1
-        yield record
+        try:
+            found = as_kind(record, kind)
+        except Fault as fault:
+            report.drop(fault, None)
+        else:
+            report.kept += 1
+            yield found
     if report.unreadable:
         report.require(1.0)
     if not report.kept:
         raise UserError(
-            f"{source} holds nothing of {name}",
+            f"{source} holds nothing of {name}" + (f" that is of {kind}" if kind else ""),
             problems=report.problems,
             remedy=f"expected: {converter.about.partition(' →')[0]}",
         )

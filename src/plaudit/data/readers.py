@@ -55,7 +55,7 @@ def scan(
     fields: Mapping[str, str] | None = None,
 ) -> ReadResult[Any]:
     """As ``read``, but leaves it to the caller to judge the report."""
-    kind = _known_kind(kind)
+    kind = known_kind(kind)
     report = ReadReport(str(path))
     records: list[Any] = []
     stream = rows(path, report.refuse, by_line=kind == "prompts")
@@ -80,7 +80,7 @@ def scan(
                     remedy='write {"prompt": "…", …}',
                 )
             view = View.of(row.values, source, fields)
-            record = _of_kind(shape.build(view), kind)
+            record = as_kind(shape.build(view), kind)
         except Fault as fault:
             if isinstance(row.values, dict) and _mixed(row.values, shape, report, row.line):
                 continue
@@ -131,7 +131,8 @@ def plain_text(record: Demonstration) -> str:
     return "\n\n".join([*(m.content for m in record.prompt.messages), record.response.text])
 
 
-def _known_kind(kind: str | None) -> str | None:
+def known_kind(kind: str | None) -> str | None:
+    """A kind of record, also by a recipe's role. Raises ``UserError`` for one that there is not."""
     kind = ROLES.get(kind, kind) if kind else None
     if kind is not None and kind not in KINDS:
         raise UserError(
@@ -154,7 +155,8 @@ def _as_object(row: Row, kind: str | None) -> Row:
     return row
 
 
-def _of_kind(record: Any, kind: str | None) -> Any:
+def as_kind(record: Any, kind: str | None) -> Any:
+    """The record as one of a kind: its prompt, its text, or itself. Raises ``Fault`` where it is another."""
     if kind == "prompts" and not isinstance(record, Prompt | str):
         return record.prompt
     if kind == "text" and isinstance(record, Demonstration):
