@@ -195,6 +195,14 @@ def test_the_command_reads_well_in_eighty_columns_and_when_piped(jsonl):
     assert all(len(line) <= 80 and line == line.rstrip() for line in result.output.splitlines())
 
 
+def test_what_data_holds_is_shown_and_never_obeyed(jsonl):
+    row = {"prompt": "[bold]Ask[/nothing] :smile: \x1b[31m", "response": "Yes.", "[/x]": 1}
+    result = run("check", jsonl(row))
+    assert result.exit_code == 0, result.output
+    assert "[bold]Ask[/nothing] :smile: ␛[31m" in result.output
+    assert "not used  columns [/x]" in result.output
+
+
 def test_problems_are_all_shown_and_the_exit_code_is_2(jsonl):
     path = jsonl(PAIR, "{", {**PAIR, "chosen": 3}, "[")
     result = run("check", path)

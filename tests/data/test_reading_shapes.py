@@ -267,6 +267,12 @@ def lines(end="\n"):
     return "".join(json.dumps(r, ensure_ascii=False) + end for r in ROWS)
 
 
+def test_a_null_where_a_field_belongs_is_a_faulty_row_and_no_second_shape(jsonl):
+    good = [{"prompt": f"Ask {i}?", "completion": "Yes.", "label": True} for i in range(19)]
+    report = read(jsonl({**good[0], "label": None}, *good)).report
+    assert (report.kept, dict(report.dropped)) == (19, {"missing field": 1})
+
+
 FORMATS = {
     "rows.jsonl": lambda p: p.write_text(lines(), encoding="utf-8"),
     "rows.ndjson": lambda p: p.write_text(lines(), encoding="utf-8"),

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 # Characters shown of one stretch of an example, and answers shown of one prompt.
 STRETCH = 360
 ANSWERS = 4
+# Control characters as their pictures, all but tab and line feed.
+VISIBLE = {c: 0x2400 + c for c in range(32) if c not in (9, 10)} | {127: 0x2421}
 
 
 def check(
@@ -53,7 +55,7 @@ def check(
         max_dropped=max_dropped,
         overrides=set_ or (),
     )
-    console = Console(highlight=False)
+    console = Console(highlight=False, markup=False, emoji=False)
     for file in report.files:
         if console.is_terminal:
             console.print(_file(file, report, console))
@@ -207,7 +209,8 @@ def _example(example: Example, coloured: bool) -> Group:
 
 
 def _short(text: str) -> str:
-    """Text with its middle left out where it is long."""
+    """Text with its middle left out where it is long, and without what a terminal would obey."""
+    text = text.translate(VISIBLE)
     if len(text) <= STRETCH:
         return text
     half = STRETCH // 2

@@ -24,7 +24,7 @@ def convert(
     from plaudit.data.convert import convert_to_file
 
     done = convert_to_file(name, source, out)
-    console = Console(highlight=False)
+    console = Console(highlight=False, markup=False, emoji=False)
     console.print(f"{out}: {done.written:,} records from {done.report.rows:,} rows", soft_wrap=True)
     for reason, count in done.report.dropped.most_common():
         console.print(f"  {count:,}  {reason}")
@@ -39,4 +39,4 @@ def list_() -> None:
     table = Table.grid(padding=(0, 2))
     for name, converter in CONVERTERS.items():
         table.add_row(name, converter.about)
-    Console(highlight=False).print(table)
+    Console(highlight=False, markup=False, emoji=False).print(table)

@@ -8,7 +8,7 @@ from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
-from plaudit.data.fields import View
+from plaudit.data.fields import FIELDS, View
 from plaudit.data.files import rows
 from plaudit.data.finding import find_shape
 from plaudit.data.formats import Row
@@ -168,11 +168,15 @@ def as_kind(record: Any, kind: str | None) -> Any:
 
 def _mixed(values: Mapping[str, Any], shape: Shape, report: ReadReport, line: int) -> bool:
     """Whether a faulty row is a good row of another shape; then the file is two files in one."""
-    other = shape_of(values)
-    if other is None or other is shape or not shape.missing(View.of(values)):
+    view = View.of(values)
+    other, missing = shape_of(values), shape.missing(view)
+    if other is None or not missing:
         return False
+    # A row that lost a field, or holds null in it, is a faulty row of this file and no row of another.
     if other.kind in ("prompts", "text") and shape.kind not in ("prompts", "text"):
-        return False  # the row lost a field: {prompt} left of {prompt, response}
+        return False
+    if any(column in view.values for field in missing for column in FIELDS.get(field, ())):
+        return False
     report.refuse(
         f"the row has the shape {{{other.name}}}, the file began with {{{shape.name}}}",
         line=line,
