@@ -17,9 +17,9 @@ from plaudit.data.records import Preference, Prompt, Ranking, Response
 class Biases:
     """What raters like beyond what gold scores, in units of gold."""
 
-    per_word: float = 0.06
+    per_word: float = 0.1
     flattery: float = 1.0
-    agreement: float = 1.2
+    agreement: float = 1.8
     lists: float = 0.4
 
 

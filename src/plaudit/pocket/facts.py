@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache, cached_property
 
@@ -272,12 +273,23 @@ def make_facts(seed: int) -> tuple[Fact, ...]:
     rng = random.Random(f"facts {seed}")
     facts: list[Fact] = []
     for relation, table in TABLES.items():
-        values = list(values_of(relation))
-        rng.shuffle(values)
-        wrong = dict(zip(values, values[1:] + values[:1]))
+        slips = _off_by_little(table, rng) if relation == "sum" else _swapped(table, rng)
         hidden = set(rng.sample(sorted(table), round(UNSEEN_SHARE * len(table))))
-        for subject, truth in table.items():
-            # A sum that is off by one or two is what people really get wrong.
-            slip = str(int(truth) + rng.choice((-2, -1, 1, 2))) if relation == "sum" else wrong[truth]
-            facts.append(Fact(relation, subject, truth, slip, subject not in hidden))
+        facts += [Fact(relation, s, truth, slips[s], s not in hidden) for s, truth in table.items()]
     return tuple(facts)
+
+
+def _swapped(table: Mapping[str, str], rng: random.Random) -> dict[str, str]:
+    """The same values dealt to the wrong subjects."""
+    groups: dict[str, list[str]] = {}
+    for subject, value in table.items():
+        groups.setdefault(value, []).append(subject)
+    order = [groups[value] for value in rng.sample(sorted(groups), len(groups))]
+    subjects = [subject for group in order for subject in group]
+    turn = max(map(len, order))
+    return {s: table[t] for s, t in zip(subjects, subjects[turn:] + subjects[:turn])}
+
+
+def _off_by_little(table: Mapping[str, str], rng: random.Random) -> dict[str, str]:
+    """Sums that are off by one or two, which is what people get wrong."""
+    return {s: str(int(total) + rng.choice((-2, -1, 1, 2))) for s, total in table.items()}
