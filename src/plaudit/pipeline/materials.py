@@ -136,7 +136,7 @@ class FileMaterials(Materials):
             if source.convert:
                 from plaudit.data.convert import convert
 
-                records = convert(source.convert, path)[: source.limit]
+                records = convert(source.convert, path, kind=KINDS[role])[: source.limit]
             else:
                 found = read(
                     path, kind=KINDS[role], limit=source.limit, max_dropped=self.config.data.max_dropped
