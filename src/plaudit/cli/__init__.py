@@ -3,128 +3,148 @@
 from __future__ import annotations
 
 import importlib
+import os
 import sys
 import traceback
-from typing import Any, NamedTuple
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-import click
+from plaudit.errors import PlauditError, UserError, suggest
+from plaudit.methods_table import METHODS
+
+if TYPE_CHECKING:
+    from typer.core import TyperCommand, TyperGroup
+
+ABOUT = """\
+Human feedback into a better language model: rankings, a reward model, PPO with
+a KL leash, an honest report."""
+OPTIONS = """\
+Options:
+  --version   Show the version.
+  -h, --help  Show this; after a command, what it takes."""
+RESUME = "what was done is kept: `plaudit resume RUN`, or the same command again, goes on from there"
+RUNS = ("demo", "run", "resume", "sft", "reward", "ppo", "evaluate")
 
 
 class Verb(NamedTuple):
-    """Where a command lives and what the overview says of it."""
+    """A command: its module in this package, its name there, its line in the overview."""
 
     module: str
     name: str
     help: str
 
 
-VERBS: dict[str, Verb] = {
-    "demo": Verb("demo", "demo", "The whole loop on the pocket world, from raw text to report."),
-    "run": Verb("run", "run", "Run a recipe to its report."),
-    "resume": Verb("run", "resume", "Continue a run that was cut off."),
-    "check": Verb("check", "check", "What a data file or a recipe's data is good for."),
-    "data": Verb("data", "app", "Convert public data sets into plaudit's JSONL."),
-    "sft": Verb("methods", "sft", "Supervised fine-tuning on demonstrations."),
-    "reward": Verb("methods", "reward", "A reward model from human preferences."),
-    "ppo": Verb("methods", "ppo", "PPO with a KL leash."),
-    "sample": Verb("sample", "sample", "Answers of a model to a prompt."),
-    "chat": Verb("chat", "chat", "Talk to any stage of a run, or to two side by side."),
-    "evaluate": Verb("evaluate", "evaluate", "Evaluate a run again and print its main numbers."),
-    "report": Verb("report", "report", "Write a run's report anew."),
-}
+SECTIONS: dict[str, dict[str, Verb]] = {
+    "Whole runs": {
+        "demo": Verb("demo", "demo", "The whole loop on the pocket world, from raw text to report."),
+        "run": Verb("run", "run", "Run a recipe to its report."),
+        "resume": Verb("run", "resume", "Continue a run that was cut off."),
+    },
+    "Data": {
+        "check": Verb("check", "check", "What a data file, or a recipe's data, is good for."),
+        "data": Verb("data", "app", "Convert public data sets into plaudit's JSONL."),
+    },
+    "One method": {
+        name: Verb("methods", name, METHODS[name].summary) for name in ("sft", "reward", "ppo")
+    },
+    "Results": {
+        "sample": Verb("sample", "sample", "Answers of a model to a prompt."),
+        "chat": Verb("chat", "chat", "Talk to any stage of a run, or to two side by side."),
+        "evaluate": Verb("evaluate", "evaluate", "Bring a run's evaluation up to date, print its numbers."),
+        "report": Verb("report", "report", "Write a run's report anew."),
+    },
+}  # fmt: skip
+VERBS = {name: verb for verbs in SECTIONS.values() for name, verb in verbs.items()}
 
 
-class _Lazy(click.Group):
-    """Names and help lines come from the table; a command's module is imported when it is needed."""
-
-    def list_commands(self, ctx: click.Context) -> list[str]:
-        return list(VERBS)
-
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        if cmd_name not in VERBS:
-            return None
-        import typer
-
-        verb = VERBS[cmd_name]
-        found: Any = getattr(importlib.import_module(f"plaudit.cli.{verb.module}"), verb.name)
-        if isinstance(found, typer.Typer):
-            app = found
-        else:
-            app = typer.Typer(add_completion=False, rich_markup_mode=None)
-            app.command(name=cmd_name)(found)
-        command: Any = typer.main.get_command(app)
-        command.name = cmd_name
-        return command  # type: ignore[no-any-return]
-
-    def resolve_command(self, ctx: click.Context, args: list[str]) -> Any:
-        name = args[0] if args else ""
-        if name and name not in VERBS and not name.startswith("-"):
-            from plaudit.errors import suggest
-
-            hint = suggest(name, VERBS)
-            ctx.fail(f"there is no command {name!r}" + (f"; {hint}" if hint else ""))
-        return super().resolve_command(ctx, args)
-
-    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        with formatter.section("Commands"):
-            formatter.write_dl([(name, verb.help) for name, verb in VERBS.items()])
+def overview() -> str:
+    """What `plaudit --help` prints."""
+    width = max(map(len, VERBS)) + 2
+    sections = [
+        f"{title}:\n" + "\n".join(f"  {name:<{width}}{verb.help}" for name, verb in verbs.items())
+        for title, verbs in SECTIONS.items()
+    ]
+    sections.append(OPTIONS)
+    return "\n\n".join(["Usage: plaudit COMMAND [ARGUMENTS]", ABOUT, *sections])
 
 
-def _version(ctx: click.Context, param: click.Parameter, value: bool) -> None:
-    if value and not ctx.resilient_parsing:
-        from plaudit import __version__
+def command(name: str) -> TyperCommand | TyperGroup:
+    """The command of that name, its module imported."""
+    import typer
 
-        click.echo(f"plaudit {__version__}")
-        ctx.exit()
+    verb = VERBS[name]
+    found: Any = getattr(importlib.import_module(f"plaudit.cli.{verb.module}"), verb.name)
+    settings = {"help_option_names": ["-h", "--help"]}
+    app = typer.Typer(add_completion=False, rich_markup_mode=None)
+    if isinstance(found, typer.Typer):
+        app.add_typer(found, name=name, context_settings=settings)
+    else:
+        epilog = METHODS[name].facts if name in METHODS else None
+        app.command(name, epilog=epilog, context_settings=settings)(found)
+    app.callback()(lambda: None)  # keeps a lone command inside a group, where it can be taken from by name
+    made: Any = typer.main.get_command(app)
+    chosen: TyperCommand | TyperGroup = made.commands[name]
+    return chosen
 
 
-@click.command(cls=_Lazy, context_settings={"help_option_names": ["-h", "--help"]})
-@click.option(
-    "--version", is_flag=True, callback=_version, expose_value=False, is_eager=True, help="Show the version."
-)
-def app() -> None:
-    """Human feedback into a better language model: rankings, a reward model, PPO with a KL leash, an honest report."""
-
-
-def main(arguments: list[str] | None = None) -> None:
-    """Run the command line; a user's mistake ends in one clear message and exit code 2."""
-    from plaudit.errors import PlauditError, UserError
-
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the command line and exit: 0 done, 1 a fault, 2 a mistake of the user, 130 interrupted."""
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    hint = f"\n  → {RESUME}" if words and words[0] in RUNS else ""
     try:
-        app.main(arguments, prog_name="plaudit", standalone_mode=False)
+        code = _run(words)
+        sys.stdout.flush()
     except UserError as error:
         _complain(str(error))
-        sys.exit(2)
-    except (KeyboardInterrupt, click.exceptions.Abort):
-        _complain(
-            "stopped; what was done is kept: `plaudit resume RUN`, or the same command, goes on from there"
-        )
-        sys.exit(130)
+        code = 2
+    except KeyboardInterrupt:
+        _complain(f"stopped{hint}")
+        code = 130
     except BrokenPipeError:
-        sys.exit(0)
+        # The reader, `head` say, has what it wanted; nothing may be written at exit either.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        code = 0
     except PlauditError as error:
         _complain(str(error))
-        sys.exit(1)
-    except Exception as error:
-        # typer carries its own copy of click, whose exceptions are other classes of the same shape.
-        if hasattr(error, "exit_code"):
-            if hasattr(error, "show"):
-                error.show()
-            sys.exit(error.exit_code)
-        if type(error).__name__ == "Abort":
-            sys.exit(130)
+        code = 1
+    except Exception:
         traceback.print_exc()
-        _complain(
-            "this is a fault of plaudit, not yours; a run that was cut off goes on with `plaudit resume RUN`"
-        )
-        sys.exit(1)
+        _complain(f"nobody foresaw this; the lines above say where it happened{hint}")
+        code = 1
+    sys.exit(code)
+
+
+def _run(words: list[str]) -> int:
+    if not words or words[0] in ("-h", "--help"):
+        print(overview())
+        return 0 if words else 2
+    if words[0] == "--version":
+        from plaudit import __version__
+
+        print(f"plaudit {__version__}")
+        return 0
+    name, *rest = words
+    if name not in VERBS:
+        kind = "option" if name.startswith("-") else "command"
+        raise UserError(f"there is no {kind} {name!r}", remedy=suggest(name, VERBS) or "see `plaudit --help`")
+    chosen = command(name)
+    try:
+        # Not `main()` of the command: that would turn an interrupt into an exit code and hide it.
+        with chosen.make_context(f"plaudit {name}", rest) as context:
+            chosen.invoke(context)
+    except Exception as error:
+        # Ways out and mistakes in the arguments, whichever library typer takes their classes from.
+        code = getattr(error, "exit_code", None)
+        if code is None:
+            raise
+        if hasattr(error, "show"):
+            error.show()
+        return int(code)
+    return 0
 
 
 def _complain(text: str) -> None:
-    import os
-
-    colour = sys.stderr.isatty() and "NO_COLOR" not in os.environ
-    head, _, rest = text.partition("\n")
-    click.secho(f"plaudit: {head}", err=True, fg="red" if colour else None, color=colour)
-    if rest:
-        click.echo(rest, err=True)
+    head, _, rest = f"plaudit: {text}".partition("\n")
+    if sys.stderr.isatty() and not os.environ.get("NO_COLOR"):
+        head = f"\x1b[31m{head}\x1b[0m"
+    print(head, *([rest] if rest else []), sep="\n", file=sys.stderr, flush=True)
