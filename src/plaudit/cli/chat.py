@@ -3,41 +3,41 @@
 from __future__ import annotations
 
 import sys
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+from plaudit.cli.options import Seed, Temperature, Tokens
+
+if TYPE_CHECKING:
+    from rich.console import Console
 
 
 def chat(
     source: Annotated[str, typer.Argument(metavar="RUN|MODEL", help="A run, or a model folder.")],
     stage: Annotated[
-        list[str] | None, typer.Option(help="Stage to talk to, may be repeated (default: the last).")
+        list[str] | None,
+        typer.Option(metavar="NAME", help="Stage to talk to (default: the last); twice for two."),
     ] = None,
     side_by_side: Annotated[
-        bool,
-        typer.Option("--side-by-side", help="Two stages answer next to each other (default: the last two)."),
+        bool, typer.Option("--side-by-side", help="Two stages answer next to each other.")
     ] = False,
-    temperature: Annotated[float, typer.Option(help="0 is greedy.", min=0)] = 0.7,
-    max_new_tokens: Annotated[int, typer.Option(help="Longest answer, in tokens.", min=1)] = 64,
-    seed: Annotated[int, typer.Option(help="Seed of the draw.", min=0)] = 0,
+    temperature: Temperature = 0.7,
+    max_new_tokens: Tokens = 64,
+    seed: Seed = 0,
 ) -> None:
-    """Talk to a model. An empty line or Ctrl-D ends; /new starts over."""
-    from rich.columns import Columns
+    """Talk to a model. An empty line or Ctrl-D ends, /new starts over; lines may be piped in."""
     from rich.console import Console
-    from rich.panel import Panel
-    from rich.text import Text
 
-    from plaudit.cli.talking import speakers
+    from plaudit.cli.talking import CUT, speakers
     from plaudit.data.records import Message
 
-    found = speakers(source, stage or [], 2 if side_by_side else 1)
+    found = speakers(source, stage or (), 2 if side_by_side else 1)
     console = Console(highlight=False)
-    talks: list[list[Message]] = [[] for _ in found]
     interactive = sys.stdin.isatty()
     if interactive:
-        console.print(
-            f"talking to {' and '.join(s.name for s in found)}; an empty line ends, /new starts over"
-        )
+        console.print(f"{' and '.join(s.name for s in found)} · an empty line ends, /new starts over")
+    talks: list[list[Message]] = [[] for _ in found]
     turn = 0
     while (said := _listen(interactive)) is not None:
         if said == "/new":
@@ -46,24 +46,13 @@ def chat(
         answers = []
         for speaker, talk in zip(found, talks):
             talk.append(Message("user", said))
-            room = max_new_tokens
-            if speaker.positions:
-                room = min(room, speaker.positions // 2)
             (answer,) = speaker.answer(
-                tuple(talk), temperature=temperature, max_new_tokens=room, seed=seed, step=turn
+                tuple(talk), temperature=temperature, max_new_tokens=max_new_tokens, seed=seed, step=turn
             )
-            talk.append(Message("assistant", answer.removesuffix(" …")))
+            talk.append(Message("assistant", answer.removesuffix(CUT)))
             answers.append(answer)
         turn += 1
-        if len(found) == 1:
-            console.print(Text(answers[0]))
-        elif console.is_terminal:
-            width = max(20, console.width // len(found) - 2)
-            panels = [Panel(Text(a), title=s.name, width=width) for s, a in zip(found, answers)]
-            console.print(Columns(panels, padding=(0, 1)))
-        else:
-            for speaker, answer in zip(found, answers):
-                console.print(Text(f"{speaker.name}: {answer}"), soft_wrap=True)
+        _show(console, [s.name for s in found], answers)
 
 
 def _listen(interactive: bool) -> str | None:
@@ -73,3 +62,22 @@ def _listen(interactive: bool) -> str | None:
     except EOFError:
         return None
     return line or None
+
+
+def _show(console: Console, names: list[str], answers: list[str]) -> None:
+    """One answer as it is, several next to each other; piped, a line each behind its name."""
+    from rich.panel import Panel
+    from rich.table import Table
+    from rich.text import Text
+
+    if len(answers) == 1:
+        console.print(Text(answers[0]), soft_wrap=not console.is_terminal)
+    elif console.is_terminal:
+        row = Table.grid(expand=True, padding=(0, 1))
+        for _ in answers:
+            row.add_column(ratio=1)
+        row.add_row(*(Panel(Text(a), title=name, title_align="left") for name, a in zip(names, answers)))
+        console.print(row)
+    else:
+        for name, answer in zip(names, answers):
+            console.print(Text(f"{name}: {answer}"), soft_wrap=True)

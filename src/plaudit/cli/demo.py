@@ -10,7 +10,9 @@ from plaudit.cli.options import DryRun, Out
 
 
 def demo(
-    seed: Annotated[int, typer.Option(help="Seed of the world and of everything drawn.", min=0)] = 0,
+    seed: Annotated[
+        int, typer.Option(metavar="N", help="Seed of the world and of everything drawn.", min=0)
+    ] = 0,
     out: Out = None,
     no_leash: Annotated[
         bool,
@@ -18,9 +20,7 @@ def demo(
     ] = False,
     biased_raters: Annotated[
         bool,
-        typer.Option(
-            "--biased-raters", help="Beside it, the same with raters who like length and flattery."
-        ),
+        typer.Option("--biased-raters", help="Beside it, the same with raters who like length and flattery."),
     ] = False,
     quick: Annotated[
         bool, typer.Option("--quick", help="Seconds a stage: shows the parts, not the learning.")

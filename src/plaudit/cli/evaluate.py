@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
-import typer
+from plaudit.cli.options import Run
 
 
-def evaluate(folder: Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a run.")]) -> None:
+def evaluate(folder: Run) -> None:
     """Bring a run's evaluation up to date and print its main numbers."""
     from rich.console import Console
     from rich.table import Table

@@ -9,10 +9,14 @@ import typer
 from plaudit.cli.options import DryRun, Out, Overrides
 
 Source = Annotated[
-    str, typer.Argument(help="A data file, a hub name, or a recipe (.yaml) to run up to this method.")
+    str,
+    typer.Argument(
+        metavar="DATA|RECIPE", help="A data file, a hub name, or a recipe (.yaml) to run up to this method."
+    ),
 ]
 Model = Annotated[
-    str | None, typer.Option("--model", help="Hugging Face folder or hub name (needed for data).")
+    str | None,
+    typer.Option("--model", metavar="DIR", help="Hugging Face folder or hub name; needed for data."),
 ]
 
 
@@ -38,7 +42,7 @@ def ppo(
     source: Source,
     model: Model = None,
     reward: Annotated[
-        str | None, typer.Option("--reward", help="Saved reward model (needed for data).")
+        str | None, typer.Option("--reward", metavar="DIR", help="Saved reward model; needed for data.")
     ] = None,
     set_: Overrides = None,
     out: Out = None,

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from plaudit.cli.options import DryRun, Out, Overrides
+from plaudit.cli.options import DryRun, Out, Overrides, Run
 
 
 def run(
-    recipe: Annotated[str, typer.Argument(help="A recipe (.yaml), or the name of a built-in one (pocket).")],
+    recipe: Annotated[
+        str, typer.Argument(metavar="RECIPE", help="A recipe (.yaml), or the name of a built-in one: pocket.")
+    ],
     set_: Overrides = None,
     out: Out = None,
-    seeds: Annotated[int, typer.Option(help="Run this many seeds, each into its own folder.", min=1)] = 1,
+    seeds: Annotated[int, typer.Option(metavar="N", help="Run N seeds, each into OUT-seedK.", min=1)] = 1,
     dry_run: DryRun = False,
 ) -> None:
     """Run a recipe to its report; stages that are done are skipped, one that was cut off goes on."""
@@ -27,7 +28,7 @@ def run(
         run_recipe(recipe, set_ or (), out, dry_run=dry_run)
 
 
-def resume(folder: Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a run.")]) -> None:
+def resume(folder: Run) -> None:
     """Continue a run from its own record."""
     from plaudit.pipeline import resume as resume_run
 

@@ -1,13 +1,16 @@
-"""Models to talk to: a stage of a run, or a plain Hugging Face folder."""
+"""Models to talk to: stages of a run, or a plain Hugging Face folder."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
+from plaudit.data.records import Message, content_id
 from plaudit.errors import UserError, suggest
 
+# Stages whose model answers, the furthest first.
 LAST_FIRST = ("ppo", "sft", "verdict", "pretrain", "base")
+CUT = " …"  # behind an answer that the length limit ended
 
 
 class Speaker:
@@ -19,15 +22,14 @@ class Speaker:
         from plaudit.rollout.native import NativeSampler
 
         self.name = name
-        self.policy = load_policy(folder)
-        positions = getattr(self.policy.model.config, "max_position_embeddings", None)
-        self.positions = positions
-        self.renderer = Renderer(self.policy.tokenizer, max_length=positions)
-        self.sampler = NativeSampler(self.policy)
+        policy = load_policy(folder)
+        self.positions: int | None = getattr(policy.model.config, "max_position_embeddings", None)
+        self.renderer = Renderer(policy.tokenizer, max_length=self.positions)
+        self.sampler = NativeSampler(policy)
 
     def answer(
         self,
-        messages: Any,
+        messages: Sequence[Message],
         *,
         temperature: float,
         max_new_tokens: int,
@@ -35,33 +37,42 @@ class Speaker:
         seed: int = 0,
         step: int = 0,
     ) -> list[str]:
-        """n answers; what is too long for the model loses its oldest turns."""
-        from plaudit.data.records import content_id
+        """n answers; a conversation too long for the model loses its oldest turns."""
         from plaudit.rollout.protocol import Request, SamplingSettings
 
+        if self.positions:  # half of the model's positions stay for the conversation
+            max_new_tokens = min(max_new_tokens, self.positions // 2)
         ids = self.renderer.prompt(messages, room=max_new_tokens)
         settings = SamplingSettings(max_new_tokens=max_new_tokens, temperature=temperature)
-        drawn = self.sampler.sample(
-            [Request(ids, key=content_id(messages), n=n)], settings, seed=seed, step=step
-        )
-        return [self.renderer.decode(s.ids) + ("" if s.finish != "length" else " …") for s in drawn]
+        request = Request(ids, key=content_id(messages), n=n)
+        drawn = self.sampler.sample([request], settings, seed=seed, step=step)
+        return [self.renderer.decode(s.ids) + (CUT if s.finish == "length" else "") for s in drawn]
 
 
-def speakers(source: str, stages: list[str], count: int = 1) -> list[Speaker]:
+def speakers(source: str, stages: Sequence[str], count: int = 1) -> list[Speaker]:
     """The stages asked for, or the last ``count`` that have a policy; a model folder speaks for itself."""
     path = Path(source)
     if not (path / "run.json").exists():
         if path.exists() and not (path / "config.json").exists():
             raise UserError(
-                f"{source} is neither a run nor a model", remedy="it holds no run.json and no config.json"
+                f"{source} is neither a run nor a model: it holds no run.json and no config.json",
+                remedy="name the folder of a run, such as runs/pocket, or a Hugging Face model folder",
             )
+        if stages or count > 1:
+            raise UserError(f"{source} is a single model; only a run has stages")
         return [Speaker(path.name or source, source)]
     there = [s for s in LAST_FIRST if (path / "stages" / s / "model" / "config.json").exists()]
     if not there:
         raise UserError(f"{source} has no trained policy yet", remedy=f"plaudit resume {source}")
     for stage in stages:
         if stage not in there:
-            hint = suggest(stage, there) or f"there are: {', '.join(there)}"
-            raise UserError(f"the run has no policy of stage {stage!r}", remedy=hint)
-    chosen = stages or list(reversed(there[:count]))
-    return [Speaker(s, path / "stages" / s / "model") for s in chosen]
+            known = f"there are: {', '.join(reversed(there))}"
+            raise UserError(
+                f"{source} has no policy of a stage {stage!r}", remedy=suggest(stage, there) or known
+            )
+    chosen = list(stages) or there[:count][::-1]
+    if len(chosen) < count:
+        raise UserError(
+            f"side by side needs two stages, and there is only {chosen[0]!r}", remedy="add --stage NAME"
+        )
+    return [Speaker(stage, path / "stages" / stage / "model") for stage in chosen]
