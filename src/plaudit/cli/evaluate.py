@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from plaudit.cli.options import Run
+from plaudit.errors import UserError
 
 
 def evaluate(folder: Run) -> None:
@@ -14,7 +15,12 @@ def evaluate(folder: Run) -> None:
 
     from plaudit.pipeline import resume
 
-    summary = resume(folder).read_json("summary.json") or {}
+    summary = resume(folder).read_json("summary.json")
+    if not summary:
+        raise UserError(
+            f"{folder} has no evaluation: its recipe has no section `evaluate`",
+            remedy="add `evaluate: {}` to the recipe and run it again into the same folder",
+        )
     table = Table(title=f"{summary.get('name')}, judged by {summary.get('judge')}", title_justify="left")
     for column in ("number", "value", "95 % interval"):
         table.add_column(column, justify="left" if column == "number" else "right")
