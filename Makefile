@@ -1,16 +1,18 @@
-# Everything from a fresh clone with nothing but Python >= 3.11 and make.
-PYTHON ?= python3
+# Everything from a fresh clone with nothing but make and Python 3.11 or 3.12.
+PYTHON ?= $(firstword $(foreach p,python3 python3.12 python3.11,$(shell \
+	$(p) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 13))' 2>/dev/null && echo $(p))))
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
-export PIP_DISABLE_PIP_VERSION_CHECK = 1
+PIP := $(BIN)/python -m pip --disable-pip-version-check -q install -c constraints.txt
 
 .PHONY: demo test test-slow lint demo-check bench docs clean
 
+# Human feedback into a better language model, on the pocket world: minutes, ends in runs/pocket/report.html
 demo: $(READY)
 	$(BIN)/plaudit demo
 
-# Two workers with one thread each: more threads would fight over two cores.
+# Two workers of one thread each: more threads would only fight over two cores.
 test: $(READY)
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 -m "not slow"
 
@@ -29,16 +31,18 @@ demo-check: $(READY)
 bench: $(READY)
 	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/sampling.py
 
+# Writes docs/cli.md from what `--help` says.
 docs: $(READY)
-	$(BIN)/python tests/cli/reference.py --write
+	$(BIN)/python tests/cli/reference.py
 
 clean:
-	rm -rf $(VENV) build src/*.egg-info .mypy_cache .ruff_cache
+	rm -rf $(VENV) build src/*.egg-info .mypy_cache .ruff_cache .hypothesis
 
 # torch comes first and by itself: where pip offers a CPU build, no other package can then pull another.
 $(READY): pyproject.toml constraints.txt
-	$(PYTHON) -c 'import sys; sys.exit("plaudit needs Python 3.11 or 3.12" if sys.version_info < (3, 11) else 0)'
-	test -d $(VENV) || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install -q $(PIP_ARGS) -c constraints.txt torch
-	$(BIN)/python -m pip install -q $(PIP_ARGS) -c constraints.txt -e '.[dev]'
-	touch $(READY)
+	@test -n "$(PYTHON)" || { echo "plaudit needs Python 3.11 or 3.12: make PYTHON=/path/to/python3.12"; exit 1; }
+	@echo "setting up $(VENV) (minutes, once)"
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@$(PIP) torch
+	@$(PIP) -e '.[dev]'
+	@touch $@
