@@ -189,3 +189,12 @@ class Browser:
             for e in self.events
             if e.get("method") == "Network.requestWillBeSent"
         ]
+
+
+if __name__ == "__main__":
+    # python tests/report/browser.py PAGE.html PICTURE.png [WIDTH [HEIGHT]] [dark]
+    numbers = [int(a) for a in sys.argv[3:] if a.isdigit()]
+    with Browser(find_chromium() or "chromium") as looking:
+        looking.viewport(numbers[0] if numbers else 1280, dark="dark" in sys.argv)
+        looking.open(Path(sys.argv[1]))
+        looking.screenshot(Path(sys.argv[2]), height=numbers[1] if len(numbers) > 1 else None)

@@ -1,6 +1,7 @@
 """Charts draw the numbers they were given, where those numbers belong."""
 
 import json
+import math
 import xml.etree.ElementTree as ET
 from itertools import pairwise
 
@@ -8,7 +9,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from plaudit.report.charts import HEIGHT, WIDTH, Chart, Series, _apart, calibration, describe, nice_ticks, svg
+from plaudit.report.charts import (
+    HEIGHT,
+    WIDTH,
+    Chart,
+    Series,
+    _apart,
+    _x_ticks,
+    calibration,
+    describe,
+    nice_ticks,
+    svg,
+)
 from plaudit.report.curves import MOST_POINTS, table, thin
 from plaudit.report.folder import Run
 from plaudit.report.quality import LABEL_WIDTH, gold_scale
@@ -160,3 +172,14 @@ def test_labels_of_the_gold_scale_never_cover_one_another(base, sft, ppo, perfec
         spans.setdefault(row, []).append(left)
     for lefts in spans.values():
         assert all(b - a >= LABEL_WIDTH - 1e-9 for a, b in pairwise(sorted(lefts)))
+
+
+@given(st.floats(1e-4, 1e3))
+def test_ticks_of_a_square_root_axis_are_round_and_do_not_crowd(high):
+    chart = Chart("t", "KL", [Series("a", "ppo", [(0.0, 0.0), (high, 1.0)])], square_root=True)
+    ticks = _x_ticks(chart, 0.0, high)
+    roots = [math.sqrt(t / high) for t in ticks]
+    assert ticks[0] == 0 and 2 <= len(ticks) <= 5 and ticks[-1] <= high * (1 + 1e-9)
+    assert all(b - a > 0.149 for a, b in pairwise(roots))
+    leading = [t / 10 ** math.floor(math.log10(t) + 1e-9) for t in ticks[1:]]
+    assert all(abs(digit - round(digit)) < 1e-6 for digit in leading)

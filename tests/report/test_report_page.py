@@ -3,6 +3,7 @@
 import base64
 import hashlib
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -101,7 +102,7 @@ def test_the_same_folder_gives_the_same_bytes_in_another_process(pocket):
     texts = [
         subprocess.run(
             [sys.executable, "-c", code, str(pocket)],
-            env={"PYTHONHASHSEED": seed, "TZ": zone},
+            env=os.environ | {"PYTHONHASHSEED": seed, "TZ": zone},
             capture_output=True,
             check=True,
         ).stdout
@@ -202,6 +203,21 @@ def test_a_missing_stage_is_simply_missing(tmp_path, missing):
     text = "".join(Page(render(run)).text)
     said = {"ppo": "The run holds no PPO records", "evaluate": "the evaluate stage is missing"}
     assert said.get(missing, "PPO closed 70%") in text
+
+
+def test_warning_signs_stand_in_the_verdict(tmp_path):
+    run = write_run(tmp_path / "run", siblings=())
+    assert "None: 14 rules looked" in words(render(run))
+    edit(run / "summary.json", lambda s: s.update(stopped="objective/kl 9.1 is above kl_max 8"))
+    text = words(render(run)).split("Before and after")[0]
+    assert "PPO was stopped by its leash" in text and "objective/kl 9.1 is above kl_max 8." in text
+
+
+def test_a_missed_bar_opens_the_list_of_bars(tmp_path):
+    run = write_run(tmp_path / "run", siblings=())
+    assert "<details><summary>4 of 4 bars met" in render(run)
+    edit(run / "summary.json", lambda s: s["checks"][0].update(ok=False))
+    assert "<details open><summary>3 of 4 bars met" in render(run)
 
 
 def test_a_run_that_was_cut_off_still_has_a_report(tmp_path):

@@ -18,7 +18,7 @@ def answer(entry: Any, stage: str, label: str) -> dict[str, Any] | None:
     """One stage's answer with its numbers."""
     if not isinstance(entry, Mapping):
         return None
-    text = clean(entry.get("text") or "")
+    text = clean(entry.get("text") or "").strip()
     measures = [
         {"term": term, "label": name, "value": number(entry.get(key), 2)}
         for key, term, name in (("gold", "gold", "gold"), ("proxy", "proxy", "proxy"), ("kl", "kl", "KL"))
@@ -28,7 +28,7 @@ def answer(entry: Any, stage: str, label: str) -> dict[str, Any] | None:
         "stage": stage,
         "label": label,
         "text": text,
-        "empty": not text.strip(),
+        "empty": not text,
         "long": len(text) > LONG,
         "cut": entry.get("finished") is False,
         "measures": measures,

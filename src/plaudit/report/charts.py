@@ -153,13 +153,15 @@ def svg(chart: Chart) -> Markup:
 def _x_ticks(chart: Chart, low: float, high: float) -> list[float]:
     if not chart.square_root:
         return [float(t) for t in sorted({round(t) for t in nice_ticks(low, high) if low <= t <= high})]
-    # Evenly spaced on a square-root axis, rounded down to one leading digit.
-    found = []
-    for k in range(5):
-        x = (math.sqrt(low) + (math.sqrt(high) - math.sqrt(low)) * k / 4) ** 2
-        power = 10.0 ** math.floor(math.log10(x)) if x > 0 else 1.0
-        found.append(math.floor(x / power + 1e-9) * power)
-    return sorted({round(x, 12) for x in found if low <= x <= high})
+    # Evenly spaced on a square-root axis, rounded down to one leading digit, and not too near each other.
+    width, found = math.sqrt(high) - math.sqrt(low), [low]
+    for k in range(1, 5):
+        x = (math.sqrt(low) + width * k / 4) ** 2
+        power = 10.0 ** math.floor(math.log10(x))
+        tick = round(math.floor(x / power + 1e-9) * power, 12)
+        if math.sqrt(tick) - math.sqrt(found[-1]) > 0.15 * width:
+            found.append(tick)
+    return found
 
 
 def _series(s: Series, px: Callable[[float], float], py: Callable[[float], float]) -> list[str]:

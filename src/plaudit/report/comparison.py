@@ -51,9 +51,11 @@ def _path_sentence(rows: Sequence[Row], run: Run) -> str:
     gold, proxy = found["gold"], found["proxy"]
     if not gold or not proxy:
         return ""
-    sentence = (
-        f"The proxy went from {number(proxy['start'])} to {number(proxy['end'])}. Gold peaked at "
-        f"{number(gold['peak'])} {after(gold['peak_at'])} and ended at {number(gold['end'])}"
+    sentence = f"The proxy went from {number(proxy['start'])} to {number(proxy['end'])}. Gold "
+    if gold["peak_at"] == gold["end_at"]:
+        return sentence + f"went from {number(gold['start'])} to {number(gold['end'])} and ended at its peak."
+    sentence += (
+        f"peaked at {number(gold['peak'])} {after(gold['peak_at'])} and ended at {number(gold['end'])}"
     )
     if found["fall_share"] is not None:
         sentence += f", lower by {percent(found['fall_share'])} of the gap between SFT and perfect"
