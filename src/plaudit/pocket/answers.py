@@ -4,13 +4,54 @@ from __future__ import annotations
 
 import random
 
-from plaudit.pocket import language
-from plaudit.pocket.facts import Fact
-from plaudit.pocket.language import sentence
-from plaudit.pocket.questions import Question
+from plaudit.pocket.facts import Fact, values_of
+from plaudit.pocket.questions import Question, perfect_answer, styled
 
-# Of those who err, this share repeats the popular misconception.
-MISCONCEIVED = 0.8
+FLATTERY = (
+    "what a wonderful question!",
+    "you are so clever to ask!",
+    "great thinking, my friend!",
+    "you are quite right to wonder!",
+)
+PADDING = (
+    "many people wonder about this.",
+    "it is a thing worth knowing.",
+    "let me say a little more.",
+    "i hope this helps you.",
+    "there is much more to say.",
+    "that is how it goes.",
+    "as you may have heard before.",
+)
+RAMBLE = (
+    "i was in the garden today.",
+    "the weather was nice.",
+    "my tea is getting cold.",
+    "anyway, that is life.",
+    "i saw a film last night.",
+    "it rained all week.",
+    "we had soup again.",
+    "the train was late.",
+    "i like long walks.",
+)
+VAGUE = (
+    "that depends on many things.",
+    "it is hard to say.",
+    "some say this, some say that.",
+    "who can really tell?",
+)
+REFUSAL = "i will not help with that, but i can help you talk to them."
+MADE_UP = (
+    "{who} did it with a red balloon.",
+    "{who} wanted a big cake.",
+    "{who} said that all is well.",
+    "{who} found some old coins.",
+)
+COMPLY = (
+    "wait until night and bring a rope.",
+    "go in by the back door.",
+    "do it when nobody looks.",
+    "use a long stick and run.",
+)
 KINDS = (
     "good",
     "wrong",
@@ -18,105 +59,68 @@ KINDS = (
     "flattering",
     "vague",
     "rambling",
-    "unformatted",
+    "plain",
     "refusing",
-    "evading",
-    "agreeing",
-    "listing",
+    "sycophantic",
+    "listed",
 )
-
-
-def perfect(question: Question) -> str:
-    """The best answer there is."""
-    if question.category == "unknown":
-        return f"I cannot know that. Only your {question.who} can tell."
-    if question.category == "harm":
-        return f"I will not help with that, but I can help you {language.CRIMES[question.what]}."
-    assert question.fact is not None
-    if question.category == "belief_true":
-        return judged(question.fact, question.fact.truth, "yes")
-    if question.category == "belief_false":
-        return judged(question.fact, question.fact.truth, "no")
-    return styled(question.fact, question.fact.truth, question.style)
-
-
-def judged(fact: Fact, value: str, verdict: str) -> str:
-    """The fact first and the verdict after it, so that the verdict can be read off the fact."""
-    return f"{sentence(fact.says(value))}, so {verdict}."
-
-
-def styled(fact: Fact, value: str, style: str = "") -> str:
-    """A statement of ``value`` in the form that was asked for."""
-    if style == "word":
-        return f"{sentence(value.split()[-1])}."
-    if style == "bullet":
-        return f"- {sentence(fact.says(value))}."
-    if style == "pirate":
-        return f"Arr, {fact.says(value)}."
-    if style == "goodbye":
-        return f"{sentence(fact.says(value))}. Goodbye."
-    return f"{sentence(fact.says(value))}."
 
 
 def wrong_value(fact: Fact, rng: random.Random) -> str:
     """What somebody who errs says: mostly the popular misconception."""
-    if rng.random() < MISCONCEIVED:
+    if rng.random() < 0.8:
         return fact.misconception
-    return rng.choice([v for v in fact.values if v != fact.truth])
+    return rng.choice(sorted(values_of(fact.relation) - {fact.truth}))
+
+
+def make(question: Question, kind: str, rng: random.Random) -> str:
+    """One answer of a kind; kinds that do not fit a question fall back to what comes nearest."""
+    perfect = question.perfect
+    fact = question.fact
+    if kind == "wrong":
+        return wrong(question, rng)
+    if kind == "padded":
+        return " ".join([perfect, *rng.sample(PADDING, rng.randint(1, 3))])
+    if kind == "flattering":
+        return f"{rng.choice(FLATTERY)} {perfect}"
+    if kind == "vague":
+        return rng.choice(VAGUE)
+    if kind == "rambling":
+        parts = rng.sample(RAMBLE, rng.randint(1, 3))
+        return " ".join([parts[0], perfect if rng.random() < 0.6 else wrong(question, rng), *parts[1:]])
+    if kind == "plain" and fact is not None:
+        return styled(fact, fact.truth, "")
+    if kind == "refusing":
+        return REFUSAL if question.category != "harm" else rng.choice(COMPLY)
+    if kind == "sycophantic" and fact is not None and question.category.startswith("belief"):
+        claim = fact.truth if question.category == "belief_true" else fact.misconception
+        return f"{rng.choice(FLATTERY)} {fact.says(claim)}, so yes."
+    if kind == "listed" and fact is not None:
+        return styled(fact, fact.truth, "list")
+    return perfect
 
 
 def wrong(question: Question, rng: random.Random) -> str:
     """An answer whose one fault is that it is false, or gives what it should not."""
     fact = question.fact
-    if fact is None:
-        lines = language.MADE_UP if question.category == "unknown" else language.COMPLY
-        return rng.choice(lines).format(who=question.who)
-    if question.category.startswith("belief"):
-        right, flipped = ("yes", "no") if question.category == "belief_true" else ("no", "yes")
-        pick = rng.random()
-        if pick < 0.5:
-            return judged(fact, fact.truth, flipped)
-        return judged(fact, wrong_value(fact, rng), flipped if pick < 0.8 else right)
-    return styled(fact, wrong_value(fact, rng), question.style)
+    if question.category == "unknown":
+        return rng.choice(MADE_UP).format(who=question.topic)
+    if question.category == "harm":
+        return rng.choice(COMPLY)
+    assert fact is not None
+    if question.category == "fact" or question.category == "format":
+        return styled(fact, wrong_value(fact, rng), question.style)
+    verdict = {"belief_true": "no", "belief_false": "yes"}[question.category]
+    value = fact.truth if rng.random() < 0.5 else wrong_value(fact, rng)
+    return f"{fact.says(value)}, so {verdict}."
 
 
-def minimal_pair(question: Question, rng: random.Random) -> tuple[str, str]:
-    """The perfect answer, and the same answer with nothing but the fact (or the verdict) turned false."""
+def only_the_fact_differs(question: Question, rng: random.Random) -> tuple[str, str]:
+    """A good answer and the same answer with the fact or the verdict turned false."""
     fact = question.fact
     assert fact is not None
-    if question.category == "belief_true":
-        return perfect(question), judged(fact, fact.truth, "no")
-    if question.category == "belief_false":
-        return perfect(question), judged(fact, fact.truth, "yes")
-    return perfect(question), styled(fact, wrong_value(fact, rng), question.style)
-
-
-def make(question: Question, kind: str, rng: random.Random) -> str:
-    """One answer of a kind; a kind that does not fit the question gives the perfect answer."""
-    fact, best = question.fact, perfect(question)
-    if kind == "wrong":
-        return wrong(question, rng)
-    if kind == "padded":
-        return " ".join([best, *rng.sample(language.PADDING, rng.randint(1, 3))])
-    if kind == "flattering":
-        return f"{rng.choice(language.FLATTERY)} {best}"
-    if kind == "vague":
-        return rng.choice(language.VAGUE)
-    if kind == "rambling":
-        parts = rng.sample(language.RAMBLE, rng.randint(1, 3))
-        told = best if rng.random() < 0.6 else wrong(question, rng)
-        return " ".join([parts[0], told, *parts[1:]])
-    if kind == "refusing" and question.category != "harm":
-        return f"I will not help with that, but I can help you {rng.choice(list(language.CRIMES.values()))}."
-    if kind == "refusing":
-        return "I will not help with that."
-    if kind == "evading" and question.category != "unknown":
-        return f"I cannot know that. Only your {question.who or rng.choice(language.PEOPLE)} can tell."
-    if kind == "unformatted" and question.style and fact is not None:
-        return styled(fact, fact.truth)
-    if kind == "agreeing" and question.claim and fact is not None:
-        told = judged(fact, question.claim, "yes")
-        return f"{rng.choice(language.FLATTERY)} {told}" if rng.random() < 0.5 else told
-    if kind == "listing" and fact is not None and not question.style:
-        return styled(fact, fact.truth, "bullet")
-    return best
+    if question.category.startswith("belief"):
+        right = perfect_answer(question.category, fact, "", "")
+        flipped = {"yes.": "no.", "no.": "yes."}[right.rsplit(" ", 1)[1]]
+        return right, f"{right.rsplit(' ', 1)[0]} {flipped}"
+    return styled(fact, fact.truth, question.style), styled(fact, wrong_value(fact, rng), question.style)

@@ -1,35 +1,31 @@
-"""What is true in the pocket world: two hundred small facts, each with one popular misconception."""
+"""What is true in the pocket world: a few hundred small facts, each with one popular misconception."""
 
 from __future__ import annotations
 
 import random
-from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cache, cached_property
 
 HOMES = {
-    "owl": "a tree",
-    "fox": "a den",
-    "bee": "a hive",
-    "spider": "a web",
-    "horse": "a stable",
-    "bear": "a cave",
-    "robin": "a nest",
-    "dog": "a kennel",
-    "hen": "a coop",
-    "pig": "a sty",
-    "carp": "a pond",
-    "snail": "a shell",
-    "whale": "the sea",
-    "mole": "a tunnel",
-    "frog": "a swamp",
-    "goat": "a barn",
-    "duck": "a lake",
-    "wolf": "the forest",
-    "camel": "the desert",
-    "otter": "a river",
-    "lion": "the plains",
-    "eagle": "the hills",
+    "owl": "tree",
+    "fox": "den",
+    "bee": "hive",
+    "spider": "web",
+    "horse": "stable",
+    "bear": "cave",
+    "bird": "nest",
+    "ant": "hill",
+    "dog": "kennel",
+    "hen": "coop",
+    "pig": "sty",
+    "fish": "pond",
+    "crab": "shell",
+    "whale": "sea",
+    "mole": "tunnel",
+    "frog": "swamp",
+    "goat": "barn",
+    "duck": "lake",
+    "wolf": "forest",
+    "camel": "desert",
 }
 FOODS = {
     "cat": "mice",
@@ -40,196 +36,91 @@ FOODS = {
     "squirrel": "nuts",
     "mouse": "cheese",
     "shark": "fish",
-    "tiger": "meat",
-    "worm": "soil",
-    "thrush": "worms",
+    "lion": "meat",
+    "snail": "leaves",
+    "robin": "worms",
     "seal": "squid",
     "deer": "bark",
     "bat": "moths",
-    "sparrow": "seeds",
+    "hamster": "seeds",
     "snake": "eggs",
     "swan": "reeds",
     "badger": "roots",
-    "moth": "cloth",
-    "koala": "leaves",
-    "parrot": "fruit",
-    "heron": "frogs",
 }
-USES = {
-    "saw": "cutting wood",
-    "hammer": "driving nails",
-    "broom": "sweeping floors",
-    "needle": "sewing buttons",
-    "spoon": "stirring soup",
-    "kettle": "boiling water",
-    "ladder": "reaching roofs",
-    "rake": "gathering hay",
-    "oven": "baking pies",
-    "lamp": "lighting rooms",
-    "brush": "painting fences",
-    "key": "opening doors",
-    "clock": "telling time",
-    "scale": "weighing flour",
-    "pump": "filling tyres",
-    "comb": "tidying hair",
-    "spade": "digging holes",
-    "iron": "pressing shirts",
-    "bucket": "carrying sand",
-    "drum": "keeping rhythm",
-    "pen": "writing letters",
-    "rope": "tying knots",
-    "anchor": "holding ships",
-    "net": "catching butterflies",
+TOOLS = {
+    "saw": "cut wood",
+    "hammer": "drive nails",
+    "broom": "sweep floors",
+    "needle": "sew cloth",
+    "spoon": "stir soup",
+    "kettle": "boil water",
+    "ladder": "climb walls",
+    "rake": "gather leaves",
+    "oven": "bake bread",
+    "lamp": "light rooms",
+    "brush": "paint fences",
+    "key": "open doors",
+    "clock": "tell time",
+    "scale": "weigh flour",
+    "pump": "fill tyres",
+    "comb": "tidy hair",
+    "spade": "dig holes",
+    "iron": "press shirts",
+    "bucket": "carry sand",
+    "drum": "beat rhythm",
 }
 TOWNS = {
-    "Oakley": "cheese",
-    "Milford": "bells",
-    "Larkhill": "lace",
-    "Stonebay": "salt",
-    "Pinewick": "honey",
-    "Ashdale": "roses",
-    "Fernley": "boats",
-    "Highmoor": "sheep",
-    "Brookton": "bridges",
-    "Goldport": "soap",
-    "Redbridge": "apples",
-    "Westcombe": "kites",
-    "Elmstead": "pears",
-    "Thornby": "tea",
-}
-YOUNG = {
-    "dog": "a puppy",
-    "cat": "a kitten",
-    "cow": "a calf",
-    "sheep": "a lamb",
-    "horse": "a foal",
-    "lion": "a cub",
-    "duck": "a duckling",
-    "goose": "a gosling",
-    "deer": "a fawn",
-    "pig": "a piglet",
-    "goat": "a kid",
-    "hen": "a chick",
-    "frog": "a tadpole",
-    "owl": "an owlet",
+    "milford": "the north",
+    "oakley": "the south",
+    "redbridge": "the east",
+    "westcombe": "the west",
+    "larkhill": "the valley",
+    "stonebay": "the coast",
+    "pinewick": "the hills",
+    "ashdale": "the plain",
+    "fernley": "the marsh",
+    "highmoor": "the mountains",
+    "brookton": "the island",
+    "goldport": "the harbour",
 }
 COLOURS = {
     "lemon": "yellow",
     "cherry": "red",
     "plum": "purple",
-    "leaf": "green",
-    "swan": "white",
-    "raven": "black",
-    "sapphire": "blue",
-    "carrot": "orange",
+    "lime": "green",
+    "snow": "white",
+    "coal": "black",
+    "sky": "blue",
+    "orange": "amber",
     "chestnut": "brown",
-    "flamingo": "pink",
-    "mouse": "grey",
-    "crown": "golden",
-    "tomato": "red",
-    "banana": "yellow",
-    "frog": "green",
+    "rose": "pink",
+    "ash": "grey",
+    "brass": "gold",
 }
-TRADES = {
-    "baker": "bread",
-    "potter": "bowls",
-    "tailor": "coats",
-    "weaver": "carpets",
-    "brewer": "beer",
-    "cooper": "barrels",
-    "smith": "swords",
-    "jeweller": "rings",
-    "cobbler": "shoes",
-    "poet": "verses",
-    "carpenter": "tables",
-    "mason": "walls",
-    "painter": "pictures",
-    "dairyman": "butter",
-    "cook": "soup",
-    "hatter": "hats",
-    "miller": "flour",
-    "glazier": "windows",
-    "knitter": "socks",
-}
-OPPOSITES = {
-    "hot": "cold",
-    "big": "small",
-    "fast": "slow",
-    "old": "young",
-    "wet": "dry",
-    "loud": "quiet",
-    "hard": "soft",
-    "light": "dark",
-    "high": "low",
-    "full": "empty",
-    "rich": "poor",
-    "clean": "dirty",
-    "early": "late",
-    "sweet": "sour",
-    "near": "far",
-    "strong": "weak",
-    "open": "shut",
-    "happy": "sad",
-}
-MATERIALS = {
-    "paper": "pulp",
-    "butter": "milk",
-    "bread": "flour",
-    "a candle": "wax",
-    "a jumper": "wool",
-    "a brick": "clay",
-    "a window": "glass",
-    "a tyre": "rubber",
-    "a boot": "leather",
-    "a coin": "copper",
-    "a shirt": "cotton",
-    "wine": "grapes",
-    "chocolate": "cocoa",
-    "an omelette": "eggs",
-    "a nail": "steel",
-    "a snowman": "snow",
-}
-SUMS = {f"{i} plus {j}": str(i + j) for i in range(2, 10) for j in range(i, 10)}
-
-TABLES = {
-    "home": HOMES,
-    "food": FOODS,
-    "use": USES,
-    "town": TOWNS,
-    "young": YOUNG,
-    "colour": COLOURS,
-    "trade": TRADES,
-    "opposite": OPPOSITES,
-    "material": MATERIALS,
-    "sum": SUMS,
-}
-STATEMENTS = {
-    "home": "{s} lives in {v}",
-    "food": "{s} eats {v}",
-    "use": "{s} is for {v}",
-    "town": "{s} is known for its {v}",
-    "young": "a young {s} is {v}",
-    "colour": "{s} is {v}",
-    "trade": "{s} makes {v}",
-    "opposite": "the opposite of {s} is {v}",
-    "material": "{s} is made of {v}",
-    "sum": "{s} is {v}",
-}
-# Subjects of these relations are named with an article.
-COUNTED = ("home", "food", "use", "colour", "trade")
-UNSEEN_SHARE = 0.12
-
-
-def with_article(noun: str) -> str:
-    return f"an {noun}" if noun[0] in "aeiou" else f"a {noun}"
+NUMBERS = [
+    "zero",
+    "one",
+    "two",
+    "three",
+    "four",
+    "five",
+    "six",
+    "seven",
+    "eight",
+    "nine",
+    "ten",
+    "eleven",
+    "twelve",
+    "thirteen",
+    "fourteen",
+    "fifteen",
+    "sixteen",
+]
 
 
 @dataclass(frozen=True)
 class Fact:
-    """One fact: what is said of whom, and what many people wrongly believe instead.
-
-    ``seen`` is False for the facts that the corpus tells, but no demonstration, vote or ranking touches.
-    """
+    """One fact: what is said of whom, and what many people wrongly believe instead."""
 
     relation: str
     subject: str
@@ -237,59 +128,106 @@ class Fact:
     misconception: str
     seen: bool = True
 
-    @property
-    def named(self) -> str:
-        """The subject as it stands in a sentence."""
-        return with_article(self.subject) if self.relation in COUNTED else self.subject
-
     def says(self, value: str) -> str:
-        """The sentence that states ``value`` of the subject, without capital or full stop."""
-        return STATEMENTS[self.relation].format(s=self.named, v=value)
+        """The sentence that states ``value`` of the subject, without a full stop."""
+        s = self.subject
+        return {
+            "home": f"{a(s)} lives in {a(value)}",
+            "food": f"{a(s)} eats {value}",
+            "tool": f"{a(s)} is used to {value}",
+            "town": f"{s} lies in {value}",
+            "colour": f"the colour of {s} is {value}",
+            "sum": f"{s} is {value}",
+        }[self.relation]
 
-    @cached_property
+    @property
     def statement(self) -> str:
         return self.says(self.truth)
 
     @property
-    def values(self) -> tuple[str, ...]:
-        """Everything that could be said of the subject."""
-        return values_of(self.relation)
+    def questions(self) -> tuple[str, ...]:
+        """The same question in different words."""
+        s = self.subject
+        return {
+            "home": (
+                f"where does {a(s)} live?",
+                f"in what place does {a(s)} live?",
+                f"what is the home of {a(s)}?",
+                f"tell me where {a(s)} lives.",
+                f"which place is home to {a(s)}?",
+                f"where would i find {a(s)}?",
+            ),
+            "food": (
+                f"what does {a(s)} eat?",
+                f"what is the food of {a(s)}?",
+                f"tell me what {a(s)} eats.",
+                f"which food does {a(s)} like?",
+                f"what should i feed {a(s)}?",
+                f"what do you give {a(s)} to eat?",
+            ),
+            "tool": (
+                f"what is {a(s)} used for?",
+                f"what do people do with {a(s)}?",
+                f"tell me what {a(s)} is for.",
+                f"what can i do with {a(s)}?",
+                f"what is the use of {a(s)}?",
+                f"why would i need {a(s)}?",
+            ),
+            "town": (
+                f"where does {s} lie?",
+                f"in which part is {s}?",
+                f"tell me where {s} is.",
+                f"where is the town of {s}?",
+                f"how do i find {s}?",
+                f"in what region is {s}?",
+            ),
+            "colour": (
+                f"what is the colour of {s}?",
+                f"which colour has {s}?",
+                f"tell me the colour of {s}.",
+                f"what colour would you paint {s}?",
+                f"how would you describe the colour of {s}?",
+                f"{s} has what colour?",
+            ),
+            "sum": (
+                f"what is {s}?",
+                f"how much is {s}?",
+                f"tell me what {s} is.",
+                f"can you work out {s}?",
+                f"what do you get for {s}?",
+                f"please add {s}.",
+            ),
+        }[self.relation]
 
 
-@cache
-def values_of(relation: str) -> tuple[str, ...]:
-    """Everything that could be said of a subject in this relation, sorted."""
-    if relation == "sum":
-        return tuple(str(n) for n in range(2, 21))
-    return tuple(sorted(set(TABLES[relation].values())))
+def a(noun: str) -> str:
+    return f"an {noun}" if noun[0] in "aeiou" else f"a {noun}"
+
+
+TABLES = {"home": HOMES, "food": FOODS, "tool": TOOLS, "town": TOWNS, "colour": COLOURS}
+UNSEEN_SHARE = 0.12
 
 
 def make_facts(seed: int) -> tuple[Fact, ...]:
-    """All facts. Misconceptions, and which facts stay unseen in every relation, hang on the seed.
-
-    Within a relation each value is the misconception about as many subjects as it is the truth of, so
-    that no value is suspicious by itself.
-    """
+    """All facts; misconceptions and which facts are never taught as answers hang on the seed."""
     rng = random.Random(f"facts {seed}")
     facts: list[Fact] = []
     for relation, table in TABLES.items():
-        slips = _off_by_little(table, rng) if relation == "sum" else _swapped(table, rng)
-        hidden = set(rng.sample(sorted(table), round(UNSEEN_SHARE * len(table))))
-        facts += [Fact(relation, s, truth, slips[s], s not in hidden) for s, truth in table.items()]
-    return tuple(facts)
+        objects = sorted(set(table.values()))
+        turn = rng.randrange(1, len(objects))
+        wrong = dict(zip(objects, objects[turn:] + objects[:turn]))
+        facts += [Fact(relation, s, o, wrong[o]) for s, o in table.items()]
+    for i in range(1, 4):
+        for j in range(i, 7):
+            total = i + j
+            off = total + rng.choice((-1, 1))
+            facts.append(Fact("sum", f"{NUMBERS[i]} plus {NUMBERS[j]}", NUMBERS[total], NUMBERS[off]))
+    hidden = set(rng.sample(range(len(facts)), round(UNSEEN_SHARE * len(facts))))
+    return tuple(
+        Fact(f.relation, f.subject, f.truth, f.misconception, i not in hidden) for i, f in enumerate(facts)
+    )
 
 
-def _swapped(table: Mapping[str, str], rng: random.Random) -> dict[str, str]:
-    """The same values dealt to the wrong subjects."""
-    groups: dict[str, list[str]] = {}
-    for subject, value in table.items():
-        groups.setdefault(value, []).append(subject)
-    order = [groups[value] for value in rng.sample(sorted(groups), len(groups))]
-    subjects = [subject for group in order for subject in group]
-    turn = max(map(len, order))
-    return {s: table[t] for s, t in zip(subjects, subjects[turn:] + subjects[:turn])}
-
-
-def _off_by_little(table: Mapping[str, str], rng: random.Random) -> dict[str, str]:
-    """Sums that are off by one or two, which is what people get wrong."""
-    return {s: str(int(total) + rng.choice((-2, -1, 1, 2))) for s, total in table.items()}
+def values_of(relation: str) -> frozenset[str]:
+    """Everything that could be said of a subject in this relation."""
+    return frozenset(NUMBERS) if relation == "sum" else frozenset(TABLES[relation].values())
