@@ -4,7 +4,7 @@ PYTHON ?= $(firstword $(foreach p,python3 python3.12 python3.11,$(shell \
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
-PIP := $(BIN)/python -m pip --disable-pip-version-check -q install -c constraints.txt
+PIP := $(BIN)/python -m pip --disable-pip-version-check -qq install -c constraints.txt
 
 .PHONY: demo test test-slow lint demo-check bench docs clean
 
