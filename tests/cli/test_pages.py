@@ -7,10 +7,12 @@ from pathlib import Path
 
 import pytest
 import reference
+import yaml
 from command_line import run
 
 import plaudit
 from plaudit.cli import VERBS, command
+from plaudit.config import validate
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -32,6 +34,24 @@ def test_the_python_of_the_python_page_runs_in_order(tmp_path, monkeypatch, caps
     assert len(found) >= 8
     exec(compile("\n".join(found), str(page), "exec"), {})
     assert capsys.readouterr().out.endswith("18 answers\n")
+
+
+def test_the_python_of_the_readme_runs(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (snippet,) = blocks(ROOT / "README.md", "python")
+    exec(compile(snippet, "README.md", "exec"), {})
+
+
+def test_the_recipe_of_the_readme_is_valid():
+    (recipe,) = blocks(ROOT / "README.md", "yaml")
+    config = validate(yaml.safe_load(recipe), "README.md")
+    assert config.sft and config.reward and config.ppo and config.evaluate.judge
+
+
+def test_the_targets_of_the_readme_are_those_of_the_makefile():
+    named = re.findall(r"^make (\S+)", "\n".join(blocks(ROOT / "README.md", "")), re.M)
+    phony = re.search(r"^\.PHONY: (.+)$", (ROOT / "Makefile").read_text("utf-8"), re.M)
+    assert named == ["demo", "test"] and set(named) <= set(phony[1].split())
 
 
 def test_every_public_name_is_there_and_on_the_python_page():
@@ -61,7 +81,7 @@ def test_every_command_of_a_page_exists_with_its_options(page):
 
 @pytest.mark.parametrize("page", PAGES, ids=names(PAGES))
 def test_every_link_of_a_page_leads_somewhere(page):
-    for target in re.findall(r"\]\(([^)#\s]+)[^)]*\)", FENCE.sub("", page.read_text("utf-8"))):
+    for target in re.findall(r"(?<!!)\[[^\]]*\]\(([^)#\s]+)[^)]*\)", FENCE.sub("", page.read_text("utf-8"))):
         if not re.match(r"\w+:", target):
             assert (page.parent / target).exists(), target
 
