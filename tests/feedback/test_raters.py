@@ -30,6 +30,15 @@ def test_rankings_do_not_depend_on_the_order_of_calls():
     assert len({r.rater for r in forward}) > 3
 
 
+def test_the_order_in_which_answers_are_shown_changes_nothing():
+    raters = SimulatedRaters(GOLD, noise=0.3, seed=1)
+    for prompt in WORLD.prompts("train", 50):
+        shown = responses_to(prompt)
+        a, b = raters.rank(prompt, shown), raters.rank(prompt, shown[::-1])
+        texts = [[{r.responses[i].text for i in g} for g in r.groups] for r in (a, b)]
+        assert texts[0] == texts[1]
+
+
 def test_without_noise_the_order_is_golds():
     raters = SimulatedRaters(GOLD, noise=0.0, seed=0)
     for prompt in WORLD.prompts("train", 40):

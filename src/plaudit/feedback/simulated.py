@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
 from collections.abc import Sequence
 from typing import Any
@@ -19,7 +20,8 @@ class SimulatedRaters:
     """Raters who rank by gold + Gumbel noise, which is Plackett–Luce with scores gold / noise.
 
     Each of ``count`` pseudonymous raters is steadier or shakier than the rest. Answers that a rater
-    perceives as nearly equal are tied. All is a function of (seed, prompt).
+    perceives as nearly equal are tied. All is a function of (seed, prompt, answer): the
+    order in which answers are shown changes nothing.
     """
 
     def __init__(
@@ -56,12 +58,9 @@ class SimulatedRaters:
 
     def rank(self, prompt: Prompt, responses: Sequence[Response]) -> Ranking:
         """One rater's ranking of K answers."""
-        rng = np.random.default_rng([self.seed, int(prompt.id, 16)])
-        rater = int(rng.integers(len(self.steadiness)))
+        rater = int(_uniform(self.seed, prompt.id) * len(self.steadiness))
         noise = self.noise * self.steadiness[rater]
-        seen = np.asarray([self.value(prompt, r) for r in responses]) + noise * rng.gumbel(
-            size=len(responses)
-        )
+        seen = np.asarray([self.value(prompt, r) + noise * self._error(prompt, r) for r in responses])
         groups: list[list[int]] = []
         for i in np.argsort(-seen, kind="stable"):
             if groups and seen[groups[-1][0]] - seen[i] < self.tie:
@@ -69,6 +68,11 @@ class SimulatedRaters:
             else:
                 groups.append([int(i)])
         return Ranking(prompt, tuple(responses), tuple(map(tuple, groups)), rater=f"rater-{rater + 1:02d}")
+
+    def _error(self, prompt: Prompt, response: Response) -> float:
+        """A Gumbel draw that hangs on the answer's words, not on where it was shown."""
+        uniform = _uniform(self.seed, prompt.id, response.text, response.finished)
+        return -math.log(-math.log(uniform))
 
     def ceiling(self, rankings: Sequence[Preference]) -> float:
         """The accuracy that gold itself (or the biased aim) reaches on these noisy labels: none can do better."""
@@ -81,3 +85,9 @@ class SimulatedRaters:
                     delta = aims[i] - aims[j]
                     right.append(0.5 if delta == 0 else float((delta > 0) == (verdict > 0.5)))
         return float(np.mean(right)) if right else math.nan
+
+
+def _uniform(*key: object) -> float:
+    """A number strictly between 0 and 1 from a hash of the key."""
+    digest = hashlib.blake2b(repr(key).encode(), digest_size=8).digest()
+    return (int.from_bytes(digest, "big") + 0.5) / 2**64
