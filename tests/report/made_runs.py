@@ -364,7 +364,11 @@ def write_run(
         for step in (1, 14)
         for p, good, _ in QUESTIONS["fact"]
     )
-    folder.stage("evaluate").append_samples(answers(rng, gold=gold))
+    shown = answers(rng, gold=gold)
+    if not gold:  # people write at length, and models run on
+        shown[0]["prompt"] = "please explain , with examples , how a saw is made . " * 30
+        shown[0]["sft"]["text"] = "first , take some steel .\n" * 60 + "x" * 300
+    folder.stage("evaluate").append_samples(shown)
     for name in siblings if gold else ():
         _sibling(folder, name, summary, rng)
     return path

@@ -181,6 +181,23 @@ def test_the_keyboard_reaches_everything_in_reading_order(pocket):
     assert order == list(range(total))
 
 
+def test_what_scrolls_can_be_scrolled_by_keyboard(browser, pages):
+    browser.viewport(360)
+    browser.open(pages["real"])
+    browser.run(OPEN_ALL)
+    boxes = """[...document.querySelectorAll("main *")].filter((e) => {
+      const style = getComputedStyle(e);
+      return [style.overflowX, style.overflowY].some((o) => o === "auto" || o === "scroll");
+    })"""
+    assert browser.run(f"{boxes}.length") > 10
+    assert (
+        browser.run(
+            f"{boxes}.filter((e) => e.tabIndex !== 0 || !e.ariaLabel).map((e) => e.outerHTML.slice(0, 80))"
+        )
+        == []
+    )
+
+
 def test_the_first_tab_offers_to_skip_to_the_verdict(pocket):
     pocket.press(*TAB)
     assert pocket.run("document.activeElement.className") == "skip"

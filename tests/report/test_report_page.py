@@ -17,6 +17,7 @@ from made_runs import write_run
 
 from plaudit.errors import UserError
 from plaudit.report import build
+from plaudit.report.answers import spread
 from plaudit.report.build import render
 from plaudit.report.folder import read_run
 from plaudit.report.glossary import GLOSSARY
@@ -205,6 +206,15 @@ def test_a_missing_stage_is_simply_missing(tmp_path, missing):
     assert said.get(missing, "PPO closed 70%") in text
 
 
+def test_the_first_answers_are_drawn_from_the_whole_ranking():
+    rows = [{"category": "a"}] * 40 + [{"category": "b"}] * 40
+    first = spread(rows, ["a", "b"], 10)
+    for start in (0, 40):
+        places = [i - start for i in first if start <= i < start + 40]
+        assert len(places) == 5 and min(places) < 8 and max(places) >= 32
+    assert spread(rows[:3], ["a"], 10) == [0, 1, 2]
+
+
 def test_warning_signs_stand_in_the_verdict(tmp_path):
     run = write_run(tmp_path / "run", siblings=())
     assert "None: 14 rules looked" in words(render(run))
@@ -351,7 +361,15 @@ def test_the_script_of_the_page_is_the_only_one_its_policy_allows(pocket):
     policy = next(
         m["content"] for m in Page(text).all("meta") if m.get("http-equiv") == "Content-Security-Policy"
     )
-    assert f"script-src 'sha256-{digest}'" in policy and "default-src 'none'" in policy
+    rules = dict(rule.strip().split(" ", 1) for rule in policy.split(";"))
+    assert rules == {
+        "default-src": "'none'",
+        "script-src": f"'sha256-{digest}'",
+        "style-src": "'unsafe-inline'",
+        "img-src": "data:",
+        "base-uri": "'none'",
+        "form-action": "'none'",
+    }
 
 
 def test_importing_the_report_brings_neither_torch_nor_templates():

@@ -118,6 +118,8 @@ def test_sharpening_is_said_in_both_directions(pocket):
     }
     assert "50% of PPO’s gain" in sharpening(run(cooler))
     assert "not ahead" in sharpening(run(cooler))
+    unsure = {**pocket["best_temperature"], "win_rate": interval(0.51, 0.02)}
+    assert "ahead, but not clearly" in sharpening(run({**pocket, "best_temperature": unsure}))
     assert sharpening(run({**pocket, "best_temperature": None})) == ""
 
 

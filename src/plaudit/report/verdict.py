@@ -164,5 +164,7 @@ def sharpening(run: Run) -> str:
         start += f", more than PPO’s {number(ppo)} at temperature {temperature(run.get('temperature'))}"
     elif ppo > sft:
         start += f", {percent((cool - sft) / (ppo - sft))} of PPO’s gain"
-    relation = "still ahead" if cool_ppo > cool else "not ahead"
+    low = finite(dig(best, "win_rate", "low"))
+    clear = low is None or low > 0.5
+    relation = "not ahead" if cool_ppo <= cool else "still ahead" if clear else "ahead, but not clearly"
     return f"{start}. PPO at temperature {at} scores {number(cool_ppo)}: {relation}."
