@@ -107,6 +107,11 @@ def test_the_question_behind_a_prompt_keeps_its_answer():
             assert again.perfect == question.perfect and again.category == question.category
 
 
+@pytest.mark.parametrize("count", [1, 5, 10, 33, 99, 101, 800])
+def test_as_many_prompts_come_as_were_asked_for(count):
+    assert len(World(0).prompts("test", count)) == count
+
+
 def test_too_many_prompts_are_refused_with_the_number_there_is():
     with pytest.raises(ValueError, match=r"has \d+ validation prompts of \w+, not \d+"):
         World(0).prompts("validation", 1_000_000)

@@ -207,23 +207,12 @@ def prompts_of(
     rng = random.Random(f"prompts {split} {seed}")
     drawn: list[tuple[Question, Prompt]] = []
     mix = mix or CATEGORIES
-    for category, share in mix.items():
+    shares = {category: round(share * count) for category, share in mix.items()}
+    shares[list(mix)[-1]] += max(0, count - sum(shares.values()))  # what rounding left out
+    for category, wanted in shares.items():
         pool = [(q, o) for q in questions[category] if q.split == split for o in OPENINGS]
-        wanted = round(share * count)
         if len(pool) < wanted:
             raise ValueError(f"the pocket world has {len(pool)} {split} prompts of {category}, not {wanted}")
         drawn += [(q, q.ask(o)) for q, o in rng.sample(pool, wanted)]
     rng.shuffle(drawn)
     yield from drawn[:count]
-
-
-__all__ = [
-    "CATEGORIES",
-    "Question",
-    "a",
-    "all_questions",
-    "perfect_answer",
-    "prompts_of",
-    "split_of",
-    "styled",
-]
