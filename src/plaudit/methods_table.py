@@ -2,33 +2,26 @@
 
 from __future__ import annotations
 
-import importlib
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 Need = Literal["text", "demonstrations", "preferences", "prompts", "reward", "reference"]
 
 
 @dataclass(frozen=True)
 class Method:
-    """Facts of one method. ``models`` are those in memory while it trains, the trained ones first."""
+    """Facts of one method.
+
+    ``function`` is the dotted path of what trains it; ``models`` are those in memory while it does.
+    """
 
     name: str
-    title: str
     summary: str
     needs: tuple[Need, ...]
     online: bool
     models: tuple[str, ...]
-    trained: int
     function: str
     paper: str
-
-    def load(self) -> Callable[..., Any]:
-        """The function behind it; imports torch."""
-        module, _, name = self.function.rpartition(".")
-        found: Callable[..., Any] = getattr(importlib.import_module(module), name)
-        return found
 
     @property
     def facts(self) -> str:
@@ -49,45 +42,37 @@ METHODS: dict[str, Method] = {
     for method in (
         Method(
             name="pretrain",
-            title="Pretraining",
             summary="Next-token prediction on raw text.",
             needs=("text",),
             online=False,
             models=("policy",),
-            trained=1,
             function="plaudit.methods.train.pretrain",
             paper="Radford et al. 2018",
         ),
         Method(
             name="sft",
-            title="Supervised fine-tuning",
             summary="Supervised fine-tuning: imitate demonstrations.",
             needs=("demonstrations",),
             online=False,
             models=("policy",),
-            trained=1,
             function="plaudit.methods.train.sft",
             paper="Ouyang et al. 2022",
         ),
         Method(
             name="reward",
-            title="Reward model",
             summary="A reward model from human pairs or K-way rankings.",
             needs=("preferences",),
             online=False,
             models=("reward model",),
-            trained=1,
             function="plaudit.methods.train.reward_model",
             paper="Stiennon et al. 2020; Ouyang et al. 2022",
         ),
         Method(
             name="ppo",
-            title="PPO",
             summary="PPO: more reward, with a KL leash to where the policy started.",
             needs=("prompts", "reward", "reference"),
             online=True,
             models=("policy", "critic", "reference", "reward model"),
-            trained=2,
             function="plaudit.methods.train.ppo",
             paper="Schulman et al. 2017; Ziegler et al. 2019; Ouyang et al. 2022",
         ),
