@@ -15,7 +15,7 @@ from typing import ClassVar
 LINE_EVERY = 10.0  # seconds between plain lines where there is no terminal
 DRAW_EVERY = 0.1
 WIDTH = 79  # the last column stays empty: some terminals wrap there
-BAR = 16
+BAR = 12
 NUMBERS = 4
 ERASE = "\r\x1b[K"
 
@@ -87,11 +87,9 @@ class Progress:
             pieces.append(clock(elapsed))
         elif here > 0:
             pieces.append("ETA " + clock(elapsed / here * (self.total - self.done)))
-        pieces += [f"{name} {value:.3g}" for name, value in list(self.numbers.items())[:NUMBERS]]
         if here > 0 and elapsed > 0:
-            rate = here / elapsed
-            pieces.append(f"{rate:.3g} {self.unit}s/s" if rate >= 1 else f"{1 / rate:.3g} s/{self.unit}")
-        return pieces
+            pieces.append(f"{here / elapsed:.3g}/s" if here > elapsed else f"{elapsed / here:.3g} s each")
+        return pieces + [f"{name} {value:.3g}" for name, value in list(self.numbers.items())[:NUMBERS]]
 
     def _tell(self) -> None:
         self.told = self.done
@@ -100,7 +98,7 @@ class Progress:
     def _bar(self) -> str:
         filled = round(BAR * min(self.done, self.total) / self.total)
         count = f"{self.done:>{len(str(self.total))}}/{self.total}"
-        room = WIDTH - 14 - BAR - len(count) - 2
+        room = WIDTH - max(9, len(self.label[:14])) - BAR - len(count) - 2
         tail = ""
         for piece in self._pieces():  # whole pieces only: a number cut short would be another number
             if len(tail) + 2 + len(piece) <= room:
@@ -108,7 +106,7 @@ class Progress:
         done, rest = "━" * filled, "╌" * (BAR - filled)
         if self.colour:
             done = f"\x1b[32m{done}\x1b[0m"
-        return f"{self.label[:14]:<14} {done}{rest} {count}{tail}"
+        return f"{self.label[:14]:<9} {done}{rest} {count}{tail}"
 
     def _write(self, text: str) -> None:
         sys.stderr.write(text)
