@@ -143,3 +143,11 @@ def test_resume_continues_from_the_runs_own_record(tmp_path):
     with pytest.raises(UserError, match=r"holds no run.json"):
         resume(tmp_path)
     assert RunFolder(tmp_path).stages() == []
+
+
+def test_missing_files_are_named_before_anything_is_written(tmp_path):
+    with pytest.raises(UserError) as caught:
+        run_method("sft", tmp_path / "absent.jsonl", tmp_path / "no-model", out=tmp_path / "out")
+    text = str(caught.value)
+    assert "absent.jsonl" in text and "no-model" in text and "data.demonstrations" in text
+    assert not (tmp_path / "out").exists()

@@ -53,7 +53,7 @@ def rows(path: str | Path, refuse: Refuse, *, by_line: bool = False) -> Iterator
     """
     file = Path(path)
     if not file.exists():
-        if _is_hub_name(str(path)):
+        if is_hub_name(str(path)):
             yield from _hub(str(path), refuse)
             return
         raise _missing(file)
@@ -125,7 +125,7 @@ def _format(file: Path, opened: BinaryIO) -> str:
     return kind
 
 
-def _is_hub_name(path: str) -> bool:
+def is_hub_name(path: str) -> bool:
     if not HUB_NAME.fullmatch(path) or Path(path).parent.exists():
         return False
     name = Path(path.partition(":")[0])

@@ -16,7 +16,6 @@ from typing import Any, Protocol
 
 import numpy as np
 import torch
-from plaudit.progress import Progress
 from torch import nn
 
 from plaudit.config import Ppo as RlSettings
@@ -27,6 +26,7 @@ from plaudit.methods.rollouts import Rollouts, per_token, respond
 from plaudit.methods.supervised import Supervised
 from plaudit.models.heads import log_probs
 from plaudit.objectives import AdaptiveKL, FixedKL
+from plaudit.progress import Progress
 from plaudit.rewards import Reward, checked
 from plaudit.rollout.protocol import Sampler, SamplingSettings
 from plaudit.runs import Stage

@@ -83,6 +83,7 @@ def respond(
     seed: int,
     step: int,
     ranks: Ranks | None = None,
+    progress: Callable[[int, int], None] | None = None,
 ) -> Rollouts:
     """Sample G responses to each prompt; ranks share the prompts and all receive all of them."""
     ranks = ranks or Ranks()
@@ -94,7 +95,11 @@ def respond(
         requests.append(Request(renderer.prompt(p.messages), key=p.id, n=samples_per_prompt, start=start))
         asked[p.id] += 1
     mine = list(ranks.share(requests))
-    drawn = sampler.sample(mine, settings, seed=seed, step=step, policy_version=step) if mine else []
+    drawn = (
+        sampler.sample(mine, settings, seed=seed, step=step, policy_version=step, progress=progress)
+        if mine
+        else []
+    )
     groups = [drawn[i : i + samples_per_prompt] for i in range(0, len(drawn), samples_per_prompt)]
     groups = ranks.gather_shares(groups)
     items, samples, sampled = [], [], []

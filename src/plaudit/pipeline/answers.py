@@ -10,6 +10,7 @@ import numpy as np
 from plaudit.data.records import Prompt, Response
 from plaudit.methods.rollouts import respond
 from plaudit.models.policy import Policy
+from plaudit.progress import Progress
 from plaudit.rewards import Sample
 from plaudit.rollout.native import NativeSampler
 from plaudit.rollout.protocol import SamplingSettings
@@ -29,17 +30,20 @@ def answer(
     max_new_tokens: int,
     n: int = 1,
     step: int = EVALUATION_STEP,
+    label: str = "answers",
 ) -> list[Sample]:
     """n answers to each prompt, in order."""
-    rollouts = respond(
-        prompts,
-        renderer=context.renderer(policy.tokenizer),
-        sampler=NativeSampler(policy),
-        settings=SamplingSettings(max_new_tokens=max_new_tokens, temperature=temperature),
-        samples_per_prompt=n,
-        seed=context.seed,
-        step=step,
-    )
+    with Progress(len(prompts) * n, label, unit="answer") as bar:
+        rollouts = respond(
+            prompts,
+            renderer=context.renderer(policy.tokenizer),
+            sampler=NativeSampler(policy),
+            settings=SamplingSettings(max_new_tokens=max_new_tokens, temperature=temperature),
+            samples_per_prompt=n,
+            seed=context.seed,
+            step=step,
+            progress=lambda done, _: bar.update(done),
+        )
     return rollouts.samples
 
 
@@ -58,6 +62,7 @@ def rank(context: Any, stage: Stage) -> Mapping[str, Any]:
         max_new_tokens=settings.max_new_tokens,
         n=settings.high,
         step=RANKING_STEP,
+        label="rollouts",
     )
     rankings = []
     for i, prompt in enumerate(prompts):

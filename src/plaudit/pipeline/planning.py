@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
-from plaudit.config import Config, Scratch
+from plaudit.config import Config, Pretrained, Scratch
 from plaudit.errors import UserError
 from plaudit.pipeline.stages import Plan, StageSpec
 from plaudit.runs import Stage
@@ -99,6 +100,7 @@ class _Both:
 
 def check(config: Config) -> None:
     """Sections that need each other are there together; all that is missing is told at once."""
+    from plaudit.data.files import is_hub_name
     from plaudit.errors import Problem
 
     problems = []
@@ -159,5 +161,23 @@ def check(config: Config) -> None:
         "the PTX term needs demonstrations",
         "name data.demonstrations or set it to 0",
     )
+    for role, paths in config.data_sources().items():
+        for path in paths:
+            there = Path(path).exists() or is_hub_name(path)
+            need(
+                there,
+                f"data.{role}",
+                f"there is no file {path}",
+                "mend the path, or set data.root to its folder",
+            )
+    if isinstance(config.policy, Pretrained):
+        path = config.policy.path
+        there = Path(path).exists() or is_hub_name(path)
+        need(
+            there,
+            "policy.path",
+            f"there is no model folder {path}",
+            "name a folder, or owner/name of the hub",
+        )
     if problems:
         raise UserError(f"recipe {config.name!r} does not hold together", problems=problems)
