@@ -183,8 +183,8 @@ TABLE = {
         "add a column 'preferred'",
     ),
     "columns that nobody knows": Bad(
-        jsonl({"x": "Ask?", "y": "Yes."}),
-        "no shape that plaudit knows: the columns are 'x', 'y'",
+        jsonl({"context": "Ask?", "y": "Yes."}),
+        "no shape that plaudit knows: the columns are 'context', 'y'",
         1,
         remedy="prompt, chosen, rejected",
     ),
@@ -207,6 +207,13 @@ TABLE = {
     ),
     "an empty answer": Bad(
         altered(chosen=" \n"), "the answer is empty", 7, "chosen", "remove the row, or fill"
+    ),
+    "an empty answer in an array": Bad(
+        json.dumps([*GOOD[:4], {**GOOD[4], "chosen": ""}], indent=1).encode(),
+        "the answer is empty",
+        22,
+        "chosen",
+        name="rows.json",
     ),
     "an empty prompt": Bad(altered(prompt=""), "the prompt is empty", 7, "prompt", "remove the row, or fill"),
     "an answer that is a number": Bad(
@@ -235,6 +242,13 @@ TABLE = {
         "'chosen' has no assistant turn",
         1,
         "chosen",
+    ),
+    "an answer to nobody": Bad(
+        jsonl({"messages": [{"role": "assistant", "content": "Yes."}]}),
+        "nothing stands before the answer",
+        1,
+        "messages",
+        "remove the row",
     ),
     "half a character": Bad(
         altered(chosen="Yes \ud83d"),

@@ -243,6 +243,27 @@ def test_a_few_faulty_first_rows_do_not_hide_the_shape(jsonl):
     assert result.report.dropped == {"missing field": 1}
 
 
+def test_the_shape_is_that_of_most_rows_even_where_a_few_have_more_columns(jsonl):
+    rows = [{"prompt": f"Ask {i}?", "response": "Yes."} for i in range(30)]
+    result = read(jsonl({**rows[0], "rating": 3}, *rows))
+    assert result.report.kept == 31
+    assert {type(r) for r in result.records} == {Demonstration}
+
+
+def test_a_line_of_an_answer_that_begins_like_a_turn_is_no_turn_where_blank_lines_part_them(jsonl):
+    spoken = "He wrote:\nHuman: hello\nAssistant: hi"
+    (pair,) = read(jsonl({"chosen": HH + spoken, "rejected": HH + "No."})).records
+    assert pair.prompt.messages == TALK
+    assert pair.responses[0].text == spoken
+
+
+def test_plurals_and_ids_are_columns_of_their_own_and_no_misspellings(jsonl):
+    row = {"prompt": "Ask?", "response": "Yes.", "labels": "x", "scores": [1], "rating_id": 3, "label2": 0}
+    result = read(jsonl(row))
+    assert result.records == [DEMONSTRATION]
+    assert result.report.unused == ("labels", "scores", "rating_id", "label2")
+
+
 ROWS = [{"prompt": f"Frage {i}: „naïve“?", "response": f"Ja,\nund {i}."} for i in range(5)]
 WANTED = [
     Demonstration(Prompt((Message("user", r["prompt"]),), "rows"), Response(r["response"])) for r in ROWS
@@ -336,6 +357,13 @@ def test_a_text_file_is_cut_into_documents_where_a_thought_ends(tmp_path):
     texts = read(path).records
     assert len(texts) == 2
     assert "".join("".join(texts).split()) == "word" * 2000
+
+
+def test_a_document_never_ends_within_a_paragraph(tmp_path):
+    path = tmp_path / "book.txt"
+    paragraph = "\n".join(["a line of the book"] * 100)
+    path.write_text("\n\n".join([paragraph] * 9), encoding="utf-8")
+    assert read(path).records == ["\n\n".join([paragraph] * 3)] * 3
 
 
 def test_each_line_of_a_text_file_can_be_a_prompt(tmp_path):

@@ -127,6 +127,7 @@ def test_the_same_records_give_the_same_bytes(tmp_path):
         write_jsonl(wanted, tmp_path / name)
     one, two = ((tmp_path / n).read_bytes() for n in ("a.jsonl.gz", "b.jsonl.gz"))
     assert one == two
+    assert one[4:8] == bytes(4)  # no time of writing in the archive
     assert gzip.decompress(one).count(b"\n") == 2
 
 

@@ -126,7 +126,7 @@ LONG = "In which year did the first ship of the northern fleet reach the harbour
 def test_a_prompt_with_the_same_words_is_found_whatever_its_case_and_punctuation():
     training = [Demonstration(Prompt.user("what IS  this — a test"), Response("Yes."))]
     (found,) = overlaps(training, [Prompt.user("What is this? A test!"), Prompt.user("What is that?")])
-    assert found.exact
+    assert (found.exact, found.share) == (True, 1.0)
     assert found.prompt.text == "What is this? A test!"
 
 
