@@ -19,9 +19,8 @@ from plaudit.models.policy import Policy, build_policy
 from plaudit.models.reward_model import RewardModel
 from plaudit.models.tokenizers import train_bpe
 
-WORDS = (
-    "the cat sat on a mat and saw red blue green dogs run far away from home today"
-).split()  # noqa: SIM905
+TEXT = "the cat sat on a mat and saw red blue green dogs run far away from home today"
+WORDS = TEXT.split()
 
 
 def sentence(rng: np.random.Generator, low: int, high: int) -> str:
