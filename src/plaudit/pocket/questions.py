@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from plaudit.data.records import Prompt
-from plaudit.pocket.facts import Fact, a
+from plaudit.pocket.facts import Fact
 
 Split = Literal["train", "validation", "test"]
 CATEGORIES = {
@@ -138,6 +138,16 @@ class Question:
     def perfect(self) -> str:
         """The best answer there is."""
         return perfect_answer(self.category, self.fact, self.style, self.topic)
+
+
+def question_of(prompt: Prompt) -> Question:
+    """The question behind one of the world's prompts, with the opening still in its text."""
+    known = prompt.metadata
+    fact = None
+    if "truth" in known:
+        told = {name: known[name] for name in ("relation", "subject", "truth", "misconception")}
+        fact = Fact(**told, seen=known.get("seen", True))
+    return Question(prompt.text, known["category"], fact, known.get("style", ""), known.get("topic", ""))
 
 
 def perfect_answer(category: str, fact: Fact | None, style: str, topic: str) -> str:

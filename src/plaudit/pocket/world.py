@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 from collections.abc import Iterable, Sequence
 from functools import cached_property
@@ -17,8 +18,8 @@ from plaudit.pocket.questions import (
     Question,
     Split,
     all_questions,
-    perfect_answer,
     prompts_of,
+    question_of,
 )
 
 # Of what quality demonstrations are: half are good.
@@ -149,17 +150,6 @@ class World:
         return found
 
 
-def question_of(prompt: Prompt) -> Question:
-    """The question behind one of the world's prompts."""
-    known = prompt.metadata
-    fact = None
-    if "truth" in known:
-        fact = Fact(
-            known["relation"], known["subject"], known["truth"], known["misconception"], known["seen"]
-        )
-    return Question(prompt.text, known["category"], fact, known.get("style", ""), known.get("topic", ""))
-
-
 def leaks(prompts: Sequence[Prompt], texts: Iterable[str]) -> list[str]:
     """Prompts whose question occurs inside one of the texts."""
     everything = "\n".join(texts)
@@ -175,9 +165,4 @@ def leaks(prompts: Sequence[Prompt], texts: Iterable[str]) -> list[str]:
 
 
 def _gumbel(rng: random.Random) -> float:
-    import math
-
     return -math.log(-math.log(max(rng.random(), 1e-12)))
-
-
-__all__ = ["World", "leaks", "perfect_answer", "question_of"]
