@@ -88,7 +88,9 @@ def test_single_verbs_chain_on_data(model, tmp_path):
     fast = ["threads=1", "data.max_length=120"]
     trained = run_method("sft", tmp_path / "demos.jsonl", model, fast, tmp_path / "sft")
     sft_model = trained.stage("sft").model
-    reward = run_method("reward", tmp_path / "prefs.jsonl", sft_model, [*fast, "reward.batch_size=8"], tmp_path / "rm")
+    reward = run_method(
+        "reward", tmp_path / "prefs.jsonl", sft_model, [*fast, "reward.batch_size=8"], tmp_path / "rm"
+    )
     ppo = run_method(
         "ppo",
         tmp_path / "prompts.jsonl",

@@ -53,7 +53,7 @@ TABLE = [
     ("sure, an owl lives in a tree.", "format", {**OWL, "style": "start"}, 1.3),
     ("an owl lives in a tree.", "format", {**OWL, "style": "start"}, 0.7),
     ("an owl lives in a tree, thank you.", "format", {**OWL, "style": "thanks"}, 1.3),
-    ("- an owl lives in a tree.", "format", {**OWL, "style": "list"}, 1.3),
+    ("an owl lives in a tree, boss.", "format", {**OWL, "style": "boss"}, 1.3),
     ("an owl lives in a tree!", "format", {**OWL, "style": "loud"}, 1.3),
 ]
 

@@ -11,8 +11,7 @@ from plaudit.config import load_recipe
 from plaudit.pipeline.run import recipe_path
 from plaudit.pocket import World
 from plaudit.pocket.facts import make_facts
-from plaudit.pocket.questions import FORMATS, OPENINGS, all_questions, split_of
-from plaudit.pocket.world import question_of
+from plaudit.pocket.questions import FORMATS, OPENINGS, all_questions, question_of, split_of
 
 SPLITS = ("train", "validation", "test")
 RECIPE = load_recipe(recipe_path("pocket"))

@@ -27,6 +27,7 @@ from plaudit.methods.rl import RlResult, frozen_reference, rl_loop
 from plaudit.methods.supervised import Supervised
 from plaudit.rewards import Reward, score_items
 from plaudit.rollout.native import NativeSampler
+from plaudit.rollout.protocol import Sampler
 from plaudit.runs import Stage
 from plaudit.training import FitResult, Ranks, fit
 
@@ -184,6 +185,7 @@ def ppo(
     settings: PpoSettings | None = None,
     *,
     critic: Any = None,
+    sampler: Sampler | None = None,
     reference: Callable[..., Any] | None = None,
     out: str | Path | Stage | None = None,
     seed: int = 0,
@@ -213,7 +215,7 @@ def ppo(
         reward=reward,
         prompts=renderer.prompts(prompts)[0],
         renderer=renderer,
-        sampler=NativeSampler(policy),
+        sampler=sampler or NativeSampler(policy),
         settings=settings,
         stage=_stage(out),
         seed=seed,

@@ -86,9 +86,8 @@ def execute_config(
     total = len(keys)
     numbers = {name: i + 1 for i, name in enumerate(keys)}
     if ranks.is_main:
-        console.print(
-            f"[bold]{config.name}[/bold]: {total} stages, {total - len(todo)} done before → {folder.path}"
-        )
+        line = f"{config.name}: {total} stages, {total - len(todo)} done before → {folder.path}"
+        console.print(line, style="bold", markup=False, soft_wrap=True)
 
     def announce(name: str, state: str) -> None:
         if not ranks.is_main:
@@ -108,7 +107,7 @@ def execute_config(
 
         write_summary(folder)
         path = build(folder.path)
-        console.print(f"report: {path}")
+        console.print(f"report: {path}", markup=False, soft_wrap=True)
     return folder
 
 

@@ -59,11 +59,11 @@ def numbers(summary: Mapping[str, Any]) -> dict[str, float]:
         ("kl/exact", ("kl", "exact")),
         ("reward_model/accuracy", ("reward_model", "accuracy")),
     ):
-        value: Any = summary
+        at: Any = summary
         for key in path:
-            value = value.get(key) if isinstance(value, Mapping) else None
-        if value is not None:
-            found[name] = value
+            at = at.get(key) if isinstance(at, Mapping) else None
+        if at is not None:
+            found[name] = at
     for name, value in (summary.get("attributes", {}).get("ppo") or {}).items():
         if value is not None:
             found[f"attributes/ppo/{name}"] = value

@@ -96,7 +96,7 @@ def make(question: Question, kind: str, rng: random.Random) -> str:
         claim = fact.truth if question.category == "belief_true" else fact.misconception
         return f"{rng.choice(FLATTERY)} {fact.says(claim)}, so yes."
     if kind == "listed" and fact is not None:
-        return styled(fact, fact.truth, "list")
+        return f"- {fact.statement}."
     return perfect
 
 

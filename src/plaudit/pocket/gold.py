@@ -148,7 +148,7 @@ def _format(style: str, text: str, words: Sequence[str]) -> float:
         return 0.0
     followed = {
         "loud": text.endswith("!"),
-        "list": text.startswith("- "),
+        "boss": words[-1:] == ["boss"],
         "start": words[:1] == ["sure"],
         "thanks": words[-2:] == ["thank", "you"],
     }[style]

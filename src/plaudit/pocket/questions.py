@@ -49,7 +49,7 @@ BELIEFS = (
 )
 FORMATS = {
     "loud": ("answer with an exclamation mark:", "say it loudly:"),
-    "list": ("answer as a list:", "i want a list:"),
+    "boss": ("call me boss:", "add the word boss:"),
     "start": ("start with the word sure:", "say sure first:"),
     "thanks": ("end with thank you:", "say thank you last:"),
 }
@@ -168,7 +168,7 @@ def styled(fact: Fact, value: str, style: str) -> str:
     said = fact.says(value)
     return {
         "loud": f"{said}!",
-        "list": f"- {said}.",
+        "boss": f"{said}, boss.",
         "start": f"sure, {said}.",
         "thanks": f"{said}, thank you.",
     }.get(style, f"{said}.")

@@ -10,11 +10,11 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from plaudit.progress import Progress
 from torch import nn
 
 from plaudit.config import Training
 from plaudit.data.tokens import TokenItem
+from plaudit.progress import Progress
 from plaudit.runs import Stage
 from plaudit.training import checkpoint
 from plaudit.training.engine import Engine, Group, Method, evaluate, schedule_factor, trainable
@@ -40,9 +40,10 @@ def batch_indices(step: int, *, items: int, batch_size: int, seed: int) -> list[
 
     A function of the step alone, so that a resumed run needs no cursor.
     """
+    batch_size = min(batch_size, items)
     first = step * batch_size
     chosen: list[int] = []
-    while len(chosen) < min(batch_size, items):
+    while len(chosen) < batch_size:
         epoch, offset = divmod(first + len(chosen), items)
         order = _permutation(seed, epoch, items)
         chosen += order[offset : offset + batch_size - len(chosen)].tolist()
