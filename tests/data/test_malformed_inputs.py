@@ -183,8 +183,8 @@ TABLE = {
         "add a column 'preferred'",
     ),
     "columns that nobody knows": Bad(
-        jsonl({"context": "Ask?", "y": "Yes."}),
-        "no shape that plaudit knows: the columns are 'context', 'y'",
+        jsonl({"x": "Ask?", "y": "Yes."}),
+        "no shape that plaudit knows: the columns are 'x', 'y'",
         1,
         remedy="prompt, chosen, rejected",
     ),

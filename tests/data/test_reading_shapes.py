@@ -8,6 +8,7 @@ import json
 
 import pytest
 
+from plaudit.data.fields import misspelled
 from plaudit.data.readers import join_pairs, read
 from plaudit.data.records import (
     Comparisons,
@@ -262,6 +263,24 @@ def test_plurals_and_ids_are_columns_of_their_own_and_no_misspellings(jsonl):
     result = read(jsonl(row))
     assert result.records == [DEMONSTRATION]
     assert result.report.unused == ("labels", "scores", "rating_id", "label2")
+
+
+@pytest.mark.parametrize(
+    "field, column, found",
+    [
+        ("rejected", "rejcted", True),
+        ("prompt", "promt", True),
+        ("response", "anwser", True),
+        ("responses", "response", False),
+        ("responses", "responses_all", False),
+        ("label", "labels", False),
+        ("response", "response1", False),
+        ("messages", "conversation_id", False),
+        ("text", "title", False),
+    ],
+)
+def test_a_misspelling_is_close_and_has_no_meaning_of_its_own(field, column, found):
+    assert misspelled(field, ["other", column]) == (column if found else None)
 
 
 ROWS = [{"prompt": f"Frage {i}: „naïve“?", "response": f"Ja,\nund {i}."} for i in range(5)]

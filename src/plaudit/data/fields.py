@@ -34,6 +34,7 @@ FIELDS: dict[str, tuple[str, ...]] = {
     "category": ("category",),
     "metadata": ("metadata",),
 }
+KNOWN = {column for columns in FIELDS.values() for column in columns}
 # What every shape carries along where it is there.
 COMMON = ("system", "source", "category", "metadata", "weight")
 
@@ -99,12 +100,12 @@ class View:
 def misspelled(field: str, columns: Iterable[str]) -> str | None:
     """The column that looks like a misspelling of a field's name, or None.
 
-    Plurals, numbered columns and ids have names of their own.
+    Names of other fields, plurals, numbered columns and ids are no misspellings.
     """
     best, found = 0.8, None
     for column in columns:
         for name in FIELDS[field]:
-            if column in (name, f"{name}s") or column.endswith("_id") or column[-1:].isdigit():
+            if column in KNOWN or column == f"{name}s" or column.endswith("_id") or column[-1:].isdigit():
                 continue
             if abs(len(column) - len(name)) > 2:
                 continue
