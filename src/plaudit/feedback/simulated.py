@@ -90,4 +90,5 @@ class SimulatedRaters:
 def _uniform(*key: object) -> float:
     """A number strictly between 0 and 1 from a hash of the key."""
     digest = hashlib.blake2b(repr(key).encode(), digest_size=8).digest()
-    return (int.from_bytes(digest, "big") + 0.5) / 2**64
+    # 52 bits: with more, the largest would round to 1.
+    return (int.from_bytes(digest, "big") // 2**12 + 0.5) / 2**52
