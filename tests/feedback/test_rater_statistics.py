@@ -208,7 +208,8 @@ def test_the_hash_gives_even_numbers():
 
 @pytest.mark.parametrize("digest", [b"\x00" * 8, b"\xff" * 8])
 def test_the_lowest_and_the_highest_hash_still_give_finite_errors(digest, monkeypatch):
-    monkeypatch.setattr(simulated.hashlib, "blake2b", lambda *_, **__: SimpleNamespace(digest=lambda: digest))
+    fixed = SimpleNamespace(blake2b=lambda *_, **__: SimpleNamespace(digest=lambda: digest))
+    monkeypatch.setattr(simulated, "hashlib", fixed)
     assert 0 < simulated._uniform("any") < 1
     raters = SimulatedRaters(Numbers(), noise=1.0)
     assert math.isfinite(raters._error(Prompt.user("?"), Response("0")))
