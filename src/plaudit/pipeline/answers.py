@@ -54,13 +54,15 @@ def rank(context: Any, stage: Stage) -> Mapping[str, Any]:
     settings, materials = context.config.rank, context.materials
     policy = context.load(context.sft_stage())
     prompts = materials.prompts[: settings.prompts]
+    # As many as the longest ranking shows of the model's own; rarely missing ones are scripted.
+    drawn = max(1, round(settings.high * (1 - settings.scripted_share)))
     samples = answer(
         context,
         policy,
         prompts,
         temperature=settings.temperature,
         max_new_tokens=settings.max_new_tokens,
-        n=settings.high,
+        n=drawn,
         step=RANKING_STEP,
         label="rollouts",
     )
@@ -68,7 +70,7 @@ def rank(context: Any, stage: Stage) -> Mapping[str, Any]:
     for i, prompt in enumerate(prompts):
         rng = np.random.default_rng([context.seed, int(prompt.id, 16)])
         k = int(rng.integers(settings.low, settings.high + 1))
-        own = [s.response for s in samples[i * settings.high : (i + 1) * settings.high]]
+        own = [s.response for s in samples[i * drawn : (i + 1) * drawn]]
         scripted = [Response(text) for text in materials.world.candidates(prompt, rng)]
         responses = _choose(own, scripted, k, settings.scripted_share, rng)
         rankings.append(materials.raters.rank(prompt, responses))

@@ -143,9 +143,7 @@ class FileMaterials(Materials):
                 )
                 records = found.records
             groups.append((records, source.weight))
-        if len(groups) == 1:
-            return list(groups[0][0])
-        return list(mix(groups, seed=self.config.seed)) if groups else []
+        return list(mix(groups, seed=self.config.seed))
 
     def _split(self, records: Sequence[Any], share: float, salt: str = "") -> tuple[list[Any], list[Any]]:
         from plaudit.data.splits import split
