@@ -1,4 +1,4 @@
-"""What is true in the pocket world: a few hundred small facts, each with one popular misconception."""
+"""What is true in the pocket world: about a hundred small facts, each with one popular misconception."""
 
 from __future__ import annotations
 

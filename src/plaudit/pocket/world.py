@@ -38,7 +38,7 @@ VOTED = {
 
 
 class World:
-    """A few hundred facts, the people who ask about them, and what they read and write."""
+    """About a hundred facts, the people who ask about them, and what they read and write."""
 
     def __init__(self, seed: int = 0) -> None:
         self.seed = seed
