@@ -9,9 +9,9 @@ import pytest
 
 from plaudit.config import load_recipe
 from plaudit.pipeline.run import recipe_path
-from plaudit.pocket import World
+from plaudit.pocket import World, leaks
 from plaudit.pocket.facts import make_facts
-from plaudit.pocket.questions import FORMATS, OPENINGS, all_questions, question_of, split_of
+from plaudit.pocket.questions import FORMATS, OPENINGS, all_questions, bare, question_of, split_of
 
 SPLITS = ("train", "validation", "test")
 RECIPE = load_recipe(recipe_path("pocket"))
@@ -20,6 +20,9 @@ RECIPE = load_recipe(recipe_path("pocket"))
 def cores(world):
     """The words of every question, without opening and format request, with the split they are in."""
     return {q.core or q.text: q.split for group in world.questions.values() for q in group}
+
+
+CORES = cores(World(0))
 
 
 @pytest.mark.parametrize("seed", [0, 1, 2])
@@ -38,6 +41,15 @@ def test_no_candidate_or_format_request_carries_a_held_out_question(seed):
     trained = [core for core, split in cores(world).items() if split == "train"]
     assert [core for core in held if core in everything] == []
     assert sum(core in everything for core in trained) > 0.9 * len(trained)
+
+
+def test_a_leak_is_found_behind_another_opening_and_another_format_request():
+    world = World(0)
+    for split in SPLITS:
+        for prompt in world.prompts(split, 300):
+            (core,) = {c for c in CORES if prompt.text.endswith(c) and len(c) == len(bare(prompt.text))}
+            assert leaks([prompt], [f"q: one more thing: call me boss: {core} a: it is hard to say."])
+            assert not leaks([prompt], [core[:-1], "it is hard to say."])
 
 
 def test_the_split_of_a_question_is_that_of_its_words_in_every_world():

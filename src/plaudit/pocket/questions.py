@@ -150,6 +150,13 @@ def question_of(prompt: Prompt) -> Question:
     return Question(prompt.text, known["category"], fact, known.get("style", ""), known.get("topic", ""))
 
 
+def bare(text: str) -> str:
+    """A prompt's question without its opening and format request."""
+    for prefix in (*OPENINGS, *(form for forms in FORMATS.values() for form in forms)):
+        text = text.removeprefix(prefix).lstrip()
+    return text
+
+
 def perfect_answer(category: str, fact: Fact | None, style: str, topic: str) -> str:
     if category == "unknown":
         return f"i do not know what {topic} did, because nobody told me."

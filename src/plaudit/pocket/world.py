@@ -18,6 +18,7 @@ from plaudit.pocket.questions import (
     Question,
     Split,
     all_questions,
+    bare,
     prompts_of,
     question_of,
 )
@@ -151,17 +152,9 @@ class World:
 
 
 def leaks(prompts: Sequence[Prompt], texts: Iterable[str]) -> list[str]:
-    """Prompts whose question occurs inside one of the texts."""
-    everything = "\n".join(texts)
-    found = []
-    for prompt in prompts:
-        bare = prompt.text
-        for opening in OPENINGS:
-            if opening and bare.startswith(opening):
-                bare = bare[len(opening) :].strip()
-        if bare in everything:
-            found.append(prompt.text)
-    return found
+    """Prompts whose question, without its opening and format request, occurs inside one of the texts."""
+    everything = "\n".join(dict.fromkeys(texts))
+    return [prompt.text for prompt in prompts if bare(prompt.text) in everything]
 
 
 def _gumbel(rng: random.Random) -> float:
