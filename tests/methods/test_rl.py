@@ -208,3 +208,16 @@ def test_shown_samples_are_spread_over_the_scores_and_add_up(tmp_path):
     assert [r["score"] for r in rows] == sorted((r["score"] for r in rows), reverse=True)
     for row in rows:
         assert row["total"] == pytest.approx(row["score"] - 0.05 * row["kl"], abs=1e-6)
+
+
+def test_with_lora_the_reference_is_the_adapter_switched_off(tmp_path):
+    from plaudit.models.adapters import add_lora
+
+    policy = toy_policy()
+    add_lora(policy.model, 4, 8)
+    frozen = {n: p.detach().clone() for n, p in policy.model.named_parameters() if "lora" not in n}
+    settings = SMALL.model_copy(update={"lr": 1e-2})
+    _, _, log = run(tmp_path, settings, policy=policy)
+    assert log[0]["objective/kl"] == pytest.approx(0, abs=1e-4) and log[-1]["objective/kl_k3"] > 1e-4
+    now = dict(policy.model.named_parameters())
+    assert all(torch.equal(value, now[name]) for name, value in frozen.items())

@@ -21,7 +21,11 @@ def run_sibling(base: RunFolder, name: str, overrides: Sequence[str]) -> RunFold
 
     The report of ``base`` then shows both.
     """
-    config = load_recipe(recipe_path("pocket"), [*overrides, *CHANGES[name], f"name={name}"])
+    # The thread count belongs to the key of every stage: measured anew, it could keep them from being adopted.
+    threads = base.read_json("run.json")["resolved"]["threads"]
+    config = load_recipe(
+        recipe_path("pocket"), [*overrides, *CHANGES[name], f"name={name}", f"threads={threads}"]
+    )
     sibling = RunFolder(base.path / "siblings" / name)
     execute_config(config, sibling, donor=base)
     shutil.copyfile(sibling.stage("ppo").path / "metrics.jsonl", sibling.path / "ppo_metrics.jsonl")
