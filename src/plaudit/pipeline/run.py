@@ -211,9 +211,9 @@ def demo(
     folder = run("pocket", overrides, base, dry_run=dry_run)
     if dry_run or not (no_leash or biased_raters):
         return folder
-    from plaudit.pipeline.siblings import run_sibling
+    from plaudit.pipeline.siblings import run_siblings
 
-    return run_sibling(folder, "no-leash" if no_leash else "biased-raters", overrides)
+    return run_siblings(folder, "no-leash" if no_leash else "biased-raters", overrides)
 
 
 # A few seconds a stage: shows that everything runs, not that it learns.

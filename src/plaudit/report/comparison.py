@@ -28,8 +28,15 @@ class Experiment:
 
 
 KNOWN = {
+    "leashed": Experiment(
+        "As long, on the leash",
+        "leashed",
+        "As many iterations as without the leash, at the KL coefficient and settings of the run above.",
+    ),
     "no-leash": Experiment(
-        "Without the leash", "no leash", "The KL coefficient is 0; everything else is as in the run above."
+        "Without the leash",
+        "no leash",
+        "The KL coefficient is 0; everything else is as in the leashed run of the same length.",
     ),
     "biased-raters": Experiment(
         "Biased raters",
