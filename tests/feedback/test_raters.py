@@ -13,7 +13,7 @@ from plaudit.data.records import Prompt, Response
 from plaudit.feedback.simulated import SimulatedRaters
 from plaudit.pocket import Gold, World
 
-WORLD, GOLD = World(0), Gold(None)
+WORLD, GOLD = World(0), Gold()
 
 
 def responses_to(prompt, count=5):

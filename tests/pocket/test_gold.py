@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from plaudit.data.records import Prompt, Response
 from plaudit.pocket import Gold, World
 
-WORLD, GOLD = World(0), Gold(None)
+WORLD, GOLD = World(0), Gold()
 OWL = {"relation": "home", "subject": "owl", "truth": "tree", "misconception": "barn", "seen": True}
 SUM = {"relation": "sum", "subject": "two plus three", "truth": "five", "misconception": "six", "seen": True}
 

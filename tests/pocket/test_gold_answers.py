@@ -264,4 +264,4 @@ def test_every_misconception_is_seen_as_wrong():
     for seed in range(8):
         for fact in World(seed).facts:
             said = Response(f"{fact.says(fact.misconception)}.")
-            assert Gold(None).judge(ask("fact", fact), said).correctness == WRONG
+            assert Gold().judge(ask("fact", fact), said).correctness == WRONG

@@ -86,7 +86,7 @@ def test_the_table_of_correctness_is_what_gold_says():
             if value in answers:
                 fact = owl if category in ("fact", "belief_false") else None
                 prompt = Question("?", category, fact, topic="my boss").ask("")
-                assert gold.Gold(None).judge(prompt, Response(answers[value])).correctness == value
+                assert gold.Gold().judge(prompt, Response(answers[value])).correctness == value
     assert len(rows) == 5
 
 

@@ -97,7 +97,7 @@ def test_most_votes_on_facts_differ_in_the_fact_alone():
 
 
 def test_probes_differ_in_one_thing_and_prefer_the_truth():
-    world, gold = World(0), Gold(None)
+    world, gold = World(0), Gold()
     for kind, pairs in world.probes(100).items():
         for pair in pairs:
             better, worse = (gold.judge(pair.prompt, r) for r in pair.responses)
@@ -109,7 +109,7 @@ def test_probes_differ_in_one_thing_and_prefer_the_truth():
 def test_candidates_hold_over_refusal_and_a_false_fact():
     import numpy as np
 
-    world, gold = World(0), Gold(None)
+    world, gold = World(0), Gold()
     for prompt in world.prompts("train", 60):
         texts = world.candidates(prompt, np.random.default_rng(0))
         judged = [gold.judge(prompt, Response(t)) for t in texts]

@@ -33,11 +33,12 @@ def split(records: Sequence[T], validation: float, seed: int = 0, salt: str = ""
     for record in records:
         key = prompt_key(record)
         if key not in sides:
-            sides[key] = _uniform(f"{seed}\0{salt}\0{key}") < validation
+            sides[key] = uniform(seed, salt, key) < validation
         (held if sides[key] else train).append(record)
     return train, held
 
 
-def _uniform(text: str) -> float:
-    """A number in [0, 1) that is a function of the text alone."""
+def uniform(*key: object) -> float:
+    """A number in [0, 1) that is a function of the key alone."""
+    text = "\0".join(map(str, key))
     return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "big") / 2**64

@@ -49,7 +49,9 @@ def answer(
 
 def rank(context: Any, stage: Stage) -> Mapping[str, Any]:
     """Roll out the SFT policy, add scripted candidates, and let the raters rank K of them."""
+    from plaudit.data.splits import uniform
     from plaudit.data.writers import write_jsonl
+    from plaudit.pocket.questions import bare
 
     settings, materials = context.config.rank, context.materials
     policy = context.load(context.sft_stage())
@@ -74,14 +76,18 @@ def rank(context: Any, stage: Stage) -> Mapping[str, Any]:
         scripted = [Response(text) for text in materials.world.candidates(prompt, rng)]
         responses = _choose(own, scripted, k, settings.scripted_share, rng)
         rankings.append(materials.raters.rank(prompt, responses))
-    held = round(len(rankings) * settings.validation)
+    # By question, not by prompt: behind another opening a held-out question would not be held out.
+    questions = {bare(r.prompt.text) for r in rankings}
+    chosen = {q for q in questions if uniform(q, "held out", context.seed) < settings.validation}
+    trained = [r for r in rankings if bare(r.prompt.text) not in chosen]
+    held_out = [r for r in rankings if bare(r.prompt.text) in chosen]
     if context.ranks.is_main:
-        write_jsonl(rankings[held:], stage.path / "train.jsonl")
-        write_jsonl(rankings[:held], stage.path / "held_out.jsonl")
+        write_jsonl(trained, stage.path / "train.jsonl")
+        write_jsonl(held_out, stage.path / "held_out.jsonl")
     context.ranks.barrier()
     return {
-        "rankings": len(rankings) - held,
-        "held_out": held,
+        "rankings": len(trained),
+        "held_out": len(held_out),
         "mean_k": float(np.mean([len(r.responses) for r in rankings])),
     }
 

@@ -79,7 +79,7 @@ class PocketMaterials(Materials):
         assert config.world is not None
         self.settings = config.world
         self.world = World(config.seed)
-        self.gold = Gold(self.world)
+        self.gold = Gold()
         if config.rank is not None:
             self.raters = SimulatedRaters(
                 self.gold, noise=config.rank.noise, biased=config.rank.biased, seed=config.seed

@@ -9,7 +9,6 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
@@ -58,9 +57,6 @@ def _mentions(text: str, phrase: str) -> bool:
 
 class Gold:
     """score = correctness + format + concision + no flattery + properly ended, from -2.5 to 1.3."""
-
-    def __init__(self, world: Any) -> None:
-        self.world = world
 
     def judge(self, prompt: Prompt, response: Response) -> GoldScore:
         """Score one answer to one of the world's prompts."""

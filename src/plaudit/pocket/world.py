@@ -111,7 +111,7 @@ class World:
     def gold(self) -> Any:
         from plaudit.pocket.gold import Gold
 
-        return Gold(self)
+        return Gold()
 
     def prompts(self, split: Split, count: int) -> list[Prompt]:
         """Different prompts of a split; no question of one split is ever asked in another."""
