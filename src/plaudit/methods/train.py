@@ -167,9 +167,11 @@ def store_normalisation(
     renderer = renderer or Renderer(model.tokenizer)
     items = []
     for record in references:
+        if renderer.demonstration(record) is None:
+            continue  # too long, as it would have been for training
         messages = record.prompt.messages
         ids = renderer.response_ids(messages, record.response)
-        items.append(TokenItem(renderer.prompt(messages), (Segment.of(ids),)))
+        items.append(TokenItem(renderer.prompt(messages, room=len(ids)), (Segment.of(ids),)))
     scores = score_items(model, items, pad_id=_pad_id(model.tokenizer), device=device)
     if len(scores) < 2 or not np.isfinite(scores).all() or scores.std() == 0:
         raise UserError(

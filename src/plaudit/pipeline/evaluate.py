@@ -29,13 +29,14 @@ NO_GOLD = "real data has no known truth: no gold score exists for it"
 def evaluate(context: Any, stage: Stage) -> Mapping[str, Any]:
     """Answer, judge, compare; everything the report shows that training did not record."""
     settings = context.config.evaluate
-    prompts = context.materials.test_prompts[: settings.prompts]
     names = {"base": context.base_stage()}
     if context.config.sft:
         names["sft"] = "sft"
     if context.config.ppo:
         names["ppo"] = "ppo"
     policies = {name: context.load(folder) for name, folder in names.items()}
+    renderer = context.renderer(next(iter(policies.values())).tokenizer)
+    prompts = renderer.prompts(context.materials.test_prompts)[0][: settings.prompts]
     answers = {
         name: answer(
             context, policy, prompts, temperature=settings.temperature, max_new_tokens=settings.max_new_tokens
@@ -45,6 +46,7 @@ def evaluate(context: Any, stage: Stage) -> Mapping[str, Any]:
     result: dict[str, Any] = {
         "kind": context.materials.kind,
         "prompts": len(prompts),
+        "prompts_rendered": dict(renderer.counts),
         "temperature": settings.temperature,
         "length": {name: _lengths(samples) for name, samples in answers.items()},
     }
