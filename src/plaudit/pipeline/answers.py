@@ -98,7 +98,7 @@ def _choose(
     """K different answers, about ``share`` of them scripted, in random order."""
     wanted = min(int(rng.binomial(k, share)), len(scripted))
     pool = [scripted[j] for j in rng.permutation(len(scripted))[:wanted]]
-    rest = [r for j, r in enumerate(own)] + [scripted[j] for j in rng.permutation(len(scripted))]
+    rest = list(own) + [scripted[j] for j in rng.permutation(len(scripted))]
     chosen: dict[tuple[str, bool], Response] = {(r.text, r.finished): r for r in pool}
     for response in rest:
         if len(chosen) == k:
