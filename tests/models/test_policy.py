@@ -15,7 +15,7 @@ from plaudit.data.batching import collate
 from plaudit.data.records import Demonstration, Prompt, Response
 from plaudit.data.rendering import Renderer
 from plaudit.errors import UserError
-from plaudit.models.heads import log_probs
+from plaudit.models.logprobs import log_probs
 from plaudit.models.policy import build_policy, freeze_copy, load_policy, save_policy
 from plaudit.models.tokenizers import train_bpe
 

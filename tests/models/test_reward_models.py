@@ -139,8 +139,9 @@ def test_the_score_lands_on_the_end_token_between_answer_and_padding(side):
         batch = collate(
             [TokenItem(np.array([40]), (Segment.of([41, end]), Segment.of([41, 42, 43, end])))], pad
         )
-        assert batch.input_ids[0].tolist() == [40, 41, end, pad, pad]
-        assert batch.last[0] == 2
+        layout = batch.layout("padded")
+        assert layout.input_ids[0].tolist() == [40, 41, end, pad, pad]
+        assert layout.last[0] == 2
         assert float(scores(model, batch)[0]) == pytest.approx(expected, rel=1e-4)
 
 

@@ -16,8 +16,9 @@ import torch
 sys.path.insert(0, str(Path(__file__).parents[1]))
 from toy import CASES
 
-from plaudit.data import batching
-from plaudit.training import engine as engine_module
+from plaudit.data import layouts, tokens
+from plaudit.models import logprobs
+from plaudit.models.compute import computing
 from plaudit.training.engine import Engine, Group, trainable
 from plaudit.training.ranks import Ranks
 
@@ -64,42 +65,65 @@ def test_order_within_a_batch_does_not_change_loss_or_gradient(case):
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_padding_does_not_change_loss_or_gradient(case, monkeypatch):
+def test_packing_and_shared_prompts_do_not_change_loss_or_gradient(case):
+    method, items, modules = CASES[case]()
+    with computing(layout="padded"):
+        assert method.layout == "padded"
+        plain = gradients(method, items, modules)
+    for kind in ("packed", "shared"):
+        with computing(layout=kind):
+            assert method.layout == kind
+            assert_same(plain, gradients(method, items, modules))
+            assert_same(plain, gradients(method, items, modules, token_budget=60))
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_logits_computed_again_in_chunks_do_not_change_loss_or_gradient(case, monkeypatch):
     method, items, modules = CASES[case]()
     plain = gradients(method, items, modules)
-    monkeypatch.setattr(
-        engine_module, "collate", lambda items, pad_id: widen(batching.collate(items, pad_id), 13)
-    )
-    assert_same(plain, gradients(method, items, modules))
-    monkeypatch.setattr(engine_module, "collate", lambda items, pad_id: batching.collate(items, 7))
-    assert_same(plain, gradients(method, items, modules))
+    monkeypatch.setattr(logprobs, "CHUNK", 1)  # 128 rows at once, the least
+    with computing(kept_logits=0):
+        assert_same(plain, gradients(method, items, modules))
 
 
-def widen(batch, columns):
-    """The same batch with more padding; all indices into the flattened slots move along."""
-    rows, width = batch.input_ids.shape
+@pytest.mark.parametrize("case", CASES)
+def test_padding_does_not_change_loss_or_gradient(case, monkeypatch):
+    method, items, modules = CASES[case]()
+    with computing(layout="padded"):
+        plain = gradients(method, items, modules)
+        monkeypatch.setattr(
+            tokens, "lay_out", lambda items, kind, pad_id: widen(layouts.lay_out(items, kind, pad_id), 13)
+        )
+        assert_same(plain, gradients(method, items, modules))
+        monkeypatch.setattr(tokens, "lay_out", lambda items, kind, _: layouts.lay_out(items, kind, 7))
+        assert_same(plain, gradients(method, items, modules))
+
+
+def widen(layout, columns):
+    """The same layout with more padding; all indices into the flattened slots move along."""
+    rows, width = layout.input_ids.shape
 
     def moved(index):
         return index + columns * torch.div(index, width, rounding_mode="floor")
 
     for name in ("input_ids", "attention_mask", "position_ids"):
-        value = getattr(batch, name)
-        setattr(batch, name, torch.cat([value, torch.zeros(rows, columns, dtype=value.dtype)], dim=1))
-    for name in ("predicting", "positions", "last"):
-        setattr(batch, name, moved(getattr(batch, name)))
-    return batch
+        value = getattr(layout, name)
+        setattr(layout, name, torch.cat([value, torch.zeros(rows, columns, dtype=value.dtype)], dim=1))
+    for name in ("predicting", "positions", "last", "first", "prompt"):
+        setattr(layout, name, moved(getattr(layout, name)))
+    return layout
 
 
 def test_a_wrong_index_would_be_noticed(monkeypatch):
     method, items, modules = CASES["sft"]()
     plain = gradients(method, items, modules)
 
-    def shifted(items, pad_id):
-        batch = batching.collate(items, pad_id)
-        batch.predicting = batch.positions
-        return batch
+    def shifted(items, kind, pad_id):
+        layout = layouts.lay_out(items, kind, pad_id)
+        layout.predicting = layout.positions
+        return layout
 
-    monkeypatch.setattr(engine_module, "collate", shifted)
+    monkeypatch.setattr(tokens, "lay_out", shifted)
     with pytest.raises(AssertionError):
         assert_same(plain, gradients(method, items, modules))
 

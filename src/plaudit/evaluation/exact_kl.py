@@ -11,6 +11,7 @@ import torch
 from plaudit.data.batching import collate, plan
 from plaudit.data.tokens import TokenItem
 from plaudit.models.heads import response_logits
+from plaudit.models.packing import layout_for
 from plaudit.objectives import exact_kl
 
 
@@ -30,7 +31,7 @@ def response_kl(
     far less noise than Σ log-ratio: only the states are sampled, not the tokens.
     """
     results: list[np.ndarray | None] = [None] * len(items)
-    for indices in plan(items, token_budget):
+    for indices in plan(items, token_budget, layout_for(policy.model, reference.model)):
         batch = collate([items[i] for i in indices], policy.pad_id).to(device)
         own = response_logits(policy.model, batch) / temperature
         other = response_logits(reference.model, batch) / temperature

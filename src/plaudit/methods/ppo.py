@@ -12,9 +12,12 @@ from typing import Any
 import torch
 
 from plaudit.config import Ppo as PpoSettings
+from plaudit.data.layouts import LayoutKind
 from plaudit.data.tokens import TokenBatch, TokenItem
 from plaudit.methods.rollouts import Rollouts, per_token
-from plaudit.models.heads import log_probs, values
+from plaudit.models.heads import values
+from plaudit.models.logprobs import log_probs
+from plaudit.models.packing import layout_for
 from plaudit.objectives import (
     clipped_policy_loss,
     clipped_value_loss,
@@ -67,6 +70,7 @@ class PPO:
             rollouts.items,
             lambda batch: [values(self.critic, batch)],
             pad_id=self.pad_id,
+            layout=layout_for(self.critic.backbone),
             token_budget=s.token_budget,
             device=self.device,
             ranks=self.ranks,
@@ -88,6 +92,10 @@ class PPO:
             "ppo/returns/mean": float(masked_mean(returns, mask)),
             "ppo/advantages/std": float(advantages[mask].std()),
         }
+
+    @property
+    def layout(self) -> LayoutKind:
+        return layout_for(self.policy.model, self.critic.backbone)
 
     def normalizers(self, items: Sequence[TokenItem]) -> dict[str, float]:
         tokens = float(sum(len(r) for item in items for r in item.responses))

@@ -13,9 +13,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from plaudit.data.layouts import LayoutKind
 from plaudit.data.records import Comparisons
 from plaudit.data.tokens import TokenBatch, TokenItem
 from plaudit.models.heads import comparable_scores
+from plaudit.models.packing import layout_for
 from plaudit.objectives import bradley_terry, centring, plackett_luce_batch
 from plaudit.training.engine import LossOutput, Term
 
@@ -63,6 +65,10 @@ class RewardModelling:
         self.kind = loss
         self.use_strength = use_strength
         self.centring = centring
+
+    @property
+    def layout(self) -> LayoutKind:
+        return layout_for(self.model.backbone)
 
     def normalizers(self, items: Sequence[TokenItem]) -> dict[str, float]:
         judged = float(sum(bool(item.payload.outcomes) for item in items))

@@ -24,7 +24,7 @@ from plaudit.data.rendering import Renderer
 from plaudit.data.tokens import TokenItem
 from plaudit.methods.rollouts import Rollouts, per_token, respond
 from plaudit.methods.supervised import Supervised
-from plaudit.models.heads import log_probs
+from plaudit.models.logprobs import log_probs
 from plaudit.objectives import AdaptiveKL, FixedKL
 from plaudit.progress import Progress
 from plaudit.rewards import Reward, checked
@@ -192,6 +192,7 @@ class _Loop:
             rollouts.items,
             self._both_log_probs,
             pad_id=self.algorithm.pad_id,
+            layout=self.algorithm.layout,
             token_budget=s.token_budget,
             device=self.device,
             ranks=self.ranks,

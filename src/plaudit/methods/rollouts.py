@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from plaudit.data.batching import collate, plan
+from plaudit.data.layouts import LayoutKind
 from plaudit.data.records import Prompt
 from plaudit.data.rendering import Renderer
 from plaudit.data.tokens import Segment, TokenBatch, TokenItem
@@ -129,6 +130,7 @@ def per_token(
     compute: Callable[[TokenBatch], Sequence[Tensor]],
     *,
     pad_id: int,
+    layout: LayoutKind,
     token_budget: int,
     device: Any,
     ranks: Ranks | None = None,
@@ -139,7 +141,7 @@ def per_token(
     """
     ranks = ranks or Ranks()
     done = []
-    for indices in ranks.share(plan(items, token_budget)):
+    for indices in ranks.share(plan(items, token_budget, layout)):
         batch = collate([items[i] for i in indices], pad_id).to(device)
         columns = [t.float().cpu().numpy() for t in compute(batch)]
         cuts = np.cumsum(batch.lengths.cpu().numpy())[:-1]

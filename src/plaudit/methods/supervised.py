@@ -9,8 +9,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from plaudit.data.layouts import LayoutKind
 from plaudit.data.tokens import TokenBatch, TokenItem
-from plaudit.models.heads import log_probs
+from plaudit.models.logprobs import log_probs
+from plaudit.models.packing import layout_for
 from plaudit.training.engine import LossOutput, Term
 
 
@@ -22,6 +24,10 @@ class Supervised:
         self.pad_id = policy.pad_id
         self.name = name
         self.coefficient = coefficient
+
+    @property
+    def layout(self) -> LayoutKind:
+        return layout_for(self.model)
 
     def normalizers(self, items: Sequence[TokenItem]) -> dict[str, float]:
         weighted = (

@@ -2,52 +2,47 @@
 
 from __future__ import annotations
 
-from typing import Any
+from dataclasses import dataclass
 
-import torch
 from torch import Tensor, nn
 
+from plaudit.data.layouts import Layout
 from plaudit.data.tokens import TokenBatch
+from plaudit.models.compute import autocast
+from plaudit.models.families import backbone, is_causal
+from plaudit.models.packing import arguments, layout_for
 
 
-def backbone(model: nn.Module) -> Any:
-    """The transformer below the output head, adapters included.
+@dataclass
+class Encoded:
+    """Hidden states of the last layer at every slot, [S, D], and the layout that says which slot is what.
 
-    Under peft ``get_base_model`` comes first: peft's own ``base_model`` is its tuner, and the LoRA
-    layers live inside the modules of the model that it wraps.
+    A padded slot holds a number without meaning.
     """
-    outer: Any = model
-    inner: Any = outer.get_base_model() if hasattr(outer, "get_base_model") else outer
-    return inner.base_model if hasattr(inner, "base_model") else inner
+
+    hidden: Tensor
+    layout: Layout
+
+    @property
+    def predicting(self) -> Tensor:
+        """The states that predict each response token: [N, D]."""
+        return self.hidden.index_select(0, self.layout.predicting)
 
 
-def is_causal(model: nn.Module) -> bool:
-    """Whether a token's hidden state ignores the tokens after it; found by trying, once a model."""
+def encode(model: nn.Module, batch: TokenBatch) -> Encoded:
+    """Hidden states in the best layout that the model computes exactly."""
     inner = backbone(model)
-    known = getattr(inner, "_plaudit_causal", None)
-    if known is None:
-        device = next(inner.parameters()).device
-        training = inner.training
-        inner.eval()
-        with torch.no_grad():
-            ids = torch.tensor([[3, 4, 5], [3, 4, 6]], device=device) % inner.config.vocab_size
-            hidden = inner(input_ids=ids).last_hidden_state[:, 0]
-        inner.train(training)
-        known = bool(torch.allclose(hidden[0], hidden[1], rtol=0, atol=1e-5 * float(hidden.abs().max())))
-        inner._plaudit_causal = known
-    return bool(known)
-
-
-def encode(model: nn.Module, batch: TokenBatch) -> Tensor:
-    """Hidden states of the last layer at every slot of the layout: [S, D].
-
-    Read them through the batch's index tensors: a padded slot holds a number without meaning.
-    """
-    inner = backbone(model)
-    if is_causal(model):
-        # Rows are padded on the right, so what a causal model computes at a real token cannot depend
-        # on padding, with or without a mask; without one the fastest attention kernel applies.
-        hidden = inner(input_ids=batch.input_ids, use_cache=False).last_hidden_state
-    else:
-        hidden = inner(input_ids=batch.input_ids, attention_mask=batch.attention_mask).last_hidden_state
-    return hidden.reshape(-1, hidden.shape[-1])
+    layout = batch.layout(layout_for(model))
+    with autocast(batch.targets.device):
+        if layout.table is not None:
+            hidden = inner(
+                **arguments(inner, layout.input_ids, layout.position_ids, layout.table)
+            ).last_hidden_state
+        elif is_causal(model):
+            # Rows are padded on the right, so what a causal model computes at a real token cannot depend
+            # on padding, with or without a mask; without one the fastest attention kernel applies.
+            hidden = inner(input_ids=layout.input_ids, use_cache=False).last_hidden_state
+        else:
+            hidden = inner(input_ids=layout.input_ids, attention_mask=layout.attention_mask).last_hidden_state
+    hidden = hidden.to(next(inner.parameters()).dtype)
+    return Encoded(hidden.reshape(-1, hidden.shape[-1]), layout)

@@ -24,8 +24,8 @@ from transformers import AutoModel, AutoModelForSequenceClassification
 
 from plaudit.errors import UserError
 from plaudit.models.adapters import has_adapter, merge
-from plaudit.models.encoder import backbone as backbone_of
-from plaudit.models.encoder import is_causal
+from plaudit.models.families import OFFSET_POSITIONS, is_causal
+from plaudit.models.families import backbone as backbone_of
 from plaudit.models.files import read_config, read_tokenizer, read_weights, resolve
 from plaudit.models.policy import Policy
 from plaudit.models.tokenizers import with_own_pad
@@ -99,7 +99,6 @@ class RewardModel(nn.Module):
         """The longest prompt + answer, in tokens, that the backbone has positions for, where it says so."""
         config = backbone_of(self.backbone).config
         length = getattr(config, "max_position_embeddings", None)
-        # RoBERTa counts positions from pad + 1.
         offset = (config.pad_token_id or 0) + 1 if config.model_type in OFFSET_POSITIONS else 0
         return None if length is None or length < 0 else int(length) - offset
 
@@ -116,9 +115,6 @@ class RewardModel(nn.Module):
             pooled = hidden[torch.arange(len(hidden), device=hidden.device), last]
         scores: Tensor = self.head(pooled).squeeze(-1).float()
         return scores
-
-
-OFFSET_POSITIONS = ("roberta", "xlm-roberta", "camembert", "longformer")
 
 
 def new_head(backbone: nn.Module, seed: int) -> nn.Linear:

@@ -15,7 +15,7 @@ from plaudit.errors import UserError
 from plaudit.methods import train
 from plaudit.models.adapters import add_lora, has_adapter, merge
 from plaudit.models.critic import Critic
-from plaudit.models.encoder import is_causal
+from plaudit.models.families import is_causal
 from plaudit.models.policy import Policy, build_policy, load_policy, save_policy
 from plaudit.models.reward_model import RewardModel, load_reward_model, save_reward_model
 from plaudit.models.tokenizers import same_tokenizer, train_bpe

@@ -16,6 +16,7 @@ from plaudit.data.rendering import Renderer
 from plaudit.data.tokens import Segment, TokenItem
 from plaudit.errors import UserError
 from plaudit.models.heads import comparable_scores
+from plaudit.models.packing import layout_for
 from plaudit.rewards.protocol import Reward, RewardOutput, Sample
 
 
@@ -25,7 +26,7 @@ def score_items(
 ) -> np.ndarray:
     """Comparable scores, not normalised, of every response of the items, in order: [R]."""
     results: list[np.ndarray | None] = [None] * len(items)
-    for indices in plan(items, token_budget):
+    for indices in plan(items, token_budget, layout_for(model.backbone)):
         batch = collate([items[i] for i in indices], pad_id).to(device)
         flat = comparable_scores(model, batch).cpu().numpy()
         offset = 0

@@ -18,6 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from plaudit.data.batching import collate, plan
+from plaudit.data.layouts import LayoutKind
 from plaudit.data.tokens import TokenBatch, TokenItem
 from plaudit.training.ranks import Ranks
 
@@ -43,6 +44,11 @@ class Method(Protocol):
     """Data preparation plus an objective; the engine owns the loop."""
 
     pad_id: int
+
+    @property
+    def layout(self) -> LayoutKind:
+        """The layout that all models of the method compute."""
+        ...
 
     def normalizers(self, items: Sequence[TokenItem]) -> dict[str, float]:
         """Σ weight of each term over the items, known from data alone."""
@@ -133,7 +139,7 @@ class Engine:
         # float64 sums on the host keep metrics independent of how the batch was split.
         for method, items in work:
             normalizers = method.normalizers(items)
-            for indices in self.ranks.share(plan(items, self.token_budget)):
+            for indices in self.ranks.share(plan(items, self.token_budget, method.layout)):
                 batch = collate([items[i] for i in indices], method.pad_id).to(self.device)
                 output = method.loss(batch)
                 total: Tensor | None = None
@@ -239,7 +245,7 @@ def evaluate(
     ranks = ranks or Ranks()
     normalizers = method.normalizers(items)
     sums: dict[str, list[float]] = defaultdict(lambda: [0.0, 0.0])
-    for indices in ranks.share(plan(items, token_budget)):
+    for indices in ranks.share(plan(items, token_budget, method.layout)):
         output = method.loss(collate([items[i] for i in indices], method.pad_id).to(device))
         for name, term in output.terms.items():
             if normalizers[name]:

@@ -1,0 +1,263 @@
+"""Attention over one packed row of many sequences, as a transformers attention function.
+
+Each sequence sees itself (causally, or wholly for encoders) and its prefix, the shared prompt; nothing else:
+
+    A = softmax(scale · Q Kᵀ + M) V,   M = 0 where visible, −∞ elsewhere, block by block
+
+The table of sequences arrives as the attention mask (``Layout.table``). Any other mask means an ordinary
+forward, which is transformers' own.
+
+Shapes: S slots, H heads, G key-value heads, d and dv head sizes.
+"""
+
+from __future__ import annotations
+
+import weakref
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from transformers import AttentionInterface
+from transformers.integrations.sdpa_attention import sdpa_attention_forward
+from transformers.masking_utils import ALL_MASK_ATTENTION_FUNCTIONS, AttentionMaskInterface
+
+from plaudit.models.blocks import Block, blocks_of
+
+NAME = "plaudit_packed"
+
+# Modules that attended over a table since the list was set: how the load-time gate sees who took part.
+witnesses: list[nn.Module] | None = None
+
+
+def packed_attention(
+    module: nn.Module,
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    attention_mask: Tensor | None,
+    scaling: float | None = None,
+    dropout: float = 0.0,
+    is_causal: bool | None = None,
+    sliding_window: int | None = None,
+    softcap: float | None = None,
+    s_aux: Tensor | None = None,
+    **kwargs: Any,
+) -> tuple[Tensor, None]:
+    """Attention [1, H, S, d] → [1, S, H, dv] over the sequences of a table, or of an ordinary batch."""
+    causal = bool(getattr(module, "is_causal", True)) if is_causal is None else is_causal
+    if attention_mask is None or attention_mask.is_floating_point() or attention_mask.dtype == torch.bool:
+        if softcap is None and s_aux is None:
+            return sdpa_attention_forward(
+                module,
+                query,
+                key,
+                value,
+                attention_mask,
+                dropout=dropout,
+                scaling=scaling,
+                is_causal=is_causal,
+                sliding_window=sliding_window,
+                **kwargs,
+            )
+        return _dense(query, key, value, attention_mask, causal, scaling, softcap, s_aux), None
+    if kwargs.get("position_bias") is not None:
+        raise NotImplementedError("a position bias per pair of tokens")
+    if dropout and module.training:
+        raise NotImplementedError("attention dropout")
+    if witnesses is not None:
+        witnesses.append(module)
+    scale = query.shape[-1] ** -0.5 if scaling is None else scaling
+    # Under autocast the rotation lifts queries and keys to fp32; what is multiplied follows the values.
+    q, k, v = query[0].to(value.dtype), key[0].to(value.dtype), value[0]
+    explicit = softcap is not None or s_aux is not None
+    rows = _rows(attention_mask)
+    longest = max(end - start + beyond - before for start, end, before, beyond in rows)
+    if explicit or q.device.type != "cpu" or longest > LONGEST:
+        blocks = blocks_of(rows, causal, None)
+        out = torch.cat([_block(b, q, k, v, scale, sliding_window, softcap, s_aux) for b in blocks])
+    else:
+        out = _Blocks.apply(q, k, v, blocks_of(rows, causal, CHUNK), scale, sliding_window)
+    return out[None], None
+
+
+# Longest sequence whose probabilities are kept for the backward pass (T² · H numbers a layer); beyond it the
+# library's kernel, which computes them again.
+LONGEST = 1024
+# Queries computed at once: a causal sequence in chunks skips most of what lies above its diagonal.
+CHUNK = 128
+
+
+AttentionInterface.register(NAME, packed_attention)
+# Ordinary batches get the masks that they get with "sdpa"; a table has four dimensions and passes untouched.
+AttentionMaskInterface.register(NAME, ALL_MASK_ATTENTION_FUNCTIONS["sdpa"])
+
+Rows = tuple[tuple[int, int, int, int], ...]
+_seen: tuple[Any, Rows] | None = None
+
+
+def _rows(table: Tensor) -> Rows:
+    """The table as numbers; every layer of a forward asks for the same one."""
+    global _seen
+    if _seen is None or _seen[0]() is not table:
+        _seen = weakref.ref(table), tuple((a, b, c, d) for a, b, c, d in table[0, 0].tolist())
+    return _seen[1]
+
+
+def _keys(block: Block, tensor: Tensor) -> Tensor:
+    """The keys (or values) of a block: [G, Tk, d] of ``tensor`` [G, S, d]."""
+    if len(block.keys) == 1:
+        return tensor[:, slice(*block.keys[0])]
+    return torch.cat([tensor[:, a:b] for a, b in block.keys], dim=1)
+
+
+def _block(
+    block: Block,
+    q: Tensor,
+    k: Tensor,
+    v: Tensor,
+    scale: float,
+    window: int | None,
+    softcap: float | None,
+    sinks: Tensor | None,
+) -> Tensor:
+    """One block by plain operations that autograd differentiates: [Tq, H, dv]."""
+    group = q.shape[0] // k.shape[0]
+    queries = q[:, block.start : block.end]
+    keys, values = (_keys(block, t).repeat_interleave(group, dim=0) for t in (k, v))
+    mask = block.mask(window, torch.float32, q.device)
+    if softcap is None and sinks is None:
+        plain = block.plain and (window is None or window >= queries.shape[1])
+        attended = F.scaled_dot_product_attention(
+            queries[None],
+            keys[None],
+            values[None],
+            attn_mask=None if plain or mask is None else mask.to(q.dtype),
+            is_causal=plain,
+            scale=scale,
+        )
+        return attended[0].transpose(0, 1)
+    return _explicit(queries, keys, values, mask, scale, softcap, sinks).transpose(0, 1)
+
+
+def _explicit(
+    q: Tensor,
+    k: Tensor,
+    v: Tensor,
+    mask: Tensor | None,
+    scale: float,
+    softcap: float | None,
+    sinks: Tensor | None,
+) -> Tensor:
+    """Attention [..., H, Tq, dv] with what kernels lack: soft caps on scores, and sinks [H]."""
+    scores = (q @ k.transpose(-1, -2)).float() * scale
+    if softcap is not None:
+        scores = torch.tanh(scores / softcap) * softcap
+    if mask is not None:
+        scores = scores + mask
+    if sinks is None:
+        weights = scores.softmax(-1)
+    else:
+        # A sink is one more key whose value is nothing.
+        sink = sinks.float().reshape(-1, 1, 1).expand(*scores.shape[:-1], 1)
+        weights = torch.cat([scores, sink], dim=-1).softmax(-1)[..., :-1]
+    return weights.to(v.dtype) @ v
+
+
+def _dense(
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    mask: Tensor | None,
+    causal: bool,
+    scaling: float | None,
+    softcap: float | None,
+    sinks: Tensor | None,
+) -> Tensor:
+    """An ordinary batch with soft caps or sinks: [B, T, H, dv]."""
+    group = query.shape[1] // key.shape[1]
+    key, value = key.repeat_interleave(group, dim=1), value.repeat_interleave(group, dim=1)
+    asked, seen = query.shape[2], key.shape[2]
+    if mask is None and causal and asked > 1:
+        visible = torch.ones(asked, seen, dtype=torch.bool, device=query.device).tril(seen - asked)
+        mask = torch.zeros(asked, seen, device=query.device).masked_fill_(~visible, -torch.inf)
+    elif mask is not None and mask.dtype == torch.bool:
+        mask = torch.zeros(mask.shape, device=mask.device).masked_fill_(~mask, -torch.inf)
+    scale = query.shape[-1] ** -0.5 if scaling is None else scaling
+    return _explicit(query, key, value, mask, scale, softcap, sinks).transpose(1, 2)
+
+
+class _Blocks(torch.autograd.Function):
+    """All blocks of a layer as matrix products: on the CPU as fast as its attention kernel in fp32 and several
+    times faster in bf16, whose backward kernel there is slow."""
+
+    @staticmethod
+    def forward(
+        ctx: Any, q: Tensor, k: Tensor, v: Tensor, blocks: tuple[Block, ...], scale: float, window: int | None
+    ) -> Tensor:
+        heads, slots, _ = q.shape
+        kv = k.shape[0]
+        group, size = heads // kv, v.shape[-1]
+        q = q * scale
+        out = v.new_empty(slots, heads, size)
+        kept = []
+        for b in blocks:
+            n, t = b.repeat, b.queries
+            weights = torch.bmm(_split(q, b, kv), _merge(_keys(b, k), n).transpose(1, 2))
+            if (mask := b.mask(window, q.dtype, q.device)) is not None:
+                weights.view(kv * n * group, t, -1).add_(mask)
+            weights = weights.softmax(-1)
+            attended = torch.bmm(weights, _merge(_keys(b, v), n)).view(kv, n, group, t, size)
+            out[b.start : b.end].view(n, t, kv, group, size).copy_(attended.permute(1, 3, 0, 2, 4))
+            kept.append(weights)
+        ctx.save_for_backward(q, k, v, *kept)
+        ctx.blocks, ctx.scale = blocks, scale
+        return out
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Any, ...]:
+        q, k, v, *kept = ctx.saved_tensors
+        (grad,) = grads
+        heads, slots, d = q.shape
+        kv, size = k.shape[0], v.shape[-1]
+        group = heads // kv
+        # In the order in which the projections lie in memory: a view is then all that they need.
+        dq = q.new_empty(slots, heads, d).transpose(0, 1)
+        dk = k.new_zeros(slots, kv, d).transpose(0, 1)
+        dv = v.new_zeros(slots, kv, size).transpose(0, 1)
+        for b, weights in zip(ctx.blocks, kept):
+            n, t = b.repeat, b.queries
+            g = grad[b.start : b.end].reshape(n, t, kv, group, size).permute(2, 0, 3, 1, 4)
+            g = g.reshape(kv * n, group * t, size)
+            keys, values = _merge(_keys(b, k), n), _merge(_keys(b, v), n)
+            _spread(dv, b, torch.bmm(weights.transpose(1, 2), g), n)
+            inner = torch.bmm(g, values.transpose(1, 2))
+            inner = torch._softmax_backward_data(inner, weights, -1, weights.dtype)
+            _spread(dk, b, torch.bmm(inner.transpose(1, 2), _split(q, b, kv)), n)
+            part = torch.bmm(inner, keys).view(kv, n, group, t, d).permute(0, 2, 1, 3, 4)
+            dq[:, b.start : b.end] = part.reshape(heads, n * t, d)
+        return dq.mul_(ctx.scale), dk, dv, None, None, None
+
+
+def _split(q: Tensor, block: Block, kv: int) -> Tensor:
+    """A block's queries with the heads of one key-value head stacked: [G · n, group · Tq, d]."""
+    n, t, d = block.repeat, block.queries, q.shape[-1]
+    part = q[:, block.start : block.end]
+    if n == 1 and kv == q.shape[0]:
+        return part
+    part = part.unflatten(1, (n, t)).unflatten(0, (kv, -1))
+    return part.transpose(1, 2).reshape(kv * n, -1, d)
+
+
+def _merge(tensor: Tensor, n: int) -> Tensor:
+    """[G, n · T, d] → [G · n, T, d]."""
+    return tensor if n == 1 else tensor.unflatten(1, (n, -1)).flatten(0, 1)
+
+
+def _spread(total: Tensor, block: Block, part: Tensor, n: int) -> None:
+    """Add what a block gives its keys [G · n, Tk, d] to ``total`` [G, S, d]."""
+    part = part if n == 1 else part.view(total.shape[0], -1, part.shape[-1])
+    offset = 0
+    for a, b in block.keys:
+        total[:, a:b] += part[:, offset : offset + b - a]
+        offset += b - a

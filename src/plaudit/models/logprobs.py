@@ -1,0 +1,210 @@
+"""The log-probability of every response token: the one primitive behind all objectives on policies.
+
+    log π(y | s) = z_y − log Σ_v exp z_v,   z = cap · tanh(s · W h / cap) / T
+
+Only response tokens reach the output head. Their logits are kept for the backward pass while they fit
+``Compute.kept_logits``, else computed again chunk by chunk.
+
+Shapes: N response tokens, D hidden size, V vocabulary.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from plaudit.data.tokens import TokenBatch
+from plaudit.models.compute import autocast, compute
+from plaudit.models.encoder import encode
+from plaudit.models.families import backbone
+
+# Elements of one chunk of logits: large enough for full-speed products, small enough to stay cheap.
+CHUNK = 2**24
+
+
+@dataclass
+class TokenLogProbs:
+    """Per response token: log-prob [N], and where asked the entropy [N] and argmax hits [N]."""
+
+    log_prob: Tensor
+    entropy: Tensor | None = None
+    correct: Tensor | None = None
+
+
+@dataclass(frozen=True)
+class Shape:
+    """What a family does to W h before the softmax: a factor, then a soft cap."""
+
+    factor: float
+    cap: float | None
+
+    def apply(self, logits: Tensor) -> Tensor:
+        """In place where no gradient is recorded."""
+        if self.factor != 1.0:
+            logits = logits * self.factor
+        return logits if self.cap is None else torch.tanh(logits / self.cap) * self.cap
+
+
+def log_probs(
+    model: nn.Module, batch: TokenBatch, *, temperature: float = 1.0, details: bool = False
+) -> TokenLogProbs:
+    """log π(token | what came before) of every response token, in nats: [N].
+
+    ``temperature`` divides the logits, as the sampler's does. ``details`` adds the entropy and whether
+    the token was the most probable one. Logits of prompt tokens are never computed.
+    """
+    hidden = encode(model, batch).predicting
+    head = output_head(model)
+    shape = shape_of(model)
+    if type(head) is not nn.Linear:
+        # A head with adapters or of another kind: its own forward, differentiated by autograd.
+        columns = _by_autograd(model, hidden, batch.targets, temperature, details)
+    else:
+        factor = Shape(shape.factor, shape.cap)
+        bf16 = compute().precision == "bf16" or head.weight.dtype == torch.bfloat16
+        columns = _LogProb.apply(
+            hidden, head.weight, head.bias, batch.targets, factor, temperature, details, bf16
+        )
+    return TokenLogProbs(*columns) if details else TokenLogProbs(columns[0])
+
+
+def output_head(model: nn.Module) -> Any:
+    outer: Any = model
+    inner: Any = outer.get_base_model() if hasattr(outer, "get_base_model") else outer
+    return inner.get_output_embeddings()
+
+
+def shape_of(model: nn.Module) -> Shape:
+    """The factor and cap that the model's family puts on its logits, from its config."""
+    config = backbone(model).config
+    factor = float(getattr(config, "logit_scale", None) or 1.0)
+    factor /= float(getattr(config, "logits_scaling", None) or 1.0)
+    return Shape(factor, getattr(config, "final_logit_softcapping", None))
+
+
+def logits_at(model: nn.Module, hidden: Tensor) -> Tensor:
+    """The model's own logits for hidden states [N, D], in fp32: [N, V]."""
+    with autocast(hidden.device):
+        logits = output_head(model)(hidden)
+    return shape_of(model).apply(logits.float())
+
+
+def _by_autograd(
+    model: nn.Module, hidden: Tensor, targets: Tensor, temperature: float, details: bool
+) -> tuple[Tensor, ...]:
+    chunk = max(1, CHUNK // backbone(model).config.vocab_size)
+    parts = []
+    for h, t in zip(hidden.split(chunk), targets.split(chunk)):
+        rows = (logits_at(model, h) / temperature).log_softmax(-1)
+        part: tuple[Tensor, ...] = (rows.gather(-1, t[:, None]).squeeze(-1),)
+        if details:
+            part += (-(rows.exp() * rows).sum(-1), rows.detach().argmax(-1) == t)
+        parts.append(part)
+    return tuple(torch.cat(column) for column in zip(*parts))
+
+
+class _LogProb(torch.autograd.Function):
+    """Log-probs (and entropies) with a backward of its own, which overwrites what the forward kept.
+
+    d log π / dz_v = 1[v = y] − p_v,   d H / dz_v = −p_v (log p_v + H)
+    """
+
+    @staticmethod
+    def forward(
+        ctx: Any,
+        hidden: Tensor,
+        weight: Tensor,
+        bias: Tensor | None,
+        targets: Tensor,
+        shape: Shape,
+        temperature: float,
+        details: bool,
+        bf16: bool,
+    ) -> tuple[Tensor, ...]:
+        dtype = torch.bfloat16 if bf16 else weight.dtype
+        ctx.settings = shape, temperature, bf16
+        rows, vocabulary = len(hidden), weight.shape[0]
+        chunk = max(128, CHUNK // vocabulary)
+        needed = any(ctx.needs_input_grad[:3])
+        keep = needed and rows * vocabulary <= compute().kept_logits
+        low = weight.to(dtype)
+        kept: list[Tensor] = []
+        columns: list[tuple[Tensor, ...]] = []
+        for h, t in zip(hidden.split(chunk), targets.split(chunk)):
+            z = _logits(h.to(dtype), low, bias, shape, temperature)
+            normaliser = z.logsumexp(-1)
+            part: tuple[Tensor, ...] = (z.gather(-1, t[:, None]).squeeze(-1) - normaliser, normaliser)
+            if details:
+                correct = z.argmax(-1) == t
+                p = (z - normaliser[:, None]).exp_()
+                part += (normaliser - torch.linalg.vecdot(p, z), correct)
+            columns.append(part)
+            if keep:
+                kept.append(z)
+        log_prob, normaliser, *more = (torch.cat(c) for c in zip(*columns))
+        ctx.save_for_backward(hidden, weight, bias, targets, normaliser, *more[:1])
+        ctx.kept = kept
+        if not details:
+            return (log_prob,)
+        ctx.mark_non_differentiable(more[1])
+        return log_prob, more[0], more[1]
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Any, ...]:
+        hidden, weight, bias, targets, normaliser, *more = ctx.saved_tensors
+        shape, temperature, bf16 = ctx.settings
+        dtype = torch.bfloat16 if bf16 else weight.dtype
+        low = weight.to(dtype)
+        chunk = max(128, CHUNK // weight.shape[0])
+        d_hidden = torch.empty_like(hidden) if ctx.needs_input_grad[0] else None
+        d_weight = torch.zeros_like(weight) if ctx.needs_input_grad[1] else None
+        d_bias = torch.zeros_like(bias) if ctx.needs_input_grad[2] else None
+        kept, ctx.kept = ctx.kept, []
+        for number, begin in enumerate(range(0, len(hidden), chunk)):
+            part = slice(begin, begin + chunk)
+            h = hidden[part].to(dtype)
+            z = kept[number] if kept else _logits(h, low, bias, shape, temperature)
+            slope = None
+            if shape.cap is not None:
+                slope = 1 - (z * (temperature / shape.cap)) ** 2
+            grad = grads[0][part]
+            g = z.sub_(normaliser[part, None])
+            if len(grads) > 1 and grads[1] is not None and bool(grads[1].any()):
+                entropy = more[0][part, None]
+                p = g.exp()
+                g = p.mul(g.add_(entropy)).mul_(-grads[1][part, None]).sub_(p.mul_(grad[:, None]))
+            else:
+                g = g.exp_().mul_(-grad[:, None])
+            g.scatter_add_(1, targets[part, None], grad[:, None])
+            if slope is not None:
+                g.mul_(slope)
+            if (factor := shape.factor / temperature) != 1.0:
+                g.mul_(factor)
+            if d_bias is not None:
+                d_bias += g.sum(0)
+            g = g.to(dtype)
+            if d_hidden is not None:
+                d_hidden[part] = (g @ low).to(hidden.dtype)
+            if d_weight is not None:
+                if d_weight.dtype == dtype:
+                    d_weight.addmm_(g.t(), h)
+                else:
+                    d_weight += g.t() @ h
+        return d_hidden, d_weight, d_bias, None, None, None, None, None
+
+
+def _logits(h: Tensor, weight: Tensor, bias: Tensor | None, shape: Shape, temperature: float) -> Tensor:
+    """Shaped logits over temperature, in fp32 memory of their own: [n, V]."""
+    z = (h @ weight.t()).float()
+    if bias is not None:
+        z += bias
+    if shape.factor != 1.0:
+        z *= shape.factor
+    if shape.cap is not None:
+        z = z.div_(shape.cap).tanh_().mul_(shape.cap)
+    if temperature != 1.0:
+        z /= temperature
+    return z
