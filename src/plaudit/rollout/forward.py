@@ -10,15 +10,17 @@ from torch import Tensor
 from transformers.cache_utils import DynamicCache
 
 from plaudit.errors import PlauditError
+from plaudit.models.compute import computing
 from plaudit.rollout.cache import RowCache
 
 logger = logging.getLogger(__name__)
 
 
 class Forward(Protocol):
-    """``windows``: each layer's sliding window or None."""
+    """``windows``: each layer's sliding window or None; ``dtype``: of keys, values and masks."""
 
     windows: list[int | None]
+    dtype: torch.dtype
 
     def prefill(self, ids: Tensor) -> list[tuple[Tensor, Tensor]]:
         """Keys [P, H, T, K] and values [P, H, T, V] of each layer for right-padded prompts ``ids`` [P, T]."""
@@ -65,6 +67,7 @@ class ModelForward:
         self.model = unwrapped(model)
         self.windows = layer_windows(self.model.config)
         self.body = self.model.base_model
+        self.dtype = next(self.model.parameters()).dtype
 
     def prefill(self, ids: Tensor) -> list[tuple[Tensor, Tensor]]:
         # Causal attention never looks at the padding on the right, so no mask is needed. A cache made
@@ -100,7 +103,7 @@ def check(model: Any, forward: Forward) -> None:
     rows are taken from the config on trust. Raises ``PlauditError`` where the plain forward itself is
     not finite.
     """
-    device, dtype = next(model.parameters()).device, next(model.parameters()).dtype
+    device, dtype = next(model.parameters()).device, forward.dtype
     vocabulary = model.config.get_text_config().vocab_size
     widest = max(_CHECK_PROMPTS) - 1 + _CHECK_STEPS
     ids = torch.arange(1, 1 + len(_CHECK_PROMPTS) * (widest + 1), device=device).mul_(7919) % vocabulary
@@ -141,7 +144,9 @@ def choose_forward(model: Any) -> type[Forward] | None:
     ways: list[Any] = [LlamaForward, ModelForward] if looks_like_llama(model) else [ModelForward]
     for way in ways:
         try:
-            check(model, way(model))
+            # In full precision, where a fault cannot hide in the rounding.
+            with computing(precision="fp32"):
+                check(model, way(model))
         except CannotDecode as refusal:
             logger.info("%s: %s is not used: %s", type(model).__name__, way.__name__, refusal)
         except PlauditError:

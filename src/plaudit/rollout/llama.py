@@ -22,6 +22,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from plaudit.models.compute import compute
 from plaudit.rollout.cache import RowCache
 from plaudit.rollout.forward import CannotDecode, layer_windows, unwrapped
 
@@ -37,6 +38,13 @@ def looks_like_llama(model: Any) -> bool:
     return kind.__name__ in FAMILIES and kind.__module__.startswith("transformers.")
 
 
+class _Linear:
+    """A linear layer's weight and bias, the weight in the precision of the products."""
+
+    def __init__(self, linear: nn.Linear, dtype: torch.dtype) -> None:
+        self.weight, self.bias = linear.weight.to(dtype), linear.bias
+
+
 @dataclass
 class _Layer:
     """Fused weights of one layer; ``qk_norm`` [H + Hk, d] is Qwen3's, folded with the scale."""
@@ -44,9 +52,9 @@ class _Layer:
     qkv: Tensor
     qkv_bias: Tensor | None
     qk_norm: Tensor | None
-    out: nn.Linear
+    out: _Linear
     gate_up: Tensor
-    down: nn.Linear
+    down: _Linear
     eps: float
     mlp_eps: float
     qk_eps: float
@@ -54,7 +62,10 @@ class _Layer:
 
 
 class LlamaForward:
-    """The fused forward of one model. Raises ``CannotDecode`` where it would not be exact."""
+    """The fused forward of one model. Raises ``CannotDecode`` where it would not be exact.
+
+    With the precision bf16 in force, matrices and cache are bf16; residuals, norms, rotation and logits fp32.
+    """
 
     def __init__(self, model: Any) -> None:
         model = unwrapped(model)
@@ -77,8 +88,10 @@ class LlamaForward:
             raise CannotDecode("a projection is wrapped by an adapter or quantised")
         if any(m.bias is not None for layer in body.layers for m in (layer.mlp.gate_proj, layer.mlp.up_proj)):
             raise CannotDecode("the gate has biases")
+        self.dtype = torch.bfloat16 if compute().precision == "bf16" else torch.float32
         self.windows = layer_windows(config)
-        self.head, self.norm, self.embedding = model.lm_head, body.norm, body.embed_tokens.weight
+        self.head, self.norm = _Linear(model.lm_head, self.dtype), body.norm
+        self.embedding = body.embed_tokens.weight
         self.d = body.layers[0].self_attn.head_dim
         self.h = config.num_attention_heads
         self.hk = config.num_key_value_heads
@@ -119,12 +132,12 @@ class LlamaForward:
             norm = torch.cat((q.expand(h, d), k.expand(hk, d)))
         after = layer.post_attention_layernorm
         return _Layer(
-            qkv=qkv,
+            qkv=qkv.to(self.dtype),
             qkv_bias=bias,
             qk_norm=norm,
-            out=attention.o_proj,
-            gate_up=torch.cat((mlp.gate_proj.weight, mlp.up_proj.weight)) * after.weight,
-            down=mlp.down_proj,
+            out=_Linear(attention.o_proj, self.dtype),
+            gate_up=(torch.cat((mlp.gate_proj.weight, mlp.up_proj.weight)) * after.weight).to(self.dtype),
+            down=_Linear(mlp.down_proj, self.dtype),
             eps=layer.input_layernorm.variance_epsilon,
             mlp_eps=after.variance_epsilon,
             qk_eps=attention.q_norm.variance_epsilon if normed else 0.0,
@@ -138,8 +151,10 @@ class LlamaForward:
         """
         d, hk, heads = self.d, self.hk, self.h + self.hk - skip
         bias = None if layer.qkv_bias is None else layer.qkv_bias[skip * d :]
-        qkv = F.linear(F.rms_norm(x, x.shape[-1:], eps=layer.eps), layer.qkv[skip * d :], bias)
-        qk = qkv[:, : heads * d].view(-1, heads, d)
+        qkv = self._linear(F.rms_norm(x, x.shape[-1:], eps=layer.eps), layer.qkv[skip * d :])
+        if bias is not None:
+            qkv = qkv + bias
+        qk = qkv[:, : heads * d].float().view(-1, heads, d)
         if layer.qk_norm is not None:
             qk = F.rms_norm(qk, (d,), eps=layer.qk_eps) * layer.qk_norm[skip:]
         return torch.view_as_complex(qk.unflatten(-1, (d // 2, 2))), qkv[:, heads * d :].view(-1, hk, d)
@@ -147,8 +162,11 @@ class LlamaForward:
     def _after(self, layer: _Layer, x: Tensor, attended: Tensor) -> Tensor:
         """The rest of a layer: output projection, gate, both residuals; ``x`` [S, D] is overwritten."""
         _add_linear(x, attended, layer.out)
-        gate, up = F.linear(F.rms_norm(x, x.shape[-1:], eps=layer.mlp_eps), layer.gate_up).chunk(2, -1)
+        gate, up = self._linear(F.rms_norm(x, x.shape[-1:], eps=layer.mlp_eps), layer.gate_up).chunk(2, -1)
         return _add_linear(x, layer.act(gate).mul_(up), layer.down)
+
+    def _linear(self, x: Tensor, weight: Tensor) -> Tensor:
+        return F.linear(x.to(self.dtype), weight)
 
     def prefill(self, ids: Tensor) -> list[tuple[Tensor, Tensor]]:
         prompts, tokens = ids.shape
@@ -160,6 +178,7 @@ class LlamaForward:
             last = i == len(self.layers) - 1
             qk, v = self._project(layer, x, skip=h if last else 0)
             qk = torch.view_as_real(qk * turn).flatten(-2).view(prompts, tokens, -1, d).transpose(1, 2)
+            qk = qk.to(self.dtype)
             v = v.view(prompts, tokens, hk, d).transpose(1, 2)
             states.append((qk[:, -hk:], v))
             if not last:
@@ -187,7 +206,7 @@ class LlamaForward:
         turn = self._rotation(cache.columns)[column - cache.start[:rows], None]
         for layer, cached in zip(self.layers, cache.layers):
             qk, v = self._project(layer, x)
-            q = torch.view_as_real(qk[:, :h] * turn).view(rows * hk, h // hk, d)
+            q = torch.view_as_real(qk[:, :h] * turn).view(rows * hk, h // hk, d).to(self.dtype)
             cached.write(torch.view_as_real(qk[:, h:] * turn).view(rows, hk, d), v)
             first = cached.first()
             keys, values = cached.flat(rows, first)
@@ -195,10 +214,14 @@ class LlamaForward:
             weights.view(rows, h, -1).add_(cache.mask[:rows, None, first : cache.end])
             attended = torch.bmm(weights.softmax(-1), values)
             x = self._after(layer, x, attended.view(rows, h * d))
-        return self.head(self.norm(x))
+        logits = self._linear(self.norm(x), self.head.weight).float()
+        return logits if self.head.bias is None else logits + self.head.bias
 
 
-def _add_linear(x: Tensor, inputs: Tensor, linear: nn.Linear) -> Tensor:
+def _add_linear(x: Tensor, inputs: Tensor, linear: _Linear) -> Tensor:
     """x += linear(inputs), in place."""
-    x.addmm_(inputs, linear.weight.t())
+    if linear.weight.dtype == x.dtype:
+        x.addmm_(inputs, linear.weight.t())
+    else:
+        x.add_(F.linear(inputs, linear.weight))
     return x if linear.bias is None else x.add_(linear.bias)

@@ -140,8 +140,8 @@ class _Run:
         columns = widest if self.capacity == len(rows) else widest + max(64, widest // 2)
         # Rounded up, so that the next call's cache is likely the same.
         columns = -(-columns // 32) * 32
-        like = next(unwrapped(policy.model).parameters())
-        self.device = like.device
+        self.device = next(unwrapped(policy.model).parameters()).device
+        like = torch.empty(0, dtype=forward.dtype, device=self.device)
         self.cache = sampler.take_cache(forward.windows, self.capacity, columns, like)
         self.cache.end = int(lengths.max()) - 1
 
