@@ -136,7 +136,7 @@ class Training(Section):
     betas: tuple[float, float] = (0.9, 0.999)
     eps: float = Field(1e-8, gt=0)
     max_grad_norm: float | None = Field(1.0, gt=0)
-    token_budget: Positive = 8192
+    token_budget: Positive | None = None
     log_every: Positive = 10
     eval_every: Positive | None = None
     checkpoint_every: Positive = 200
@@ -245,7 +245,7 @@ class Ppo(Section):
     reward_function: str | None = None
     ptx_coefficient: float = Field(0.0, ge=0)
     ptx_batch_size: Positive = 32
-    token_budget: Positive = 16_384
+    token_budget: Positive | None = None
     checkpoint_every: Positive = 2
     keep_last: Positive = 1
     evaluate_every: Positive = 2
@@ -264,13 +264,21 @@ class Evaluate(Section):
 
 
 class Config(Section):
-    """A whole run. Stages that are absent (null) are not run."""
+    """A whole run. Stages that are absent (null) are not run.
+
+    ``memory`` is a limit in GiB from which token budgets are chosen (by default a share of what is free);
+    ``checkpointing`` computes layers again in the backward pass (by default only where nothing else fits).
+    """
 
     name: str = Field("run", pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
     seed: Annotated[int, Field(ge=0)] = 0
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
     threads: Positive | None = None
     deterministic: bool = True
+    precision: Literal["auto", "fp32", "bf16"] = "auto"
+    layout: Literal["shared", "packed", "padded"] = "shared"
+    memory: float | None = Field(None, gt=0)
+    checkpointing: bool | None = None
     policy: PolicySource = Scratch()
     world: Pocket | None = None
     data: Data = Data()

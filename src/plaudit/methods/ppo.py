@@ -29,6 +29,7 @@ from plaudit.objectives import (
     whiten,
 )
 from plaudit.training.engine import LossOutput, Term
+from plaudit.training.memory import ENOUGH
 from plaudit.training.ranks import Ranks
 
 
@@ -71,7 +72,7 @@ class PPO:
             lambda batch: [values(self.critic, batch)],
             pad_id=self.pad_id,
             layout=layout_for(self.critic.backbone),
-            token_budget=s.token_budget,
+            token_budget=s.token_budget or ENOUGH,
             device=self.device,
             ranks=self.ranks,
         )

@@ -24,6 +24,8 @@ from plaudit.data.rendering import Renderer
 from plaudit.data.tokens import TokenItem
 from plaudit.methods.rollouts import Rollouts, per_token, respond
 from plaudit.methods.supervised import Supervised
+from plaudit.models.adapters import has_adapter
+from plaudit.models.compute import compute
 from plaudit.models.logprobs import log_probs
 from plaudit.objectives import AdaptiveKL, FixedKL
 from plaudit.progress import Progress
@@ -33,6 +35,7 @@ from plaudit.runs import Stage
 from plaudit.training import checkpoint
 from plaudit.training.engine import Engine, Group, Method, schedule_factor, trainable
 from plaudit.training.fit import batch_indices
+from plaudit.training.memory import ENOUGH, checkpoint_layers, fit_memory
 from plaudit.training.ranks import Ranks
 
 
@@ -124,7 +127,7 @@ class _Loop:
             schedule=lambda _: schedule_factor(
                 settings.schedule, self.iteration, settings.iterations, settings.warmup, 0.0
             ),
-            token_budget=settings.token_budget,
+            token_budget=settings.token_budget or ENOUGH,
             betas=settings.betas,
             eps=settings.eps,
             weight_decay=settings.weight_decay,
@@ -140,8 +143,11 @@ class _Loop:
         self.iteration = state.get("step", 0)
         if state:
             self.kl_control.load(state["kl"])
+        again = self._fit_memory()
         for module in self.modules.values():
-            module.eval()  # dropout off: the policy that is trained is the one that was sampled
+            # Dropout off: the policy that is trained is the one that was sampled. (Transformers computes layers
+            # again in training mode only; every dropout rate is 0 by then.)
+            module.train(again)
         metrics: dict[str, float] = {}
         if watch and self.iteration == 0:
             self._record(0, dict(watch(0)))
@@ -161,12 +167,41 @@ class _Loop:
                 if watch and (done or self.iteration % s.evaluate_every == 0):
                     metrics |= watch(self.iteration)
                 metrics |= {f"time/{name}": seconds for name, seconds in clock.items()}
+                metrics |= self.engine.clock.take()
+                for event in self.engine.events:
+                    self.stage.event(**event)
+                self.engine.events.clear()
                 self._record(self.iteration, metrics)
                 self._show(rollouts)
                 if not done and (self.iteration % s.checkpoint_every == 0 or s.kl.kl_max is not None):
                     self._save()
                 bar.update(self.iteration, score=metrics["objective/scores"], kl=metrics["objective/kl"])
         return RlResult(self.iteration, None, metrics)
+
+    def _fit_memory(self) -> bool:
+        """Choose the token budget for these prompts; whether layers are to be computed again."""
+        if self.settings.token_budget is not None:
+            if compute().checkpointing:
+                for module in self.modules.values():
+                    checkpoint_layers(module)
+            return bool(compute().checkpointing)
+        s = self.settings
+        group = s.samples_per_prompt
+        lengths = [len(self.renderer.prompt(p.messages)) for p in self.prompts] or [1]
+        usual = sum(lengths) // len(lengths) + s.max_new_tokens
+        size = sum(p.numel() for p in self.policy.model.parameters())
+        shared = self.algorithm.layout == "shared"
+        answers = group * s.max_new_tokens
+        chosen = fit_memory(
+            self.modules,
+            longest=answers + max(lengths) * (1 if shared else group),
+            length=usual,
+            share=answers / (answers + usual - s.max_new_tokens),
+            # The reference where there is no adapter to switch off, and a reward model of the policy's size.
+            beside=4.0 * size * (1 if has_adapter(self.policy.model) else 2),
+        )
+        self.engine.token_budget = chosen.token_budget
+        return chosen.checkpointing
 
     def _collect(self) -> tuple[Rollouts, dict[str, float], dict[str, float]]:
         """Prompts → responses → log-probs of policy and reference → scores → advantages."""
@@ -193,7 +228,7 @@ class _Loop:
             self._both_log_probs,
             pad_id=self.algorithm.pad_id,
             layout=self.algorithm.layout,
-            token_budget=s.token_budget,
+            token_budget=self.engine.token_budget,
             device=self.device,
             ranks=self.ranks,
         )

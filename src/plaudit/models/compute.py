@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 
@@ -24,12 +24,15 @@ class Compute:
 
     ``precision`` bf16 computes matrix products in bfloat16 while weights, gradients, optimiser state and
     reductions stay fp32. ``kept_logits``: elements of response logits that are kept for the backward pass;
-    beyond it they are computed again in chunks.
+    beyond it they are computed again in chunks. ``memory``: bytes that a stage may take, None to leave it
+    uncounted; ``checkpointing``: whether layers are computed again in the backward pass, None where they must.
     """
 
     layout: LayoutKind = "shared"
     precision: Precision = "fp32"
     kept_logits: int = 2**27
+    memory: float | None = None
+    checkpointing: bool | None = None
 
 
 _current = Compute()
@@ -40,24 +43,16 @@ def compute() -> Compute:
     return _current
 
 
-def set_compute(settings: Compute) -> None:
-    """Put settings in force for the rest of the process."""
-    global _current
-    _current = settings
-
-
 @contextmanager
-def computing(
-    *, layout: LayoutKind | None = None, precision: Precision | None = None, kept_logits: int | None = None
-) -> Iterator[Compute]:
-    """Put the given settings in force within the block; the others stay."""
+def computing(**changes: Any) -> Iterator[Compute]:
+    """Put changed settings in force within the block: ``with computing(precision="bf16"): …``."""
+    global _current
     before = _current
-    given = {"layout": layout, "precision": precision, "kept_logits": kept_logits}
-    set_compute(replace(before, **{k: v for k, v in given.items() if v is not None}))  # type: ignore[arg-type]
+    _current = replace(before, **changes)
     try:
         yield _current
     finally:
-        set_compute(before)
+        _current = before
 
 
 def autocast(device: torch.device) -> AbstractContextManager[object]:

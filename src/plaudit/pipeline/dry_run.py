@@ -5,20 +5,19 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Mapping, Sequence
-from pathlib import Path
+from dataclasses import astuple, dataclass
 from typing import Any
 
-from plaudit.config import Config, Ppo, Reward, Scratch, Training
+from plaudit.config import Config, Ppo, Reward, Training
+from plaudit.models.compute import compute
 from plaudit.pipeline.materials import FileMaterials, PocketMaterials
 from plaudit.pipeline.stages import Plan, is_done
 from plaudit.runs import RunFolder
 from plaudit.training.fit import total_steps
+from plaudit.training.memory import choose, need
+from plaudit.training.probe import Footprint, config_of, footprint
 
 CHARACTERS_PER_TOKEN = 4  # English under a byte-level BPE; only estimates hang on it
-ADAMW_BYTES = 16  # weight, gradient and two moments in fp32
-ACTIVATION_BYTES = (
-    4 * 34
-)  # per token, layer and hidden unit, kept for the backward pass (Korthikanti et al. 2022)
 
 
 def describe(
@@ -32,72 +31,81 @@ def describe(
     console.print(
         f"threads {resolved['threads']} ({resolved['threads_reason']}), device {resolved['device']}"
     )
-    shape = _shape(config)
+    console.print(f"precision {resolved['precision']} ({resolved['precision_reason']})")
+    console.print(f"memory limit {resolved['memory_gib']:.2f} GiB")
+    architecture = config_of(config.policy)
+    parameters = _parameters(architecture) if architecture is not None else 0
+    rate = _flops_per_second(architecture.get_text_config().hidden_size) if architecture is not None else 0.0
     keys = plan.keys()
-    rate = _flops_per_second(shape["hidden"]) if shape else None
     table = Table(title=f"plan → {folder.path}", title_justify="left")
-    for column in ("stage", "state", "work", "memory", "time"):
-        table.add_column(column, justify="left" if column in ("stage", "state", "work") else "right")
+    for column in ("stage", "state", "work", "micro-batch", "memory", "time"):
+        left = column in ("stage", "state", "work")
+        table.add_column(column, justify="left" if left else "right", overflow="fold")
     for spec in plan.stages:
         state = "done" if is_done(folder, spec.name, keys[spec.name]) else "to do"
-        work, tokens, copies, budget = _work(spec.name, config, context)
-        memory = _memory(shape, copies, budget) if shape else None
-        seconds = 6 * shape["parameters"] * tokens / rate if shape and rate and tokens else None
-        table.add_row(
-            spec.name,
-            state,
-            work,
-            f"{memory / 2**30:.2f} GiB" if memory else "–",
-            _duration(seconds) if seconds else "–",
-        )
+        work = _work(spec.name, config, context)
+        batch, memory = _room(work, architecture, parameters, resolved) if architecture else ("–", "–")
+        seconds = 6 * parameters * work.tokens / rate if rate else 0
+        table.add_row(spec.name, state, work.words, batch, memory, _duration(seconds) if seconds else "–")
     console.print(table)
-    if shape:
-        console.print(f"policy: {shape['parameters'] / 1e6:.2f} M parameters")
+    if architecture is not None:
+        console.print(f"policy: {parameters / 1e6:.2f} M parameters")
     else:
         console.print(
             "policy: size unknown until its config is there (a hub name is not fetched by a dry run)"
         )
     console.print(
-        "Time counts 6 · parameters · tokens at this machine's measured matrix rate; expect 2–4 × that."
+        "Time counts 6 · parameters · tokens at this machine's measured fp32 matrix rate; expect 1.5–4 × that."
     )
 
 
-def _shape(config: Config) -> dict[str, int] | None:
-    """Size of the policy, from a few numbers or from the config file of a local model."""
-    policy = config.policy
-    if isinstance(policy, Scratch):
-        intermediate = policy.intermediate or 4 * policy.hidden
-        kv = (policy.kv_heads or policy.heads) / policy.heads
-        layer = policy.hidden**2 * (2 + 2 * kv) + 3 * policy.hidden * intermediate
-        parameters = int(policy.layers * layer + policy.vocabulary * policy.hidden)
-        return {
-            "parameters": parameters,
-            "hidden": policy.hidden,
-            "layers": policy.layers,
-            "vocabulary": policy.vocabulary,
-        }
-    if not (Path(policy.path) / "config.json").exists():
-        return None
+@dataclass(frozen=True)
+class Work:
+    """What a stage does: in words, in tokens of forward and backward, and the models that it holds.
+
+    ``longest`` tokens of one item and ``usual`` tokens of a sequence; ``budget`` where the recipe sets one.
+    """
+
+    words: str
+    tokens: float = 0.0
+    trained: int = 0
+    frozen: int = 1
+    longest: int = 1
+    usual: int = 64
+    share: float = 1.0
+    budget: int | None = None
+
+
+def _parameters(architecture: Any) -> int:
     import torch
-    from transformers import AutoConfig, AutoModelForCausalLM
+    from transformers import AutoModelForCausalLM
 
-    found = AutoConfig.from_pretrained(policy.path, local_files_only=True)
     with torch.device("meta"):
-        model = AutoModelForCausalLM.from_config(found)
-    return {
-        "parameters": sum(p.numel() for p in model.parameters()),
-        "hidden": found.hidden_size,
-        "layers": found.num_hidden_layers,
-        "vocabulary": found.vocab_size,
-    }
+        model = AutoModelForCausalLM.from_config(architecture)
+    return sum(p.numel() for p in model.parameters())
 
 
-def _memory(shape: Mapping[str, int], copies: tuple[int, int], budget: int) -> float:
-    trained, frozen = copies
-    weights = shape["parameters"] * (ADAMW_BYTES * trained + 4 * frozen)
-    activations = budget * shape["layers"] * shape["hidden"] * ACTIVATION_BYTES
-    logits = 3 * 4 * budget * shape["vocabulary"]
-    return weights + (activations + logits if trained else budget * shape["hidden"] * 64)
+def _room(work: Work, architecture: Any, parameters: int, resolved: Mapping[str, Any]) -> tuple[str, str]:
+    """The micro-batch that the planner would choose, and the memory that the stage then takes."""
+    text = architecture.get_text_config()
+    fixed = parameters * (16.0 * work.trained + 4.0 * work.frozen)
+    if not work.trained:
+        return "–", _gib(fixed)
+    kept = footprint(architecture, resolved["precision"], length=min(max(work.usual, 8), 512))
+    kept = Footprint(*(work.trained * value for value in astuple(kept)))
+    shape = {"layers": text.num_hidden_layers, "vocabulary": text.vocab_size, "share": work.share}
+    again = compute().checkpointing
+    if work.budget is not None:
+        size = need(kept, fixed=fixed, budget=work.budget, checkpointing=bool(again), **shape)
+        return f"{work.budget} tokens", _gib(size.total(work.budget))
+    limit = resolved["memory_gib"] * 2**30
+    fit = choose(limit, work.longest, kept, fixed=fixed, checkpointing=again, **shape)
+    words = f"{fit.token_budget} tokens" + (", checkpointed" if fit.checkpointing else "")
+    return words, _gib(fit.bytes) + ("" if fit.bytes <= limit else " (too much)")
+
+
+def _gib(size: float) -> str:
+    return f"{size / 2**30:.2f} GiB"
 
 
 def _flops_per_second(hidden: int) -> float:
@@ -113,38 +121,51 @@ def _flops_per_second(hidden: int) -> float:
     return 2 * 2048 * hidden * 4 * hidden / best
 
 
-def _work(stage: str, config: Config, context: Any) -> tuple[str, float, tuple[int, int], int]:
-    """In words, in tokens of forward and backward, trained and frozen copies, and the token budget."""
+def _work(stage: str, config: Config, context: Any) -> Work:
     counts = _counts(config, context)
     section: Any = getattr(config, stage, None)
     if stage == "votes":
         section = config.reward.votes if config.reward else None
     if stage == "judge":
         section = config.evaluate.judge if config.evaluate else None
+    longest = config.data.max_length
     if stage in counts and isinstance(section, Training | Reward):
         items, tokens = counts[stage]
         if not items:
-            return "counted when the data is there", 0, (1, 0), section.token_budget
+            return Work("counted when the data is there", trained=1, frozen=0, longest=longest)
         steps = total_steps(section, items)
         epochs = steps * section.batch_size / items
-        return (
+        ranked = stage in ("votes", "reward", "judge")
+        return Work(
             f"{items} items, {steps} steps of {section.batch_size}",
             tokens * epochs,
-            (1, 0),
-            section.token_budget,
+            trained=1,
+            frozen=0,
+            longest=longest * (2 if ranked else 1),
+            usual=min(longest, max(8, round(tokens / items))),
+            share=0.0 if ranked else 1.0,
+            budget=section.token_budget,
         )
     if stage == "ppo" and isinstance(section, Ppo):
         episodes = section.iterations * section.prompts_per_iteration * section.samples_per_prompt
-        longest = min(config.data.max_length, section.max_new_tokens + 32)
-        tokens = episodes * longest * (2 * section.epochs + 1.5)
-        return f"{section.iterations} iterations, {episodes} episodes", tokens, (2, 2), section.token_budget
+        usual = min(longest, section.max_new_tokens + 32)
+        return Work(
+            f"{section.iterations} iterations, {episodes} episodes",
+            episodes * usual * (2 * section.epochs + 1.5),
+            trained=2,
+            frozen=2,
+            longest=longest + section.max_new_tokens * section.samples_per_prompt,
+            usual=usual,
+            share=section.max_new_tokens / usual,
+            budget=section.token_budget,
+        )
     if stage == "rank" and config.rank:
         rows = config.rank.prompts * config.rank.high
-        return f"{rows} rollouts", rows * config.rank.max_new_tokens / 3, (0, 1), 8192
+        return Work(f"{rows} rollouts", rows * config.rank.max_new_tokens / 3)
     if stage == "evaluate" and config.evaluate:
         rows = config.evaluate.prompts * 5
-        return f"{rows} answers", rows * config.evaluate.max_new_tokens / 3, (0, 3), 8192
-    return "", 0, (0, 1), 8192
+        return Work(f"{rows} answers", rows * config.evaluate.max_new_tokens / 3, frozen=3)
+    return Work("")
 
 
 def _counts(config: Config, context: Any) -> dict[str, tuple[int, float]]:

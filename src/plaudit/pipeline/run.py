@@ -53,23 +53,46 @@ def execute_config(
     config: Config, folder: RunFolder, *, dry_run: bool = False, donor: RunFolder | None = None
 ) -> RunFolder:
     """Bring a run folder to what its config says."""
+    from plaudit.models.compute import computing
+    from plaudit.training.device import make_deterministic, resolve_device
+    from plaudit.training.memory import keep_freed_memory
+
+    device = resolve_device(config.device)
+    resolved = _resolve(config, folder, device)
+    _set_threads(resolved["threads"])
+    keep_freed_memory()
+    make_deterministic(device, config.deterministic)
+    with computing(
+        layout=config.layout,
+        precision=resolved["precision"],
+        memory=resolved["memory_gib"] * 2**30,
+        checkpointing=config.checkpointing,
+    ):
+        return _execute(config, folder, resolved, device, dry_run, donor)
+
+
+def _execute(
+    config: Config,
+    folder: RunFolder,
+    resolved: dict[str, Any],
+    device: Any,
+    dry_run: bool,
+    donor: RunFolder | None,
+) -> RunFolder:
     from rich.console import Console
 
     from plaudit.pipeline.materials import materials_of
     from plaudit.pipeline.training_stages import Context
-    from plaudit.training.device import make_deterministic, resolve_device
     from plaudit.training.ranks import Ranks
 
     console = Console(stderr=False, highlight=False)
     ranks = Ranks.from_environment()
-    device = resolve_device(config.device)
-    resolved = _resolve(config, folder, device)
-    _set_threads(resolved["threads"])
-    make_deterministic(device, config.deterministic)
     context = Context(config, folder, materials_of(config), device, ranks)
     common = {
         "threads": resolved["threads"],
         "device": resolved["device"],
+        "precision": resolved["precision"],
+        "layout": config.layout,
         "torch": resolved["versions"]["torch"],
     }
     plan = make_plan(config, context, common)
@@ -121,10 +144,18 @@ def _resolve(config: Config, folder: RunFolder, device: Any) -> dict[str, Any]:
     """Choices made by looking at the machine, made once: a later start reads them from the run."""
     import torch
 
-    from plaudit.training.device import measure_threads
+    from plaudit.training.device import measure_precision, measure_threads
+    from plaudit.training.memory import memory_limit
+    from plaudit.training.probe import config_of
 
     before = (folder.read_json("run.json") or {}).get("resolved")
-    if before and before["device"] == device.type and (config.threads in (None, before["threads"])):
+    if (
+        before
+        and before["device"] == device.type
+        and config.threads in (None, before["threads"])
+        and config.precision in ("auto", before["precision"])
+        and config.memory in (None, before["memory_gib"])
+    ):
         return dict(before)
     if config.threads is not None:
         threads, reason = config.threads, "set by the recipe"
@@ -132,11 +163,18 @@ def _resolve(config: Config, folder: RunFolder, device: Any) -> dict[str, Any]:
         threads, reason = torch.get_num_threads(), "torch's default: the work is on the accelerator"
     else:
         threads, reason = measure_threads(getattr(config.policy, "hidden", 1024))
+    _set_threads(threads)
+    if config.precision == "auto":
+        precision, why = measure_precision(config_of(config.policy), device)
+    else:
+        precision, why = config.precision, "set by the recipe"
     return {
         "device": device.type,
         "threads": threads,
         "threads_reason": reason,
-        "precision": "fp32",
+        "precision": precision,
+        "precision_reason": why,
+        "memory_gib": memory_limit(device, config.memory) / 2**30,
         "versions": {
             "python": platform.python_version(),
             **{name: version(name) for name in ("plaudit", "torch", "transformers", "tokenizers")},

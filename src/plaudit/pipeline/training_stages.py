@@ -24,6 +24,7 @@ from plaudit.rewards import EnsembleReward, FunctionReward, ModelReward
 from plaudit.rewards import Reward as RewardDoor
 from plaudit.runs import RunFolder, Stage
 from plaudit.training import Ranks
+from plaudit.training.memory import ENOUGH
 
 
 @dataclass
@@ -317,7 +318,7 @@ def load_reward(context: Context, policy: Policy) -> RewardDoor:
             model,
             same_tokenizer=same_tokenizer(model.tokenizer, policy.tokenizer),
             normalisation=rl.normalisation,
-            token_budget=rl.token_budget,
+            token_budget=rl.token_budget or ENOUGH,
             device=context.device,
         )
         for model in models

@@ -51,6 +51,15 @@ class Stage:
         """Record samples worth showing."""
         logs.append_lines(self.path / "samples.jsonl", [_plain(dict(row)) for row in rows])
 
+    def event(self, event: str, **details: Any) -> None:
+        """Record what happened while the stage ran, such as memory that ran out."""
+        logs.append_lines(
+            self.path / "events.jsonl", [{"time": time.time(), "event": event, **_plain(details)}]
+        )
+
+    def events(self) -> list[dict[str, Any]]:
+        return logs.read_lines(self.path / "events.jsonl")
+
     def metrics(self) -> list[dict[str, Any]]:
         return logs.read_lines(self.path / "metrics.jsonl")
 

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import os
 import time
+from typing import Any
 
 import torch
 
 from plaudit.errors import UserError
+from plaudit.models.compute import Precision
+from plaudit.training.probe import step_seconds
 
 
 def resolve_device(name: str) -> torch.device:
@@ -51,6 +54,25 @@ def measure_threads(hidden: int, tokens: int = 4096) -> tuple[int, str]:
     best = next(t for t in options if seconds[t] <= 1.1 * min(seconds.values()))
     table = ", ".join(f"{t}: {1e3 * s:.1f} ms" for t, s in seconds.items())
     return best, f"measured at width {hidden} ({table})"
+
+
+# bf16 must be this much faster to be worth its rounding.
+WORTH = 1.3
+
+
+def measure_precision(config: Any | None, device: torch.device) -> tuple[Precision, str]:
+    """bf16 where a training step of the run's shape is enough faster with it, and why, in words.
+
+    ``config`` is the policy's architecture; without one there is nothing to measure.
+    """
+    if config is None:
+        return "fp32", "the policy's size is not known yet"
+    if device.type == "mps":
+        return "fp32", "bf16 has not been tried on this device"
+    seconds = {p: step_seconds(config, device, p) for p in ("fp32", "bf16")}
+    ratio = seconds["fp32"] / seconds["bf16"]
+    best: Precision = "bf16" if ratio >= WORTH else "fp32"
+    return best, f"measured: bf16 takes {1 / ratio:.2f} of fp32's time for a step of this width"
 
 
 def make_deterministic(device: torch.device, wanted: bool) -> None:

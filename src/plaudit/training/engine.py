@@ -8,6 +8,7 @@ There is no other reduction anywhere.
 
 from __future__ import annotations
 
+import logging
 import math
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -20,7 +21,12 @@ from torch import Tensor, nn
 from plaudit.data.batching import collate, plan
 from plaudit.data.layouts import LayoutKind
 from plaudit.data.tokens import TokenBatch, TokenItem
+from plaudit.errors import UserError
+from plaudit.training.clock import Clock
+from plaudit.training.memory import is_out_of_memory
 from plaudit.training.ranks import Ranks
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass
@@ -112,6 +118,8 @@ class Engine:
         self.device = torch.device(device)
         self.ranks = ranks or Ranks()
         self.steps = 0
+        self.events: list[dict[str, Any]] = []
+        self.clock = Clock(self.device)
         self.optimizer = torch.optim.AdamW(
             [{"params": g.parameters, "lr": g.lr} for g in self.groups],
             betas=betas,
@@ -129,19 +137,71 @@ class Engine:
         """
         self.optimizer.zero_grad(set_to_none=True)
         totals = self.accumulate(work)
-        return self.apply(totals, update=update)
+        with self.clock("optimizer"):
+            return self.apply(totals, update=update)
 
     def accumulate(
         self, work: Sequence[tuple[Method, Sequence[TokenItem]]]
     ) -> dict[str, tuple[float, float]]:
-        """Gradients of the global loss, summed over micro-batches and ranks, into ``.grad``."""
+        """Gradients of the global loss, summed over micro-batches and ranks, into ``.grad``.
+
+        Where memory runs out, the token budget is halved and the step begun again: micro-batches do not
+        change what is computed. Raises UserError where single items do not fit.
+        """
+        while True:
+            failure: BaseException | None = None
+            sums: dict[str, list[float]] = {}
+            try:
+                sums = self._local(work)
+            except (RuntimeError, MemoryError) as error:
+                if not is_out_of_memory(error):
+                    raise
+                # Without its traceback, which holds on to what the failed pass had allocated.
+                failure = error.with_traceback(None)
+            if not self.ranks.any(failure is not None):
+                break
+            self._halve(work, failure)
+        if self.ranks.world > 1:
+            self._join_ranks(sums)
+        # Loss entries are already divided by their global weight: count 0 marks a plain sum.
+        return {name: (value, count) for name, (value, count) in sums.items()}
+
+    def _halve(
+        self, work: Sequence[tuple[Method, Sequence[TokenItem]]], failure: BaseException | None
+    ) -> None:
+        for group in self.groups:
+            for parameter in group.parameters:
+                parameter.grad = None
+        if self.device.type == "cuda":
+            torch.cuda.empty_cache()
+        if all(len(plan(items, self.token_budget, m.layout)) == len(items) for m, items in work):
+            raise UserError(
+                f"out of memory at step {self.steps + 1}, with one example at a time",
+                remedy="shorten data.max_length, set checkpointing: true, or train adapters (policy.lora)",
+            ) from failure
+        before, self.token_budget = self.token_budget, max(1, self.token_budget // 2)
+        logger.warning(
+            "out of memory at step %d: the token budget goes from %d to %d",
+            self.steps + 1,
+            before,
+            self.token_budget,
+        )
+        self.events.append(
+            {"step": self.steps + 1, "event": "out of memory", "token_budget": self.token_budget}
+        )
+
+    def _local(self, work: Sequence[tuple[Method, Sequence[TokenItem]]]) -> dict[str, list[float]]:
+        """This rank's part of the gradients and sums."""
         sums: dict[str, list[float]] = defaultdict(lambda: [0.0, 0.0])
         # float64 sums on the host keep metrics independent of how the batch was split.
         for method, items in work:
             normalizers = method.normalizers(items)
             for indices in self.ranks.share(plan(items, self.token_budget, method.layout)):
-                batch = collate([items[i] for i in indices], method.pad_id).to(self.device)
-                output = method.loss(batch)
+                with self.clock("batch"):
+                    batch = collate([items[i] for i in indices], method.pad_id).to(self.device)
+                    batch.layout(method.layout)
+                with self.clock("forward"):
+                    output = method.loss(batch)
                 total: Tensor | None = None
                 for name, term in output.terms.items():
                     if not (denominator := normalizers[name]):
@@ -155,11 +215,9 @@ class Engine:
                     sums[name][0] += float(value)
                     sums[name][1] += float(count)
                 if total is not None and total.requires_grad:
-                    total.backward()
-        if self.ranks.world > 1:
-            self._join_ranks(sums)
-        # Loss entries are already divided by their global weight: count 0 marks a plain sum.
-        return {name: (value, count) for name, (value, count) in sums.items()}
+                    with self.clock("backward"):
+                        total.backward()
+        return sums
 
     def _join_ranks(self, sums: dict[str, list[float]]) -> None:
         for group in self.groups:

@@ -14,10 +14,12 @@ from torch import nn
 
 from plaudit.config import Training
 from plaudit.data.tokens import TokenItem
+from plaudit.models.compute import compute
 from plaudit.progress import Progress
 from plaudit.runs import Stage
 from plaudit.training import checkpoint
 from plaudit.training.engine import Engine, Group, Method, evaluate, schedule_factor, trainable
+from plaudit.training.memory import checkpoint_layers, fit_memory, longest_of, response_share
 from plaudit.training.ranks import Ranks
 
 
@@ -83,10 +85,23 @@ def fit(
     """
     ranks = ranks or Ranks()
     total = total_steps(settings, len(items))
+    budget = settings.token_budget
+    if budget is None:
+        usual = sum(item.slots for item in items) // sum(len(item.responses) for item in items)
+        room = fit_memory(
+            modules,
+            longest=longest_of(items, method.layout),
+            length=usual,
+            share=response_share(items, method.layout),
+        )
+        budget = room.token_budget
+    elif compute().checkpointing:
+        for module in modules.values():
+            checkpoint_layers(module)
     engine = Engine(
         [Group(name, trainable(module), settings.lr) for name, module in modules.items()],
         schedule=lambda s: schedule_factor(settings.schedule, s, total, settings.warmup, settings.final_lr),
-        token_budget=settings.token_budget,
+        token_budget=budget,
         betas=settings.betas,
         eps=settings.eps,
         weight_decay=settings.weight_decay,
@@ -124,7 +139,7 @@ def fit(
                 window.clear()
                 if due_eval:
                     held = evaluate(
-                        method, held_out, token_budget=settings.token_budget, device=device, ranks=ranks
+                        method, held_out, token_budget=engine.token_budget, device=device, ranks=ranks
                     )
                     if settings.keep_best and (best is None or sign * held[score] < best):
                         best = sign * held[score]
@@ -133,7 +148,11 @@ def fit(
                 if ranks.is_main:
                     speed = tokens / (time.perf_counter() - began)
                     extra = {f"eval/{k}": v for k, v in held.items()} if due_eval else {}
-                    stage.append_metrics(step, {**metrics, **extra, "tokens_per_second": speed})
+                    extra |= {"tokens_per_second": speed, **engine.clock.take()}
+                    stage.append_metrics(step, {**metrics, **extra})
+                    for event in engine.events:
+                        stage.event(**event)
+                    engine.events.clear()
             if due_save and ranks.is_main:
                 checkpoint.save(stage, step, modules, engine, {"best": best}, keep_last=settings.keep_last)
             progress.update(step, loss=metrics.get("loss"))

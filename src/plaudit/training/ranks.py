@@ -38,6 +38,14 @@ class Ranks:
             dist.all_reduce(tensor)
         return tensor
 
+    def any(self, here: bool) -> bool:
+        """Whether it is so on any rank."""
+        if self.world == 1:
+            return here
+        parts: list[Any] = [None] * self.world
+        dist.all_gather_object(parts, here)
+        return any(parts)
+
     def share(self, items: Sequence[Any]) -> Sequence[Any]:
         """This rank's part of a list that every rank holds: every world-th element."""
         return items[self.rank :: self.world]

@@ -1,0 +1,207 @@
+"""How many tokens fit: a token budget for a stated memory limit, from the model and the real lengths.
+
+    bytes = 16 · trained weights + 4 · frozen weights + budget · (layers · kept per layer + rest) + logits
+
+AdamW in fp32 holds four numbers of four bytes for a trained weight: itself, its gradient, and two moments.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import astuple, dataclass
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from plaudit.data.layouts import LayoutKind, slots_of
+from plaudit.data.tokens import TokenItem
+from plaudit.models.compute import compute
+from plaudit.models.families import backbone
+from plaudit.training.probe import Footprint, footprint
+
+# More tokens at once than this make nothing faster (measured on CPU; see docs/benchmarks.md).
+ENOUGH = 8192
+# The part of the free memory that a run takes when the recipe states no limit.
+SHARE = 0.7
+
+
+@dataclass(frozen=True)
+class Need:
+    """Bytes of one stage: ``fixed`` weights and optimiser, ``token`` per slot of a micro-batch, ``logits``."""
+
+    fixed: float
+    token: float
+    logits: float
+
+    def total(self, budget: int) -> float:
+        return self.fixed + budget * self.token + self.logits
+
+
+@dataclass(frozen=True)
+class Fit:
+    """What was chosen: slots of a micro-batch, whether layers are computed again, and the bytes it takes."""
+
+    token_budget: int
+    checkpointing: bool
+    bytes: float
+    reason: str
+
+
+def need(
+    kept: Footprint,
+    *,
+    fixed: float,
+    layers: int,
+    vocabulary: int,
+    checkpointing: bool = False,
+    share: float = 1.0,
+    budget: int = ENOUGH,
+) -> Need:
+    """Bytes of a stage; ``share`` of its slots are response tokens, whose logits are kept."""
+    # Checkpointed layers keep their input, and one layer at a time is there in full.
+    token = layers * kept.checkpointed + kept.layer if checkpointing else layers * kept.layer
+    rows = min(budget * share * vocabulary, compute().kept_logits)
+    return Need(fixed, token + kept.rest, 2 * 4.0 * rows)
+
+
+def choose(
+    limit: float,
+    longest: int,
+    kept: Footprint,
+    *,
+    fixed: float,
+    layers: int,
+    vocabulary: int,
+    share: float = 1.0,
+    checkpointing: bool | None = None,
+) -> Fit:
+    """The largest budget up to ``ENOUGH`` whose step fits ``limit`` bytes and that holds the longest item.
+
+    Layers are computed again in the backward pass only where the longest item would not fit otherwise,
+    or as ``checkpointing`` says.
+    """
+    for again in (False, True) if checkpointing is None else (checkpointing,):
+        wanted = need(
+            kept, fixed=fixed, layers=layers, vocabulary=vocabulary, checkpointing=again, share=share
+        )
+        room = int((limit - wanted.fixed - wanted.logits) / wanted.token)
+        budget = min(max(ENOUGH, longest), room)
+        if budget >= longest:
+            why = f"{_gib(limit)} allow no more" if budget == room else "more would make nothing faster"
+            return Fit(budget, again, wanted.total(budget), why)
+    why = f"the longest example alone ({longest} tokens) takes more than {_gib(limit)}"
+    return Fit(longest, again, wanted.total(longest), why)
+
+
+def fixed_bytes(modules: Iterable[nn.Module]) -> float:
+    """Weights, and gradients and moments of those that are trained, each once however often it is held."""
+    sizes = {id(p): (16.0 if p.requires_grad else 4.0) * p.numel() for m in modules for p in m.parameters()}
+    return sum(sizes.values())
+
+
+def fit_memory(
+    modules: Mapping[str, nn.Module],
+    *,
+    longest: int,
+    length: int,
+    share: float,
+    beside: float = 0.0,
+) -> Fit:
+    """The budget for training these modules under the settings in force, and checkpointing switched on if need be.
+
+    ``longest`` slots of one item, ``length`` tokens of a usual sequence, ``share`` of response tokens,
+    ``beside`` bytes of models that are not trained.
+    """
+    settings = compute()
+    if settings.memory is None:
+        chosen = Fit(max(ENOUGH, longest), bool(settings.checkpointing), 0.0, "no memory limit is set")
+    else:
+        # Models of one step take turns: the largest decides what a token keeps, each its own weights.
+        largest = max(modules.values(), key=lambda m: sum(p.numel() for p in m.parameters()))
+        config = backbone(getattr(largest, "backbone", largest)).config
+        text = config.get_text_config()
+        kept = footprint(config, settings.precision, length=min(max(length, 8), 512))
+        if len(modules) > 1:
+            kept = Footprint(*(len(modules) * value for value in astuple(kept)))
+        chosen = choose(
+            settings.memory,
+            longest,
+            kept,
+            fixed=fixed_bytes(modules.values()) + beside,
+            layers=text.num_hidden_layers,
+            vocabulary=text.vocab_size,
+            share=share,
+            checkpointing=settings.checkpointing,
+        )
+    if chosen.checkpointing:
+        for module in modules.values():
+            checkpoint_layers(module)
+    return chosen
+
+
+def checkpoint_layers(module: nn.Module) -> None:
+    """Compute layers again in the backward pass instead of keeping what is in them."""
+    inner = backbone(getattr(module, "backbone", module))
+    # transformers renamed it; both names mean the same.
+    switch = getattr(inner, "activation_checkpointing_enable", None) or inner.gradient_checkpointing_enable
+    switch({"use_reentrant": False})
+
+
+def longest_of(items: Sequence[TokenItem], layout: LayoutKind) -> int:
+    """Slots of the largest item."""
+    return max((slots_of(item, layout) for item in items), default=1)
+
+
+def response_share(items: Sequence[TokenItem], layout: LayoutKind) -> float:
+    """Response tokens, whose logits are computed, as a part of all slots."""
+    slots = sum(slots_of(item, layout) for item in items)
+    return sum(len(r) for item in items for r in item.responses) / max(1, slots)
+
+
+def memory_limit(device: torch.device, stated: float | None) -> float:
+    """Bytes that a run may take: ``stated`` GiB, or a share of what is free now, in whole quarters of a GiB."""
+    if stated is not None:
+        return stated * 2**30
+    free = float(torch.cuda.mem_get_info(device)[0]) if device.type == "cuda" else _free_memory()
+    return max(1.0, SHARE * free // 2**28) * 2**28
+
+
+def _free_memory() -> float:
+    """Free memory of the machine or, where that is less, of the container."""
+    found = [float(os.sysconf("SC_AVPHYS_PAGES")) * os.sysconf("SC_PAGE_SIZE")]
+    meminfo = Path("/proc/meminfo")
+    if meminfo.is_file():
+        lines = dict(line.split(":", 1) for line in meminfo.read_text().splitlines())
+        found = [float(lines["MemAvailable"].split()[0]) * 1024]
+    top, used = Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory.current")
+    if top.is_file() and used.is_file() and (text := top.read_text().strip()).isdigit():
+        found.append(float(text) - float(used.read_text()))
+    return max(min(found), 2.0**28)
+
+
+def keep_freed_memory() -> bool:
+    """Ask glibc to keep what is freed: fresh pages cost more than the arithmetic on them. False elsewhere."""
+    try:
+        libc = ctypes.CDLL(None)
+        mallopt = libc.mallopt
+    except (OSError, AttributeError):
+        return False
+    trim, top_pad, mmap_max = -1, -2, -4
+    return all(
+        mallopt(option, value) == 1 for option, value in ((mmap_max, 0), (trim, 2**31 - 1), (top_pad, 2**28))
+    )
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether an allocation failed, on any device."""
+    if isinstance(error, MemoryError | torch.OutOfMemoryError):
+        return True
+    text = str(error).lower()
+    return isinstance(error, RuntimeError) and ("out of memory" in text or "can't allocate memory" in text)
+
+
+def _gib(size: float) -> str:
+    return f"{size / 2**30:.1f} GiB"

@@ -1,0 +1,149 @@
+"""What one optimiser step of a model of the run's shape costs here, found by running a slice of it.
+
+A slice is the model's own architecture at full width with one or two layers and few words, so that it is
+measured in tens of milliseconds whatever the model's size.
+"""
+
+from __future__ import annotations
+
+import copy
+import time
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from transformers import AutoModel, LlamaConfig
+
+from plaudit.config import PolicySource, Scratch
+from plaudit.data.batching import collate
+from plaudit.data.tokens import Segment, TokenItem
+from plaudit.models.compute import LayoutKind, Precision, computing
+from plaudit.models.encoder import encode
+
+WORDS = 256
+
+
+@dataclass(frozen=True)
+class Footprint:
+    """Bytes that one token of a sequence keeps for the backward pass: of every layer, and beside the layers.
+
+    ``checkpointed`` is what a layer keeps when it is computed again in the backward pass.
+    """
+
+    layer: float
+    rest: float
+    checkpointed: float
+
+
+def config_of(source: PolicySource) -> Any | None:
+    """The architecture that a recipe's policy names, where it is there to be read; no weights are."""
+    if isinstance(source, Scratch):
+        return LlamaConfig(
+            hidden_size=source.hidden,
+            num_hidden_layers=source.layers,
+            num_attention_heads=source.heads,
+            num_key_value_heads=source.kv_heads or source.heads,
+            intermediate_size=source.intermediate or -(-source.hidden // 3) * 8,
+            vocab_size=source.vocabulary,
+            max_position_embeddings=source.max_positions,
+        )
+    from pathlib import Path
+
+    from transformers import AutoConfig
+
+    folder = Path(source.path).expanduser()
+    if not (folder / "config.json").is_file():
+        return None
+    return AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+
+
+def slice_of(config: Any, layers: int, device: torch.device) -> Any:
+    """A model of this architecture with few layers and words; its weights are small random numbers."""
+    small = copy.deepcopy(config)
+    inner = small.get_text_config()
+    inner.num_hidden_layers = layers
+    inner.vocab_size = WORDS
+    for name in ("pad_token_id", "bos_token_id", "eos_token_id"):
+        setattr(inner, name, None)
+    if getattr(inner, "layer_types", None):
+        inner.layer_types = inner.layer_types[:layers]
+    with torch.device("meta"):
+        model = AutoModel.from_config(small, dtype=torch.float32)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        fresh = AutoModel.from_config(small, dtype=torch.float32) if _tiny(model) else None
+    if fresh is not None:
+        return fresh.to(device)
+    # Drawing billions of normal numbers takes longer than the measurement.
+    model = model.to_empty(device=device)
+    for tensor in (*model.parameters(), *model.buffers()):
+        if tensor.is_floating_point():
+            nn.init.constant_(tensor, 0.01)
+    return model
+
+
+def _tiny(model: nn.Module) -> bool:
+    return sum(p.numel() for p in model.parameters()) < 5e7
+
+
+def _batch(length: int, count: int, device: torch.device) -> Any:
+    rng = np.random.default_rng(0)
+    items = [
+        TokenItem(rng.integers(3, WORDS, 1), (Segment.of(rng.integers(3, WORDS, length - 1)),))
+        for _ in range(count)
+    ]
+    return collate(items, 0).to(device)
+
+
+def step_seconds(config: Any, device: torch.device, precision: Precision, *, length: int = 128) -> float:
+    """Seconds of a forward and backward pass through a slice of two layers, the best of a few."""
+    model = slice_of(config, 2, device).train()
+    tokens = min(1024, max(length, 2**18 // config.get_text_config().hidden_size))
+    batch = _batch(length, tokens // length, device)
+    best = float("inf")
+    with computing(precision=precision):
+        for _ in range(3):
+            if device.type == "cuda":
+                torch.cuda.synchronize()
+            start = time.perf_counter()
+            encode(model, batch).hidden.square().mean().backward()
+            if device.type == "cuda":
+                torch.cuda.synchronize()
+            best = min(best, time.perf_counter() - start)
+    return best
+
+
+def footprint(config: Any, precision: Precision, *, length: int, layout: LayoutKind = "shared") -> Footprint:
+    """Bytes per token that training keeps at sequences of ``length``, counted where autograd saves them."""
+    device = torch.device("cpu")
+    kept = [_kept(config, layers, precision, length, layout, device) for layers in (1, 2)]
+    hidden = config.get_text_config().hidden_size
+    layer = kept[1] - kept[0]
+    return Footprint(layer, max(0.0, kept[0] - layer), 4.0 * hidden)
+
+
+def _kept(
+    config: Any, layers: int, precision: Precision, length: int, layout: LayoutKind, device: torch.device
+) -> float:
+    model = slice_of(config, layers, device).train()
+    batch = _batch(length, 2, device)
+    known = {t.untyped_storage().data_ptr() for t in (*model.parameters(), *model.buffers())}
+    sizes: dict[int, int] = {}
+
+    def pack(tensor: Tensor) -> Tensor:
+        storage = tensor.untyped_storage()
+        if storage.data_ptr() not in known:
+            sizes[storage.data_ptr()] = storage.nbytes()
+        return tensor
+
+    with (
+        computing(precision=precision, layout=layout),
+        torch.autograd.graph.saved_tensors_hooks(pack, lambda t: t),
+    ):
+        hidden = encode(model, batch).hidden
+    total = sum(sizes.values())
+    # bf16 copies of weights are kept once a batch, not once a token.
+    weights = sum(p.numel() for p in model.parameters() if p.ndim > 1) * 2 if precision == "bf16" else 0
+    return max(total - weights, 0) / hidden.shape[0]
