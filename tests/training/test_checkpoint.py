@@ -42,7 +42,10 @@ def run(case, path, stop_after=None, settings=SETTINGS):
 
 
 def without_speed(rows):
-    return [{k: v for k, v in row.items() if k != "tokens_per_second"} for row in rows]
+    return [
+        {k: v for k, v in row.items() if k != "tokens_per_second" and not k.startswith("time/")}
+        for row in rows
+    ]
 
 
 @pytest.mark.parametrize("case", CASES)

@@ -96,7 +96,7 @@ def _room(work: Work, architecture: Any, parameters: int, resolved: Mapping[str,
     shape = {"layers": text.num_hidden_layers, "vocabulary": text.vocab_size, "share": work.share}
     again = compute().checkpointing
     if work.budget is not None:
-        size = need(kept, fixed=fixed, budget=work.budget, checkpointing=bool(again), **shape)
+        size = need(kept, fixed=fixed, checkpointing=bool(again), **shape)
         return f"{work.budget} tokens", _gib(size.total(work.budget))
     limit = resolved["memory_gib"] * 2**30
     fit = choose(limit, work.longest, kept, fixed=fixed, checkpointing=again, **shape)

@@ -30,14 +30,21 @@ SHARE = 0.7
 
 @dataclass(frozen=True)
 class Need:
-    """Bytes of one stage: ``fixed`` weights and optimiser, ``token`` per slot of a micro-batch, ``logits``."""
+    """Bytes of one stage: ``fixed`` weights and optimiser, ``token`` and ``logits`` per slot of a micro-batch,
+    of logits at most ``most``."""
 
     fixed: float
     token: float
     logits: float
+    most: float
 
     def total(self, budget: int) -> float:
-        return self.fixed + budget * self.token + self.logits
+        return self.fixed + budget * self.token + min(budget * self.logits, self.most)
+
+    def room(self, limit: float) -> int:
+        """The largest budget whose total is within the limit; below 1 where there is none."""
+        free = limit - self.fixed
+        return int(max(free / (self.token + self.logits), (free - self.most) / self.token))
 
 
 @dataclass(frozen=True)
@@ -58,13 +65,11 @@ def need(
     vocabulary: int,
     checkpointing: bool = False,
     share: float = 1.0,
-    budget: int = ENOUGH,
 ) -> Need:
-    """Bytes of a stage; ``share`` of its slots are response tokens, whose logits are kept."""
+    """Bytes of a stage; ``share`` of its slots are response tokens, whose logits and their gradient are kept."""
     # Checkpointed layers keep their input, and one layer at a time is there in full.
     token = layers * kept.checkpointed + kept.layer if checkpointing else layers * kept.layer
-    rows = min(budget * share * vocabulary, compute().kept_logits)
-    return Need(fixed, token + kept.rest, 2 * 4.0 * rows)
+    return Need(fixed, token + kept.rest, 8.0 * share * vocabulary, 8.0 * compute().kept_logits)
 
 
 def choose(
@@ -87,7 +92,7 @@ def choose(
         wanted = need(
             kept, fixed=fixed, layers=layers, vocabulary=vocabulary, checkpointing=again, share=share
         )
-        room = int((limit - wanted.fixed - wanted.logits) / wanted.token)
+        room = wanted.room(limit)
         budget = min(max(ENOUGH, longest), room)
         if budget >= longest:
             why = f"{_gib(limit)} allow no more" if budget == room else "more would make nothing faster"

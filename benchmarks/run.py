@@ -1,0 +1,173 @@
+"""plaudit against TRL on the same work, alternating, row by row; resumable.
+
+    python benchmarks/run.py [--rows sft reward …] [--pairs 5] [--seconds 15] [--threads 1]
+
+Every finished measurement is a line of ``benchmarks/.work/measured.jsonl`` and is not made again; the table is
+written to ``benchmarks/.work/table.md``. The first start makes the peer's environment from peer-requirements.txt.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import statistics
+import subprocess
+import sys
+import time
+import venv
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from work import FOLDER, HERE, prepare
+
+MEASURED = FOLDER / "measured.jsonl"
+# The same on both sides: freed memory is kept, because fresh pages cost more than the arithmetic on them.
+MALLOC = {"MALLOC_MMAP_MAX_": "0", "MALLOC_TRIM_THRESHOLD_": "34359738368", "MALLOC_TOP_PAD_": "268435456"}
+
+
+@dataclass(frozen=True)
+class Row:
+    """A job, the precision of each side, and whether the peer is measured beside it."""
+
+    job: str
+    model: str = "5M-4096"
+    precision: str = "fp32"
+    peer_precision: str | None = None
+    peer: bool = True
+
+
+ROWS = {
+    "sft": Row("sft"),
+    "reward": Row("reward"),
+    "reward-k4": Row("reward-k4"),
+    "ppo": Row("ppo"),
+    "sampling-64x1": Row("sampling-64x1"),
+    "sampling-8x8": Row("sampling-8x8"),
+    "sft-bf16": Row("sft", precision="bf16"),
+    "ppo-bf16": Row("ppo", precision="bf16", peer_precision="fp32"),
+    "sampling-8x8-bf16": Row("sampling-8x8", precision="bf16"),
+    "sft-vocabulary-32k": Row("sft", model="5M-32000"),
+    "sft-27M": Row("sft", model="27M-4096", peer=False),
+    "sft-batch32": Row("sft-batch32", peer=False),
+    "reward-k2-of-4": Row("reward-k2-of-4", peer=False),
+    "reward-k3-of-4": Row("reward-k3-of-4", peer=False),
+}
+
+
+def peer_python() -> Path:
+    """The peer's own environment, made once."""
+    folder = HERE / ".peer"
+    python = folder / "bin" / "python"
+    if not (folder / "ready").exists():
+        print("setting up the peer's environment (minutes, once)", flush=True)
+        venv.create(folder, with_pip=True, clear=True)
+        lines = (HERE / "peer-requirements.txt").read_text().split()
+        pip = [str(python), "-m", "pip", "install", "-qq", "--disable-pip-version-check"]
+        subprocess.run([*pip, lines[0]], check=True)  # torch by itself, so that nothing pulls another build
+        subprocess.run([*pip, *lines], check=True)
+        (folder / "ready").touch()
+    return python
+
+
+def measure(side: str, row: Row, seconds: float, threads: int) -> dict[str, Any]:
+    precision = row.peer_precision or row.precision if side == "peer" else row.precision
+    command = [str(peer_python()) if side == "peer" else sys.executable, str(HERE / f"{side}.py"), row.job]
+    command += ["--model", str(FOLDER / row.model), "--precision", precision]
+    command += ["--seconds", str(seconds), "--threads", str(threads)]
+    environment = {**os.environ, **MALLOC, "OMP_NUM_THREADS": str(threads), "TOKENIZERS_PARALLELISM": "false"}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise SystemExit(f"{' '.join(command)} failed:\n{done.stderr[-3000:]}")
+    found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    return found
+
+
+def matrix_rate(threads: int) -> dict[str, float]:
+    """GFLOP/s of a matrix product of 1024 × 1024 here and now, by precision."""
+    code = (
+        "import torch,time,json\n"
+        f"torch.set_num_threads({threads})\n"
+        "r={}\n"
+        "for n,t in (('fp32',torch.float32),('bf16',torch.bfloat16)):\n"
+        " a=torch.randn(1024,1024).to(t);b=[]\n"
+        " for _ in range(12):\n"
+        "  s=time.perf_counter();a@a;b.append(time.perf_counter()-s)\n"
+        " r[n]=2*1024**3/min(b)/1e9\n"
+        "print(json.dumps(r))"
+    )
+    environment = {**os.environ, "OMP_NUM_THREADS": str(threads)}
+    out = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
+    rates: dict[str, float] = json.loads(out.stdout)
+    return rates
+
+
+def recorded() -> list[dict[str, Any]]:
+    if not MEASURED.exists():
+        return []
+    return [json.loads(line) for line in MEASURED.read_text().splitlines() if line.endswith("}")]
+
+
+def table(threads: int) -> str:
+    """Medians; the ratio is of samples a second, over alternating pairs."""
+    lines = [
+        "| row | pairs | plaudit /s | TRL /s | ratio (least–most) | useful GFLOP/s | of the matrix rate | "
+        "peak MB plaudit / TRL |",
+        "|---|---|---|---|---|---|---|---|",
+    ]
+    found = [m for m in recorded() if m["threads"] == threads]
+    for name, row in ROWS.items():
+        ours = {m["pair"]: m for m in found if m["row"] == name and m["side"] == "ours"}
+        peer = {m["pair"]: m for m in found if m["row"] == name and m["side"] == "peer"}
+        if not ours:
+            continue
+
+        def middle(side: dict[int, dict[str, Any]], key: str) -> float:
+            return statistics.median(m[key] for m in side.values())
+
+        ratios = [ours[p]["samples"] / peer[p]["samples"] for p in ours if p in peer]
+        ratio = f"{statistics.median(ratios):.2f} ({min(ratios):.2f}–{max(ratios):.2f})" if ratios else "–"
+        work = 2 if name.startswith("sampling") else 6
+        rate = work * middle(ours, "weights") * middle(ours, "tokens") / 1e9
+        share = rate / statistics.median(m["matrix"][row.precision] for m in ours.values())
+        arithmetic = ("–", "–") if row.job == "ppo" else (f"{rate:.0f}", f"{share:.0%}")
+        theirs = (f"{middle(peer, 'samples'):.2f}", f"{middle(peer, 'peak_mb'):.0f}") if peer else ("–", "–")
+        lines.append(
+            f"| {name} | {len(ratios) or len(ours)} | {middle(ours, 'samples'):.2f} | {theirs[0]} | {ratio} | "
+            f"{arithmetic[0]} | {arithmetic[1]} | {middle(ours, 'peak_mb'):.0f} / {theirs[1]} |"
+        )
+    return "\n".join(lines) + "\n"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rows", nargs="+", choices=ROWS, default=list(ROWS))
+    parser.add_argument("--pairs", type=int, default=5)
+    parser.add_argument("--seconds", type=float, default=15)
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--ours-only", action="store_true", help="leave the peer out")
+    given = parser.parse_args()
+    prepare()
+    done = {(m["row"], m["side"], m["pair"], m["threads"]) for m in recorded()}
+    for name in given.rows:
+        row = ROWS[name]
+        sides = ["ours", "peer"] if row.peer and not given.ours_only else ["ours"]
+        for pair in range(given.pairs):
+            # Who begins changes from pair to pair, so that a drift of the machine favours no one.
+            for side in sides if pair % 2 == 0 else sides[::-1]:
+                if (name, side, pair, given.threads) in done:
+                    continue
+                entry = {"row": name, "side": side, "pair": pair, "threads": given.threads, "at": time.time()}
+                if side == "ours":
+                    entry["matrix"] = matrix_rate(given.threads)
+                entry |= measure(side, row, given.seconds, given.threads)
+                with MEASURED.open("a") as file:
+                    file.write(json.dumps(entry) + "\n")
+                print(f"{name} {side} {pair + 1}/{given.pairs}: {entry['samples']:.2f}/s", flush=True)
+        (FOLDER / "table.md").write_text(table(given.threads))
+    print(table(given.threads))
+
+
+if __name__ == "__main__":
+    main()

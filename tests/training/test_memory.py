@@ -1,0 +1,270 @@
+"""Memory is counted before it is used, and running out of it changes nothing but the speed."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+from toy import CASES, demonstrations, toy_policy
+
+from plaudit.config import Scratch, Training
+from plaudit.data.layouts import slots_of
+from plaudit.data.rendering import Renderer
+from plaudit.errors import UserError
+from plaudit.methods import train
+from plaudit.methods.supervised import Supervised
+from plaudit.methods.train import render_demonstrations
+from plaudit.models.compute import computing
+from plaudit.runs import Stage
+from plaudit.training import device as device_module
+from plaudit.training.engine import Engine, Group, trainable
+from plaudit.training.fit import fit
+from plaudit.training.memory import (
+    ENOUGH,
+    choose,
+    fit_memory,
+    fixed_bytes,
+    is_out_of_memory,
+    keep_freed_memory,
+    memory_limit,
+    need,
+)
+from plaudit.training.probe import Footprint, config_of, footprint, slice_of, step_seconds
+
+CPU = torch.device("cpu")
+KEPT = Footprint(layer=1000.0, rest=100.0, checkpointed=100.0)
+SHAPE = {"layers": 10, "vocabulary": 1000}
+
+
+class Scarce:
+    """A method for which more than ``most`` slots at once are too much."""
+
+    def __init__(self, method, most):
+        self.method, self.most, self.pad_id = method, most, method.pad_id
+        self.largest = 0
+
+    @property
+    def layout(self):
+        return self.method.layout
+
+    def normalizers(self, items):
+        return self.method.normalizers(items)
+
+    def loss(self, batch):
+        slots = batch.layout(self.layout).input_ids.numel()
+        output = self.method.loss(batch)
+        if slots > self.most:
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 GiB")
+        self.largest = max(self.largest, slots)
+        return output
+
+
+def engine_of(modules, budget):
+    return Engine(
+        [Group(name, trainable(module), 1e-3) for name, module in modules.items()],
+        schedule=lambda step: 1.0,
+        token_budget=budget,
+    )
+
+
+def grads(modules):
+    return torch.cat(
+        [p.grad.flatten() for m in modules.values() for p in m.parameters() if p.grad is not None]
+    )
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_running_out_of_memory_halves_the_budget_and_changes_no_gradient(case, caplog):
+    method, items, modules = CASES[case]()
+    plain = engine_of(modules, 4096)
+    loss = plain.accumulate([(method, items)])["loss"][0]
+    expected = grads(modules).clone()
+    for module in modules.values():
+        module.zero_grad(set_to_none=True)
+    engine = engine_of(modules, 4096)
+    most = int(1.2 * max(slots_of(item, method.layout) for item in items))
+    scarce = Scarce(method, most)
+    with caplog.at_level(logging.WARNING):
+        got = engine.accumulate([(scarce, items)])["loss"][0]
+    assert scarce.largest <= most
+    halved = [e["token_budget"] for e in engine.events]
+    assert len(halved) >= 3
+    assert halved == [4096 >> n for n in range(1, len(halved) + 1)]
+    assert engine.token_budget == halved[-1]
+    assert f"the token budget goes from {2 * halved[-1]} to {halved[-1]}" in caplog.text
+    assert got == pytest.approx(loss, rel=1e-5)
+    assert float((grads(modules) - expected).norm()) <= 1e-5 * float(expected.norm())
+
+
+def test_one_example_that_does_not_fit_is_told_with_what_to_do():
+    method, items, modules = CASES["sft"]()
+    before = [p.clone() for p in modules["policy"].parameters()]
+    with pytest.raises(UserError, match="one example at a time"):
+        engine_of(modules, 4096).step([(Scarce(method, 1), items)])
+    assert all(torch.equal(a, b) for a, b in zip(before, modules["policy"].parameters()))
+
+
+def test_other_errors_are_not_taken_for_a_lack_of_memory():
+    method, items, modules = CASES["sft"]()
+
+    def broken(batch):
+        raise RuntimeError("shapes do not match")
+
+    method.loss = broken
+    with pytest.raises(RuntimeError, match="shapes"):
+        engine_of(modules, 4096).accumulate([(method, items)])
+    assert is_out_of_memory(
+        RuntimeError("[enforce fail] . DefaultCPUAllocator: can't allocate memory: you tried")
+    )
+    assert is_out_of_memory(MemoryError())
+    assert not is_out_of_memory(ValueError("out of memory"))
+
+
+def test_what_ran_out_of_memory_is_recorded_in_the_stage(tmp_path):
+    policy = toy_policy()
+    items = render_demonstrations(Renderer(policy.tokenizer), demonstrations())
+    method = Scarce(Supervised(policy), 120)
+    stage = Stage(tmp_path / "sft")
+    settings = Training(steps=2, batch_size=8, token_budget=400)
+    fit(method, items, settings, stage, modules={"policy": policy.model}, seed=0)
+    assert [e["event"] for e in stage.events()] == ["out of memory", "out of memory"]
+    assert stage.events()[-1]["token_budget"] == 100
+
+
+def test_a_smaller_limit_gives_a_smaller_budget_that_fits():
+    budgets = []
+    for limit in (1e9, 1e8, 3e7, 1e7):
+        fit = choose(limit, 200, KEPT, fixed=2e6, **SHAPE)
+        # By the formula written out: layers, rest, logits and their gradient.
+        assert fit.bytes == 2e6 + fit.token_budget * (10 * 1000 + 100 + 8 * 1000)
+        assert fit.bytes <= limit < 2e6 + (fit.token_budget + 1) * 18_100 or fit.token_budget == ENOUGH
+        budgets.append(fit.token_budget)
+    assert budgets == [ENOUGH, 5414, 1546, 441]
+
+
+@given(st.floats(1e6, 1e9), st.floats(0, 1e7), st.floats(0, 1), st.integers(10, 10**6))
+def test_room_is_the_largest_budget_within_the_limit(limit, fixed, share, vocabulary):
+    wanted = need(KEPT, fixed=fixed, layers=3, vocabulary=vocabulary, share=share)
+    room = wanted.room(limit)
+    if room >= 1:
+        assert wanted.total(room) <= limit * (1 + 1e-9)
+    assert wanted.total(max(0, room) + 1) >= limit * (1 - 1e-9)
+
+
+def test_layers_are_computed_again_only_where_nothing_else_fits():
+    roomy = choose(1e9, 500, KEPT, fixed=0.0, **SHAPE)
+    assert not roomy.checkpointing
+    # 500 tokens keep 5 MB of layers in full, 1 MB when computed again; logits take 4 MB a 500 rows at share 0.
+    tight = choose(4e6, 500, KEPT, fixed=0.0, share=0.0, **SHAPE)
+    assert tight.checkpointing
+    assert tight.bytes <= 4e6
+    assert choose(1e9, 500, KEPT, fixed=0.0, checkpointing=True, **SHAPE).checkpointing
+    hopeless = choose(1e5, 500, KEPT, fixed=0.0, share=0.0, **SHAPE)
+    assert hopeless.bytes > 1e5
+    assert "the longest example alone (500 tokens)" in hopeless.reason
+
+
+def test_weights_count_16_bytes_where_trained_and_4_where_not():
+    policy = toy_policy()
+    size = sum(p.numel() for p in policy.model.parameters())
+    assert fixed_bytes([policy.model]) == 16 * size
+    policy.model.requires_grad_(False)
+    assert fixed_bytes([policy.model, policy.model]) == 4 * size
+
+
+def test_the_counted_bytes_are_those_that_a_step_keeps():
+    """Against what autograd saves for a real batch of the whole model."""
+    source = Scratch(hidden=64, layers=4, heads=4, vocabulary=300)
+    config = config_of(source)
+    kept = footprint(config, "fp32", length=96)
+    from plaudit.training.probe import _kept
+
+    whole = _kept(config, 4, "fp32", 96, "shared", CPU)
+    assert 4 * kept.layer + kept.rest == pytest.approx(whole, rel=0.02)
+    assert kept.layer > 10 * 4 * 64
+    longer = footprint(config, "fp32", length=384)
+    assert longer.layer > kept.layer  # attention keeps T numbers a token and head
+    assert footprint(config, "bf16", length=96).layer < 0.85 * kept.layer
+
+
+def test_a_slice_keeps_the_width_and_drops_the_depth():
+    config = config_of(Scratch(hidden=64, layers=4, heads=4))
+    model = slice_of(config, 2, CPU)
+    assert model.config.num_hidden_layers == 2
+    assert model.config.hidden_size == 64
+    assert config.num_hidden_layers == 4
+    assert step_seconds(config, CPU, "fp32", length=32) > 0
+
+
+def test_a_stated_limit_reaches_the_budget_of_a_fit(tmp_path):
+    policy = toy_policy()
+    modules = {"policy": policy.model}
+    shape = {"longest": 40, "length": 20, "share": 1.0}
+    assert fit_memory(modules, **shape).token_budget == ENOUGH
+    with computing(memory=2.0**30):
+        assert fit_memory(modules, **shape).token_budget == ENOUGH
+    with computing(memory=3e6):
+        small = fit_memory(modules, **shape)
+    assert 40 <= small.token_budget < ENOUGH
+    with computing(checkpointing=True):
+        assert fit_memory(modules, **shape).checkpointing
+    assert policy.model.model.layers[0].gradient_checkpointing
+
+
+def test_a_run_with_checkpointing_learns_the_same(tmp_path):
+    weights = []
+    for again in (False, True):
+        policy = toy_policy()
+        with computing(checkpointing=again):
+            train.sft(
+                policy, demonstrations(), Training(steps=5, batch_size=6, lr=1e-2), out=tmp_path / str(again)
+            )
+        weights.append(torch.cat([p.detach().flatten() for p in policy.model.parameters()]))
+    assert float((weights[0] - weights[1]).norm()) <= 1e-5 * float(weights[0].norm())
+
+
+def test_a_stated_limit_is_taken_as_it_is_and_a_free_one_is_a_share():
+    assert memory_limit(CPU, 1.5) == 1.5 * 2**30
+    found = memory_limit(CPU, None)
+    assert found >= 2**28
+    assert found % 2**28 == 0
+
+
+def test_freed_memory_is_kept_where_the_allocator_can():
+    assert keep_freed_memory() in (True, False)
+
+
+def test_logits_count_only_for_response_tokens_and_up_to_what_is_kept():
+    whole = need(KEPT, fixed=0.0, **SHAPE)
+    half = need(KEPT, fixed=0.0, share=0.5, **SHAPE)
+    assert whole.total(1000) - half.total(1000) == 4 * 1000 * 1000
+    with computing(kept_logits=10):
+        few = need(KEPT, fixed=0.0, **SHAPE)
+    assert few.total(1000) == 1000 * 10_100 + 80
+
+
+@pytest.mark.parametrize(
+    ("fast", "slow", "chosen"), [(1.0, 2.0, "bf16"), (1.0, 1.2, "fp32"), (2.0, 1.0, "fp32")]
+)
+def test_precision_is_bf16_only_where_it_is_clearly_faster(fast, slow, chosen, monkeypatch):
+    monkeypatch.setattr(device_module, "step_seconds", lambda c, d, p: fast if p == "bf16" else slow)
+    precision, reason = device_module.measure_precision(object(), CPU)
+    assert precision == chosen
+    assert f"{fast / slow:.2f} of fp32's time" in reason
+    assert device_module.measure_precision(None, CPU)[0] == "fp32"
+
+
+def test_the_clock_tells_the_phases_of_a_step(tmp_path):
+    policy = toy_policy()
+    train.sft(policy, demonstrations(), Training(steps=3, batch_size=6, log_every=1), out=tmp_path)
+    rows = Stage(tmp_path).metrics()
+    assert len(rows) == 3
+    for row in rows:
+        assert all(row[f"time/{phase}"] > 0 for phase in ("batch", "forward", "backward", "optimizer"))
