@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import itertools
 import json
 import resource
@@ -58,7 +59,9 @@ def items_of(policy: Any, answers: int) -> list[TokenItem]:
     return made
 
 
-def train(method: Method, module: Any, items: list[TokenItem], batch: int, seconds: float) -> dict[str, float]:
+def train(
+    method: Method, module: Any, items: list[TokenItem], batch: int, seconds: float
+) -> dict[str, float]:
     engine = Engine([Group("model", trainable(module), 1e-4)], schedule=lambda _: 1.0, token_budget=8192)
     module.train()
     batches: Iterator[list[TokenItem]] = (
@@ -78,8 +81,8 @@ def train(method: Method, module: Any, items: list[TokenItem], batch: int, secon
         if time.perf_counter() - start >= seconds:
             break
     took = time.perf_counter() - start
-    phases = {name.removeprefix("time/"): s / took for name, s in engine.clock.take().items()}
-    return {"samples": done / took, "tokens": tokens / took, "steps": steps, **{f"share/{k}": v for k, v in phases.items()}}
+    shares = {f"share/{name.removeprefix('time/')}": s / took for name, s in engine.clock.take().items()}
+    return {"samples": done / took, "tokens": tokens / took, "steps": steps, **shares}
 
 
 def sft(policy: Any, seconds: float, batch: int) -> dict[str, float]:
@@ -139,7 +142,7 @@ def ppo(policy: Any, seconds: float, batch: int) -> dict[str, float]:
     # Like the peer's random model, this one must not end early: both sides then do the same work.
     policy.model.lm_head.weight.data[1] = 0
     stage = Stage(Path(tempfile.mkdtemp()))
-    try:
+    with contextlib.suppress(Enough):
         rl_loop(
             algorithm,
             policy=policy,
@@ -153,8 +156,6 @@ def ppo(policy: Any, seconds: float, batch: int) -> dict[str, float]:
             seed=0,
             watch=watch,
         )
-    except Enough:
-        pass
     took = marks[-1] - marks[WARM]
     count = len(marks) - 1 - WARM
     recorded = stage.metrics()[-count:]
@@ -174,7 +175,9 @@ def sampling(policy: Any, seconds: float, prompts: int, n: int) -> dict[str, flo
     done = calls = 0
     start = time.perf_counter()
     for call in itertools.count():
-        requests = [Request(np.asarray(ids[(call * prompts + i) % len(ids)]), str(i), n) for i in range(prompts)]
+        requests = [
+            Request(np.asarray(ids[(call * prompts + i) % len(ids)]), str(i), n) for i in range(prompts)
+        ]
         drawn = sampler.sample(requests, settings, seed=0, step=call)
         if call < WARM:
             start = time.perf_counter()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import itertools
 import json
 import logging
@@ -152,10 +153,8 @@ def ppo(folder: str, tokenizer: Any, seconds: float, bf16: bool) -> dict[str, fl
     )
     n = weights(trainer.model.policy)
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    try:
+    with contextlib.suppress(Enough):
         trainer.train()
-    except Enough:
-        pass
     mean = sum(map(len, prompts)) / len(prompts) + NEW
     return {**watch.result(16, mean), "weights": n, "before_kb": before}
 
@@ -176,7 +175,9 @@ class Stop(TrainerCallback):
         return control
 
 
-def sampling(folder: str, tokenizer: Any, seconds: float, bf16: bool, prompts: int, n: int) -> dict[str, float]:
+def sampling(
+    folder: str, tokenizer: Any, seconds: float, bf16: bool, prompts: int, n: int
+) -> dict[str, float]:
     ids = short_prompts(tokenizer)
     tokenizer.padding_side = "left"
     dtype = torch.bfloat16 if bf16 else torch.float32

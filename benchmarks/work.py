@@ -23,7 +23,8 @@ SEPARATOR = "\n\nAssistant:"
 def pairs() -> list[tuple[str, str, str]]:
     """(prompt, chosen, rejected) in words."""
     if REAL.exists():
-        rows = [json.loads(line) for line in gzip.open(REAL, "rt", encoding="utf-8")]
+        with gzip.open(REAL, "rt", encoding="utf-8") as file:
+            rows = [json.loads(line) for line in file]
         found = []
         for row in rows:
             prompt, _, chosen = row["chosen"].rpartition(SEPARATOR)
@@ -35,7 +36,9 @@ def pairs() -> list[tuple[str, str, str]]:
     words = ["".join(rng.choice("aeioubcdlmnrst") for _ in range(rng.randint(2, 9))) for _ in range(900)]
 
     def text(mean: float) -> str:
-        return " " + " ".join(rng.choice(words) for _ in range(max(2, int(rng.lognormvariate(0, 0.7) * mean))))
+        return " " + " ".join(
+            rng.choice(words) for _ in range(max(2, int(rng.lognormvariate(0, 0.7) * mean)))
+        )
 
     return [(text(70), text(28), text(28)) for _ in range(2000)]
 

@@ -90,3 +90,21 @@ def test_a_donor_lends_what_it_did_under_the_same_key(tmp_path):
 def test_a_stage_cannot_read_what_comes_later():
     with pytest.raises(ValueError, match="come later"):
         Plan().add(StageSpec("b", lambda s: {}, inputs=["a"]))
+
+
+def test_a_profile_says_where_the_seconds_of_every_stage_went(tmp_path):
+    from plaudit.pipeline.profile import phases_of
+    from plaudit.runs import RunFolder
+
+    folder = RunFolder(tmp_path)
+    sft, ppo = folder.stage("sft"), folder.stage("ppo")
+    for stage, seconds in ((sft, 10.0), (ppo, 20.0)):
+        stage.path.mkdir(parents=True)
+        stage.write_json("stage.json", {"seconds": seconds, "started": seconds})
+    sft.append_metrics(1, {"loss": 1.0, "time/forward": 2.0, "time/backward": 4.0})
+    sft.append_metrics(2, {"loss": 1.0, "time/forward": 1.0})
+    ppo.append_metrics(1, {"time/rollout": 5.0, "time/train": 9.0, "time/forward": 3.0})
+    assert phases_of(folder) == {
+        "sft": {"forward": 3.0, "backward": 4.0, "rest": 3.0},
+        "ppo": {"rollout": 5.0, "forward": 3.0, "rest": 12.0},
+    }

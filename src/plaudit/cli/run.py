@@ -17,6 +17,9 @@ def run(
     out: Out = None,
     seeds: Annotated[int, typer.Option(metavar="N", help="Run N seeds, each into OUT-seedK.", min=1)] = 1,
     dry_run: DryRun = False,
+    profile: Annotated[
+        bool, typer.Option("--profile", help="Show at the end where the time of every stage went.")
+    ] = False,
 ) -> None:
     """Run a recipe to its report; stages that are done are skipped, one that was cut off goes on."""
     from plaudit.pipeline import run as run_recipe
@@ -25,7 +28,13 @@ def run(
     if seeds > 1:
         run_seeds(recipe, set_ or (), out, count=seeds, dry_run=dry_run)
     else:
-        run_recipe(recipe, set_ or (), out, dry_run=dry_run)
+        folder = run_recipe(recipe, set_ or (), out, dry_run=dry_run)
+        if profile and not dry_run:
+            from rich.console import Console
+
+            from plaudit.pipeline.profile import show
+
+            show(folder, Console(highlight=False))
 
 
 def resume(folder: Run) -> None:

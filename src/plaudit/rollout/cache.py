@@ -15,13 +15,16 @@ import torch
 from torch import Tensor
 from transformers.cache_utils import Cache, CacheLayerMixin
 
+from plaudit.rollout.prefix import Prefixes
+
 
 class RowCache(Cache):
     """Keys and values of ``rows`` rows in ``columns`` columns for every layer.
 
     ``windows`` holds each layer's sliding window, or None. Tensors are allocated when the first
     keys and values arrive, since only they tell the heads and sizes. ``live`` rows are in use;
-    ``end`` is one past the current column; ``start`` [R] is each row's first column.
+    ``end`` is one past the current column; ``start`` [R] is each row's first column, ``before`` [R] the
+    tokens that came before it and lie elsewhere (``prefixes``).
     """
 
     def __init__(
@@ -33,8 +36,14 @@ class RowCache(Cache):
         self.end = 0
         self.low = 0
         self.start = torch.zeros(rows, dtype=torch.long, device=device)
+        self.before = torch.zeros(rows, dtype=torch.long, device=device)
+        self.prefixes: Prefixes | None = None
         self.mask = torch.zeros(rows, columns, dtype=dtype, device=device)
         self._column = torch.arange(columns, device=device)
+
+    def positions(self) -> Tensor:
+        """The position of each live row's current token: [R]."""
+        return self.end - 1 - self.start[: self.live] + self.before[: self.live]
 
     @property
     def bytes(self) -> int:
@@ -55,10 +64,11 @@ class RowCache(Cache):
             and (self.mask.dtype, self.mask.device) == (like.dtype, like.device)
         )
 
-    def open(self, slots: Tensor, lengths: Tensor) -> None:
-        """Give ``slots`` to rows that have seen ``lengths`` tokens each."""
+    def open(self, slots: Tensor, lengths: Tensor, before: Tensor | int = 0) -> None:
+        """Give ``slots`` to rows that have ``lengths`` tokens each here, and ``before`` elsewhere."""
         first = self.end - lengths
         self.start[slots] = first
+        self.before[slots] = before
         closed = self._column < first[:, None]
         self.mask[slots] = torch.zeros_like(closed, dtype=self.mask.dtype).masked_fill_(closed, -torch.inf)
 
@@ -89,6 +99,7 @@ class RowCache(Cache):
     def move(self, source: Tensor, target: Tensor) -> None:
         """Copy rows ``source`` over rows ``target``: how the holes of finished rows are closed."""
         self.start[target] = self.start[source]
+        self.before[target] = self.before[source]
         self.mask[target] = self.mask[source]
         for layer in self.layers:
             layer.move(source, target, self.low, self.end)
@@ -122,9 +133,9 @@ class RowLayer(CacheLayerMixin):
 
         Zeros, not empty memory: a masked NaN is still a NaN after the weighted sum.
         """
-        rows, columns = self.cache.rows, self.cache.columns
-        self.keys = key_states.new_zeros(rows, key_states.shape[1], columns, key_states.shape[-1])
-        self.values = value_states.new_zeros(rows, value_states.shape[1], columns, value_states.shape[-1])
+        rows, columns, mask = self.cache.rows, self.cache.columns, self.cache.mask
+        self.keys = mask.new_zeros(rows, key_states.shape[1], columns, key_states.shape[-1])
+        self.values = mask.new_zeros(rows, value_states.shape[1], columns, value_states.shape[-1])
         self.is_initialized = True
 
     def first(self) -> int:

@@ -17,10 +17,14 @@ logger = logging.getLogger(__name__)
 
 
 class Forward(Protocol):
-    """``windows``: each layer's sliding window or None; ``dtype``: of keys, values and masks."""
+    """``windows``: each layer's sliding window or None; ``dtype``: of keys, values and masks.
+
+    ``shares``: whether rows that continue one prompt may leave it where it is (``RowCache.prefixes``).
+    """
 
     windows: list[int | None]
     dtype: torch.dtype
+    shares: bool
 
     def prefill(self, ids: Tensor) -> list[tuple[Tensor, Tensor]]:
         """Keys [P, H, T, K] and values [P, H, T, V] of each layer for right-padded prompts ``ids`` [P, T]."""
@@ -68,6 +72,7 @@ class ModelForward:
         self.windows = layer_windows(self.model.config)
         self.body = self.model.base_model
         self.dtype = next(self.model.parameters()).dtype
+        self.shares = False
 
     def prefill(self, ids: Tensor) -> list[tuple[Tensor, Tensor]]:
         # Causal attention never looks at the padding on the right, so no mask is needed. A cache made
@@ -85,7 +90,7 @@ class ModelForward:
         output = self.model(
             input_ids=ids[:, None],
             attention_mask=mask,
-            position_ids=cache.end - 1 - cache.start[: cache.live, None],
+            position_ids=cache.positions()[:, None],
             past_key_values=cache,
             use_cache=True,
         )

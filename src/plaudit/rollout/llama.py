@@ -90,6 +90,9 @@ class LlamaForward:
             raise CannotDecode("the gate has biases")
         self.dtype = torch.bfloat16 if compute().precision == "bf16" else torch.float32
         self.windows = layer_windows(config)
+        # A window would have to move over the prompt with every token.
+        self.shares = all(window is None for window in self.windows)
+        self.longest = 0  # tokens of the longest prompt so far
         self.head, self.norm = _Linear(model.lm_head, self.dtype), body.norm
         self.embedding = body.embed_tokens.weight
         self.d = body.layers[0].self_attn.head_dim
@@ -173,6 +176,7 @@ class LlamaForward:
         h, hk, d = self.h, self.hk, self.d
         x = F.embedding(ids.reshape(-1), self.embedding)
         turn = self._rotation(tokens)[:tokens].repeat(prompts, 1)[:, None]
+        self.longest = max(self.longest, tokens)
         states = []
         for i, layer in enumerate(self.layers):
             last = i == len(self.layers) - 1
@@ -201,10 +205,10 @@ class LlamaForward:
 
     def step(self, ids: Tensor, cache: RowCache) -> Tensor:
         rows, h, hk, d = len(ids), self.h, self.hk, self.d
-        column = cache.end - 1
         x = F.embedding(ids, self.embedding)
-        turn = self._rotation(cache.columns)[column - cache.start[:rows], None]
-        for layer, cached in zip(self.layers, cache.layers):
+        positions = cache.positions()
+        turn = self._rotation(cache.columns + self.longest)[positions, None]
+        for i, (layer, cached) in enumerate(zip(self.layers, cache.layers)):
             qk, v = self._project(layer, x)
             q = torch.view_as_real(qk[:, :h] * turn).view(rows * hk, h // hk, d).to(self.dtype)
             cached.write(torch.view_as_real(qk[:, h:] * turn).view(rows, hk, d), v)
@@ -212,7 +216,10 @@ class LlamaForward:
             keys, values = cached.flat(rows, first)
             weights = torch.bmm(q, keys.transpose(1, 2))
             weights.view(rows, h, -1).add_(cache.mask[:rows, None, first : cache.end])
-            attended = torch.bmm(weights.softmax(-1), values)
+            if cache.prefixes is None:
+                attended = torch.bmm(weights.softmax(-1), values)
+            else:
+                attended = cache.prefixes.attend(i, q, weights, values)
             x = self._after(layer, x, attended.view(rows, h * d))
         logits = self._linear(self.norm(x), self.head.weight).float()
         return logits if self.head.bias is None else logits + self.head.bias

@@ -14,6 +14,7 @@ from plaudit.errors import PlauditError
 from plaudit.rollout.cache import RowCache
 from plaudit.rollout.distribution import draw
 from plaudit.rollout.forward import Forward, choose_forward, unwrapped
+from plaudit.rollout.prefix import Prefixes
 from plaudit.rollout.protocol import (
     Finish,
     Progress,
@@ -134,7 +135,10 @@ class _Run:
         self.next = self.done = 0
         self.stream = streams(seed, step, [row.key for row in rows], [row.index for row in rows])
 
-        widest = int(lengths.max()) - 1 + settings.max_new_tokens
+        groups = len({row.group for row in rows})
+        self.shared = forward.shares and 2 * groups <= len(rows)
+        self.prompt = int(lengths.max()) - 1  # columns of the longest prompt: its last token is fed by a step
+        widest = settings.max_new_tokens + (0 if self.shared else self.prompt)
         self.capacity = max(1, min(sampler.max_rows, sampler.max_tokens // widest, len(rows)))
         # With refilling, spare columns make moving everything to the front rare.
         columns = widest if self.capacity == len(rows) else widest + max(64, widest // 2)
@@ -143,8 +147,12 @@ class _Run:
         self.device = next(unwrapped(policy.model).parameters()).device
         like = torch.empty(0, dtype=forward.dtype, device=self.device)
         self.cache = sampler.take_cache(forward.windows, self.capacity, columns, like)
-        self.cache.end = int(lengths.max()) - 1
-
+        self.cache.end = 0 if self.shared else self.prompt
+        self.cache.prefixes = None
+        if self.shared:
+            most = min(self.capacity, groups)
+            self.cache.prefixes = Prefixes(len(forward.windows), most, max(1, self.prompt), like)
+        self.group = np.zeros(self.capacity, dtype=np.int64)
         self.row = np.zeros(self.capacity, dtype=np.int64)
         self.count = np.zeros(self.capacity, dtype=np.int64)
         self.alive = np.zeros(self.capacity, dtype=bool)
@@ -179,7 +187,13 @@ class _Run:
         prompts = [self.rows[taken[s]].prompt_ids for s in np.unique(parents, return_index=True)[1]]
         # The last prompt token is fed by the first step, like every later token.
         lengths = np.array([len(prompt) - 1 for prompt in prompts])
-        cache.open(self._tensor(slots), self._tensor(lengths[parents]))
+        prefixes, base = cache.prefixes, 0
+        if prefixes is None:
+            cache.open(self._tensor(slots), self._tensor(lengths[parents]))
+        else:
+            base = prefixes.add(self._tensor(lengths))
+            cache.open(self._tensor(slots), self._tensor(0 * parents), self._tensor(lengths[parents]))
+            self.group[slots] = base + parents
         begin, filled = 0, int((lengths > 0).sum())
         while begin < filled:
             width = int(lengths[begin])
@@ -191,7 +205,10 @@ class _Run:
             where = self._tensor(slots[mine]), self._tensor(parents[mine] - begin)
             length = self._tensor(lengths[parents[mine]])
             for layer, (keys, values) in enumerate(self.forward.prefill(self._tensor(ids))):
-                cache.fill(layer, *where, length, keys, values)
+                if prefixes is None:
+                    cache.fill(layer, *where, length, keys, values)
+                else:
+                    prefixes.fill(layer, base + begin, keys, values)
             begin = end
         self.row[slots] = taken
         self.count[slots] = 0
@@ -199,7 +216,13 @@ class _Run:
         self.current[first : first + amount] = self._tensor(
             np.array([self.rows[r].prompt_ids[-1] for r in taken], dtype=np.int64)
         )
-        cache.settle(first + amount)
+        self._settle(first + amount)
+
+    def _settle(self, live: int) -> None:
+        """Say which rows are in use, and which prompts with them."""
+        self.cache.settle(live)
+        if self.cache.prefixes is not None:
+            self.group[:live] = self.cache.prefixes.settle(self.group[:live])
 
     def _step(self) -> tuple[np.ndarray, list[Finish]]:
         """Draw one token for every live row; the slots that finished, and how."""
@@ -247,13 +270,13 @@ class _Run:
         holes = np.flatnonzero(~self.alive[:alive])
         movers = alive + np.flatnonzero(self.alive[alive:live])
         if len(holes):
-            for array in (self.row, self.count, self.alive, self.ids, self.log_probs):
+            for array in (self.row, self.count, self.alive, self.group, self.ids, self.log_probs):
                 array[holes] = array[movers]
             source, target = self._tensor(movers), self._tensor(holes)
             self.current[target] = self.current[source]
             self.cache.move(source, target)
         self.alive[alive:] = False
-        self.cache.settle(alive)
+        self._settle(alive)
 
     def _tensor(self, array: np.ndarray) -> Tensor:
         return torch.from_numpy(np.ascontiguousarray(array)).to(self.device)
