@@ -13,6 +13,7 @@ from torch import nn
 
 from plaudit.data.batching import collate
 from plaudit.data.tokens import Segment, TokenItem
+from plaudit.errors import UserError
 from plaudit.models import attention, packing
 from plaudit.models.adapters import adapter_off, add_lora
 from plaudit.models.compute import computing
@@ -257,3 +258,17 @@ def test_bf16_computes_low_and_keeps_high(tmp_path):
     got = gradient_of(policy.model, low)
     assert all(p.grad.dtype == torch.float32 for p in policy.model.parameters())
     assert float((got - grad).norm()) < 0.1 * float(grad.norm())
+
+
+def test_a_head_that_does_more_than_is_known_is_refused(tmp_path):
+    policy = load_policy(write_model(tmp_path / "m", "llama", plain_tokenizer()))
+    plain = type(policy.model).forward
+
+    def squared(self, *args, **kwargs):
+        out = plain(self, *args, **kwargs)
+        out.logits = out.logits.square()
+        return out
+
+    policy.model.forward = squared.__get__(policy.model)
+    with pytest.raises(UserError, match="not its output head"):
+        log_probs(policy.model, collate(ITEMS, 0))

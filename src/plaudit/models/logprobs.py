@@ -17,6 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from plaudit.data.tokens import TokenBatch
+from plaudit.errors import UserError
 from plaudit.models.compute import autocast, compute
 from plaudit.models.encoder import encode
 from plaudit.models.families import backbone
@@ -56,6 +57,7 @@ def log_probs(
     ``temperature`` divides the logits, as the sampler's does. ``details`` adds the entropy and whether
     the token was the most probable one. Logits of prompt tokens are never computed.
     """
+    check_head(model)
     hidden = encode(model, batch).predicting
     head = output_head(model)
     shape = shape_of(model)
@@ -69,6 +71,35 @@ def log_probs(
             hidden, head.weight, head.bias, batch.targets, factor, temperature, details, bf16
         )
     return TokenLogProbs(*columns) if details else TokenLogProbs(columns[0])
+
+
+def check_head(model: nn.Module) -> None:
+    """Compare logits computed here with the model's own, once a model; UserError where they differ.
+
+    A family may do more to its logits than ``Shape`` knows: its log-probs would be silently wrong.
+    """
+    inner = backbone(model)
+    if getattr(inner, "_plaudit_head", False):
+        return
+    outer: Any = model
+    outer = outer.get_base_model() if hasattr(outer, "get_base_model") else outer
+    training = outer.training
+    outer.eval()
+    with torch.no_grad(), torch.autocast(next(inner.parameters()).device.type, enabled=False):
+        ids = torch.tensor([[21, 22, 23, 24]], device=next(inner.parameters()).device)
+        expected = outer(input_ids=ids).logits[0].float()
+        logits = output_head(model)(inner(input_ids=ids).last_hidden_state[0])
+        got = shape_of(model).apply(logits.float())
+    outer.train(training)
+    fine = 1e-4 if logits.dtype == torch.float32 else 3e-2
+    worst = float((got - expected).abs().max().nan_to_num(torch.inf))
+    if not worst <= fine * max(1.0, float(expected.abs().max())):
+        raise UserError(
+            f"the logits of a {type(outer).__name__} are not its output head on its hidden states "
+            f"(they differ by {worst:.2g}), so its log-probs cannot be computed",
+            remedy="use a model whose head is linear, with a factor or a soft cap at most",
+        )
+    inner._plaudit_head = True
 
 
 def output_head(model: nn.Module) -> Any:
