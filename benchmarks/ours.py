@@ -35,6 +35,7 @@ from plaudit.rollout.native import NativeSampler
 from plaudit.rollout.protocol import Request, SamplingSettings
 from plaudit.runs import Stage
 from plaudit.training.engine import Engine, Group, Method, trainable
+from plaudit.training.memory import keep_freed_memory
 
 WARM = 2
 
@@ -213,6 +214,7 @@ def main() -> None:
     given = parser.parse_args()
     torch.set_num_threads(given.threads)
     torch.manual_seed(0)
+    keep_freed_memory()
     policy = load_policy(given.model)
     n = weights(policy.model)
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss

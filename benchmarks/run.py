@@ -29,13 +29,18 @@ MALLOC = {"MALLOC_MMAP_MAX_": "0", "MALLOC_TRIM_THRESHOLD_": "34359738368", "MAL
 
 @dataclass(frozen=True)
 class Row:
-    """A job, the precision of each side, and whether the peer is measured beside it."""
+    """A job, the precision of each side, and whether the peer is measured beside it.
+
+    ``allocator``: "kept" gives both sides the same malloc settings; "default" leaves them out, as a user has it
+    who installs either side: plaudit then sets its own, as `plaudit run` does.
+    """
 
     job: str
     model: str = "5M-4096"
     precision: str = "fp32"
     peer_precision: str | None = None
     peer: bool = True
+    allocator: str = "kept"
 
 
 ROWS = {
@@ -45,6 +50,9 @@ ROWS = {
     "ppo": Row("ppo"),
     "sampling-64x1": Row("sampling-64x1"),
     "sampling-8x8": Row("sampling-8x8"),
+    "sft-as-installed": Row("sft", allocator="default"),
+    "reward-as-installed": Row("reward", allocator="default"),
+    "ppo-as-installed": Row("ppo", allocator="default"),
     "sft-bf16": Row("sft", precision="bf16"),
     "ppo-bf16": Row("ppo", precision="bf16", peer_precision="fp32"),
     "sampling-8x8-bf16": Row("sampling-8x8", precision="bf16"),
@@ -76,7 +84,9 @@ def measure(side: str, row: Row, seconds: float, threads: int) -> dict[str, Any]
     command = [str(peer_python()) if side == "peer" else sys.executable, str(HERE / f"{side}.py"), row.job]
     command += ["--model", str(FOLDER / row.model), "--precision", precision]
     command += ["--seconds", str(seconds), "--threads", str(threads)]
-    environment = {**os.environ, **MALLOC, "OMP_NUM_THREADS": str(threads), "TOKENIZERS_PARALLELISM": "false"}
+    environment = {**os.environ, "OMP_NUM_THREADS": str(threads), "TOKENIZERS_PARALLELISM": "false"}
+    if row.allocator == "kept":
+        environment |= MALLOC
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     if done.returncode:
         raise SystemExit(f"{' '.join(command)} failed:\n{done.stderr[-3000:]}")
