@@ -19,7 +19,7 @@ from plaudit.models.reward_model import load_reward_model
 from plaudit.models.tokenizers import same_tokenizer
 from plaudit.pipeline.answers import answer
 from plaudit.pipeline.reward_evaluation import evaluate_reward
-from plaudit.pipeline.training_stages import load_reward
+from plaudit.pipeline.rewards import load_reward
 from plaudit.rewards import ModelReward, Sample
 from plaudit.runs import Stage
 

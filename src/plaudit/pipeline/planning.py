@@ -14,7 +14,7 @@ from plaudit.runs import Stage
 
 def make_plan(config: Config, context: Any, common: Mapping[str, Any]) -> Plan:
     """The stages that a config asks for, each with what it depends on."""
-    from plaudit.pipeline import answers, evaluate, training_stages
+    from plaudit.pipeline import answers, evaluate, policy_stages, reward_stages
 
     check(config)
     plan = Plan(common=common)
@@ -52,36 +52,36 @@ def make_plan(config: Config, context: Any, common: Mapping[str, Any]) -> Plan:
     if scratch:
         add(
             "pretrain",
-            training_stages.pretrain,
+            policy_stages.pretrain,
             _Both(config.policy, config.pretrain),
             [],
             "corpus",
             "demonstrations",
         )
     else:
-        add("base", training_stages.base, config.policy, [])
+        add("base", policy_stages.base, config.policy, [])
     if config.verdict:
-        add("verdict", training_stages.verdict, config.verdict, [first])
+        add("verdict", policy_stages.verdict, config.verdict, [first])
     if config.sft:
-        add("sft", training_stages.sft, config.sft, [start], "demonstrations")
+        add("sft", policy_stages.sft, config.sft, [start], "demonstrations")
     if config.reward and config.reward.votes:
-        add("votes", training_stages.votes, config.reward, [first, policy], "votes")
+        add("votes", reward_stages.votes, config.reward, [first, policy], "votes")
     if config.rank:
         add("rank", answers.rank, config.rank, [policy])
     if config.reward:
         inputs = [first, policy] + [s for s in ("votes", "rank") if s in {p.name for p in plan.stages}]
-        add("reward", training_stages.reward, config.reward, inputs, "preferences", "demonstrations")
+        add("reward", reward_stages.reward, config.reward, inputs, "preferences", "demonstrations")
     if config.evaluate and config.evaluate.judge and config.reward:
         add(
             "judge",
-            training_stages.judge,
+            reward_stages.judge,
             _Both(config.reward, config.evaluate.judge),
             [first, policy],
             "preferences",
         )
     if config.ppo:
         inputs = [policy] + (["reward"] if config.reward else [])
-        add("ppo", training_stages.ppo, config.ppo, inputs, "prompts", "preferences", "demonstrations")
+        add("ppo", policy_stages.ppo, config.ppo, inputs, "prompts", "preferences", "demonstrations")
     if config.evaluate:
         every = [s.name for s in plan.stages]
         add("evaluate", evaluate.evaluate, config.evaluate, every, "prompts", "preferences", "demonstrations")

@@ -12,7 +12,7 @@ from plaudit.data.records import Comparisons, Preference
 from plaudit.evaluation.calibration import accuracy, pair_report
 from plaudit.methods.train import render_preferences
 from plaudit.models.reward_model import load_reward_model
-from plaudit.pipeline.training_stages import members, preferences
+from plaudit.pipeline.reward_stages import members, preferences
 from plaudit.rewards import score_items
 
 

@@ -81,8 +81,8 @@ def _execute(
 ) -> RunFolder:
     from rich.console import Console
 
+    from plaudit.pipeline.context import Context
     from plaudit.pipeline.materials import materials_of
-    from plaudit.pipeline.training_stages import Context
     from plaudit.training.ranks import Ranks
 
     console = Console(stderr=False, highlight=False)

@@ -1,0 +1,174 @@
+"""The stages that train a policy: load what came before, call one method, save the model."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+
+from plaudit.config import Pretrained, Scratch
+from plaudit.methods import train
+from plaudit.models.adapters import add_lora
+from plaudit.models.policy import Policy, build_policy, load_policy
+from plaudit.models.tokenizers import train_bpe
+from plaudit.pipeline.context import Context
+from plaudit.pipeline.materials import PocketMaterials
+from plaudit.pipeline.rewards import load_reward, new_critic
+from plaudit.runs import Stage
+
+
+def base(context: Context, stage: Stage) -> Mapping[str, Any]:
+    """Load the pretrained policy once and keep the run's own copy of it."""
+    source = context.config.policy
+    assert isinstance(source, Pretrained)
+    policy = load_policy(source.path, revision=source.revision)
+    context.save(policy, stage, f"Base model from {source.path}")
+    return {"parameters": _parameters(policy.model)}
+
+
+def pretrain(context: Context, stage: Stage) -> Mapping[str, Any]:
+    """Tokenizer and base model from the run's own text."""
+    source, materials, settings = context.config.policy, context.materials, context.config.pretrain
+    assert isinstance(source, Scratch)
+    texts = list(materials.corpus)
+    spoken = [m.content for d in materials.demonstrations[0] for m in d.prompt.messages]
+    spoken += [d.response.text for d in materials.demonstrations[0]]
+    tokenizer = train_bpe(texts + spoken, vocabulary=source.vocabulary)
+    policy = build_policy(
+        tokenizer,
+        hidden=source.hidden,
+        layers=source.layers,
+        heads=source.heads,
+        kv_heads=source.kv_heads,
+        intermediate=source.intermediate,
+        max_positions=source.max_positions,
+        seed=context.seed,
+    )
+    policy.model.to(context.device)
+    outcome: dict[str, Any] = {"parameters": _parameters(policy.model), "vocabulary": len(tokenizer)}
+    if settings is not None and texts:
+        renderer = context.renderer(tokenizer)
+        items = renderer.documents(texts)
+        held = items[: max(1, len(items) // 100)]
+        result = train.pretrain(
+            policy,
+            items[len(held) :],
+            settings,
+            out=stage,
+            seed=context.seed,
+            held_out=held,
+            label="pretrain",
+            device=context.device,
+            ranks=context.ranks,
+        )
+        tokens = sum(item.trained_tokens for item in items)
+        outcome |= {"documents": len(items), "tokens": tokens, "held_out": result.evaluation}
+    context.save(policy, stage, "Next-token predictor trained from scratch")
+    return outcome
+
+
+def verdict(context: Context, stage: Stage) -> Mapping[str, Any]:
+    """Only the yes or no of an answer is trained: with the whole answer its one token is diluted."""
+    assert isinstance(context.materials, PocketMaterials) and context.config.verdict
+    policy = context.load(context.base_stage())
+    records = context.materials.verdicts
+    train.sft(
+        policy,
+        records,
+        context.config.verdict,
+        out=stage,
+        seed=context.seed,
+        renderer=context.renderer(policy.tokenizer),
+        label="verdict",
+        device=context.device,
+        ranks=context.ranks,
+    )
+    context.save(policy, stage, "Base model after the verdict stage")
+    return {"demonstrations": len(records)}
+
+
+def sft(context: Context, stage: Stage) -> Mapping[str, Any]:
+    """Imitate demonstrations."""
+    assert context.config.sft
+    policy = context.load(context.start_of_sft())
+    if isinstance(context.config.policy, Pretrained) and context.config.policy.lora:
+        add_lora(policy.model, **context.config.policy.lora.model_dump(), seed=context.seed)
+    records, held = context.materials.demonstrations
+    if isinstance(context.materials, PocketMaterials) and context.config.verdict:
+        # Without them the verdict that was just learnt fades again.
+        records = [*records, *context.materials.verdicts[: context.materials.settings.kept_verdicts]]
+    renderer = context.renderer(policy.tokenizer)
+    result = train.sft(
+        policy,
+        records,
+        context.config.sft,
+        out=stage,
+        seed=context.seed,
+        held_out=held,
+        renderer=renderer,
+        label="sft",
+        device=context.device,
+        ranks=context.ranks,
+    )
+    context.save(policy, stage, "Fine-tuned on demonstrations")
+    return {
+        "demonstrations": len(records),
+        "held_out": result.evaluation,
+        "rendering": dict(renderer.counts),
+    }
+
+
+def ppo(context: Context, stage: Stage) -> Mapping[str, Any]:
+    """Improve the SFT policy by the reward, on a leash."""
+    settings = context.config.ppo
+    assert settings
+    policy = context.load(context.sft_stage())
+    critic = new_critic(context, policy)
+    lora = context.config.policy.lora if isinstance(context.config.policy, Pretrained) else None
+    if lora:
+        add_lora(policy.model, **lora.model_dump(), seed=context.seed)
+        add_lora(critic.backbone, **lora.model_dump(), seed=context.seed)
+    result = train.ppo(
+        policy,
+        load_reward(context, policy),
+        context.materials.prompts,
+        settings,
+        critic=critic,
+        out=stage,
+        seed=context.seed,
+        demonstrations=context.materials.demonstrations[0] if settings.ptx_coefficient else (),
+        watch=_gold_watch(context, policy),
+        renderer=context.renderer(policy.tokenizer),
+        device=context.device,
+        ranks=context.ranks,
+    )
+    context.save(policy, stage, "Trained by PPO")
+    return {"iterations": result.iterations, "stopped": result.stopped}
+
+
+def _gold_watch(context: Context, policy: Policy) -> Callable[[int], Mapping[str, float]] | None:
+    """Gold on validation prompts, which neither training nor the test ever sees; None without a gold."""
+    if context.materials.gold is None:
+        return None
+    from plaudit.pipeline.answers import answer
+
+    settings = context.config.ppo
+    assert settings
+
+    def watch(iteration: int) -> Mapping[str, float]:
+        samples = answer(
+            context,
+            policy,
+            context.materials.validation_prompts,
+            temperature=settings.temperature,
+            max_new_tokens=settings.max_new_tokens,
+        )
+        gold = [context.materials.gold.judge(s.prompt, s.response).score for s in samples]
+        return {"ppo/gold": float(np.mean(gold))}
+
+    return watch
+
+
+def _parameters(model: Any) -> int:
+    return sum(p.numel() for p in model.parameters())
