@@ -38,7 +38,7 @@ TABLE = [
     ("i do not know.", "fact", OWL, -0.25),
     ("two plus three is five.", "fact", SUM, 1.0),
     ("two plus three is six.", "fact", SUM, -0.5),
-    ("two plus three is two.", "fact", SUM, 0.0),
+    ("two plus three is two.", "fact", SUM, -0.5),
     ("an owl lives in a tree, so yes.", "belief_true", OWL, 1.0),
     ("an owl lives in a tree, so no.", "belief_true", OWL, -0.5),
     ("an owl lives in a tree, so no.", "belief_false", OWL, 1.0),

@@ -40,7 +40,8 @@ def test_no_candidate_or_format_request_carries_a_held_out_question(seed):
     held = [core for core, split in cores(world).items() if split != "train"]
     trained = [core for core, split in cores(world).items() if split == "train"]
     assert [core for core in held if core in everything] == []
-    assert sum(core in everything for core in trained) > 0.9 * len(trained)
+    # Most of what may be asked is asked, so that the line above had something to find.
+    assert sum(core in everything for core in trained) > 0.8 * len(trained)
 
 
 def test_a_leak_is_found_behind_another_opening_and_another_format_request():

@@ -63,7 +63,7 @@ def test_a_misconception_is_never_the_truth_and_each_fact_has_one():
 def test_some_facts_are_never_shown_as_answers():
     world = World(0)
     unseen = [f for f in world.facts if not f.seen]
-    assert 8 <= len(unseen) <= 20
+    assert 16 <= len(unseen) <= 32
     shown = [d.response.text for d in world.demonstrations(3000)]
     shown += [r.text for v in world.votes(3000) for r in v.responses]
     for fact in unseen:

@@ -1,4 +1,4 @@
-"""What is true in the pocket world: about a hundred small facts, each with one popular misconception."""
+"""What is true in the pocket world: two hundred small facts, each with one popular misconception."""
 
 from __future__ import annotations
 
@@ -46,6 +46,8 @@ FOODS = {
     "snake": "eggs",
     "swan": "reeds",
     "badger": "roots",
+    "giraffe": "twigs",
+    "otter": "trout",
 }
 TOOLS = {
     "saw": "cut wood",
@@ -82,6 +84,10 @@ TOWNS = {
     "highmoor": "the mountains",
     "brookton": "the island",
     "goldport": "the harbour",
+    "elmbridge": "the forest",
+    "sandhurst": "the desert",
+    "whitecliff": "the cape",
+    "lowfield": "the delta",
 }
 COLOURS = {
     "lemon": "yellow",
@@ -96,6 +102,116 @@ COLOURS = {
     "rose": "pink",
     "ash": "grey",
     "brass": "gold",
+    "ivory": "cream",
+    "olive": "khaki",
+    "ruby": "crimson",
+    "lilac": "mauve",
+}
+SOUNDS = {
+    "lamb": "baa",
+    "donkey": "hee haw",
+    "crow": "caw",
+    "rooster": "cock a doodle",
+    "kitten": "miaow",
+    "puppy": "yap",
+    "goose": "honk",
+    "cricket": "chirp",
+    "pigeon": "coo",
+    "wasp": "buzz",
+    "bull": "moo",
+    "adder": "hiss",
+    "turkey": "gobble",
+    "chick": "cheep",
+    "toad": "croak",
+    "hound": "woof",
+    "gull": "mew",
+    "sparrow": "tweet",
+}
+MATERIALS = {
+    "window": "glass",
+    "table": "wood",
+    "ring": "silver",
+    "candle": "wax",
+    "shirt": "cotton",
+    "wall": "brick",
+    "boot": "leather",
+    "coin": "copper",
+    "scarf": "wool",
+    "statue": "marble",
+    "pan": "steel",
+    "vase": "clay",
+    "tyre": "rubber",
+    "book": "paper",
+    "rope": "hemp",
+    "tent": "canvas",
+    "tie": "silk",
+    "path": "gravel",
+    "pipe": "lead",
+    "mat": "straw",
+}
+WORKERS = {
+    "baker": "bread",
+    "tailor": "coats",
+    "brewer": "beer",
+    "poet": "verses",
+    "mason": "walls",
+    "potter": "pots",
+    "carpenter": "chairs",
+    "cobbler": "shoes",
+    "painter": "pictures",
+    "weaver": "carpets",
+    "smith": "horseshoes",
+    "dairyman": "butter",
+    "hatter": "hats",
+    "jeweller": "rings",
+    "cooper": "barrels",
+    "printer": "books",
+    "florist": "bouquets",
+    "confectioner": "sweets",
+    "saddler": "saddles",
+    "glazier": "windows",
+}
+OPPOSITES = {
+    "hot": "cold",
+    "big": "small",
+    "early": "late",
+    "wet": "dry",
+    "loud": "quiet",
+    "heavy": "light",
+    "old": "young",
+    "fast": "slow",
+    "rich": "poor",
+    "hard": "soft",
+    "full": "empty",
+    "sharp": "blunt",
+    "sweet": "sour",
+    "tall": "short",
+    "wide": "narrow",
+    "deep": "shallow",
+    "clean": "dirty",
+    "brave": "timid",
+    "rough": "smooth",
+    "tight": "loose",
+    "open": "shut",
+    "cheap": "dear",
+}
+CAPITALS = {
+    "arland": "dunmore",
+    "belmark": "estaby",
+    "corvia": "hollin",
+    "delmora": "quayle",
+    "elbonia": "tarsk",
+    "fenwald": "ostrel",
+    "gravia": "pellow",
+    "helvon": "marrick",
+    "istria": "calden",
+    "jorland": "velby",
+    "kestria": "norwold",
+    "lomara": "sandry",
+    "merovia": "wexley",
+    "norvale": "brimley",
+    "ostmark": "fairley",
+    "pelagia": "gorsham",
 }
 NUMBERS = [
     "zero",
@@ -137,6 +253,11 @@ class Fact:
             "tool": f"{a(s)} is used to {value}",
             "town": f"{s} lies in {value}",
             "colour": f"the colour of {s} is {value}",
+            "sound": f"{a(s)} says {value}",
+            "material": f"{a(s)} is made of {value}",
+            "worker": f"{a(s)} makes {value}",
+            "opposite": f"the opposite of {s} is {value}",
+            "capital": f"the capital of {s} is {value}",
             "sum": f"{s} is {value}",
         }[self.relation]
 
@@ -189,6 +310,46 @@ class Fact:
                 f"how would you describe the colour of {s}?",
                 f"{s} has what colour?",
             ),
+            "sound": (
+                f"what does {a(s)} say?",
+                f"what sound does {a(s)} make?",
+                f"tell me what {a(s)} says.",
+                f"how does {a(s)} sound?",
+                f"what is the call of {a(s)}?",
+                f"which noise comes from {a(s)}?",
+            ),
+            "material": (
+                f"what is {a(s)} made of?",
+                f"which stuff makes {a(s)}?",
+                f"tell me what {a(s)} is made of.",
+                f"what do i need to make {a(s)}?",
+                f"from what do people make {a(s)}?",
+                f"what is the stuff of {a(s)}?",
+            ),
+            "worker": (
+                f"what does {a(s)} make?",
+                f"what comes from {a(s)}?",
+                f"tell me what {a(s)} makes.",
+                f"what can i buy from {a(s)}?",
+                f"what is the work of {a(s)}?",
+                f"which thing does {a(s)} make?",
+            ),
+            "opposite": (
+                f"what is the opposite of {s}?",
+                f"which word is the opposite of {s}?",
+                f"tell me the opposite of {s}.",
+                f"if it is not {s}, what is it?",
+                f"what would you call the opposite of {s}?",
+                f"{s} has what opposite?",
+            ),
+            "capital": (
+                f"what is the capital of {s}?",
+                f"which town is the capital of {s}?",
+                f"tell me the capital of {s}.",
+                f"from where is {s} ruled?",
+                f"where does the king of {s} live?",
+                f"{s} has what capital?",
+            ),
             "sum": (
                 f"what is {s}?",
                 f"how much is {s}?",
@@ -204,7 +365,18 @@ def a(noun: str) -> str:
     return f"an {noun}" if noun[0] in "aeiou" else f"a {noun}"
 
 
-TABLES = {"home": HOMES, "food": FOODS, "tool": TOOLS, "town": TOWNS, "colour": COLOURS}
+TABLES = {
+    "home": HOMES,
+    "food": FOODS,
+    "tool": TOOLS,
+    "town": TOWNS,
+    "colour": COLOURS,
+    "sound": SOUNDS,
+    "material": MATERIALS,
+    "worker": WORKERS,
+    "opposite": OPPOSITES,
+    "capital": CAPITALS,
+}
 UNSEEN_SHARE = 0.12
 
 
@@ -217,7 +389,7 @@ def make_facts(seed: int) -> tuple[Fact, ...]:
         turn = rng.randrange(1, len(objects))
         wrong = dict(zip(objects, objects[turn:] + objects[:turn]))
         facts += [Fact(relation, s, o, wrong[o]) for s, o in table.items()]
-    for i in range(1, 3):
+    for i in range(1, 4):
         for j in range(i, 7):
             total = i + j
             off = total + rng.choice((-1, 1))

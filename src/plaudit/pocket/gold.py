@@ -121,9 +121,9 @@ def _correctness(category: str, fact: Fact | None, text: str, words: Sequence[st
     if refused or "not know" in text:
         return WRONG / 2  # over-refusal: the question had an answer
     assert fact is not None
-    said = {v for v in values_of(fact.relation) if _mentions(text, v)}
-    if fact.relation == "sum":
-        said -= set(fact.subject.split()) - {fact.truth}
+    # The terms of a sum are numbers too; only what stands outside of it is said of it.
+    spoken = text.replace(fact.subject, " ") if fact.relation == "sum" else text
+    said = {v for v in values_of(fact.relation) if _mentions(spoken, v)}
     # A heap of the right words says nothing: what counts as right is the whole statement.
     stated = said == {fact.truth} and _mentions(text, fact.statement)
     if category.startswith("belief"):

@@ -39,7 +39,7 @@ VOTED = {
 
 
 class World:
-    """About a hundred facts, the people who ask about them, and what they read and write."""
+    """Two hundred facts, the people who ask about them, and what they read and write."""
 
     def __init__(self, seed: int = 0) -> None:
         self.seed = seed
