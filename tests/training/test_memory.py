@@ -268,3 +268,18 @@ def test_the_clock_tells_the_phases_of_a_step(tmp_path):
     assert len(rows) == 3
     for row in rows:
         assert all(row[f"time/{phase}"] > 0 for phase in ("batch", "forward", "backward", "optimizer"))
+
+
+def test_an_architecture_that_cannot_be_cut_is_estimated_and_computed_in_fp32(monkeypatch):
+    from plaudit.training import memory, probe
+
+    config = config_of(Scratch(hidden=64, layers=4, heads=4))
+
+    def refuse(*args, **kwargs):
+        raise ValueError("no such slice")
+
+    monkeypatch.setattr(memory, "footprint", refuse)
+    assert memory.counted(config, "fp32", 64).layer == 34 * 4 * 64
+    monkeypatch.setattr(probe, "slice_of", refuse)
+    precision, reason = device_module.measure_precision(config, CPU)
+    assert (precision, reason) == ("fp32", "a llama could not be measured (ValueError)")

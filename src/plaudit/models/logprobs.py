@@ -65,10 +65,10 @@ def log_probs(
         # A head with adapters or of another kind: its own forward, differentiated by autograd.
         columns = _by_autograd(model, hidden, batch.targets, temperature, details)
     else:
-        factor = Shape(shape.factor, shape.cap)
         bf16 = compute().precision == "bf16" or head.weight.dtype == torch.bfloat16
+        keep = torch.is_grad_enabled() and hidden.shape[0] * head.weight.shape[0] <= compute().kept_logits
         columns = _LogProb.apply(
-            hidden, head.weight, head.bias, batch.targets, factor, temperature, details, bf16
+            hidden, head.weight, head.bias, batch.targets, shape, temperature, details, bf16, keep
         )
     return TokenLogProbs(*columns) if details else TokenLogProbs(columns[0])
 
@@ -154,13 +154,11 @@ class _LogProb(torch.autograd.Function):
         temperature: float,
         details: bool,
         bf16: bool,
+        keep: bool,
     ) -> tuple[Tensor, ...]:
         dtype = torch.bfloat16 if bf16 else weight.dtype
         ctx.settings = shape, temperature, bf16
-        rows, vocabulary = len(hidden), weight.shape[0]
-        chunk = max(128, CHUNK // vocabulary)
-        needed = any(ctx.needs_input_grad[:3])
-        keep = needed and rows * vocabulary <= compute().kept_logits
+        chunk = max(128, CHUNK // weight.shape[0])
         low = weight.to(dtype)
         kept: list[Tensor] = []
         columns: list[tuple[Tensor, ...]] = []
@@ -224,7 +222,7 @@ class _LogProb(torch.autograd.Function):
                     d_weight.addmm_(g.t(), h)
                 else:
                     d_weight += g.t() @ h
-        return d_hidden, d_weight, d_bias, None, None, None, None, None
+        return d_hidden, d_weight, d_bias, None, None, None, None, None, None
 
 
 def _logits(h: Tensor, weight: Tensor, bias: Tensor | None, shape: Shape, temperature: float) -> Tensor:

@@ -14,8 +14,8 @@ from plaudit.pipeline.materials import FileMaterials, PocketMaterials
 from plaudit.pipeline.stages import Plan, is_done
 from plaudit.runs import RunFolder
 from plaudit.training.fit import total_steps
-from plaudit.training.memory import choose, need
-from plaudit.training.probe import Footprint, config_of, footprint
+from plaudit.training.memory import choose, counted, need
+from plaudit.training.probe import Footprint, config_of
 
 CHARACTERS_PER_TOKEN = 4  # English under a byte-level BPE; only estimates hang on it
 
@@ -91,7 +91,7 @@ def _room(work: Work, architecture: Any, parameters: int, resolved: Mapping[str,
     fixed = parameters * (16.0 * work.trained + 4.0 * work.frozen)
     if not work.trained:
         return "–", _gib(fixed)
-    kept = footprint(architecture, resolved["precision"], length=min(max(work.usual, 8), 512))
+    kept = counted(architecture, resolved["precision"], work.usual)
     kept = Footprint(*(work.trained * value for value in astuple(kept)))
     shape = {"layers": text.num_hidden_layers, "vocabulary": text.vocab_size, "share": work.share}
     again = compute().checkpointing

@@ -65,11 +65,16 @@ def measure_precision(config: Any | None, device: torch.device) -> tuple[Precisi
 
     ``config`` is the policy's architecture; without one there is nothing to measure.
     """
-    if config is None:
-        return "fp32", "the policy's size is not known yet"
     if device.type == "mps":
         return "fp32", "bf16 has not been tried on this device"
-    seconds = {p: step_seconds(config, device, p) for p in ("fp32", "bf16")}
+    if config is None:
+        if device.type == "cuda" and torch.cuda.is_bf16_supported():
+            return "bf16", "the device computes it; the policy's size is not known yet"
+        return "fp32", "the policy's size is not known yet"
+    try:
+        seconds = {p: step_seconds(config, device, p) for p in ("fp32", "bf16")}
+    except Exception as error:  # an unknown architecture may refuse to be cut to a slice in any way
+        return "fp32", f"a {config.model_type} could not be measured ({type(error).__name__})"
     ratio = seconds["fp32"] / seconds["bf16"]
     best: Precision = "bf16" if ratio >= WORTH else "fp32"
     return best, f"measured: bf16 takes {1 / ratio:.2f} of fp32's time for a step of this width"

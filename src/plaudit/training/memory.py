@@ -8,19 +8,23 @@ AdamW in fp32 holds four numbers of four bytes for a trained weight: itself, its
 from __future__ import annotations
 
 import ctypes
+import logging
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import astuple, dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import nn
 
 from plaudit.data.layouts import LayoutKind, slots_of
 from plaudit.data.tokens import TokenItem
-from plaudit.models.compute import compute
+from plaudit.models.compute import Precision, compute
 from plaudit.models.families import backbone
 from plaudit.training.probe import Footprint, footprint
+
+logger = logging.getLogger(__name__)
 
 # More tokens at once than this make nothing faster (measured on CPU; see docs/benchmarks.md).
 ENOUGH = 8192
@@ -128,7 +132,7 @@ def fit_memory(
         largest = max(modules.values(), key=lambda m: sum(p.numel() for p in m.parameters()))
         config = backbone(getattr(largest, "backbone", largest)).config
         text = config.get_text_config()
-        kept = footprint(config, settings.precision, length=min(max(length, 8), 512))
+        kept = counted(config, settings.precision, length)
         if len(modules) > 1:
             kept = Footprint(*(len(modules) * value for value in astuple(kept)))
         chosen = choose(
@@ -145,6 +149,17 @@ def fit_memory(
         for module in modules.values():
             checkpoint_layers(module)
     return chosen
+
+
+def counted(config: Any, precision: Precision, length: int) -> Footprint:
+    """What a token keeps, counted; where no slice of the architecture can be made, from its width."""
+    try:
+        return footprint(config, precision, length=min(max(length, 8), 512))
+    except Exception as error:  # an unknown architecture may refuse to be cut in any way
+        hidden = config.get_text_config().hidden_size
+        logger.info("memory of a %s is estimated from its width: %r", config.model_type, error)
+        # 34 numbers a layer and hidden unit (Korthikanti et al. 2022, without attention's own).
+        return Footprint(34 * 4.0 * hidden, 8 * 4.0 * hidden, 4.0 * hidden)
 
 
 def checkpoint_layers(module: nn.Module) -> None:
