@@ -1,0 +1,45 @@
+"""An ensemble of reward models goes through the whole pipeline, and PPO is paid by what it agrees on."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import numpy as np
+
+sys.path.insert(0, str(Path(__file__).parent))
+from small import SMALL
+
+from plaudit.data.records import Prompt
+from plaudit.models.reward_model import load_reward_model
+from plaudit.pipeline import run
+from plaudit.rewards import EnsembleReward, ModelReward, Sample
+
+
+def test_two_members_are_trained_apart_and_pay_less_where_they_disagree(tmp_path):
+    changes = [
+        "reward.members=2",
+        "reward.aggregate=mean_minus_std",
+        "reward.std_penalty=0.5",
+        "ppo.iterations=2",
+    ]
+    folder = run("pocket", [*SMALL, *changes], tmp_path / "run")
+    models = [load_reward_model(folder.stage("reward").path / f"member-{i}" / "model") for i in range(2)]
+    weights = [m.head.weight.detach().numpy() for m in models]
+    assert not np.allclose(*weights)
+    assert len(folder.stage("reward").read_json()["accuracy"]) == 2
+    assert len(folder.stage("ppo").metrics()) >= 2
+    assert 0 <= folder.read_json("summary.json")["reward_model"]["accuracy"] <= 1
+
+    tokenizer = models[0].tokenizer
+    prompt = Prompt.user("where does an owl live?")
+    samples = []
+    for text in ("an owl lives in a tree.", "i do not know."):
+        ids = np.array([*tokenizer(text)["input_ids"], tokenizer.eos_token_id])
+        asked = np.array(tokenizer(prompt.text)["input_ids"])
+        samples.append(Sample(prompt=prompt, prompt_ids=asked, ids=ids, text=text, answer=text, finish="end"))
+    doors = [ModelReward(m, same_tokenizer=True) for m in models]
+    alone = np.stack([door.score(samples).scores for door in doors])
+    together = EnsembleReward(doors, aggregate="mean_minus_std", std_penalty=0.5).score(samples).scores
+    np.testing.assert_allclose(together, alone.mean(0) - 0.5 * alone.std(0), rtol=1e-5)
+    assert (together < alone.mean(0)).all()
