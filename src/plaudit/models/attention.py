@@ -203,10 +203,11 @@ class _Blocks(torch.autograd.Function):
         kept = []
         for b in blocks:
             n, t = b.repeat, b.queries
-            weights = torch.bmm(_split(q, b, kv), _merge(_keys(b, k), n).transpose(1, 2))
-            if (mask := b.mask(window, q.dtype, q.device)) is not None:
-                weights.view(kv * n * group, t, -1).add_(mask)
-            weights = weights.softmax(-1)
+            # The softmax in fp32: more exact, and on the CPU several times faster than in bf16.
+            scores = torch.bmm(_split(q, b, kv), _merge(_keys(b, k), n).transpose(1, 2)).float()
+            if (mask := b.mask(window, torch.float32, q.device)) is not None:
+                scores.view(kv * n * group, t, -1).add_(mask)
+            weights = scores.softmax(-1).to(q.dtype)
             attended = torch.bmm(weights, _merge(_keys(b, v), n)).view(kv, n, group, t, size)
             out[b.start : b.end].view(n, t, kv, group, size).copy_(attended.permute(1, 3, 0, 2, 4))
             kept.append(weights)

@@ -164,15 +164,15 @@ class _LogProb(torch.autograd.Function):
         columns: list[tuple[Tensor, ...]] = []
         for h, t in zip(hidden.split(chunk), targets.split(chunk)):
             z = _logits(h.to(dtype), low, bias, shape, temperature)
-            normaliser = z.logsumexp(-1)
-            part: tuple[Tensor, ...] = (z.gather(-1, t[:, None]).squeeze(-1) - normaliser, normaliser)
+            # One fused pass, where a logsumexp takes four.
+            table = z.log_softmax(-1)
+            chosen = table.gather(-1, t[:, None]).squeeze(-1)
+            part: tuple[Tensor, ...] = (chosen, z.gather(-1, t[:, None]).squeeze(-1) - chosen)
             if details:
-                correct = z.argmax(-1) == t
-                p = (z - normaliser[:, None]).exp_()
-                part += (normaliser - torch.linalg.vecdot(p, z), correct)
+                part += (-torch.linalg.vecdot(table.exp(), table), z.argmax(-1) == t)
             columns.append(part)
             if keep:
-                kept.append(z)
+                kept.append(table)
         log_prob, normaliser, *more = (torch.cat(c) for c in zip(*columns))
         ctx.save_for_backward(hidden, weight, bias, targets, normaliser, *more[:1])
         ctx.kept = kept
@@ -195,12 +195,11 @@ class _LogProb(torch.autograd.Function):
         for number, begin in enumerate(range(0, len(hidden), chunk)):
             part = slice(begin, begin + chunk)
             h = hidden[part].to(dtype)
-            z = kept[number] if kept else _logits(h, low, bias, shape, temperature)
+            g = kept[number] if kept else _logits(h, low, bias, shape, temperature).log_softmax(-1)
             slope = None
             if shape.cap is not None:
-                slope = 1 - (z * (temperature / shape.cap)) ** 2
+                slope = 1 - ((g + normaliser[part, None]) * (temperature / shape.cap)) ** 2
             grad = grads[0][part]
-            g = z.sub_(normaliser[part, None])
             if len(grads) > 1 and grads[1] is not None and bool(grads[1].any()):
                 entropy = more[0][part, None]
                 p = g.exp()
