@@ -37,7 +37,7 @@ from plaudit.runs import Stage
 from plaudit.training.engine import Engine, Group, Method, trainable
 from plaudit.training.memory import keep_freed_memory
 
-WARM = 2
+WARM = 4
 
 
 def items_of(policy: Any, answers: int) -> list[TokenItem]:

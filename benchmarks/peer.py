@@ -24,7 +24,7 @@ from transformers import (
 )
 from work import LONGEST, NEW, rows, short_prompts, weights
 
-WARM = 2
+WARM = 4
 
 
 class Watch(TrainerCallback):

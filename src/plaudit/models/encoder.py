@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 from torch import Tensor, nn
 
 from plaudit.data.layouts import Layout
 from plaudit.data.tokens import TokenBatch
-from plaudit.models.compute import autocast
+from plaudit.models.casts import cast_once
+from plaudit.models.compute import autocast, compute
 from plaudit.models.families import backbone, is_causal
+from plaudit.models.last_layer import only_at
 from plaudit.models.packing import arguments, layout_for
 
 
@@ -17,7 +20,7 @@ from plaudit.models.packing import arguments, layout_for
 class Encoded:
     """Hidden states of the last layer at every slot, [S, D], and the layout that says which slot is what.
 
-    A padded slot holds a number without meaning.
+    A padded slot holds numbers without meaning, and so does one that ``encode`` was not asked for.
     """
 
     hidden: Tensor
@@ -29,11 +32,17 @@ class Encoded:
         return self.hidden.index_select(0, self.layout.predicting)
 
 
-def encode(model: nn.Module, batch: TokenBatch) -> Encoded:
-    """Hidden states in the best layout that the model computes exactly."""
+def encode(model: nn.Module, batch: TokenBatch, at: Literal["all", "predicting", "last"] = "all") -> Encoded:
+    """Hidden states in the best layout that the model computes exactly.
+
+    ``at``: which of them will be read, those that predict response tokens or those of last tokens.
+    """
     inner = backbone(model)
     layout = batch.layout(layout_for(model))
-    with autocast(batch.targets.device):
+    if compute().precision == "bf16":
+        cast_once(inner)
+    slots = None if at == "all" else layout.predicting if at == "predicting" else layout.last
+    with autocast(batch.targets.device), only_at(inner, slots, layout.input_ids.numel()):
         if layout.table is not None:
             hidden = inner(
                 **arguments(inner, layout.input_ids, layout.position_ids, layout.table)

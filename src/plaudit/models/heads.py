@@ -18,17 +18,17 @@ from plaudit.objectives import length_normalise
 
 def response_logits(model: nn.Module, batch: TokenBatch) -> Tensor:
     """Logits that predict every response token: [N, V]. For exact KL on a few prompts."""
-    return logits_at(model, encode(model, batch).predicting)
+    return logits_at(model, encode(model, batch, at="predicting").predicting)
 
 
 def values(critic: Any, batch: TokenBatch) -> Tensor:
     """V(state before each response token): [N]."""
-    return critic.value(encode(critic.backbone, batch).predicting)
+    return critic.value(encode(critic.backbone, batch, at="predicting").predicting)
 
 
 def scores(reward_model: Any, batch: TokenBatch) -> Tensor:
     """Raw reward of each response, read at its true last token or as a mean over prompt and answer: [R]."""
-    encoded = encode(reward_model.backbone, batch)
+    encoded = encode(reward_model.backbone, batch, at="last" if reward_model.pooling == "last" else "all")
     if reward_model.pooling == "last":
         pooled = encoded.hidden.index_select(0, encoded.layout.last)
     else:

@@ -58,7 +58,7 @@ def log_probs(
     the token was the most probable one. Logits of prompt tokens are never computed.
     """
     check_head(model)
-    hidden = encode(model, batch).predicting
+    hidden = encode(model, batch, at="predicting").predicting
     head = output_head(model)
     shape = shape_of(model)
     if type(head) is not nn.Linear:

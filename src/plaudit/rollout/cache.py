@@ -17,6 +17,10 @@ from transformers.cache_utils import Cache, CacheLayerMixin
 
 from plaudit.rollout.prefix import Prefixes
 
+# Rows that are looked at together, and columns by which parts must differ to be looked at apart.
+SPAN = 16
+NEAR = 12
+
 
 class RowCache(Cache):
     """Keys and values of ``rows`` rows in ``columns`` columns for every layer.
@@ -35,6 +39,7 @@ class RowCache(Cache):
         self.live = 0
         self.end = 0
         self.low = 0
+        self._spans: list[tuple[int, int, int]] = []
         self.start = torch.zeros(rows, dtype=torch.long, device=device)
         self.before = torch.zeros(rows, dtype=torch.long, device=device)
         self.prefixes: Prefixes | None = None
@@ -94,6 +99,7 @@ class RowCache(Cache):
             self.start -= shift
             self.end -= shift
             self.low = 0
+            self._spans = [(begin, end, first - shift) for begin, end, first in self._spans]
         self.end += 1
 
     def move(self, source: Tensor, target: Tensor) -> None:
@@ -107,7 +113,20 @@ class RowCache(Cache):
     def settle(self, live: int) -> None:
         """Say how many rows are in use from now on."""
         self.live = live
-        self.low = int(self.start[:live].min()) if live else self.end
+        starts = self.start[:live].tolist()
+        self.low = min(starts, default=self.end)
+        self._spans = []
+        for begin in range(0, live, SPAN):
+            end, first = min(live, begin + SPAN), min(starts[begin : begin + SPAN])
+            if self._spans and abs(self._spans[-1][2] - first) < NEAR:
+                begin, _, before = self._spans.pop()
+                first = min(first, before)
+            self._spans.append((begin, end, first))
+
+    def spans(self, window: int | None) -> list[tuple[int, int, int]]:
+        """Live rows in parts (begin, end, first column that any of them sees): short rows read less."""
+        least = 0 if window is None else self.end - window
+        return [(begin, end, max(first, least)) for begin, end, first in self._spans]
 
     def masks(self) -> dict[str, Tensor]:
         """The additive mask [R, 1, 1, columns seen] of each kind of layer."""
@@ -152,11 +171,12 @@ class RowLayer(CacheLayerMixin):
         self.keys[:live, :, column] = k
         self.values[:live, :, column] = v
 
-    def flat(self, rows: int, first: int) -> tuple[Tensor, Tensor]:
-        """Views [rows · H, columns seen, K] and V of what the first ``rows`` see from ``first`` on."""
-        heads, end = self.keys.shape[1], self.cache.end
-        keys = self.keys.view(-1, *self.keys.shape[2:])[: rows * heads, first:end]
-        return keys, self.values.view(-1, *self.values.shape[2:])[: rows * heads, first:end]
+    def flat(self, begin: int, end: int, first: int) -> tuple[Tensor, Tensor]:
+        """Views [rows · H, columns seen, K] and V of what rows ``begin`` to ``end`` see from ``first`` on."""
+        heads, last = self.keys.shape[1], self.cache.end
+        rows = slice(begin * heads, end * heads)
+        keys = self.keys.view(-1, *self.keys.shape[2:])[rows, first:last]
+        return keys, self.values.view(-1, *self.values.shape[2:])[rows, first:last]
 
     def update(
         self, key_states: Tensor, value_states: Tensor, *args: Any, **kwargs: Any

@@ -212,17 +212,32 @@ class LlamaForward:
             qk, v = self._project(layer, x)
             q = torch.view_as_real(qk[:, :h] * turn).view(rows * hk, h // hk, d).to(self.dtype)
             cached.write(torch.view_as_real(qk[:, h:] * turn).view(rows, hk, d), v)
-            first = cached.first()
-            keys, values = cached.flat(rows, first)
-            weights = torch.bmm(q, keys.transpose(1, 2))
-            weights.view(rows, h, -1).add_(cache.mask[:rows, None, first : cache.end])
             if cache.prefixes is None:
-                attended = torch.bmm(weights.softmax(-1), values)
+                parts = []
+                for begin, end, first in cache.spans(self.windows[i]):
+                    weights, values = self._weigh(q, cache, i, begin, end, first)
+                    parts.append(torch.bmm(weights.softmax(-1), values))
+                attended = torch.cat(parts) if len(parts) > 1 else parts[0]
             else:
+                weights, values = self._weigh(q, cache, i, 0, rows, cached.first())
                 attended = cache.prefixes.attend(i, q, weights, values)
             x = self._after(layer, x, attended.view(rows, h * d))
         logits = self._linear(self.norm(x), self.head.weight).float()
         return logits if self.head.bias is None else logits + self.head.bias
+
+    def _weigh(
+        self, q: Tensor, cache: RowCache, layer: int, begin: int, end: int, first: int
+    ) -> tuple[Tensor, Tensor]:
+        """Masked scores [rows · Hk, h/Hk, columns] of rows ``begin`` to ``end``, and the values they are for."""
+        keys, values = cache.layers[layer].flat(begin, end, first)
+        part = q[begin * self.hk : end * self.hk]
+        if self.dtype == torch.bfloat16:
+            # This way round the CPU's bf16 product is three times as fast.
+            weights = torch.bmm(keys, part.transpose(1, 2)).transpose(1, 2).contiguous()
+        else:
+            weights = torch.bmm(part, keys.transpose(1, 2))
+        weights.view(end - begin, self.h, -1).add_(cache.mask[begin:end, None, first : cache.end])
+        return weights, values
 
 
 def _add_linear(x: Tensor, inputs: Tensor, linear: _Linear) -> Tensor:

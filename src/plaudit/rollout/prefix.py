@@ -23,6 +23,7 @@ class Prefixes:
         self.keys: list[Tensor | None] = [None] * layers
         self.values: list[Tensor | None] = [None] * layers
         self.used = 0
+        self.in_order = False
         self.row_of = self.group = self.place = torch.empty(0, dtype=torch.long, device=like.device)
 
     def add(self, lengths: Tensor) -> int:
@@ -73,6 +74,8 @@ class Prefixes:
         self.row_of, self.group, self.place = (
             torch.from_numpy(np.ascontiguousarray(a)).to(device) for a in (row_of, renamed, place)
         )
+        # Whole groups one after the other are a view away.
+        self.in_order = bool((row_of.ravel() == np.arange(row_of.size)).all()) and row_of.size == len(renamed)
         return renamed
 
     def attend(self, layer: int, q: Tensor, scores: Tensor, values: Tensor) -> Tensor:
@@ -90,20 +93,22 @@ class Prefixes:
         seen = torch.bmm(asked, keys[:prompts].flatten(0, 1).transpose(1, 2))
         seen = seen.view(prompts, heads, n, group, -1)
         seen += self.mask[:prompts, None, None, None]
-        before = self._scatter(seen).view(rows * heads, group, -1)
+        before = self._scatter(seen).reshape(rows * heads, group, -1)
         weights = torch.cat([before, scores], dim=-1).softmax(-1)
         mine = torch.bmm(weights[..., self.width :], values)
         shared = self._gather(weights[..., : self.width].view(rows, heads, group, -1))
         theirs = torch.bmm(shared, prompt_values[:prompts].flatten(0, 1)).view(prompts, heads, n, group, -1)
-        return mine.add_(self._scatter(theirs).view(mine.shape))
+        return mine.add_(self._scatter(theirs).reshape(mine.shape))
 
     def _gather(self, rows: Tensor) -> Tensor:
         """[R, G, g, x] → [P · G, n · g, x]."""
-        return rows[self.row_of].transpose(1, 2).flatten(2, 3).flatten(0, 1)
+        grouped = rows.view(*self.row_of.shape, *rows.shape[1:]) if self.in_order else rows[self.row_of]
+        return grouped.transpose(1, 2).flatten(2, 3).flatten(0, 1)
 
     def _scatter(self, groups: Tensor) -> Tensor:
         """[P, G, n, g, x] → [R, G, g, x]."""
-        return groups.transpose(1, 2)[self.group, self.place]
+        ordered = groups.transpose(1, 2)
+        return ordered.flatten(0, 1) if self.in_order else ordered[self.group, self.place]
 
 
 def _longer(tensor: Tensor, rows: int) -> Tensor:

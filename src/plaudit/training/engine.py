@@ -125,6 +125,8 @@ class Engine:
             betas=betas,
             eps=eps,
             weight_decay=weight_decay,
+            # One pass over weights and moments instead of eight.
+            fused=self.device.type in ("cpu", "cuda"),
         )
 
     def step(
