@@ -3,18 +3,26 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import torch
 
-from plaudit.config import Ppo
-from plaudit.data.records import Demonstration, Prompt, Ranking, Response
+from plaudit.config import Cpo, Dpo, Grpo, Kto, OnlineDpo, Orpo, Ppo, Reinforce, Rloo, Simpo
+from plaudit.data.batching import collate
+from plaudit.data.records import Demonstration, Labelled, Prompt, Ranking, Response
 from plaudit.data.rendering import Renderer
+from plaudit.methods.direct import DirectPreference
+from plaudit.methods.kto import KTO, with_mismatches
+from plaudit.methods.online_dpo import OnlineDPO, outcomes
+from plaudit.methods.policy_gradient import GRPO, REINFORCE, RLOO
 from plaudit.methods.ppo import PPO
+from plaudit.methods.references import EXTRA
 from plaudit.methods.reward_model import RewardModelling
 from plaudit.methods.supervised import Supervised
 from plaudit.methods.train import render_demonstrations, render_preferences
 from plaudit.models.critic import Critic
+from plaudit.models.logprobs import log_probs
 from plaudit.models.policy import Policy, build_policy
 from plaudit.models.reward_model import RewardModel
 from plaudit.models.tokenizers import train_bpe
@@ -95,9 +103,117 @@ def ppo_case(samples_per_prompt: int = 2):
     return method, items, {"policy": policy.model, "critic": critic}
 
 
+def moved(policy, items, rng):
+    """Items whose reference is near what the policy says, but not the same: 2 nats of noise a response."""
+
+    def noisy(item):
+        totals = [-5.6 * len(r) + 2 * rng.normal() for r in item.responses]
+        return replace(item, extras={**item.extras, EXTRA: totals})
+
+    return [noisy(item) for item in items]
+
+
+def direct_case(settings, *, smallest: int = 2, largest: int = 6):
+    policy = toy_policy()
+    records = rankings(10, smallest, largest)
+    items = render_preferences(Renderer(policy.tokenizer), records)
+    items = moved(policy, items, np.random.default_rng(4))
+    return DirectPreference(policy, settings), items, {"policy": policy.model}
+
+
+def labels(count: int = 14) -> list[Labelled]:
+    rng = np.random.default_rng(5)
+    return [
+        Labelled(Prompt.user(sentence(rng, 1, 9)), Response(sentence(rng, 1, 10)), bool(i % 3), 1.0 + i % 2)
+        for i in range(count)
+    ]
+
+
+def kto_case():
+    policy = toy_policy()
+    renderer = Renderer(policy.tokenizer)
+    items = with_mismatches([renderer.labelled(record) for record in labels()], seed=0)
+    rng = np.random.default_rng(4)
+    items = [
+        replace(item, payload=other)
+        for item, other in zip(moved(policy, items, rng), moved(policy, [i.payload for i in items], rng))
+    ]
+    return KTO(policy, Kto(beta=0.3, undesirable_weight=1.5)), items, {"policy": policy.model}
+
+
+def sampled_items(policy, samples: int):
+    """Items with the numbers that the RL loop attaches: old log-probs are the policy's own, slightly off."""
+    rng = np.random.default_rng(2)
+    items = render_preferences(Renderer(policy.tokenizer), rankings(8, samples, samples))
+
+    def numbers(item, scale):
+        return [rng.normal(size=len(r)).astype(np.float32) * scale for r in item.responses]
+
+    def near(item):
+        with torch.no_grad():
+            own = log_probs(policy.model, collate([item], policy.pad_id)).log_prob.numpy()
+        cuts = np.cumsum([len(r) for r in item.responses])[:-1]
+        return [a + 0.05 * n for a, n in zip(np.split(own, cuts), numbers(item, 1.0))]
+
+    return [
+        replace(
+            item,
+            extras={
+                "old_log_probs": near(item),
+                "reference_log_probs": near(item),
+                "advantages": numbers(item, 1.0),
+            },
+        )
+        for item in items
+    ]
+
+
+def gradient_case(kind, settings):
+    policy = toy_policy()
+    method = kind(policy, settings)
+    method.kl_in_loss = 0.1 if kind is GRPO else 0.0
+    return method, sampled_items(policy, 3), {"policy": policy.model}
+
+
+def online_dpo_case():
+    policy = toy_policy()
+    method = OnlineDPO(policy, OnlineDpo())
+    rng = np.random.default_rng(3)
+    items = [
+        replace(item, payload=SimpleNamespace(outcomes=outcomes(rng.normal(size=3), "all")))
+        for item in moved(policy, sampled_items(policy, 3), rng)
+    ]
+    return method, items, {"policy": policy.model}
+
+
+# By method of the table, then by variant: every method has one at least (tests/methods/test_every_method.py).
 CASES = {
     "sft": sft_case,
     "reward pairs": reward_case,
     "reward plackett_luce": lambda: reward_case("plackett_luce"),
     "ppo": ppo_case,
+    "dpo": lambda: direct_case(Dpo()),
+    "dpo smoothed": lambda: direct_case(Dpo(label_smoothing=0.1, nll=0.5)),
+    "dpo robust": lambda: direct_case(Dpo(loss="robust", label_smoothing=0.1)),
+    "dpo plackett_luce": lambda: direct_case(Dpo(loss="plackett_luce")),
+    "dpo hinge": lambda: direct_case(Dpo(loss="hinge", length_normalised=True)),
+    "dpo ipo": lambda: direct_case(Dpo(loss="ipo", length_normalised=True)),
+    "dpo sppo_hard": lambda: direct_case(Dpo(loss="sppo_hard")),
+    "dpo apo_zero": lambda: direct_case(Dpo(loss="apo_zero")),
+    "dpo apo_down": lambda: direct_case(Dpo(loss="apo_down")),
+    "dpo alpha": lambda: direct_case(Dpo(divergence="alpha", alpha=0.3, length_normalised=True)),
+    "dpo js": lambda: direct_case(Dpo(divergence="js")),
+    "simpo": lambda: direct_case(Simpo(nll=0.1)),
+    "cpo": lambda: direct_case(Cpo()),
+    "orpo": lambda: direct_case(Orpo()),
+    "kto": kto_case,
+    "grpo": lambda: gradient_case(GRPO, Grpo(entropy_coefficient=0.01)),
+    "grpo sequence": lambda: gradient_case(GRPO, Grpo(aggregation="sequence", clip_high=0.3)),
+    "grpo fixed": lambda: gradient_case(GRPO, Grpo(aggregation="fixed", surrogate="cispo")),
+    "grpo gspo": lambda: gradient_case(GRPO, Grpo(ratio="sequence")),
+    "rloo": lambda: gradient_case(RLOO, Rloo()),
+    "reinforce": lambda: gradient_case(REINFORCE, Reinforce()),
+    "online_dpo": online_dpo_case,
 }
+# Their items are made in the RL loop, which has its own tests of resuming.
+LOOPED = ("ppo", "grpo", "rloo", "reinforce", "online_dpo")

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from pydantic import BaseModel
 
-from plaudit import config as config_module
 from plaudit.config import Config, Data, apply_override, load_recipe, validate
+from plaudit.config import recipe as config_module
 from plaudit.errors import UserError
 
 ROOT = Path(__file__).parents[2]
@@ -80,8 +80,8 @@ def sections(model: type[BaseModel], seen=None):
 
 
 def test_every_key_of_the_config_is_read_by_something():
-    """Rule 8: a key that no code outside config.py names is a key that does nothing."""
-    code = "\n".join(p.read_text() for p in (ROOT / "src/plaudit").rglob("*.py") if p.name != "config.py")
+    """Rule 8: a key that no code outside the config names is a key that does nothing."""
+    code = "\n".join(p.read_text() for p in (ROOT / "src/plaudit").rglob("*.py") if p.parent.name != "config")
     unread = [
         f"{section.__name__}.{name}"
         for section in sections(Config)

@@ -6,7 +6,7 @@ from plaudit.evaluation.frontier import over_optimisation, path, points
 
 
 def row(step, kl=None, score=None, gold=None):
-    found = {"step": step, "objective/kl": kl, "objective/scores": score, "ppo/gold": gold}
+    found = {"step": step, "objective/kl": kl, "objective/scores": score, "gold": gold}
     return {k: v for k, v in found.items() if v is not None}
 
 

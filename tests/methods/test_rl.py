@@ -15,7 +15,7 @@ from toy import WORDS, demonstrations, toy_policy
 from plaudit.config import KL, Ppo
 from plaudit.data.records import Prompt
 from plaudit.errors import UserError
-from plaudit.methods import train
+from plaudit.methods import train, train_online
 from plaudit.models.critic import Critic
 from plaudit.models.reward_model import RewardModel
 from plaudit.rewards import FunctionReward, ModelReward, RewardError, RewardOutput
@@ -41,7 +41,7 @@ def likes_cats(sample) -> float:
 
 def run(path, settings=SMALL, *, reward=None, policy=None, watch=None, **kwargs):
     policy = policy or toy_policy()
-    result = train.ppo(
+    result = train_online.ppo(
         policy,
         reward or FunctionReward(likes_cats),
         PROMPTS,
@@ -70,7 +70,7 @@ def test_ppo_raises_the_reward(tmp_path):
 
 def test_the_first_minibatch_has_ratio_one_and_no_kl(tmp_path):
     _, _, log = run(tmp_path)
-    assert log[0]["ppo/policy/approxkl_first"] == pytest.approx(0, abs=1e-9)
+    assert log[0]["policy/approxkl_first"] == pytest.approx(0, abs=1e-9)
     assert log[0]["objective/kl"] == pytest.approx(0, abs=1e-4)
     assert log[-1]["objective/kl_k3"] > 0
     assert max(row["rollout/log_prob_gap_max"] for row in log) < 1e-4
@@ -79,7 +79,7 @@ def test_the_first_minibatch_has_ratio_one_and_no_kl(tmp_path):
 def test_equal_micro_batches_give_a_ratio_of_exactly_one(tmp_path):
     settings = SMALL.model_copy(update={"iterations": 1, "epochs": 1, "minibatch": 16})
     _, _, log = run(tmp_path, settings)
-    assert log[0]["ppo/policy/ratio"] == 1.0 and log[0]["ppo/policy/approxkl"] == 0.0
+    assert log[0]["policy/ratio"] == 1.0 and log[0]["policy/approxkl"] == 0.0
 
 
 @pytest.mark.parametrize("stop", [1, 2, 3])
@@ -113,7 +113,7 @@ def test_warm_up_moves_the_critic_only(tmp_path):
     after, _, log = run(tmp_path, settings, policy=policy, critic=critic)
     assert torch.equal(before, after)
     assert any(not torch.equal(a, b) for a, b in zip(head, critic.head.parameters()))
-    assert "ppo/policy/loss" not in log[-1] and "ppo/val/loss" in log[-1]
+    assert "policy/loss" not in log[-1] and "val/loss" in log[-1]
 
 
 def test_a_run_above_kl_max_keeps_the_last_good_policy(tmp_path):
@@ -137,7 +137,7 @@ def test_a_run_above_kl_max_keeps_the_last_good_policy(tmp_path):
 def test_an_epoch_that_moves_too_far_is_the_last_of_its_iteration(tmp_path):
     eager = SMALL.model_copy(update={"epochs": 5, "lr": 2e-2, "kl": KL(epoch_target=1e-4)})
     _, _, log = run(tmp_path, eager)
-    assert min(row["ppo/epochs"] for row in log) < 5
+    assert min(row["epochs"] for row in log) < 5
 
 
 def test_a_stronger_leash_means_less_kl(tmp_path):

@@ -58,7 +58,7 @@ def ppo_rows(
     *, iterations: int, leash: bool, rng: np.random.Generator, gold: bool = True, biased: bool = False
 ) -> list[dict]:
     """A plausible PPO run: with a leash it levels off, without it is over-optimised."""
-    rows: list[dict] = [{"step": 0, "ppo/gold": 0.33}] if gold else []
+    rows: list[dict] = [{"step": 0, "gold": 0.33}] if gold else []
     for i in range(1, iterations + 1):
         t = i / iterations
         kl = 0.75 * (1 - np.exp(-4 * (t - 1 / iterations))) if leash else 58 * (t - 1 / iterations) ** 2
@@ -83,16 +83,16 @@ def ppo_rows(
             "objective/response_length": length * (1.6 if biased else 1.0),
             "objective/finished": 0.97 + 0.02 * t if leash else 0.97 - 0.5 * t**2,
             "rollout/log_prob_gap_mean": 3e-7,
-            "ppo/policy/clipfrac": 0.08 + 0.06 * t if leash else 0.1 + 0.35 * t,
-            "ppo/policy/approxkl": 0.012 - 0.008 * t,
-            "ppo/policy/approxkl_first": 0.0,
-            "ppo/policy/loss": -0.03 + rng.normal(0, 0.004),
-            "ppo/val/loss": 0.25 * np.exp(-3 * t) + 0.05,
-            "ppo/val/var_explained": 0.78 - 2.2 * np.exp(-9 * t),
+            "policy/clipfrac": 0.08 + 0.06 * t if leash else 0.1 + 0.35 * t,
+            "policy/approxkl": 0.012 - 0.008 * t,
+            "policy/approxkl_first": 0.0,
+            "policy/loss": -0.03 + rng.normal(0, 0.004),
+            "val/loss": 0.25 * np.exp(-3 * t) + 0.05,
+            "val/var_explained": 0.78 - 2.2 * np.exp(-9 * t),
             "time/rollout": 0.5,
         }
         if gold and (i % 2 == 0 or i == iterations):
-            row["ppo/gold"] = true + rng.normal(0, 0.015)
+            row["gold"] = true + rng.normal(0, 0.015)
         rows.append(row)
     return rows
 
@@ -395,5 +395,5 @@ def _sibling(folder: RunFolder, name: str, summary: dict, rng: np.random.Generat
     lines = RunFolder(sibling.path).stage("ppo")
     for row in rows:
         lines.append_metrics(row.pop("step"), row)
-    (sibling.path / "ppo_metrics.jsonl").write_bytes((lines.path / "metrics.jsonl").read_bytes())
+    (sibling.path / "rl_metrics.jsonl").write_bytes((lines.path / "metrics.jsonl").read_bytes())
     sibling.stage("evaluate").append_samples(answers(np.random.default_rng(7), hacked=True))

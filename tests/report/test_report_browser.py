@@ -269,7 +269,7 @@ def test_answers_can_be_chosen_by_category_and_shown_in_full(pocket):
 def test_the_first_answers_span_categories_and_include_failures(pocket):
     categories = pocket.run(f"{SHOWN}.map((c) => c.dataset.category)")
     assert len(set(categories)) == 7
-    gold = pocket.run(f"{SHOWN}.map((c) => c.querySelector('.ppo .measures b').textContent)")
+    gold = pocket.run(f"{SHOWN}.map((c) => c.querySelector('.trained .measures b').textContent)")
     assert any(g.startswith("−") for g in gold) and any(not g.startswith("−") for g in gold)
 
 

@@ -160,7 +160,7 @@ GOLD = st.floats(-2, 2).map(lambda v: round(v, 2))
 @given(GOLD, GOLD, GOLD, GOLD)
 def test_labels_of_the_gold_scale_never_cover_one_another(base, sft, ppo, perfect):
     gold = {k: {"mean": v} for k, v in zip(("base", "sft", "ppo", "perfect"), (base, sft, ppo, perfect))}
-    scale = gold_scale(Run(record={}, summary={"gold": gold}))
+    scale = gold_scale(Run.of({}, {"gold": gold}, {}))
     if scale is None:
         assert len({base, sft, ppo, perfect}) == 1
         return

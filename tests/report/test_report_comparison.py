@@ -26,7 +26,7 @@ def test_both_runs_are_drawn_on_one_scale(compared):
         assert own.y_range == other.y_range
         low, high = own.y_range
         assert all(low <= y <= high for c in (own, other) for s in c.series for _, y in s.points)
-        assert [s.tone for s in by_kl.series] == ["ppo", "hot"]
+        assert [s.tone for s in by_kl.series] == ["trained", "hot"]
 
 
 def test_the_table_sets_sft_and_every_ppo_side_by_side(compared):

@@ -91,9 +91,9 @@ def test_growing_answers_warn_and_cut_answers_are_serious():
 
 
 def hacked(gold_end, proxy_end):
-    rows = [{"step": 0, "ppo/gold": 0.3}]
+    rows = [{"step": 0, "gold": 0.3}]
     rows += [
-        {"step": s, "objective/scores": p, "ppo/gold": g}
+        {"step": s, "objective/scores": p, "gold": g}
         for s, p, g in zip(STEPS, linear(0, proxy_end), [*linear(0.4, 0.9)[::2], *linear(0.9, gold_end)[::2]])
     ]
     return rows
@@ -114,18 +114,18 @@ def test_gold_falling_while_the_proxy_rises_is_reward_hacking(gold_end, proxy_en
 
 
 def test_reward_hacking_needs_a_gold_to_be_seen():
-    rows = [{k: v for k, v in row.items() if k != "ppo/gold"} for row in hacked(0.0, 1.5)]
+    rows = [{k: v for k, v in row.items() if k != "gold"} for row in hacked(0.0, 1.5)]
     assert health.gold_falls_while_proxy_rises(rows, SUMMARY) is None
     assert health.gold_falls_while_proxy_rises(hacked(0.0, 1.5), {}) is None
 
 
 def test_one_hot_update_at_the_start_is_no_finding_but_staying_hot_is():
-    assert health.clip_fraction_too_hot(curve("ppo/policy/clipfrac", [0.6] * 3 + [0.1] * 17), {}) is None
-    assert health.clip_fraction_too_hot(curve("ppo/policy/clipfrac", linear(0.1, 0.6)), {}).rule
+    assert health.clip_fraction_too_hot(curve("policy/clipfrac", [0.6] * 3 + [0.1] * 17), {}) is None
+    assert health.clip_fraction_too_hot(curve("policy/clipfrac", linear(0.1, 0.6)), {}).rule
 
 
 def test_a_critic_that_starts_badly_may_learn():
-    key = "ppo/val/var_explained"
+    key = "val/var_explained"
     assert health.critic_explains_nothing(curve(key, linear(-4, 0.1)), {}) is None
     finding = health.critic_explains_nothing(curve(key, linear(-4, -0.2)), {})
     assert "iteration 1 to 20" in finding.evidence and "−0.20" in finding.evidence
@@ -148,14 +148,14 @@ def test_sampler_and_trainer_must_agree():
 
 
 def test_the_first_minibatch_must_not_have_moved():
-    key = "ppo/policy/approxkl_first"
+    key = "policy/approxkl_first"
     assert health.first_minibatch_moved(curve(key, [1e-7] * 20), {}) is None
     assert "iteration 4" in health.first_minibatch_moved(curve(key, [0.0] * 3 + [0.02] * 17), {}).evidence
 
 
 def test_numbers_that_were_not_finite_are_told():
-    finding = health.not_finite(curve("ppo/val/loss", [0.1] * 6 + [None] * 14), {})
-    assert "ppo/val/loss at iteration 7, 14 in all" in finding.evidence
+    finding = health.not_finite(curve("val/loss", [0.1] * 6 + [None] * 14), {})
+    assert "val/loss at iteration 7, 14 in all" in finding.evidence
 
 
 def test_an_early_stop_is_told_with_its_reason():
@@ -182,11 +182,11 @@ def test_a_reward_model_must_surely_beat_length(accuracy, low, longer, severity)
 
 
 def test_sharpening_is_named_where_a_cooler_sft_does_as_well():
-    best = {"temperature": 0.3, "sft": {"mean": 1.05}, "ppo": {"mean": 1.04}}
+    best = {"temperature": 0.3, "sft": {"mean": 1.05}, "trained": {"mean": 1.04}}
     summary = {"best_temperature": best, "gap_closed": {"mean": 0.6}}
     assert "1.05 for SFT and 1.04 for PPO" in health.sharpening_only([], summary).evidence
     assert health.sharpening_only([], {**summary, "gap_closed": {"mean": -0.2}}) is None
-    ahead = {**summary, "best_temperature": {**best, "ppo": {"mean": 1.1}}}
+    ahead = {**summary, "best_temperature": {**best, "trained": {"mean": 1.1}}}
     assert health.sharpening_only([], ahead) is None
 
 
@@ -201,7 +201,7 @@ def test_every_rule_stands_missing_and_odd_numbers(rule):
         {"step": None, "objective/kl": 9.0},
         {"step": 1},
         {"objective/scores": "high"},
-        {"step": 2, "ppo/gold": True},
+        {"step": 2, "gold": True},
     ]
     for summary in ({}, {"gold": None, "best_temperature": [], "reward_model": "x"}):
         rule(odd, summary)

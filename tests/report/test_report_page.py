@@ -202,7 +202,7 @@ def test_a_missing_stage_is_simply_missing(tmp_path, missing):
     run = write_run(tmp_path / "run", siblings=())
     shutil.rmtree(run / "stages" / missing)
     text = "".join(Page(render(run)).text)
-    said = {"ppo": "The run holds no PPO records", "evaluate": "the evaluate stage is missing"}
+    said = {"ppo": "The run holds no such records", "evaluate": "the evaluate stage is missing"}
     assert said.get(missing, "PPO closed 70%") in text
 
 

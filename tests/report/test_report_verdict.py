@@ -12,7 +12,7 @@ from plaudit.report.verdict import sharpening, verdict
 
 def run(summary, *stages):
     names = stages or ("pretrain", "sft", "reward", "ppo", "evaluate")
-    return Run(record={}, summary=summary, stages={n: StageRecord(n, {}, [], []) for n in names})
+    return Run.of({}, summary, {n: StageRecord(n, {}, [], []) for n in names})
 
 
 @pytest.fixture
@@ -124,7 +124,7 @@ def test_sharpening_is_said_in_both_directions(pocket):
 
 
 def test_a_run_without_ppo_or_without_evaluation_says_so(pocket):
-    assert "no PPO stage" in verdict(run({"name": "x", "seed": 0}, "sft")).headline
+    assert "no policy beyond SFT" in verdict(run({"name": "x", "seed": 0}, "sft")).headline
     assert "not been evaluated" in verdict(run({}, "sft")).headline
     judged = replace(run({"name": "x"}, "ppo"))
     assert "Nothing has judged" in verdict(judged).headline

@@ -139,7 +139,7 @@ def _rank(rank, port, case, queue):
     torch.distributed.destroy_process_group()
 
 
-@pytest.mark.parametrize("case", ["sft", "reward pairs", "ppo"])
+@pytest.mark.parametrize("case", ["sft", "reward pairs", "ppo", "dpo", "kto", "grpo"])
 def test_two_ranks_give_the_gradient_of_one(case):
     with socket.socket() as s:
         s.bind(("127.0.0.1", 0))

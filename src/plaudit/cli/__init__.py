@@ -17,13 +17,14 @@ if TYPE_CHECKING:
 
 ABOUT = """\
 Human feedback into a better language model: rankings, a reward model, PPO with
-a KL leash, an honest report."""
+a KL leash, DPO and its successors, an honest report."""
 OPTIONS = """\
 Options:
   --version   Show the version.
   -h, --help  Show this; after a command, what it takes."""
 RESUME = "what was done is kept: `plaudit resume RUN`, or the same command again, goes on from there"
-RUNS = ("demo", "run", "resume", "sft", "reward", "ppo", "evaluate")
+BY_VERB = {method.verb: method for method in METHODS.values() if method.name != "pretrain"}
+RUNS = ("demo", "run", "resume", "evaluate", *BY_VERB)
 
 
 class Verb(NamedTuple):
@@ -44,9 +45,7 @@ SECTIONS: dict[str, dict[str, Verb]] = {
         "check": Verb("check", "check", "What a data file, or a recipe's data, is good for."),
         "data": Verb("data", "app", "Convert public data sets into plaudit's JSONL."),
     },
-    "One method": {
-        name: Verb("methods", name, METHODS[name].summary) for name in ("sft", "reward", "ppo")
-    },
+    "One method": {verb: Verb("methods", m.name, m.summary) for verb, m in BY_VERB.items()},
     "Results": {
         "sample": Verb("sample", "sample", "Answers of a model to a prompt."),
         "chat": Verb("chat", "chat", "Talk to any stage of a run, or to two side by side."),
@@ -79,7 +78,7 @@ def command(name: str) -> TyperCommand | TyperGroup:
     if isinstance(found, typer.Typer):
         app.add_typer(found, name=name, context_settings=settings)
     else:
-        epilog = METHODS[name].facts if name in METHODS else None
+        epilog = BY_VERB[name].facts if name in BY_VERB else None
         app.command(name, epilog=epilog, context_settings=settings)(found)
     app.callback()(lambda: None)  # keeps a lone command inside a group, where it can be taken from by name
     made: Any = typer.main.get_command(app)

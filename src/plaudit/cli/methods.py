@@ -1,12 +1,14 @@
-"""`plaudit sft`, `plaudit reward`, `plaudit ppo`: one method on a data file, or a recipe up to it."""
+"""`plaudit sft`, `plaudit dpo`, `plaudit ppo` …: one method on a data file, or a recipe up to it."""
 
 from __future__ import annotations
 
-from typing import Annotated
+from collections.abc import Callable
+from typing import Annotated, Any
 
 import typer
 
 from plaudit.cli.options import DryRun, Out, Overrides
+from plaudit.methods_table import METHODS
 
 Source = Annotated[
     str,
@@ -18,37 +20,44 @@ Model = Annotated[
     str | None,
     typer.Option("--model", metavar="DIR", help="Hugging Face folder or hub name; needed for data."),
 ]
+RewardModel = Annotated[
+    str | None, typer.Option("--reward", metavar="DIR", help="Saved reward model; needed for data.")
+]
 
 
-def sft(
-    source: Source, model: Model = None, set_: Overrides = None, out: Out = None, dry_run: DryRun = False
-) -> None:
-    """Supervised fine-tuning: imitate demonstrations."""
+def __getattr__(name: str) -> Callable[..., None]:
+    """The command of a method, made from the table."""
+    if name not in METHODS:
+        raise AttributeError(name)
+    return _scored(name) if "reward" in METHODS[name].needs else _plain(name)
+
+
+def _plain(name: str) -> Callable[..., None]:
+    def command(
+        source: Source, model: Model = None, set_: Overrides = None, out: Out = None, dry_run: DryRun = False
+    ) -> None:
+        _run(name, source, model, set_, out, dry_run=dry_run)
+
+    command.__doc__ = METHODS[name].summary
+    return command
+
+
+def _scored(name: str) -> Callable[..., None]:
+    def command(
+        source: Source,
+        model: Model = None,
+        reward: RewardModel = None,
+        set_: Overrides = None,
+        out: Out = None,
+        dry_run: DryRun = False,
+    ) -> None:
+        _run(name, source, model, set_, out, reward=reward, dry_run=dry_run)
+
+    command.__doc__ = METHODS[name].summary
+    return command
+
+
+def _run(name: str, source: str, model: str | None, set_: Any, out: Any, **options: Any) -> None:
     from plaudit.pipeline import run_method
 
-    run_method("sft", source, model, set_ or (), out, dry_run=dry_run)
-
-
-def reward(
-    source: Source, model: Model = None, set_: Overrides = None, out: Out = None, dry_run: DryRun = False
-) -> None:
-    """Train a reward model on pairs or K-way rankings."""
-    from plaudit.pipeline import run_method
-
-    run_method("reward", source, model, set_ or (), out, dry_run=dry_run)
-
-
-def ppo(
-    source: Source,
-    model: Model = None,
-    reward: Annotated[
-        str | None, typer.Option("--reward", metavar="DIR", help="Saved reward model; needed for data.")
-    ] = None,
-    set_: Overrides = None,
-    out: Out = None,
-    dry_run: DryRun = False,
-) -> None:
-    """Improve a policy by a reward, with a KL leash to where it started."""
-    from plaudit.pipeline import run_method
-
-    run_method("ppo", source, model, set_ or (), out, reward=reward, dry_run=dry_run)
+    run_method(name, source, model, set_ or (), out, **options)

@@ -10,7 +10,7 @@ import numpy as np
 from jinja2 import TemplateError
 
 from plaudit.data.encoding import TextEncoder
-from plaudit.data.records import Demonstration, Message, Preference, Prompt, Response
+from plaudit.data.records import Demonstration, Labelled, Message, Preference, Prompt, Response
 from plaudit.data.templates import ChatTemplate
 from plaudit.data.tokens import Segment, TokenItem
 from plaudit.errors import Problem, UserError
@@ -135,6 +135,19 @@ class Renderer:
         except _Drop as drop:
             self._dropped(drop, record.prompt)
             return None
+
+    def labelled(self, record: Labelled) -> TokenItem | None:
+        """A prompt and one answer; extras ``good`` and ``weight``. None if dropped."""
+        messages = record.prompt.messages
+        try:
+            ids = self._response(messages, record.response, strict=True)
+            prompt, turns = self._fit(messages, len(ids))
+        except _Drop as drop:
+            self._dropped(drop, record.prompt)
+            return None
+        self._keep(turns, messages)
+        extras = {"good": (float(record.good),), "weight": (record.weight,)}
+        return TokenItem(prompt, (Segment.of(ids),), record.prompt.id, extras)
 
     def document(self, text: str) -> TokenItem:
         """Raw text for language modelling; ValueError where it needs more than one item."""

@@ -32,7 +32,7 @@ def points(rows: Sequence[Mapping[str, Any]]) -> list[Point]:
         for name, key, at in (
             ("kl", "objective/kl", step - 1),
             ("proxy", "objective/scores", step - 1),
-            ("gold", "ppo/gold", step),
+            ("gold", "gold", step),
         ):
             if row.get(key) is not None and at >= 0:
                 found.setdefault(at, {})[name] = float(row[key])

@@ -15,15 +15,14 @@ from plaudit.config import Ppo as PpoSettings
 from plaudit.data.layouts import LayoutKind
 from plaudit.data.tokens import TokenBatch, TokenItem
 from plaudit.methods.rollouts import Rollouts, per_token
+from plaudit.methods.surrogate import policy_terms
 from plaudit.models.heads import values
 from plaudit.models.logprobs import log_probs
 from plaudit.models.packing import layout_for
 from plaudit.objectives import (
-    clipped_policy_loss,
     clipped_value_loss,
     explained_variance,
     gae,
-    kl_k3,
     masked_mean,
     shaped_rewards,
     whiten,
@@ -88,10 +87,10 @@ class PPO:
             advantages=rollouts.per_item(whiten(advantages, mask)), returns=rollouts.per_item(returns)
         )
         return {
-            "ppo/val/var_explained": float(explained_variance(value_rows[mask], returns[mask])),
-            "ppo/val/mean": float(masked_mean(value_rows, mask)),
-            "ppo/returns/mean": float(masked_mean(returns, mask)),
-            "ppo/advantages/std": float(advantages[mask].std()),
+            "val/var_explained": float(explained_variance(value_rows[mask], returns[mask])),
+            "val/mean": float(masked_mean(value_rows, mask)),
+            "returns/mean": float(masked_mean(returns, mask)),
+            "advantages/std": float(advantages[mask].std()),
         }
 
     @property
@@ -110,23 +109,12 @@ class PPO:
             predicted, batch.per_token("old_values"), batch.per_token("returns"), clip=s.value_clip
         )
         terms = {"value": Term(value_loss, ones, s.value_coefficient)}
-        metrics: dict[str, Any] = {"ppo/val/clipfrac": (value_clipped.float().sum(), batch.tokens)}
+        metrics: dict[str, Any] = {"val/clipfrac": (value_clipped.float().sum(), batch.tokens)}
         if self.train_policy:
             out = log_probs(
                 self.policy.model, batch, temperature=s.temperature, details=s.entropy_coefficient > 0
             )
-            old = batch.per_token("old_log_probs")
-            surrogate, clipped = clipped_policy_loss(
-                out.log_prob, old, batch.per_token("advantages"), clip=s.clip
-            )
-            terms["policy"] = Term(surrogate, ones)
-            if out.entropy is not None:
-                terms["entropy"] = Term(-out.entropy, ones, s.entropy_coefficient)
-            detached = out.log_prob.detach()
-            metrics |= {
-                "ppo/policy/clipfrac": (clipped.float().sum(), batch.tokens),
-                # KL(old ‖ new) on old samples: the k3 estimator with the roles of policy and reference.
-                "ppo/policy/approxkl": (kl_k3(old, detached).sum(), batch.tokens),
-                "ppo/policy/ratio": ((detached - old).exp().sum(), batch.tokens),
-            }
+            policy, more = policy_terms(out, batch, clip=s.clip, entropy_coefficient=s.entropy_coefficient)
+            terms |= policy
+            metrics |= more
         return LossOutput(terms, metrics)

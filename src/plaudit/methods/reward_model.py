@@ -9,39 +9,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Literal
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from plaudit.data.layouts import LayoutKind
-from plaudit.data.records import Comparisons
 from plaudit.data.tokens import TokenBatch, TokenItem
+from plaudit.methods.outcomes import judged, pairs_of, rankings_of
 from plaudit.models.heads import comparable_scores
 from plaudit.models.packing import layout_for
 from plaudit.objectives import bradley_terry, centring, plackett_luce_batch
 from plaudit.training.engine import LossOutput, Term
-
-
-def groups_of(comparisons: Comparisons) -> list[list[int]]:
-    """The ranking behind complete, transitive outcomes: groups of responses, best first.
-
-    Responses are placed by their share of wins. Raises ValueError where the outcomes are no ranking.
-    """
-    k = len(comparisons.responses)
-    wins = np.zeros(k)
-    for o in comparisons.outcomes:
-        wins[o.left] += o.result
-        wins[o.right] += 1 - o.result
-    order = sorted(set(wins.tolist()), reverse=True)
-    groups = [[i for i in range(k) if wins[i] == w] for w in order]
-    place = {i: rank for rank, group in enumerate(groups) for i in group}
-    consistent = all(
-        o.result == (0.5 if place[o.left] == place[o.right] else float(place[o.left] < place[o.right]))
-        for o in comparisons.outcomes
-    )
-    if len(comparisons.outcomes) != k * (k - 1) // 2 or not consistent:
-        raise ValueError("these outcomes are not one ranking of all responses")
-    return groups
 
 
 class RewardModelling:
@@ -71,19 +48,18 @@ class RewardModelling:
         return layout_for(self.model.backbone)
 
     def normalizers(self, items: Sequence[TokenItem]) -> dict[str, float]:
-        judged = float(sum(bool(item.payload.outcomes) for item in items))
-        return {"ranking": judged, "centring": float(len(items))}
+        return {"ranking": judged(items), "centring": float(len(items))}
 
     def loss(self, batch: TokenBatch) -> LossOutput:
         raw = comparable_scores(self.model, batch)
-        pairs = _pairs(batch, raw.device)
+        pairs = pairs_of(batch)
         delta = raw[pairs.left] - raw[pairs.right]
         margin: Tensor | float = pairs.strength if self.use_strength else 0.0
         if self.kind == "pairs":
             values = bradley_terry(delta, result=pairs.result, margin=margin)
             ranking = Term(values, pairs.weight)
         else:
-            values = plackett_luce_batch(raw, _rankings(batch), ties="equal")
+            values = plackett_luce_batch(raw, rankings_of(batch), ties="equal")
             # K answers make K − 1 choices: their mean lets a prompt weigh the same at any K.
             choices = torch.bincount(batch.item_of, minlength=len(batch.items)) - 1
             ranking = Term(values / choices, torch.ones_like(values))
@@ -91,7 +67,7 @@ class RewardModelling:
         if self.centring:
             per_item = 1.0 / torch.bincount(batch.item_of, minlength=len(batch.items)).to(raw.dtype)
             terms["centring"] = Term(centring(raw), per_item[batch.item_of], self.centring)
-        decided = pairs.result != 0.5
+        decided = pairs.decided
         correct = ((delta > 0) == (pairs.result > 0.5)) & decided
         return LossOutput(
             terms,
@@ -101,33 +77,3 @@ class RewardModelling:
                 "score": (raw.detach().sum(), len(raw)),
             },
         )
-
-
-class _Pairs:
-    def __init__(self, rows: Sequence[tuple[int, int, float, float, float]], device: torch.device) -> None:
-        table = torch.tensor(rows, dtype=torch.float32, device=device).reshape(-1, 5)
-        self.left, self.right = table[:, 0].long(), table[:, 1].long()
-        self.result, self.weight, self.strength = table[:, 2], table[:, 3], table[:, 4]
-
-
-def _pairs(batch: TokenBatch, device: torch.device) -> _Pairs:
-    rows = []
-    offset = 0
-    for item in batch.items:
-        outcomes = item.payload.outcomes
-        total = sum(o.weight for o in outcomes)
-        rows += [
-            (offset + o.left, offset + o.right, o.result, o.weight / total, o.strength or 0.0)
-            for o in outcomes
-        ]
-        offset += len(item.responses)
-    return _Pairs(rows, device)
-
-
-def _rankings(batch: TokenBatch) -> list[list[list[int]]]:
-    rankings = []
-    offset = 0
-    for item in batch.items:
-        rankings.append([[offset + i for i in group] for group in groups_of(item.payload)])
-        offset += len(item.responses)
-    return rankings

@@ -18,7 +18,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from plaudit.config import Ppo as RlSettings
+from plaudit.config import Online as RlSettings
 from plaudit.data.records import Prompt
 from plaudit.data.rendering import Renderer
 from plaudit.data.tokens import TokenItem
@@ -261,6 +261,8 @@ class _Loop:
         gap = (rollouts.rows("sampler_log_probs") - old).abs()[mask]
         scores = rollouts.scores
         beta = self.kl_control.value
+        groups = scores.reshape(len(rollouts.items), -1)
+        alone = groups.shape[1] == 1
         low, high = np.quantile(scores, [0.1, 0.9])
         kl_low, kl_high = np.quantile(kl, [0.1, 0.9])
         return {
@@ -276,6 +278,8 @@ class _Loop:
             "objective/entropy": float(rollouts.rows("entropies").sum(1).mean()),
             "objective/response_length": float(rollouts.lengths.float().mean()),
             "objective/finished": float(1 - cut.mean()),
+            # Groups whose samples all score the same teach nothing to methods that compare within them.
+            **({} if alone else {"group/zero_variance": float(np.mean(np.ptp(groups, axis=1) == 0))}),
             "rollout/log_prob_gap_mean": float(gap.mean()),
             "rollout/log_prob_gap_max": float(gap.max()),
             "elapsed/episodes": float((self.iteration + 1) * len(rollouts.samples)),
@@ -301,18 +305,18 @@ class _Loop:
                 if s.ptx_coefficient and self.ptx_items and not warming:
                     work.append((self.ptx, self._ptx_batch()))
                 step = self.engine.step(work, update=["critic"] if warming else None)
-                if epoch == 0 and start == 0 and not warming:
-                    window["ppo/policy/approxkl_first"].append(step["ppo/policy/approxkl"])
+                if epoch == 0 and start == 0 and "policy/approxkl" in step:
+                    window["policy/approxkl_first"].append(step["policy/approxkl"])
                 for name, value in step.items():
                     window[name].append(value)
-                moved.append(step.get("ppo/policy/approxkl", 0.0))
+                moved.append(step.get("policy/approxkl", 0.0))
             epochs += 1
             if s.kl.epoch_target is not None and np.mean(moved) > 1.5 * s.kl.epoch_target:
                 break
         clock["train"] = time.perf_counter() - began
-        names = {"loss/policy": "ppo/policy/loss", "loss/value": "ppo/val/loss", "loss": "ppo/loss"}
+        names = {"loss/policy": "policy/loss", "loss/value": "val/loss", "loss": "loss"}
         mean = {names.get(name, name): float(np.mean(v)) for name, v in window.items()}
-        return {**mean, "ppo/epochs": float(epochs)}
+        return {**mean, "epochs": float(epochs)}
 
     def _ptx_batch(self) -> list[TokenItem]:
         chosen = batch_indices(

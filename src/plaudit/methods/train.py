@@ -1,4 +1,4 @@
-"""The Python door: train any method on records in a few lines.
+"""The Python door: pretraining, SFT and reward models on records in a few lines.
 
 Each function renders records to token items, hands them to the one engine, and leaves metrics and
 checkpoints in ``out`` (a folder, or a temporary one); run again on the same folder, it resumes.
@@ -7,32 +7,27 @@ checkpoints in ``out`` (a folder, or a temporary one); run again on the same fol
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from plaudit.config import Ppo as PpoSettings
 from plaudit.config import Reward as RewardSettings
 from plaudit.config import Sft as SftSettings
 from plaudit.config import Training
-from plaudit.data.records import Demonstration, Preference, Prompt
+from plaudit.data.records import Demonstration, Preference
 from plaudit.data.rendering import Renderer
 from plaudit.data.tokens import Segment, TokenItem
 from plaudit.errors import UserError
-from plaudit.methods.ppo import PPO
 from plaudit.methods.reward_model import RewardModelling
-from plaudit.methods.rl import RlResult, frozen_reference, rl_loop
 from plaudit.methods.supervised import Supervised
-from plaudit.rewards import Reward, score_items
-from plaudit.rollout.native import NativeSampler
-from plaudit.rollout.protocol import Sampler
+from plaudit.rewards import score_items
 from plaudit.runs import Stage
 from plaudit.training import FitResult, Ranks, fit
 
 
-def _stage(out: str | Path | Stage | None) -> Stage:
+def stage_at(out: str | Path | Stage | None) -> Stage:
     if isinstance(out, Stage):
         return out
     return Stage(Path(out) if out else Path(tempfile.mkdtemp(prefix="plaudit-")))
@@ -73,7 +68,7 @@ def pretrain(
         Supervised(policy),
         items,
         settings,
-        _stage(out),
+        stage_at(out),
         modules={"policy": policy.model},
         seed=seed,
         held_out=held_out,
@@ -144,7 +139,7 @@ def reward_model(
         method,
         render_preferences(renderer, preferences),
         schedule or settings,
-        _stage(out),
+        stage_at(out),
         modules={"reward": model},
         seed=seed,
         held_out=render_preferences(renderer, held_out) if held_out else (),
@@ -178,52 +173,3 @@ def store_normalisation(
             f"the reward model cannot be normalised: its scores of {len(scores)} reference answers have no spread"
         )
     model.mean, model.std = float(scores.mean()), float(scores.std())
-
-
-def ppo(
-    policy: Any,
-    reward: Reward,
-    prompts: Sequence[Prompt],
-    settings: PpoSettings | None = None,
-    *,
-    critic: Any = None,
-    sampler: Sampler | None = None,
-    reference: Callable[..., Any] | None = None,
-    out: str | Path | Stage | None = None,
-    seed: int = 0,
-    demonstrations: Sequence[Demonstration] = (),
-    watch: Callable[[int], Mapping[str, float]] | None = None,
-    renderer: Renderer | None = None,
-    label: str = "ppo",
-    device: Any = "cpu",
-    ranks: Ranks | None = None,
-) -> RlResult:
-    """Improve ``policy`` in place by ``reward``, with a KL leash to what it is now.
-
-    Without a ``critic`` a value head on a copy of the policy is used. ``demonstrations`` feed the PTX
-    term where ``ptx_coefficient`` is not 0.
-    """
-    from plaudit.models.critic import Critic
-
-    settings = settings or PpoSettings()
-    renderer = renderer or Renderer(policy.tokenizer)
-    if critic is None:
-        critic = Critic.from_policy(policy)
-    algorithm = PPO(policy, critic, settings, device=device, ranks=ranks)
-    return rl_loop(
-        algorithm,
-        policy=policy,
-        reference=reference or frozen_reference(policy),
-        reward=reward,
-        prompts=renderer.prompts(prompts)[0],
-        renderer=renderer,
-        sampler=sampler or NativeSampler(policy),
-        settings=settings,
-        stage=_stage(out),
-        seed=seed,
-        ptx_items=render_demonstrations(renderer, demonstrations) if settings.ptx_coefficient else (),
-        watch=watch,
-        device=device,
-        ranks=ranks,
-        label=label,
-    )

@@ -9,6 +9,26 @@ ranking, V vocabulary. Log-probs and KL are in nats.
 """
 
 from plaudit.objectives.advantages import gae, shaped_rewards, whiten
+from plaudit.objectives.direct import (
+    apo_down,
+    apo_zero,
+    divergence_reward,
+    dpo,
+    hinge_dpo,
+    ipo,
+    kto,
+    log_odds,
+    robust_dpo,
+    sppo_hard,
+)
+from plaudit.objectives.groups import (
+    best_of_n_kl,
+    best_of_n_mean,
+    cispo_loss,
+    group_advantages,
+    leave_one_out,
+    rewards_to_go,
+)
 from plaudit.objectives.kl import AdaptiveKL, FixedKL, KLController, exact_kl, kl_k1, kl_k2, kl_k3
 from plaudit.objectives.policy import clipped_policy_loss, clipped_value_loss, entropy_from_logits
 from plaudit.objectives.preference import all_pairs, bradley_terry, centring, length_normalise, pair_weights
@@ -21,22 +41,38 @@ __all__ = [
     "FixedKL",
     "KLController",
     "all_pairs",
+    "apo_down",
+    "apo_zero",
+    "best_of_n_kl",
+    "best_of_n_mean",
     "bradley_terry",
     "centring",
+    "cispo_loss",
     "clipped_policy_loss",
     "clipped_value_loss",
+    "divergence_reward",
+    "dpo",
     "entropy_from_logits",
     "exact_kl",
     "explained_variance",
     "gae",
+    "group_advantages",
+    "hinge_dpo",
+    "ipo",
     "kl_k1",
     "kl_k2",
     "kl_k3",
+    "kto",
+    "leave_one_out",
     "length_normalise",
+    "log_odds",
     "masked_mean",
     "pair_weights",
     "plackett_luce",
     "plackett_luce_batch",
+    "rewards_to_go",
+    "robust_dpo",
     "shaped_rewards",
+    "sppo_hard",
     "whiten",
 ]

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import astuple, dataclass
 from typing import Any
 
-from plaudit.config import Config, Ppo, Reward, Training
+from plaudit.config import PAIRWISE, Config, Kto, Online, Ppo, Referenced, Reward, Training
 from plaudit.models.compute import compute
 from plaudit.pipeline.materials import FileMaterials, PocketMaterials
 from plaudit.pipeline.stages import Plan, is_done
@@ -136,23 +136,31 @@ def _work(stage: str, config: Config, context: Any) -> Work:
         steps = total_steps(section, items)
         epochs = steps * section.batch_size / items
         ranked = stage in ("votes", "reward", "judge")
+        # A live reference is a copy and one more forward pass; a precomputed one is neither.
+        reference = section.reference if isinstance(section, Referenced) else None
+        referenced, live = reference is not None, reference == "live"
+        passes = (1 + live / 3) + (1 / 3 if isinstance(section, Kto) else 0)
+        words = f"{items} items, {steps} steps of {section.batch_size}"
+        if referenced:
+            words += f", reference {reference}"
         return Work(
-            f"{items} items, {steps} steps of {section.batch_size}",
-            tokens * epochs,
+            words,
+            tokens * (epochs * passes + (1 / 3 if referenced and not live else 0)),
             trained=1,
-            frozen=0,
+            frozen=int(live),
             longest=longest * (2 if ranked else 1),
             usual=min(longest, max(8, round(tokens / items))),
             share=0.0 if ranked else 1.0,
             budget=section.token_budget,
         )
-    if stage == "ppo" and isinstance(section, Ppo):
+    if isinstance(section, Online):
+        critic = isinstance(section, Ppo)
         episodes = section.iterations * section.prompts_per_iteration * section.samples_per_prompt
         usual = min(longest, section.max_new_tokens + 32)
         return Work(
             f"{section.iterations} iterations, {episodes} episodes",
-            episodes * usual * (2 * section.epochs + 1.5),
-            trained=2,
+            episodes * usual * ((1 + critic) * section.epochs + 1.5),
+            trained=1 + critic,
             frozen=2,
             longest=longest + section.max_new_tokens * section.samples_per_prompt,
             usual=usual,
@@ -181,6 +189,9 @@ def _counts(config: Config, context: Any) -> dict[str, tuple[int, float]]:
             "sft": (w.demonstrations, w.demonstrations * 28),
             "votes": (w.votes, w.votes * 56),
             "reward": (ranked, ranked * k * 28),
+            **dict.fromkeys(PAIRWISE, (ranked, ranked * k * 28)),
+            "kto": (int(ranked * k), ranked * k * 28),
+            **({"rejection": (j.prompts, j.prompts * 28)} if (j := config.rejection) else {}),
         }
     assert isinstance(materials, FileMaterials)
     found: dict[str, tuple[int, float]] = {}
@@ -190,6 +201,8 @@ def _counts(config: Config, context: Any) -> dict[str, tuple[int, float]]:
         ("votes", "votes"),
         ("reward", "preferences"),
         ("judge", "preferences"),
+        *((name, "preferences") for name in PAIRWISE),
+        ("kto", "labels" if config.data.labels else "preferences"),
     ):
         paths = materials.files(role)
         if not paths or not all(p.exists() for p in paths):
@@ -198,6 +211,10 @@ def _counts(config: Config, context: Any) -> dict[str, tuple[int, float]]:
         if role == "corpus":
             texts = materials.corpus
             found[stage] = (len(texts), sum(map(len, texts)) / CHARACTERS_PER_TOKEN)
+        elif role == "labels":
+            singles = materials.labels[0]
+            size = sum(_characters(r.prompt) + len(r.response.text) for r in singles)
+            found[stage] = (len(singles), size / CHARACTERS_PER_TOKEN)
         elif role == "demonstrations":
             records: Sequence[Any] = materials.demonstrations[0]
             found[stage] = (

@@ -32,8 +32,9 @@ def evaluate(context: Any, stage: Stage) -> Mapping[str, Any]:
     names = {"base": context.base_stage()}
     if context.config.sft:
         names["sft"] = "sft"
-    if context.config.ppo:
-        names["ppo"] = "ppo"
+    final = context.config.final
+    if final:
+        names[final] = final
     policies = {name: context.load(folder) for name, folder in names.items()}
     renderer = context.renderer(next(iter(policies.values())).tokenizer)
     prompts = renderer.prompts(context.materials.test_prompts)[0][: settings.prompts]
@@ -54,10 +55,10 @@ def evaluate(context: Any, stage: Stage) -> Mapping[str, Any]:
     result["proxy"] = {name: mean_interval(scores) for name, scores in proxies.items()}
     kl = np.zeros(len(prompts))
     start = "sft" if "sft" in policies else "base"
-    if "ppo" in policies:
-        items = [TokenItem(s.prompt_ids, (Segment.of(s.ids),)) for s in answers["ppo"]]
+    if final:
+        items = [TokenItem(s.prompt_ids, (Segment.of(s.ids),)) for s in answers[final]]
         kl = response_kl(
-            policies["ppo"], policies[start], items, temperature=settings.temperature, device=context.device
+            policies[final], policies[start], items, temperature=settings.temperature, device=context.device
         )
         result["kl"] = {"exact": float(kl.mean()), **_interval(kl)}
     if context.materials.gold is not None:
@@ -93,10 +94,10 @@ def _lengths(samples: Sequence[Sample]) -> dict[str, float]:
 def _proxy_scores(
     context: Any, policies: Mapping[str, Any], answers: Mapping[str, list[Sample]]
 ) -> dict[str, np.ndarray]:
-    """The reward that PPO was trained on, for every policy's answers."""
-    if not context.config.ppo:
+    """The reward that was trained on, or else the run's reward model, for every policy's answers."""
+    if not context.config.scoring and not context.config.reward:
         return {}
-    reward = load_reward(context, policies["ppo"])
+    reward = load_reward(context, list(policies.values())[-1])
     return {name: reward.score(samples).scores for name, samples in answers.items()}
 
 
@@ -113,10 +114,11 @@ def _judge_gold(
     scores = {name: np.asarray([j.score for j in rows]) for name, rows in judged.items()}
     result["gold"] = {name: mean_interval(values) for name, values in scores.items()}
     result["attributes"] = {name: gold.summarise(prompts, rows) for name, rows in judged.items()}
-    if "ppo" in scores and "sft" in scores:
-        result["gap_closed"] = gap_closed(scores["sft"], scores["ppo"], scores["perfect"])
+    final = context.config.final
+    if final and "sft" in scores:
+        result["gap_closed"] = gap_closed(scores["sft"], scores[final], scores["perfect"])
         result["win_rate"] = {
-            "ppo_vs_sft": win_rate(scores["ppo"], scores["sft"]),
+            f"{final}_vs_sft": win_rate(scores[final], scores["sft"]),
             "perfect_vs_sft": win_rate(scores["perfect"], scores["sft"]),
         }
         result["best_temperature"] = _best_temperature(context, prompts, policies, scores["perfect"])
@@ -126,7 +128,7 @@ def _judge_gold(
 def _best_temperature(
     context: Any, prompts: Sequence[Any], policies: Mapping[str, Any], perfect: np.ndarray
 ) -> dict[str, Any]:
-    """SFT at the temperature that is best for it, and PPO there: sharpening alone is not learning."""
+    """SFT at the temperature that is best for it, and the trained policy there: sharpening alone is not learning."""
     settings, gold = context.config.evaluate, context.materials.gold
 
     def scores(policy: Any, on: Sequence[Any], temperature: float) -> np.ndarray:
@@ -137,14 +139,15 @@ def _best_temperature(
     options = sorted({*settings.temperatures, settings.temperature})
     means = {t: float(scores(policies["sft"], validation, t).mean()) for t in options}
     best = max(options, key=lambda t: means[t])
-    sft, ppo = (scores(policies[name], prompts, best) for name in ("sft", "ppo"))
+    final = context.config.final
+    sft, after = (scores(policies[name], prompts, best) for name in ("sft", final))
     return {
         "temperature": best,
         "validation": {str(t): m for t, m in means.items()},
         "sft": mean_interval(sft),
-        "ppo": mean_interval(ppo),
-        "win_rate": win_rate(ppo, sft),
-        "gap_closed": gap_closed(sft, ppo, perfect),
+        final: mean_interval(after),
+        "win_rate": win_rate(after, sft),
+        "gap_closed": gap_closed(sft, after, perfect),
     }
 
 
@@ -155,19 +158,20 @@ def _judge_proxy(
     result: dict[str, Any],
     start: str,
 ) -> None:
-    """Win rate by a reward model that shares no prompt and no seed with the one PPO was trained on."""
+    """Win rate by a reward model that shares no prompt and no seed with the one that was trained on."""
     folder = context.folder.stage("judge")
-    if "ppo" not in policies or not folder.model.exists():
+    final = context.config.final
+    if not final or not folder.model.exists():
         return
     model = load_reward_model(folder.model).to(context.device)
     judge = ModelReward(
         model,
-        same_tokenizer=same_tokenizer(model.tokenizer, policies["ppo"].tokenizer),
+        same_tokenizer=same_tokenizer(model.tokenizer, policies[final].tokenizer),
         normalisation="none",
         device=context.device,
     )
     scores = {name: judge.score(samples).scores for name, samples in answers.items()}
-    result["win_rate"] = {"ppo_vs_sft": win_rate(scores["ppo"], scores[start])}
+    result["win_rate"] = {f"{final}_vs_sft": win_rate(scores[final], scores[start])}
     if "base" in scores and start != "base":
         result["win_rate"]["sft_vs_base"] = win_rate(scores["sft"], scores["base"])
 
@@ -201,7 +205,7 @@ def _show(
                 entry["gold"] = float(gold[name][i])
             if name in proxies:
                 entry["proxy"] = float(proxies[name][i])
-            if name == "ppo":
+            if name == context.config.final:
                 entry["kl"] = float(kl[i])
             row[name] = entry
         if context.materials.world is not None:

@@ -20,6 +20,7 @@ KINDS = {
     "demonstrations": "demonstrations",
     "votes": "preferences",
     "preferences": "preferences",
+    "labels": None,
     "prompts": "prompts",
 }
 
@@ -178,6 +179,12 @@ class FileMaterials(Materials):
     @property
     def preferences(self) -> tuple[Sequence[Preference], Sequence[Preference]]:
         return self._preferences[:2]
+
+    @cached_property
+    def labels(self) -> tuple[Sequence[Any], Sequence[Any]]:
+        """Thumbs and ratings of single answers, for training and held out."""
+        records = [r for r in self._read("labels") if not isinstance(r, Demonstration | Prompt)]
+        return self._split(records, self.config.data.preference_validation)
 
     @property
     def judge_preferences(self) -> Sequence[Preference]:

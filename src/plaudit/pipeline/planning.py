@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from plaudit.config import Config, Pretrained, Scratch
+from plaudit.config import PAIRWISE, ROLES, Config, Pretrained, Scratch
 from plaudit.errors import UserError
 from plaudit.pipeline.stages import Plan, StageSpec
 from plaudit.runs import Stage
@@ -14,7 +14,7 @@ from plaudit.runs import Stage
 
 def make_plan(config: Config, context: Any, common: Mapping[str, Any]) -> Plan:
     """The stages that a config asks for, each with what it depends on."""
-    from plaudit.pipeline import answers, evaluate, policy_stages, reward_stages
+    from plaudit.pipeline import answers, evaluate, method_stages, policy_stages, reward_stages
 
     check(config)
     plan = Plan(common=common)
@@ -22,7 +22,7 @@ def make_plan(config: Config, context: Any, common: Mapping[str, Any]) -> Plan:
     scratch = isinstance(config.policy, Scratch)
     first = "pretrain" if scratch else "base"
     world = config.world.model_dump() if config.world else None
-    data = config.data.model_dump(exclude={"corpus", "demonstrations", "votes", "preferences", "prompts"})
+    data = config.data.model_dump(exclude=set(ROLES))
     start = "verdict" if config.verdict else first
     policy = "sft" if config.sft else start
 
@@ -79,9 +79,14 @@ def make_plan(config: Config, context: Any, common: Mapping[str, Any]) -> Plan:
             [first, policy],
             "preferences",
         )
-    if config.ppo:
-        inputs = [policy] + (["reward"] if config.reward else [])
-        add("ppo", policy_stages.ppo, config.ppo, inputs, "prompts", "preferences", "demonstrations")
+    if config.final:
+        section = getattr(config, config.final)
+        scored = config.scoring is not None
+        inputs = [policy] + (["reward"] if config.reward and scored else [])
+        if not scored and config.rank:
+            inputs.append("rank")
+        reads = ("prompts", "preferences", "demonstrations") if scored else ("preferences", "labels")
+        add(config.final, method_stages.method, section, inputs, *reads)
     if config.evaluate:
         every = [s.name for s in plan.stages]
         add("evaluate", evaluate.evaluate, config.evaluate, every, "prompts", "preferences", "demonstrations")
@@ -143,11 +148,30 @@ def check(config: Config) -> None:
         "no votes to learn from",
         "name data.votes or set reward.votes: null",
     )
+    scoring, final = config.scoring, config.final
     need(
-        not config.ppo or bool(config.reward or config.ppo.reward_function or config.ppo.reward_model),
-        "ppo",
+        scoring is None or config.reward is not None or not scoring.needs_own,
+        str(final),
         "nothing scores the answers",
-        "add a reward section, ppo.reward_model or ppo.reward_function",
+        f"add a reward section, or name {final}.reward_model, {final}.reward_function or {final}.rewards",
+    )
+    need(
+        scoring is None or world or all(part.source != "gold" for part in scoring.rewards),
+        f"{final}.rewards",
+        "gold is known in the pocket world alone",
+        "name a reward model or a function",
+    )
+    need(
+        final not in PAIRWISE or bool(config.rank or data.preferences),
+        str(final),
+        "no rankings or pairs to learn from",
+        "name data.preferences, or add `rank: {}` in the pocket world",
+    )
+    need(
+        final != "kto" or bool(config.rank or data.preferences or data.labels),
+        "kto",
+        "no labels to learn from",
+        "name data.labels or data.preferences",
     )
     need(
         not isinstance(config.policy, Scratch) or config.pretrain is None or world or bool(data.corpus),
@@ -156,8 +180,8 @@ def check(config: Config) -> None:
         "name data.corpus or set pretrain: null",
     )
     need(
-        not config.ppo or not config.ppo.ptx_coefficient or world or bool(data.demonstrations),
-        "ppo.ptx_coefficient",
+        not config.online or not config.online.ptx_coefficient or world or bool(data.demonstrations),
+        f"{final}.ptx_coefficient",
         "the PTX term needs demonstrations",
         "name data.demonstrations or set it to 0",
     )

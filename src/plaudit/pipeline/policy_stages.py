@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
-
-import numpy as np
 
 from plaudit.config import Pretrained, Scratch
 from plaudit.methods import train
 from plaudit.models.adapters import add_lora
-from plaudit.models.policy import Policy, build_policy, load_policy
+from plaudit.models.policy import build_policy, load_policy
 from plaudit.models.tokenizers import train_bpe
 from plaudit.pipeline.context import Context
 from plaudit.pipeline.materials import PocketMaterials
-from plaudit.pipeline.rewards import load_reward, new_critic
 from plaudit.runs import Stage
 
 
@@ -117,57 +114,6 @@ def sft(context: Context, stage: Stage) -> Mapping[str, Any]:
         "held_out": result.evaluation,
         "rendering": dict(renderer.counts),
     }
-
-
-def ppo(context: Context, stage: Stage) -> Mapping[str, Any]:
-    """Improve the SFT policy by the reward, on a leash."""
-    settings = context.config.ppo
-    assert settings
-    policy = context.load(context.sft_stage())
-    critic = new_critic(context, policy)
-    lora = context.config.policy.lora if isinstance(context.config.policy, Pretrained) else None
-    if lora:
-        add_lora(policy.model, **lora.model_dump(), seed=context.seed)
-        add_lora(critic.backbone, **lora.model_dump(), seed=context.seed)
-    result = train.ppo(
-        policy,
-        load_reward(context, policy),
-        context.materials.prompts,
-        settings,
-        critic=critic,
-        out=stage,
-        seed=context.seed,
-        demonstrations=context.materials.demonstrations[0] if settings.ptx_coefficient else (),
-        watch=_gold_watch(context, policy),
-        renderer=context.renderer(policy.tokenizer),
-        device=context.device,
-        ranks=context.ranks,
-    )
-    context.save(policy, stage, "Trained by PPO")
-    return {"iterations": result.iterations, "stopped": result.stopped}
-
-
-def _gold_watch(context: Context, policy: Policy) -> Callable[[int], Mapping[str, float]] | None:
-    """Gold on validation prompts, which neither training nor the test ever sees; None without a gold."""
-    if context.materials.gold is None:
-        return None
-    from plaudit.pipeline.answers import answer
-
-    settings = context.config.ppo
-    assert settings
-
-    def watch(iteration: int) -> Mapping[str, float]:
-        samples = answer(
-            context,
-            policy,
-            context.materials.validation_prompts,
-            temperature=settings.temperature,
-            max_new_tokens=settings.max_new_tokens,
-        )
-        gold = [context.materials.gold.judge(s.prompt, s.response).score for s in samples]
-        return {"ppo/gold": float(np.mean(gold))}
-
-    return watch
 
 
 def _parameters(model: Any) -> int:

@@ -29,6 +29,6 @@ def run_siblings(base: RunFolder, experiment: str, overrides: Sequence[str]) -> 
         config = load_recipe(recipe_path("pocket"), [*overrides, threads, *changes, f"name={name}"])
         sibling = RunFolder(base.path / "siblings" / name)
         execute_config(config, sibling, donor=base)
-        shutil.copyfile(sibling.stage("ppo").path / "metrics.jsonl", sibling.path / "ppo_metrics.jsonl")
+        shutil.copyfile(sibling.stage("ppo").path / "metrics.jsonl", sibling.path / "rl_metrics.jsonl")
     build(base.path)
     return base

@@ -6,14 +6,15 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from plaudit.config import Config, apply_override, load_recipe, validate
+from plaudit.config import FINAL, ONLINE, PAIRWISE, Config, apply_override, load_recipe, validate
 from plaudit.errors import UserError
 from plaudit.pipeline.run import execute_config, recipe_path
 from plaudit.runs import RunFolder
 
 # The sections of a recipe in the order of their stages; a verb keeps those up to its own.
-ORDER = ("pretrain", "verdict", "sft", "rank", "reward", "ppo", "evaluate")
-ROLE = {"sft": "demonstrations", "reward": "preferences", "ppo": "prompts"}
+ORDER = ("pretrain", "verdict", "sft", "rank", "reward", *FINAL, "evaluate")
+ROLE = {"sft": "demonstrations", "reward": "preferences", "kto": "labels"}
+ROLE |= dict.fromkeys(PAIRWISE, "preferences") | dict.fromkeys((*ONLINE, "rejection"), "prompts")
 
 
 def run_method(
@@ -29,13 +30,16 @@ def run_method(
     """Run one method on a data file, or a recipe up to that method.
 
     ``model`` is a Hugging Face folder or hub name (needed for data); ``reward`` a saved reward model
-    (needed for PPO on data).
+    (needed on data by methods that ask for a reward).
     """
     if str(source).endswith((".yaml", ".yml")) or (
         not Path(source).exists() and recipe_path(source).exists()
     ):
         config = load_recipe(recipe_path(source), overrides)
-        later = ORDER[ORDER.index(name) + 1 :]
+        # A recipe's own last method gives way to the verb's.
+        later = [*FINAL, "evaluate"] if name not in FINAL else ["evaluate"]
+        if name not in FINAL:
+            later += ORDER[ORDER.index(name) + 1 :]
         if getattr(config, name) is None:
             raise UserError(f"{source} has no section {name!r}", remedy=f"add `{name}: {{}}`")
         config = config.model_copy(update=dict.fromkeys(later))
@@ -51,13 +55,13 @@ def run_method(
         name: {},
         "evaluate": None,
     }
-    if name == "ppo":
+    if ROLE[name] == "prompts":
         if reward is None:
             raise UserError(
-                "`plaudit ppo` on data needs a reward",
+                f"`plaudit {name} DATA` needs a reward",
                 remedy="add --reward DIR, a reward model that `plaudit reward` saved",
             )
-        raw["ppo"] = {"reward_model": str(reward)}
+        raw[name] = {"reward_model": str(reward)}
     for override in overrides:
         apply_override(raw, override)
     made: Config = validate(raw, f"plaudit {name}")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from plaudit.report.folder import method_of
 from plaudit.runs import RunFolder
 
 # What the pocket world's demo must reach, at every seed: (name, path into the summary, comparison, bar).
@@ -39,20 +40,21 @@ def write_summary(folder: RunFolder) -> dict[str, Any]:
         )
         if key in stages.get(stage, {})
     }
-    last = next((row for row in reversed(folder.stage("ppo").metrics()) if "objective/kl" in row), None)
+    final = method_of(record)
+    last = next((row for row in reversed(folder.stage(final).metrics()) if "objective/kl" in row), None)
     if last and "kl" in summary:
         summary["kl"] |= {"k1": last["objective/kl"], "k3": last["objective/kl_k3"]}
-    if stages.get("ppo", {}).get("stopped"):
-        summary["stopped"] = stages["ppo"]["stopped"]
+    if stages.get(final, {}).get("stopped"):
+        summary["stopped"] = stages[final]["stopped"]
     attributes = summary.get("attributes", {})
-    if "sft" in attributes and "ppo" in attributes:
-        before, after = attributes["sft"], attributes["ppo"]
+    if "sft" in attributes and final in attributes:
+        before, after = attributes["sft"], attributes[final]
         summary["gains"] = {
             name: after[name] - before[name]
             for name in after
             if after[name] is not None and before.get(name) is not None
         }
-    if summary.get("gold"):
+    if summary.get("gold") and final == "ppo":
         summary["checks"] = [check for bar in BARS if (check := _check(summary, *bar)) is not None]
     folder.write_json("summary.json", summary)
     return summary

@@ -9,7 +9,6 @@ from plaudit.report.attributes import category_name
 from plaudit.report.folder import Row, Run
 from plaudit.report.formatting import clean, finite, number
 
-STAGES = (("base", "Base"), ("sft", "SFT"), ("ppo", "PPO"))
 FIRST = 8
 LONG = 900  # characters above which an answer scrolls in its own box
 
@@ -43,6 +42,7 @@ def cards(run: Run) -> dict[str, Any] | None:
         return None
     names = list(dict.fromkeys(str(row.get("category") or "") for row in rows))
     first = set(spread(rows, names, FIRST))
+    stages = (("base", "Base"), ("sft", "SFT"), ("trained", run.title))
     made = []
     for i, row in enumerate(rows):
         perfect = row.get("perfect")
@@ -53,7 +53,7 @@ def cards(run: Run) -> dict[str, Any] | None:
                 "name": category_name(str(row.get("category") or "")),
                 "prompt": clean(row["prompt"]),
                 "long": len(str(row["prompt"])) > LONG,
-                "answers": [a for s, label in STAGES if (a := answer(row.get(s), s, label))],
+                "answers": [a for s, label in stages if (a := answer(row.get(s), s, label))],
                 "perfect": clean(perfect["text"])
                 if isinstance(perfect, Mapping) and perfect.get("text")
                 else "",
@@ -95,10 +95,10 @@ def spread(rows: Sequence[Row], names: Sequence[str], count: int) -> list[int]:
 
 
 def training_samples(run: Run) -> list[dict[str, Any]]:
-    """What PPO wrote while it learned: the answers of its first and last recorded iteration, score / kl / total."""
+    """What the policy wrote while it learned: answers of the first and last recorded iteration, score / kl / total."""
     rows = [
         r
-        for r in (run.stages["ppo"].samples if "ppo" in run.stages else ())
+        for r in (run.stages["trained"].samples if "trained" in run.stages else ())
         if isinstance(r.get("step"), int)
     ]
     if not rows:

@@ -70,9 +70,9 @@ def _path_sentence(rows: Sequence[Row], run: Run) -> str:
 
 
 def _table(run: Run, siblings: Sequence[Sibling]) -> dict[str, Any]:
-    """SFT, this run's PPO and each sibling's PPO, by the numbers that a changed reward moves."""
-    heads = [("SFT", "sft"), ("PPO", "ppo"), *((experiment(s).title, "hot") for s in siblings)]
-    summaries = [(run.summary, "sft"), (run.summary, "ppo"), *((s.summary, "ppo") for s in siblings)]
+    """SFT, this run's policy and each sibling's, by the numbers that a changed reward moves."""
+    heads = [("SFT", "sft"), (run.title, "trained"), *((experiment(s).title, "hot") for s in siblings)]
+    summaries = [(run.summary, "sft"), (run.summary, "trained"), *((s.summary, "trained") for s in siblings)]
     lines: list[tuple[str, list[str]]] = []
 
     def add(label: str, values: Sequence[Any], form: Any) -> None:
@@ -81,16 +81,18 @@ def _table(run: Run, siblings: Sequence[Sibling]) -> dict[str, Any]:
 
     add("Gold", [dig(s, "gold", stage, "mean") for s, stage in summaries], number)
     add("Proxy", [dig(s, "proxy", stage, "mean") for s, stage in summaries], number)
-    win = [dig(s, "win_rate", "ppo_vs_sft", "mean") if stage == "ppo" else None for s, stage in summaries]
+    win = [
+        dig(s, "win_rate", "trained_vs_sft", "mean") if stage == "trained" else None for s, stage in summaries
+    ]
     add("Wins against SFT", win, percent)
-    kl = [dig(s, "kl", "exact") if stage == "ppo" else None for s, stage in summaries]
+    kl = [dig(s, "kl", "exact") if stage == "trained" else None for s, stage in summaries]
     add("Exact KL", kl, number)
     add(
         "Tokens per answer",
         [dig(s, "length", stage, "mean") for s, stage in summaries],
         lambda v: number(v, 1),
     )
-    attributes = dig(run.summary, "attributes", "ppo")
+    attributes = dig(run.summary, "attributes", "trained")
     for name in attributes if isinstance(attributes, Mapping) else ():
         values = [dig(s, "attributes", stage, name) for s, stage in summaries]
         known = [v for v in map(finite, values) if v is not None]
@@ -100,18 +102,20 @@ def _table(run: Run, siblings: Sequence[Sibling]) -> dict[str, Any]:
 
 
 def _examples(run: Run, sibling: Sibling) -> list[dict[str, Any]]:
-    """Prompts whose PPO answer lost most gold, this run's beside the sibling's, one of a category."""
+    """Prompts whose answer lost most gold, this run's beside the sibling's, one of a category."""
     recorded = run.stages["evaluate"].samples if "evaluate" in run.stages else ()
     own = {str(row["prompt"]): row for row in recorded if "prompt" in row}
     found = []
     for row in sibling.samples:
         before = own.get(str(row.get("prompt")))
-        if before is None or dig(before, "ppo", "text") == dig(row, "ppo", "text"):
+        if before is None or dig(before, "trained", "text") == dig(row, "trained", "text"):
             continue
-        change = (finite(dig(before, "ppo", "gold")) or 0.0) - (finite(dig(row, "ppo", "gold")) or 0.0)
+        change = (finite(dig(before, "trained", "gold")) or 0.0) - (
+            finite(dig(row, "trained", "gold")) or 0.0
+        )
         left, right = (
-            answer(before.get("ppo"), "ppo", "PPO"),
-            answer(row.get("ppo"), "hot", experiment(sibling).title),
+            answer(before.get("trained"), "trained", run.title),
+            answer(row.get("trained"), "hot", experiment(sibling).title),
         )
         if left and right:
             found.append((-change, clean(row["prompt"]), [left, right], str(row.get("category") or "")))
@@ -127,7 +131,7 @@ def _examples(run: Run, sibling: Sibling) -> list[dict[str, Any]]:
 
 def _side_by_side(run: Run, sibling: Sibling) -> list[Chart]:
     """Proxy and gold of both runs on one scale, and gold of both against KL."""
-    rows, about = run.metrics("ppo"), experiment(sibling)
+    rows, about = run.metrics("trained"), experiment(sibling)
     left, right = proxy_and_gold(rows, "This run"), proxy_and_gold(sibling.metrics, about.title)
     by_kl = gold_by_kl(rows, sibling.metrics, about.short)
     charts = [c for c in (left, right) if c]
@@ -139,7 +143,7 @@ def _side_by_side(run: Run, sibling: Sibling) -> list[Chart]:
 
 def comparison(run: Run) -> dict[str, Any] | None:
     """This run and its siblings on common scales; None where nothing was recorded to show."""
-    rows = run.metrics("ppo")
+    rows = run.metrics("trained")
     sentence = _path_sentence(rows, run)
     if not run.siblings:
         chart = frontier(rows)
@@ -150,7 +154,7 @@ def comparison(run: Run) -> dict[str, Any] | None:
             "change": experiment(sibling).change,
             "charts": _side_by_side(run, sibling),
             "sentence": _path_sentence(sibling.metrics, run),
-            "findings": examine(sibling.metrics, sibling.summary),
+            "findings": examine(sibling.metrics, sibling.summary, run.method, run.title),
             "examples": _examples(run, sibling),
         }
         for sibling in run.siblings

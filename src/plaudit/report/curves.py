@@ -46,7 +46,7 @@ def _chart(
     return Chart(title, x_label, known, **options) if known else None
 
 
-def ppo_charts(rows: Sequence[Row]) -> list[Chart]:
+def rl_charts(rows: Sequence[Row]) -> list[Chart]:
     """Score and KL with their ranges first, then what tells whether the optimisation is healthy."""
     coefficients = {v for _, v in series(rows, "objective/kl_coef")}
     charts = [
@@ -59,7 +59,7 @@ def ppo_charts(rows: Sequence[Row]) -> list[Chart]:
         _chart(
             "KL from the start",
             [
-                _line(rows, "objective/kl", "KL", "ppo", spread=True),
+                _line(rows, "objective/kl", "KL", "trained", spread=True),
                 _line(rows, "objective/kl_k3", "k3", "muted", dashed=True),
             ],
             include_zero=True,
@@ -68,54 +68,59 @@ def ppo_charts(rows: Sequence[Row]) -> list[Chart]:
         ),
         proxy_and_gold(rows),
         _chart(
-            "Total reward", [_line(rows, "objective/rlhf_reward", "total reward", "ppo")], term="rlhf_reward"
+            "Total reward",
+            [_line(rows, "objective/rlhf_reward", "total reward", "trained")],
+            term="rlhf_reward",
         ),
         _chart(
-            "Entropy", [_line(rows, "objective/entropy", "entropy", "ppo")], include_zero=True, term="entropy"
+            "Entropy",
+            [_line(rows, "objective/entropy", "entropy", "trained")],
+            include_zero=True,
+            term="entropy",
         ),
         _chart(
             "Response length",
-            [_line(rows, "objective/response_length", "tokens", "ppo")],
+            [_line(rows, "objective/response_length", "tokens", "trained")],
             include_zero=True,
             y_format=lambda v: number(v, 1),
             term="length",
         ),
         _chart(
             "Finished answers",
-            [_line(rows, "objective/finished", "finished", "ppo")],
+            [_line(rows, "objective/finished", "finished", "trained")],
             y_format=percent,
             y_range=(0.0, 1.0),
             term="finished",
         ),
         _chart(
             "Clip fraction",
-            [_line(rows, "ppo/policy/clipfrac", "clip fraction", "ppo")],
+            [_line(rows, "policy/clipfrac", "clip fraction", "trained")],
             include_zero=True,
             y_format=lambda v: percent(v, 1),
             term="clip_fraction",
         ),
         _chart(
             "Approximate KL of an update",
-            [_line(rows, "ppo/policy/approxkl", "approximate KL", "ppo")],
+            [_line(rows, "policy/approxkl", "approximate KL", "trained")],
             include_zero=True,
             y_format=lambda v: number(v, 4),
             term="approx_kl",
         ),
         _chart(
             "Value loss",
-            [_line(rows, "ppo/val/loss", "value loss", "reward")],
+            [_line(rows, "val/loss", "value loss", "reward")],
             include_zero=True,
             term="value_loss",
         ),
         _chart(
             "Explained variance",
-            [_line(rows, "ppo/val/var_explained", "explained variance", "reward")],
+            [_line(rows, "val/var_explained", "explained variance", "reward")],
             include_zero=True,
             term="explained_variance",
         ),
         _chart(
             "KL coefficient",
-            [_line(rows, "objective/kl_coef", "β", "ppo")] if len(coefficients) > 1 else [],
+            [_line(rows, "objective/kl_coef", "β", "trained")] if len(coefficients) > 1 else [],
             include_zero=True,
             y_format=lambda v: number(v, 4),
             term="kl_coef",
@@ -125,7 +130,7 @@ def ppo_charts(rows: Sequence[Row]) -> list[Chart]:
 
 
 def proxy_and_gold(rows: Sequence[Row], title: str = "Proxy and gold", **options: Any) -> Chart | None:
-    """What PPO raises beside what it should raise, each value at the policy it belongs to."""
+    """What training raises beside what it should raise, each value at the policy it belongs to."""
     found = points(rows)
     gold = [(float(p.updates), p.gold) for p in found if p.gold is not None]
     if len(gold) < 2:
@@ -162,7 +167,7 @@ def gold_by_kl(rows: Sequence[Row], changed: Sequence[Row], label: str) -> Chart
     own, other = _by_kl(rows, "gold"), _by_kl(changed, "gold")
     if not own or not other:
         return None
-    lines = [Series("this run", "ppo", own, dots=True), Series(label, "hot", other, dots=True)]
+    lines = [Series("this run", "trained", own, dots=True), Series(label, "hot", other, dots=True)]
     return Chart("Gold by KL", KL_AXIS, lines, square_root=True, note="Each dot is one policy.", term="kl")
 
 
@@ -177,7 +182,7 @@ _EARLIER = (
 
 
 def earlier_charts(run: Run) -> list[Chart]:
-    """Loss of every stage before PPO, held-out loss beside it, and pair accuracy where there are pairs."""
+    """Loss of every stage before the last, held-out loss beside it, and pair accuracy where there are pairs."""
     charts: list[Chart | None] = []
     for stage, title, tone in _EARLIER:
         rows = run.metrics(stage)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from plaudit.errors import Problem, UserError
+from plaudit.methods_table import METHODS
+from plaudit.report.formatting import stage_name
 from plaudit.runs import RunFolder, Stage
 from plaudit.runs.logs import read_lines
 
@@ -36,7 +38,10 @@ class Sibling:
 
 @dataclass(frozen=True)
 class Run:
-    """A whole run, as recorded."""
+    """A whole run, as recorded.
+
+    The policy that the run's method trained, and its stage, stand under ``trained`` whatever the method is.
+    """
 
     record: Mapping[str, Any]
     summary: Mapping[str, Any]
@@ -47,9 +52,35 @@ class Run:
         """A value of the summary by its path, None where any part is missing."""
         return dig(self.summary, *path)
 
+    @classmethod
+    def of(
+        cls,
+        record: Mapping[str, Any],
+        summary: Mapping[str, Any],
+        stages: Mapping[str, StageRecord],
+        siblings: Sequence[Sibling] = (),
+    ) -> Run:
+        """A run from records in which the trained policy stands under its method's name."""
+        method = method_of(record)
+        stages = _renamed(stages, method)
+        if "evaluate" in stages:
+            shown = [_renamed(row, method) for row in stages["evaluate"].samples]
+            stages["evaluate"] = replace(stages["evaluate"], samples=shown)
+        return cls(record, _canonical(summary, method), stages, siblings)
+
+    @property
+    def method(self) -> str:
+        """The recipe section of the method that trained the last policy: ppo where there is none."""
+        return method_of(self.record)
+
+    @property
+    def title(self) -> str:
+        """The method's name in words."""
+        return stage_name(self.method)
+
     @property
     def start(self) -> str:
-        """The policy that PPO started from and is compared with: SFT, or base where there was no SFT."""
+        """The policy that training started from and is compared with: SFT, or base where there was no SFT."""
         trained = dig(self.summary, "length")
         known = trained if isinstance(trained, Mapping) and trained else self.stages
         return "base" if known and "sft" not in known and "base" in known else "SFT"
@@ -61,6 +92,17 @@ class Run:
 
     def metrics(self, stage: str) -> Sequence[Row]:
         return self.stages[stage].metrics if stage in self.stages else ()
+
+
+def method_of(record: Mapping[str, Any]) -> str:
+    """The method of a run's last policy, from its recorded config."""
+    config = record.get("config")
+    given = [
+        name
+        for name, method in METHODS.items()
+        if method.trains_policy and isinstance(config, Mapping) and config.get(name) is not None
+    ]
+    return given[0] if given else "ppo"
 
 
 def dig(value: Any, *path: str) -> Any:
@@ -107,9 +149,26 @@ def _stage(stage: Stage) -> StageRecord:
 
 def _sibling(path: Path) -> Sibling:
     folder = RunFolder(path)
-    rows = read_lines(path / "ppo_metrics.jsonl")
-    samples = folder.stage("evaluate").samples()
-    return Sibling(path.name, _read(folder, "summary.json"), _rows(rows), _rows(samples))
+    method = method_of(_read(folder, "run.json"))
+    rows = read_lines(path / "rl_metrics.jsonl")
+    samples = [_renamed(row, method) for row in _rows(folder.stage("evaluate").samples())]
+    return Sibling(path.name, _canonical(_read(folder, "summary.json"), method), _rows(rows), samples)
+
+
+def _renamed(value: Mapping[str, Any], method: str) -> dict[str, Any]:
+    return {"trained" if key == method else key: v for key, v in value.items()}
+
+
+def _canonical(summary: Mapping[str, Any], method: str) -> Mapping[str, Any]:
+    """The summary with ``trained`` in the place of the method's name."""
+    found = dict(summary)
+    for key in ("gold", "attributes", "length", "proxy", "best_temperature", "seconds"):
+        if isinstance(found.get(key), Mapping):
+            found[key] = _renamed(found[key], method)
+    if isinstance(found.get("win_rate"), Mapping):
+        old = f"{method}_vs_sft"
+        found["win_rate"] = {"trained_vs_sft" if k == old else k: v for k, v in found["win_rate"].items()}
+    return found
 
 
 def read_run(path: str | Path) -> Run:
@@ -117,9 +176,9 @@ def read_run(path: str | Path) -> Run:
     folder = RunFolder.existing(path)
     root = folder.path / "siblings"
     siblings = sorted(p for p in root.iterdir() if p.is_dir()) if root.is_dir() else []
-    return Run(
-        record=_read(folder, "run.json"),
-        summary=_read(folder, "summary.json"),
-        stages={stage.name: _stage(stage) for stage in folder.stages()},
+    return Run.of(
+        _read(folder, "run.json"),
+        _read(folder, "summary.json"),
+        {stage.name: _stage(stage) for stage in folder.stages()},
         siblings=[s for p in siblings if (s := _sibling(p)).summary or s.metrics],
     )

@@ -116,6 +116,16 @@ STAGES = {
     "reward": "Reward model",
     "judge": "Proxy judge",
     "ppo": "PPO",
+    "grpo": "GRPO",
+    "rloo": "RLOO",
+    "reinforce": "REINFORCE++",
+    "online_dpo": "Online DPO",
+    "rejection": "Rejection sampling",
+    "dpo": "DPO",
+    "simpo": "SimPO",
+    "cpo": "CPO",
+    "orpo": "ORPO",
+    "kto": "KTO",
     "evaluate": "Evaluation",
 }
 

@@ -37,7 +37,7 @@ GLOSSARY: dict[str, Term] = {
     ),
     "proxy": Term(
         "Proxy",
-        "The reward model's score, which PPO tries to raise. It stands in for what people want, imperfectly.",
+        "The reward model's score, which training tries to raise. It stands in for what people want, imperfectly.",
     ),
     "judge": Term(
         "Proxy judge",
@@ -46,8 +46,8 @@ GLOSSARY: dict[str, Term] = {
     ),
     "gap": Term(
         "Gap closed",
-        "How far PPO moved from the SFT model's mean gold towards that of perfect answers.",
-        "(PPO − SFT) / (perfect − SFT)",
+        "How far training moved from the SFT model's mean gold towards that of perfect answers.",
+        "(trained − SFT) / (perfect − SFT)",
     ),
     "win_rate": Term(
         "Win rate",
@@ -81,7 +81,7 @@ GLOSSARY: dict[str, Term] = {
         "reward = score − β · KL",
     ),
     "score": Term("Score", "The reward model's mean score of the answers sampled in one iteration."),
-    "rlhf_reward": Term("Total reward", "What PPO maximises: score minus the price of KL.", "score − β · KL"),
+    "rlhf_reward": Term("Total reward", "What is maximised: score minus the price of KL.", "score − β · KL"),
     "entropy": Term(
         "Entropy",
         "How undecided the policy is while it writes one response. Near 0 it always says the same.",
@@ -89,7 +89,7 @@ GLOSSARY: dict[str, Term] = {
     ),
     "clip_fraction": Term(
         "Clip fraction",
-        "The share of tokens whose probability moved so far in one iteration that PPO's clip cut the gradient.",
+        "The share of tokens whose probability moved so far in one iteration that the clip cut the gradient.",
         "share of |π / π_old − 1| > ε against the advantage",
     ),
     "approx_kl": Term("Approximate KL", "How far the policy moved within one iteration's updates."),

@@ -7,7 +7,7 @@ says nothing.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from statistics import fmean
 from typing import Any, Literal
 
@@ -157,7 +157,7 @@ def gold_falls_while_proxy_rises(rows: Rows, summary: Summary) -> Finding | None
 
 
 def clip_fraction_too_hot(rows: Rows, summary: Summary) -> Finding | None:
-    points = series(rows, "ppo/policy/clipfrac")
+    points = series(rows, "policy/clipfrac")
     if not points:
         return None
     late = _tail(points, 0.5)
@@ -174,7 +174,7 @@ def clip_fraction_too_hot(rows: Rows, summary: Summary) -> Finding | None:
 
 
 def critic_explains_nothing(rows: Rows, summary: Summary) -> Finding | None:
-    points = series(rows, "ppo/val/var_explained")
+    points = series(rows, "val/var_explained")
     if len(points) < MINIMUM_POINTS or max(v for _, v in points) > 0:
         return None
     return Finding(
@@ -220,7 +220,7 @@ def sampler_disagrees(rows: Rows, summary: Summary) -> Finding | None:
 
 
 def first_minibatch_moved(rows: Rows, summary: Summary) -> Finding | None:
-    late = [(s, v) for s, v in series(rows, "ppo/policy/approxkl_first") if v > FIRST_APPROX_KL]
+    late = [(s, v) for s, v in series(rows, "policy/approxkl_first") if v > FIRST_APPROX_KL]
     if not late:
         return None
     step, value = late[0]
@@ -285,16 +285,16 @@ def reward_model_no_better_than_longer(rows: Rows, summary: Summary) -> Finding 
 
 def sharpening_only(rows: Rows, summary: Summary) -> Finding | None:
     best = dig(summary, "best_temperature")
-    sft, ppo = finite(dig(best, "sft", "mean")), finite(dig(best, "ppo", "mean"))
+    sft, after_ = finite(dig(best, "sft", "mean")), finite(dig(best, "trained", "mean"))
     gained = finite(dig(summary, "gap_closed", "mean"))
-    if sft is None or ppo is None or gained is None or gained <= 0 or ppo > sft:
+    if sft is None or after_ is None or gained is None or gained <= 0 or after_ > sft:
         return None
     at = number(dig(best, "temperature"))
     return Finding(
         "sharpening_only",
         "warning",
         "PPO may only have made the SFT model more certain.",
-        f"At temperature {at}, SFT's best, gold is {number(sft)} for SFT and {number(ppo)} for PPO.",
+        f"At temperature {at}, SFT's best, gold is {number(sft)} for SFT and {number(after_)} for PPO.",
         "Sampling the SFT model cooler does as well: do not claim that PPO taught it anything new.",
     )
 
@@ -319,7 +319,18 @@ RULES: tuple[Callable[[Rows, Summary], Finding | None], ...] = (
 _ORDER: dict[str, int] = {"serious": 0, "warning": 1, "note": 2}
 
 
-def examine(rows: Rows, summary: Summary) -> list[Finding]:
-    """All findings over a run's PPO records and its summary, the gravest first."""
+def examine(rows: Rows, summary: Summary, section: str = "ppo", title: str = "PPO") -> list[Finding]:
+    """All findings over a run's records and its summary, the gravest first.
+
+    The rules speak of PPO and its settings; ``section`` and ``title`` are put in their place.
+    """
     found = [finding for rule in RULES if (finding := rule(rows, summary)) is not None]
+
+    def named(text: str) -> str:
+        return text.replace("ppo.", f"{section}.").replace("PPO", title)
+
+    found = [
+        replace(f, sentence=named(f.sentence), evidence=named(f.evidence), action=named(f.action))
+        for f in found
+    ]
     return sorted(found, key=lambda f: _ORDER[f.severity])

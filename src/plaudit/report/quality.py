@@ -13,7 +13,6 @@ from plaudit.report.formatting import count, finite, number, percent, span, temp
 from plaudit.report.rows import Entry, interval_rows, place
 from plaudit.report.verdict import sharpening
 
-POLICIES = (("base", "Base"), ("sft", "SFT"), ("ppo", "PPO"), ("perfect", "Perfect"))
 # Where a label of the gold scale may stand, best first, and its width in percent of a phone's screen.
 LABEL_ROWS = ("below", "above", "below far", "above far")
 LABEL_WIDTH = 17.0
@@ -24,13 +23,18 @@ PAIRS = {
 }
 
 
+def policies(run: Run) -> list[tuple[str, str]]:
+    """Key and label of everything that answered, in the order of training."""
+    return [("base", "Base"), ("sft", "SFT"), ("trained", run.title), ("perfect", "Perfect")]
+
+
 def percent_span(value: Any) -> str:
     return span(value, as_percent=True)
 
 
 def gold_scale(run: Run) -> dict[str, Any] | None:
-    """Base, SFT, PPO and perfect on one line of gold, with the part of the gap that was closed."""
-    entries = [Entry(label, key, run.get("gold", key)) for key, label in POLICIES]
+    """Base, SFT, the trained policy and perfect on one line of gold, with the part of the gap that was closed."""
+    entries = [Entry(label, key, run.get("gold", key)) for key, label in policies(run)]
     known = sorted(((m, e) for e in entries if (m := e.mean) is not None), key=lambda k: k[0])
     if len(known) < 2 or known[-1][0] <= known[0][0]:
         return None
@@ -57,21 +61,21 @@ def gold_scale(run: Run) -> dict[str, Any] | None:
         marks.append(mark)
     where = {mark["tone"]: mark["at"] for mark in marks}
     gap = None
-    if {"sft", "ppo", "perfect"} <= set(where) and where["perfect"] > where["sft"]:
-        start, end = sorted((where["sft"], where["ppo"]))
+    if {"sft", "trained", "perfect"} <= set(where) and where["perfect"] > where["sft"]:
+        start, end = sorted((where["sft"], where["trained"]))
         gap = {
             "track": where["sft"],
             "track_width": round(where["perfect"] - where["sft"], 2),
             "start": start,
             "width": round(end - start, 2),
-            "lost": where["ppo"] < where["sft"],
+            "lost": where["trained"] < where["sft"],
         }
     return {"marks": marks, "gap": gap, "deep": any("far" in mark["place"] for mark in marks)}
 
 
 def figures(run: Run) -> list[dict[str, str]]:
     """The four numbers of the verdict."""
-    gap, win, kl = run.get("gap_closed"), run.get("win_rate", "ppo_vs_sft"), run.get("kl")
+    gap, win, kl = run.get("gap_closed"), run.get("win_rate", "trained_vs_sft"), run.get("kl")
     model = run.get("reward_model")
     found = [
         ("gap", "gap closed", dig(gap, "mean"), percent, percent_span(gap)),
@@ -87,13 +91,13 @@ def figures(run: Run) -> list[dict[str, str]]:
 
 
 def wins(run: Run) -> dict[str, Any] | None:
-    """PPO's win rate with the perfect policy's beside it."""
-    win, best = run.get("win_rate", "ppo_vs_sft"), run.get("best_temperature")
+    """The trained policy's win rate with the perfect policy's beside it."""
+    win, best = run.get("win_rate", "trained_vs_sft"), run.get("best_temperature")
     at = temperature(dig(best, "temperature"))
     found = interval_rows(
         [
-            Entry(f"PPO against {run.start}", "ppo", win),
-            Entry("PPO against SFT", "ppo", dig(best, "win_rate"), note=f"both at T = {at}"),
+            Entry(f"{run.title} against {run.start}", "trained", win),
+            Entry(f"{run.title} against SFT", "trained", dig(best, "win_rate"), note=f"both at T = {at}"),
             Entry("Perfect against SFT", "perfect", run.get("win_rate", "perfect_vs_sft")),
             Entry("SFT against base", "sft", run.get("win_rate", "sft_vs_base")),
         ],
@@ -111,7 +115,7 @@ def wins(run: Run) -> dict[str, Any] | None:
 def attributes(run: Run) -> dict[str, Any] | None:
     """Every attribute by stage, in groups: helpful, honest, harmless, follows instructions, other."""
     table = run.mapping("attributes")
-    stages = [(key, label) for key, label in POLICIES if isinstance(table.get(key), Mapping)]
+    stages = [(key, label) for key, label in policies(run) if isinstance(table.get(key), Mapping)]
     rows: dict[str, list[dict[str, Any]]] = {group: [] for group in GROUPS}
     for name in dict.fromkeys(str(n) for key, _ in stages for n in table[key]):
         values = [finite(table[key].get(name)) for key, _ in stages]
@@ -140,7 +144,7 @@ def attributes(run: Run) -> dict[str, Any] | None:
 
 
 def best_temperature(run: Run) -> dict[str, Any] | None:
-    """Gold of SFT and PPO at the run's temperature and at the one that is best for SFT."""
+    """Gold of SFT and the trained policy at the run's temperature and at the one that is best for SFT."""
     best = run.mapping("best_temperature")
     if not best:
         return None
@@ -150,8 +154,8 @@ def best_temperature(run: Run) -> dict[str, Any] | None:
         [
             Entry(f"SFT at T = {usual}", "sft", run.get("gold", "sft")),
             Entry(f"SFT at T = {at}", "sft", best.get("sft"), note="its best"),
-            Entry(f"PPO at T = {usual}", "ppo", run.get("gold", "ppo")),
-            Entry(f"PPO at T = {at}", "ppo", best.get("ppo")),
+            Entry(f"{run.title} at T = {usual}", "trained", run.get("gold", "trained")),
+            Entry(f"{run.title} at T = {at}", "trained", best.get("trained")),
         ],
         format=number,
         spread=span,
@@ -218,7 +222,7 @@ def length(run: Run) -> dict[str, Any] | None:
     """Tokens per answer by stage."""
     lengths = run.mapping("length")
     entries = []
-    for key, label in POLICIES:
+    for key, label in policies(run):
         mean, finished, p90 = (finite(dig(lengths, key, k)) for k in ("mean", "finished", "p90"))
         notes = [f"{percent(finished)} finished"] if finished is not None else []
         notes += [f"90% within {number(p90, 0)}"] if p90 is not None else []
@@ -234,10 +238,10 @@ def length(run: Run) -> dict[str, Any] | None:
     )
     if not found:
         return None
-    start, ppo = finite(dig(lengths, run.start.lower(), "mean")), finite(dig(lengths, "ppo", "mean"))
+    start, after = finite(dig(lengths, run.start.lower(), "mean")), finite(dig(lengths, "trained", "mean"))
     sentence = (
-        f"PPO’s answers are {number(ppo / start)} times as long as the {run.start} model’s."
-        if start and ppo
+        f"{run.title}’s answers are {number(after / start)} times as long as the {run.start} model’s."
+        if start and after
         else ""
     )
     return {**found, "sentence": sentence}

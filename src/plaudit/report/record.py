@@ -28,7 +28,7 @@ TONES = {
     "votes": "reward",
     "rank": "reward",
     "reward": "reward",
-    "ppo": "ppo",
+    "trained": "trained",
 }
 
 
@@ -68,7 +68,7 @@ def time(run: Run) -> dict[str, Any] | None:
         return None
     rows = [
         {
-            "name": clean(stage_name(n)),
+            "name": clean(run.title if n == "trained" else stage_name(n)),
             "tone": TONES.get(n, "muted"),
             "text": duration(v),
             "share": percent(v / total),

@@ -48,41 +48,41 @@ def verdict(run: Run) -> Verdict:
 
 
 def _headline(run: Run) -> str:
-    if "ppo" not in run.stages and run.get("length", "ppo") is None:
-        return "This run holds no PPO stage, so there is no after to judge."
+    if "trained" not in run.stages and run.get("length", "trained") is None:
+        return "This run trained no policy beyond SFT, so there is no after to judge."
     closed, low, high = (finite(run.get("gap_closed", k)) for k in ("mean", "low", "high"))
     if closed is not None:
         if low is not None and high is not None and low <= 0 <= high:
-            return "PPO made no clear difference: the interval holds zero."
+            return f"{run.title} made no clear difference: the interval holds zero."
         if closed < 0:
-            return "PPO made the answers worse."
+            return f"{run.title} made the answers worse."
         if closed >= 1:
-            return "PPO’s answers score as well as perfect ones."
-        return f"PPO closed {percent(closed)} of the gap between the SFT model and a perfect answer."
-    mean, low, high = (finite(run.get("win_rate", "ppo_vs_sft", k)) for k in ("mean", "low", "high"))
+            return f"{run.title}’s answers score as well as perfect ones."
+        return f"{run.title} closed {percent(closed)} of the gap between the SFT model and a perfect answer."
+    mean, low, high = (finite(run.get("win_rate", "trained_vs_sft", k)) for k in ("mean", "low", "high"))
     if mean is None:
-        return "Nothing has judged PPO’s answers in this run."
+        return f"Nothing has judged {run.title}’s answers in this run."
     who = "A proxy judge" if run.get("judge") == "proxy" else "The judge"
     if low is not None and high is not None and low <= 0.5 <= high:
-        return f"{who} sees no clear difference between PPO and the {run.start} model."
+        return f"{who} sees no clear difference between {run.title} and the {run.start} model."
     if mean < 0.5:
-        return f"{who} prefers the {run.start} model’s answers to PPO’s."
-    return f"{who} prefers PPO’s answers in {percent(mean)} of comparisons."
+        return f"{who} prefers the {run.start} model’s answers to {run.title}’s."
+    return f"{who} prefers {run.title}’s answers in {percent(mean)} of comparisons."
 
 
 def _lead(run: Run) -> list[str]:
     lead = []
-    sft, ppo, perfect = (finite(run.get("gold", stage, "mean")) for stage in ("sft", "ppo", "perfect"))
-    if sft is not None and ppo is not None and perfect is not None:
+    sft, after, perfect = (finite(run.get("gold", stage, "mean")) for stage in ("sft", "trained", "perfect"))
+    if sft is not None and after is not None and perfect is not None:
         bounds = span(run.get("gap_closed"), as_percent=True)
         lead.append(
             f"On {count(run.get('prompts'))} prompts that occur in no training text, mean gold went from "
-            f"{number(sft)} after SFT to {number(ppo)} after PPO; a perfect policy reaches {number(perfect)}"
+            f"{number(sft)} after SFT to {number(after)} after {run.title}; a perfect policy reaches {number(perfect)}"
             + (f" (gap closed, 95% interval: {bounds})." if bounds else ".")
         )
-    win = run.get("win_rate", "ppo_vs_sft")
+    win = run.get("win_rate", "trained_vs_sft")
     if finite(dig(win, "mean")) is not None:
-        sentence = f"PPO wins {percent(dig(win, 'mean'))} against {run.start}"
+        sentence = f"{run.title} wins {percent(dig(win, 'mean'))} against {run.start}"
         if bounds := span(win, as_percent=True):
             sentence += f" (95% interval: {bounds})"
         best, ties = (finite(run.get("win_rate", "perfect_vs_sft", k)) for k in ("mean", "ties"))
@@ -97,7 +97,7 @@ def _lead(run: Run) -> list[str]:
 
 
 def _changes(run: Run, result: Verdict) -> None:
-    before, after = run.get("attributes", "sft"), run.get("attributes", "ppo")
+    before, after = run.get("attributes", "sft"), run.get("attributes", "trained")
     if not isinstance(before, Mapping) or not isinstance(after, Mapping):
         return
     gains: list[tuple[float, Change]] = []
@@ -154,17 +154,19 @@ def _caveats(run: Run) -> list[str]:
 def sharpening(run: Run) -> str:
     """How much of the gain a cooler SFT model reaches without any training."""
     best = run.get("best_temperature")
-    cool, cool_ppo = finite(dig(best, "sft", "mean")), finite(dig(best, "ppo", "mean"))
-    sft, ppo = finite(run.get("gold", "sft", "mean")), finite(run.get("gold", "ppo", "mean"))
-    if cool is None or cool_ppo is None or sft is None or ppo is None:
+    cool, cool_after = finite(dig(best, "sft", "mean")), finite(dig(best, "trained", "mean"))
+    sft, after = finite(run.get("gold", "sft", "mean")), finite(run.get("gold", "trained", "mean"))
+    if cool is None or cool_after is None or sft is None or after is None:
         return ""
     at = temperature(dig(best, "temperature"))
     start = f"Sampled at temperature {at}, the SFT model alone scores {number(cool)} without any training"
-    if cool >= ppo:
-        start += f", more than PPO’s {number(ppo)} at temperature {temperature(run.get('temperature'))}"
-    elif ppo > sft:
-        start += f", {percent((cool - sft) / (ppo - sft))} of PPO’s gain"
+    if cool >= after:
+        start += (
+            f", more than {run.title}’s {number(after)} at temperature {temperature(run.get('temperature'))}"
+        )
+    elif after > sft:
+        start += f", {percent((cool - sft) / (after - sft))} of {run.title}’s gain"
     low = finite(dig(best, "win_rate", "low"))
     clear = low is None or low > 0.5
-    relation = "not ahead" if cool_ppo <= cool else "still ahead" if clear else "ahead, but not clearly"
-    return f"{start}. PPO at temperature {at} scores {number(cool_ppo)}: {relation}."
+    relation = "not ahead" if cool_after <= cool else "still ahead" if clear else "ahead, but not clearly"
+    return f"{start}. {run.title} at temperature {at} scores {number(cool_after)}: {relation}."

@@ -8,7 +8,7 @@ from plaudit.report import quality, record
 from plaudit.report.answers import cards, training_samples
 from plaudit.report.charts import Chart, svg
 from plaudit.report.comparison import comparison
-from plaudit.report.curves import earlier_charts, ppo_charts, table
+from plaudit.report.curves import earlier_charts, rl_charts, table
 from plaudit.report.folder import Run
 from plaudit.report.formatting import clean
 from plaudit.report.glossary import GLOSSARY
@@ -30,19 +30,20 @@ def view(run: Run) -> dict[str, Any]:
         "name": clean(run.summary.get("name") or run.record.get("name") or "run"),
         "facts": record.facts(run),
         "start": run.start,
+        "trained": run.title,
         "judge": run.get("judge"),
         "no_gold": "" if run.get("gold") else clean(run.get("gold_reason") or ""),
         "scale": quality.gold_scale(run),
         "verdict": verdict(run),
         "figures": quality.figures(run),
-        "findings": examine(run.metrics("ppo"), run.summary),
+        "findings": examine(run.metrics("trained"), run.summary, run.method, run.title),
         "rule_count": len(RULES),
         "checks": record.checks(run),
         "answers": cards(run),
         "wins": quality.wins(run),
         "attributes": quality.attributes(run),
         "best": quality.best_temperature(run),
-        "curves": [drawn(c) for c in ppo_charts(run.metrics("ppo"))],
+        "curves": [drawn(c) for c in rl_charts(run.metrics("trained"))],
         "training_samples": training_samples(run),
         "earlier": [drawn(c) for c in earlier_charts(run)],
         "reward": quality.reward_model(run),

@@ -24,6 +24,7 @@ from plaudit.data.tokens import TokenBatch, TokenItem
 from plaudit.errors import UserError
 from plaudit.training.clock import Clock
 from plaudit.training.memory import is_out_of_memory
+from plaudit.training.passes import Pass, Prepared
 from plaudit.training.ranks import Ranks
 
 logger = logging.getLogger(__name__)
@@ -198,6 +199,9 @@ class Engine:
         # float64 sums on the host keep metrics independent of how the batch was split.
         for method, items in work:
             normalizers = method.normalizers(items)
+            if isinstance(method, Prepared):
+                with self.clock("prepare"):
+                    method.prepare(items, Pass(self.token_budget, self.device, self.ranks))
             for indices in self.ranks.share(plan(items, self.token_budget, method.layout)):
                 with self.clock("batch"):
                     batch = collate([items[i] for i in indices], method.pad_id).to(self.device)
@@ -304,6 +308,8 @@ def evaluate(
     """The method's loss and metrics on held-out items, without a gradient."""
     ranks = ranks or Ranks()
     normalizers = method.normalizers(items)
+    if isinstance(method, Prepared):
+        method.prepare(items, Pass(token_budget, device, ranks))
     sums: dict[str, list[float]] = defaultdict(lambda: [0.0, 0.0])
     for indices in ranks.share(plan(items, token_budget, method.layout)):
         output = method.loss(collate([items[i] for i in indices], method.pad_id).to(device))

@@ -1,7 +1,4 @@
-"""Typed run configuration: what a recipe may say, with vetted defaults. No torch is imported here.
-
-An unknown key is an error with a suggestion, and all errors of a recipe are told at once.
-"""
+"""A whole recipe: reading, overriding, validating, with every problem told at once."""
 
 from __future__ import annotations
 
@@ -11,58 +8,28 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, Field, ValidationError, model_validator
 
+from plaudit.config.base import Fraction, Lora, PolicySource, Positive, Scratch, Section, Training
+from plaudit.config.methods import (
+    FINAL,
+    ONLINE,
+    Cpo,
+    Dpo,
+    Grpo,
+    Kto,
+    OnlineDpo,
+    Orpo,
+    Ppo,
+    Reinforce,
+    Rejection,
+    Rloo,
+    Sft,
+    Simpo,
+)
 from plaudit.errors import Problem, UserError, suggest
 
-ROLES = ("corpus", "demonstrations", "votes", "preferences", "prompts")
-
-
-class Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True)
-
-
-Positive = Annotated[int, Field(gt=0)]
-Fraction = Annotated[float, Field(ge=0, le=1)]
-
-
-class Lora(Section):
-    """Low-rank adapters (Hu et al. 2021); the reference is then the same model, adapter off."""
-
-    rank: Positive = 16
-    alpha: float = Field(32, gt=0)
-    targets: str | tuple[str, ...] = "all-linear"
-
-
-class Scratch(Section):
-    """A Llama-architecture model built from a few numbers, with a byte-level BPE of its own."""
-
-    source: Literal["scratch"] = "scratch"
-    hidden: Positive = 128
-    layers: Positive = 4
-    heads: Positive = 4
-    kv_heads: Positive | None = None
-    intermediate: Positive | None = None
-    vocabulary: Positive = 1500
-    max_positions: Positive = 512
-
-    @model_validator(mode="after")
-    def _heads_divide(self) -> Scratch:
-        if self.hidden % self.heads:
-            raise ValueError(f"hidden {self.hidden} is not a multiple of heads {self.heads}")
-        return self
-
-
-class Pretrained(Section):
-    """A Hugging Face model: a local folder, or a hub name (the only thing that uses the network)."""
-
-    source: Literal["pretrained"]
-    path: str
-    revision: str | None = None
-    lora: Lora | None = None
-
-
-PolicySource = Annotated[Scratch | Pretrained, Field(discriminator="source")]
+ROLES = ("corpus", "demonstrations", "votes", "preferences", "labels", "prompts")
 
 
 class Source(Section):
@@ -85,6 +52,7 @@ class Data(Section):
     demonstrations: tuple[Source, ...] = ()
     votes: tuple[Source, ...] = ()
     preferences: tuple[Source, ...] = ()
+    labels: tuple[Source, ...] = ()
     prompts: tuple[Source, ...] = ()
     validation: Fraction = 0.05
     preference_validation: Fraction = 0.15
@@ -122,28 +90,6 @@ class Pocket(Section):
     test_prompts: Positive = 800
 
 
-class Training(Section):
-    """One optimisation: AdamW (Loshchilov & Hutter 2017) over batches of whole items."""
-
-    epochs: float = Field(1.0, gt=0)
-    steps: Positive | None = None
-    batch_size: Positive = 32
-    lr: float = Field(1e-3, gt=0)
-    schedule: Literal["constant", "linear", "cosine"] = "cosine"
-    warmup: Fraction = 0.03
-    final_lr: Fraction = 0.1
-    weight_decay: float = Field(0.0, ge=0)
-    betas: tuple[float, float] = (0.9, 0.999)
-    eps: float = Field(1e-8, gt=0)
-    max_grad_norm: float | None = Field(1.0, gt=0)
-    token_budget: Positive | None = None
-    log_every: Positive = 10
-    eval_every: Positive | None = None
-    checkpoint_every: Positive = 200
-    keep_last: Positive = 1
-    keep_best: bool = False
-
-
 class Pretrain(Training):
     """Next-token prediction on raw text."""
 
@@ -155,12 +101,6 @@ class Verdict(Training):
     """A short stage in which only the verdict of an answer is trained (pocket world)."""
 
     batch_size: Positive = 32
-
-
-class Sft(Training):
-    """Supervised fine-tuning on demonstrations: loss on assistant tokens only."""
-
-    epochs: float = Field(2.0, gt=0)
 
 
 class Rank(Section):
@@ -200,58 +140,6 @@ class Reward(Training):
     batch_size: Positive = 4
 
 
-class KL(Section):
-    """The leash. Fixed, or the adaptive controller of Ziegler et al. 2019 (target in nats per response)."""
-
-    controller: Literal["fixed", "adaptive"] = "fixed"
-    coefficient: float = Field(0.05, ge=0)
-    target: float = Field(6.0, gt=0)
-    horizon: Positive = 10_000
-    kl_max: float | None = Field(None, gt=0)
-    epoch_target: float | None = Field(None, gt=0)
-
-
-class Ppo(Section):
-    """PPO (Schulman et al. 2017) as used for RLHF (Ziegler et al. 2019; Ouyang et al. 2022)."""
-
-    iterations: Positive = 14
-    prompts_per_iteration: Positive = 256
-    samples_per_prompt: Positive = 1
-    epochs: Positive = 2
-    minibatch: Positive = 64
-    lr: float = Field(5e-4, gt=0)
-    value_lr: float = Field(1e-3, gt=0)
-    schedule: Literal["constant", "linear"] = "linear"
-    warmup: Fraction = 0.0
-    betas: tuple[float, float] = (0.9, 0.999)
-    eps: float = Field(1e-5, gt=0)
-    weight_decay: float = Field(0.0, ge=0)
-    max_grad_norm: float | None = Field(1.0, gt=0)
-    clip: float = Field(0.2, gt=0)
-    value_clip: float | None = Field(0.2, gt=0)
-    value_coefficient: float = Field(1.0, gt=0)
-    entropy_coefficient: float = Field(0.0, ge=0)
-    gamma: Fraction = 1.0
-    lam: Fraction = 0.95
-    kl: KL = KL()
-    critic: Literal["auto", "reward", "policy"] = "auto"
-    critic_warmup: Annotated[int, Field(ge=0)] = 1
-    temperature: float = Field(1.0, gt=0)
-    max_new_tokens: Positive = 48
-    normalisation: Literal["stored", "none"] = "stored"
-    reward_clip: float | None = Field(5.0, gt=0)
-    unfinished_penalty: float | None = None
-    reward_model: str | None = None
-    reward_function: str | None = None
-    ptx_coefficient: float = Field(0.0, ge=0)
-    ptx_batch_size: Positive = 32
-    token_budget: Positive | None = None
-    checkpoint_every: Positive = 2
-    keep_last: Positive = 1
-    evaluate_every: Positive = 2
-    show_samples: Positive = 4
-
-
 class Evaluate(Section):
     """What the report measures, at which temperatures, on how many prompts."""
 
@@ -288,7 +176,42 @@ class Config(Section):
     rank: Rank | None = None
     reward: Reward | None = None
     ppo: Ppo | None = None
+    grpo: Grpo | None = None
+    rloo: Rloo | None = None
+    reinforce: Reinforce | None = None
+    online_dpo: OnlineDpo | None = None
+    rejection: Rejection | None = None
+    dpo: Dpo | None = None
+    simpo: Simpo | None = None
+    cpo: Cpo | None = None
+    orpo: Orpo | None = None
+    kto: Kto | None = None
     evaluate: Evaluate | None = Evaluate()
+
+    @property
+    def final(self) -> str | None:
+        """The section of the method that trains the last policy."""
+        return next((name for name in FINAL if getattr(self, name) is not None), None)
+
+    @property
+    def online(self) -> Any:
+        """The section of the RL loop's method, None where there is none."""
+        return next((s for name in ONLINE if (s := getattr(self, name)) is not None), None)
+
+    @property
+    def scoring(self) -> Any:
+        """The section that asks for a reward, None where none does."""
+        return self.online or self.rejection
+
+    @model_validator(mode="after")
+    def _one_method(self) -> Config:
+        given = [name for name in FINAL if getattr(self, name) is not None]
+        if len(given) > 1:
+            raise ValueError(
+                f"sections {', '.join(given)} would each train the last policy: keep one "
+                "(`plaudit compare` runs several)"
+            )
+        return self
 
     def data_sources(self) -> dict[str, list[str]]:
         """The paths that each role of the data section names, local ones resolved against its root."""

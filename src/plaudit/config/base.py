@@ -1,0 +1,76 @@
+"""What every section of a recipe is made of: strict types, a policy's source, and one optimisation."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+
+class Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True)
+
+
+Positive = Annotated[int, Field(gt=0)]
+Fraction = Annotated[float, Field(ge=0, le=1)]
+
+
+class Lora(Section):
+    """Low-rank adapters (Hu et al. 2021); the reference is then the same model, adapter off."""
+
+    rank: Positive = 16
+    alpha: float = Field(32, gt=0)
+    targets: str | tuple[str, ...] = "all-linear"
+
+
+class Scratch(Section):
+    """A Llama-architecture model built from a few numbers, with a byte-level BPE of its own."""
+
+    source: Literal["scratch"] = "scratch"
+    hidden: Positive = 128
+    layers: Positive = 4
+    heads: Positive = 4
+    kv_heads: Positive | None = None
+    intermediate: Positive | None = None
+    vocabulary: Positive = 1500
+    max_positions: Positive = 512
+
+    @model_validator(mode="after")
+    def _heads_divide(self) -> Scratch:
+        if self.hidden % self.heads:
+            raise ValueError(f"hidden {self.hidden} is not a multiple of heads {self.heads}")
+        return self
+
+
+class Pretrained(Section):
+    """A Hugging Face model: a local folder, or a hub name (the only thing that uses the network)."""
+
+    source: Literal["pretrained"]
+    path: str
+    revision: str | None = None
+    lora: Lora | None = None
+
+
+PolicySource = Annotated[Scratch | Pretrained, Field(discriminator="source")]
+
+
+class Training(Section):
+    """One optimisation: AdamW (Loshchilov & Hutter 2017) over batches of whole items."""
+
+    epochs: float = Field(1.0, gt=0)
+    steps: Positive | None = None
+    batch_size: Positive = 32
+    lr: float = Field(1e-3, gt=0)
+    schedule: Literal["constant", "linear", "cosine"] = "cosine"
+    warmup: Fraction = 0.03
+    final_lr: Fraction = 0.1
+    weight_decay: float = Field(0.0, ge=0)
+    betas: tuple[float, float] = (0.9, 0.999)
+    eps: float = Field(1e-8, gt=0)
+    max_grad_norm: float | None = Field(1.0, gt=0)
+    token_budget: Positive | None = None
+    log_every: Positive = 10
+    eval_every: Positive | None = None
+    checkpoint_every: Positive = 200
+    keep_last: Positive = 1
+    keep_best: bool = False

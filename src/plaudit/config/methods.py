@@ -1,0 +1,282 @@
+"""One section a method: its options with vetted defaults."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field, model_validator
+
+from plaudit.config.base import Fraction, Positive, Section, Training
+
+
+class Sft(Training):
+    """Supervised fine-tuning on demonstrations: loss on assistant tokens only."""
+
+    epochs: float = Field(2.0, gt=0)
+
+
+class KL(Section):
+    """The leash. Fixed, or the adaptive controller of Ziegler et al. 2019 (target in nats per response)."""
+
+    controller: Literal["fixed", "adaptive"] = "fixed"
+    coefficient: float = Field(0.05, ge=0)
+    target: float = Field(6.0, gt=0)
+    horizon: Positive = 10_000
+    kl_max: float | None = Field(None, gt=0)
+    epoch_target: float | None = Field(None, gt=0)
+
+
+class RewardPart(Section):
+    """One part of a weighted reward: the run's own reward model, a saved one, a Python function, or gold."""
+
+    source: Literal["own", "model", "function", "gold"] = "own"
+    path: str | None = None
+    weight: float = 1.0
+
+    @model_validator(mode="after")
+    def _path(self) -> RewardPart:
+        if (self.path is None) == (self.source in ("model", "function")):
+            wants = "needs a path" if self.path is None else "takes no path"
+            raise ValueError(f"a reward from {self.source!r} {wants}")
+        return self
+
+
+class Scoring(Section):
+    """What scores answers. ``rewards`` are summed by weight; else one of the others, else the run's own model."""
+
+    reward_model: str | None = None
+    reward_function: str | None = None
+    rewards: tuple[RewardPart, ...] = ()
+    normalisation: Literal["stored", "none"] = "stored"
+
+    @model_validator(mode="after")
+    def _one_reward(self) -> Scoring:
+        given = [name for name in ("reward_model", "reward_function", "rewards") if getattr(self, name)]
+        if len(given) > 1:
+            raise ValueError(f"{' and '.join(given)} exclude each other: put them all into rewards")
+        return self
+
+    @property
+    def needs_own(self) -> bool:
+        """Whether the run's own reward model is asked for."""
+        if self.rewards:
+            return any(part.source == "own" for part in self.rewards)
+        return not (self.reward_model or self.reward_function)
+
+
+class Online(Scoring):
+    """What all methods share that learn from their own samples (the RL loop)."""
+
+    iterations: Positive = 14
+    prompts_per_iteration: Positive = 256
+    samples_per_prompt: Positive = 1
+    epochs: Positive = 2
+    minibatch: Positive = 64
+    lr: float = Field(5e-4, gt=0)
+    schedule: Literal["constant", "linear"] = "linear"
+    warmup: Fraction = 0.0
+    betas: tuple[float, float] = (0.9, 0.999)
+    eps: float = Field(1e-5, gt=0)
+    weight_decay: float = Field(0.0, ge=0)
+    max_grad_norm: float | None = Field(1.0, gt=0)
+    kl: KL = KL()
+    temperature: float = Field(1.0, gt=0)
+    max_new_tokens: Positive = 48
+    reward_clip: float | None = Field(5.0, gt=0)
+    unfinished_penalty: float | None = None
+    ptx_coefficient: float = Field(0.0, ge=0)
+    ptx_batch_size: Positive = 32
+    token_budget: Positive | None = None
+    checkpoint_every: Positive = 2
+    keep_last: Positive = 1
+    evaluate_every: Positive = 2
+    show_samples: Positive = 4
+
+
+class Clipped(Online):
+    """Surrogates with a clipped ratio."""
+
+    clip: float = Field(0.2, gt=0, lt=1)
+    entropy_coefficient: float = Field(0.0, ge=0)
+
+
+class Ppo(Clipped):
+    """PPO (Schulman et al. 2017) as used for RLHF (Ziegler et al. 2019; Ouyang et al. 2022)."""
+
+    value_lr: float = Field(1e-3, gt=0)
+    value_clip: float | None = Field(0.2, gt=0)
+    value_coefficient: float = Field(1.0, gt=0)
+    gamma: Fraction = 1.0
+    lam: Fraction = 0.95
+    critic: Literal["auto", "reward", "policy"] = "auto"
+    critic_warmup: Annotated[int, Field(ge=0)] = 1
+
+
+class Group(Clipped):
+    """Methods whose baseline is the other samples of the prompt."""
+
+    prompts_per_iteration: Positive = 32
+    samples_per_prompt: Annotated[int, Field(ge=2)] = 8
+
+
+class Grpo(Group):
+    """GRPO (Shao et al. 2024) and its kin.
+
+    ``advantage_scale: none`` with ``aggregation: fixed`` is Dr. GRPO (Liu et al. 2025); ``aggregation: token``
+    with ``clip_high`` DAPO (Yu et al. 2025); ``ratio: sequence`` GSPO (Zheng et al. 2025); ``surrogate: cispo``
+    MiniMax 2025.
+    """
+
+    advantage_scale: Literal["group", "batch", "none"] = "group"
+    aggregation: Literal["token", "sequence", "fixed"] = "token"
+    ratio: Literal["token", "sequence"] = "token"
+    surrogate: Literal["clip", "cispo"] = "clip"
+    clip_high: float | None = Field(None, gt=0)
+    kl_in: Literal["loss", "reward"] = "loss"
+
+
+class Rloo(Group):
+    """RLOO (Ahmadian et al. 2024): REINFORCE with the mean of the other samples as baseline, KL in the reward."""
+
+    ratio: Literal["token", "sequence"] = "sequence"
+
+
+class Reinforce(Clipped):
+    """REINFORCE++ (Hu 2025): rewards to go with per-token KL, whitened over the batch, and no critic.
+
+    With several samples a prompt, ``baseline: group`` takes off their mean first.
+    """
+
+    gamma: Fraction = 1.0
+    baseline: Literal["none", "group"] = "none"
+
+
+class OnlineDpo(Online):
+    """Online DPO (Guo et al. 2024): the reward ranks own samples, DPO learns from the ranking.
+
+    ``kl.coefficient`` is DPO's β.
+    """
+
+    prompts_per_iteration: Positive = 64
+    samples_per_prompt: Annotated[int, Field(ge=2)] = 4
+    pairs: Literal["best_worst", "all"] = "all"
+    loss: Literal["sigmoid", "ipo", "hinge"] = "sigmoid"
+    kl: KL = KL(coefficient=0.1)
+
+    @model_validator(mode="after")
+    def _beta(self) -> OnlineDpo:
+        if self.kl.coefficient == 0:
+            raise ValueError("kl.coefficient is DPO's β here and must be above 0")
+        return self
+
+
+class Rejection(Scoring, Training):
+    """Rejection-sampling fine-tuning (Touvron et al. 2023; RAFT, Dong et al. 2023): imitate the best of n."""
+
+    prompts: Positive = 2500
+    n: Annotated[int, Field(ge=2)] = 8
+    temperature: float = Field(1.0, gt=0)
+    max_new_tokens: Positive = 48
+
+
+class Pairwise(Training):
+    """What all methods share that learn from rankings directly.
+
+    ``label_smoothing`` is the share of judgements taken to be wrong, ``use_strength`` makes stated strengths
+    margins (both for log-sigmoid losses).
+    """
+
+    lr: float = Field(1e-4, gt=0)
+    warmup: Fraction = 0.1
+    label_smoothing: float = Field(0.0, ge=0, lt=0.5)
+    use_strength: bool = False
+
+
+class Referenced(Section):
+    """How the frozen policy is asked: log-probs computed once and kept on disk, or a copy asked every time.
+
+    With adapters a live reference is the same model, adapter off.
+    """
+
+    reference: Literal["precomputed", "live"] = "precomputed"
+
+
+DpoLoss = Literal["sigmoid", "robust", "hinge", "ipo", "sppo_hard", "apo_zero", "apo_down", "plackett_luce"]
+
+
+class Dpo(Referenced, Pairwise):
+    """DPO (Rafailov et al. 2023) and its variants.
+
+    ``ipo`` is length-averaged where ``length_normalised``; ``nll`` adds the NLL of the preferred answer (RPO,
+    Pang et al. 2024); ``divergence`` replaces the reverse KL (Wang et al. 2023).
+    """
+
+    beta: float = Field(0.1, gt=0)
+    loss: DpoLoss = "sigmoid"
+    length_normalised: bool = False
+    divergence: Literal["reverse_kl", "forward_kl", "js", "alpha"] = "reverse_kl"
+    alpha: float = Field(0.5, gt=0, lt=1)
+    nll: float = Field(0.0, ge=0)
+
+    @model_validator(mode="after")
+    def _fits(self) -> Dpo:
+        if self.label_smoothing and self.loss not in ("sigmoid", "robust"):
+            raise ValueError(f"label_smoothing is for loss sigmoid or robust, not {self.loss}")
+        if self.use_strength and self.loss != "sigmoid":
+            raise ValueError(f"use_strength is for loss sigmoid, not {self.loss}")
+        if self.divergence != "alpha" and "alpha" in self.model_fields_set:
+            raise ValueError(f"alpha is for divergence alpha, not {self.divergence}")
+        return self
+
+
+class Simpo(Pairwise):
+    """SimPO (Meng et al. 2024): the mean log-prob as reward, a margin, no reference."""
+
+    beta: float = Field(2.0, gt=0)
+    gamma: float = Field(1.0, ge=0)
+    nll: float = Field(0.0, ge=0)
+
+
+class Cpo(Pairwise):
+    """CPO (Xu et al. 2024): DPO with a uniform reference, and the NLL of the preferred answer."""
+
+    beta: float = Field(0.1, gt=0)
+    nll: float = Field(1.0, ge=0)
+
+
+class Orpo(Pairwise):
+    """ORPO (Hong et al. 2024): NLL of the preferred answer and a term on the odds ratio, no reference."""
+
+    odds_weight: float = Field(0.1, gt=0)
+
+
+class Kto(Referenced, Training):
+    """KTO (Ethayarajh et al. 2024): single answers, each good or bad.
+
+    Pairs and rankings become labels by their share of wins. ``threshold``: ratings from it on are good.
+    """
+
+    lr: float = Field(1e-4, gt=0)
+    warmup: Fraction = 0.1
+    beta: float = Field(0.1, gt=0)
+    desirable_weight: float = Field(1.0, gt=0)
+    undesirable_weight: float = Field(1.0, gt=0)
+    threshold: float | None = None
+
+
+# Sections whose method trains the run's last policy; a run has one of them at most.
+FINAL = (
+    "ppo",
+    "grpo",
+    "rloo",
+    "reinforce",
+    "online_dpo",
+    "rejection",
+    "dpo",
+    "simpo",
+    "cpo",
+    "orpo",
+    "kto",
+)
+ONLINE = FINAL[:5]
+PAIRWISE = ("dpo", "simpo", "cpo", "orpo")

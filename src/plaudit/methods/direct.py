@@ -1,0 +1,137 @@
+"""DPO and its relatives: a policy learns from rankings without a reward model.
+
+A method is two choices: what a response is worth to the policy (its implicit reward), and a loss on the judged
+pairs or rankings of a prompt. ``docs/methods/`` has a page for each.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from plaudit.config import Cpo, Dpo, Orpo, Simpo
+from plaudit.data.layouts import LayoutKind
+from plaudit.data.tokens import TokenBatch, TokenItem
+from plaudit.methods.outcomes import Pairs, best_of, judged, pairs_of, rankings_of
+from plaudit.methods.references import response_totals
+from plaudit.models.logprobs import log_probs
+from plaudit.models.packing import layout_for
+from plaudit.objectives import (
+    apo_down,
+    apo_zero,
+    divergence_reward,
+    dpo,
+    hinge_dpo,
+    ipo,
+    log_odds,
+    plackett_luce_batch,
+    robust_dpo,
+    sppo_hard,
+)
+from plaudit.training.engine import LossOutput, Term
+
+Settings = Dpo | Simpo | Cpo | Orpo
+
+
+class DirectPreference:
+    """L = Σ_items Σ_pairs w·ℓ(left, right) / Σ_items 1 + c · Σ_items NLL(best answer) / Σ_items 1.
+
+    w is 1/C(K,2) over the pairs of an item; NLL is the mean per token. ``reference`` is None where the method
+    has none or the items carry its log-probs.
+    """
+
+    def __init__(
+        self, policy: Any, settings: Settings, *, reference: Callable[..., Any] | None = None
+    ) -> None:
+        self.model = policy.model
+        self.pad_id = policy.pad_id
+        self.settings = settings
+        self.reference = reference
+        self.coefficient = settings.odds_weight if isinstance(settings, Orpo) else 1.0
+        self.nll = 1.0 if isinstance(settings, Orpo) else settings.nll
+
+    @property
+    def layout(self) -> LayoutKind:
+        return layout_for(self.model)
+
+    def normalizers(self, items: Sequence[TokenItem]) -> dict[str, float]:
+        return {"preference": judged(items), "nll": judged(items)}
+
+    def loss(self, batch: TokenBatch) -> LossOutput:
+        out = log_probs(self.model, batch)
+        totals = batch.sum_by_response(out.log_prob)
+        means = totals / batch.lengths
+        worth = self._worth(batch, totals, means)
+        pairs = pairs_of(batch)
+        terms = {"preference": self._preference(batch, worth, pairs)}
+        if self.nll:
+            weights = torch.tensor(
+                [w for item in batch.items for w in best_of(item.payload)], dtype=means.dtype
+            )
+            terms["nll"] = Term(-means, weights.to(means.device), self.nll)
+        return LossOutput(terms, _metrics(self._reward(worth).detach(), totals.detach(), pairs))
+
+    def _worth(self, batch: TokenBatch, totals: Tensor, means: Tensor) -> Tensor:
+        """What the loss is taken of: log-ratios of DPO, unscaled, else the implicit reward itself: [R]."""
+        s = self.settings
+        if isinstance(s, Orpo):
+            return log_odds(means)
+        if isinstance(s, Simpo):
+            return s.beta * means
+        if isinstance(s, Cpo):
+            return s.beta * totals
+        ratio = totals - response_totals(batch, self.reference)
+        return divergence_reward(
+            ratio / batch.lengths if s.length_normalised else ratio, divergence=s.divergence, alpha=s.alpha
+        )
+
+    def _reward(self, worth: Tensor) -> Tensor:
+        return self.settings.beta * worth if isinstance(self.settings, Dpo) else worth
+
+    def _preference(self, batch: TokenBatch, worth: Tensor, pairs: Pairs) -> Term:
+        s = self.settings
+        if isinstance(s, Dpo) and s.loss == "plackett_luce":
+            values = plackett_luce_batch(s.beta * worth, rankings_of(batch), ties="equal")
+            # K answers make K − 1 choices: their mean lets a prompt weigh the same at any K.
+            choices = torch.bincount(batch.item_of, minlength=len(batch.items)) - 1
+            return Term(values / choices, torch.ones_like(values))
+        left, right, r = worth[pairs.left], worth[pairs.right], pairs.result
+        margin: Tensor | float = pairs.strength if s.use_strength else 0.0
+        if not isinstance(s, Dpo):
+            if isinstance(s, Simpo):
+                margin = margin + s.gamma
+            values = dpo(left, right, result=r, label_smoothing=s.label_smoothing, margin=margin)
+        elif s.loss == "ipo":
+            values = ipo(left, right, beta=s.beta, result=r)
+        elif s.loss == "sppo_hard":
+            values = sppo_hard(left, right, beta=s.beta, result=r)
+        else:
+            left, right = s.beta * left, s.beta * right
+            if s.loss == "sigmoid":
+                values = dpo(left, right, result=r, label_smoothing=s.label_smoothing, margin=margin)
+            elif s.loss == "robust":
+                values = robust_dpo(left, right, result=r, label_smoothing=s.label_smoothing)
+            else:
+                plain = {"hinge": hinge_dpo, "apo_zero": apo_zero, "apo_down": apo_down}[s.loss]
+                values = plain(left, right, result=r)
+        return Term(values, pairs.weight, self.coefficient)
+
+
+def _metrics(
+    rewards: Tensor, totals: Tensor, pairs: Pairs
+) -> dict[str, tuple[Tensor | float, Tensor | float]]:
+    """Implicit rewards and log-probs of winners and losers, apart, over decided pairs."""
+    winner, loser = pairs.winners_first()
+    count = len(winner)
+    gap = rewards[winner] - rewards[loser]
+    return {
+        "rewards/accuracy": ((gap > 0).sum(), count),
+        "rewards/margin": (gap.sum(), count),
+        "rewards/chosen": (rewards[winner].sum(), count),
+        "rewards/rejected": (rewards[loser].sum(), count),
+        "logps/chosen": (totals[winner].sum(), count),
+        "logps/rejected": (totals[loser].sum(), count),
+    }

@@ -1,0 +1,85 @@
+"""Online DPO: the reward ranks the policy's own samples, and DPO learns from the ranking (Guo et al. 2024)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from itertools import combinations
+from typing import Any
+
+import numpy as np
+
+from plaudit.config import Dpo, OnlineDpo
+from plaudit.data.layouts import LayoutKind
+from plaudit.data.records import Outcome
+from plaudit.data.tokens import TokenBatch, TokenItem
+from plaudit.methods.direct import DirectPreference
+from plaudit.methods.references import EXTRA
+from plaudit.methods.rollouts import Rollouts
+from plaudit.training.engine import LossOutput
+
+
+@dataclass(frozen=True)
+class Judged:
+    """What a method reads of a comparison: its outcomes."""
+
+    outcomes: tuple[Outcome, ...]
+
+
+class OnlineDPO:
+    """DPO on pairs of fresh samples, β being the KL coefficient; a prompt whose samples all tie is left out."""
+
+    def __init__(self, policy: Any, settings: OnlineDpo) -> None:
+        self.policy, self.settings = policy, settings
+        self.pad_id = policy.pad_id
+        self.train_policy = True
+        self.direct = self._direct(settings.kl.coefficient)
+
+    def _direct(self, beta: float) -> DirectPreference:
+        return DirectPreference(self.policy, Dpo(beta=beta, loss=self.settings.loss))
+
+    def modules(self) -> dict[str, tuple[Any, float]]:
+        """What is trained, by name, with its learning rate."""
+        return {"policy": (self.policy.model, self.settings.lr)}
+
+    def warming_up(self, iteration: int) -> bool:
+        return False
+
+    def estimate(self, rollouts: Rollouts, kl_coefficient: float) -> dict[str, float]:
+        """Attach outcomes and the reference's log-probs to the rollouts' items."""
+        self.direct = self._direct(max(kl_coefficient, 1e-8))
+        groups = rollouts.scores.reshape(len(rollouts.items), -1)
+        rollouts.items = [
+            replace(
+                item,
+                payload=Judged(outcomes(scores, self.settings.pairs)),
+                extras={
+                    **item.extras,
+                    EXTRA: [float(np.sum(row)) for row in item.extras["reference_log_probs"]],
+                },
+            )
+            for item, scores in zip(rollouts.items, groups)
+        ]
+        return {}
+
+    @property
+    def layout(self) -> LayoutKind:
+        return self.direct.layout
+
+    def normalizers(self, items: Sequence[TokenItem]) -> dict[str, float]:
+        return self.direct.normalizers(items)
+
+    def loss(self, batch: TokenBatch) -> LossOutput:
+        return self.direct.loss(batch)
+
+
+def outcomes(scores: np.ndarray, pairs: str) -> tuple[Outcome, ...]:
+    """Judgements of one prompt's samples by their scores: all pairs, or the best against the worst."""
+    if scores.max() == scores.min():
+        return ()
+    if pairs == "best_worst":
+        return (Outcome(int(scores.argmax()), int(scores.argmin()), 1.0),)
+    return tuple(
+        Outcome(i, j, 0.5 if scores[i] == scores[j] else float(scores[i] > scores[j]))
+        for i, j in combinations(range(len(scores)), 2)
+    )

@@ -1,0 +1,124 @@
+"""What the frozen policy says of whole responses: computed once and kept by content, or asked every time."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import torch
+
+from plaudit.data.batching import collate, plan
+from plaudit.data.tokens import TokenBatch, TokenItem
+from plaudit.models.logprobs import log_probs
+from plaudit.models.packing import layout_for
+from plaudit.progress import Progress
+from plaudit.runs import Stage, files
+from plaudit.training.memory import ENOUGH
+from plaudit.training.ranks import Ranks
+
+# The name of the extra that holds Σ_t log π_ref of each response.
+EXTRA = "reference"
+FILE = "reference.npz"
+
+
+def response_totals(batch: TokenBatch, reference: Callable[..., Any] | None) -> torch.Tensor:
+    """Σ_t log π_ref of each response, in nats: [R]. Read from the items where there is no live reference."""
+    if reference is None:
+        return batch.per_response(EXTRA)
+    with torch.no_grad():
+        return batch.sum_by_response(reference(batch).log_prob)
+
+
+def content_key(prompt: np.ndarray, ids: np.ndarray) -> str:
+    """A hash of what a response says to which prompt, in tokens."""
+    digest = hashlib.blake2b(digest_size=12)
+    digest.update(len(prompt).to_bytes(4, "little"))
+    digest.update(np.ascontiguousarray(prompt, dtype=np.int64).tobytes())
+    digest.update(np.ascontiguousarray(ids, dtype=np.int64).tobytes())
+    return digest.hexdigest()
+
+
+def fingerprint(model: Any) -> str:
+    """A hash of a model's weights, from up to 4096 numbers of each: equal models give the same."""
+    digest = hashlib.blake2b(digest_size=12)
+    for name, parameter in sorted(model.named_parameters()):
+        flat = parameter.detach().reshape(-1)
+        part = flat[:: max(1, flat.numel() // 4096)].float().cpu().numpy()
+        digest.update(f"{name}{tuple(parameter.shape)}".encode())
+        digest.update(part.tobytes())
+    return digest.hexdigest()
+
+
+def precompute(
+    policy: Any,
+    items: Sequence[TokenItem],
+    stage: Stage,
+    *,
+    token_budget: int | None = None,
+    device: Any = "cpu",
+    ranks: Ranks | None = None,
+) -> list[TokenItem]:
+    """The items with the policy's own log-probs as it is now: call it before training moves the policy.
+
+    What is computed is kept in the stage by content and by the policy's weights, so that a resumed or changed
+    run computes only what is new.
+    """
+    ranks = ranks or Ranks()
+    path = stage.path / FILE
+    mark = fingerprint(policy.model)
+    known = _read(path, mark)
+    keys = [[content_key(item.prompt, r.ids) for r in item.responses] for item in items]
+    missing = [i for i, row in enumerate(keys) if any(key not in known for key in row)]
+    if missing:
+        fresh = _compute(policy, [items[i] for i in missing], token_budget or ENOUGH, device, ranks)
+        for i, totals in zip(missing, fresh):
+            known.update(zip(keys[i], totals))
+        if ranks.is_main:
+            _write(path, mark, known)
+        ranks.barrier()
+    return [
+        replace(item, extras={**item.extras, EXTRA: [known[key] for key in row]})
+        for item, row in zip(items, keys)
+    ]
+
+
+@torch.no_grad()
+def _compute(
+    policy: Any, items: Sequence[TokenItem], token_budget: int, device: Any, ranks: Ranks
+) -> list[list[float]]:
+    training = policy.model.training
+    policy.model.eval()
+    work = ranks.share(plan(items, token_budget, layout_for(policy.model)))
+    done: list[tuple[int, list[float]]] = []
+    with Progress(len(work), "reference", unit="batch", quiet=not ranks.is_main) as bar:
+        for number, indices in enumerate(work):
+            batch = collate([items[i] for i in indices], policy.pad_id).to(device)
+            totals = batch.sum_by_response(log_probs(policy.model, batch).log_prob.double()).tolist()
+            for i in indices:
+                count = len(items[i].responses)
+                done.append((i, totals[:count]))
+                totals = totals[count:]
+            bar.update(number + 1)
+    policy.model.train(training)
+    everyone = [entry for part in ranks.gather_shares([done]) for entry in part]
+    return [totals for _, totals in sorted(everyone, key=lambda entry: entry[0])]
+
+
+def _read(path: Any, mark: str) -> dict[str, float]:
+    try:
+        with np.load(path, allow_pickle=False) as found:
+            if str(found["mark"]) == mark:
+                return dict(zip(found["keys"].tolist(), found["totals"].tolist()))
+    except (OSError, ValueError, KeyError):
+        pass  # absent, or written by a run that was cut off: computed anew
+    return {}
+
+
+def _write(path: Any, mark: str, known: Mapping[str, float]) -> None:
+    buffer = io.BytesIO()
+    np.savez(buffer, mark=np.array(mark), keys=np.array(list(known)), totals=np.array(list(known.values())))
+    files.write_bytes(path, buffer.getvalue())

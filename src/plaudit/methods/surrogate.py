@@ -1,0 +1,80 @@
+"""The policy's part of an RL loss: a surrogate on tokens or sequences, entropy, and a KL term, as engine terms."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Literal
+
+import torch
+from torch import Tensor
+
+from plaudit.data.tokens import TokenBatch, TokenItem
+from plaudit.models.logprobs import TokenLogProbs
+from plaudit.objectives import cispo_loss, clipped_policy_loss, kl_k3
+from plaudit.training.engine import Term
+
+Aggregation = Literal["token", "sequence", "fixed", "sum"]
+
+
+def normaliser(items: Sequence[TokenItem], aggregation: Aggregation, length: int) -> float:
+    """What a sum over tokens is divided by: tokens, responses, or responses times the longest length."""
+    responses = sum(len(item.responses) for item in items)
+    if aggregation == "token":
+        return float(sum(len(r) for item in items for r in item.responses))
+    return float(responses * length if aggregation == "fixed" else responses)
+
+
+def token_weights(batch: TokenBatch, aggregation: Aggregation) -> Tensor:
+    """[N]: 1, or 1/length where each response is to weigh one."""
+    if aggregation == "sequence":
+        return (1.0 / batch.lengths)[batch.response_of]
+    return torch.ones(batch.tokens, device=batch.targets.device)
+
+
+def policy_terms(
+    out: TokenLogProbs,
+    batch: TokenBatch,
+    *,
+    clip: float,
+    clip_high: float | None = None,
+    surrogate: Literal["clip", "cispo"] = "clip",
+    ratio: Literal["token", "sequence"] = "token",
+    length_normalised: bool = True,
+    aggregation: Aggregation = "token",
+    entropy_coefficient: float = 0.0,
+    kl_coefficient: float = 0.0,
+) -> tuple[dict[str, Term], dict[str, Any]]:
+    """Terms ``policy``, ``entropy`` and ``kl`` of items with old log-probs and advantages, and their metrics.
+
+    ``ratio: sequence`` takes one ratio a response, of the mean of its log-ratios (GSPO) or of their sum.
+    """
+    old, weights = batch.per_token("old_log_probs"), token_weights(batch, aggregation)
+    advantages = batch.per_token("advantages")
+    if ratio == "sequence":
+        scale = batch.lengths if length_normalised else torch.ones_like(batch.lengths)
+        new_s, old_s = (batch.sum_by_response(x) / scale for x in (out.log_prob, old))
+        per_response = batch.sum_by_response(advantages) / batch.lengths
+        values, clipped = clipped_policy_loss(new_s, old_s, per_response, clip=clip, clip_high=clip_high)
+        terms = {"policy": Term(values, torch.ones_like(values))}
+        clipfrac = (clipped.float().sum(), len(values))
+    else:
+        if surrogate == "cispo":
+            values, clipped = cispo_loss(out.log_prob, old, advantages, clip_high=clip_high or clip)
+        else:
+            values, clipped = clipped_policy_loss(
+                out.log_prob, old, advantages, clip=clip, clip_high=clip_high
+            )
+        terms = {"policy": Term(values, weights)}
+        clipfrac = (clipped.float().sum(), batch.tokens)
+    if out.entropy is not None and entropy_coefficient:
+        terms["entropy"] = Term(-out.entropy, weights, entropy_coefficient)
+    if kl_coefficient:
+        leash = kl_k3(out.log_prob, batch.per_token("reference_log_probs"))
+        terms["kl"] = Term(leash, weights, kl_coefficient)
+    detached = out.log_prob.detach()
+    return terms, {
+        "policy/clipfrac": clipfrac,
+        # KL(old ‖ new) on old samples: the k3 estimator with the roles of policy and reference.
+        "policy/approxkl": (kl_k3(old, detached).sum(), batch.tokens),
+        "policy/ratio": ((detached - old).exp().sum(), batch.tokens),
+    }

@@ -1,0 +1,156 @@
+"""The Python door of methods that learn from judgements directly: DPO and its relatives, and KTO.
+
+See ``methods/train.py`` for the conventions.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from plaudit.config import Cpo, Dpo, Kto, Orpo, Simpo
+from plaudit.data.records import Labelled, Preference, Rated
+from plaudit.data.rendering import Renderer
+from plaudit.data.tokens import TokenItem
+from plaudit.errors import UserError
+from plaudit.methods.direct import DirectPreference, Settings
+from plaudit.methods.kto import KTO, attach_mismatched_reference, balance, labels_of, with_mismatches
+from plaudit.methods.references import precompute
+from plaudit.methods.rl import frozen_reference
+from plaudit.methods.train import render_preferences, stage_at
+from plaudit.runs import Stage
+from plaudit.training import FitResult, Ranks, fit
+
+logger = logging.getLogger(__name__)
+
+
+def dpo(
+    policy: Any, preferences: Sequence[Preference], settings: Dpo | None = None, **options: Any
+) -> FitResult:
+    """DPO and its variants: improve ``policy`` in place; ``options`` as in ``preference``."""
+    return preference(policy, preferences, settings or Dpo(), label="dpo", **options)
+
+
+def simpo(
+    policy: Any, preferences: Sequence[Preference], settings: Simpo | None = None, **options: Any
+) -> FitResult:
+    """SimPO, without a reference; ``options`` as in ``preference``."""
+    return preference(policy, preferences, settings or Simpo(), label="simpo", **options)
+
+
+def cpo(
+    policy: Any, preferences: Sequence[Preference], settings: Cpo | None = None, **options: Any
+) -> FitResult:
+    """CPO, without a reference; ``options`` as in ``preference``."""
+    return preference(policy, preferences, settings or Cpo(), label="cpo", **options)
+
+
+def orpo(
+    policy: Any, preferences: Sequence[Preference], settings: Orpo | None = None, **options: Any
+) -> FitResult:
+    """ORPO, without a reference; ``options`` as in ``preference``."""
+    return preference(policy, preferences, settings or Orpo(), label="orpo", **options)
+
+
+def preference(
+    policy: Any,
+    preferences: Sequence[Preference],
+    settings: Settings,
+    *,
+    out: str | Path | Stage | None = None,
+    seed: int = 0,
+    held_out: Sequence[Preference] = (),
+    renderer: Renderer | None = None,
+    label: str = "dpo",
+    device: Any = "cpu",
+    ranks: Ranks | None = None,
+) -> FitResult:
+    """Train ``policy`` in place on pairs and rankings of any K; the reference is what it is now."""
+    renderer = renderer or Renderer(policy.tokenizer)
+    stage = stage_at(out)
+    items = render_preferences(renderer, preferences)
+    held = render_preferences(renderer, held_out) if held_out else []
+    live = None
+    if isinstance(settings, Dpo):
+        if settings.reference == "live":
+            live = frozen_reference(policy)
+        else:
+            both = precompute(
+                policy, [*items, *held], stage, token_budget=settings.token_budget, device=device, ranks=ranks
+            )
+            items, held = both[: len(items)], both[len(items) :]
+    return fit(
+        DirectPreference(policy, settings, reference=live),
+        items,
+        settings,
+        stage,
+        modules={"policy": policy.model},
+        seed=seed,
+        held_out=held,
+        label=label,
+        device=device,
+        ranks=ranks,
+    )
+
+
+def kto(
+    policy: Any,
+    records: Sequence[Labelled | Rated | Preference],
+    settings: Kto | None = None,
+    *,
+    out: str | Path | Stage | None = None,
+    seed: int = 0,
+    held_out: Sequence[Labelled | Rated | Preference] = (),
+    renderer: Renderer | None = None,
+    label: str = "kto",
+    device: Any = "cpu",
+    ranks: Ranks | None = None,
+) -> FitResult:
+    """KTO on thumbs, ratings (by ``threshold``) or rankings: improve ``policy`` in place."""
+    settings = settings or Kto()
+    renderer = renderer or Renderer(policy.tokenizer)
+    stage = stage_at(out)
+    items = _labelled(renderer, records, settings, seed)
+    held = _labelled(renderer, held_out, settings, seed) if held_out else []
+    if (words := balance(items, settings)) is not None:
+        logger.warning("%s", words)
+    live = None
+    if settings.reference == "live":
+        live = frozen_reference(policy)
+    else:
+        every = [*items, *held]
+        # One pass over both: what is asked twice is computed once.
+        known = precompute(
+            policy,
+            [*every, *(item.payload for item in every)],
+            stage,
+            token_budget=settings.token_budget,
+            device=device,
+            ranks=ranks,
+        )
+        own = attach_mismatched_reference(known[: len(every)], known[len(every) :])
+        items, held = own[: len(items)], own[len(items) :]
+    return fit(
+        KTO(policy, settings, reference=live),
+        items,
+        settings,
+        stage,
+        modules={"policy": policy.model},
+        seed=seed,
+        held_out=held,
+        label=label,
+        device=device,
+        ranks=ranks,
+    )
+
+
+def _labelled(
+    renderer: Renderer, records: Sequence[Labelled | Rated | Preference], settings: Kto, seed: int
+) -> list[TokenItem]:
+    labels = labels_of(records, settings.threshold)
+    items = [item for record in labels if (item := renderer.labelled(record)) is not None]
+    if not items:
+        raise UserError(f"none of {len(records)} records gives a label to train on: {dict(renderer.counts)}")
+    return with_mismatches(items, seed=seed)

@@ -1,0 +1,217 @@
+"""The Python door of methods that learn from their own samples: PPO, GRPO, RLOO, REINFORCE++, online DPO.
+
+All run the one loop of ``methods/rl.py``; see ``methods/train.py`` for the conventions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from plaudit.config import Grpo, Online, OnlineDpo, Ppo, Reinforce, Rejection, Rloo
+from plaudit.data.records import Demonstration, Prompt
+from plaudit.data.rendering import Renderer
+from plaudit.methods.online_dpo import OnlineDPO
+from plaudit.methods.policy_gradient import GRPO, REINFORCE, RLOO
+from plaudit.methods.ppo import PPO
+from plaudit.methods.rl import Algorithm, RlResult, frozen_reference, rl_loop
+from plaudit.methods.rollouts import respond
+from plaudit.methods.train import render_demonstrations, sft, stage_at
+from plaudit.progress import Progress
+from plaudit.rewards import Reward, checked
+from plaudit.rollout.native import NativeSampler
+from plaudit.rollout.protocol import Sampler, SamplingSettings
+from plaudit.runs import Stage
+from plaudit.training import FitResult, Ranks
+
+# The stream of random numbers that rejection sampling draws from; training iterations have 0, 1, 2, ….
+REJECTION_STEP = 3_000_000
+
+
+def ppo(
+    policy: Any,
+    reward: Reward,
+    prompts: Sequence[Prompt],
+    settings: Ppo | None = None,
+    *,
+    critic: Any = None,
+    device: Any = "cpu",
+    ranks: Ranks | None = None,
+    **options: Any,
+) -> RlResult:
+    """Improve ``policy`` in place by ``reward``, with a KL leash to what it is now; ``options`` as in ``online``.
+
+    Without a ``critic`` a value head on a copy of the policy is used.
+    """
+    from plaudit.models.critic import Critic
+
+    settings = settings or Ppo()
+    algorithm = PPO(policy, critic or Critic.from_policy(policy), settings, device=device, ranks=ranks)
+    return online(algorithm, policy, reward, prompts, settings, device=device, ranks=ranks, **options)
+
+
+def grpo(
+    policy: Any, reward: Reward, prompts: Sequence[Prompt], settings: Grpo | None = None, **options: Any
+) -> RlResult:
+    """GRPO and its kin: a sample is compared with the prompt's others; ``options`` as in ``online``."""
+    settings = settings or Grpo()
+    return online(GRPO(policy, settings), policy, reward, prompts, settings, label="grpo", **options)
+
+
+def rloo(
+    policy: Any, reward: Reward, prompts: Sequence[Prompt], settings: Rloo | None = None, **options: Any
+) -> RlResult:
+    """RLOO: REINFORCE with the other samples' mean as baseline; ``options`` as in ``online``."""
+    settings = settings or Rloo()
+    return online(RLOO(policy, settings), policy, reward, prompts, settings, label="rloo", **options)
+
+
+def reinforce(
+    policy: Any, reward: Reward, prompts: Sequence[Prompt], settings: Reinforce | None = None, **options: Any
+) -> RlResult:
+    """REINFORCE++: whitened rewards to go, no critic; ``options`` as in ``online``."""
+    settings = settings or Reinforce()
+    return online(
+        REINFORCE(policy, settings), policy, reward, prompts, settings, label="reinforce", **options
+    )
+
+
+def online_dpo(
+    policy: Any, reward: Reward, prompts: Sequence[Prompt], settings: OnlineDpo | None = None, **options: Any
+) -> RlResult:
+    """Online DPO: DPO on own samples that the reward has ranked; ``options`` as in ``online``."""
+    settings = settings or OnlineDpo()
+    return online(
+        OnlineDPO(policy, settings), policy, reward, prompts, settings, label="online dpo", **options
+    )
+
+
+def online(
+    algorithm: Algorithm,
+    policy: Any,
+    reward: Reward,
+    prompts: Sequence[Prompt],
+    settings: Online,
+    *,
+    sampler: Sampler | None = None,
+    reference: Callable[..., Any] | None = None,
+    out: str | Path | Stage | None = None,
+    seed: int = 0,
+    demonstrations: Sequence[Demonstration] = (),
+    watch: Callable[[int], Mapping[str, float]] | None = None,
+    renderer: Renderer | None = None,
+    label: str = "ppo",
+    device: Any = "cpu",
+    ranks: Ranks | None = None,
+) -> RlResult:
+    """Run the RL loop of any algorithm on records.
+
+    ``demonstrations`` feed the PTX term where ``ptx_coefficient`` is not 0; ``watch(iteration)`` measures what
+    training must not see.
+    """
+    renderer = renderer or Renderer(policy.tokenizer)
+    return rl_loop(
+        algorithm,
+        policy=policy,
+        reference=reference or frozen_reference(policy),
+        reward=reward,
+        prompts=renderer.prompts(prompts)[0],
+        renderer=renderer,
+        sampler=sampler or NativeSampler(policy),
+        settings=settings,
+        stage=stage_at(out),
+        seed=seed,
+        ptx_items=render_demonstrations(renderer, demonstrations) if settings.ptx_coefficient else (),
+        watch=watch,
+        device=device,
+        ranks=ranks,
+        label=label,
+    )
+
+
+def best_answers(
+    policy: Any,
+    reward: Reward,
+    prompts: Sequence[Prompt],
+    settings: Rejection,
+    *,
+    renderer: Renderer,
+    seed: int = 0,
+    ranks: Ranks | None = None,
+) -> tuple[list[Demonstration], dict[str, float]]:
+    """The best of n samples of each prompt by the reward, and what choosing gained.
+
+    Unfinished answers are never chosen; a prompt that has no other is left out.
+    """
+    with Progress(len(prompts) * settings.n, "samples", unit="answer") as bar:
+        rollouts = respond(
+            prompts,
+            renderer=renderer,
+            sampler=NativeSampler(policy),
+            settings=SamplingSettings(settings.max_new_tokens, temperature=settings.temperature),
+            samples_per_prompt=settings.n,
+            seed=seed,
+            step=REJECTION_STEP,
+            ranks=ranks,
+            progress=lambda done, _: bar.update(done),
+        )
+    scores = checked(reward, rollouts.samples).scores.reshape(-1, settings.n)
+    finished = np.array([s.finish != "length" for s in rollouts.samples]).reshape(-1, settings.n)
+    chosen, gained = [], []
+    for i, prompt in enumerate(prompts):
+        if not finished[i].any():
+            continue
+        best = int(np.where(finished[i], scores[i], -np.inf).argmax())
+        chosen.append(Demonstration(prompt, rollouts.samples[i * settings.n + best].response))
+        gained.append(float(scores[i, best] - scores[i].mean()))
+    return chosen, {
+        "chosen": len(chosen),
+        "unfinished": len(prompts) - len(chosen),
+        "reward_gain": float(np.mean(gained)) if gained else 0.0,
+    }
+
+
+def rejection(
+    policy: Any,
+    reward: Reward,
+    prompts: Sequence[Prompt],
+    settings: Rejection | None = None,
+    *,
+    out: str | Path | Stage | None = None,
+    seed: int = 0,
+    renderer: Renderer | None = None,
+    device: Any = "cpu",
+    ranks: Ranks | None = None,
+) -> FitResult:
+    """Rejection-sampling fine-tuning: imitate the best of n own samples by the reward."""
+    from plaudit.data.readers import read
+    from plaudit.data.writers import write_jsonl
+
+    settings = settings or Rejection()
+    renderer = renderer or Renderer(policy.tokenizer)
+    stage, ranks = stage_at(out), ranks or Ranks()
+    path = stage.path / "chosen.jsonl"
+    if not path.exists():
+        # Kept, so that a resumed run imitates what was sampled before the policy began to move.
+        kept = renderer.prompts(prompts)[0][: settings.prompts]
+        records, facts = best_answers(
+            policy, reward, kept, settings, renderer=renderer, seed=seed, ranks=ranks
+        )
+        if ranks.is_main:
+            write_jsonl(records, path)
+            stage.event(event="chosen", **facts)
+        ranks.barrier()
+    return sft(
+        policy,
+        read(path, kind="demonstrations").records,
+        settings,
+        out=stage,
+        seed=seed,
+        renderer=renderer,
+        label="rejection",
+        device=device,
+        ranks=ranks,
+    )
