@@ -24,7 +24,7 @@ Options:
   -h, --help  Show this; after a command, what it takes."""
 RESUME = "what was done is kept: `plaudit resume RUN`, or the same command again, goes on from there"
 BY_VERB = {method.verb: method for method in METHODS.values() if method.name != "pretrain"}
-RUNS = ("demo", "run", "resume", "evaluate", *BY_VERB)
+RUNS = ("demo", "run", "resume", "compare", "evaluate", *BY_VERB)
 
 
 class Verb(NamedTuple):
@@ -40,6 +40,7 @@ SECTIONS: dict[str, dict[str, Verb]] = {
         "demo": Verb("demo", "demo", "The whole loop on the pocket world, from raw text to report."),
         "run": Verb("run", "run", "Run a recipe to its report."),
         "resume": Verb("run", "resume", "Continue a run that was cut off."),
+        "compare": Verb("compare", "compare", "Several methods on the same data: reward against KL."),
     },
     "Data": {
         "check": Verb("check", "check", "What a data file, or a recipe's data, is good for."),

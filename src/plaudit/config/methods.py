@@ -208,14 +208,14 @@ class Dpo(Referenced, Pairwise):
     """DPO (Rafailov et al. 2023) and its variants.
 
     ``ipo`` is length-averaged where ``length_normalised``; ``nll`` adds the NLL of the preferred answer (RPO,
-    Pang et al. 2024); ``divergence`` replaces the reverse KL (Wang et al. 2023).
+    Pang et al. 2024); ``divergence`` replaces the reverse KL (Wang et al. 2023), ``alpha`` being .5 unless given.
     """
 
     beta: float = Field(0.1, gt=0)
     loss: DpoLoss = "sigmoid"
     length_normalised: bool = False
     divergence: Literal["reverse_kl", "forward_kl", "js", "alpha"] = "reverse_kl"
-    alpha: float = Field(0.5, gt=0, lt=1)
+    alpha: float | None = Field(None, gt=0, lt=1)
     nll: float = Field(0.0, ge=0)
 
     @model_validator(mode="after")
@@ -224,7 +224,7 @@ class Dpo(Referenced, Pairwise):
             raise ValueError(f"label_smoothing is for loss sigmoid or robust, not {self.loss}")
         if self.use_strength and self.loss != "sigmoid":
             raise ValueError(f"use_strength is for loss sigmoid, not {self.loss}")
-        if self.divergence != "alpha" and "alpha" in self.model_fields_set:
+        if self.divergence != "alpha" and self.alpha is not None:
             raise ValueError(f"alpha is for divergence alpha, not {self.divergence}")
         return self
 

@@ -85,7 +85,9 @@ class DirectPreference:
             return s.beta * totals
         ratio = totals - response_totals(batch, self.reference)
         return divergence_reward(
-            ratio / batch.lengths if s.length_normalised else ratio, divergence=s.divergence, alpha=s.alpha
+            ratio / batch.lengths if s.length_normalised else ratio,
+            divergence=s.divergence,
+            alpha=s.alpha or 0.5,
         )
 
     def _reward(self, worth: Tensor) -> Tensor:

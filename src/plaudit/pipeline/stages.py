@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from plaudit.runs import RunFolder, Stage, files
+from plaudit.runs.memory import begin_peak, peak_mb
 
 
 @dataclass(frozen=True)
@@ -109,12 +110,14 @@ def execute(
             stage.write_json("stage.json", {"key": key, "status": "running", "started": began})
             folder.event("resumed" if resumed else "started", stage=name)
         announce(name, "resumed" if resumed else "started")
+        begin_peak()
         clock = time.perf_counter()
         outcome = dict(spec.run(stage))
         seconds = time.perf_counter() - clock
         if is_main:
             began = (stage.read_json() or {}).get("started")
             record = {"key": key, "status": "done", "started": began, "seconds": seconds, "resumed": resumed}
+            record["peak_mb"] = peak_mb()
             stage.write_json("stage.json", {**record, **outcome})
             folder.event("done", stage=name, seconds=seconds)
         announce(name, "done")

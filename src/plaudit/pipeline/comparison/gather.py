@@ -1,0 +1,142 @@
+"""From finished runs to the numbers of a comparison: points, means over seeds, and who wins at equal KL."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from plaudit.runs import RunFolder
+
+# KL budgets in nats per response at which methods are set side by side.
+BUDGETS = (0.25, 0.5, 1.0, 2.0, 4.0, 8.0)
+
+
+def gather(root: Path) -> dict[str, Any]:
+    """Everything that the page shows, from ``plan.json`` and the runs that are done."""
+    plan = RunFolder(root).read_json("plan.json")
+    points, starts, perfects = [], [], []
+    for seed in plan["seeds"]:
+        for arm in plan["arms"]:
+            folder = RunFolder(root / f"seed-{seed}" / arm["name"])
+            summary = folder.read_json("summary.json")
+            if summary:
+                points.append(_point(folder, summary, arm, seed))
+                starts.append({"seed": seed, **(_value(summary, "sft") or {"mean": 0.5})})
+                if perfect := (summary.get("gold") or {}).get("perfect"):
+                    perfects.append(perfect["mean"])
+    judge = "gold" if perfects else "win rate by the proxy judge"
+    means = (_mean_of([p for p in points if p["arm"] == arm["name"]], arm) for arm in plan["arms"])
+    arms = [arm for arm in means if arm is not None]
+    return {
+        "recipe": plan["recipe"],
+        "seeds": plan["seeds"],
+        "judge": judge,
+        "start": float(np.mean([s["mean"] for s in starts])) if starts else None,
+        "perfect": float(np.mean(perfects)) if perfects else None,
+        "points": points,
+        "arms": arms,
+        "best_of_n": _best_of_n(root, plan["seeds"]),
+        "winners": winners(arms),
+    }
+
+
+def _value(summary: Mapping[str, Any], policy: str) -> dict[str, float] | None:
+    """Gold of a policy, or where there is none the judge's win rate of it against the start."""
+    if summary.get("gold"):
+        found: dict[str, float] = summary["gold"][policy]
+        return found
+    return (summary.get("win_rate") or {}).get(f"{policy}_vs_sft")
+
+
+def _point(
+    folder: RunFolder, summary: Mapping[str, Any], arm: Mapping[str, Any], seed: int
+) -> dict[str, Any]:
+    section = arm["section"]
+    value = _value(summary, section) or {}
+    record = folder.stage(section).read_json() or {}
+    win = (summary.get("win_rate") or {}).get(f"{section}_vs_sft") or {}
+    return {
+        "arm": arm["name"],
+        "method": arm["method"],
+        "point": arm["point"],
+        "seed": seed,
+        "value": value.get("mean"),
+        "low": value.get("low"),
+        "high": value.get("high"),
+        "kl": (summary.get("kl") or {}).get("exact"),
+        "win_rate": win.get("mean"),
+        "length": ((summary.get("length") or {}).get(section) or {}).get("mean"),
+        "seconds": record.get("seconds"),
+        "peak_mb": record.get("peak_mb"),
+        "samples": _samples(folder, section, record),
+        "run": str(folder.path),
+    }
+
+
+def _samples(folder: RunFolder, section: str, record: Mapping[str, Any]) -> float | None:
+    """Answers that the method learned from: its own episodes, or those of the data, each time it was seen."""
+    rows = folder.stage(section).metrics()
+    episodes = [row["elapsed/episodes"] for row in rows if "elapsed/episodes" in row]
+    if episodes:
+        return float(episodes[-1])
+    config = (folder.read_json("run.json") or {})["config"][section]
+    steps = record.get("steps")
+    return float(steps * config["batch_size"]) if steps else None
+
+
+def _mean_of(points: Sequence[Mapping[str, Any]], arm: Mapping[str, Any]) -> dict[str, Any] | None:
+    """Means over seeds, with the range of the value."""
+    known = [p for p in points if p["value"] is not None and p["kl"] is not None]
+    if not known:
+        return None
+    values = [p["value"] for p in known]
+    mean: dict[str, Any] = {
+        key: float(np.mean(found)) if (found := [p[key] for p in known if p[key] is not None]) else None
+        for key in ("value", "kl", "win_rate", "length", "seconds", "peak_mb", "samples")
+    }
+    if len(values) > 1:
+        low, high = min(values), max(values)
+    else:
+        low, high = known[0]["low"], known[0]["high"]
+    return {**mean, "arm": arm["name"], "method": arm["method"], "point": arm["point"], "low": low, "high": high,
+            "seeds": len(known)}  # fmt: skip
+
+
+def _best_of_n(root: Path, seeds: Sequence[int]) -> list[dict[str, float]]:
+    by_n: dict[int, list[Mapping[str, float]]] = defaultdict(list)
+    for seed in seeds:
+        for point in (RunFolder(root / f"seed-{seed}" / "base").read_json("best_of_n.json") or {}).get(
+            "points", []
+        ):
+            by_n[point["n"]].append(point)
+    return [
+        {"n": n, "kl": found[0]["kl"], "value": float(np.mean([p["mean"] for p in found]))}
+        for n, found in sorted(by_n.items())
+    ]
+
+
+def winners(arms: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """For each KL budget, every method's best value at a measured point within it, the best first.
+
+    A method that has no point within a budget is not in that row: nothing is read between points.
+    """
+    rows = []
+    for budget in BUDGETS:
+        best: dict[str, Mapping[str, Any]] = {}
+        for arm in arms:
+            known = best.get(arm["method"])
+            if arm["kl"] <= budget and (known is None or arm["value"] > known["value"]):
+                best[arm["method"]] = arm
+        ranked = sorted(best.values(), key=lambda a: -a["value"])
+        if ranked:
+            rows.append(
+                {
+                    "budget": budget,
+                    "ranked": [{k: a[k] for k in ("method", "arm", "value", "kl")} for a in ranked],
+                }
+            )
+    return rows

@@ -1,0 +1,171 @@
+"""Running a comparison: one base per seed, every arm from its stages, several at once, each in a process of its own."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Mapping, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from dataclasses import dataclass
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any
+
+from plaudit.config import FINAL, Config, apply_override, read_yaml, validate
+from plaudit.errors import UserError
+from plaudit.pipeline.comparison.arms import DEFAULT, GRID, Arm, arms_of
+from plaudit.pipeline.run import recipe_path
+from plaudit.progress import Progress
+from plaudit.runs import RunFolder, files
+
+# Answers per prompt for the best-of-n yardstick, and the n that are shown.
+SAMPLES = 16
+SIZES = (1, 2, 4, 8, 16)
+# One evaluation a run: sweeping SFT's temperatures again for every arm would tell nothing new.
+LEAN = ("evaluate.temperatures=[]", "evaluate.show=8")
+QUICKER = (
+    "world.documents=32000",
+    "world.verdicts=8000",
+    "world.votes=12000",
+    "rank.prompts=1500",
+    "evaluate.prompts=400",
+    "world.test_prompts=400",
+    "world.validation_prompts=60",
+)
+
+
+@dataclass(frozen=True)
+class Job:
+    """One run: where, what, and whose finished stages it may take."""
+
+    folder: str
+    config: dict[str, Any]
+    donor: str | None
+    kind: str = "arm"
+
+
+def compare(
+    recipe: str | Path = "pocket",
+    *,
+    methods: Sequence[str] = DEFAULT,
+    seeds: Sequence[int] = (0,),
+    grid: Mapping[str, tuple[str, Sequence[Any]]] | None = None,
+    overrides: Sequence[str] = (),
+    out: str | Path | None = None,
+    jobs: int | None = None,
+    quick: bool = False,
+) -> Path:
+    """Run every method at every point and seed, gather them, write ``compare.json`` and ``compare.html``.
+
+    Stages before the method are trained once a seed and shared. What is done is skipped: the same call goes on
+    where it was cut off. Returns the page's path.
+    """
+    from plaudit.pipeline.comparison.gather import gather
+    from plaudit.report.frontier_page import build_page
+
+    raw = read_yaml(recipe_path(recipe))
+    own = {name: raw.pop(name) for name in FINAL if raw.get(name)}
+    root = Path(out or Path("runs") / f"compare-{raw['name']}")
+    chosen = GRID if grid is None else {**GRID, **grid}
+    arms = arms_of(methods, {} if quick and grid is None else chosen, shared=overrides, own=own)
+    common = [*LEAN, *(QUICKER if quick and raw.get("world") else ())]
+    common += [o for o in overrides if o.partition(".")[0] not in FINAL]
+    workers = jobs or (os.cpu_count() or 1)
+    if "threads" not in raw and not any(o.startswith("threads=") for o in common):
+        # As many runs at once as there are cores, each on one: nothing is lost to waiting for one another.
+        common.append(f"threads={max(1, (os.cpu_count() or 1) // workers)}")
+    bases = [_base(raw, common, root, seed) for seed in seeds]
+    runs = [_arm(raw, common, root, seed, arm) for seed in seeds for arm in arms]
+    if not arms:
+        raise UserError("no methods to compare")
+    everything = [*bases, *runs]
+    root.mkdir(parents=True, exist_ok=True)
+    files.write_json(
+        root / "plan.json",
+        {
+            "recipe": str(recipe),
+            "seeds": list(seeds),
+            "arms": [
+                {"method": a.method, "section": a.section, "name": a.name, "point": a.point} for a in arms
+            ],
+        },
+    )
+    print(f"{len(arms)} arms × {len(seeds)} seeds, {workers} at once → {root}", flush=True)
+    with Progress(len(everything), "compare", unit="run") as bar:
+        bar.update(done := sum(map(_is_done, everything)))
+        for batch in (bases, runs):
+            for job in _in_processes([j for j in batch if not _is_done(j)], workers):
+                done += 1
+                bar.update(done)
+                print(f"\n{Path(job.folder).relative_to(root)}: done", file=sys.stderr, flush=True)
+    files.write_json(root / "compare.json", gather(root))
+    return build_page(root)
+
+
+def _config(raw: Mapping[str, Any], overrides: Sequence[str]) -> dict[str, Any]:
+    made = json.loads(json.dumps(raw))
+    for override in overrides:
+        apply_override(made, override)
+    config: Config = validate(made, str(raw.get("name")))
+    dumped: dict[str, Any] = json.loads(config.model_dump_json())
+    return dumped
+
+
+def _base(raw: Mapping[str, Any], common: Sequence[str], root: Path, seed: int) -> Job:
+    config = _config(raw, [*common, f"seed={seed}", "name=base"])
+    return Job(str(root / f"seed-{seed}" / "base"), config, None, kind="base")
+
+
+def _arm(raw: Mapping[str, Any], common: Sequence[str], root: Path, seed: int, arm: Arm) -> Job:
+    config = _config(raw, [*common, *arm.overrides, f"seed={seed}", f"name={arm.name}"])
+    place = root / f"seed-{seed}"
+    return Job(str(place / arm.name), config, str(place / "base"))
+
+
+def _is_done(job: Job) -> bool:
+    folder = RunFolder(job.folder)
+    record = folder.read_json("run.json")
+    if record is None or record["config"] != job.config or not (folder.path / "summary.json").exists():
+        return False
+    return job.kind != "base" or (folder.path / "best_of_n.json").exists()
+
+
+def _in_processes(jobs: Sequence[Job], workers: int) -> Any:
+    """Jobs as they finish. A process each: its peak memory is its own, and no run warms another."""
+    pool = ProcessPoolExecutor(workers, mp_context=get_context("spawn"), max_tasks_per_child=1)
+    try:
+        waiting: dict[Future[None], Job] = {pool.submit(_work, job): job for job in jobs}
+        while waiting:
+            finished, _ = wait(waiting, return_when=FIRST_COMPLETED)
+            for future in finished:
+                job = waiting.pop(future)
+                try:
+                    future.result()
+                except UserError:
+                    raise
+                except Exception as error:
+                    raise UserError(
+                        f"{job.folder} failed: {error}", remedy=f"its output is in {job.folder}/output.log"
+                    ) from error
+                yield job
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _work(job: Job) -> None:
+    """One run, in a process of its own, what it prints kept in a file."""
+    from plaudit.pipeline.run import execute_config
+
+    folder = RunFolder(job.folder)
+    folder.path.mkdir(parents=True, exist_ok=True)
+    log = os.open(folder.path / "output.log", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+    for stream in (1, 2):
+        os.dup2(log, stream)
+    os.close(log)
+    config = validate(job.config, job.folder)
+    execute_config(config, folder, donor=RunFolder(job.donor) if job.donor else None)
+    if job.kind == "base":
+        from plaudit.pipeline.comparison.yardstick import write_yardstick
+
+        write_yardstick(config, folder, samples=SAMPLES, sizes=SIZES)

@@ -1,0 +1,75 @@
+"""The best-of-n yardstick of one seed: many answers of the start, chosen by the reward, worth their gold."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from plaudit.config import Config
+from plaudit.evaluation.best_of_n import best_of_n_frontier
+from plaudit.runs import RunFolder, files
+
+STEP = 4_000_000
+
+
+def write_yardstick(config: Config, folder: RunFolder, *, samples: int, sizes: Sequence[int]) -> None:
+    """Sample, score, judge, and write ``best_of_n.json``; without a reward model there is none to choose by."""
+    target = folder.path / "best_of_n.json"
+    if config.reward is None or config.evaluate is None:
+        files.write_json(target, {"points": [], "reason": "the recipe trains no reward model to choose by"})
+        return
+    from plaudit.models.compute import computing
+    from plaudit.pipeline.answers import answer
+    from plaudit.pipeline.context import Context
+    from plaudit.pipeline.materials import materials_of
+    from plaudit.pipeline.rewards import load_reward
+    from plaudit.training.device import resolve_device
+    from plaudit.training.ranks import Ranks
+
+    resolved = (folder.read_json("run.json") or {})["resolved"]
+    context = Context(config, folder, materials_of(config), resolve_device(config.device), Ranks())
+    settings = config.evaluate
+    with computing(precision=resolved["precision"], layout=config.layout):
+        policy = context.load(context.sft_stage())
+        renderer = context.renderer(policy.tokenizer)
+        prompts = renderer.prompts(context.materials.test_prompts)[0][: settings.prompts]
+        drawn = answer(
+            context,
+            policy,
+            prompts,
+            temperature=settings.temperature,
+            max_new_tokens=settings.max_new_tokens,
+            n=samples,
+            step=STEP,
+        )
+        scores = load_reward(context, policy).score(drawn).scores.reshape(-1, samples)
+        values = _values(context, policy, drawn).reshape(-1, samples)
+    files.write_json(target, {"points": best_of_n_frontier(scores, values, sizes), "samples": samples})
+
+
+def _values(context: Any, policy: Any, drawn: Sequence[Any]) -> np.ndarray:
+    """Gold, or the proxy judge's win share against another answer of the start to the same prompt."""
+    gold = context.materials.gold
+    if gold is not None:
+        return np.array([gold.judge(s.prompt, s.response).score for s in drawn])
+    from plaudit.models.reward_model import load_reward_model
+    from plaudit.models.tokenizers import same_tokenizer
+    from plaudit.rewards import ModelReward
+
+    model = load_reward_model(context.folder.stage("judge").model).to(context.device)
+    judge = ModelReward(
+        model,
+        same_tokenizer=same_tokenizer(model.tokenizer, policy.tokenizer),
+        normalisation="none",
+        device=context.device,
+    )
+    scores = judge.score(drawn).scores
+    count = len(drawn) // len({s.prompt.id for s in drawn})
+    rows = scores.reshape(-1, count)
+    # Against the prompt's other samples: what a fresh answer of the start would score.
+    wins = (rows[:, :, None] > rows[:, None, :]).sum(2) + 0.5 * (
+        (rows[:, :, None] == rows[:, None, :]).sum(2) - 1
+    )
+    return np.asarray(wins / (count - 1)).reshape(-1)

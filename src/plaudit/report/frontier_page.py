@@ -1,0 +1,109 @@
+"""``compare.html``: a comparison in one self-contained file, a pure function of ``compare.json``."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from plaudit.report.build import TEMPLATES
+from plaudit.report.formatting import clean, count, duration, finite, number, percent, stage_name
+from plaudit.report.frontier_chart import frontier_svg
+from plaudit.runs import RunFolder, files
+
+SPELLED = {"ipo": "IPO", "dr-grpo": "Dr. GRPO", "gspo": "GSPO", "cispo": "CISPO"}
+TONES = 12
+
+
+def method_name(method: str) -> str:
+    return SPELLED.get(method) or stage_name(method)
+
+
+def render_page(root: str | Path) -> str:
+    """The page of the comparison in ``root``."""
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+    from markupsafe import Markup
+
+    found = RunFolder(root).read_json("compare.json")
+    environment = Environment(
+        loader=FileSystemLoader(TEMPLATES),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    style = (TEMPLATES / "style.css").read_text(encoding="utf-8")
+    return environment.get_template("compare.html.j2").render(view(found), style=Markup(style))
+
+
+def view(found: Mapping[str, Any]) -> dict[str, Any]:
+    """What the template lays out."""
+    methods = list(dict.fromkeys(a["method"] for a in found["arms"]))
+    tones = {method: f"m{i % TONES}" for i, method in enumerate(methods)}
+    names = {method: method_name(method) for method in methods}
+    arms = sorted(found["arms"], key=lambda a: -a["value"])
+    return {
+        "recipe": clean(found["recipe"]),
+        "seeds": found["seeds"],
+        "judge": found["judge"],
+        "start": number(found["start"]),
+        "perfect": number(found["perfect"]) if found["perfect"] is not None else "",
+        "headline": headline(found, names),
+        "chart": frontier_svg(found, tones, names) if arms else "",
+        "budgets": [
+            {
+                "budget": f"{row['budget']:g}",
+                "ranked": [
+                    {
+                        "name": names[r["method"]],
+                        "tone": tones[r["method"]],
+                        "value": number(r["value"]),
+                        "kl": number(r["kl"]),
+                    }
+                    for r in row["ranked"]
+                ],
+            }
+            for row in found["winners"]
+        ],
+        "rows": [
+            {
+                "name": names[a["method"]],
+                "tone": tones[a["method"]],
+                "point": clean(a["point"].replace("=", " = ").replace("_", " ")),
+                "value": number(a["value"]),
+                "spread": f"{number(a['low'])} – {number(a['high'])}" if finite(a["low"]) is not None else "",
+                "kl": number(a["kl"]),
+                "win": percent(a["win_rate"]),
+                "length": number(a["length"], 1),
+                "seconds": duration(a["seconds"]) if a["seconds"] is not None else "–",
+                "memory": f"{count(a['peak_mb'])} MB" if a["peak_mb"] is not None else "–",
+                "samples": count(a["samples"]) if a["samples"] is not None else "–",
+            }
+            for a in arms
+        ],
+        "best_of_n": [
+            {"n": p["n"], "kl": number(p["kl"]), "value": number(p["value"])} for p in found["best_of_n"]
+        ],
+    }
+
+
+def headline(found: Mapping[str, Any], names: Mapping[str, str]) -> str:
+    """Who leads at the first budget that most methods reach, and by how much."""
+    rows = [row for row in found["winners"] if len(row["ranked"]) > 1]
+    if not rows:
+        return "Too little is done to compare."
+    most = max(len(row["ranked"]) for row in rows)
+    row = next(r for r in rows if len(r["ranked"]) >= (most + 1) // 2)
+    first, second = row["ranked"][:2]
+    gap = first["value"] - second["value"]
+    return (
+        f"Within {row['budget']:g} nats, {names[first['method']]} leads with {number(first['value'])}, "
+        f"{number(gap)} ahead of {names[second['method']]}."
+    )
+
+
+def build_page(root: str | Path) -> Path:
+    """Write ``compare.html`` beside ``compare.json`` and return its path."""
+    target = Path(root) / "compare.html"
+    files.write_text(target, render_page(root))
+    return target

@@ -1,0 +1,39 @@
+"""The most memory that this process took since a mark, in MB: the accelerator's where there is one in use."""
+
+from __future__ import annotations
+
+import resource
+import sys
+from pathlib import Path
+from typing import Any
+
+CLEAR = Path("/proc/self/clear_refs")
+STATUS = Path("/proc/self/status")
+
+
+def begin_peak() -> None:
+    """Start counting anew, where the system can; elsewhere the peak is that of the whole process."""
+    if (cuda := _cuda()) is not None:
+        cuda.reset_peak_memory_stats()
+    try:
+        CLEAR.write_text("5")
+    except OSError:
+        return
+
+
+def peak_mb() -> float:
+    """MB at the highest since ``begin_peak``."""
+    if (cuda := _cuda()) is not None:
+        return float(cuda.max_memory_allocated()) / 2**20
+    try:
+        lines = STATUS.read_text().splitlines()
+    except OSError:
+        most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        return most / (2**20 if sys.platform == "darwin" else 2**10)
+    return float(next(line for line in lines if line.startswith("VmHWM")).split()[1]) / 2**10
+
+
+def _cuda() -> Any | None:
+    """torch.cuda where it is loaded and has been used: counting must not load or start it."""
+    torch = sys.modules.get("torch")
+    return torch.cuda if torch is not None and torch.cuda.is_initialized() else None
