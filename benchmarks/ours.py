@@ -10,6 +10,7 @@ import resource
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -18,11 +19,15 @@ import numpy as np
 import torch
 from work import NEW, rows, short_prompts, weights
 
-from plaudit.config import KL
+from plaudit.config import KL, Dpo, Grpo, Kto, Orpo, Rloo
 from plaudit.config import Ppo as PpoSettings
 from plaudit.data.records import Prompt
 from plaudit.data.tokens import Segment, TokenItem
+from plaudit.methods.direct import DirectPreference
+from plaudit.methods.kto import KTO, with_mismatches
+from plaudit.methods.policy_gradient import GRPO, RLOO
 from plaudit.methods.ppo import PPO
+from plaudit.methods.references import precompute
 from plaudit.methods.reward_model import RewardModelling
 from plaudit.methods.rl import frozen_reference, rl_loop
 from plaudit.methods.supervised import Supervised
@@ -109,25 +114,42 @@ class Words:
         return str(self.tokenizer.decode(ids, skip_special_tokens=not keep_special))
 
 
-def ppo(policy: Any, seconds: float, batch: int) -> dict[str, float]:
-    prompts = short_prompts(policy.tokenizer)
+def preference(policy: Any, seconds: float, settings: Any, *, live: bool = False) -> dict[str, float]:
+    items = items_of(policy, 2)
+    reference = frozen_reference(policy) if live else None
+    if isinstance(settings, Dpo) and not live:
+        items = precompute(policy, items, Stage(Path(tempfile.mkdtemp())))
+    return train(DirectPreference(policy, settings, reference=reference), policy.model, items, 8, seconds)
+
+
+def kto(policy: Any, seconds: float) -> dict[str, float]:
+    settings = Kto()
+    single = [
+        replace(
+            item,
+            responses=(item.responses[i % 2],),
+            key=str(i),
+            extras={"weight": [1.0], "good": [float(i % 2 == 0)]},
+        )
+        for i, item in enumerate(items_of(policy, 2))
+    ]
+    items = with_mismatches(single, seed=0)
+    return train(KTO(policy, settings, reference=frozen_reference(policy)), policy.model, items, 16, seconds)
+
+
+def reward_of(policy: Any) -> RewardModel:
     model = RewardModel.from_policy(policy, seed=1)
     model.mean, model.std = 0.0, 1.0
-    settings = PpoSettings(
-        iterations=10_000,
-        prompts_per_iteration=batch,
-        minibatch=batch,
-        epochs=4,
-        lr=1e-6,
-        value_lr=1e-6,
-        max_new_tokens=NEW,
-        critic_warmup=0,
-        kl=KL(coefficient=0.05),
-        show_samples=1,
-        checkpoint_every=10_000,
-        evaluate_every=1,
-        token_budget=8192,
-    )
+    return model
+
+
+def online(
+    policy: Any, seconds: float, make: Callable[[Any, RewardModel], Any], settings: Any
+) -> dict[str, float]:
+    """Iterations of the RL loop: episodes a second, and the share of its phases."""
+    prompts = short_prompts(policy.tokenizer)
+    model = reward_of(policy)
+    batch = settings.prompts_per_iteration * settings.samples_per_prompt
     marks: list[float] = []
 
     class Enough(Exception):
@@ -139,13 +161,12 @@ def ppo(policy: Any, seconds: float, batch: int) -> dict[str, float]:
             raise Enough
         return {}
 
-    algorithm = PPO(policy, Critic.from_reward_model(model), settings)
     # Like the peer's random model, this one must not end early: both sides then do the same work.
     policy.model.lm_head.weight.data[1] = 0
     stage = Stage(Path(tempfile.mkdtemp()))
     with contextlib.suppress(Enough):
         rl_loop(
-            algorithm,
+            make(policy, model),
             policy=policy,
             reference=frozen_reference(policy),
             reward=ModelReward(model, same_tokenizer=True),
@@ -167,6 +188,27 @@ def ppo(policy: Any, seconds: float, batch: int) -> dict[str, float]:
     }
     per = np.mean([len(p) for p in prompts]) + NEW
     return {"samples": count * batch / took, "tokens": count * batch * per / took, "steps": count, **share}
+
+
+LOOP = {
+    "iterations": 10_000,
+    "minibatch": 16,
+    "lr": 1e-6,
+    "max_new_tokens": NEW,
+    "kl": KL(coefficient=0.05),
+    "show_samples": 1,
+    "checkpoint_every": 10_000,
+    "evaluate_every": 1,
+    "token_budget": 8192,
+}
+
+
+def ppo(policy: Any, seconds: float) -> dict[str, float]:
+    settings = PpoSettings(**LOOP, prompts_per_iteration=16, epochs=4, value_lr=1e-6, critic_warmup=0)
+    return online(policy, seconds, lambda p, m: PPO(p, Critic.from_reward_model(m), settings), settings)
+
+
+GROUPS = {**LOOP, "prompts_per_iteration": 2, "samples_per_prompt": 8, "epochs": 1}
 
 
 def sampling(policy: Any, seconds: float, prompts: int, n: int) -> dict[str, float]:
@@ -194,7 +236,13 @@ ROWS: dict[str, Callable[..., dict[str, float]]] = {
     "sft": lambda p, s: sft(p, s, 16),
     "reward": lambda p, s: reward(p, s, 8, 2),
     "reward-k4": lambda p, s: reward(p, s, 4, 4),
-    "ppo": lambda p, s: ppo(p, s, 16),
+    "ppo": ppo,
+    "dpo": lambda p, s: preference(p, s, Dpo(), live=True),
+    "dpo-precomputed": lambda p, s: preference(p, s, Dpo()),
+    "orpo": lambda p, s: preference(p, s, Orpo()),
+    "kto": kto,
+    "grpo": lambda p, s: online(p, s, lambda q, _: GRPO(q, Grpo(**GROUPS)), Grpo(**GROUPS)),
+    "rloo": lambda p, s: online(p, s, lambda q, _: RLOO(q, Rloo(**GROUPS)), Rloo(**GROUPS)),
     "sampling-64x1": lambda p, s: sampling(p, s, 64, 1),
     "sampling-8x8": lambda p, s: sampling(p, s, 8, 8),
     # Of plaudit alone: what more answers a prompt, or more data a step, cost.

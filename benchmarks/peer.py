@@ -175,6 +175,93 @@ class Stop(TrainerCallback):
         return control
 
 
+def pairs() -> Dataset:
+    return Dataset.from_list(
+        [{"prompt": r["prompt"], "chosen": r["answers"][0], "rejected": r["answers"][1]} for r in rows()]
+    )
+
+
+def dpo(folder: str, tokenizer: Any, seconds: float, bf16: bool, precomputed: bool) -> dict[str, float]:
+    from trl import DPOConfig, DPOTrainer
+
+    watch = Watch(seconds)
+    trainer = DPOTrainer(
+        AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32),
+        ref_model=None if precomputed else AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32),
+        args=DPOConfig(**common(8, bf16), max_length=LONGEST, precompute_ref_log_probs=precomputed),
+        train_dataset=pairs().select(range(400)) if precomputed else pairs(),
+        processing_class=tokenizer,
+        callbacks=[watch],
+    )
+    return trained(trainer, watch, 8)
+
+
+def trained(trainer: Any, watch: Watch, batch: int) -> dict[str, float]:
+    n = weights(trainer.model)
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    trainer.train()
+    return {**watch.result(batch, 0.0), "weights": n, "before_kb": before}
+
+
+def orpo(folder: str, tokenizer: Any, seconds: float, bf16: bool) -> dict[str, float]:
+    from trl.experimental.orpo import ORPOConfig, ORPOTrainer
+
+    watch = Watch(seconds)
+    trainer = ORPOTrainer(
+        AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32),
+        args=ORPOConfig(**common(8, bf16), max_length=LONGEST),
+        train_dataset=pairs(),
+        processing_class=tokenizer,
+        callbacks=[watch],
+    )
+    return trained(trainer, watch, 8)
+
+
+def kto(folder: str, tokenizer: Any, seconds: float, bf16: bool) -> dict[str, float]:
+    from trl import KTOConfig, KTOTrainer
+
+    data = [
+        {"prompt": r["prompt"], "completion": r["answers"][i % 2], "label": i % 2 == 0}
+        for i, r in enumerate(rows())
+    ]
+    watch = Watch(seconds)
+    trainer = KTOTrainer(
+        AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32),
+        ref_model=AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32),
+        args=KTOConfig(**common(16, bf16), max_length=LONGEST),
+        train_dataset=Dataset.from_list(data),
+        processing_class=tokenizer,
+        callbacks=[watch],
+    )
+    return trained(trainer, watch, 16)
+
+
+def group(folder: str, tokenizer: Any, seconds: float, bf16: bool, kind: str) -> dict[str, float]:
+    import trl
+
+    tokenizer.padding_side = "left"
+    watch = Watch(seconds)
+    model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32)
+    model.lm_head.weight.data[1] = 0
+    reward_model = AutoModelForSequenceClassification.from_pretrained(
+        folder, num_labels=1, dtype=torch.float32
+    )
+    reward_model.config.pad_token_id = tokenizer.pad_token_id
+    settings = {**common(16, bf16), "learning_rate": 1e-6}
+    shared = {"num_generations": 8, "max_completion_length": NEW, "temperature": 1.0, "beta": 0.05}
+    prompts = [{"prompt": tokenizer.decode(ids)} for ids in short_prompts(tokenizer)]
+    trainer = getattr(trl, f"{kind}Trainer")(
+        model,
+        reward_funcs=reward_model,
+        args=getattr(trl, f"{kind}Config")(**settings, **shared),
+        train_dataset=Dataset.from_list(prompts),
+        processing_class=tokenizer,
+        reward_processing_classes=AutoTokenizer.from_pretrained(folder),
+        callbacks=[watch],
+    )
+    return trained(trainer, watch, 16)
+
+
 def sampling(
     folder: str, tokenizer: Any, seconds: float, bf16: bool, prompts: int, n: int
 ) -> dict[str, float]:
@@ -209,6 +296,12 @@ ROWS = {
     "reward": lambda *a: reward(*a, 2),
     "reward-k4": lambda *a: reward(*a, 4),
     "ppo": ppo,
+    "dpo": lambda *a: dpo(*a, False),
+    "dpo-precomputed": lambda *a: dpo(*a, True),
+    "orpo": orpo,
+    "kto": kto,
+    "grpo": lambda *a: group(*a, "GRPO"),
+    "rloo": lambda *a: group(*a, "RLOO"),
     "sampling-64x1": lambda *a: sampling(*a, 64, 1),
     "sampling-8x8": lambda *a: sampling(*a, 8, 8),
 }

@@ -94,7 +94,7 @@ def _compute(
     policy.model.eval()
     work = ranks.share(plan(items, token_budget, layout_for(policy.model)))
     done: list[tuple[int, list[float]]] = []
-    with Progress(len(work), "reference", unit="batch", quiet=not ranks.is_main) as bar:
+    with Progress(len(items), "reference", unit="prompt", quiet=not ranks.is_main) as bar:
         for number, indices in enumerate(work):
             batch = collate([items[i] for i in indices], policy.pad_id).to(device)
             totals = batch.sum_by_response(log_probs(policy.model, batch).log_prob.double()).tolist()
@@ -102,7 +102,7 @@ def _compute(
                 count = len(items[i].responses)
                 done.append((i, totals[:count]))
                 totals = totals[count:]
-            bar.update(number + 1)
+            bar.update(min(len(items), (number + 1) * len(items) // len(work)))
     policy.model.train(training)
     everyone = [entry for part in ranks.gather_shares([done]) for entry in part]
     return [totals for _, totals in sorted(everyone, key=lambda entry: entry[0])]

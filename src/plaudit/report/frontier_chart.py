@@ -82,15 +82,16 @@ def frontier_svg(found: Mapping[str, Any], tones: Mapping[str, str], names: Mapp
         f'<text class="axis-label" x="{WIDTH - RIGHT}" y="{HEIGHT - 6}" text-anchor="end">'
         "exact KL from the start, nats per response</text>"
     )
+    dots = [(px(a["kl"]), py(a["value"])) for a in arms] + [(px(p["kl"]), py(p["value"])) for p in yardstick]
+    labels = _Labels(dots)
     for key, word in (("start", "start"), ("perfect", "perfect")):
         if found[key] is not None:
             y = py(found[key])
             parts.append(f'<line class="rule" x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{y}" y2="{y}"/>')
+            labels.taken.append((WIDTH - RIGHT - LETTER * len(word), y - 16, WIDTH - RIGHT, y))
             parts.append(
                 f'<text class="rule-name" x="{WIDTH - RIGHT}" y="{y - 5}" text-anchor="end">{word}</text>'
             )
-    dots = [(px(a["kl"]), py(a["value"])) for a in arms] + [(px(p["kl"]), py(p["value"])) for p in yardstick]
-    labels = _Labels(dots)
     if yardstick:
         line = " ".join(f"{px(p['kl'])},{py(p['value'])}" for p in yardstick)
         parts.append(f'<polyline class="line yardstick" points="{line}"/>')

@@ -1,0 +1,145 @@
+"""What there is: data, people, a scoring function, the quality wanted, and the machine."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from plaudit.errors import UserError, suggest
+
+Quality = Literal["draft", "good", "best"]
+# What a user may say that there is, in his words.
+HAVE: Mapping[str, str] = {
+    "text": "raw text",
+    "demonstrations": "good answers, written down",
+    "pairs": "pairs of answers, one preferred",
+    "rankings": "rankings of three answers or more",
+    "thumbs": "single answers with a thumb or a rating",
+    "prompts": "prompts without answers",
+    "function": "a Python function that scores an answer",
+    "reward_model": "a trained reward model",
+    "people": "people who can judge answers",
+}
+# Bytes a parameter: trained in fp32 with AdamW, frozen.
+TRAINED, FROZEN = 16.0, 4.0
+# Fewer pairs than this leave a reward model little better than chance (measured: docs/benchmarks.md).
+FEW = 3000
+
+
+@dataclass
+class Situation:
+    """``have`` names of ``HAVE``; ``counts`` and ``facts`` what the files say; ``parameters`` of the model."""
+
+    have: set[str] = field(default_factory=set)
+    quality: Quality = "good"
+    parameters: float = 0.5e9
+    memory: float | None = None
+    model: str | None = None
+    files: dict[str, list[str]] = field(default_factory=dict)
+    counts: dict[str, int] = field(default_factory=dict)
+    tokens: float = 0.0
+    agreement: float | None = None
+
+    def __post_init__(self) -> None:
+        for name in sorted(self.have - set(HAVE)):
+            raise UserError(
+                f"--have {name!r} is nothing that is known",
+                remedy=suggest(name, HAVE) or f"known: {', '.join(HAVE)}",
+            )
+
+    @property
+    def preferences(self) -> int:
+        return self.counts.get("pairs", 0) + self.counts.get("rankings", 0)
+
+    def feeds(self) -> set[str]:
+        """Needs of the methods' table that this situation meets, some through another stage."""
+        met = set()
+        if "text" in self.have:
+            met.add("text")
+        if "demonstrations" in self.have:
+            met |= {"demonstrations", "prompts"}
+        if self.have & {"pairs", "rankings"}:
+            # A ranking also gives single labels, prompts, and a reward once a model is fitted to it.
+            met |= {"preferences", "labels", "prompts", "reward"}
+        if "thumbs" in self.have:
+            met |= {"labels", "prompts"}
+        if "prompts" in self.have:
+            met.add("prompts")
+        if self.have & {"function", "reward_model"}:
+            met.add("reward")
+        return met | {"reference"}
+
+    def gib(self, models: Sequence[str], *, adapters: bool = False) -> float:
+        """GiB of weights, gradients and optimiser for these models in memory, activations not counted."""
+        trained = {"policy", "critic"}
+        total = 0.0
+        for name in models:
+            if adapters:
+                # A frozen base with small adapters; the reference is the same model, adapter off.
+                total += 0.0 if name == "reference" else FROZEN
+            else:
+                total += TRAINED if name in trained else FROZEN
+        return total * self.parameters / 2**30
+
+
+def infer(
+    paths: Sequence[str],
+    have: Sequence[str] = (),
+    *,
+    quality: Quality = "good",
+    model: str | None = None,
+    parameters: float | None = None,
+    memory: float | None = None,
+) -> Situation:
+    """The situation that data files show, with what the user says on top. UserError for unreadable files."""
+    from plaudit.data.baselines import agreement
+    from plaudit.data.readers import read
+    from plaudit.data.records import Comparisons, Demonstration, Labelled, Prompt, Ranking, Rated
+
+    found = Situation(set(have), quality, memory=memory, model=model)
+    judged: list[Any] = []
+    for path in paths:
+        records = read(path).records
+        kinds: dict[str, list[Any]] = {
+            "demonstrations": [r for r in records if isinstance(r, Demonstration)],
+            "pairs": [r for r in records if isinstance(r, Ranking | Comparisons) and len(r.responses) == 2],
+            "rankings": [r for r in records if isinstance(r, Ranking | Comparisons) and len(r.responses) > 2],
+            "thumbs": [r for r in records if isinstance(r, Labelled | Rated)],
+            "prompts": [r for r in records if isinstance(r, Prompt)],
+            "text": [r for r in records if isinstance(r, str)],
+        }
+        for kind, own in kinds.items():
+            if own:
+                found.have.add(kind)
+                found.counts[kind] = found.counts.get(kind, 0) + len(own)
+                found.files.setdefault(kind, []).append(str(path))
+        judged += kinds["pairs"] + kinds["rankings"]
+        found.tokens += sum(map(_characters, records)) / 4
+    if judged:
+        people = agreement(judged)
+        found.agreement = people.share
+    found.parameters = parameters or _parameters(model) or found.parameters
+    return found
+
+
+def _characters(record: Any) -> int:
+    if isinstance(record, str):
+        return len(record)
+    prompt = getattr(record, "prompt", record)
+    answers = getattr(record, "responses", None) or ([record.response] if hasattr(record, "response") else [])
+    asked = sum(len(m.content) for m in prompt.messages)
+    return len(answers) * asked + sum(len(a.text) for a in answers) if answers else asked
+
+
+def _parameters(model: str | None) -> float | None:
+    """Parameters of a local model, from its config alone."""
+    if model is None or not (Path(model) / "config.json").is_file():
+        return None
+    from plaudit.config import Pretrained
+    from plaudit.pipeline.dry_run import _parameters as count
+    from plaudit.training.probe import config_of
+
+    architecture = config_of(Pretrained(source="pretrained", path=model))
+    return None if architecture is None else float(count(architecture))
