@@ -8,7 +8,7 @@ import pytest
 from made_runs import answers, pocket_summary, real_summary
 
 from plaudit.evaluation import calibration, frontier, statistics
-from plaudit.report import health
+from plaudit.report import health, health_direct
 
 TEXT = (Path(__file__).parents[2] / "docs" / "report.md").read_text(encoding="utf-8")
 RULE = re.compile(r"^\| `(\w+)` \| (.+) \|$", re.M)
@@ -34,6 +34,8 @@ def test_the_rules_are_those_of_the_code_in_its_order():
         ("gold_falls_while_proxy_rises", (health.GOLD_FALL_WARNING, health.GOLD_FALL_SERIOUS)),
         ("sampler_disagrees", (health.LOG_PROB_GAP,)),
         ("first_minibatch_moved", (health.FIRST_APPROX_KL,)),
+        ("groups_teach_nothing", (health_direct.ZERO_VARIANCE,)),
+        ("likelihood_displacement", (health_direct.FALLEN,)),
     ],
 )
 def test_the_thresholds_are_those_of_the_code(rule, thresholds):

@@ -93,6 +93,13 @@ def rl_charts(rows: Sequence[Row]) -> list[Chart]:
             term="finished",
         ),
         _chart(
+            "Groups without spread",
+            [_line(rows, "group/zero_variance", "share of prompts", "hot")],
+            y_format=percent,
+            y_range=(0.0, 1.0),
+            term="zero_variance",
+        ),
+        _chart(
             "Clip fraction",
             [_line(rows, "policy/clipfrac", "clip fraction", "trained")],
             include_zero=True,
@@ -124,6 +131,41 @@ def rl_charts(rows: Sequence[Row]) -> list[Chart]:
             include_zero=True,
             y_format=lambda v: number(v, 4),
             term="kl_coef",
+        ),
+    ]
+    return [c for c in charts if c is not None]
+
+
+def direct_charts(rows: Sequence[Row]) -> list[Chart]:
+    """What methods without a reward model record: log-probs of both sides apart, then their implicit rewards."""
+
+    def both(key: str, title: str, term: str, note: str = "") -> Chart | None:
+        lines = [
+            _line(rows, f"{key}/chosen", "preferred", "trained"),
+            _line(rows, f"{key}/rejected", "rejected", "hot"),
+        ]
+        return _chart(title, lines, "step", note=note, term=term)
+
+    charts = [
+        both(
+            "logps",
+            "Log-probs of the answers",
+            "log_prob",
+            "Nats per answer. Both may fall: see the warning signs.",
+        ),
+        both("rewards", "Implicit rewards", "implicit_reward"),
+        _chart(
+            "Implicit reward accuracy",
+            [
+                _line(rows, "rewards/accuracy", "training", "trained"),
+                _line(rows, "eval/rewards/accuracy", "held out", "ink", dashed=True),
+            ],
+            "step",
+            y_format=percent,
+            term="implicit_reward",
+        ),
+        _chart(
+            "KL estimate of KTO", [_line(rows, "kto/kl", "z", "reward")], "step", include_zero=True, term="kl"
         ),
     ]
     return [c for c in charts if c is not None]

@@ -87,6 +87,22 @@ GLOSSARY: dict[str, Term] = {
         "How undecided the policy is while it writes one response. Near 0 it always says the same.",
         "Σ over tokens of −Σ over vocabulary of p · log p",
     ),
+    "log_prob": Term(
+        "Log-prob of an answer",
+        "How likely the policy finds an answer of the data. Preference losses ask only that preferred ones fall less.",
+        "Σ over tokens of log π(token)",
+    ),
+    "implicit_reward": Term(
+        "Implicit reward",
+        "What an answer is worth to the policy itself, compared with where it started; accuracy is how often the "
+        "preferred answer is worth more.",
+        "β · (log π(answer) − log π_ref(answer))",
+    ),
+    "zero_variance": Term(
+        "Groups without spread",
+        "The share of prompts whose samples all score the same: where samples are compared with one another, they "
+        "teach nothing.",
+    ),
     "clip_fraction": Term(
         "Clip fraction",
         "The share of tokens whose probability moved so far in one iteration that the clip cut the gradient.",

@@ -6,18 +6,14 @@ says nothing.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
-from statistics import fmean
-from typing import Any, Literal
+from collections.abc import Callable
+from dataclasses import replace
 
 from plaudit.evaluation.frontier import over_optimisation
+from plaudit.report.findings import Finding, Rows, Summary, mean, series, tail
 from plaudit.report.folder import dig
 from plaudit.report.formatting import after, finite, number, percent
-
-Severity = Literal["serious", "warning", "note"]
-Rows = Sequence[Mapping[str, Any]]
-Summary = Mapping[str, Any]
+from plaudit.report.health_direct import groups_teach_nothing, likelihood_displacement
 
 KL_WARNING, KL_SERIOUS = 6.0, 15.0  # nats per response; 6 is the usual target of the adaptive controller
 ENTROPY_SHARE = 0.10
@@ -31,41 +27,11 @@ NEGATIVE_KL = -0.5
 MINIMUM_POINTS = 4
 
 
-@dataclass(frozen=True)
-class Finding:
-    """One warning sign: what was seen, where, and what to do."""
-
-    rule: str
-    severity: Severity
-    sentence: str
-    evidence: str
-    action: str
-
-
-def series(rows: Rows, key: str) -> list[tuple[int, float]]:
-    """(step, value) of one recorded number, without what is missing, in the order of steps."""
-    return [
-        (row["step"], v)
-        for row in rows
-        if isinstance(row.get("step"), int)
-        and not row.get("stopped")
-        and (v := finite(row.get(key))) is not None
-    ]
-
-
-def _tail(points: Sequence[tuple[int, float]], share: float = 0.25) -> list[tuple[int, float]]:
-    return list(points[-max(1, round(len(points) * share)) :])
-
-
-def _mean(points: Sequence[tuple[int, float]]) -> float:
-    return fmean(v for _, v in points)
-
-
 def kl_too_high(rows: Rows, summary: Summary) -> Finding | None:
     points = series(rows, "objective/kl")
     if not points:
         return None
-    end = _mean(_tail(points))
+    end = mean(tail(points))
     if end <= KL_WARNING:
         return None
     first = (
@@ -100,7 +66,7 @@ def entropy_collapse(rows: Rows, summary: Summary) -> Finding | None:
         return None
     lengths = dict(series(rows, "objective/response_length"))
     per_token = [(step, v / max(lengths.get(step, 1.0), 1.0)) for step, v in points]
-    start, end = per_token[0][1], _mean(_tail(per_token))
+    start, end = per_token[0][1], mean(tail(per_token))
     if end > ENTROPY_SHARE * start:
         return None
     first = next(step for step, v in per_token if v <= ENTROPY_SHARE * start)
@@ -118,8 +84,8 @@ def length_runaway(rows: Rows, summary: Summary) -> Finding | None:
     finished = series(rows, "objective/finished")
     if len(points) < MINIMUM_POINTS:
         return None
-    start, end = points[0][1], _mean(_tail(points))
-    cut = _mean(_tail(finished)) if finished else 1.0
+    start, end = points[0][1], mean(tail(points))
+    cut = mean(tail(finished)) if finished else 1.0
     grown = start > 0 and end > LENGTH_GROWTH * start
     if not grown and cut >= FINISHED:
         return None
@@ -160,15 +126,15 @@ def clip_fraction_too_hot(rows: Rows, summary: Summary) -> Finding | None:
     points = series(rows, "policy/clipfrac")
     if not points:
         return None
-    late = _tail(points, 0.5)
-    mean = _mean(late)
-    if mean <= CLIP_FRACTION:
+    late = tail(points, 0.5)
+    share = mean(late)
+    if share <= CLIP_FRACTION:
         return None
     return Finding(
         "clip_fraction_too_hot",
         "warning",
         "The updates are larger than PPO's clip is meant for.",
-        f"{percent(mean)} of tokens were clipped on average in iterations {late[0][0]} to {late[-1][0]}.",
+        f"{percent(share)} of tokens were clipped on average in iterations {late[0][0]} to {late[-1][0]}.",
         "Lower ppo.lr, use fewer ppo.epochs, or set ppo.kl.epoch_target.",
     )
 
@@ -192,7 +158,7 @@ def score_never_rises(rows: Rows, summary: Summary) -> Finding | None:
     if len(points) < 2 * MINIMUM_POINTS:
         return None
     third = len(points) // 3
-    early, late = _mean(points[:third]), _mean(points[-third:])
+    early, late = mean(points[:third]), mean(points[-third:])
     if late > early:
         return None
     return Finding(
@@ -314,6 +280,8 @@ RULES: tuple[Callable[[Rows, Summary], Finding | None], ...] = (
     score_never_rises,
     clip_fraction_too_hot,
     critic_explains_nothing,
+    groups_teach_nothing,
+    likelihood_displacement,
 )
 
 _ORDER: dict[str, int] = {"serious": 0, "warning": 1, "note": 2}

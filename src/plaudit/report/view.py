@@ -8,7 +8,7 @@ from plaudit.report import quality, record
 from plaudit.report.answers import cards, training_samples
 from plaudit.report.charts import Chart, svg
 from plaudit.report.comparison import comparison
-from plaudit.report.curves import earlier_charts, rl_charts, table
+from plaudit.report.curves import direct_charts, earlier_charts, rl_charts, table
 from plaudit.report.folder import Run
 from plaudit.report.formatting import clean
 from plaudit.report.glossary import GLOSSARY
@@ -43,7 +43,9 @@ def view(run: Run) -> dict[str, Any]:
         "wins": quality.wins(run),
         "attributes": quality.attributes(run),
         "best": quality.best_temperature(run),
-        "curves": [drawn(c) for c in rl_charts(run.metrics("trained"))],
+        "curves": [
+            drawn(c) for c in (*rl_charts(run.metrics("trained")), *direct_charts(run.metrics("trained")))
+        ],
         "training_samples": training_samples(run),
         "earlier": [drawn(c) for c in earlier_charts(run)],
         "reward": quality.reward_model(run),

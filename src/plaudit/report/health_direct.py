@@ -1,0 +1,57 @@
+"""Warning signs of methods that learn from judgements directly, or from groups of samples."""
+
+from __future__ import annotations
+
+from plaudit.report.findings import Finding, Rows, Summary, mean, series, tail
+from plaudit.report.formatting import number, percent
+
+FALLEN = 1.0  # nats per answer: less is noise of which answers a batch holds
+ZERO_VARIANCE = 0.5
+
+
+def likelihood_displacement(rows: Rows, summary: Summary) -> Finding | None:
+    """Both winners and losers have become less likely: DPO only asks that losers fall further."""
+    # Held-out answers are the same at every look; those of a training window are not.
+    for prefix in ("eval/", ""):
+        chosen, rejected = (series(rows, f"{prefix}logps/{side}") for side in ("chosen", "rejected"))
+        if len(chosen) >= 2 and len(rejected) >= 2:
+            break
+    else:
+        return _by_reward(rows)
+    fell = [mean(tail(points)) - mean(points[: max(1, len(points) // 4)]) for points in (chosen, rejected)]
+    return _displaced(fell[0], fell[1]) if max(fell) < -FALLEN else None
+
+
+def _by_reward(rows: Rows) -> Finding | None:
+    """Against the reference: an implicit reward below 0 is a log-prob that fell."""
+    chosen, rejected = (series(rows, f"eval/rewards/{side}") for side in ("chosen", "rejected"))
+    if not chosen or not rejected or chosen[-1][1] >= 0 or rejected[-1][1] >= 0:
+        return None
+    return _displaced(chosen[-1][1], rejected[-1][1], "implicit reward")
+
+
+def _displaced(chosen: float, rejected: float, what: str = "log-prob") -> Finding:
+    return Finding(
+        "likelihood_displacement",
+        "note",
+        "Preferred and rejected answers have both become less likely.",
+        f"The {what} of preferred answers went by {number(chosen, sign=True)}, of rejected ones by "
+        f"{number(rejected, sign=True)}.",
+        "The loss asks for the difference alone. If answers got worse, add ppo.nll, raise ppo.beta, or learn from "
+        "own samples (online DPO, RLOO).",
+    )
+
+
+def groups_teach_nothing(rows: Rows, summary: Summary) -> Finding | None:
+    """Most groups score the same throughout: no sample is better than the others."""
+    points = series(rows, "group/zero_variance")
+    late = tail(points)
+    if not late or mean(late) <= ZERO_VARIANCE:
+        return None
+    return Finding(
+        "groups_teach_nothing",
+        "warning",
+        "Most prompts teach nothing any more: all their samples score the same.",
+        f"{percent(mean(late))} of groups in the last quarter have no spread of scores.",
+        "Take harder (or easier) prompts, more samples a prompt, a higher temperature, or a finer reward.",
+    )

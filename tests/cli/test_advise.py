@@ -1,0 +1,141 @@
+"""`plaudit advise`: the rules, the recipe it writes, and what it says of data it can read."""
+
+from __future__ import annotations
+
+import itertools
+import json
+
+import pytest
+import yaml
+from command_line import run
+
+from plaudit.advice import HAVE, Situation, advise, infer
+from plaudit.config import Config, load_recipe
+from plaudit.data.records import Prompt, Ranking, Response
+from plaudit.data.writers import write_jsonl
+from plaudit.errors import UserError
+from plaudit.methods_table import METHODS
+
+
+def first(*have, **options):
+    return advise(Situation(set(have), **options)).advice[0].method
+
+
+@pytest.mark.parametrize(
+    ("have", "quality", "expected"),
+    [
+        (("demonstrations",), "good", "sft"),
+        (("thumbs",), "good", "kto"),
+        (("demonstrations", "pairs"), "good", "dpo"),
+        (("pairs",), "draft", "dpo"),
+        (("demonstrations", "rankings"), "best", "ppo"),
+        (("prompts", "function"), "good", "grpo"),
+        (("prompts", "reward_model"), "draft", "rejection"),
+        (("prompts", "reward_model"), "best", "ppo"),
+    ],
+    ids=str,
+)
+def test_the_method_follows_from_what_there_is(have, quality, expected):
+    assert first(*have, quality=quality) == expected
+
+
+def test_few_rankings_speak_for_dpo_even_where_the_best_is_wanted():
+    found = Situation({"demonstrations", "pairs"}, "best", counts={"pairs": 500})
+    way = advise(found)
+    assert way.advice[0].method == "dpo"
+    assert any("500 rankings are few" in w for w in way.warnings)
+
+
+def test_memory_turns_to_adapters_and_then_to_nothing():
+    roomy = advise(Situation({"pairs"}, memory=80, parameters=1e9))
+    tight = advise(Situation({"pairs"}, memory=8, parameters=1e9))
+    assert not roomy.advice[0].adapters and tight.advice[0].adapters
+    assert tight.advice[0].gib < roomy.advice[0].gib
+    assert tight.advice[0].recipe["policy"]["lora"] == {"rank": 16}
+    none = advise(Situation({"pairs", "people"}, memory=1, parameters=1e9))
+    assert not none.advice and "even with adapters" in none.left_out["dpo"]
+
+
+def test_every_method_is_either_advised_or_left_out_with_a_reason():
+    for size in (1, 2):
+        for have in itertools.combinations(set(HAVE) - {"people"}, size):
+            try:
+                way = advise(Situation(set(have)))
+            except UserError:
+                # A scoring function or prompts alone: nothing to apply the one to the other.
+                assert set(have) <= {"prompts", "function", "reward_model"}
+                continue
+            named = {a.method for a in way.advice} | set(way.left_out)
+            assert named >= set(METHODS) - {"pretrain", "reward"}
+            assert all(way.left_out.values()) and all(a.reason for a in way.advice)
+
+
+def test_people_and_the_best_quality_get_the_combined_path():
+    steps = " ".join(advise(Situation({"people", "pairs"}, "best")).steps)
+    assert steps.index("AI feedback") < steps.index("DPO") < steps.index("human rankings")
+    assert advise(Situation({"people"})).steps[0].startswith("collect")
+    with pytest.raises(UserError, match="nothing to learn from"):
+        advise(Situation(set()))
+
+
+def test_every_recipe_is_valid():
+    for have in (
+        ("demonstrations", "rankings"),
+        ("thumbs",),
+        ("prompts", "function"),
+        ("prompts", "reward_model"),
+    ):
+        for advice in advise(Situation(set(have), files={h: [f"{h}.jsonl"] for h in have})).advice:
+            from plaudit.config import validate
+
+            config = validate(advice.recipe, advice.method)
+            assert isinstance(config, Config)
+            assert config.final == (None if advice.method == "sft" else advice.method)
+
+
+def test_what_is_misspelled_gets_a_suggestion():
+    with pytest.raises(UserError, match="rankings"):
+        Situation({"ranking"})
+
+
+@pytest.fixture
+def pairs(tmp_path):
+    records = [
+        Ranking(Prompt.user(f"q {i}"), (Response("yes it is"), Response("no")), ((0,), (1,)), rater="a")
+        for i in range(20)
+    ]
+    path = tmp_path / "pairs.jsonl"
+    write_jsonl(records, path)
+    return path
+
+
+def test_data_files_say_what_they_feed(pairs):
+    found = infer([str(pairs)], ["people"], parameters=1e8)
+    assert found.have == {"pairs", "people"} and found.counts == {"pairs": 20}
+    assert found.tokens > 0 and found.preferences == 20
+
+
+def test_the_command_prints_a_method_and_writes_a_recipe_that_loads(pairs, tmp_path, capsys):
+    target = tmp_path / "r.yaml"
+    assert run("advise", str(pairs), "--parameters", "124M", "--write", str(target)) == 0
+    out = capsys.readouterr().out
+    assert "→ dpo" in out and "grpo" in out and "recipe:" in out
+    raw = yaml.safe_load(target.read_text())
+    assert raw["data"]["preferences"] == [str(pairs)]
+    assert load_recipe(target).dpo is not None
+    assert json.dumps(raw)
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ([], "nothing is said"),
+        (["--have", "pears"], "pairs"),
+        (["--have", "pairs", "--quality", "great"], "draft, good, best"),
+        (["--have", "pairs", "--parameters", "big"], "0.5B"),
+    ],
+)
+def test_mistakes_are_told_with_exit_code_two(words, said, capsys):
+    assert run("advise", *words) == 2
+    err = capsys.readouterr().err
+    assert said in err and "Traceback" not in err

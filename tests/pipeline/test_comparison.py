@@ -1,0 +1,189 @@
+"""`plaudit compare`: what it runs, how it sums up, that it goes on where it was cut off, and its page."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import xml.etree.ElementTree as ET
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from plaudit.config import validate
+from plaudit.errors import UserError
+from plaudit.evaluation.best_of_n import best_of_n_frontier
+from plaudit.pipeline.comparison import GRID, arms_of
+from plaudit.pipeline.comparison.arms import VARIANTS, parse_grid
+from plaudit.pipeline.comparison.gather import gather, winners
+from plaudit.pipeline.run import recipe_path
+from plaudit.report.frontier_chart import frontier_svg
+from plaudit.report.frontier_page import build_page, headline, render_page, view
+
+sys.path.insert(0, str(Path(__file__).parent))
+from small import SMALL
+
+
+def test_every_method_runs_at_each_point_of_its_grid_from_the_recipes_own_settings():
+    own = {"ppo": {"iterations": 20, "kl": {"coefficient": 0.1}}}
+    arms = arms_of(["ppo", "ipo", "online-dpo"], GRID, shared=["ppo.lr=1e-4", "dpo.beta=9"], own=own)
+    assert [a.name for a in arms] == [
+        "ppo-coefficient-0.05",
+        "ppo-coefficient-0.2",
+        "ipo-beta-0.2",
+        "ipo-beta-1.0",
+        "online_dpo-coefficient-0.2",
+        "online_dpo-coefficient-1.0",
+    ]
+    raw = {"name": "x", "world": {}, "rank": {}, "reward": {}, "sft": {}, "kto": {}}
+    from plaudit.config import apply_override
+
+    for override in arms[0].overrides:
+        apply_override(raw, override)
+    config = validate(raw, "test")
+    assert config.final == "ppo" and config.kto is None
+    assert (config.ppo.iterations, config.ppo.lr, config.ppo.kl.coefficient) == (20, 1e-4, 0.05)
+    raw = {"name": "x", "world": {}, "rank": {}, "sft": {}}
+    for override in arms[2].overrides:
+        apply_override(raw, override)
+    dpo = validate(raw, "test").dpo
+    # The grid comes last: it is what is compared.
+    assert (dpo.loss, dpo.length_normalised, dpo.beta) == ("ipo", True, 0.2)
+
+
+def test_wrong_names_are_refused_with_a_suggestion():
+    with pytest.raises(UserError, match="grpo"):
+        arms_of(["grop"])
+    with pytest.raises(UserError, match="twice"):
+        arms_of(["dpo", "dpo"])
+    with pytest.raises(UserError, match=r"method\.key"):
+        parse_grid(["dpo=0.1"])
+    assert parse_grid(["online-dpo.kl.coefficient=0.1,1"]) == {"online_dpo": ("kl.coefficient", (0.1, 1))}
+
+
+def test_every_variant_and_every_point_of_the_grid_is_valid():
+    from plaudit.config import apply_override
+
+    for arm in arms_of([*GRID, *(set(VARIANTS) - set(GRID))], GRID):
+        raw = {"name": "x", "world": {}, "rank": {}, "reward": {}, "sft": {}}
+        for override in arm.overrides:
+            apply_override(raw, override)
+        assert validate(raw, arm.name).final == arm.section
+
+
+def arm(method, value, kl):
+    return {"method": method, "arm": f"{method}-{kl}", "point": f"beta={kl}", "value": value, "kl": kl,
+            "low": value - 0.02, "high": value + 0.02, "win_rate": 0.6, "length": 12.0, "seconds": 20.0,
+            "peak_mb": 700.0, "samples": 5000.0, "seeds": 3}  # fmt: skip
+
+
+ARMS = [
+    arm("rloo", 0.9, 0.8),
+    arm("rloo", 0.95, 3.0),
+    arm("dpo", 0.75, 0.9),
+    arm("dpo", 0.8, 3.5),
+    arm("kto", 0.6, 0.2),
+]
+FOUND = {
+    "recipe": "pocket",
+    "seeds": [0, 1, 2],
+    "judge": "gold",
+    "start": 0.5,
+    "perfect": 1.04,
+    "points": [],
+    "arms": ARMS,
+    "best_of_n": [{"n": 1, "kl": 0.0, "value": 0.5}, {"n": 16, "kl": 1.84, "value": 0.85}],
+    "winners": winners(ARMS),
+}
+
+
+def test_at_equal_kl_only_what_was_measured_within_the_budget_counts():
+    rows = {row["budget"]: [(r["method"], r["value"]) for r in row["ranked"]] for row in winners(ARMS)}
+    assert rows[0.25] == [("kto", 0.6)]
+    assert rows[1.0] == [("rloo", 0.9), ("dpo", 0.75), ("kto", 0.6)]
+    assert rows[4.0] == [("rloo", 0.95), ("dpo", 0.8), ("kto", 0.6)]
+    assert headline(FOUND, {"rloo": "RLOO", "dpo": "DPO", "kto": "KTO"}).startswith(
+        "Within 1 nats, RLOO leads with 0.90, 0.15 ahead of DPO"
+    )
+
+
+def test_labels_cover_neither_one_another_nor_dots():
+    crowd = [arm(m, 0.8 + 0.004 * i, 1.0 + 0.01 * i) for i, m in enumerate(GRID)]
+    names = {m: m.upper() for m in GRID}
+    drawn = frontier_svg({**FOUND, "arms": crowd}, dict.fromkeys(GRID, "m0"), names)
+    root = ET.fromstring(str(drawn))
+    boxes = []
+    for text in root.findall(".//text"):
+        if "name" not in text.get("class", "").split():
+            continue
+        wide = 6.6 * len(text.text)
+        x = float(text.get("x")) - (wide if text.get("text-anchor") == "end" else 0)
+        boxes.append((x, float(text.get("y")) - 10, x + wide, float(text.get("y")) + 3))
+    assert len(boxes) == len(crowd) + 1
+    for i, a in enumerate(boxes):
+        for b in boxes[:i]:
+            assert not (a[0] < b[2] and b[0] < a[2] and a[1] < b[3] and b[1] < a[3])
+
+
+def test_the_page_is_one_file_that_escapes_what_it_shows(tmp_path):
+    (tmp_path / "compare.json").write_text(json.dumps({**FOUND, "recipe": "<script>x</script>"}))
+    page = render_page(tmp_path)
+    assert "<script" not in page and "&lt;script&gt;" in page
+    assert "src=" not in page and "http" not in page.replace("http-equiv", "").replace(
+        "http://www.w3.org", ""
+    )
+    assert build_page(tmp_path).read_text() == page
+    assert [row["name"] for row in view(FOUND)["rows"]][:2] == ["RLOO", "RLOO"]
+
+
+def test_best_of_n_rises_with_n_when_the_proxy_is_the_value():
+    scores = np.random.default_rng(0).normal(size=(50, 16))
+    points = best_of_n_frontier(scores, scores, (1, 2, 4, 16))
+    means = [p["mean"] for p in points]
+    assert means == sorted(means) and means[0] == pytest.approx(scores.mean())
+    assert means[-1] == pytest.approx(scores.max(1).mean())
+    assert all(p["low"] < p["mean"] < p["high"] for p in points)
+
+
+def test_a_small_comparison_runs_resumes_and_shows_its_frontier(tmp_path):
+    out = tmp_path / "cmp"
+    words = [
+        sys.executable,
+        "-m",
+        "plaudit",
+        "compare",
+        "pocket",
+        "--methods",
+        "dpo,rloo,rejection",
+        "--jobs",
+        "2",
+    ]
+    words += ["--quick", "--out", str(out)]
+    sets = [*SMALL, "rloo.iterations=2", "rejection.prompts=40", "rejection.n=2", "dpo.epochs=0.5"]
+    for override in sets:
+        if not override.startswith("ppo."):
+            words += ["--set", override]
+    first = subprocess.run(words, capture_output=True, text=True)
+    assert first.returncode == 0, first.stderr
+    assert "page:" in first.stdout and "Traceback" not in first.stderr
+    found = json.loads((out / "compare.json").read_text())
+    assert {p["method"] for p in found["points"]} == {"dpo", "rloo", "rejection"}
+    for point in found["points"]:
+        assert np.isfinite([point["value"], point["kl"], point["seconds"], point["peak_mb"]]).all()
+        assert point["samples"] > 0
+    assert [p["n"] for p in found["best_of_n"]] == [1, 2, 4, 8, 16]
+    # The stages before the method were trained once.
+    sizes = {
+        (out / "seed-0" / name / "stages" / "reward" / "stage.json").read_text() for name in ("base", "rloo")
+    }
+    assert len(sizes) == 1
+    stamps = {p: p.stat().st_mtime_ns for p in out.rglob("summary.json")}
+    (out / "seed-0" / "dpo" / "summary.json").unlink()
+    again = subprocess.run(words, capture_output=True, text=True)
+    assert again.returncode == 0, again.stderr
+    unchanged = [p for p, t in stamps.items() if "dpo" not in p.parts and p.stat().st_mtime_ns == t]
+    assert len(unchanged) == len(stamps) - 1
+    assert json.loads((out / "compare.json").read_text())["arms"] == found["arms"]
+    assert gather(out)["winners"] == found["winners"]
+    assert recipe_path("pocket").exists()
