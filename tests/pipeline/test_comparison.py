@@ -19,7 +19,7 @@ from plaudit.pipeline.comparison.arms import VARIANTS, parse_grid
 from plaudit.pipeline.comparison.gather import gather, winners
 from plaudit.pipeline.run import recipe_path
 from plaudit.report.frontier_chart import frontier_svg
-from plaudit.report.frontier_page import build_page, headline, render_page, view
+from plaudit.report.frontier_page import build_page, headline, render_page, view, yardstick
 
 sys.path.insert(0, str(Path(__file__).parent))
 from small import SMALL
@@ -103,9 +103,12 @@ def test_at_equal_kl_only_what_was_measured_within_the_budget_counts():
     assert rows[0.25] == [("kto", 0.6)]
     assert rows[1.0] == [("rloo", 0.9), ("dpo", 0.75), ("kto", 0.6)]
     assert rows[4.0] == [("rloo", 0.95), ("dpo", 0.8), ("kto", 0.6)]
-    assert headline(FOUND, {"rloo": "RLOO", "dpo": "DPO", "kto": "KTO"}).startswith(
-        "Within 1 nats, RLOO leads with 0.90, 0.15 ahead of DPO"
-    )
+    names = {"rloo": "RLOO", "dpo": "DPO", "kto": "KTO"}
+    assert headline(FOUND, names) == "Within 1 nat of KL, RLOO leads with 0.90, 0.15 ahead of DPO."
+    near = [*ARMS, arm("grpo", 0.89, 0.7)]
+    level = headline({**FOUND, "arms": near, "winners": winners(near)}, {**names, "grpo": "GRPO"})
+    assert level == "Within 1 nat of KL, RLOO and GRPO lead level, at 0.90."
+    assert "best of 16 answers" in yardstick(FOUND) and "less than" in yardstick(FOUND)
 
 
 def test_labels_cover_neither_one_another_nor_dots():

@@ -230,8 +230,12 @@ class Dpo(Referenced, Pairwise):
 
 
 class Simpo(Pairwise):
-    """SimPO (Meng et al. 2024): the mean log-prob as reward, a margin, no reference."""
+    """SimPO (Meng et al. 2024): the mean log-prob as reward, a margin, no reference.
 
+    With nothing to hold the policy near its start, the step is smaller than DPO's.
+    """
+
+    lr: float = Field(3e-5, gt=0)
     beta: float = Field(2.0, gt=0)
     gamma: float = Field(1.0, ge=0)
     nll: float = Field(0.0, ge=0)

@@ -49,6 +49,7 @@ def view(found: Mapping[str, Any]) -> dict[str, Any]:
         "start": number(found["start"]),
         "perfect": number(found["perfect"]) if found["perfect"] is not None else "",
         "headline": headline(found, names),
+        "yardstick": yardstick(found),
         "chart": frontier_svg(found, tones, names) if arms else "",
         "budgets": [
             {
@@ -95,10 +96,30 @@ def headline(found: Mapping[str, Any], names: Mapping[str, str]) -> str:
     most = max(len(row["ranked"]) for row in rows)
     row = next(r for r in rows if len(r["ranked"]) >= (most + 1) // 2)
     first, second = row["ranked"][:2]
-    gap = first["value"] - second["value"]
+    arms = {arm["arm"]: arm for arm in found["arms"]}
+    gap, nats = first["value"] - second["value"], "nat" if row["budget"] == 1 else "nats"
+    best = arms[first["arm"]]
+    # A lead smaller than what another seed would change is none.
+    level = best["low"] is not None and gap <= best["value"] - best["low"]
+    within = f"Within {row['budget']:g} {nats} of KL"
+    one, other, value = names[first["method"]], names[second["method"]], number(first["value"])
+    if level:
+        return f"{within}, {one} and {other} lead level, at {value}."
+    return f"{within}, {one} leads with {value}, {number(gap)} ahead of {other}."
+
+
+def yardstick(found: Mapping[str, Any]) -> str:
+    """What choosing among samples of the start reaches, beside the best of what was trained."""
+    if not found["best_of_n"] or not found["arms"]:
+        return ""
+    best = max(found["best_of_n"], key=lambda p: p["value"])
+    trained = max(a["value"] for a in found["arms"])
+    ahead = best["value"] - trained
+    relation = "as much as" if abs(ahead) < 0.005 else "more than" if ahead > 0 else "less than"
     return (
-        f"Within {row['budget']:g} nats, {names[first['method']]} leads with {number(first['value'])}, "
-        f"{number(gap)} ahead of {names[second['method']]}."
+        f"Without any training, the best of {best['n']} answers of the start by the reward model reaches "
+        f"{number(best['value'])}, {relation} the best that was trained ({number(trained)}), at {best['n']} times "
+        "the sampling."
     )
 
 

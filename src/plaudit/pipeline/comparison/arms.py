@@ -29,7 +29,7 @@ GRID: dict[str, tuple[str, tuple[float, ...]]] = {
     "dpo": ("beta", (0.1, 0.5)),
     "ipo": ("beta", (0.2, 1.0)),
     "simpo": ("beta", (1.0, 4.0)),
-    "cpo": ("beta", (0.1, 0.5)),
+    "cpo": ("beta", (0.05, 0.1)),
     "orpo": ("odds_weight", (0.2, 1.0)),
     "kto": ("beta", (0.1, 0.5)),
 }

@@ -24,8 +24,9 @@ def gather(root: Path) -> dict[str, Any]:
             folder = RunFolder(root / f"seed-{seed}" / arm["name"])
             summary = folder.read_json("summary.json")
             if summary:
-                points.append(_point(folder, summary, arm, seed))
-                starts.append({"seed": seed, **(_value(summary, "sft") or {"mean": 0.5})})
+                start = (_value(summary, "sft") or {"mean": 0.5})["mean"]
+                points.append({**_point(folder, summary, arm, seed), "start": start})
+                starts.append(start)
                 if perfect := (summary.get("gold") or {}).get("perfect"):
                     perfects.append(perfect["mean"])
     judge = "gold" if perfects else "win rate by the proxy judge"
@@ -35,7 +36,7 @@ def gather(root: Path) -> dict[str, Any]:
         "recipe": plan["recipe"],
         "seeds": plan["seeds"],
         "judge": judge,
-        "start": float(np.mean([s["mean"] for s in starts])) if starts else None,
+        "start": float(np.mean(starts)) if starts else None,
         "perfect": float(np.mean(perfects)) if perfects else None,
         "points": points,
         "arms": arms,

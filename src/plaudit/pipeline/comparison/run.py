@@ -92,8 +92,8 @@ def compare(
         },
     )
     print(f"{len(arms)} arms × {len(seeds)} seeds, {workers} at once → {root}", flush=True)
-    with Progress(len(everything), "compare", unit="run") as bar:
-        bar.update(done := sum(map(_is_done, everything)))
+    done = sum(map(_is_done, everything))
+    with Progress(len(everything), "compare", unit="run", start=done) as bar:
         for batch in (bases, runs):
             for job in _in_processes([j for j in batch if not _is_done(j)], workers):
                 done += 1
