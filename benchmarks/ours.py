@@ -24,7 +24,7 @@ from plaudit.config import Ppo as PpoSettings
 from plaudit.data.records import Prompt
 from plaudit.data.tokens import Segment, TokenItem
 from plaudit.methods.direct import DirectPreference
-from plaudit.methods.kto import KTO, with_mismatches
+from plaudit.methods.kto import KTO, attach_mismatched_reference, with_mismatches
 from plaudit.methods.policy_gradient import GRPO, RLOO
 from plaudit.methods.ppo import PPO
 from plaudit.methods.references import precompute
@@ -122,7 +122,7 @@ def preference(policy: Any, seconds: float, settings: Any, *, live: bool = False
     return train(DirectPreference(policy, settings, reference=reference), policy.model, items, 8, seconds)
 
 
-def kto(policy: Any, seconds: float) -> dict[str, float]:
+def kto(policy: Any, seconds: float, *, live: bool = False) -> dict[str, float]:
     settings = Kto()
     single = [
         replace(
@@ -134,7 +134,12 @@ def kto(policy: Any, seconds: float) -> dict[str, float]:
         for i, item in enumerate(items_of(policy, 2))
     ]
     items = with_mismatches(single, seed=0)
-    return train(KTO(policy, settings, reference=frozen_reference(policy)), policy.model, items, 16, seconds)
+    reference = frozen_reference(policy) if live else None
+    if not live:
+        every = [*items, *(item.payload for item in items)]
+        known = precompute(policy, every, Stage(Path(tempfile.mkdtemp())))
+        items = attach_mismatched_reference(known[: len(items)], known[len(items) :])
+    return train(KTO(policy, settings, reference=reference), policy.model, items, 16, seconds)
 
 
 def reward_of(policy: Any) -> RewardModel:
@@ -241,6 +246,7 @@ ROWS: dict[str, Callable[..., dict[str, float]]] = {
     "dpo-precomputed": lambda p, s: preference(p, s, Dpo()),
     "orpo": lambda p, s: preference(p, s, Orpo()),
     "kto": kto,
+    "kto-live": lambda p, s: kto(p, s, live=True),
     "grpo": lambda p, s: online(p, s, lambda q, _: GRPO(q, Grpo(**GROUPS)), Grpo(**GROUPS)),
     "rloo": lambda p, s: online(p, s, lambda q, _: RLOO(q, Rloo(**GROUPS)), Rloo(**GROUPS)),
     "sampling-64x1": lambda p, s: sampling(p, s, 64, 1),

@@ -300,6 +300,7 @@ ROWS = {
     "dpo-precomputed": lambda *a: dpo(*a, True),
     "orpo": orpo,
     "kto": kto,
+    "kto-live": kto,
     "grpo": lambda *a: group(*a, "GRPO"),
     "rloo": lambda *a: group(*a, "RLOO"),
     "sampling-64x1": lambda *a: sampling(*a, 64, 1),

@@ -52,6 +52,7 @@ ROWS = {
     "dpo-precomputed": Row("dpo-precomputed"),
     "orpo": Row("orpo"),
     "kto": Row("kto"),
+    "kto-live": Row("kto-live"),
     "grpo": Row("grpo"),
     "rloo": Row("rloo"),
     "sampling-64x1": Row("sampling-64x1"),

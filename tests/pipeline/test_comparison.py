@@ -104,10 +104,11 @@ def test_at_equal_kl_only_what_was_measured_within_the_budget_counts():
     assert rows[1.0] == [("rloo", 0.9), ("dpo", 0.75), ("kto", 0.6)]
     assert rows[4.0] == [("rloo", 0.95), ("dpo", 0.8), ("kto", 0.6)]
     names = {"rloo": "RLOO", "dpo": "DPO", "kto": "KTO"}
-    assert headline(FOUND, names) == "Within 1 nat of KL, RLOO leads with 0.90, 0.15 ahead of DPO."
-    near = [*ARMS, arm("grpo", 0.89, 0.7)]
+    assert headline(FOUND, names) == "Within 4 nats of KL, RLOO leads with 0.95, 0.15 ahead of DPO."
+    near = [*ARMS, arm("grpo", 0.96, 0.7), arm("ppo", 0.95, 0.6)]
+    names |= {"ppo": "PPO"}
     level = headline({**FOUND, "arms": near, "winners": winners(near)}, {**names, "grpo": "GRPO"})
-    assert level == "Within 1 nat of KL, RLOO and GRPO lead level, at 0.90."
+    assert level == "Within 1 nat of KL, GRPO and PPO lead level, at 0.96."
     assert "best of 16 answers" in yardstick(FOUND) and "less than" in yardstick(FOUND)
 
 

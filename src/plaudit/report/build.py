@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 from pathlib import Path
+from typing import Any
 
 from plaudit.report.folder import read_run
 from plaudit.runs import files
@@ -12,29 +13,36 @@ from plaudit.runs import files
 TEMPLATES = Path(__file__).parent / "templates"
 
 
-def render(path: str | Path) -> str:
-    """The report of the run at ``path`` as HTML: the same run folder gives the same text."""
+def environment() -> Any:
+    """Templates of this package, escaping what they show; Jinja2 is imported only where a page is written."""
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
-    from markupsafe import Markup
 
-    from plaudit.report.view import view
-
-    environment = Environment(
+    return Environment(
         loader=FileSystemLoader(TEMPLATES),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
+
+
+def render(path: str | Path) -> str:
+    """The report of the run at ``path`` as HTML: the same run folder gives the same text."""
+    from markupsafe import Markup
+
+    from plaudit.report.view import view
+
     script = (TEMPLATES / "script.js").read_text(encoding="utf-8")
     # The page runs this script and no other, whatever stands in a model's answers.
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
-    return environment.get_template("report.html.j2").render(
+    page = environment().get_template("report.html.j2")
+    text: str = page.render(
         view(read_run(path)),
         style=Markup((TEMPLATES / "style.css").read_text(encoding="utf-8")),
         script=Markup(script),
         script_hash=f"sha256-{digest}",
     )
+    return text
 
 
 def build(run_path: str | Path) -> Path:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from plaudit.report.build import TEMPLATES
+from plaudit.report.build import TEMPLATES, environment
 from plaudit.report.formatting import clean, count, duration, finite, number, percent, stage_name
 from plaudit.report.frontier_chart import frontier_svg
 from plaudit.runs import RunFolder, files
@@ -21,19 +21,12 @@ def method_name(method: str) -> str:
 
 def render_page(root: str | Path) -> str:
     """The page of the comparison in ``root``."""
-    from jinja2 import Environment, FileSystemLoader, StrictUndefined
     from markupsafe import Markup
 
     found = RunFolder(root).read_json("compare.json")
-    environment = Environment(
-        loader=FileSystemLoader(TEMPLATES),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
     style = (TEMPLATES / "style.css").read_text(encoding="utf-8")
-    return environment.get_template("compare.html.j2").render(view(found), style=Markup(style))
+    text: str = environment().get_template("compare.html.j2").render(view(found), style=Markup(style))
+    return text
 
 
 def view(found: Mapping[str, Any]) -> dict[str, Any]:
@@ -89,18 +82,18 @@ def view(found: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def headline(found: Mapping[str, Any], names: Mapping[str, str]) -> str:
-    """Who leads at the first budget that most methods reach, and by how much."""
+    """Who leads at the smallest budget that reaches the best value there is, and by how much."""
     rows = [row for row in found["winners"] if len(row["ranked"]) > 1]
     if not rows:
         return "Too little is done to compare."
-    most = max(len(row["ranked"]) for row in rows)
-    row = next(r for r in rows if len(r["ranked"]) >= (most + 1) // 2)
+    most = max(row["ranked"][0]["value"] for row in rows)
+    row = next(r for r in rows if r["ranked"][0]["value"] == most)
     first, second = row["ranked"][:2]
     arms = {arm["arm"]: arm for arm in found["arms"]}
     gap, nats = first["value"] - second["value"], "nat" if row["budget"] == 1 else "nats"
     best = arms[first["arm"]]
     # A lead smaller than what another seed would change is none.
-    level = best["low"] is not None and gap <= best["value"] - best["low"]
+    level = best["low"] is not None and gap <= (best["high"] - best["low"]) / 2
     within = f"Within {row['budget']:g} {nats} of KL"
     one, other, value = names[first["method"]], names[second["method"]], number(first["value"])
     if level:
