@@ -36,7 +36,7 @@ PAIR = {"prompt": "Ask?", "chosen": "Yes.", "rejected": "Not."}
 
 FEEDS = {
     "demonstrations": ([Demonstration(ASK, YES)], {"pretraining", "SFT", "PPO"}),
-    "a ranking": ([Ranking.pair(ASK, "a", "b")], {"RM", "DPO", "PPO"}),
+    "a ranking": ([Ranking.pair(ASK, "a", "b")], {"RM", "DPO", "KTO", "PPO"}),
     "ties only": ([Comparisons(ASK, (YES, Response("a")), (Outcome(0, 1, 0.5),))], {"PPO"}),
     "labels": ([Labelled(ASK, YES, True), Labelled(ASK, Response("a"), False)], {"KTO", "PPO"}),
     "good labels only": ([Labelled(ASK, YES, True)], {"PPO"}),
@@ -181,7 +181,7 @@ def test_the_command_shows_what_a_file_can_feed(jsonl):
     assert "preferences, read as {prompt, chosen, rejected}" in result.output
     assert re.search(r"rows +20 read, 19 kept, 1 dropped \(5\.0%\)", result.output)
     assert re.search(r"1 +empty answer", result.output)
-    for method, mark in (("SFT", "✗"), ("RM", "✓"), ("DPO", "✓"), ("KTO", "✗"), ("PPO", "✓")):
+    for method, mark in (("SFT", "✗"), ("RM", "✓"), ("DPO", "✓"), ("KTO", "✓"), ("PPO", "✓")):
         assert re.search(rf"{method} +{mark}", result.output)
     assert "▸Yes.<|end|>◂" in result.output
     assert "bytes (no --model named)" in result.output

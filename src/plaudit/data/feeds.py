@@ -29,7 +29,10 @@ NEEDS: dict[str, tuple[tuple[str, ...], str]] = {
     "SFT": (("demonstrations",), "demonstrations (a prompt and an answer worth imitating)"),
     "RM": (("preferences",), "preferences (two or more answers, ranked)"),
     "DPO": (("preferences",), "preferences (two or more answers, ranked)"),
-    "KTO": (("labelled",), "answers labelled good or bad"),
+    "KTO": (
+        ("labelled", "preferences"),
+        "answers labelled good or bad, or ranked (ratings: set kto.threshold)",
+    ),
     "PPO": (("prompts", "demonstrations", "preferences", "labelled", "rated"), "prompts"),
 }
 
@@ -46,11 +49,11 @@ def _reason(method: str, kinds: Counter[str], records: Sequence[Any]) -> str:
         return "there are no records"
     if not set(able) & set(kinds):
         return f"it needs {what}; this has {' and '.join(kinds)}"
-    if able == ("preferences",):
+    if able == ("preferences",) or (method == "KTO" and "labelled" not in kinds):
         preferences = [r for r in records if isinstance(r, Comparisons | Ranking)]
         if all(o.result == 0.5 for r in preferences for o in r.comparisons().outcomes):
             return "every judgement is a tie"
-    if able == ("labelled",):
+    if method == "KTO" and "labelled" in kinds:
         labels = {r.good for r in records if isinstance(r, Labelled)}
         if len(labels) == 1:
             return f"it needs good and bad answers; all are {'good' if True in labels else 'bad'}"
