@@ -19,7 +19,7 @@ import numpy as np
 import torch
 from work import NEW, rows, short_prompts, weights
 
-from plaudit.config import KL, Dpo, Grpo, Kto, Orpo, Rloo
+from plaudit.config import KL, Cpo, Dpo, Grpo, Kto, Orpo, Rloo, Simpo
 from plaudit.config import Ppo as PpoSettings
 from plaudit.data.records import Prompt
 from plaudit.data.tokens import Segment, TokenItem
@@ -244,7 +244,10 @@ ROWS: dict[str, Callable[..., dict[str, float]]] = {
     "ppo": ppo,
     "dpo": lambda p, s: preference(p, s, Dpo(), live=True),
     "dpo-precomputed": lambda p, s: preference(p, s, Dpo()),
+    "ipo": lambda p, s: preference(p, s, Dpo(loss="ipo", length_normalised=True), live=True),
     "orpo": lambda p, s: preference(p, s, Orpo()),
+    "simpo": lambda p, s: preference(p, s, Simpo()),
+    "cpo": lambda p, s: preference(p, s, Cpo()),
     "kto": kto,
     "kto-live": lambda p, s: kto(p, s, live=True),
     "grpo": lambda p, s: online(p, s, lambda q, _: GRPO(q, Grpo(**GROUPS)), Grpo(**GROUPS)),

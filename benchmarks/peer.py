@@ -181,14 +181,18 @@ def pairs() -> Dataset:
     )
 
 
-def dpo(folder: str, tokenizer: Any, seconds: float, bf16: bool, precomputed: bool) -> dict[str, float]:
+def dpo(
+    folder: str, tokenizer: Any, seconds: float, bf16: bool, precomputed: bool, loss: str = "sigmoid"
+) -> dict[str, float]:
     from trl import DPOConfig, DPOTrainer
 
     watch = Watch(seconds)
     trainer = DPOTrainer(
         AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32),
         ref_model=None if precomputed else AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32),
-        args=DPOConfig(**common(8, bf16), max_length=LONGEST, precompute_ref_log_probs=precomputed),
+        args=DPOConfig(
+            **common(8, bf16), max_length=LONGEST, precompute_ref_log_probs=precomputed, loss_type=[loss]
+        ),
         train_dataset=pairs().select(range(400)) if precomputed else pairs(),
         processing_class=tokenizer,
         callbacks=[watch],
@@ -210,6 +214,22 @@ def orpo(folder: str, tokenizer: Any, seconds: float, bf16: bool) -> dict[str, f
     trainer = ORPOTrainer(
         AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32),
         args=ORPOConfig(**common(8, bf16), max_length=LONGEST),
+        train_dataset=pairs(),
+        processing_class=tokenizer,
+        callbacks=[watch],
+    )
+    return trained(trainer, watch, 8)
+
+
+def cpo(folder: str, tokenizer: Any, seconds: float, bf16: bool, loss: str) -> dict[str, float]:
+    from trl.experimental.cpo import CPOConfig, CPOTrainer
+
+    # SimPO has no NLL term.
+    alpha = 0.0 if loss == "simpo" else 1.0
+    watch = Watch(seconds)
+    trainer = CPOTrainer(
+        AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32),
+        args=CPOConfig(**common(8, bf16), max_length=LONGEST, loss_type=loss, cpo_alpha=alpha),
         train_dataset=pairs(),
         processing_class=tokenizer,
         callbacks=[watch],
@@ -298,7 +318,10 @@ ROWS = {
     "ppo": ppo,
     "dpo": lambda *a: dpo(*a, False),
     "dpo-precomputed": lambda *a: dpo(*a, True),
+    "ipo": lambda *a: dpo(*a, False, "ipo"),
     "orpo": orpo,
+    "simpo": lambda *a: cpo(*a, "simpo"),
+    "cpo": lambda *a: cpo(*a, "sigmoid"),
     "kto": kto,
     "kto-live": kto,
     "grpo": lambda *a: group(*a, "GRPO"),

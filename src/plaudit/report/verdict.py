@@ -158,6 +158,9 @@ def sharpening(run: Run) -> str:
     sft, after = finite(run.get("gold", "sft", "mean")), finite(run.get("gold", "trained", "mean"))
     if cool is None or cool_after is None or sft is None or after is None:
         return ""
+    tried = dig(best, "validation")
+    if isinstance(tried, Mapping) and len(tried) < 2:
+        return ""  # no cooler temperature was looked at
     at = temperature(dig(best, "temperature"))
     start = f"Sampled at temperature {at}, the SFT model alone scores {number(cool)} without any training"
     if cool >= after:
