@@ -89,3 +89,24 @@ def test_a_function_is_found_by_its_path_in_the_current_folder(tmp_path, monkeyp
 def test_a_response_cut_by_the_length_limit_is_known_as_unfinished():
     assert sample("x", "end").response.finished and sample("x", "stop").response.finished
     assert not sample("x", "length").response.finished
+
+
+def test_samples_of_one_prompt_share_it_and_score_as_alone():
+    from toy import toy_policy
+
+    from plaudit.models.reward_model import RewardModel
+    from plaudit.rewards import ModelReward
+
+    model = RewardModel.from_policy(toy_policy(), pooling="last", seed=0)
+    model.mean, model.std = 0.0, 1.0
+    door = ModelReward(model, same_tokenizer=True)
+    rng = np.random.default_rng(0)
+    prompts = [np.array([5, 6, 7, 8]), np.array([9, 10]), np.array([5, 6, 7, 8])]
+    samples = [
+        Sample(Prompt.user(str(i)), prompt, rng.integers(5, 200, int(rng.integers(1, 9))), "", "", "end")
+        for i, prompt in enumerate(prompts)
+        for _ in range(3)
+    ]
+    assert [len(item.responses) for item in door._items(samples)] == [3, 3, 3]
+    alone = np.array([door.score([sample]).scores[0] for sample in samples])
+    np.testing.assert_allclose(door.score(samples).scores, alone, atol=1e-5)

@@ -65,15 +65,25 @@ class ModelReward:
         self.token_budget = token_budget
         self.device = device
 
-    def _item(self, sample: Sample) -> TokenItem:
+    def _encode(self, sample: Sample) -> tuple[np.ndarray, np.ndarray]:
         if self.renderer is None:
-            return TokenItem(sample.prompt_ids, (Segment.of(sample.ids),))
+            return sample.prompt_ids, sample.ids
         messages = sample.prompt.messages
         ids = self.renderer.response_ids(messages, sample.response)
-        return TokenItem(self.renderer.prompt(messages, room=len(ids)), (Segment.of(ids),))
+        return self.renderer.prompt(messages, room=len(ids)), ids
+
+    def _items(self, samples: Sequence[Sample]) -> list[TokenItem]:
+        """Samples in order; neighbours with the same prompt are one item, whose prompt is computed once."""
+        groups: list[tuple[np.ndarray, list[Segment]]] = []
+        for prompt, ids in map(self._encode, samples):
+            if groups and np.array_equal(groups[-1][0], prompt):
+                groups[-1][1].append(Segment.of(ids))
+            else:
+                groups.append((prompt, [Segment.of(ids)]))
+        return [TokenItem(prompt, tuple(segments)) for prompt, segments in groups]
 
     def score(self, samples: Sequence[Sample]) -> RewardOutput:
-        items = [self._item(s) for s in samples]
+        items = self._items(samples)
         pad = self.model.tokenizer.pad_token_id
         raw = score_items(
             self.model, items, pad_id=pad or 0, token_budget=self.token_budget, device=self.device
