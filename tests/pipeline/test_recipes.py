@@ -10,9 +10,10 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parents[1]))
 from toy import demonstrations, rankings, toy_policy
 
-from plaudit.config import validate
+from plaudit.config import load_recipe, validate
 from plaudit.data.writers import write_jsonl
 from plaudit.errors import UserError
+from plaudit.methods_table import METHODS
 from plaudit.models.policy import save_policy
 from plaudit.pipeline import demo, run, run_method
 from plaudit.pipeline.planning import check
@@ -60,25 +61,101 @@ def test_hub_recipes_run_to_the_report_on_tiny_files(recipe, model, tmp_path):
         "data.validation=0.2",
         "data.preference_validation=0.3",
         "reward.batch_size=8",
-        "ppo.iterations=2",
-        "ppo.prompts_per_iteration=8",
-        "ppo.minibatch=4",
-        "ppo.critic_warmup=1",
-        "ppo.max_new_tokens=8",
         "evaluate.prompts=10",
         "evaluate.max_new_tokens=8",
         "evaluate.judge.batch_size=8",
     ]
+    method = load_recipe(recipe).final
+    overrides += {
+        "ppo": [
+            "ppo.iterations=2",
+            "ppo.prompts_per_iteration=8",
+            "ppo.minibatch=4",
+            "ppo.critic_warmup=1",
+            "ppo.max_new_tokens=8",
+        ],
+        "dpo": ["dpo.batch_size=4"],
+    }[method]
     folder = run(recipe, overrides, tmp_path / "x")
     summary = folder.read_json("summary.json")
     assert summary["gold"] is None and "no known truth" in summary["gold_reason"]
-    assert summary["judge"] == "proxy" and 0 <= summary["win_rate"]["ppo_vs_sft"]["mean"] <= 1
+    assert summary["judge"] == "proxy" and 0 <= summary["win_rate"][f"{method}_vs_sft"]["mean"] <= 1
     assert 0 <= summary["reward_model"]["accuracy"] <= 1 and "longer_wins" in summary["reward_model"]
     assert "proxy judge" in (folder.path / "report.html").read_text().lower()
     from transformers import AutoModelForCausalLM, AutoModelForSequenceClassification
 
-    AutoModelForCausalLM.from_pretrained(folder.stage("ppo").model)
+    AutoModelForCausalLM.from_pretrained(folder.stage(method).model)
     AutoModelForSequenceClassification.from_pretrained(folder.stage("reward").model)
+
+
+@pytest.mark.parametrize(
+    "verb", ["dpo", "simpo", "cpo", "orpo", "kto", "grpo", "rloo", "reinforce", "online_dpo", "rejection"]
+)
+def test_every_verb_runs_on_a_data_file(verb, model, tmp_path):
+    write_jsonl(rankings(30), tmp_path / "prefs.jsonl")
+    write_jsonl([d.prompt for d in demonstrations(20)], tmp_path / "prompts.jsonl")
+    fast = ["threads=1", "data.max_length=120"]
+    online = METHODS[verb].online or verb == "rejection"
+    if verb == "rejection":
+        fast += ["rejection.prompts=10", "rejection.n=2", "rejection.max_new_tokens=30"]
+    elif online:
+        fast += [
+            f"{verb}.{s}"
+            for s in ("iterations=1", "prompts_per_iteration=4", "minibatch=8", "max_new_tokens=6")
+        ]
+    else:
+        fast += [f"{verb}.batch_size=8"]
+    reward = None
+    if online:
+        rm = ["threads=1", "data.max_length=120", "reward.batch_size=8"]
+        reward = (
+            run_method("reward", tmp_path / "prefs.jsonl", model, rm, tmp_path / "rm").stage("reward").model
+        )
+    data = tmp_path / ("prompts.jsonl" if online else "prefs.jsonl")
+    folder = run_method(verb, data, model, fast, tmp_path / "run", reward=reward)
+    from transformers import AutoModelForCausalLM
+
+    AutoModelForCausalLM.from_pretrained(folder.stage(verb).model)
+    assert folder.stage(verb).metrics()
+    run_method(verb, data, model, fast, tmp_path / "dry", reward=reward, dry_run=True)
+
+
+def test_two_methods_for_the_last_policy_are_one_too_many():
+    with pytest.raises(UserError) as error:
+        validate({"name": "x", "dpo": {}, "kto": {}}, "r.yaml")
+    assert "dpo, kto" in str(error.value) and "plaudit compare" in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("raw", "said"),
+    [
+        ({"dpo": {}, "data": {"demonstrations": ["x.jsonl"]}}, "no rankings or pairs"),
+        ({"kto": {}, "data": {"demonstrations": ["x.jsonl"]}}, "no labels"),
+        ({"grpo": {}, "data": {"prompts": ["x.jsonl"]}}, "grpo.reward_model"),
+        ({"rloo": {"rewards": [{"source": "gold"}]}, "data": {"prompts": ["x.jsonl"]}}, "pocket world alone"),
+    ],
+    ids=str,
+)
+def test_what_a_method_lacks_is_said_before_anything_runs(raw, said):
+    with pytest.raises(UserError) as error:
+        check(validate({"name": "x", **raw}, "r.yaml"))
+    assert said in str(error.value)
+
+
+def test_rewards_are_summed_by_weight(tmp_path):
+    from small import SMALL
+
+    sets = [s for s in SMALL if not s.startswith("ppo.")]
+    sets += ["ppo=null", "rloo.iterations=1", "rloo.prompts_per_iteration=4", "rloo.minibatch=8"]
+    sets += [
+        "rloo.max_new_tokens=12",
+        "rloo.reward_clip=null",
+        "rloo.rewards=[{source: own}, {source: gold, weight: 0.5}]",
+    ]
+    folder = run("pocket", sets, tmp_path / "run")
+    row = folder.stage("rloo").metrics()[-1]
+    assert {"reward/own", "reward/gold"} <= set(row)
+    assert row["objective/scores"] == pytest.approx(row["reward/own"] + 0.5 * row["reward/gold"], abs=1e-3)
 
 
 def test_single_verbs_chain_on_data(model, tmp_path):

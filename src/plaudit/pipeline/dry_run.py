@@ -212,9 +212,13 @@ def _counts(config: Config, context: Any) -> dict[str, tuple[int, float]]:
             texts = materials.corpus
             found[stage] = (len(texts), sum(map(len, texts)) / CHARACTERS_PER_TOKEN)
         elif role == "labels":
-            singles = materials.labels[0]
-            size = sum(_characters(r.prompt) + len(r.response.text) for r in singles)
-            found[stage] = (len(singles), size / CHARACTERS_PER_TOKEN)
+            size, count = 0, 0
+            for record in materials.labels[0]:
+                # A ranking among the labels gives one label an answer.
+                answers = getattr(record, "responses", None) or (record.response,)
+                count += len(answers)
+                size += len(answers) * _characters(record.prompt) + sum(len(a.text) for a in answers)
+            found[stage] = (count, size / CHARACTERS_PER_TOKEN)
         elif role == "demonstrations":
             records: Sequence[Any] = materials.demonstrations[0]
             found[stage] = (
