@@ -12,7 +12,7 @@ import numpy as np
 from plaudit.runs import RunFolder
 
 # KL budgets in nats per response at which methods are set side by side.
-BUDGETS = (0.25, 0.5, 1.0, 2.0, 4.0, 8.0)
+BUDGETS = (0.25, 0.5, 1.0, 2.0, 4.0, 8.0, 16.0, 32.0)
 
 
 def gather(root: Path) -> dict[str, Any]:
@@ -125,7 +125,7 @@ def winners(arms: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
 
     A method that has no point within a budget is not in that row: nothing is read between points.
     """
-    rows = []
+    rows: list[dict[str, Any]] = []
     for budget in BUDGETS:
         best: dict[str, Mapping[str, Any]] = {}
         for arm in arms:
@@ -133,11 +133,8 @@ def winners(arms: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
             if arm["kl"] <= budget and (known is None or arm["value"] > known["value"]):
                 best[arm["method"]] = arm
         ranked = sorted(best.values(), key=lambda a: -a["value"])
-        if ranked:
-            rows.append(
-                {
-                    "budget": budget,
-                    "ranked": [{k: a[k] for k in ("method", "arm", "value", "kl")} for a in ranked],
-                }
-            )
+        shown = [{k: a[k] for k in ("method", "arm", "value", "kl")} for a in ranked]
+        # A larger budget that changes nothing says nothing.
+        if shown and (not rows or rows[-1]["ranked"] != shown):
+            rows.append({"budget": budget, "ranked": shown})
     return rows
