@@ -120,6 +120,26 @@ def test_every_verb_runs_on_a_data_file(verb, model, tmp_path):
     run_method(verb, data, model, fast, tmp_path / "dry", reward=reward, dry_run=True)
 
 
+def test_a_verb_takes_the_place_of_the_recipes_own_method(tmp_path, capsys):
+    run_method("rloo", "pocket", None, ["rloo.iterations=3"], tmp_path / "x", dry_run=True)
+    shown = capsys.readouterr().out
+    assert '"rloo": {' in shown and '"ppo": null' in shown and "3 iterations" in shown
+
+
+def test_a_function_is_reward_enough(model, tmp_path, monkeypatch):
+    (tmp_path / "my_rewards.py").write_text("def score(sample):\n    return -float(len(sample.ids))\n")
+    monkeypatch.chdir(tmp_path)
+    write_jsonl([d.prompt for d in demonstrations(20)], tmp_path / "prompts.jsonl")
+    fast = ["threads=1", "data.max_length=120", "grpo.reward_function=my_rewards:score"]
+    fast += [
+        f"grpo.{s}" for s in ("iterations=1", "prompts_per_iteration=4", "minibatch=8", "max_new_tokens=6")
+    ]
+    folder = run_method("grpo", tmp_path / "prompts.jsonl", model, fast, tmp_path / "run")
+    assert folder.stage("grpo").metrics()[-1]["objective/scores"] < 0
+    with pytest.raises(UserError, match="reward_function"):
+        run_method("grpo", tmp_path / "prompts.jsonl", model, fast[:2], tmp_path / "none")
+
+
 def test_two_methods_for_the_last_policy_are_one_too_many():
     with pytest.raises(UserError) as error:
         validate({"name": "x", "dpo": {}, "kto": {}}, "r.yaml")

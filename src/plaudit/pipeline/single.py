@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from plaudit.config import FINAL, ONLINE, PAIRWISE, Config, apply_override, load_recipe, validate
+from plaudit.config import FINAL, ONLINE, PAIRWISE, Config, apply_override, read_yaml, validate
 from plaudit.errors import UserError
 from plaudit.pipeline.run import execute_config, recipe_path
 from plaudit.runs import RunFolder
@@ -14,7 +14,24 @@ from plaudit.runs import RunFolder
 # The sections of a recipe in the order of their stages; a verb keeps those up to its own.
 ORDER = ("pretrain", "verdict", "sft", "rank", "reward", *FINAL, "evaluate")
 ROLE = {"sft": "demonstrations", "reward": "preferences", "kto": "labels"}
+REWARDS = ("reward_model", "reward_function", "rewards")
 ROLE |= dict.fromkeys(PAIRWISE, "preferences") | dict.fromkeys((*ONLINE, "rejection"), "prompts")
+
+
+def _up_to(name: str, source: str | Path, overrides: Sequence[str]) -> Config:
+    """A recipe without what comes after a method; a last method takes the place of the recipe's own."""
+    raw = read_yaml(recipe_path(source))
+    if name in FINAL:
+        raw = {key: value for key, value in raw.items() if key == name or key not in FINAL}
+        raw.setdefault(name, {})
+        later: tuple[str, ...] = ("evaluate",)
+    else:
+        if raw.get(name) is None:
+            raise UserError(f"{source} has no section {name!r}", remedy=f"add `{name}: {{}}`")
+        later = ORDER[ORDER.index(name) + 1 :]
+    for override in overrides:
+        apply_override(raw, override)
+    return validate(raw, str(source)).model_copy(update=dict.fromkeys(later))
 
 
 def run_method(
@@ -35,14 +52,7 @@ def run_method(
     if str(source).endswith((".yaml", ".yml")) or (
         not Path(source).exists() and recipe_path(source).exists()
     ):
-        config = load_recipe(recipe_path(source), overrides)
-        # A recipe's own last method gives way to the verb's.
-        later = [*FINAL, "evaluate"] if name not in FINAL else ["evaluate"]
-        if name not in FINAL:
-            later += ORDER[ORDER.index(name) + 1 :]
-        if getattr(config, name) is None:
-            raise UserError(f"{source} has no section {name!r}", remedy=f"add `{name}: {{}}`")
-        config = config.model_copy(update=dict.fromkeys(later))
+        config = _up_to(name, source, overrides)
         return execute_config(config, RunFolder(out or Path("runs") / config.name), dry_run=dry_run)
     if model is None:
         raise UserError(
@@ -55,14 +65,15 @@ def run_method(
         name: {},
         "evaluate": None,
     }
-    if ROLE[name] == "prompts":
-        if reward is None:
-            raise UserError(
-                f"`plaudit {name} DATA` needs a reward",
-                remedy="add --reward DIR, a reward model that `plaudit reward` saved",
-            )
+    if reward is not None:
         raw[name] = {"reward_model": str(reward)}
     for override in overrides:
         apply_override(raw, override)
+    if ROLE[name] == "prompts" and not any(raw[name].get(key) for key in REWARDS):
+        raise UserError(
+            f"`plaudit {name} DATA` needs a reward",
+            remedy="add --reward DIR, a reward model that `plaudit reward` saved, or "
+            f"--set {name}.reward_function=module:function",
+        )
     made: Config = validate(raw, f"plaudit {name}")
     return execute_config(made, RunFolder(out or Path("runs") / made.name), dry_run=dry_run)
