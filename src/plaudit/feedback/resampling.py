@@ -1,0 +1,94 @@
+"""Bootstrap over items, fast enough for a page that is opened: many items, many statistics.
+
+The same percentile bootstrap as ``evaluation.statistics.bootstrap`` (Efron 1979). There every item is drawn by
+itself; here items that contribute equal numbers are drawn together, as one multinomial count, which is the same
+distribution at a cost that does not grow with the number of items. Judgements have few values, so nearly all
+items have an equal.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+RESAMPLES = 1000
+GROUPS = 2048  # more different rows than this are first added up in random groups
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """A value with its 95 % interval and what it rests on; NaN where it is not defined."""
+
+    value: float
+    low: float
+    high: float
+    n: int
+
+
+UNDEFINED = Estimate(math.nan, math.nan, math.nan, 0)
+
+
+def summed(rows: np.ndarray, place: np.ndarray, size: int) -> np.ndarray:
+    """The rows of [N, C] that have the same place, added up: [size, C]."""
+    found = np.empty((size, rows.shape[1]))
+    for c in range(rows.shape[1]):
+        found[:, c] = np.bincount(place, weights=rows[:, c], minlength=size)
+    return found
+
+
+def resampled(columns: np.ndarray, *, resamples: int, seed: int) -> np.ndarray:
+    """Column sums of [N, C] under N draws of rows with replacement: [resamples, C].
+
+    With more than ``GROUPS`` different rows, random groups of rows, as equal in size as can be, are drawn in their
+    place: the variance stays the same in expectation, its own relative error is about √(2 / GROUPS) = 3 %.
+    """
+    rng = np.random.default_rng(seed)
+    rows, counts = _equal_rows(np.round(columns, 9))
+    if len(rows) > GROUPS:
+        place = rng.permutation(len(columns)) % GROUPS
+        rows, counts = summed(columns, place, GROUPS), np.ones(GROUPS)
+    total = int(counts.sum())
+    return rng.multinomial(total, counts / total, size=resamples).astype(float) @ rows
+
+
+def _equal_rows(columns: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The different rows of [N, C], N ≥ 1, and how often each occurs."""
+    ordered = columns[np.lexsort(columns.T)]
+    starts = np.flatnonzero(np.append(True, (ordered[1:] != ordered[:-1]).any(axis=1)))
+    return ordered[starts], np.diff(np.append(starts, len(ordered))).astype(float)
+
+
+def estimate(
+    statistic: Callable[[np.ndarray], np.ndarray],
+    columns: Any,
+    *,
+    level: float = 0.95,
+    resamples: int = RESAMPLES,
+    seed: int = 0,
+) -> Estimate:
+    """``statistic(column sums [R, C]) -> [R]`` of one row per item, [N, C], with its interval over items.
+
+    As with ``bootstrap``, no bound is given where a resample leaves the statistic undefined, nor for one item.
+    ``resamples=0`` gives the value alone.
+    """
+    rows = np.asarray(columns, dtype=float)
+    if not len(rows):
+        return UNDEFINED
+    with np.errstate(divide="ignore", invalid="ignore"):
+        value = float(statistic(rows.sum(axis=0)[None])[0])
+        if len(rows) < 2 or not resamples or not math.isfinite(value):
+            return Estimate(value, math.nan, math.nan, len(rows))
+        values = statistic(resampled(rows, resamples=resamples, seed=seed))
+    if not np.isfinite(values).all():
+        return Estimate(value, math.nan, math.nan, len(rows))
+    low, high = np.quantile(values, [(1 - level) / 2, (1 + level) / 2])
+    return Estimate(value, float(low), float(high), len(rows))
+
+
+def ratio(sums: np.ndarray) -> np.ndarray:
+    """The statistic Σ first column / Σ second column."""
+    return sums[:, 0] / sums[:, 1]

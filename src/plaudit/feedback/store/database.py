@@ -1,0 +1,138 @@
+"""The database behind a project: SQLite in a file, or PostgreSQL; transactions that wait their turn.
+
+On SQLite every writer begins with BEGIN IMMEDIATE, so that no read turns stale before its write, and
+writers of one process queue on a lock instead of polling the file's. On PostgreSQL row locks and guarded
+updates do the same; conflicts that the server resolves by failing one side are tried again.
+"""
+
+from __future__ import annotations
+
+import random
+import sqlite3
+import threading
+import time
+from collections.abc import Callable
+from contextlib import nullcontext
+from pathlib import Path
+from typing import Any, Concatenate, ParamSpec, TypeVar
+
+from sqlalchemy import Engine, create_engine, event
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import ArgumentError, DBAPIError, IntegrityError, OperationalError
+from sqlalchemy.orm import Session, sessionmaker
+
+from plaudit.errors import MissingExtraError, UserError
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+BUSY_MS = 10_000
+ATTEMPTS = 6
+# Serialization failure, deadlock, unique violation: the other side was first, and another try sees its work.
+AGAIN = {"40001", "40P01", "23505"}
+
+
+class Database:
+    """An engine and how to run functions ``f(session, …)`` in its transactions."""
+
+    def __init__(self, url: str) -> None:
+        self.url = checked_url(url)
+        self.is_sqlite = self.url.startswith("sqlite")
+        self.engine = _sqlite_engine(self.url) if self.is_sqlite else _postgresql_engine(self.url)
+        self._sessions = sessionmaker(self.engine, expire_on_commit=False)
+        self._queue: Any = threading.Lock() if self.is_sqlite else nullcontext()
+
+    def read(self, function: Callable[Concatenate[Session, P], R], *args: P.args, **kwargs: P.kwargs) -> R:
+        """What ``function`` reads, from one consistent state."""
+        with self._sessions() as session:
+            if self.is_sqlite:
+                session.connection().exec_driver_sql("BEGIN")
+            else:
+                session.connection(execution_options={"isolation_level": "REPEATABLE READ"})
+            return function(session, *args, **kwargs)
+
+    def write(self, function: Callable[Concatenate[Session, P], R], *args: P.args, **kwargs: P.kwargs) -> R:
+        """Run ``function`` in one transaction: all of it is on disk when this returns, or none of it."""
+        for attempt in range(ATTEMPTS):
+            try:
+                with self._queue, self._sessions() as session:
+                    if self.is_sqlite:
+                        session.connection().exec_driver_sql("BEGIN IMMEDIATE")
+                    result = function(session, *args, **kwargs)
+                    session.commit()
+                    return result
+            except DBAPIError as error:
+                if attempt == ATTEMPTS - 1 or not _worth_another_try(error):
+                    raise
+                time.sleep(random.uniform(0, 0.01 * 2**attempt))
+        raise AssertionError("unreachable")
+
+    def close(self) -> None:
+        self.engine.dispose()
+
+
+def checked_url(url: str) -> str:
+    """The URL with the driver that we use. UserError for a database that we do not know."""
+    try:
+        made = make_url(url)
+    except ArgumentError:
+        raise UserError(
+            "the database URL cannot be read", remedy="write postgresql://user@host/name, or sqlite:///FILE"
+        ) from None
+    backend = made.get_backend_name()
+    if backend == "postgresql":
+        return made.set(drivername="postgresql+psycopg").render_as_string(hide_password=False)
+    if backend == "sqlite" and made.database:
+        return made.set(drivername="sqlite").render_as_string(hide_password=False)
+    raise UserError(
+        f"{backend!r} is no database that plaudit can use", remedy="use SQLite (the default) or PostgreSQL"
+    )
+
+
+def shown(url: str) -> str:
+    """The URL without its password."""
+    return make_url(url).render_as_string(hide_password=True)
+
+
+def _worth_another_try(error: DBAPIError) -> bool:
+    code = getattr(error.orig, "sqlstate", None)
+    if code is not None:
+        return code in AGAIN
+    return isinstance(error, IntegrityError) or (
+        isinstance(error, OperationalError) and "locked" in str(error.orig)
+    )
+
+
+def _sqlite_engine(url: str) -> Engine:
+    engine = create_engine(url, connect_args={"check_same_thread": False}, pool_size=20, max_overflow=40)
+    path = make_url(url).database
+    assert path
+
+    @event.listens_for(engine, "connect")
+    def _prepare(connection: Any, _: Any) -> None:
+        # The driver begins no transaction by itself: `write` does, with IMMEDIATE.
+        connection.isolation_level = None
+        try:
+            mode = connection.execute("PRAGMA journal_mode=WAL").fetchone()[0]
+        except sqlite3.DatabaseError as error:
+            raise UserError(f"{path} cannot be opened as a database: {error}") from None
+        if mode.lower() != "wal":
+            raise UserError(
+                f"{Path(path).parent} does not support write-ahead logging",
+                remedy="put the project on a local disk: network file systems lose work",
+            )
+        # FULL: what was acknowledged survives a power cut, not only a killed process.
+        connection.execute("PRAGMA synchronous=FULL")
+        connection.execute(f"PRAGMA busy_timeout={BUSY_MS}")
+        connection.execute("PRAGMA foreign_keys=ON")
+
+    return engine
+
+
+def _postgresql_engine(url: str) -> Engine:
+    try:
+        import psycopg  # noqa: F401
+    except ImportError:
+        raise MissingExtraError("psycopg", "postgresql") from None
+    # A worker whose server was restarted must notice, and not fail its next request.
+    return create_engine(url, pool_size=10, max_overflow=20, pool_pre_ping=True)

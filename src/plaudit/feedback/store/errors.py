@@ -1,0 +1,56 @@
+"""What a request may not do, in words for the person who made it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from plaudit.errors import PlauditError, Problem
+
+
+class Refused(PlauditError):
+    """A request that the rules refuse. ``code`` is for programs, ``message`` for people."""
+
+    status = 409
+
+    def __init__(self, code: str, message: str, *, problems: Iterable[Problem] = ()) -> None:
+        self.code = code
+        self.message = message
+        self.problems = tuple(problems)
+        super().__init__(message)
+
+
+class NotFound(Refused):
+    """There is no such thing, or not for this person: the two look alike from outside."""
+
+    status = 404
+
+    def __init__(self, what: str) -> None:
+        super().__init__("not_found", f"there is no such {what}")
+
+
+class Forbidden(Refused):
+    status = 403
+
+
+class SignInNeeded(Refused):
+    status = 401
+
+
+class Invalid(Refused):
+    """A request whose content is wrong; ``problems`` names every field."""
+
+    status = 422
+
+
+class TooMany(Refused):
+    """Too many attempts; ``wait`` is in seconds."""
+
+    status = 429
+
+    def __init__(self, wait: float) -> None:
+        self.wait = wait
+        super().__init__("too_many_attempts", f"too many attempts: try again in {_spoken(wait)}")
+
+
+def _spoken(seconds: float) -> str:
+    return f"{max(1, round(seconds))} seconds" if seconds < 90 else f"{round(seconds / 60)} minutes"

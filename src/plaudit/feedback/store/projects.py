@@ -1,0 +1,224 @@
+"""Projects, their guidelines, and their items."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+import secrets
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from sqlalchemy import func, insert, select, update
+from sqlalchemy.orm import Session
+
+from plaudit.data.splits import uniform
+from plaudit.errors import suggest
+from plaudit.feedback.store.errors import Invalid, NotFound, Refused
+from plaudit.feedback.store.ids import new_id
+from plaudit.feedback.store.schema import Answer, Gold, Guideline, Item, Project, User
+from plaudit.feedback.store.settings import Settings
+
+STATES = ("open", "paused", "closed")
+LONGEST_GUIDELINE = 100_000
+
+
+@dataclass(frozen=True)
+class NewAnswer:
+    text: str
+    finished: bool = True
+    model: str | None = None
+    info: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class NewItem:
+    """An item to be added. ``accepted``: rankings of positions that are right, for gold and calibration."""
+
+    prompt: tuple[dict[str, str], ...]
+    answers: tuple[NewAnswer, ...]
+    purpose: str = "work"
+    sensitivity: int = 0
+    source: str = ""
+    info: dict[str, Any] = field(default_factory=dict)
+    accepted: tuple[tuple[tuple[int, ...], ...], ...] = ()
+    rationale: str = ""
+
+    @property
+    def key(self) -> str:
+        """A hash of the prompt and the answers' texts, in any order."""
+        content = [list(self.prompt), sorted(a.text for a in self.answers)]
+        return hashlib.blake2b(json.dumps(content, sort_keys=True).encode(), digest_size=16).hexdigest()
+
+
+def create_project(session: Session, slug: str, *, title: str, settings: Settings, now: float) -> Project:
+    """A new project. Refused where the name is taken."""
+    if session.scalar(select(Project.id).where(Project.slug == slug)):
+        raise Refused("name_taken", f"there is a project {slug!r} already")
+    project = Project(
+        slug=slug, title=title, settings=settings.model_dump(), secret=secrets.token_hex(32), created=now
+    )
+    session.add(project)
+    session.flush()
+    return project
+
+
+def project_by_slug(session: Session, slug: str) -> Project:
+    found = session.scalar(select(Project).where(Project.slug == slug))
+    if found is None:
+        raise NotFound("project")
+    return found
+
+
+def slug_of(name: str) -> str:
+    """A name as part of an address."""
+    return re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")[:60] or "project"
+
+
+def named_project(session: Session, slug: str | None) -> Project:
+    """The project of that name, or the only one there is."""
+    known = list(session.scalars(select(Project).order_by(Project.created)))
+    if slug is None and len(known) == 1:
+        return known[0]
+    for project in known:
+        if project.slug == slug:
+            return project
+    names = ", ".join(p.slug for p in known) or "none"
+    if slug is None:
+        raise Refused("which_project", f"say which project: there are {names}")
+    raise NotFound(f"project {slug!r} ({suggest(slug, [p.slug for p in known]) or 'there are: ' + names})")
+
+
+def change_settings(session: Session, project: Project, changes: dict[str, Any]) -> Settings:
+    """The settings with ``changes``; the overlap of items that have begun never falls below what they have."""
+    settings = Settings.model_validate({**project.settings, **changes})
+    project.settings = settings.model_dump()
+    if {"overlap", "shared"} & changes.keys():
+        rows = session.execute(
+            select(Item.id, Item.key, Item.taken)
+            .where(Item.project_id == project.id, Item.purpose == "work")
+            .order_by(Item.id)
+            .with_for_update()
+        ).all()
+        values = [{"id": i, "overlap": max(taken, overlap_of(key, settings))} for i, key, taken in rows]
+        if values:
+            session.execute(update(Item), values)
+    session.flush()
+    return settings
+
+
+def set_state(project: Project, state: str) -> None:
+    if state not in STATES:
+        raise Invalid("unknown_state", f"states are {', '.join(STATES)}")
+    project.state = state
+
+
+def publish(
+    session: Session, project: Project, markdown: str, *, change: str = "", by: User | None, now: float
+) -> Guideline:
+    """A new version of the guidelines."""
+    if not markdown.strip():
+        raise Invalid("empty", "the guidelines are empty")
+    if len(markdown) > LONGEST_GUIDELINE:
+        raise Invalid("too_long", f"guidelines have at most {LONGEST_GUIDELINE:,} characters")
+    project.guideline_version += 1
+    made = Guideline(
+        project_id=project.id,
+        version=project.guideline_version,
+        markdown=markdown,
+        note=change.strip(),
+        published=now,
+        published_by=by.id if by else None,
+    )
+    session.add(made)
+    session.flush()
+    return made
+
+
+def overlap_of(key: str, settings: Settings) -> int:
+    """How many labelers judge the item of that key: ``overlap`` for a random share of the items, else one."""
+    shared = settings.shared >= 1 or uniform(key, "shared") < settings.shared
+    return settings.overlap if shared else 1
+
+
+def add_items(session: Session, project: Project, items: Iterable[NewItem], *, now: float) -> int:
+    """Add items; those that are there already are left as they are. Returns how many were new."""
+    settings = Settings.model_validate(project.settings)
+    known = set(session.scalars(select(Item.key).where(Item.project_id == project.id)))
+    position = session.scalar(select(func.max(Item.position)).where(Item.project_id == project.id))
+    position = -1 if position is None else position
+    rows: list[dict[str, Any]] = []
+    answers: list[dict[str, Any]] = []
+    golds: list[dict[str, Any]] = []
+    for item in items:
+        key = item.key
+        if key in known:
+            continue
+        known.add(key)
+        position += 1
+        row = _row(project, settings, item, key, position, now)
+        rows.append(row)
+        answers += _answer_rows(row["id"], item.answers)
+        if item.accepted:
+            check_accepted(item.accepted, len(item.answers))
+            golds.append(
+                {
+                    "item_id": row["id"],
+                    "accepted": [[list(g) for g in ranking] for ranking in item.accepted],
+                    "rationale": item.rationale,
+                    "created": now,
+                }
+            )
+    for table, values in ((Item, rows), (Answer, answers), (Gold, golds)):
+        if values:
+            session.execute(insert(table), values)
+    return len(rows)
+
+
+def _row(
+    project: Project, settings: Settings, item: NewItem, key: str, position: int, now: float
+) -> dict[str, Any]:
+    if item.purpose not in ("work", "gold", "calibration"):
+        raise Invalid("unknown_purpose", "purposes are work, gold and calibration")
+    if (item.purpose != "work") != bool(item.accepted):
+        raise Invalid("gold", "gold and calibration items need an accepted ranking, and no others have one")
+    if not 2 <= len(item.answers) <= 9:
+        raise Invalid("answers", "an item has 2 to 9 answers")
+    return {
+        "id": new_id(),
+        "project_id": project.id,
+        "key": key,
+        "position": position,
+        "prompt": list(item.prompt),
+        "purpose": item.purpose,
+        "overlap": overlap_of(key, settings) if item.purpose == "work" else 0,
+        "taken": 0,
+        "state": "open",
+        "sensitivity": item.sensitivity,
+        "source": item.source,
+        "info": item.info,
+        "created": now,
+    }
+
+
+def _answer_rows(item_id: str, answers: Sequence[NewAnswer]) -> list[dict[str, Any]]:
+    return [
+        {
+            "id": new_id(),
+            "item_id": item_id,
+            "position": i,
+            "text": a.text,
+            "finished": a.finished,
+            "model": a.model,
+            "info": a.info,
+        }
+        for i, a in enumerate(answers)
+    ]
+
+
+def check_accepted(accepted: Sequence[Sequence[Sequence[int]]], count: int) -> None:
+    """Invalid unless every accepted ranking names each of ``count`` answers once."""
+    for ranking in accepted:
+        if sorted(p for group in ranking for p in group) != list(range(count)) or not all(ranking):
+            raise Invalid("gold", f"an accepted ranking names each of 0 to {count - 1} once")

@@ -1,0 +1,283 @@
+"""The tables. Times are Unix seconds; what people judged is append-only, which triggers enforce.
+
+A judgement speaks of answers by their ``position`` within the item. What a labeler saw is the
+assignment's ``order``: the positions as they stood on the page. Pairs, soft labels and rewards are made at export,
+never stored.
+"""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+from sqlalchemy import JSON, CheckConstraint, ForeignKey, Index, String, Text, UniqueConstraint, text
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
+
+from plaudit.feedback.store.ids import new_id
+
+Id = String(26)
+LIVE = "state = 'leased'"
+
+
+class Base(DeclarativeBase):
+    type_annotation_map: ClassVar = {dict[str, Any]: JSON, list[Any]: JSON}
+
+
+class User(Base):
+    """A person. Signs in with a password or with one-time links."""
+
+    __tablename__ = "users"
+    id: Mapped[str] = mapped_column(Id, primary_key=True, default=new_id)
+    name: Mapped[str] = mapped_column(String(80))
+    name_key: Mapped[str] = mapped_column(String(160), unique=True)  # casefolded: "Ann" and "ann" are one
+    password_hash: Mapped[str | None] = mapped_column(String(200))
+    created: Mapped[float]
+    disabled_at: Mapped[float | None]
+
+
+class Session(Base):
+    """A browser that is signed in."""
+
+    __tablename__ = "sessions"
+    id: Mapped[str] = mapped_column(Id, primary_key=True, default=new_id)
+    token_hash: Mapped[str] = mapped_column(String(64), unique=True)
+    user_id: Mapped[str] = mapped_column(ForeignKey("users.id"), index=True)
+    created: Mapped[float]
+    last_seen: Mapped[float]
+    expires: Mapped[float]
+    revoked_at: Mapped[float | None]
+
+
+class Link(Base):
+    """A link that signs in (``user_id``) or invites (``project_id``, ``role``), for a few uses and days."""
+
+    __tablename__ = "links"
+    id: Mapped[str] = mapped_column(Id, primary_key=True, default=new_id)
+    token_hash: Mapped[str] = mapped_column(String(64), unique=True)
+    kind: Mapped[str] = mapped_column(String(10))  # login | invite
+    user_id: Mapped[str | None] = mapped_column(ForeignKey("users.id"))
+    project_id: Mapped[str | None] = mapped_column(ForeignKey("projects.id"), index=True)
+    role: Mapped[str | None] = mapped_column(String(10))
+    note: Mapped[str] = mapped_column(String(200), default="")
+    created_by: Mapped[str | None] = mapped_column(ForeignKey("users.id"))
+    created: Mapped[float]
+    expires: Mapped[float]
+    max_uses: Mapped[int] = mapped_column(default=1)
+    uses: Mapped[int] = mapped_column(default=0)
+    revoked_at: Mapped[float | None]
+
+
+class ApiToken(Base):
+    """A program's key: what its user may do, narrowed to ``scopes``."""
+
+    __tablename__ = "api_tokens"
+    id: Mapped[str] = mapped_column(Id, primary_key=True, default=new_id)
+    token_hash: Mapped[str] = mapped_column(String(64), unique=True)
+    user_id: Mapped[str] = mapped_column(ForeignKey("users.id"), index=True)
+    name: Mapped[str] = mapped_column(String(80))
+    scopes: Mapped[list[Any]]
+    last4: Mapped[str] = mapped_column(String(4))
+    created: Mapped[float]
+    expires: Mapped[float | None]
+    last_used: Mapped[float | None]
+    revoked_at: Mapped[float | None]
+
+
+class Attempt(Base):
+    """Failed sign-ins by name and by address, so that guessing gets slow."""
+
+    __tablename__ = "attempts"
+    key: Mapped[str] = mapped_column(String(64), primary_key=True)
+    count: Mapped[int]
+    last: Mapped[float]
+
+
+class Project(Base):
+    """A body of items to be judged under one set of rules."""
+
+    __tablename__ = "projects"
+    id: Mapped[str] = mapped_column(Id, primary_key=True, default=new_id)
+    slug: Mapped[str] = mapped_column(String(60), unique=True)
+    title: Mapped[str] = mapped_column(String(200))
+    settings: Mapped[dict[str, Any]]
+    # Keys the orders and the pseudonyms; it never leaves the server.
+    secret: Mapped[str] = mapped_column(String(64))
+    state: Mapped[str] = mapped_column(String(10), default="open")  # open | paused | closed
+    guideline_version: Mapped[int] = mapped_column(default=0)
+    created: Mapped[float]
+
+
+class Member(Base):
+    """A person's part in a project."""
+
+    __tablename__ = "members"
+    __table_args__ = (UniqueConstraint("project_id", "user_id"), UniqueConstraint("project_id", "pseudonym"))
+    id: Mapped[str] = mapped_column(Id, primary_key=True, default=new_id)
+    project_id: Mapped[str] = mapped_column(ForeignKey("projects.id"))
+    user_id: Mapped[str] = mapped_column(ForeignKey("users.id"), index=True)
+    role: Mapped[str] = mapped_column(String(10))  # owner | reviewer | labeler
+    pseudonym: Mapped[str] = mapped_column(String(40))
+    # The most sensitive level this person chose to see; nothing above 0 without asking.
+    max_sensitivity: Mapped[int] = mapped_column(default=0)
+    guideline_seen: Mapped[int] = mapped_column(default=0)
+    joined: Mapped[float]
+    disabled_at: Mapped[float | None]
+    user: Mapped[User] = relationship()
+
+
+class Guideline(Base):
+    """One published version of the guidelines; a change is a new version."""
+
+    __tablename__ = "guidelines"
+    project_id: Mapped[str] = mapped_column(ForeignKey("projects.id"), primary_key=True)
+    version: Mapped[int] = mapped_column(primary_key=True)
+    markdown: Mapped[str] = mapped_column(Text)
+    note: Mapped[str] = mapped_column(String(500), default="")  # what changed
+    published: Mapped[float]
+    published_by: Mapped[str | None] = mapped_column(ForeignKey("users.id"))
+
+
+class Item(Base):
+    """A prompt with the answers to be ranked. ``taken`` counts live leases and submitted judgements."""
+
+    __tablename__ = "items"
+    __table_args__ = (
+        UniqueConstraint("project_id", "key"),
+        # The last line of defence: whatever the code does, no item rises above its overlap.
+        CheckConstraint("taken >= 0 AND (purpose <> 'work' OR taken <= overlap)", name="within_overlap"),
+        CheckConstraint("sensitivity BETWEEN 0 AND 3", name="sensitivity_level"),
+        Index("items_open", "project_id", "purpose", "state", "sensitivity", "taken", "overlap", "id"),
+    )
+    id: Mapped[str] = mapped_column(Id, primary_key=True, default=new_id)
+    project_id: Mapped[str] = mapped_column(ForeignKey("projects.id"))
+    key: Mapped[str] = mapped_column(String(32))  # hash of prompt and answers: importing twice adds nothing
+    position: Mapped[int]
+    prompt: Mapped[list[Any]]  # chat messages
+    purpose: Mapped[str] = mapped_column(String(12), default="work")  # work | gold | calibration
+    overlap: Mapped[int]
+    taken: Mapped[int] = mapped_column(default=0)
+    state: Mapped[str] = mapped_column(String(8), default="open")  # open | retired
+    sensitivity: Mapped[int] = mapped_column(default=0)
+    source: Mapped[str] = mapped_column(String(200), default="")
+    info: Mapped[dict[str, Any]] = mapped_column(default=dict)
+    created: Mapped[float]
+    answers: Mapped[list[Answer]] = relationship(order_by="Answer.position", lazy="selectin")
+
+
+class Answer(Base):
+    """One answer. ``model`` is for the owner's eyes: it is in nothing that a labeler is sent."""
+
+    __tablename__ = "answers"
+    __table_args__ = (UniqueConstraint("item_id", "position"),)
+    id: Mapped[str] = mapped_column(Id, primary_key=True, default=new_id)
+    item_id: Mapped[str] = mapped_column(ForeignKey("items.id"))
+    position: Mapped[int]
+    text: Mapped[str] = mapped_column(Text)
+    finished: Mapped[bool] = mapped_column(default=True)
+    model: Mapped[str | None] = mapped_column(String(300))
+    info: Mapped[dict[str, Any]] = mapped_column(default=dict)
+
+
+class Gold(Base):
+    """The rankings of an item that are accepted as right, and why."""
+
+    __tablename__ = "golds"
+    item_id: Mapped[str] = mapped_column(ForeignKey("items.id"), primary_key=True)
+    accepted: Mapped[list[Any]]  # rankings, each a list of groups of positions, best first
+    rationale: Mapped[str] = mapped_column(Text, default="")
+    created: Mapped[float]
+    created_by: Mapped[str | None] = mapped_column(ForeignKey("users.id"))
+
+
+class Assignment(Base):
+    """An item given to a member, and how it came to be chosen. Round 0 is the first time, 1 the repeat."""
+
+    __tablename__ = "assignments"
+    __table_args__ = (
+        UniqueConstraint("item_id", "member_id", "round"),
+        # One lease a person: two tabs show the same item.
+        Index("one_lease", "member_id", unique=True, sqlite_where=text(LIVE), postgresql_where=text(LIVE)),
+        Index("leases", "project_id", "expires_at", sqlite_where=text(LIVE), postgresql_where=text(LIVE)),
+        Index("assignments_of_member", "member_id", "state", "closed_at"),
+    )
+    id: Mapped[str] = mapped_column(Id, primary_key=True, default=new_id)
+    project_id: Mapped[str] = mapped_column(ForeignKey("projects.id"))
+    item_id: Mapped[str] = mapped_column(ForeignKey("items.id"))
+    member_id: Mapped[str] = mapped_column(ForeignKey("members.id"))
+    round: Mapped[int] = mapped_column(default=0)
+    purpose: Mapped[str] = mapped_column(String(12))  # work | gold | calibration | repeat
+    state: Mapped[str] = mapped_column(String(10))  # leased | submitted | skipped | expired | released
+    order: Mapped[list[Any]]
+    slot: Mapped[int]
+    arm: Mapped[str] = mapped_column(String(20), default="random")
+    propensity: Mapped[float]
+    score: Mapped[float | None]  # an active rule's score, where one chose
+    counted: Mapped[bool]  # whether it holds one of the item's ``taken``
+    surplus: Mapped[bool] = mapped_column(default=False)
+    leased_at: Mapped[float]
+    expires_at: Mapped[float]
+    revealed_at: Mapped[float | None]
+    closed_at: Mapped[float | None]
+    active_ms: Mapped[int] = mapped_column(default=0)
+    item: Mapped[Item] = relationship()
+
+
+class Judgement(Base):
+    """What a person said of an item. The latest revision holds; none is ever changed or removed."""
+
+    __tablename__ = "judgements"
+    __table_args__ = (
+        UniqueConstraint("assignment_id", "revision"),
+        UniqueConstraint("member_id", "idempotency_key"),
+    )
+    id: Mapped[str] = mapped_column(Id, primary_key=True, default=new_id)
+    assignment_id: Mapped[str] = mapped_column(ForeignKey("assignments.id"))
+    member_id: Mapped[str] = mapped_column(ForeignKey("members.id"))
+    revision: Mapped[int] = mapped_column(default=1)
+    idempotency_key: Mapped[str] = mapped_column(String(80))
+    groups: Mapped[list[Any]]  # positions, best first, ties together; empty when not rankable
+    strength: Mapped[int | None]
+    all_bad: Mapped[bool] = mapped_column(default=False)
+    not_rankable: Mapped[bool] = mapped_column(default=False)
+    untouched: Mapped[bool] = mapped_column(default=False)
+    confidence: Mapped[int | None]
+    rationale: Mapped[str] = mapped_column(Text, default="")
+    attributes: Mapped[dict[str, Any]] = mapped_column(default=dict)  # name -> position -> value
+    active_ms: Mapped[int]
+    wall_ms: Mapped[int]
+    guideline_version: Mapped[int]
+    client: Mapped[dict[str, Any]] = mapped_column(default=dict)
+    created: Mapped[float]
+
+
+class Skip(Base):
+    """Why a person passed an item by."""
+
+    __tablename__ = "skips"
+    id: Mapped[str] = mapped_column(Id, primary_key=True, default=new_id)
+    assignment_id: Mapped[str] = mapped_column(ForeignKey("assignments.id"), index=True)
+    reason: Mapped[str] = mapped_column(String(20))
+    note: Mapped[str] = mapped_column(Text, default="")
+    created: Mapped[float]
+
+
+class Draft(Base):
+    """Work not yet submitted."""
+
+    __tablename__ = "drafts"
+    assignment_id: Mapped[str] = mapped_column(ForeignKey("assignments.id"), primary_key=True)
+    rev: Mapped[int]
+    payload: Mapped[dict[str, Any]]
+    updated: Mapped[float]
+
+
+class Audit(Base):
+    """Who changed what about a project or its people."""
+
+    __tablename__ = "audit"
+    id: Mapped[str] = mapped_column(Id, primary_key=True, default=new_id)
+    project_id: Mapped[str | None] = mapped_column(ForeignKey("projects.id"), index=True)
+    user_id: Mapped[str | None] = mapped_column(ForeignKey("users.id"))
+    action: Mapped[str] = mapped_column(String(40))
+    target: Mapped[str] = mapped_column(String(120), default="")
+    detail: Mapped[dict[str, Any]] = mapped_column(default=dict)
+    created: Mapped[float]

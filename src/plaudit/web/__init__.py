@@ -1,0 +1,1 @@
+"""The feedback application: an HTTP API and the pages on top of it."""

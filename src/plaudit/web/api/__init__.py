@@ -1,0 +1,1 @@
+"""Everything that the pages do, as HTTP: one file a subject."""

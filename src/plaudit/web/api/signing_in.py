@@ -1,0 +1,323 @@
+"""Coming in, going out, and what one has: password, sessions, tokens."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from fastapi import APIRouter, Depends, Request, Response
+from pydantic import BaseModel, Field
+from sqlalchemy import select
+from sqlalchemy.orm import Session as Db
+
+from plaudit.feedback.store.errors import Forbidden, Invalid, NotFound, SignInNeeded
+from plaudit.feedback.store.people import (
+    SESSION_SECONDS,
+    add_member,
+    add_user,
+    hash_password,
+    note,
+    password_matches,
+    revoke_sessions,
+    user_by_name,
+)
+from plaudit.feedback.store.schema import ApiToken, Member, Project, User
+from plaudit.feedback.store.verdict import Plain
+from plaudit.web.access import Access, Asker
+from plaudit.web.server import Server
+
+router = APIRouter(prefix="/api", tags=["signing in"])
+Anyone = Annotated[Asker, Depends(Access(None, None))]
+Password = Annotated[str, Field(max_length=200, repr=False)]
+Token = Annotated[str, Field(max_length=200, repr=False)]
+
+
+class SignIn(BaseModel):
+    name: Plain = Field(max_length=200)
+    password: Password
+
+
+class LinkIn(BaseModel):
+    token: Token
+
+
+class Join(BaseModel):
+    token: Token
+    name: Plain = Field(max_length=200)
+    password: Password | None = None
+
+
+class Landing(BaseModel):
+    """What a link leads to, before it is used."""
+
+    kind: str
+    name: str | None = None
+    project: str | None = None
+    role: str | None = None
+
+
+class Me(BaseModel):
+    name: str
+    has_password: bool
+    csrf: str
+    projects: list[MyProject]
+
+
+class MyProject(BaseModel):
+    slug: str
+    title: str
+    role: str
+    state: str
+    max_sensitivity: int
+
+
+class NewPassword(BaseModel):
+    password: Password
+    old: Password | None = None
+
+
+class TokenIn(BaseModel):
+    name: Plain = Field(max_length=80)
+    scopes: list[str]
+    days: int | None = Field(90, ge=1, le=3650)
+
+
+class TokenOut(BaseModel):
+    id: str
+    name: str
+    scopes: list[str]
+    last4: str
+    created: float
+    expires: float | None
+    last_used: float | None
+    token: str | None = Field(None, description="shown once, when it is made")
+
+
+def _server(request: Request) -> Server:
+    found: Server = request.app.state.server
+    return found
+
+
+@router.post("/sign-in")
+def sign_in(body: SignIn, request: Request, response: Response) -> Me:
+    """Sign in with a name and a password. Failed tries of a name, or from an address, slow down the next."""
+    server = _server(request)
+    now = server.clock()
+    address = request.client.host if request.client else ""
+    tries = {f"name:{body.name.casefold()}": 1, f"address:{address}": 10}
+    server.database.read(server.people.check_tries, tries, now=now)
+    user = server.database.read(user_by_name, body.name)
+    # Before the transaction: hashing takes a tenth of a second, for which no one else should wait.
+    if not password_matches(user.password_hash if user else None, body.password) or user is None:
+        server.database.write(server.people.count_try, list(tries), now=now)
+        raise SignInNeeded("wrong_password", "the name or the password is wrong")
+
+    def work(db: Db) -> tuple[str, Me]:
+        server.people.forgive(db, list(tries))
+        found = db.get_one(User, user.id)
+        token = server.people.start_session(db, found, now=now)
+        return token, _me(db, found, server.people.csrf(token))
+
+    return _signed_in(server, request, response, *server.database.write(work))
+
+
+@router.post("/links/look")
+def look_at_link(body: LinkIn, request: Request) -> Landing:
+    """What a link leads to. Looking does not use it up."""
+    server = _server(request)
+
+    def work(db: Db) -> Landing:
+        link = server.people.look_at_link(db, body.token, now=server.clock())
+        user = db.get(User, link.user_id) if link.user_id else None
+        project = db.get(Project, link.project_id) if link.project_id else None
+        return Landing(
+            kind=link.kind,
+            name=user.name if user else None,
+            project=project.title if project else None,
+            role=link.role,
+        )
+
+    return server.database.read(work)
+
+
+@router.post("/links/enter")
+def enter_by_link(body: LinkIn, request: Request, response: Response) -> Me:
+    """Sign in with a one-time link."""
+    server = _server(request)
+    now = server.clock()
+
+    def work(db: Db) -> tuple[str, Me]:
+        link = server.people.use_link(db, body.token, now=now)
+        if link.kind != "login":
+            raise Invalid("invitation", "this link is an invitation: join with it")
+        user = db.get_one(User, link.user_id)
+        token = server.people.start_session(db, user, now=now)
+        note(db, "signed in by link", now=now, by=user)
+        return token, _me(db, user, server.people.csrf(token))
+
+    return _signed_in(server, request, response, *server.database.write(work))
+
+
+@router.post("/links/join", status_code=201)
+def join_by_link(body: Join, request: Request, response: Response) -> Me:
+    """Join a project with an invitation, under a new name."""
+    server = _server(request)
+    now = server.clock()
+    server.database.read(server.people.look_at_link, body.token, now=now)
+    hashed = hash_password(body.password) if body.password else None
+
+    def work(db: Db) -> tuple[str, Me]:
+        link = server.people.use_link(db, body.token, now=now)
+        if link.kind != "invite" or link.project_id is None or link.role is None:
+            raise Invalid("no_invitation", "this link is no invitation")
+        project = db.get_one(Project, link.project_id)
+        user = add_user(db, body.name, now=now, password_hash=hashed)
+        add_member(db, project, user, link.role, now=now)
+        note(db, "joined", now=now, by=user, project=project, target=user.name, role=link.role)
+        token = server.people.start_session(db, user, now=now)
+        return token, _me(db, user, server.people.csrf(token))
+
+    return _signed_in(server, request, response, *server.database.write(work))
+
+
+@router.post("/links/accept")
+def accept_invitation(body: LinkIn, asker: Anyone) -> Me:
+    """Join another project with an invitation, as who one is."""
+    server, now = asker.server, asker.now
+
+    def work(db: Db) -> Me:
+        link = server.people.use_link(db, body.token, now=now)
+        if link.kind != "invite" or link.project_id is None or link.role is None:
+            raise Invalid("no_invitation", "this link is no invitation")
+        project, user = db.get_one(Project, link.project_id), db.get_one(User, asker.user.id)
+        add_member(db, project, user, link.role, now=now)
+        note(db, "joined", now=now, by=user, project=project, target=user.name, role=link.role)
+        return _me(db, user, asker.csrf)
+
+    return server.database.write(work)
+
+
+@router.post("/sign-out", status_code=204)
+def sign_out(asker: Anyone, response: Response, everywhere: bool = False) -> None:
+    """End this session, or all of one's sessions."""
+    session, now = asker.who.session, asker.now
+    assert session is not None
+
+    def work(db: Db) -> None:
+        if everywhere:
+            revoke_sessions(db, asker.user.id, now=now)
+        else:
+            db.get_one(type(session), session.id).revoked_at = now
+
+    asker.server.database.write(work)
+    response.delete_cookie(asker.server.cookie, path="/", secure=asker.server.secure, httponly=True)
+
+
+@router.get("/me")
+def get_me(asker: Annotated[Asker, Depends(Access(None, "label"))]) -> Me:
+    """Who one is, and the projects one has a part in."""
+    return asker.server.database.read(_me, asker.user, asker.csrf)
+
+
+@router.post("/me/password", status_code=204)
+def set_password(body: NewPassword, asker: Anyone) -> None:
+    """Set or change one's password; all other sessions end."""
+    if asker.user.password_hash and not password_matches(asker.user.password_hash, body.old or ""):
+        raise Forbidden("wrong_password", "the old password is wrong")
+    hashed = hash_password(body.password)
+    session = asker.who.session
+
+    def work(db: Db) -> None:
+        db.get_one(User, asker.user.id).password_hash = hashed
+        revoke_sessions(db, asker.user.id, now=asker.now, but=session.id if session else None)
+        note(db, "changed password", now=asker.now, by=asker.user)
+
+    asker.server.database.write(work)
+
+
+@router.get("/me/tokens")
+def get_tokens(asker: Anyone) -> list[TokenOut]:
+    """One's API tokens; what they are is not kept, only how they end."""
+
+    def work(db: Db) -> list[TokenOut]:
+        mine = select(ApiToken).where(ApiToken.user_id == asker.user.id, ApiToken.revoked_at.is_(None))
+        return [_token_out(t) for t in db.scalars(mine.order_by(ApiToken.created))]
+
+    return asker.server.database.read(work)
+
+
+@router.post("/me/tokens", status_code=201)
+def make_token(body: TokenIn, asker: Anyone) -> TokenOut:
+    """A new API token for a program. It is shown this once."""
+
+    def work(db: Db) -> TokenOut:
+        made, token = asker.server.people.make_token(
+            db, asker.user, name=body.name, scopes=body.scopes, now=asker.now, days=body.days
+        )
+        note(db, "made token", now=asker.now, by=asker.user, target=made.name, scopes=made.scopes)
+        return _token_out(made, token)
+
+    return asker.server.database.write(work)
+
+
+@router.delete("/me/tokens/{token}", status_code=204)
+def revoke_token(token: str, asker: Anyone) -> None:
+    """End a token at once."""
+
+    def work(db: Db) -> None:
+        found = db.get(ApiToken, token)
+        if found is None or found.user_id != asker.user.id:
+            raise NotFound("token")
+        found.revoked_at = found.revoked_at or asker.now
+        note(db, "revoked token", now=asker.now, by=asker.user, target=found.name)
+
+    asker.server.database.write(work)
+
+
+def _me(db: Db, user: User, csrf: str) -> Me:
+    rows = db.execute(
+        select(Project, Member)
+        .join(Member, Member.project_id == Project.id)
+        .where(Member.user_id == user.id, Member.disabled_at.is_(None))
+        .order_by(Project.created)
+    )
+    return Me(
+        name=user.name,
+        has_password=user.password_hash is not None,
+        csrf=csrf,
+        projects=[
+            MyProject(
+                slug=p.slug, title=p.title, role=m.role, state=p.state, max_sensitivity=m.max_sensitivity
+            )
+            for p, m in rows
+        ],
+    )
+
+
+def _token_out(token: ApiToken, secret: str | None = None) -> TokenOut:
+    return TokenOut(
+        id=token.id,
+        name=token.name,
+        scopes=token.scopes,
+        last4=token.last4,
+        created=token.created,
+        expires=token.expires,
+        last_used=token.last_used,
+        token=secret,
+    )
+
+
+def _signed_in(server: Server, request: Request, response: Response, token: str, me: Me) -> Me:
+    """Set the cookie of the new session, and end the one that the browser had."""
+    old = request.cookies.get(server.cookie)
+    if old:
+        server.database.write(server.people.end_session, old, now=server.clock())
+    response.set_cookie(
+        server.cookie,
+        token,
+        max_age=SESSION_SECONDS,
+        path="/",
+        httponly=True,
+        samesite="lax",
+        secure=server.secure,
+    )
+    return me

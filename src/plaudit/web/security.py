@@ -1,0 +1,124 @@
+"""What holds for every request: who may ask from where, how much, and what a browser may do with the answer."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, MutableMapping
+from typing import Any
+from urllib.parse import urlsplit
+
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.responses import JSONResponse
+
+from plaudit.web.server import Server
+
+Scope = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
+Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+
+SAFE = {"GET", "HEAD", "OPTIONS"}
+MOST_BODY = 64 * 2**20  # an import of items; everything else is far smaller
+MOST_SMALL = 2**18
+
+# Nothing may run, load or frame but what this server itself sends; no inline script, no inline style.
+POLICY = "; ".join(
+    (
+        "default-src 'none'",
+        "script-src 'self'",
+        "style-src 'self'",
+        "img-src 'self' data:",
+        "font-src 'self'",
+        "connect-src 'self'",
+        "manifest-src 'self'",
+        "form-action 'self'",
+        "base-uri 'none'",
+        "frame-ancestors 'none'",
+        "require-trusted-types-for 'script'",
+        "trusted-types plaudit",
+    )
+)
+HEADERS = {
+    "content-security-policy": POLICY,
+    "x-content-type-options": "nosniff",
+    "x-frame-options": "DENY",
+    "referrer-policy": "same-origin",
+    "cross-origin-opener-policy": "same-origin",
+    "cross-origin-resource-policy": "same-origin",
+    "permissions-policy": "camera=(), microphone=(), geolocation=(), payment=(), usb=()",
+}
+
+
+class Security:
+    """ASGI middleware: host, origin and size on the way in, headers on the way out."""
+
+    def __init__(self, app: Any, server: Server) -> None:
+        self.app = app
+        self.server = server
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+
+        async def secured(message: MutableMapping[str, Any]) -> None:
+            if message["type"] == "http.response.start":
+                headers = MutableHeaders(scope=message)
+                for name, value in HEADERS.items():
+                    headers[name] = value
+                if self.server.secure:
+                    headers["strict-transport-security"] = "max-age=31536000"
+                if "cache-control" not in headers:
+                    headers["cache-control"] = "no-store"
+            await send(message)
+
+        refusal = self._refusal(scope)
+        if refusal is not None:
+            await refusal(scope, receive, secured)
+            return
+        most = MOST_BODY if scope["path"].endswith("/items") else MOST_SMALL
+        await self.app(scope, _limited(receive, most), secured)
+
+    def _refusal(self, scope: Scope) -> JSONResponse | None:
+        headers = Headers(scope=scope)
+        if not self.server.knows_host(headers.get("host", "")):
+            return _refused(421, "wrong_host", "this server is not reached by that name")
+        if scope["method"] in SAFE:
+            return None
+        if headers.get("sec-fetch-site", "same-origin") != "same-origin" or not self._own_origin(headers):
+            return _refused(403, "cross_origin", "the request comes from another site")
+        length = headers.get("content-length", "0")
+        most = MOST_BODY if scope["path"].endswith("/items") else MOST_SMALL
+        if not length.isdigit() or int(length) > most:
+            return _refused(413, "too_large", "the request is too large")
+        has_body = length != "0" or "transfer-encoding" in headers
+        if has_body and headers.get("content-type", "").partition(";")[0].strip() != "application/json":
+            # A form of another site can be sent without asking first; JSON cannot.
+            return _refused(415, "not_json", "send application/json")
+        return None
+
+    def _own_origin(self, headers: Headers) -> bool:
+        origin = headers.get("origin")
+        if origin is None:
+            return True  # no browser: those send it with every change
+        if self.server.origin:
+            return origin.lower() == self.server.origin.lower()
+        return urlsplit(origin).netloc.lower() == headers.get("host", "").lower()
+
+
+def _limited(receive: Receive, most: int) -> Receive:
+    """A body without a stated length is counted as it comes; beyond the limit the client counts as gone."""
+    seen = 0
+
+    async def counted() -> MutableMapping[str, Any]:
+        nonlocal seen
+        message = await receive()
+        if message["type"] == "http.request":
+            seen += len(message.get("body", b""))
+            if seen > most:
+                return {"type": "http.disconnect"}
+        return message
+
+    return counted
+
+
+def _refused(status: int, code: str, message: str) -> JSONResponse:
+    return JSONResponse({"error": {"code": code, "message": message}}, status)

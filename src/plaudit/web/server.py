@@ -1,0 +1,53 @@
+"""What every request needs: the database, the secret, and how this server is reached."""
+
+from __future__ import annotations
+
+import ipaddress
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import cached_property
+from urllib.parse import urlsplit
+
+from plaudit.feedback.store.database import Database
+from plaudit.feedback.store.people import People
+
+
+@dataclass(frozen=True)
+class Server:
+    """One server. ``origin`` is the address that people type, where it is not the loopback's own."""
+
+    database: Database
+    secret: bytes = field(repr=False)
+    origin: str | None = None
+    port: int = 0
+    clock: Callable[[], float] = time.time
+
+    @cached_property
+    def people(self) -> People:
+        return People(self.secret)
+
+    @property
+    def secure(self) -> bool:
+        """Whether browsers reach it by TLS, so that cookies may insist on it."""
+        return bool(self.origin and self.origin.startswith("https://"))
+
+    @property
+    def cookie(self) -> str:
+        # Browsers share cookies between ports: two servers on one machine must not sign each other out.
+        return "__Host-plaudit" if self.secure else f"plaudit_{self.port}"
+
+    def knows_host(self, host: str) -> bool:
+        """Whether a request's Host is this server: a name that someone else points here is not."""
+        if self.origin:
+            return host.lower() == urlsplit(self.origin).netloc.lower()
+        return is_loopback(urlsplit(f"//{host}").hostname or "")
+
+
+def is_loopback(host: str) -> bool:
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False

@@ -1,0 +1,170 @@
+"""An assignment as the labeler's page gets it: blind, in the stored order, rendered and safe."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import BaseModel, Field
+from sqlalchemy import func, select
+from sqlalchemy.orm import Session as Db
+
+from plaudit.feedback.store.claiming import eligible
+from plaudit.feedback.store.judging import editable, latest
+from plaudit.feedback.store.schema import Answer, Assignment, Draft, Judgement, Member, Project
+from plaudit.feedback.store.settings import Attribute, Settings
+from plaudit.feedback.store.verdict import LETTERS, to_letters
+from plaudit.web.rendering import to_html
+
+HEARTBEATS = 4  # a lease
+DAY = 86_400
+
+
+class Turn(BaseModel):
+    role: Literal["system", "user", "assistant"]
+    html: str
+
+
+class Shown(BaseModel):
+    """An answer under the letter of its place. Nothing here tells answers apart but what they say."""
+
+    key: str
+    html: str
+    finished: bool = Field(description="False where a length limit cut the answer")
+
+
+class Form(BaseModel):
+    """What the project asks."""
+
+    kind: Literal["pair", "ranking"]
+    strength: bool
+    ties: bool
+    all_bad: bool
+    not_rankable: bool
+    attributes: tuple[Attribute, ...]
+    rationale: Literal["off", "optional", "required"]
+    confidence: bool
+
+
+class Stored(BaseModel):
+    """The judgement that holds, in the letters of this page."""
+
+    revision: int
+    groups: list[list[str]]
+    strength: int | None
+    all_bad: bool
+    not_rankable: bool
+    untouched: bool
+    confidence: int | None
+    rationale: str
+    attributes: dict[str, dict[str, int]]
+    created: float
+
+
+class Kept(BaseModel):
+    """A draft: whatever the page put there, and its revision."""
+
+    rev: int
+    payload: dict[str, Any]
+
+
+class Progress(BaseModel):
+    today: int
+    total: int
+    left: int = Field(description="items that this labeler could still get, this one included")
+
+
+class Task(BaseModel):
+    assignment: str
+    state: str
+    training: bool = Field(description="an item with known answers, which are shown after the judgement")
+    seconds_left: float
+    heartbeat_seconds: float
+    prompt: list[Turn]
+    answers: list[Shown]
+    sensitivity: int
+    hidden: bool = Field(description="not to be shown before the labeler asks for it")
+    form: Form
+    guideline_version: int
+    draft: Kept | None
+    judgement: Stored | None
+    editable: bool
+    progress: Progress
+
+
+def task_of(db: Db, project: Project, member: Member, assignment: Assignment, *, now: float) -> Task:
+    """The page's view of an assignment."""
+    settings = Settings.model_validate(project.settings)
+    item = assignment.item
+    by_position = {a.position: a for a in item.answers}
+    draft = db.get(Draft, assignment.id)
+    judged = latest(db, assignment.id) if assignment.state == "submitted" else None
+    return Task(
+        assignment=assignment.id,
+        state=assignment.state,
+        training=assignment.purpose == "calibration",
+        seconds_left=max(0.0, assignment.expires_at - now),
+        heartbeat_seconds=settings.lease_seconds / HEARTBEATS,
+        prompt=[Turn.model_validate({"role": m["role"], "html": to_html(m["content"])}) for m in item.prompt],
+        answers=[_shown(i, by_position[p]) for i, p in enumerate(assignment.order)],
+        sensitivity=item.sensitivity,
+        hidden=item.sensitivity >= settings.blur_from and assignment.revealed_at is None,
+        form=_form(settings, len(assignment.order)),
+        guideline_version=project.guideline_version,
+        draft=Kept(rev=draft.rev, payload=draft.payload) if draft else None,
+        judgement=stored(judged, assignment.order) if judged else None,
+        editable=editable(assignment, settings, now),
+        progress=progress_of(db, project, member, now=now),
+    )
+
+
+def progress_of(db: Db, project: Project, member: Member, *, now: float) -> Progress:
+    mine = (
+        select(func.count())
+        .select_from(Assignment)
+        .where(Assignment.member_id == member.id, Assignment.state == "submitted")
+    )
+    left = db.scalar(select(func.count()).select_from(eligible(project.id, member, "work").subquery())) or 0
+    holds = db.scalar(
+        select(Assignment.id).where(Assignment.member_id == member.id, Assignment.state == "leased")
+    )
+    return Progress(
+        today=db.scalar(mine.where(Assignment.closed_at > now - DAY)) or 0,
+        total=db.scalar(mine) or 0,
+        left=left + (holds is not None),
+    )
+
+
+def stored(judgement: Judgement, order: list[int]) -> Stored:
+    letter = {str(position): LETTERS[i] for i, position in enumerate(order)} | {"*": "*"}
+    return Stored(
+        revision=judgement.revision,
+        groups=to_letters(judgement.groups, order),
+        strength=judgement.strength,
+        all_bad=judgement.all_bad,
+        not_rankable=judgement.not_rankable,
+        untouched=judgement.untouched,
+        confidence=judgement.confidence,
+        rationale=judgement.rationale,
+        attributes={
+            name: {letter[key]: value for key, value in values.items()}
+            for name, values in judgement.attributes.items()
+        },
+        created=judgement.created,
+    )
+
+
+def _shown(place: int, answer: Answer) -> Shown:
+    return Shown(key=LETTERS[place], html=to_html(answer.text), finished=answer.finished)
+
+
+def _form(settings: Settings, count: int) -> Form:
+    return Form(
+        kind="pair" if count == 2 else "ranking",
+        strength=settings.strength and count == 2,
+        ties=settings.ties,
+        all_bad=settings.all_bad,
+        not_rankable=settings.not_rankable,
+        attributes=settings.attributes,
+        rationale=settings.rationale,
+        confidence=settings.confidence,
+    )
