@@ -27,23 +27,23 @@ from plaudit.web.server import Server
 
 router = APIRouter(prefix="/api", tags=["signing in"])
 Anyone = Annotated[Asker, Depends(Access(None, None))]
-Password = Annotated[str, Field(max_length=200, repr=False)]
-Token = Annotated[str, Field(max_length=200, repr=False)]
+Password = Annotated[str, Field(max_length=200)]
+Token = Annotated[str, Field(max_length=200)]
 
 
 class SignIn(BaseModel):
     name: Plain = Field(max_length=200)
-    password: Password
+    password: Password = Field(repr=False)
 
 
 class LinkIn(BaseModel):
-    token: Token
+    token: Token = Field(repr=False)
 
 
 class Join(BaseModel):
-    token: Token
+    token: Token = Field(repr=False)
     name: Plain = Field(max_length=200)
-    password: Password | None = None
+    password: Password | None = Field(None, repr=False)
 
 
 class Landing(BaseModel):
@@ -71,8 +71,8 @@ class MyProject(BaseModel):
 
 
 class NewPassword(BaseModel):
-    password: Password
-    old: Password | None = None
+    password: Password = Field(repr=False)
+    old: Password | None = Field(None, repr=False)
 
 
 class TokenIn(BaseModel):

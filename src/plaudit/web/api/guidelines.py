@@ -1,0 +1,112 @@
+"""The guidelines of a project: read, publish, acknowledge."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from fastapi import APIRouter, Depends
+from pydantic import BaseModel, Field
+from sqlalchemy import select
+from sqlalchemy.orm import Session as Db
+
+from plaudit.feedback.store.errors import Invalid, NotFound
+from plaudit.feedback.store.people import note
+from plaudit.feedback.store.projects import publish
+from plaudit.feedback.store.schema import Guideline, Member, Project
+from plaudit.feedback.store.verdict import Plain
+from plaudit.web.access import Access, Asker
+from plaudit.web.rendering import to_html
+
+router = APIRouter(prefix="/api/projects/{project}", tags=["guidelines"])
+Labeler = Annotated[Asker, Depends(Access("labeler", "label"))]
+Owner = Annotated[Asker, Depends(Access("owner", "manage"))]
+
+
+class Published(BaseModel):
+    version: int
+    note: str = Field(description="what changed")
+    published: float
+
+
+class Text(Published):
+    markdown: str
+    html: str
+    read: bool = Field(description="whether the asker has read this version, or a later one")
+
+
+class GuidelineIn(BaseModel):
+    markdown: Plain
+    note: Plain = Field("", max_length=500)
+
+
+class Seen(BaseModel):
+    version: int = Field(ge=0)
+
+
+@router.get("/guidelines")
+def get_guidelines(asker: Labeler, version: int | None = None) -> Text:
+    """The guidelines that hold, or the version asked for."""
+    wanted = asker.the_project().guideline_version if version is None else version
+
+    def work(db: Db) -> Text:
+        found = db.get(Guideline, (asker.the_project().id, wanted))
+        if found is None:
+            raise NotFound("version of the guidelines")
+        return Text(
+            version=found.version,
+            note=found.note,
+            published=found.published,
+            markdown=found.markdown,
+            html=to_html(found.markdown),
+            read=asker.the_member().guideline_seen >= found.version,
+        )
+
+    return asker.server.database.read(work)
+
+
+@router.get("/guidelines/versions")
+def get_versions(asker: Labeler) -> list[Published]:
+    """All versions, the newest first."""
+
+    def work(db: Db) -> list[Published]:
+        mine = select(Guideline).where(Guideline.project_id == asker.the_project().id)
+        return [
+            Published(version=g.version, note=g.note, published=g.published)
+            for g in db.scalars(mine.order_by(Guideline.version.desc()))
+        ]
+
+    return asker.server.database.read(work)
+
+
+@router.post("/guidelines/seen", status_code=204)
+def post_seen(body: Seen, asker: Labeler) -> None:
+    """Say that one has read a version of the guidelines."""
+
+    def work(db: Db) -> None:
+        project = db.get_one(Project, asker.the_project().id)
+        if body.version > project.guideline_version:
+            raise Invalid("unknown_guideline", "there is no such version of the guidelines")
+        member = db.get_one(Member, asker.the_member().id)
+        member.guideline_seen = max(member.guideline_seen, body.version)
+
+    asker.server.database.write(work)
+
+
+@router.post("/guidelines", status_code=201)
+def post_guidelines(body: GuidelineIn, asker: Owner) -> Published:
+    """Publish a new version. Judgements keep the version under which they were made."""
+
+    def work(db: Db) -> Published:
+        project = db.get_one(Project, asker.the_project().id, with_for_update=True)
+        made = publish(db, project, body.markdown, change=body.note, by=asker.user, now=asker.now)
+        note(
+            db,
+            "published guidelines",
+            now=asker.now,
+            by=asker.user,
+            project=project,
+            target=str(made.version),
+        )
+        return Published(version=made.version, note=made.note, published=made.published)
+
+    return asker.server.database.write(work)
