@@ -37,7 +37,7 @@ TIES = {"tie", "tied", "equal", "same", "both", "draw", "neither", "none", "tie_
 # -- prompts -------------------------------------------------------------------------------------
 
 
-def _prompt(view: View, turns: Sequence[Message] | None = None) -> Prompt:
+def prompt_of(view: View, turns: Sequence[Message] | None = None) -> Prompt:
     if turns is None:
         value, column = view.take("prompt")
         more = view.get("input") if column == "instruction" else None
@@ -59,12 +59,12 @@ def _prompt(view: View, turns: Sequence[Message] | None = None) -> Prompt:
 
 def prompt_only(view: View) -> Prompt:
     """A prompt."""
-    return _prompt(view)
+    return prompt_of(view)
 
 
 def messages_prompt(view: View) -> Prompt:
     """A conversation that waits for an answer."""
-    return _prompt(view, messages(*view.take("messages")))
+    return prompt_of(view, messages(*view.take("messages")))
 
 
 # -- one answer ----------------------------------------------------------------------------------
@@ -91,23 +91,23 @@ def _strength(view: View) -> float | None:
 
 def demonstration(view: View) -> Demonstration:
     """A prompt and its answer."""
-    return Demonstration(_prompt(view), _response(view), _weight(view))
+    return Demonstration(prompt_of(view), _response(view), _weight(view))
 
 
 def whole_conversation(view: View) -> Demonstration:
     """A conversation, whose last assistant turn is the answer."""
     before, answer = conversation(*view.take("messages"))
-    return Demonstration(_prompt(view, before), Response(answer), _weight(view))
+    return Demonstration(prompt_of(view, before), Response(answer), _weight(view))
 
 
 def labelled(view: View) -> Labelled:
     """An answer, good or bad."""
-    return Labelled(_prompt(view), _response(view), truth(*view.take("label")), _weight(view))
+    return Labelled(prompt_of(view), _response(view), truth(*view.take("label")), _weight(view))
 
 
 def rated(view: View) -> Rated:
     """An answer and a number."""
-    return Rated(_prompt(view), _response(view), number(*view.take("rating")), _rater(view))
+    return Rated(prompt_of(view), _response(view), number(*view.take("rating")), _rater(view))
 
 
 def raw_text(view: View) -> str:
@@ -172,7 +172,7 @@ def chosen_rejected(view: View) -> Ranking:
             remedy="the two may differ in the last assistant turn alone",
         )
     from_messages = before is None and not _has_prompt(view)
-    prompt = messages_prompt(view) if from_messages else _prompt(view, before)
+    prompt = messages_prompt(view) if from_messages else prompt_of(view, before)
     return _ranking(view, prompt, (chosen, rejected), ((0,), (1,)), "rejected")
 
 
@@ -182,11 +182,11 @@ def two_responses(view: View) -> Ranking:
     assert pair
     texts = [answer_text(view.values[column], column) for column in pair]
     value, column = view.take("preferred")
-    groups = _preference(value, column, pair)
-    return _ranking(view, _prompt(view), texts, groups, pair[1])
+    groups = order_of_two(value, column, pair)
+    return _ranking(view, prompt_of(view), texts, groups, pair[1])
 
 
-def _preference(value: Any, column: str, pair: tuple[str, str]) -> Sequence[Sequence[int]]:
+def order_of_two(value: Any, column: str, pair: tuple[str, str]) -> Sequence[Sequence[int]]:
     """Groups, best first, from ``A``, ``response_b``, ``2``, ``tie`` …, in the words of the two columns."""
     if isinstance(value, float) and value.is_integer():
         value = int(value)
@@ -207,7 +207,7 @@ def _preference(value: Any, column: str, pair: tuple[str, str]) -> Sequence[Sequ
     )
 
 
-def _responses(view: View) -> tuple[list[str], str]:
+def responses_of(view: View) -> tuple[list[str], str]:
     value, column = view.take("responses")
     value = listed(value)
     if not isinstance(value, list) or len(value) < 2:
@@ -222,10 +222,10 @@ def _responses(view: View) -> tuple[list[str], str]:
 
 def ranked(view: View) -> Ranking:
     """Answers and their order, the best first."""
-    texts, column = _responses(view)
+    texts, column = responses_of(view)
     value, field = view.take("ranking")
     groups = order_groups(listed(value), len(texts), field)
-    return _ranking(view, _prompt(view), texts, groups, column)
+    return _ranking(view, prompt_of(view), texts, groups, column)
 
 
 def order_groups(value: Any, k: int, field: str) -> list[list[int]]:
@@ -263,7 +263,7 @@ def scored(field: str, sign: int) -> Callable[[View], Ranking]:
     """Rankings from one number per answer: ``ranks`` (1 is best) or ``scores`` (more is better)."""
 
     def build(view: View) -> Ranking:
-        texts, column = _responses(view)
+        texts, column = responses_of(view)
         value, name = view.take(field)
         value = listed(value)
         if not isinstance(value, list) or len(value) != len(texts):
@@ -276,7 +276,7 @@ def scored(field: str, sign: int) -> Callable[[View], Ranking]:
             )
         marks = [sign * number(v, name) for v in value]
         groups = [[i for i, m in enumerate(marks) if m == mark] for mark in sorted(set(marks))]
-        return _ranking(view, _prompt(view), texts, groups, column)
+        return _ranking(view, prompt_of(view), texts, groups, column)
 
     return build
 

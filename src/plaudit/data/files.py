@@ -47,10 +47,13 @@ HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*(:[\w.+-]+)?")
 
 
 def rows(path: str | Path, refuse: Refuse, *, by_line: bool = False) -> Iterator[Row]:
-    """The rows of a file or hub data set. ``by_line``: each line of a text file is a row of its own.
+    """The rows of a file, hub data set or labeling project. ``by_line``: each line of a text file is a row of its own.
 
     Raises ``UserError`` where there is nothing to open.
     """
+    if is_project(path):
+        yield from _collected(str(path))
+        return
     file = Path(path)
     if not file.exists():
         if is_hub_name(str(path)):
@@ -130,6 +133,24 @@ def is_hub_name(path: str) -> bool:
         return False
     name = Path(path.partition(":")[0])
     return not any(s.lower() in {*FORMATS, *PACKED, ".gz", ".yaml", ".yml"} for s in name.suffixes)
+
+
+def is_project(path: str | Path) -> bool:
+    """Whether a source is a labeling project, ``project://FOLDER``."""
+    return str(path).startswith("project://")
+
+
+def _collected(path: str) -> Iterator[Row]:
+    """What people have judged in a project so far, as plaudit's own rows."""
+    from plaudit.data.own import to_row
+    from plaudit.feedback.exporting import exported
+    from plaudit.feedback.opening import opened, place_of
+    from plaudit.feedback.store.projects import named_project
+
+    place = place_of(path)
+    with opened(place.url) as database:
+        records = database.read(lambda db: list(exported(db, named_project(db, place.slug))))
+    yield from (Row(number, to_row(record)) for number, record in enumerate(records, 1))
 
 
 def _missing(file: Path) -> UserError:

@@ -7,6 +7,7 @@ import os
 import platform
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Mapping, Sequence
 from importlib.metadata import version
@@ -16,6 +17,7 @@ from typing import Any
 from plaudit.config import Config, load_recipe, validate
 from plaudit.errors import UserError
 from plaudit.pipeline.planning import make_plan
+from plaudit.pipeline.projects import frozen
 from plaudit.pipeline.stages import execute, is_done
 from plaudit.runs import RunFolder, files
 
@@ -53,6 +55,12 @@ def execute_config(
     config: Config, folder: RunFolder, *, dry_run: bool = False, donor: RunFolder | None = None
 ) -> RunFolder:
     """Bring a run folder to what its config says."""
+    with tempfile.TemporaryDirectory() as nowhere:
+        snapshots = Path(nowhere) if dry_run else folder.path / "data"
+        return _computed(frozen(config, snapshots), folder, dry_run, donor)
+
+
+def _computed(config: Config, folder: RunFolder, dry_run: bool, donor: RunFolder | None) -> RunFolder:
     from plaudit.models.compute import computing
     from plaudit.training.device import make_deterministic, resolve_device
     from plaudit.training.memory import keep_freed_memory

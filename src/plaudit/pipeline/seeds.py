@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from plaudit.config import load_recipe
+from plaudit.pipeline.projects import frozen
 from plaudit.pipeline.run import recipe_path, run
 from plaudit.runs import RunFolder, files
 
@@ -28,7 +29,10 @@ def run_seeds(
     folders = []
     for seed in range(config.seed, config.seed + count):
         path = base.with_name(f"{base.name}-seed{seed}")
-        folders.append(run(recipe, [*overrides, f"seed={seed}"], path, dry_run=dry_run))
+        seeded = load_recipe(recipe_path(recipe), [*overrides, f"seed={seed}"])
+        if not dry_run:  # all seeds see what a labeling project held when the first began
+            seeded = frozen(seeded, base.with_name(f"{base.name}-data"), keep=seed > config.seed)
+        folders.append(run(seeded, out=path, dry_run=dry_run))
     if dry_run:
         return folders
     every = [numbers(f.read_json("summary.json") or {}) for f in folders]

@@ -59,7 +59,7 @@ def run_method(
             f"`plaudit {name} {source}` needs a model", remedy="add --model DIR, or give a recipe"
         )
     raw: dict[str, Any] = {
-        "name": f"{name}-{Path(str(source)).name.split('.')[0]}",
+        "name": f"{name}-{Path(str(source)).name.split('.')[0].split('#')[-1]}",
         "policy": {"source": "pretrained", "path": str(model)},
         "data": {ROLE[name]: [str(source)]},
         name: {},

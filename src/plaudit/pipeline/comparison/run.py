@@ -15,6 +15,7 @@ from typing import Any
 from plaudit.config import FINAL, Config, apply_override, read_yaml, validate
 from plaudit.errors import UserError
 from plaudit.pipeline.comparison.arms import DEFAULT, GRID, Arm, arms_of
+from plaudit.pipeline.projects import frozen
 from plaudit.pipeline.run import recipe_path
 from plaudit.progress import Progress
 from plaudit.runs import RunFolder, files
@@ -103,22 +104,22 @@ def compare(
     return build_page(root)
 
 
-def _config(raw: Mapping[str, Any], overrides: Sequence[str]) -> dict[str, Any]:
+def _config(raw: Mapping[str, Any], overrides: Sequence[str], root: Path) -> dict[str, Any]:
     made = json.loads(json.dumps(raw))
     for override in overrides:
         apply_override(made, override)
-    config: Config = validate(made, str(raw.get("name")))
+    config: Config = frozen(validate(made, str(raw.get("name"))), root / "data", keep=True)
     dumped: dict[str, Any] = json.loads(config.model_dump_json())
     return dumped
 
 
 def _base(raw: Mapping[str, Any], common: Sequence[str], root: Path, seed: int) -> Job:
-    config = _config(raw, [*common, f"seed={seed}", "name=base"])
+    config = _config(raw, [*common, f"seed={seed}", "name=base"], root)
     return Job(str(root / f"seed-{seed}" / "base"), config, None, kind="base")
 
 
 def _arm(raw: Mapping[str, Any], common: Sequence[str], root: Path, seed: int, arm: Arm) -> Job:
-    config = _config(raw, [*common, *arm.overrides, f"seed={seed}", f"name={arm.name}"])
+    config = _config(raw, [*common, *arm.overrides, f"seed={seed}", f"name={arm.name}"], root)
     place = root / f"seed-{seed}"
     return Job(str(place / arm.name), config, str(place / "base"))
 

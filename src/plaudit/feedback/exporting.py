@@ -1,0 +1,115 @@
+"""Judgements as comparison records: one each, with all that is known of how it came about."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Collection, Iterator
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from plaudit.data.records import Comparisons, Message, Preference, Prompt, Ranking, Response
+from plaudit.errors import UserError
+from plaudit.feedback.collected import holding, pseudonyms
+from plaudit.feedback.store import schema
+
+PURPOSES = ("work", "gold", "calibration", "repeat")
+
+
+def exported(
+    session: Session,
+    project: schema.Project,
+    *,
+    purposes: Collection[str] = ("work",),
+    not_rankable: bool = False,
+    left_out: Counter[str] | None = None,
+) -> Iterator[Preference]:
+    """One record a judgement, oldest first; ``left_out`` counts those that are not among them, by reason.
+
+    A judgement that an item cannot be ranked becomes a record without outcomes, where ``not_rankable`` asks for it.
+    """
+    if unknown := set(purposes) - set(PURPOSES):
+        raise UserError(f"{sorted(unknown)[0]!r} is no purpose", remedy=f"purposes are {', '.join(PURPOSES)}")
+    left_out = Counter() if left_out is None else left_out
+    names = pseudonyms(session, project.id)
+    items = {
+        i.id: i for i in session.scalars(select(schema.Item).where(schema.Item.project_id == project.id))
+    }
+    for judgement, assignment in holding(session, project.id):
+        if assignment.purpose not in purposes:
+            left_out[assignment.purpose] += 1
+        elif judgement.not_rankable and not not_rankable:
+            left_out["not rankable"] += 1
+        else:
+            yield _record(project, items[assignment.item_id], assignment, judgement, names)
+
+
+def _record(
+    project: schema.Project,
+    item: schema.Item,
+    assignment: schema.Assignment,
+    judgement: schema.Judgement,
+    names: dict[str, str],
+) -> Preference:
+    prompt = Prompt(
+        tuple(Message(m["role"], m["content"]) for m in item.prompt), source=item.source, metadata=item.info
+    )
+    responses = tuple(
+        Response(a.text, a.finished, {"model": a.model} if a.model is not None else {}) for a in item.answers
+    )
+    rater = names[assignment.member_id]
+    known = _metadata(project, item, assignment, judgement)
+    if judgement.not_rankable:
+        return Comparisons(prompt, responses, (), {**known, "rater": rater})
+    groups = tuple(tuple(group) for group in judgement.groups)
+    strength = None if judgement.strength is None else float(judgement.strength)
+    return Ranking(prompt, responses, groups, rater=rater, strength=strength, metadata=known)
+
+
+def _metadata(
+    project: schema.Project, item: schema.Item, assignment: schema.Assignment, judgement: schema.Judgement
+) -> dict[str, Any]:
+    """How the judgement came about. ``order``: the answers' indices as they stood on the page."""
+    known: dict[str, Any] = {
+        "project": project.slug,
+        "item": item.id,
+        "judgement": judgement.id,
+        "revision": judgement.revision,
+        "purpose": assignment.purpose,
+        "guideline": judgement.guideline_version,
+        "order": list(assignment.order),
+        "arm": assignment.arm,
+        "propensity": assignment.propensity,
+        "active_seconds": round(judgement.active_ms / 1000, 1),
+        "created": judgement.created,
+    }
+    optional = {
+        "surplus": assignment.surplus,
+        "round": assignment.round,
+        "all_bad": judgement.all_bad,
+        "not_rankable": judgement.not_rankable,
+        "untouched": judgement.untouched,
+        "confidence": judgement.confidence,
+        "rationale": judgement.rationale,
+        "attributes": judgement.attributes,
+        "sensitivity": item.sensitivity,
+    }
+    return known | {name: value for name, value in optional.items() if value}
+
+
+def write_export(
+    session: Session,
+    project: schema.Project,
+    path: str | Path,
+    *,
+    purposes: Collection[str] = ("work",),
+    not_rankable: bool = False,
+) -> tuple[int, Counter[str]]:
+    """Write the records as plaudit's own JSONL: how many, and how many were left out and why."""
+    from plaudit.data.writers import write_jsonl
+
+    left_out: Counter[str] = Counter()
+    records = exported(session, project, purposes=purposes, not_rankable=not_rankable, left_out=left_out)
+    return write_jsonl(records, path), left_out

@@ -1,0 +1,286 @@
+"""Items to be judged, from files in any of the usual shapes; every problem of a file is told at once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from plaudit.data import builders, own
+from plaudit.data.fields import View
+from plaudit.data.files import rows
+from plaudit.data.records import Comparisons, Demonstration, Prompt, Ranking, Response
+from plaudit.data.report import Fault, ReadReport, name_type
+from plaudit.data.values import answer_text, listed
+from plaudit.feedback.store.projects import NewAnswer, NewItem
+
+MOST_ANSWERS = 9
+LEVELS = "0 (harmless) to 3"
+
+
+@dataclass
+class Imported:
+    """What a file came to. ``notes``: what of it is not used, in words."""
+
+    items: list[NewItem]
+    report: ReadReport
+    notes: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class _Part:
+    """What one row gives: a whole item, or one answer of an item that goes on in other rows."""
+
+    prompt: Prompt
+    answers: tuple[NewAnswer, ...]
+    accepted: tuple[tuple[tuple[int, ...], ...], ...] = ()
+    sensitivity: int = 0
+    rationale: str = ""
+    line: int = 0
+
+
+def read_items(path: str | Path, *, purpose: str = "work", max_dropped: float = 0.0) -> Imported:
+    """The items of a file: prompt and responses, two responses, chosen and rejected, or a row per answer.
+
+    ``purpose`` work, gold or calibration; the last two need a right ranking in every row. Raises ``UserError``
+    with all problems where more than ``max_dropped`` of the rows have one.
+    """
+    report = ReadReport(str(path))
+    parts = [p for row in rows(path, report.refuse) if (p := _part(row.values, row.line, path, report))]
+    made = items_of(parts, report, purpose)
+    if not report.rows and not report.unreadable:
+        report.refuse("there are no rows in it", remedy="check that this is the right file")
+    report.require(max_dropped)
+    return made
+
+
+def items_of_rows(values: Sequence[Mapping[str, Any]], *, purpose: str, source: str) -> Imported:
+    """As ``read_items``, from rows at hand, all of which must be good."""
+    report = ReadReport(source)
+    parts = [p for i, row in enumerate(values, 1) if (p := _part(row, i, source, report))]
+    made = items_of(parts, report, purpose)
+    report.require(0.0)
+    return made
+
+
+def items_of(parts: Iterable[_Part], report: ReadReport, purpose: str) -> Imported:
+    items: list[NewItem] = []
+    unused = 0
+    for part in _joined(parts):
+        try:
+            item = _item(part, purpose)
+        except Fault as fault:
+            report.drop(fault, part.line)
+        else:
+            unused += purpose == "work" and bool(part.accepted)
+            items.append(item)
+    report.kept = len(items)
+    notes = [f"{unused} rows say which answer is better: not shown to anyone and not used"] if unused else []
+    return Imported(items, report, notes)
+
+
+def _part(values: Any, line: int, path: str | Path, report: ReadReport) -> _Part | None:
+    report.rows += 1
+    try:
+        if not isinstance(values, Mapping):
+            raise Fault(
+                "wrong type",
+                f"the row is {name_type(values)}, not an object",
+                remedy='write {"prompt": "…", "responses": ["…", "…"]}',
+            )
+        view = View.of(values, Path(path).name.partition(".")[0])
+        return replace(
+            _content(view),
+            sensitivity=_sensitivity(view),
+            rationale=str(view.values.get("rationale") or ""),
+            line=line,
+        )
+    except Fault as fault:
+        report.drop(fault, line)
+        return None
+
+
+def _content(view: View) -> _Part:
+    if view.column("record") is not None:
+        return _own(view)
+    if view.column("responses") is not None:
+        answers = _answers(view)
+        value = view.get("ranking")
+        accepted: tuple[Any, ...] = ()
+        if value is not None:
+            accepted = (_frozen(builders.order_groups(listed(value), len(answers), "ranking")),)
+        return _Part(builders.prompt_of(view), answers, accepted or _accepted(view, len(answers)))
+    pair = view.pair()
+    if pair:
+        texts = [answer_text(view.values[column], column) for column in pair]
+        models = [_name(view.values.get(f"model_{column.rpartition('_')[2]}")) for column in pair]
+        value = view.get("preferred")
+        accepted = (
+            (_frozen(builders.order_of_two(value, str(view.column("preferred")), pair)),)
+            if value is not None
+            else ()
+        )
+        return _Part(
+            builders.prompt_of(view), tuple(NewAnswer(t, model=m) for t, m in zip(texts, models)), accepted
+        )
+    if view.column("chosen") is not None and view.column("rejected") is not None:
+        ranking = builders.chosen_rejected(view)
+        return _Part(ranking.prompt, tuple(NewAnswer(r.text) for r in ranking.responses), (ranking.groups,))
+    if view.column("response") is not None:
+        answer = NewAnswer(answer_text(*view.take("response")), model=_name(view.values.get("model")))
+        return _Part(builders.prompt_of(view), (answer,))
+    raise Fault(
+        "missing field",
+        "the row has no answers",
+        field="responses",
+        remedy='write "responses": ["…", "…"], or "response_a" and "response_b", or a row per "response"',
+    )
+
+
+def _own(view: View) -> _Part:
+    record = own.from_row(view.values)
+    if isinstance(record, Ranking | Comparisons):
+        accepted = (record.groups,) if isinstance(record, Ranking) else ()
+        return _Part(record.prompt, tuple(map(_of_response, record.responses)), accepted)
+    if isinstance(record, Demonstration):
+        return _Part(record.prompt, (_of_response(record.response),))
+    raise Fault("other kind", f"a row of {own.kind_of(record)} has no answers to compare")
+
+
+def _of_response(response: Response) -> NewAnswer:
+    return NewAnswer(response.text, response.finished, _name(response.metadata.get("model")))
+
+
+def _answers(view: View) -> tuple[NewAnswer, ...]:
+    texts, column = builders.responses_of(view)
+    given = listed(view.values[column])
+    models = listed(view.values.get("models"))
+    if models is not None and (not isinstance(models, list) or len(models) != len(texts)):
+        raise Fault(
+            "wrong type",
+            f"'models' must name the model of each of the {len(texts)} answers",
+            field="models",
+            remedy='write ["…", "…"], in the order of the answers',
+        )
+    answers = []
+    for i, (text, value) in enumerate(zip(texts, given)):
+        known = value if isinstance(value, dict) else {}
+        model = models[i] if models is not None else known.get("model")
+        answers.append(NewAnswer(text, known.get("finished", True) is not False, _name(model)))
+    return tuple(answers)
+
+
+def _accepted(view: View, count: int) -> tuple[tuple[tuple[int, ...], ...], ...]:
+    """Several right rankings, in a column of that name."""
+    value = listed(view.values.get("accepted"))
+    if value is None:
+        return ()
+    if not isinstance(value, list) or not value:
+        raise Fault("wrong type", "'accepted' must be a list of rankings", field="accepted")
+    return tuple(_frozen(builders.order_groups(v, count, f"accepted[{i}]")) for i, v in enumerate(value))
+
+
+def _joined(parts: Iterable[_Part]) -> Iterable[_Part]:
+    """Rows of one answer each, joined by prompt; whole items as they are."""
+    single: dict[str, _Part] = {}
+    for part in parts:
+        if len(part.answers) > 1:
+            yield part
+        elif (before := single.get(part.prompt.id)) is None:
+            single[part.prompt.id] = part
+        else:
+            single[part.prompt.id] = replace(
+                before,
+                answers=before.answers + part.answers,
+                sensitivity=max(before.sensitivity, part.sensitivity),
+            )
+    yield from single.values()
+
+
+def _item(part: _Part, purpose: str) -> NewItem:
+    answers, accepted = _without_twins(part)
+    if len(answers) < 2:
+        raise Fault(
+            "identical answers" if len(part.answers) > 1 else "one answer",
+            "all answers are the same"
+            if len(part.answers) > 1
+            else "there is only one answer to this prompt",
+            field="responses",
+            remedy="an item needs 2 to 9 different answers",
+        )
+    if len(answers) > MOST_ANSWERS:
+        raise Fault(
+            "too many answers",
+            f"there are {len(answers)} answers to this prompt",
+            field="responses",
+            remedy=f"nobody ranks more than {MOST_ANSWERS} with care: split them into several items",
+        )
+    if purpose != "work" and not accepted:
+        raise Fault(
+            "no ranking",
+            f"a {purpose} item needs a ranking that counts as right",
+            field="ranking",
+            remedy='write "ranking": [1, 0] (the index of the best answer first), or "accepted": [[1, 0], …]',
+        )
+    return NewItem(
+        tuple(m.as_dict() for m in part.prompt.messages),
+        answers,
+        purpose=purpose,
+        sensitivity=part.sensitivity,
+        source=part.prompt.source[:200],
+        info=dict(part.prompt.metadata),
+        accepted=accepted if purpose != "work" else (),
+        rationale=part.rationale,
+    )
+
+
+def _without_twins(part: _Part) -> tuple[tuple[NewAnswer, ...], tuple[tuple[tuple[int, ...], ...], ...]]:
+    """Answers of the same text once: nobody can say which of them is better. Their models are kept."""
+    places: dict[str, int] = {}
+    kept: list[NewAnswer] = []
+    for answer in part.answers:
+        if answer.text not in places:
+            places[answer.text] = len(kept)
+            kept.append(answer)
+        elif answer.model is not None:
+            i = places[answer.text]
+            kept[i] = replace(
+                kept[i], info={**kept[i].info, "also": [*kept[i].info.get("also", []), answer.model]}
+            )
+    if len(kept) == len(part.answers) or len(kept) < 2:
+        return tuple(kept), part.accepted
+    if part.accepted:
+        raise Fault(
+            "identical answers",
+            "a ranking speaks of two answers that are the same",
+            field="responses",
+            remedy="remove one of them",
+        )
+    return tuple(kept), ()
+
+
+def _sensitivity(view: View) -> int:
+    value = view.values.get("sensitivity")
+    if value in (None, ""):
+        return 0
+    try:
+        level = int(str(value))
+    except ValueError:
+        level = -1
+    if not 0 <= level <= 3:
+        raise Fault(
+            "bad level",
+            f"{value!r} is no level of sensitivity",
+            field="sensitivity",
+            remedy=f"write {LEVELS}",
+        )
+    return level
+
+
+def _name(value: Any) -> str | None:
+    return None if value in (None, "") else str(value)[:300]
+
+
+def _frozen(groups: Sequence[Sequence[int]]) -> tuple[tuple[int, ...], ...]:
+    return tuple(tuple(group) for group in groups)

@@ -1,0 +1,94 @@
+"""Where a project lies: a folder with its database and its secret, or a database server."""
+
+from __future__ import annotations
+
+import os
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from plaudit.errors import UserError, suggest
+from plaudit.feedback.store import migrate
+from plaudit.feedback.store.database import Database
+from plaudit.feedback.store.errors import Refused
+
+SCHEME = "project://"
+FOLDER = Path("projects")
+DATABASE, SECRET = "collect.db", "secret.key"
+LEAST_SECRET = 32  # bytes
+
+
+@dataclass(frozen=True)
+class Place:
+    """A database, and which of its projects is meant; None: the only one."""
+
+    url: str
+    slug: str | None = None
+    folder: Path | None = None
+
+
+def place_of(address: str) -> Place:
+    """The place that ``project://FOLDER`` or ``project://postgresql://…`` names, with ``#PROJECT`` behind it or not.
+
+    A folder may be named without ``projects/`` in front. UserError where there is no project.
+    """
+    where, _, slug = address.removeprefix(SCHEME).partition("#")
+    if "://" in where:
+        return Place(where, slug or None)
+    folder = next((f for f in (Path(where), FOLDER / where) if (f / DATABASE).is_file()), None)
+    if folder is None:
+        known = known_folders()
+        close = suggest(where, [*(str(f) for f in known), *(f.name for f in known)])
+        raise UserError(
+            f"there is no labeling project in {where}",
+            remedy=close or "name the folder that `plaudit collect` made, such as project://projects/NAME",
+        )
+    return Place(f"sqlite:///{folder / DATABASE}", slug or None, folder)
+
+
+def known_folders() -> list[Path]:
+    """The project folders below the place where projects are made."""
+    return sorted(p.parent for p in FOLDER.glob(f"*/{DATABASE}")) if FOLDER.is_dir() else []
+
+
+@contextmanager
+def opened(url: str) -> Iterator[Database]:
+    """The database with this version's tables; what it refuses is told as a mistake of the user."""
+    database = Database(url)
+    try:
+        migrate.upgrade(database)
+        yield database
+    except Refused as error:
+        raise UserError(error.message, problems=error.problems) from None
+    finally:
+        database.close()
+
+
+def secret_in(folder: Path) -> bytes:
+    """The folder's secret, made at random when it is first asked for; nobody else on the machine may read it."""
+    path = folder / SECRET
+    try:
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    except FileExistsError:
+        return read_secret(path)
+    with os.fdopen(descriptor, "w") as file:
+        file.write(secrets.token_hex(LEAST_SECRET) + "\n")
+        file.flush()
+        os.fsync(file.fileno())
+    return read_secret(path)
+
+
+def read_secret(path: Path) -> bytes:
+    """A secret from a file. UserError where it is missing or too short to be one."""
+    try:
+        content = path.read_bytes().strip()
+    except OSError as error:
+        raise UserError(f"the secret {path} cannot be read: {error.strerror or error}") from None
+    if len(content) < LEAST_SECRET:
+        raise UserError(
+            f"the secret in {path} is too short",
+            remedy=f"give it at least {LEAST_SECRET} random characters: openssl rand -hex 32 > {path}",
+        )
+    return content

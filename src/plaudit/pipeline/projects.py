@@ -1,0 +1,59 @@
+"""Labeling projects as data of a run: what was collected when the run began, kept with the run."""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+from typing import Any
+
+from plaudit.config import ROLES, Config, Source
+from plaudit.data.files import is_project
+from plaudit.errors import UserError
+
+
+def frozen(config: Config, folder: Path, *, keep: bool = False) -> Config:
+    """The config with each ``project://…`` in its data replaced by a file in ``folder``, written now.
+
+    A run must not see its data grow: what people judge later is for the next run. ``keep`` uses a file that was
+    written before, so that several runs see the same. UserError where a project holds
+    no judgement that ranks anything.
+    """
+    changed: dict[str, Any] = {}
+    for role in ROLES:
+        sources: tuple[Source, ...] = getattr(config.data, role)
+        if not any(is_project(s.path) for s in sources):
+            continue
+        changed[role] = tuple(
+            s.model_copy(update={"path": str(_export(s.path, folder, keep))}) if is_project(s.path) else s
+            for s in sources
+        )
+    if not changed:
+        return config
+    return config.model_copy(update={"data": config.data.model_copy(update=changed)})
+
+
+def _export(address: str, folder: Path, keep: bool) -> Path:
+    from plaudit.feedback.exporting import write_export
+    from plaudit.feedback.opening import opened, place_of
+    from plaudit.feedback.store.projects import named_project
+
+    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+        raise UserError(
+            "several processes cannot each take their own look at a labeling project",
+            remedy="write it to a file first: plaudit collect export FILE",
+        )
+    place = place_of(address)
+    with opened(place.url) as database:
+        slug = database.read(named_project, place.slug).slug
+        # A whole path, so that data.root is not put before it.
+        path = (folder / f"{re.sub(r'[^a-z0-9-]', '', slug)}.jsonl").resolve()
+        if keep and path.exists():
+            return path
+        count, left_out = database.read(lambda db: write_export(db, named_project(db, slug), path))
+    if not count:
+        more = f" ({sum(left_out.values())} of another kind)" if left_out else ""
+        raise UserError(
+            f"{address} holds no rankings yet{more}", remedy="`plaudit collect` shows how it stands"
+        )
+    return path
