@@ -18,6 +18,7 @@ from plaudit.web import assets, pages
 from plaudit.web.api import ROUTERS
 from plaudit.web.security import Security
 from plaudit.web.server import Server
+from plaudit.web.statistics import Statistics
 from plaudit.web.templating import page
 
 ABOUT = """\
@@ -43,6 +44,7 @@ def create_app(server: Server) -> FastAPI:
         openapi_url="/api/openapi.json",
     )
     app.state.server = server
+    app.state.statistics = Statistics()
     app.add_middleware(Security, server=server)
     for router in (*ROUTERS, pages.router, assets.router):
         app.include_router(router)

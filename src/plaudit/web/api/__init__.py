@@ -1,5 +1,7 @@
 """The HTTP API: everything the pages do, and programs may do too."""
 
-from plaudit.web.api import guidelines, labeling, managing, people, signing_in
+from plaudit.web.api import guidelines, items, labeling, people, project, results, signing_in
 
-ROUTERS = (signing_in.router, labeling.router, guidelines.router, managing.router, people.router)
+ROUTERS = tuple(
+    module.router for module in (signing_in, labeling, guidelines, project, items, people, results)
+)

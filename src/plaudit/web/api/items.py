@@ -1,0 +1,309 @@
+"""The items of a project: look at them, add some, retire some."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from fastapi import APIRouter, Depends
+from pydantic import BaseModel, Field
+from sqlalchemy import func, select
+from sqlalchemy.orm import Session as Db
+
+from plaudit.feedback.collected import pseudonyms
+from plaudit.feedback.importing import items_of_rows
+from plaudit.feedback.store.errors import Forbidden, NotFound, Refused
+from plaudit.feedback.store.people import note
+from plaudit.feedback.store.projects import add_items, check_accepted
+from plaudit.feedback.store.schema import Assignment, Gold, Item, Judgement, Project, Skip
+from plaudit.feedback.store.verdict import Plain
+from plaudit.web.access import Access, Asker
+from plaudit.web.rendering import to_html
+
+router = APIRouter(prefix="/api/projects/{project}", tags=["items"])
+Reviewer = Annotated[Asker, Depends(Access("reviewer", "review"))]
+Owner = Annotated[Asker, Depends(Access("owner", "manage"))]
+Purpose = Literal["work", "gold", "calibration"]
+MOST = 500
+
+
+class ItemLine(BaseModel):
+    id: str
+    position: int
+    excerpt: str
+    answers: int
+    purpose: str
+    state: str
+    sensitivity: int
+    overlap: int
+    taken: int = Field(description="judgements and live leases that count toward the overlap")
+
+
+class ItemPage(BaseModel):
+    total: int
+    items: list[ItemLine]
+
+
+class FullAnswer(BaseModel):
+    position: int
+    text: str
+    html: str
+    finished: bool
+    model: str | None
+
+
+class Said(BaseModel):
+    """A judgement of this item; positions, not the letters that its labeler saw."""
+
+    labeler: str
+    purpose: str
+    revision: int
+    groups: list[list[int]]
+    order: list[int]
+    strength: int | None
+    all_bad: bool
+    not_rankable: bool
+    untouched: bool
+    surplus: bool
+    confidence: int | None
+    rationale: str
+    attributes: dict[str, dict[str, int]]
+    active_seconds: float
+    guideline: int
+    created: float
+
+
+class Skipped(BaseModel):
+    labeler: str
+    reason: str
+    note: str
+    created: float
+
+
+class FullItem(ItemLine):
+    prompt: list[dict[str, str]]
+    full_answers: list[FullAnswer]
+    source: str
+    info: dict[str, Any]
+    accepted: list[list[list[int]]]
+    rationale: str
+    judgements: list[Said]
+    skips: list[Skipped]
+
+
+class Import(BaseModel):
+    """Rows as in a file: ``{"prompt": …, "responses": [{"text": …, "model": …}, …]}`` and the other shapes."""
+
+    items: list[dict[str, Any]] = Field(min_length=1, max_length=20_000)
+    purpose: Purpose = "work"
+    source: Plain = Field("", max_length=200)
+
+
+class ImportDone(BaseModel):
+    added: int
+    known: int = Field(description="items that were there already")
+    notes: list[str]
+
+
+class Change(BaseModel):
+    state: Literal["open", "retired"] | None = None
+    sensitivity: int | None = Field(None, ge=0, le=3)
+    accepted: list[list[list[int]]] | None = None
+    rationale: Plain | None = Field(None, max_length=5000)
+
+
+@router.get("/items")
+def get_items(
+    asker: Reviewer,
+    purpose: Purpose | None = None,
+    state: Literal["open", "retired"] | None = None,
+    search: str = "",
+    offset: int = 0,
+    limit: int = 50,
+) -> ItemPage:
+    """Items in the order of their import."""
+
+    def work(db: Db) -> ItemPage:
+        return item_page(db, asker.the_project().id, purpose, state, search, offset, limit)
+
+    return asker.server.database.read(work)
+
+
+def item_page(
+    db: Db, project_id: str, purpose: str | None, state: str | None, search: str, offset: int, limit: int
+) -> ItemPage:
+    wanted = select(Item).where(Item.project_id == project_id)
+    if purpose:
+        wanted = wanted.where(Item.purpose == purpose)
+    if state:
+        wanted = wanted.where(Item.state == state)
+    if search:
+        from sqlalchemy import Text, cast
+
+        # The prompt is JSON, in which letters beyond ASCII may be written as escapes: those are searched for too.
+        text = cast(Item.prompt, Text)
+        escaped = search.encode("unicode_escape").decode().replace("\\x", "\\u00")
+        wanted = wanted.where(
+            text.icontains(search, autoescape=True) | text.icontains(escaped, autoescape=True)
+        )
+    total = db.scalar(select(func.count()).select_from(wanted.subquery())) or 0
+    page = wanted.order_by(Item.position).offset(max(0, offset)).limit(max(1, min(limit, MOST)))
+    return ItemPage(total=total, items=[ItemLine(**_line(i)) for i in db.scalars(page)])
+
+
+@router.get("/items/{item}")
+def get_item(item: str, asker: Reviewer) -> FullItem:
+    """An item with its models and judgements; refused to someone who has it on their own list to judge."""
+
+    def work(db: Db) -> FullItem:
+        return full_item(db, asker, item)
+
+    return asker.server.database.read(work)
+
+
+def full_item(db: Db, asker: Asker, item_id: str) -> FullItem:
+    found = _of(db, asker, item_id)
+    held = select(Assignment.id).where(
+        Assignment.item_id == found.id,
+        Assignment.member_id == asker.the_member().id,
+        Assignment.state.in_(("leased", "expired", "released")),
+    )
+    if db.scalar(held.limit(1)) is not None:
+        raise Forbidden("blind", "you were given this item to judge: judge or skip it first, then look")
+    names = pseudonyms(db, found.project_id)
+    last = select(Judgement.assignment_id, func.max(Judgement.revision).label("last")).group_by(
+        Judgement.assignment_id
+    )
+    newest = last.subquery()
+    rows = db.execute(
+        select(Judgement, Assignment)
+        .join(Assignment, Assignment.id == Judgement.assignment_id)
+        .join(newest, newest.c.assignment_id == Judgement.assignment_id)
+        .where(Assignment.item_id == found.id, Judgement.revision == newest.c.last)
+        .order_by(Judgement.created)
+    )
+    skips = db.execute(
+        select(Skip, Assignment.member_id)
+        .join(Assignment, Assignment.id == Skip.assignment_id)
+        .where(Assignment.item_id == found.id)
+        .order_by(Skip.created)
+    )
+    gold = db.get(Gold, found.id)
+    return FullItem(
+        **_line(found),
+        prompt=[{**m, "html": to_html(m["content"])} for m in found.prompt],
+        full_answers=[
+            FullAnswer(
+                position=a.position, text=a.text, html=to_html(a.text), finished=a.finished, model=a.model
+            )
+            for a in found.answers
+        ],
+        source=found.source,
+        info=found.info,
+        accepted=gold.accepted if gold else [],
+        rationale=gold.rationale if gold else "",
+        judgements=[_said(j, a, names) for j, a in rows],
+        skips=[
+            Skipped(labeler=names[member], reason=s.reason, note=s.note, created=s.created)
+            for s, member in skips
+        ],
+    )
+
+
+@router.post("/items", status_code=201)
+def post_items(body: Import, asker: Owner) -> ImportDone:
+    """Add items; those that are there already are left as they are. All rows must be good, or none is added."""
+    made = items_of_rows(body.items, purpose=body.purpose, source=body.source or "api")
+
+    def work(db: Db) -> int:
+        project = db.get_one(Project, asker.the_project().id, with_for_update=True)
+        added = add_items(db, project, made.items, now=asker.now)
+        note(
+            db,
+            "added items",
+            now=asker.now,
+            by=asker.user,
+            project=project,
+            target=str(added),
+            purpose=body.purpose,
+        )
+        return added
+
+    added = asker.server.database.write(work)
+    return ImportDone(added=added, known=len(made.items) - added, notes=made.notes)
+
+
+@router.patch("/items/{item}")
+def patch_item(item: str, change: Change, asker: Owner) -> ItemLine:
+    """Retire an item or take it back, set its level, mend what a gold item accepts. Judgements stay."""
+
+    def work(db: Db) -> ItemLine:
+        found = _of(db, asker, item, lock=True)
+        if change.state is not None:
+            found.state = change.state
+        if change.sensitivity is not None:
+            found.sensitivity = change.sensitivity
+        gold = db.get(Gold, found.id)
+        if change.accepted is not None or change.rationale is not None:
+            if gold is None:
+                raise Refused("no_gold", "only gold and calibration items have an accepted ranking")
+            if change.accepted is not None:
+                check_accepted(change.accepted, len(found.answers))
+                gold.accepted = change.accepted or gold.accepted
+            if change.rationale is not None:
+                gold.rationale = change.rationale
+        note(
+            db,
+            "changed item",
+            now=asker.now,
+            by=asker.user,
+            project=asker.the_project(),
+            target=found.id,
+            **change.model_dump(exclude_none=True),
+        )
+        db.flush()
+        return ItemLine(**_line(found))
+
+    return asker.server.database.write(work)
+
+
+def _of(db: Db, asker: Asker, item_id: str, *, lock: bool = False) -> Item:
+    wanted = select(Item).where(Item.id == item_id, Item.project_id == asker.the_project().id)
+    found = db.scalar(wanted.with_for_update() if lock else wanted)
+    if found is None:
+        raise NotFound("item")
+    return found
+
+
+def _line(item: Item) -> dict[str, Any]:
+    return {
+        "id": item.id,
+        "position": item.position,
+        "excerpt": item.prompt[-1]["content"][:160],
+        "answers": len(item.answers),
+        "purpose": item.purpose,
+        "state": item.state,
+        "sensitivity": item.sensitivity,
+        "overlap": item.overlap,
+        "taken": item.taken,
+    }
+
+
+def _said(judgement: Judgement, assignment: Assignment, names: dict[str, str]) -> Said:
+    return Said(
+        labeler=names[assignment.member_id],
+        purpose=assignment.purpose,
+        revision=judgement.revision,
+        groups=judgement.groups,
+        order=assignment.order,
+        strength=judgement.strength,
+        all_bad=judgement.all_bad,
+        not_rankable=judgement.not_rankable,
+        untouched=judgement.untouched,
+        surplus=assignment.surplus,
+        confidence=judgement.confidence,
+        rationale=judgement.rationale,
+        attributes=judgement.attributes,
+        active_seconds=judgement.active_ms / 1000,
+        guideline=judgement.guideline_version,
+        created=judgement.created,
+    )

@@ -1,0 +1,76 @@
+"""A project's statistics, made anew only when something was judged since."""
+
+from __future__ import annotations
+
+import csv
+import io
+import threading
+from typing import TYPE_CHECKING, Any
+
+from plaudit.feedback.collected import collected, state_of
+from plaudit.feedback.store.errors import NotFound
+from plaudit.web.server import Server
+
+if TYPE_CHECKING:
+    from plaudit.feedback.quality_tables import Table
+
+# What a spreadsheet would run as a formula.
+FORMULAS = ("=", "+", "-", "@", "\t", "\r", "\n")
+
+
+class Statistics:
+    """The tables of each project, kept under the state of the data that they were made from."""
+
+    def __init__(self) -> None:
+        self._kept: dict[str, tuple[Any, dict[str, Table]]] = {}
+        self._locks: dict[str, threading.Lock] = {}
+        self._lock = threading.Lock()
+
+    def tables(self, server: Server, project_id: str) -> dict[str, Table]:
+        """All tables of a project. Of several who ask at once one computes."""
+        # Here: NumPy and SciPy take a second to import, which the first item on screen should not wait for.
+        from plaudit.feedback.quality import quality
+
+        with self._lock:
+            lock = self._locks.setdefault(project_id, threading.Lock())
+        with lock:
+            state = server.database.read(state_of, project_id)
+            kept = self._kept.get(project_id)
+            if kept is None or kept[0] != state:
+                data = server.database.read(collected, project_id)
+                kept = state, quality(data.judged, data.answers, data.golds).tables()
+                self._kept[project_id] = kept
+            return kept[1]
+
+    def table(self, server: Server, project_id: str, name: str) -> Table:
+        found = self.tables(server, project_id).get(name)
+        if found is None:
+            raise NotFound("table")
+        return found
+
+
+def to_csv(table: Table) -> str:
+    """The table as CSV. Text that a spreadsheet would take for a formula gets an apostrophe in front."""
+    out = io.StringIO()
+    writer = csv.writer(out)
+    writer.writerow([c.name for c in table.columns])
+    for row in table.rows:
+        writer.writerow([_cell(row[c.name]) for c in table.columns])
+    return out.getvalue()
+
+
+def _cell(value: Any) -> Any:
+    if isinstance(value, str) and value.lstrip(" ").startswith(FORMULAS):
+        return f"'{value}"
+    return "" if value is None else value
+
+
+def to_json(table: Table) -> dict[str, Any]:
+    return {
+        "name": table.name,
+        "title": table.title,
+        "columns": [
+            {"name": c.name, "title": c.title, "unit": c.unit, "help": c.help} for c in table.columns
+        ],
+        "rows": list(table.rows),
+    }
