@@ -31,7 +31,8 @@ def environment() -> Environment:
 def page(request: Request, template: str, *, status: int = 200, **values: Any) -> HTMLResponse:
     """The page. ``asker`` is who looks at it, None on the pages before signing in."""
     values.setdefault("asker", None)
-    return HTMLResponse(environment().get_template(template).render(path=request.url.path, **values), status)
+    made = environment().get_template(template).render(path=request.url.path, status=status, **values)
+    return HTMLResponse(made, status)
 
 
 def moment(seconds: float | None) -> str:
