@@ -50,6 +50,16 @@ def agreeing_pairs(counts: np.ndarray, ties: Ties = "category") -> np.ndarray:
     return np.stack([same - tied * (tied - 1) / 2, decided * (decided - 1) / 2], axis=1)
 
 
+def mirrored(counts: Any, weights: Any, items: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Verdicts (first, tie, second) [U, 3] beside their mirror image, at half the weight each: [2U, 3].
+
+    For pairs of answers whose naming as first and second is arbitrary: chance-corrected measures then do not depend
+    on it. Agreement itself stays as it is.
+    """
+    table, weight = np.asarray(counts, dtype=float), np.asarray(weights, dtype=float) / 2
+    return np.concatenate([table, table[:, ::-1]]), np.tile(weight, 2), np.tile(np.asarray(items), 2)
+
+
 def _checked(counts: Any, weights: Any, items: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Counts, weights and items of the units that two or more raters rated."""
     table = np.asarray(counts, dtype=float)

@@ -17,6 +17,7 @@ import numpy as np
 
 RESAMPLES = 1000
 GROUPS = 2048  # more different rows than this are first added up in random groups
+SORTED = 40  # with more columns than this, equal rows are not looked for
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +41,15 @@ def summed(rows: np.ndarray, place: np.ndarray, size: int) -> np.ndarray:
     return found
 
 
+def pooled(items: np.ndarray, *, seed: int) -> np.ndarray:
+    """Items numbered from 0 as at most ``GROUPS`` random groups of them, as equal in size as can be."""
+    size = int(items.max(initial=-1)) + 1
+    if size <= GROUPS:
+        return items
+    group: np.ndarray = np.random.default_rng([seed, 1]).permutation(size) % GROUPS
+    return group[items]
+
+
 def resampled(columns: np.ndarray, *, resamples: int, seed: int) -> np.ndarray:
     """Column sums of [N, C] under N draws of rows with replacement: [resamples, C].
 
@@ -47,9 +57,11 @@ def resampled(columns: np.ndarray, *, resamples: int, seed: int) -> np.ndarray:
     place: the variance stays the same in expectation, its own relative error is about √(2 / GROUPS) = 3 %.
     """
     rng = np.random.default_rng(seed)
-    rows, counts = _equal_rows(np.round(columns, 9))
+    # Of many columns hardly two rows are equal, and looking for them takes longer than drawing.
+    few = columns.shape[1] <= SORTED
+    rows, counts = _equal_rows(np.round(columns, 9)) if few else (columns, np.ones(len(columns)))
     if len(rows) > GROUPS:
-        place = rng.permutation(len(columns)) % GROUPS
+        place = pooled(np.arange(len(columns)), seed=seed)
         rows, counts = summed(columns, place, GROUPS), np.ones(GROUPS)
     total = int(counts.sum())
     return rng.multinomial(total, counts / total, size=resamples).astype(float) @ rows

@@ -1,0 +1,185 @@
+"""Signs of how labelers work: position, length, ties, haste, steadiness. They inform; none of them blocks anybody.
+
+Each reads ``Pairs`` (``judged_pairs.pairs_of``) or one value per judgement with its item, and gives an interval over
+items. Pairs weigh so that a judgement weighs one.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from plaudit.feedback.judged import Answer, Judged, Ranking
+from plaudit.feedback.judged_pairs import FIRST, SECOND, TIE, Pairs
+from plaudit.feedback.resampling import RESAMPLES, UNDEFINED, Estimate, estimate, pooled, ratio, summed
+
+# Nobody reads 400 words a minute with care (Brysbaert 2019 puts silent reading at 238).
+READING_WPM = 400
+_CELLS = 2_000_000  # numbers held at once while medians are resampled
+
+
+def share(
+    part: Any,
+    items: Any,
+    whole: Any = None,
+    *,
+    less: float = 0.0,
+    resamples: int = RESAMPLES,
+    seed: int = 0,
+) -> Estimate:
+    """Σ part / Σ whole − less over entries [N] of items [N]; ``whole`` is 1 each unless given."""
+    top = np.asarray(part, dtype=float)
+    rows = np.stack([top, np.ones_like(top) if whole is None else np.asarray(whole, dtype=float)], axis=1)
+    names, place = np.unique(np.asarray(items)[rows[:, 1] > 0], return_inverse=True)
+    by_item = summed(rows[rows[:, 1] > 0], place, len(names))
+    return estimate(lambda sums: ratio(sums) - less, by_item, resamples=resamples, seed=seed)
+
+
+def tie_rate(pairs: Pairs, *, resamples: int = RESAMPLES, seed: int = 0) -> Estimate:
+    """The share of pairs that are tied."""
+    tied = pairs.weight * (pairs.verdict == TIE)
+    return share(tied, pairs.item, pairs.weight, resamples=resamples, seed=seed)
+
+
+def position_bias(pairs: Pairs, *, resamples: int = RESAMPLES, seed: int = 0) -> Estimate:
+    """How much more often than half the answer shown first is preferred to another: −½ to ½, 0 without bias.
+
+        b = Σ w [shown first wins] / Σ w [decided] − ½,  over pairs that hold the answer shown first
+
+    Each answer stands first equally often within a Latin square of orders, and in expectation in any random order;
+    what is good about the answers then cancels. Other pairs of a ranking are left out: in a rotated order
+    neighbours keep their order in all rotations but one, so quality would not cancel among them.
+    """
+    opening = (pairs.first_shown == 0) | (pairs.second_shown == 0)
+    used = pairs.where(opening & (pairs.verdict != TIE))
+    ahead = np.where(used.first_shown == 0, used.verdict == FIRST, used.verdict == SECOND)
+    return share(used.weight * ahead, used.item, used.weight, less=0.5, resamples=resamples, seed=seed)
+
+
+def _longer(pairs: Pairs, answers: Sequence[Answer]) -> tuple[Pairs, np.ndarray, np.ndarray]:
+    """Decided pairs of different length, ln(longer / shorter), and whether the longer was preferred."""
+    words = np.log(np.maximum(1, np.asarray([a.words for a in answers], dtype=float)))
+    gap = words[pairs.first] - words[pairs.second] if len(pairs) else np.zeros(0)
+    chosen = (gap != 0) & (pairs.verdict != TIE)
+    used, gap = pairs.where(chosen), gap[chosen]
+    return used, np.abs(gap), (used.verdict == FIRST) == (gap > 0)
+
+
+def longer_preferred(
+    pairs: Pairs, answers: Sequence[Answer], *, resamples: int = RESAMPLES, seed: int = 0
+) -> Estimate:
+    """The share of decided pairs of different length in which the longer answer is preferred.
+
+    A share above half need not be a bias: longer answers may be better.
+    """
+    used, _, longer = _longer(pairs, answers)
+    return share(used.weight * longer, used.item, used.weight, resamples=resamples, seed=seed)
+
+
+def length_bias(
+    pairs: Pairs, answers: Sequence[Answer], *, resamples: int = RESAMPLES, seed: int = 0
+) -> Estimate:
+    """β of P(a preferred to b) = σ(β ln(words_a / words_b)), over decided pairs: log-odds per e-fold of length.
+
+    Twice as long shifts the odds by the factor 2^β. No intercept, since a and b may be swapped. The interval moves β̂
+    by Σ score / Σ information of the items drawn (Kline & Santos 2012), one Newton step for each resample. NaN where
+    the longer answer always or never wins: β is then unbounded.
+    """
+    used, gap, longer = _longer(pairs, answers)
+    if not len(used) or longer.all() or not longer.any():
+        return UNDEFINED
+    beta = 0.0
+    for _ in range(100):
+        p = 1 / (1 + np.exp(-beta * gap))
+        score = used.weight * gap * (longer - p)
+        information = used.weight * gap**2 * p * (1 - p)
+        step = score.sum() / information.sum()
+        beta += float(np.clip(step, -2.0, 2.0))
+        if abs(step) < 1e-12:
+            break
+    names, place = np.unique(used.item, return_inverse=True)
+    by_item = summed(np.stack([score, information], axis=1), place, len(names))
+    return estimate(lambda sums: beta + ratio(sums), by_item, resamples=resamples, seed=seed)
+
+
+def self_consistency(first: Pairs, again: Pairs, *, resamples: int = RESAMPLES, seed: int = 0) -> Estimate:
+    """The share of pairs decided both times that a labeler decided the same way when shown an item again.
+
+    ``first`` holds one judgement per labeler and item at most. Ties are left out, as in ``pairwise_agreement``.
+    """
+    if not len(first) or not len(again):
+        return UNDEFINED
+    size = int(max(first.unit.max(), again.unit.max())) + 1
+    before, after = first.labeler * size + first.unit, again.labeler * size + again.unit
+    order = np.argsort(before)
+    at = np.minimum(np.searchsorted(before[order], after), len(order) - 1)
+    match = order[at]
+    both = (before[match] == after) & (first.verdict[match] != TIE) & (again.verdict != TIE)
+    same = first.verdict[match] == again.verdict
+    weight = again.weight * both
+    return share(weight * same, again.item, weight, resamples=resamples, seed=seed)
+
+
+def gold_score(groups: Ranking, accepted: Sequence[Ranking]) -> tuple[float, bool] | None:
+    """The best share of an accepted ranking's decided pairs ordered alike, and whether one is matched exactly.
+
+    A tie where gold decides is a miss. Where gold ties all, the share is 1 for the same tie and 0 otherwise. None
+    where nothing is accepted.
+    """
+    if not accepted:
+        return None
+    mine = {answer: rank for rank, group in enumerate(groups) for answer in group}
+    parts = [sorted(group) for group in map(sorted, groups)]
+    best, exact = 0.0, False
+    for ranking in accepted:
+        exact |= bool(groups) and parts == [sorted(group) for group in ranking]
+        pairs = [
+            (a, b) for i, g in enumerate(ranking) for a in g for later in ranking[i + 1 :] for b in later
+        ]
+        if pairs:
+            right = sum(a in mine and b in mine and mine[a] < mine[b] for a, b in pairs)
+            best = max(best, right / len(pairs))
+    return max(best, float(exact)), exact
+
+
+def words_shown(j: Judged, words: Any) -> tuple[int, int]:
+    """Words of all answers that were shown, and of the shortest; ``words`` maps answer ids to lengths."""
+    lengths = [words[a] for a in j.shown]
+    return sum(lengths), min(lengths, default=0)
+
+
+def too_quick(seconds: Any, shortest: Any) -> np.ndarray:
+    """Whether a judgement took less time than the shortest of its answers takes to read at ``READING_WPM``."""
+    quick: np.ndarray = np.asarray(seconds) < np.asarray(shortest) * 60 / READING_WPM
+    return quick
+
+
+def median(values: Any, items: Any, *, resamples: int = RESAMPLES, seed: int = 0) -> Estimate:
+    """The median of values [N] of items [N], with its interval over items."""
+    v = np.asarray(values, dtype=float)
+    if not len(v):
+        return UNDEFINED
+    names, place = np.unique(np.asarray(items), return_inverse=True)
+    value = float(np.median(v))
+    if len(names) < 2 or not resamples:
+        return Estimate(value, math.nan, math.nan, len(names))
+    group = pooled(place, seed=seed)
+    size = int(group.max()) + 1
+    order = np.argsort(v, kind="stable")
+    v, group = v[order], group[order]
+    rng = np.random.default_rng(seed)
+    found = np.empty(resamples)
+    chunk = max(1, _CELLS // len(v))
+    for start in range(0, resamples, chunk):
+        stop = min(resamples, start + chunk)
+        drawn = rng.multinomial(size, np.full(size, 1 / size), size=stop - start)
+        below = drawn[:, group].cumsum(axis=1)
+        half = below[:, -1:] / 2
+        # The two values on either side of the middle; they differ where it falls between two.
+        low, high = (below < half).sum(axis=1), (below <= half).sum(axis=1)
+        found[start:stop] = (v[low] + v[np.minimum(high, len(v) - 1)]) / 2
+    low_end, high_end = np.quantile(found, [0.025, 0.975])
+    return Estimate(value, float(low_end), float(high_end), len(names))
