@@ -13,7 +13,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from plaudit.feedback.resampling import RESAMPLES, Estimate, estimate, ratio, summed
+from plaudit.feedback.resampling import RESAMPLES, Estimate, estimate, proportion, ratio, summed
 
 Ties = Literal["excluded", "half", "category"]
 Level = Literal["nominal", "ordinal", "interval", "ratio"]
@@ -74,18 +74,10 @@ def _checked(counts: Any, weights: Any, items: Any) -> tuple[np.ndarray, np.ndar
     return table[rated], weight[rated], item[rated]
 
 
-def _estimate(
-    statistic: Callable[[np.ndarray], np.ndarray],
-    rows: np.ndarray,
-    weights: np.ndarray,
-    items: np.ndarray,
-    resamples: int,
-    seed: int,
-) -> Estimate:
-    """The statistic of Σ over units, resampled by item."""
+def _by_item(rows: np.ndarray, weights: np.ndarray, items: np.ndarray) -> np.ndarray:
+    """Rows of units [U, C], weighted and added up within each item."""
     names, place = np.unique(items, return_inverse=True)
-    by_item = summed(rows * weights[:, None], place, len(names))
-    return estimate(statistic, by_item, resamples=resamples, seed=seed)
+    return summed(rows * weights[:, None], place, len(names))
 
 
 def pairwise_agreement(
@@ -107,7 +99,8 @@ def pairwise_agreement(
     table, weight, item = _checked(counts, weights, items)
     rows = agreeing_pairs(table, ties)
     compared = rows[:, 1] > 0
-    return _estimate(ratio, rows[compared], weight[compared], item[compared], resamples, seed)
+    by_item = _by_item(rows[compared], weight[compared], item[compared])
+    return proportion(by_item, resamples=resamples, seed=seed)
 
 
 def fleiss_kappa(
@@ -171,7 +164,7 @@ def _beyond_chance(
         return (observed - expected) / (1 - expected)
 
     rows = np.concatenate([agreeing_pairs(table), table], axis=1)
-    return _estimate(statistic, rows, weight, item, resamples, seed)
+    return estimate(statistic, _by_item(rows, weight, item), resamples=resamples, seed=seed)
 
 
 def krippendorff_alpha(
@@ -220,7 +213,7 @@ def krippendorff_alpha(
             expected = ((given @ distance) * given).sum(axis=1)
         return 1 - (total - 1) * observed / expected
 
-    return _estimate(statistic, rows, weight, item, resamples, seed)
+    return estimate(statistic, _by_item(rows, weight, item), resamples=resamples, seed=seed)
 
 
 def _distances(level: Level, size: int, values: Any) -> np.ndarray:
@@ -284,4 +277,4 @@ def cohen_kappa(
         return kappa_of_tables(sums.reshape(-1, size, size), weights)
 
     rows = cells.reshape(len(item), size * size).astype(float)
-    return _estimate(statistic, rows, np.ones(len(item)), item, resamples, seed)
+    return estimate(statistic, _by_item(rows, np.ones(len(item)), item), resamples=resamples, seed=seed)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from plaudit.feedback.judged_pairs import TIE, Pairs
-from plaudit.feedback.resampling import RESAMPLES, Estimate, estimate, ratio, summed
+from plaudit.feedback.resampling import RESAMPLES, Estimate, proportion, summed
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +37,7 @@ class Meetings:
         decided = says[:, :2].sum(axis=1) > 0
         names, place = np.unique(item[decided], return_inverse=True)
         rows = np.stack([says[:, 0], says[:, 0] + says[:, 1]], axis=1)[decided]
-        return estimate(ratio, summed(rows, place, len(names)), resamples=resamples, seed=seed)
+        return proportion(summed(rows, place, len(names)), resamples=resamples, seed=seed)
 
 
 def meetings(pairs: Pairs) -> Meetings:
@@ -87,7 +87,7 @@ def kappa_of_says(sums: np.ndarray) -> np.ndarray:
     return kappa
 
 
-def decided_alike(sums: np.ndarray) -> np.ndarray:
-    """The share that both decided alike, of what both decided: [R]."""
-    share: np.ndarray = sums[:, 0] / (sums[:, 0] + sums[:, 1])
-    return share
+def alike_of_says(says: np.ndarray, *, resamples: int = RESAMPLES, seed: int = 0) -> Estimate:
+    """The share that two labelers decided alike of what both decided, rows [N, 5] as in ``Meetings``."""
+    rows = np.stack([says[:, 0], says[:, 0] + says[:, 1]], axis=1)
+    return proportion(rows[rows[:, 1] > 0], resamples=resamples, seed=seed)

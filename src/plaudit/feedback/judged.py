@@ -40,4 +40,6 @@ class Judged:
     active_ms: int = 0
     guideline: int = 1
     created: float = 0.0  # unix seconds
-    attributes: Mapping[str, Mapping[str, int]] = field(default_factory=dict)  # name → answer id → value
+    attributes: Mapping[str, Mapping[str, int]] = field(
+        default_factory=dict
+    )  # name → answer id, or "*" → value

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
@@ -59,6 +60,10 @@ class Coded:
     labeler: np.ndarray  # [J]
     purpose: np.ndarray  # [J] place in PURPOSES
     counted: np.ndarray  # [J] work, and this labeler's first of this item: what enters agreement
+    words: np.ndarray  # [A] of each answer
+    words_shown: np.ndarray  # [J] of all answers that were shown
+    shortest: np.ndarray  # [J] of the shortest of them
+    seconds: np.ndarray  # [J] of active time, NaN where none was recorded
     pairs: Pairs
 
     def chosen(self, *purposes: str) -> np.ndarray:
@@ -91,6 +96,14 @@ def coded(judged: Sequence[Judged], answers: Mapping[str, Answer]) -> Coded:
         labeler=labeler,
         purpose=np.asarray([PURPOSES.index(j.purpose) for j in judged], dtype=int),
         counted=_counted(judged),
+        words=np.asarray([answers[a].words for a in shown], dtype=float),
+        words_shown=np.asarray([sum(answers[a].words for a in j.shown) for j in judged], dtype=float),
+        shortest=np.asarray(
+            [min((answers[a].words for a in j.shown), default=0) for j in judged], dtype=float
+        ),
+        seconds=np.asarray(
+            [j.active_ms / 1000 if j.active_ms > 0 else math.nan for j in judged], dtype=float
+        ),
         pairs=_pairs(judged, item, labeler, number),
     )
 

@@ -12,13 +12,12 @@ from typing import Any
 
 import numpy as np
 
-from plaudit.feedback.judged import Answer, Judged, Ranking
+from plaudit.feedback.judged import Ranking
 from plaudit.feedback.judged_pairs import FIRST, SECOND, TIE, Pairs
-from plaudit.feedback.resampling import RESAMPLES, UNDEFINED, Estimate, estimate, pooled, ratio, summed
+from plaudit.feedback.resampling import RESAMPLES, UNDEFINED, Estimate, estimate, proportion, ratio, summed
 
 # Nobody reads 400 words a minute with care (Brysbaert 2019 puts silent reading at 238).
 READING_WPM = 400
-_CELLS = 2_000_000  # numbers held at once while medians are resampled
 
 
 def share(
@@ -30,12 +29,13 @@ def share(
     resamples: int = RESAMPLES,
     seed: int = 0,
 ) -> Estimate:
-    """Σ part / Σ whole − less over entries [N] of items [N]; ``whole`` is 1 each unless given."""
+    """Σ part / Σ whole − less over entries [N] of items [N], 0 ≤ part ≤ whole; ``whole`` is 1 each unless given."""
     top = np.asarray(part, dtype=float)
     rows = np.stack([top, np.ones_like(top) if whole is None else np.asarray(whole, dtype=float)], axis=1)
     names, place = np.unique(np.asarray(items)[rows[:, 1] > 0], return_inverse=True)
     by_item = summed(rows[rows[:, 1] > 0], place, len(names))
-    return estimate(lambda sums: ratio(sums) - less, by_item, resamples=resamples, seed=seed)
+    found = proportion(by_item, resamples=resamples, seed=seed)
+    return Estimate(found.value - less, found.low - less, found.high - less, found.n)
 
 
 def tie_rate(pairs: Pairs, *, resamples: int = RESAMPLES, seed: int = 0) -> Estimate:
@@ -59,36 +59,33 @@ def position_bias(pairs: Pairs, *, resamples: int = RESAMPLES, seed: int = 0) ->
     return share(used.weight * ahead, used.item, used.weight, less=0.5, resamples=resamples, seed=seed)
 
 
-def _longer(pairs: Pairs, answers: Sequence[Answer]) -> tuple[Pairs, np.ndarray, np.ndarray]:
+def _longer(pairs: Pairs, words: Any) -> tuple[Pairs, np.ndarray, np.ndarray]:
     """Decided pairs of different length, ln(longer / shorter), and whether the longer was preferred."""
-    words = np.log(np.maximum(1, np.asarray([a.words for a in answers], dtype=float)))
-    gap = words[pairs.first] - words[pairs.second] if len(pairs) else np.zeros(0)
+    length = np.log(np.maximum(1, np.asarray(words, dtype=float)))
+    gap = length[pairs.first] - length[pairs.second]
     chosen = (gap != 0) & (pairs.verdict != TIE)
     used, gap = pairs.where(chosen), gap[chosen]
     return used, np.abs(gap), (used.verdict == FIRST) == (gap > 0)
 
 
-def longer_preferred(
-    pairs: Pairs, answers: Sequence[Answer], *, resamples: int = RESAMPLES, seed: int = 0
-) -> Estimate:
+def longer_preferred(pairs: Pairs, words: Any, *, resamples: int = RESAMPLES, seed: int = 0) -> Estimate:
     """The share of decided pairs of different length in which the longer answer is preferred.
 
-    A share above half need not be a bias: longer answers may be better.
+    ``words`` [A]: the length of each answer, numbered as in ``pairs``. A share above half need not be a bias:
+    longer answers may be better.
     """
-    used, _, longer = _longer(pairs, answers)
+    used, _, longer = _longer(pairs, words)
     return share(used.weight * longer, used.item, used.weight, resamples=resamples, seed=seed)
 
 
-def length_bias(
-    pairs: Pairs, answers: Sequence[Answer], *, resamples: int = RESAMPLES, seed: int = 0
-) -> Estimate:
+def length_bias(pairs: Pairs, words: Any, *, resamples: int = RESAMPLES, seed: int = 0) -> Estimate:
     """β of P(a preferred to b) = σ(β ln(words_a / words_b)), over decided pairs: log-odds per e-fold of length.
 
-    Twice as long shifts the odds by the factor 2^β. No intercept, since a and b may be swapped. The interval moves β̂
-    by Σ score / Σ information of the items drawn (Kline & Santos 2012), one Newton step for each resample. NaN where
-    the longer answer always or never wins: β is then unbounded.
+    ``words`` [A] as in ``longer_preferred``. Twice as long shifts the odds by the factor 2^β. No intercept, since a
+    and b may be swapped. The interval moves β̂ by Σ score / Σ information of the items drawn (Kline & Santos 2012), one
+    Newton step for each resample. NaN where the longer answer always or never wins: β is then unbounded.
     """
-    used, gap, longer = _longer(pairs, answers)
+    used, gap, longer = _longer(pairs, words)
     if not len(used) or longer.all() or not longer.any():
         return UNDEFINED
     beta = 0.0
@@ -145,12 +142,6 @@ def gold_score(groups: Ranking, accepted: Sequence[Ranking]) -> tuple[float, boo
     return max(best, float(exact)), exact
 
 
-def words_shown(j: Judged, words: Any) -> tuple[int, int]:
-    """Words of all answers that were shown, and of the shortest; ``words`` maps answer ids to lengths."""
-    lengths = [words[a] for a in j.shown]
-    return sum(lengths), min(lengths, default=0)
-
-
 def too_quick(seconds: Any, shortest: Any) -> np.ndarray:
     """Whether a judgement took less time than the shortest of its answers takes to read at ``READING_WPM``."""
     quick: np.ndarray = np.asarray(seconds) < np.asarray(shortest) * 60 / READING_WPM
@@ -158,28 +149,17 @@ def too_quick(seconds: Any, shortest: Any) -> np.ndarray:
 
 
 def median(values: Any, items: Any, *, resamples: int = RESAMPLES, seed: int = 0) -> Estimate:
-    """The median of values [N] of items [N], with its interval over items."""
+    """The median of values [N] of items [N].
+
+    Its interval is that of the share of values below the median, read off the values (Woodruff 1952): no median of
+    a resample has to be found.
+    """
     v = np.asarray(values, dtype=float)
     if not len(v):
         return UNDEFINED
-    names, place = np.unique(np.asarray(items), return_inverse=True)
-    value = float(np.median(v))
-    if len(names) < 2 or not resamples:
-        return Estimate(value, math.nan, math.nan, len(names))
-    group = pooled(place, seed=seed)
-    size = int(group.max()) + 1
-    order = np.argsort(v, kind="stable")
-    v, group = v[order], group[order]
-    rng = np.random.default_rng(seed)
-    found = np.empty(resamples)
-    chunk = max(1, _CELLS // len(v))
-    for start in range(0, resamples, chunk):
-        stop = min(resamples, start + chunk)
-        drawn = rng.multinomial(size, np.full(size, 1 / size), size=stop - start)
-        below = drawn[:, group].cumsum(axis=1)
-        half = below[:, -1:] / 2
-        # The two values on either side of the middle; they differ where it falls between two.
-        low, high = (below < half).sum(axis=1), (below <= half).sum(axis=1)
-        found[start:stop] = (v[low] + v[np.minimum(high, len(v) - 1)]) / 2
-    low_end, high_end = np.quantile(found, [0.025, 0.975])
-    return Estimate(value, float(low_end), float(high_end), len(names))
+    middle = float(np.median(v))
+    below = share((v < middle) + (v == middle) / 2, items, resamples=resamples, seed=seed)
+    if not math.isfinite(below.low):
+        return Estimate(middle, math.nan, math.nan, below.n)
+    low, high = np.quantile(v, [below.low - below.value + 0.5, below.high - below.value + 0.5])
+    return Estimate(middle, float(low), float(high), below.n)

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from plaudit.feedback import agreement
-from plaudit.feedback.agreement_labelers import Meetings, decided_alike, kappa_of_says, meetings
+from plaudit.feedback.agreement_labelers import Meetings, alike_of_says, kappa_of_says, meetings
 from plaudit.feedback.judged import Answer, Golds, Judged
 from plaudit.feedback.judged_pairs import Coded, coded
 from plaudit.feedback.quality_items import attribute_table, gold_table, item_table
@@ -85,13 +85,15 @@ def _project(data: Coded, golds: Golds, resamples: int, seed: int) -> Table:
     again: Any = {"resamples": resamples, "seed": seed}
     counts, weights, items = data.pairs_of(data.counted).counts()
     both, half, twice = agreement.mirrored(counts, weights, items)
+    # AC1 asks how many verdicts there could have been: where nobody tied, ties were hardly offered.
+    possible = both if both[:, 1].any() else both[:, ::2]
     found = {
         "agreement": agreement.pairwise_agreement(counts, weights=weights, items=items, **again),
         "agreement_with_ties": agreement.pairwise_agreement(
             counts, ties="category", weights=weights, items=items, **again
         ),
         "kappa": agreement.fleiss_kappa(both, weights=half, items=twice, **again),
-        "ac1": agreement.gwet_ac1(both, weights=half, items=twice, **again),
+        "ac1": agreement.gwet_ac1(possible, weights=half, items=twice, **again),
         "alpha": agreement.krippendorff_alpha(
             both, level="interval", values=(0, 0.5, 1), weights=half, items=twice, **again
         ),
@@ -159,7 +161,7 @@ def _between(met: Meetings, resamples: int, seed: int) -> Between:
             a,
             b,
             estimate(kappa_of_says, says, resamples=resamples, seed=seed),
-            estimate(decided_alike, says[says[:, :2].any(axis=1)], resamples=resamples, seed=seed),
+            alike_of_says(says, resamples=resamples, seed=seed),
         )
         for a, b, says in met.each()
     ]

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from plaudit.feedback import probes
-from plaudit.feedback.judged import Golds, Judged
+from plaudit.feedback.judged import Golds
 from plaudit.feedback.judged_pairs import Coded
 from plaudit.feedback.quality_tables import Unit
 from plaudit.feedback.resampling import Estimate
@@ -99,7 +99,7 @@ MEASURES: Mapping[str, Measure] = {
             "untouched",
             "Left as shown",
             "share",
-            "Share of rankings sent in the order in which answers were shown.",
+            "Share of rankings sent in the order in which answers were shown. By chance 1 in K!, of pairs half.",
         ),
         Measure("not_rankable", "Not rankable", "share", "Share of judgements that say: cannot be ranked."),
         Measure("all_bad", "All bad", "share", "Share of judgements that call all answers bad."),
@@ -145,8 +145,8 @@ def own_measures(
     found["self_consistency"] = probes.self_consistency(pairs, repeats, **again)
     both = data.pairs_of(work | (chosen & data.chosen("repeat")))
     found["position_bias"] = probes.position_bias(both, **again)
-    found["longer_preferred"] = probes.longer_preferred(pairs, data.answers, **again)
-    found["length_bias"] = probes.length_bias(pairs, data.answers, **again)
+    found["longer_preferred"] = probes.longer_preferred(pairs, data.words, **again)
+    found["length_bias"] = probes.length_bias(pairs, data.words, **again)
     found["tie_rate"] = probes.tie_rate(pairs, **again)
     judged, item = [data.judged[i] for i in np.flatnonzero(work)], data.item[work]
     ranked = np.asarray([bool(j.groups) for j in judged], dtype=bool)
@@ -155,7 +155,7 @@ def own_measures(
         # What was not ranked was not left as shown either.
         whole = ranked.astype(float) if name == "untouched" else None
         found[name] = probes.share(flags * (ranked if name == "untouched" else 1), item, whole, **again)
-    found |= _speed(data, judged, item, **again)
+    found |= _speed(data, work, **again)
     stated = np.asarray([j.strength or 0 for j in judged])
     for s in (1, 2, 3, 4):
         found[f"strength_{s}"] = probes.share(stated == s, item, (stated > 0).astype(float), **again)
@@ -190,19 +190,14 @@ def gold_scores(data: Coded, chosen: np.ndarray, golds: Golds) -> tuple[np.ndarr
     return np.asarray(places), np.asarray(shares), np.asarray(exact, dtype=float)
 
 
-def _speed(
-    data: Coded, judged: list[Judged], item: np.ndarray, *, resamples: int, seed: int
-) -> dict[str, Estimate]:
+def _speed(data: Coded, work: np.ndarray, *, resamples: int, seed: int) -> dict[str, Estimate]:
     """Where no active time was recorded, nothing is known of speed."""
-    timed = np.asarray([j.active_ms > 0 for j in judged], dtype=bool)
-    words = {a.id: a.words for a in data.answers}
-    lengths = [probes.words_shown(j, words) for j, t in zip(judged, timed) if t]
-    total, shortest = np.asarray(lengths, dtype=float).reshape(-1, 2).T
-    seconds = np.asarray([j.active_ms / 1000 for j, t in zip(judged, timed) if t])
-    items = item[timed]
+    timed = work & np.isfinite(data.seconds)
+    seconds, items = data.seconds[timed], data.item[timed]
+    quick = probes.too_quick(seconds, data.shortest[timed])
     again = {"resamples": resamples, "seed": seed}
     return {
         "seconds": probes.median(seconds, items, **again),
-        "words_per_minute": probes.median(total / (seconds / 60), items, **again),
-        "quick": probes.share(probes.too_quick(seconds, shortest), items, **again),
+        "words_per_minute": probes.median(data.words_shown[timed] / (seconds / 60), items, **again),
+        "quick": probes.share(quick, items, **again),
     }

@@ -11,12 +11,15 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from statistics import NormalDist
 from typing import Any
 
 import numpy as np
 
 RESAMPLES = 1000
 GROUPS = 2048  # more different rows than this are first added up in random groups
+FEW = 8  # items per row up to which items are drawn one by one, which then takes less time than a multinomial
+CELLS = 1_000_000  # items drawn at once
 SORTED = 40  # with more columns than this, equal rows are not looked for
 
 
@@ -63,8 +66,22 @@ def resampled(columns: np.ndarray, *, resamples: int, seed: int) -> np.ndarray:
     if len(rows) > GROUPS:
         place = pooled(np.arange(len(columns)), seed=seed)
         rows, counts = summed(columns, place, GROUPS), np.ones(GROUPS)
-    total = int(counts.sum())
-    return rng.multinomial(total, counts / total, size=resamples).astype(float) @ rows
+    return _drawn(counts, resamples, rng) @ rows
+
+
+def _drawn(counts: np.ndarray, resamples: int, rng: np.random.Generator) -> np.ndarray:
+    """How often each row occurs when Σ counts of them are drawn: [resamples, rows]."""
+    total, size = int(counts.sum()), len(counts)
+    if total > FEW * size:
+        return rng.multinomial(total, counts / total, size=resamples).astype(float)
+    row = np.repeat(np.arange(size), counts.astype(int))
+    found = np.empty((resamples, size))
+    chunk = max(1, CELLS // total)
+    for start in range(0, resamples, chunk):
+        part = found[start : start + chunk]
+        place = row[rng.integers(total, size=(len(part), total))] + size * np.arange(len(part))[:, None]
+        part[:] = np.bincount(place.ravel(), minlength=part.size).reshape(part.shape)
+    return found
 
 
 def _equal_rows(columns: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -104,3 +121,18 @@ def estimate(
 def ratio(sums: np.ndarray) -> np.ndarray:
     """The statistic Σ first column / Σ second column."""
     return sums[:, 0] / sums[:, 1]
+
+
+def proportion(columns: Any, *, level: float = 0.95, resamples: int = RESAMPLES, seed: int = 0) -> Estimate:
+    """Σ part / Σ whole of items [N, 2], 0 ≤ part ≤ whole, with its interval over items.
+
+    At 0 and at 1 all items are alike, and resampling them shows nothing of what was not seen: there the other bound is
+    Wilson's for N items, z² / (N + z²) away (Wilson 1927).
+    """
+    found = estimate(ratio, columns, level=level, resamples=resamples, seed=seed)
+    if not resamples or not found.n or min(abs(found.value), abs(1 - found.value)) > 1e-12:
+        return found
+    z = NormalDist().inv_cdf((1 + level) / 2)
+    away = z * z / (found.n + z * z)
+    low, high = (0.0, away) if found.value < 0.5 else (1 - away, 1.0)
+    return Estimate(round(found.value, 12), low, high, found.n)

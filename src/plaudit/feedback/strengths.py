@@ -67,9 +67,9 @@ def bradley_terry(
         raise ValueError(f"prior {prior} is negative")
     shape, size = won.shape[:-1], won.shape[-1]
     won, tied = won.reshape(-1, size, size), tied.reshape(-1, size, size)
-    found = _newton(won, tied, prior, tie_model == "davidson")
-    if not prior:
-        found[[not _strong(w + t) for w, t in zip(won, tied)]] = math.nan
+    found = np.full(won.shape[:2], math.nan)
+    finite = np.asarray([prior > 0 or _strong(w + t) for w, t in zip(won, tied)], dtype=bool)
+    found[finite] = _newton(won[finite], tied[finite], prior, tie_model == "davidson")
     return found.reshape(shape)
 
 
@@ -99,8 +99,7 @@ def _newton(won: np.ndarray, tied: np.ndarray, prior: float, davidson: bool) -> 
         if davidson:
             cross = (met * p_tie * (0.5 - expected)).sum(axis=2)
             hessian, gradient = _with_ties(hessian, gradient, cross, met, p_tie, tie_total, some)
-        # A model that nobody met has no curvature without a prior.
-        step = np.linalg.solve(hessian + 1e-12 * np.eye(hessian.shape[1]), gradient[..., None])[..., 0]
+        step = np.linalg.solve(hessian, gradient[..., None])[..., 0]
         step *= np.minimum(1.0, 2.0 / np.maximum(np.abs(step).max(axis=1, keepdims=True), 1e-300))
         theta += step[:, :size]
         if davidson:
@@ -196,8 +195,15 @@ def strengths(
         wins=wins[0][across],
         ties=ties[0][across],
         compared=(compared + compared.T)[across],
-        group=tuple(int(group[m]) for m in order),
+        group=tuple(int(n) for n in _renumbered(group[order])),
     )
+
+
+def _renumbered(group: np.ndarray) -> np.ndarray:
+    """Groups numbered from 0 in the order in which they first occur."""
+    _, start, place = np.unique(group, return_index=True, return_inverse=True)
+    renumbered: np.ndarray = np.argsort(np.argsort(start))[place]
+    return renumbered
 
 
 def _by_item(
