@@ -67,7 +67,7 @@ def talk(monkeypatch, capsys, lines, *arguments):
 
 
 def test_every_turn_reads_what_was_said_before_until_new(folder, monkeypatch, capsys):
-    from plaudit.cli.talking import Speaker
+    from plaudit.rollout.talking import Speaker
 
     heard = []
 

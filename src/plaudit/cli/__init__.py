@@ -43,6 +43,7 @@ SECTIONS: dict[str, dict[str, Verb]] = {
         "compare": Verb("compare", "compare", "Several methods on the same data: reward against KL."),
     },
     "Data": {
+        "collect": Verb("collect", "app", "People compare and rank answers on a local web page."),
         "advise": Verb("advise", "advise", "Which method serves your data, quality and machine."),
         "check": Verb("check", "check", "What a data file, or a recipe's data, is good for."),
         "data": Verb("data", "app", "Convert public data sets into plaudit's JSONL."),

@@ -29,8 +29,8 @@ def chat(
     """Talk to a model. An empty line or Ctrl-D ends, /new starts over; lines may be piped in."""
     from rich.console import Console
 
-    from plaudit.cli.talking import CUT, speakers
     from plaudit.data.records import Message
+    from plaudit.rollout.talking import CUT, speakers
 
     found = speakers(source, stage or (), 2 if side_by_side else 1)
     console = Console(highlight=False)

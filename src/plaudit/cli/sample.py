@@ -22,9 +22,9 @@ def sample(
     seed: Seed = 0,
 ) -> None:
     """Print answers of a model to one prompt."""
-    from plaudit.cli.talking import speakers
     from plaudit.data.records import Message
     from plaudit.errors import UserError
+    from plaudit.rollout.talking import speakers
 
     text = sys.stdin.read().strip() if prompt == "-" else prompt
     if not text:

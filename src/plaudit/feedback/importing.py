@@ -55,12 +55,14 @@ def read_items(path: str | Path, *, purpose: str = "work", max_dropped: float = 
     return made
 
 
-def items_of_rows(values: Sequence[Mapping[str, Any]], *, purpose: str, source: str) -> Imported:
-    """As ``read_items``, from rows at hand, all of which must be good."""
+def items_of_rows(
+    values: Sequence[Mapping[str, Any]], *, purpose: str, source: str, max_dropped: float = 0.0
+) -> Imported:
+    """As ``read_items``, from rows at hand."""
     report = ReadReport(source)
     parts = [p for i, row in enumerate(values, 1) if (p := _part(row, i, source, report))]
     made = items_of(parts, report, purpose)
-    report.require(0.0)
+    report.require(max_dropped)
     return made
 
 
@@ -76,6 +78,7 @@ def items_of(parts: Iterable[_Part], report: ReadReport, purpose: str) -> Import
             unused += purpose == "work" and bool(part.accepted)
             items.append(item)
     report.kept = len(items)
+    report.problems.sort(key=lambda problem: problem.line or 0)
     notes = [f"{unused} rows say which answer is better: not shown to anyone and not used"] if unused else []
     return Imported(items, report, notes)
 

@@ -6,12 +6,13 @@ from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Depends
 from pydantic import BaseModel, Field
-from sqlalchemy import Select, func, select
+from sqlalchemy import select
 from sqlalchemy.orm import Session as Db
 
+from plaudit.feedback.standing import Standing, standing
 from plaudit.feedback.store.people import note
 from plaudit.feedback.store.projects import change_settings, set_state
-from plaudit.feedback.store.schema import Assignment, Audit, Item, Judgement, Member, Project, Skip, User
+from plaudit.feedback.store.schema import Audit, Member, Project, User
 from plaudit.feedback.store.settings import Settings
 from plaudit.feedback.store.verdict import Plain
 from plaudit.web.access import Access, Asker
@@ -20,23 +21,6 @@ router = APIRouter(prefix="/api/projects/{project}", tags=["project"])
 Labeler = Annotated[Asker, Depends(Access("labeler", "label"))]
 Reviewer = Annotated[Asker, Depends(Access("reviewer", "review"))]
 Owner = Annotated[Asker, Depends(Access("owner", "manage"))]
-
-
-class Status(BaseModel):
-    """How far the work is. ``wanted``: judgements that the overlaps ask for, of which ``given`` are there."""
-
-    state: str
-    items: int
-    finished: int = Field(description="work items with all their judgements")
-    wanted: int
-    given: int
-    judgements: int = Field(description="of every purpose, surplus included")
-    surplus: int
-    leased: int
-    skipped: int
-    skip_reasons: dict[str, int]
-    labelers: int
-    by_purpose: dict[str, int] = Field(description="open items by purpose")
 
 
 class StateIn(BaseModel):
@@ -56,59 +40,9 @@ class Entry(BaseModel):
 
 
 @router.get("/status")
-def get_status(asker: Reviewer) -> Status:
+def get_status(asker: Reviewer) -> Standing:
     """How far the work is."""
-    return asker.server.database.read(status_of, asker.the_project().id)
-
-
-def status_of(db: Db, project_id: str) -> Status:
-    project = db.get_one(Project, project_id)
-    open_items = (Item.project_id == project_id) & (Item.state == "open")
-    work = open_items & (Item.purpose == "work")
-    states = select(Assignment.state, func.count()).where(Assignment.project_id == project_id)
-    counts = dict(pairs(db, states.group_by(Assignment.state)))
-    given = select(Assignment.item_id, func.count().label("given")).where(
-        Assignment.project_id == project_id, Assignment.purpose == "work", Assignment.state == "submitted"
-    )
-    per_item = given.group_by(Assignment.item_id).subquery()
-    done = select(func.count()).select_from(Item).join(per_item, per_item.c.item_id == Item.id)
-    reasons = (
-        select(Skip.reason, func.count())
-        .join(Assignment, Assignment.id == Skip.assignment_id)
-        .where(Assignment.project_id == project_id)
-        .group_by(Skip.reason)
-    )
-    purposes = select(Item.purpose, func.count()).where(open_items).group_by(Item.purpose)
-    active = select(func.count(func.distinct(Judgement.member_id))).join(
-        Assignment, Assignment.id == Judgement.assignment_id
-    )
-    surplus = select(func.count()).where(Assignment.project_id == project_id, Assignment.surplus)
-    return Status(
-        state=project.state,
-        items=db.scalar(select(func.count()).where(work)) or 0,
-        finished=db.scalar(done.where(work, per_item.c.given >= Item.overlap)) or 0,
-        wanted=db.scalar(select(func.coalesce(func.sum(Item.overlap), 0)).where(work)) or 0,
-        given=db.scalar(
-            select(func.count()).where(
-                Assignment.project_id == project_id,
-                Assignment.purpose == "work",
-                Assignment.state == "submitted",
-                Assignment.surplus.is_(False),
-            )
-        )
-        or 0,
-        judgements=counts.get("submitted", 0),
-        surplus=db.scalar(surplus) or 0,
-        leased=counts.get("leased", 0),
-        skipped=counts.get("skipped", 0),
-        skip_reasons=dict(pairs(db, reasons)),
-        labelers=db.scalar(active.where(Assignment.project_id == project_id)) or 0,
-        by_purpose=dict(pairs(db, purposes)),
-    )
-
-
-def pairs(db: Db, query: Select[str, int]) -> list[tuple[str, int]]:
-    return [(name, count) for name, count in db.execute(query)]
+    return asker.server.database.read(standing, asker.the_project().id)
 
 
 @router.get("/settings")

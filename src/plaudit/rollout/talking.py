@@ -38,15 +38,34 @@ class Speaker:
         step: int = 0,
     ) -> list[str]:
         """n answers; a conversation too long for the model loses its oldest turns."""
+        (drawn,) = self.draw(
+            [messages], temperature=temperature, max_new_tokens=max_new_tokens, n=n, seed=seed, step=step
+        )
+        return [text if finished else text + CUT for text, finished in drawn]
+
+    def draw(
+        self,
+        conversations: Sequence[Sequence[Message]],
+        *,
+        temperature: float,
+        max_new_tokens: int,
+        n: int = 1,
+        seed: int = 0,
+        step: int = 0,
+    ) -> list[list[tuple[str, bool]]]:
+        """n answers to each conversation, and whether each came to its end; they do not depend on one another."""
         from plaudit.rollout.protocol import Request, SamplingSettings
 
         if self.positions:  # half of the model's positions stay for the conversation
             max_new_tokens = min(max_new_tokens, self.positions // 2)
-        ids = self.renderer.prompt(messages, room=max_new_tokens)
+        requests = [
+            Request(self.renderer.prompt(c, room=max_new_tokens), key=content_id(c), n=n)
+            for c in conversations
+        ]
         settings = SamplingSettings(max_new_tokens=max_new_tokens, temperature=temperature)
-        request = Request(ids, key=content_id(messages), n=n)
-        drawn = self.sampler.sample([request], settings, seed=seed, step=step)
-        return [self.renderer.decode(s.ids) + (CUT if s.finish == "length" else "") for s in drawn]
+        drawn = self.sampler.sample(requests, settings, seed=seed, step=step)
+        answers = [(self.renderer.decode(s.ids), s.finish != "length") for s in drawn]
+        return [answers[at : at + n] for at in range(0, len(answers), n)]
 
 
 def speakers(source: str, stages: Sequence[str], count: int = 1) -> list[Speaker]:

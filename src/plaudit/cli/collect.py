@@ -1,0 +1,205 @@
+"""`plaudit collect`: people compare and rank answers on a local web page."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from plaudit.cli import projects
+from plaudit.cli.projects import Name, Project, Url, tell
+
+if TYPE_CHECKING:
+    from plaudit.feedback.collecting import Wanted
+
+app = typer.Typer(
+    help="People compare and rank answers on a local web page.",
+    invoke_without_command=True,
+    no_args_is_help=False,
+    rich_markup_mode=None,
+)
+
+
+@app.callback()
+def collect(
+    context: typer.Context,
+    project: Project = None,
+    responses: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Prompts with ready answers: these are judged.")
+    ] = None,
+    prompts: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Prompts, which the models answer first.")
+    ] = None,
+    model: Annotated[
+        list[str] | None,
+        typer.Option(metavar="RUN", help="A run, RUN@STAGE, or a model folder; may be repeated."),
+    ] = None,
+    answers: Annotated[
+        int | None,
+        typer.Option(
+            metavar="N", help="Answers of each model (default: 1, of a single one 2).", min=1, max=9
+        ),
+    ] = None,
+    temperature: Annotated[float, typer.Option(metavar="T", help="Of the sampled answers.", min=0)] = 1.0,
+    max_new_tokens: Annotated[int, typer.Option(metavar="N", help="Longest sampled answer.", min=1)] = 256,
+    seed: Annotated[int, typer.Option(metavar="N", help="Seed of the sampled answers.", min=0)] = 0,
+    gold: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Items with a known ranking, mixed in silently.")
+    ] = None,
+    calibration: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Items with a known ranking, to practise on first.")
+    ] = None,
+    guidelines: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Guidelines (Markdown), shown beside every item.")
+    ] = None,
+    title: Annotated[str, typer.Option(metavar="TEXT", help="What labelers see as the project's name.")] = "",
+    set_: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set", metavar="RULE=VALUE", help="A rule of the project, such as overlap=3; may be repeated."
+        ),
+    ] = None,
+    max_dropped: Annotated[
+        float, typer.Option(metavar="SHARE", help="Share of a file's rows that may be faulty.", min=0, max=1)
+    ] = 0.0,
+    name: Name = None,
+    database: Url = None,
+    host: Annotated[str, typer.Option(metavar="HOST", help="Where to listen.")] = "127.0.0.1",
+    port: Annotated[
+        int | None,
+        typer.Option(metavar="N", help="Port (default: the first free one from 8642).", min=0, max=65535),
+    ] = None,
+    origin: Annotated[
+        str | None, typer.Option(metavar="URL", help="The address people type, where a proxy speaks TLS.")
+    ] = None,
+    tls_cert: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Certificate, to speak TLS itself.")
+    ] = None,
+    tls_key: Annotated[Path | None, typer.Option(metavar="FILE", help="The certificate's key.")] = None,
+    secret_file: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="The server's secret (default: made, in the folder).")
+    ] = None,
+    workers: Annotated[
+        int, typer.Option(metavar="N", help="Processes; needs PostgreSQL.", min=1, max=64)
+    ] = 1,
+    serve: Annotated[
+        bool, typer.Option("--serve/--no-serve", help="Whether to serve, or only to prepare.")
+    ] = True,
+) -> None:
+    """Serve a labeling project on this machine; a new one is made from prompts or from ready answers."""
+    if context.invoked_subcommand is not None:
+        return
+    from plaudit.errors import UserError
+    from plaudit.feedback import opening
+    from plaudit.feedback.collecting import database_url, folder_of, only_project, owner_link, prepare
+    from plaudit.feedback.store.people import People
+    from plaudit.web.serving import Listening, bind
+    from plaudit.web.serving import serve as listen
+
+    if bool(prompts) != bool(model):
+        raise UserError(
+            "--prompts needs --model, to answer them" if prompts else "--model needs --prompts, to answer",
+            remedy="give both, or --responses FILE with ready answers",
+        )
+    folder = folder_of(project, responses or prompts)
+    url = database_url(folder, database)
+    listening = Listening(host, port, origin, tls_cert, tls_key, workers, own_secret=secret_file is not None)
+    listening.check(url)
+    wanted = _wanted(folder, name, title, set_ or [], guidelines)
+    for path, purpose in ((responses, "work"), (gold, "gold"), (calibration, "calibration")):
+        if path is not None:
+            from plaudit.feedback.importing import read_items
+
+            wanted.items.append(read_items(path, purpose=purpose, max_dropped=max_dropped))
+    # Names, password hashes and unpublished answers: for this user's eyes only.
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    if prompts is not None:
+        count = answers or (2 if len(model or []) == 1 else 1)
+        wanted.items.append(_drawn(folder, prompts, model or [], count, temperature, max_new_tokens, seed))
+    secret = opening.read_secret(secret_file) if secret_file else opening.secret_in(folder)
+    with opening.opened(url) as opened:
+        if name is None and opened.is_sqlite:
+            wanted.slug = opened.read(only_project) or wanted.slug
+        made, added = prepare(opened, wanted)
+        tell(opened, made, folder, wanted, added)
+        if not serve:
+            return
+        with bind(listening) as sock:
+            who, token = owner_link(opened, People(secret), made.slug)
+            address = listening.address(sock.getsockname()[1])
+            typer.echo(
+                f"{who}: {address}/enter#{token}\n  signs in once, within a day; invite others under People"
+            )
+            typer.echo("Ctrl-C stops the server; what was judged is kept", err=True)
+            try:
+                listen(opened, secret, listening, sock)
+            except KeyboardInterrupt:
+                typer.echo("stopped; the same command goes on", err=True)
+
+
+def _wanted(folder: Path, name: str | None, title: str, rules: list[str], guidelines: Path | None) -> Wanted:
+    from plaudit.errors import UserError
+    from plaudit.feedback.collecting import Wanted
+    from plaudit.feedback.store.projects import slug_of
+
+    text = None
+    if guidelines is not None:
+        try:
+            text = guidelines.read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            raise UserError(f"the guidelines {guidelines} cannot be read: {error}") from None
+    return Wanted(slug_of(name or folder.resolve().name), title, settings=_rules(rules), guidelines=text)
+
+
+def _rules(overrides: list[str]) -> dict[str, Any]:
+    """The rules that were set, checked one by one; UserError with all that are wrong."""
+    from pydantic import ValidationError
+
+    from plaudit.config import apply_override
+    from plaudit.errors import Problem, UserError, suggest
+    from plaudit.feedback.store.settings import Settings
+
+    rules: dict[str, Any] = {}
+    for override in overrides:
+        apply_override(rules, override)
+    if isinstance(rules.get("attributes"), str):
+        rules["attributes"] = rules["attributes"].split(",")
+    try:
+        checked = Settings.model_validate(rules)
+    except ValidationError as error:
+        known = Settings.model_fields
+        problems = []
+        for found in error.errors():
+            field = ".".join(str(p) for p in found["loc"])
+            unknown = found["type"] == "extra_forbidden"
+            remedy = (suggest(field, known) or f"rules: {', '.join(known)}") if unknown else None
+            message = "there is no such rule" if unknown else found["msg"].removeprefix("Value error, ")
+            problems.append(Problem(message, field=field or None, remedy=remedy))
+        raise UserError("--set does not fit", problems=problems) from None
+    return {key: checked.model_dump()[key] for key in rules}
+
+
+def _drawn(
+    folder: Path,
+    path: Path,
+    sources: list[str],
+    count: int,
+    temperature: float,
+    max_new_tokens: int,
+    seed: int,
+) -> Any:
+    from plaudit.data.readers import read
+    from plaudit.feedback.sampling import Drawing, draw_answers, drawn_items, voices_of
+    from plaudit.progress import Progress
+
+    prompts = list({p.id: p for p in read(path, kind="prompts").records}.values())
+    voices = voices_of(sources)
+    drawing = Drawing(count, temperature, max_new_tokens, seed)
+    kept = folder / "answers.jsonl"
+    with Progress(len(prompts) * len(voices), "answers", unit="prompt") as bar:
+        draw_answers(voices, prompts, drawing, kept, progress=lambda done, total: bar.update(done))
+    return drawn_items(kept, voices, prompts, drawing)
+
+
+projects.register(app)

@@ -1,0 +1,195 @@
+"""Listening: on loopback unless it is safe elsewhere, in one process on SQLite, in several on PostgreSQL."""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+import signal
+import socket
+import threading
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from fastapi import FastAPI
+
+from plaudit.errors import Problem, UserError
+from plaudit.feedback.store.database import Database
+from plaudit.web.server import Server, is_loopback
+
+PORT = 8642
+TRIED = 20  # ports after the first, where that one is taken and none was asked for
+# How the workers of one server hear of it; the database's password and the secret stay out of the process list.
+VARIABLES = ("PLAUDIT_SERVE_DATABASE", "PLAUDIT_SERVE_SECRET", "PLAUDIT_SERVE_ORIGIN", "PLAUDIT_SERVE_PORT")
+
+
+@dataclass(frozen=True)
+class Listening:
+    """How to listen. ``origin`` is the address that people type, where a proxy in front speaks TLS."""
+
+    host: str = "127.0.0.1"
+    port: int | None = None
+    origin: str | None = None
+    certificate: Path | None = None
+    key: Path | None = None
+    workers: int = 1
+    own_secret: bool = field(default=False, kw_only=True)  # whether the secret was given rather than made
+
+    def check(self, database_url: str) -> None:
+        """UserError with all that is wrong: beyond loopback only with TLS and a secret of one's own."""
+        problems = []
+        if bool(self.certificate) != bool(self.key):
+            problems.append(Problem("a certificate needs its key", field="--tls-cert", remedy="give both"))
+        for path in (self.certificate, self.key):
+            if path and not path.is_file():
+                problems.append(Problem(f"there is no file {path}", field="--tls-cert"))
+        if self.origin:
+            problems += _origin_problems(self.origin)
+        if not is_loopback(self.host):
+            if not self.certificate and not (self.origin or "").startswith("https://"):
+                problems.append(
+                    Problem(
+                        f"listening on {self.host} without TLS would send passwords and answers in the clear",
+                        field="--host",
+                        remedy="add --tls-cert and --tls-key, or --origin https://NAME where a proxy speaks TLS",
+                    )
+                )
+            if not self.own_secret:
+                problems.append(
+                    Problem(
+                        "beyond this machine the secret must be yours to keep and to change",
+                        field="--secret-file",
+                        remedy="openssl rand -hex 32 > FILE, then --secret-file FILE",
+                    )
+                )
+            if not self.origin:
+                problems.append(
+                    Problem(
+                        "the address by which people reach it must be known: others are refused",
+                        field="--origin",
+                        remedy="add --origin https://NAME",
+                    )
+                )
+        if self.workers > 1 and database_url.startswith("sqlite"):
+            problems.append(
+                Problem(
+                    "SQLite lets one process write at a time: more of them would only wait for each other",
+                    field="--workers",
+                    remedy="use --database postgresql://…, or one worker, which serves 50 labelers",
+                )
+            )
+        if problems:
+            raise UserError("the server cannot listen like this", problems=problems)
+
+    def address(self, port: int) -> str:
+        """What to type into a browser."""
+        if self.origin:
+            return self.origin
+        scheme = "https" if self.certificate else "http"
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"{scheme}://{host}:{port}"
+
+
+def bind(listening: Listening) -> socket.socket:
+    """A socket on the port that was asked for, or on the first free one from ``PORT`` on."""
+    first = PORT if listening.port is None else listening.port
+    last = first + TRIED if listening.port is None else first
+    family = socket.AF_INET6 if _is_v6(listening.host) else socket.AF_INET
+    for port in range(first, last + 1):
+        made = socket.socket(family, socket.SOCK_STREAM)
+        made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            made.bind((listening.host, port))
+            # Not until it listens is the port surely its own.
+            made.listen(2048)
+        except OSError as error:
+            made.close()
+            if port == last:
+                raise UserError(
+                    f"{listening.host}:{port} cannot be listened on: {error.strerror or error}",
+                    remedy="name another with --port",
+                ) from None
+        else:
+            made.set_inheritable(True)
+            return made
+    raise AssertionError("unreachable")
+
+
+def serve(database: Database, secret: bytes, listening: Listening, sock: socket.socket) -> None:
+    """Serve until interrupted."""
+    import uvicorn
+
+    port = sock.getsockname()[1]
+    options: dict[str, Any] = {
+        "log_level": "warning",
+        "server_header": False,
+        "access_log": False,
+        "http": "httptools",
+        "loop": "asyncio",
+        "lifespan": "off",
+        "timeout_graceful_shutdown": 5,
+        "timeout_keep_alive": 75,
+        "ssl_certfile": listening.certificate,
+        "ssl_keyfile": listening.key,
+    }
+    if listening.workers == 1:
+        app = application(database, secret, listening.origin or _own(listening, port), port)
+        uvicorn.Server(uvicorn.Config(app, **options)).run(sockets=[sock])
+        return
+    from uvicorn.supervisors import Multiprocess
+
+    values = (database.url, secret.hex(), listening.origin or _own(listening, port) or "", str(port))
+    os.environ.update(zip(VARIABLES, values))
+    database.close()
+    config = uvicorn.Config("plaudit.web.serving:worker", factory=True, workers=listening.workers, **options)
+    Multiprocess(config, sockets=[sock]).run()
+
+
+def application(database: Database, secret: bytes, origin: str | None, port: int) -> FastAPI:
+    from plaudit.web.app import create_app
+
+    return create_app(Server(database, secret, origin=origin, port=port))
+
+
+def worker() -> FastAPI:
+    """The application of one of several processes, which ends with the process that started it."""
+    threading.Thread(target=_end_with, args=(os.getppid(),), daemon=True).start()
+    url, secret, origin, port = (os.environ[name] for name in VARIABLES)
+    return application(Database(url), bytes.fromhex(secret), origin or None, int(port))
+
+
+def _end_with(parent: int) -> None:
+    """A worker whose parent was killed would keep the port, and answer, for ever."""
+    while os.getppid() == parent:
+        time.sleep(1)
+    os.kill(os.getpid(), signal.SIGTERM)
+
+
+def _own(listening: Listening, port: int) -> str | None:
+    """With a certificate of its own the server is known by what it speaks, not by any name of the loopback."""
+    return listening.address(port) if listening.certificate else None
+
+
+def _origin_problems(origin: str) -> list[Problem]:
+    parts = urlsplit(origin)
+    fits = parts.scheme in ("http", "https") and parts.netloc and not parts.path and not parts.query
+    if not fits or "@" in parts.netloc:
+        return [Problem(f"{origin!r} is no origin", field="--origin", remedy="write https://NAME[:PORT]")]
+    if parts.scheme == "http" and not is_loopback(parts.hostname or ""):
+        return [
+            Problem(
+                f"{origin} would send passwords and answers in the clear",
+                field="--origin",
+                remedy="put it behind TLS and write https://",
+            )
+        ]
+    return []
+
+
+def _is_v6(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).version == 6
+    except ValueError:
+        return False
