@@ -184,11 +184,11 @@ def test_independent_raters_agree_by_chance():
 
 
 def test_what_a_tie_counts():
-    """Of two firsts, one tie and one second there are six pairs of raters."""
-    counts = [[2, 1, 1]]
-    assert agreeing_pairs(np.asarray(counts, float), "excluded").tolist() == [[1, 3]]
-    assert agreeing_pairs(np.asarray(counts, float), "category").tolist() == [[1, 6]]
-    assert agreeing_pairs(np.asarray(counts, float), "half").tolist() == [[1 + 3 / 2, 6]]
+    """Two firsts, two ties and one second make ten pairs of raters, three of them without a tie."""
+    counts = np.asarray([[2.0, 2.0, 1.0]])
+    assert agreeing_pairs(counts, "excluded").tolist() == [[1, 3]]
+    assert agreeing_pairs(counts, "category").tolist() == [[2, 10]]
+    assert agreeing_pairs(counts, "half").tolist() == [[2 + 6 / 2, 10]]
     with pytest.raises(ValueError, match="first, tie, second"):
         agreeing_pairs(np.ones((1, 2)), "half")
 
