@@ -104,6 +104,16 @@ def test_a_long_winning_streak_converges():
     assert 1000 / (1 + math.exp(gap)) == pytest.approx(0.5 * (2 / (1 + math.exp(-gap / 2)) - 1), rel=1e-6)
 
 
+@pytest.mark.parametrize("prior", [0.0, 0.5])
+def test_where_all_or_none_tie_davidson_has_its_limits(prior):
+    """Only ties say that all are equal; without ties it is Bradley–Terry. Both in one batch."""
+    ties, wins = np.ones((3, 3)) - np.eye(3), random_wins(3, size=3)
+    none = np.zeros((3, 3))
+    found = bradley_terry(np.stack([none, wins]), np.stack([ties, none]), prior=prior, tie_model="davidson")
+    assert found[0] == pytest.approx(np.zeros(3), abs=1e-6)
+    assert found[1] == pytest.approx(bradley_terry(wins, prior=prior), abs=1e-8)
+
+
 def test_without_prior_an_undefeated_model_has_no_strength():
     wins = np.asarray([[0.0, 3.0, 2.0], [0.0, 0.0, 1.0], [0.0, 2.0, 0.0]])
     assert np.isnan(bradley_terry(wins)).all()

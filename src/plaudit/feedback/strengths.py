@@ -24,6 +24,7 @@ from plaudit.feedback.resampling import RESAMPLES, Estimate, pooled, resampled, 
 TieModel = Literal["half", "davidson"]
 PRIOR = 0.5
 STEPS = 60
+MOST_ETA = 15.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,19 +92,20 @@ def _newton(won: np.ndarray, tied: np.ndarray, prior: float, davidson: bool) -> 
         gradient = score - (met * expected).sum(axis=2) + prior * (1 - 2 * own)
         # Var of a comparison's score: 1, ½ or 0 points.
         curve = met * (p_win + p_tie / 4 - expected**2)
-        hessian = -curve
+        information = -curve
         diagonal = curve.sum(axis=2) + 2 * prior * own * (1 - own)
-        hessian[:, np.arange(size), np.arange(size)] += diagonal
+        information[:, np.arange(size), np.arange(size)] += diagonal
         # Strengths are known up to a constant without a prior: this pins their mean and moves nothing else.
-        hessian += 0.0 if prior else 1 / size
+        information += 0.0 if prior else 1 / size
         if davidson:
             cross = (met * p_tie * (0.5 - expected)).sum(axis=2)
-            hessian, gradient = _with_ties(hessian, gradient, cross, met, p_tie, tie_total, some)
-        step = np.linalg.solve(hessian, gradient[..., None])[..., 0]
+            information, gradient = _with_ties(information, gradient, cross, met, p_tie, tie_total, some)
+        step = np.linalg.solve(information, gradient[..., None])[..., 0]
         step *= np.minimum(1.0, 2.0 / np.maximum(np.abs(step).max(axis=1, keepdims=True), 1e-300))
         theta += step[:, :size]
         if davidson:
-            eta += step[:, size]
+            # Where all comparisons tie, η has no maximum; θ is long settled at this bound.
+            eta = np.clip(eta + step[:, size], -MOST_ETA, MOST_ETA)
         if np.abs(step).max(initial=0) < 1e-10:
             break
     centred: np.ndarray = theta - theta.mean(axis=1, keepdims=True)
@@ -111,7 +113,7 @@ def _newton(won: np.ndarray, tied: np.ndarray, prior: float, davidson: bool) -> 
 
 
 def _with_ties(
-    hessian: np.ndarray,
+    information: np.ndarray,
     gradient: np.ndarray,
     cross: np.ndarray,
     met: np.ndarray,
@@ -119,10 +121,10 @@ def _with_ties(
     tie_total: np.ndarray,
     some: np.ndarray,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Hessian and gradient with η as the last parameter; where nobody tied it stays where it is."""
+    """Information and gradient with η as the last parameter; where nobody tied it stays where it is."""
     resamples, size = gradient.shape
     wide = np.zeros((resamples, size + 1, size + 1))
-    wide[:, :size, :size] = hessian
+    wide[:, :size, :size] = information
     wide[:, :size, size] = wide[:, size, :size] = np.where(some[:, None], cross, 0.0)
     wide[:, size, size] = np.where(some, (met * p_tie * (1 - p_tie)).sum(axis=(1, 2)) / 2, 1.0)
     last = np.where(some, tie_total - (met * p_tie).sum(axis=(1, 2)) / 2, 0.0)
