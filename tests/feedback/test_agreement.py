@@ -214,6 +214,7 @@ def test_mirrored_measures_do_not_depend_on_which_is_first(rows, data):
         )
         assert a == pytest.approx(b, nan_ok=True, abs=1e-9)
     c, w, i = mirrored(counts, one, items)
+    assert (c * w[:, None]).sum() == counts.sum()  # α asks how many ratings there are
     plain = pairwise_agreement(counts, ties="category", resamples=0)
     assert pairwise_agreement(c, ties="category", weights=w, items=i, resamples=0).value == pytest.approx(
         plain.value, nan_ok=True

@@ -227,12 +227,14 @@ def test_meetings_are_all_pairs_of_labelers(rows):
 
 
 def test_agreement_of_a_labeler_by_hand():
-    """l agrees with m on 1 and 2, with n on 1 only: three of four."""
+    """l agrees with m on 1 and 2, with n on 1 only: three of four; n's ties on 4 are no decisions."""
     judged = [
         *(judge(i, "a>b", labeler=w) for i in "12" for w in "lm"),
         judge("1", "a>b", labeler="n"),
         judge("2", "b>a", labeler="n"),
         judge("3", "b>a", labeler="n"),
+        judge("4", "ab", labeler="n"),
+        judge("4", "a>b", labeler="l"),
     ]
     data = coded(judged, ANSWERS)
     met = meetings(data.pairs)
