@@ -18,7 +18,7 @@ from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from sqlalchemy import Engine, create_engine, event
 from sqlalchemy.engine import make_url
-from sqlalchemy.exc import ArgumentError, DBAPIError, IntegrityError, OperationalError
+from sqlalchemy.exc import ArgumentError, DBAPIError, OperationalError
 from sqlalchemy.orm import Session, sessionmaker
 
 from plaudit.errors import MissingExtraError, UserError
@@ -48,7 +48,9 @@ class Database:
             if self.is_sqlite:
                 session.connection().exec_driver_sql("BEGIN")
             else:
-                session.connection(execution_options={"isolation_level": "REPEATABLE READ"})
+                session.connection(
+                    execution_options={"isolation_level": "REPEATABLE READ", "postgresql_readonly": True}
+                )
             return function(session, *args, **kwargs)
 
     def write(self, function: Callable[Concatenate[Session, P], R], *args: P.args, **kwargs: P.kwargs) -> R:
@@ -80,7 +82,7 @@ def checked_url(url: str) -> str:
             "the database URL cannot be read", remedy="write postgresql://user@host/name, or sqlite:///FILE"
         ) from None
     backend = made.get_backend_name()
-    if backend == "postgresql":
+    if backend in ("postgresql", "postgres"):
         return made.set(drivername="postgresql+psycopg").render_as_string(hide_password=False)
     if backend == "sqlite" and made.database:
         return made.set(drivername="sqlite").render_as_string(hide_password=False)
@@ -98,9 +100,8 @@ def _worth_another_try(error: DBAPIError) -> bool:
     code = getattr(error.orig, "sqlstate", None)
     if code is not None:
         return code in AGAIN
-    return isinstance(error, IntegrityError) or (
-        isinstance(error, OperationalError) and "locked" in str(error.orig)
-    )
+    # SQLite: a writer is alone, so what violates a rule does so every time; only waiting for the file may end.
+    return isinstance(error, OperationalError) and "locked" in str(error.orig)
 
 
 def _sqlite_engine(url: str) -> Engine:
@@ -113,7 +114,8 @@ def _sqlite_engine(url: str) -> Engine:
         # The driver begins no transaction by itself: `write` does, with IMMEDIATE.
         connection.isolation_level = None
         try:
-            mode = connection.execute("PRAGMA journal_mode=WAL").fetchone()[0]
+            connection.execute(f"PRAGMA busy_timeout={BUSY_MS}")
+            mode = _write_ahead(connection)
         except sqlite3.DatabaseError as error:
             raise UserError(f"{path} cannot be opened as a database: {error}") from None
         if mode.lower() != "wal":
@@ -123,7 +125,6 @@ def _sqlite_engine(url: str) -> Engine:
             )
         # FULL: what was acknowledged survives a power cut, not only a killed process.
         connection.execute("PRAGMA synchronous=FULL")
-        connection.execute(f"PRAGMA busy_timeout={BUSY_MS}")
         connection.execute("PRAGMA foreign_keys=ON")
 
     return engine
@@ -134,5 +135,18 @@ def _postgresql_engine(url: str) -> Engine:
         import psycopg  # noqa: F401
     except ImportError:
         raise MissingExtraError("psycopg", "postgresql") from None
-    # A worker whose server was restarted must notice, and not fail its next request.
-    return create_engine(url, pool_size=10, max_overflow=20, pool_pre_ping=True)
+    # As many as a web server has threads. Who finds the server restarted must notice, and not fail its next request.
+    return create_engine(url, pool_size=10, max_overflow=30, pool_pre_ping=True)
+
+
+def _write_ahead(connection: Any) -> str:
+    """The journal mode, write-ahead if it can be had."""
+    deadline = time.monotonic() + BUSY_MS / 1000
+    while True:
+        try:
+            return str(connection.execute("PRAGMA journal_mode=WAL").fetchone()[0])
+        except sqlite3.OperationalError as error:
+            # Two processes that open a new file at once: here SQLite does not wait by itself.
+            if "locked" not in str(error) or time.monotonic() > deadline:
+                raise
+            time.sleep(random.uniform(0.001, 0.02))

@@ -13,8 +13,9 @@ from typing import Any
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from plaudit.feedback.store.claiming import close, take_place
 from plaudit.feedback.store.errors import Invalid, NotFound, Refused
+from plaudit.feedback.store.leases import close, live, take_place
+from plaudit.feedback.store.locks import lock_member
 from plaudit.feedback.store.schema import Assignment, Draft, Gold, Item, Judgement, Member, Project, Skip
 from plaudit.feedback.store.settings import Settings
 from plaudit.feedback.store.verdict import Verdict, agreement, problems_of, to_letters, to_positions
@@ -43,9 +44,12 @@ class Receipt:
 
 
 def own(session: Session, assignment_id: str, member: Member, *, lock: bool = False) -> Assignment:
-    """The member's assignment. NotFound for anyone else's."""
+    """The member's assignment. NotFound for anyone else's. ``lock``: the member, then the assignment."""
     query = select(Assignment).where(Assignment.id == assignment_id, Assignment.member_id == member.id)
-    found = session.scalar(query.with_for_update() if lock else query)
+    if lock:
+        lock_member(session, member.id)
+        query = query.with_for_update().execution_options(populate_existing=True)
+    found = session.scalar(query)
     if found is None:
         raise NotFound("assignment")
     return found
@@ -57,7 +61,8 @@ def heartbeat(
     """Hold the lease for another while; a lease that ran out is taken up again if the item has room."""
     assignment = own(session, assignment_id, member, lock=True)
     settings = _settings(session, assignment)
-    assignment.active_ms = max(assignment.active_ms, _capped(active_ms, assignment, now))
+    if assignment.state in ("leased", "expired"):
+        assignment.active_ms = max(assignment.active_ms, _capped(active_ms, assignment, now))
     if assignment.state == "expired" and not _holds_another(session, assignment):
         if assignment.purpose != "work":
             assignment.state, assignment.closed_at = "leased", None
@@ -71,9 +76,14 @@ def heartbeat(
 def save_draft(
     session: Session, member: Member, assignment_id: str, *, payload: dict[str, Any], rev: int, now: float
 ) -> tuple[Draft, bool]:
-    """Keep unfinished work that began from revision ``rev``: the draft kept, and whether it is this one."""
-    own(session, assignment_id, member, lock=True)
+    """Keep unfinished work that began from revision ``rev``: the draft kept, and whether it is this one.
+
+    Refused where the draft has meanwhile been submitted: a late copy must not come up again beside the judgement.
+    """
+    assignment = own(session, assignment_id, member, lock=True)
     draft = session.get(Draft, assignment_id)
+    if draft is None and rev and assignment.state == "submitted":
+        raise Refused("already_judged", "this draft has been submitted")
     if draft is None:
         draft = Draft(assignment_id=assignment_id, rev=0, payload={}, updated=now)
         session.add(draft)
@@ -100,7 +110,7 @@ def submit(
         assignment.counted = take_place(session, assignment.item_id)
         assignment.surplus = not assignment.counted
     assignment.state, assignment.closed_at = "submitted", now
-    assignment.active_ms = judgement.active_ms
+    assignment.active_ms = max(assignment.active_ms, judgement.active_ms)
     draft = session.get(Draft, assignment_id)
     if draft is not None:
         session.delete(draft)
@@ -144,10 +154,10 @@ def stop_showing(session: Session, member: Member, assignment_id: str, *, now: f
         session, member, assignment_id, reason="sensitive", note="stop showing me this", now=now
     )
     level = session.get_one(Item, assignment.item_id).sensitivity
-    member = session.get_one(Member, member.id)
+    mine = session.get_one(Member, member.id)
     if level:
-        member.max_sensitivity = min(member.max_sensitivity, level - 1)
-    return member.max_sensitivity
+        mine.max_sensitivity = min(mine.max_sensitivity, level - 1)
+    return mine.max_sensitivity
 
 
 def release(session: Session, member: Member, assignment_id: str, *, now: float) -> Assignment:
@@ -238,11 +248,7 @@ def _feedback(session: Session, assignment: Assignment, judgement: Judgement) ->
 
 def _holds_another(session: Session, assignment: Assignment) -> bool:
     return (
-        session.scalar(
-            select(Assignment.id).where(
-                Assignment.member_id == assignment.member_id, Assignment.state == "leased"
-            )
-        )
+        session.scalar(select(Assignment.id).where(Assignment.member_id == assignment.member_id, live()))
         is not None
     )
 

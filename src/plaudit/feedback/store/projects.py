@@ -6,22 +6,25 @@ import hashlib
 import json
 import re
 import secrets
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from sqlalchemy import func, insert, select, update
+from sqlalchemy import case, func, insert, select, update
 from sqlalchemy.orm import Session
 
 from plaudit.data.splits import uniform
 from plaudit.errors import suggest
+from plaudit.feedback.store.drawing import lot_of
 from plaudit.feedback.store.errors import Invalid, NotFound, Refused
 from plaudit.feedback.store.ids import new_id
-from plaudit.feedback.store.schema import Answer, Gold, Guideline, Item, Project, User
+from plaudit.feedback.store.locks import lock_project
+from plaudit.feedback.store.schema import Base, Guideline, Item, Project, User
 from plaudit.feedback.store.settings import Settings
 
 STATES = ("open", "paused", "closed")
 LONGEST_GUIDELINE = 100_000
+AT_ONCE = 500  # rows that one statement changes
 
 
 @dataclass(frozen=True)
@@ -92,20 +95,32 @@ def named_project(session: Session, slug: str | None) -> Project:
 
 def change_settings(session: Session, project: Project, changes: dict[str, Any]) -> Settings:
     """The settings with ``changes``; the overlap of items that have begun never falls below what they have."""
+    project = lock_project(session, project.id)
     settings = Settings.model_validate({**project.settings, **changes})
     project.settings = settings.model_dump()
     if {"overlap", "shared"} & changes.keys():
-        rows = session.execute(
-            select(Item.id, Item.key, Item.taken)
-            .where(Item.project_id == project.id, Item.purpose == "work")
-            .order_by(Item.id)
-            .with_for_update()
-        ).all()
-        values = [{"id": i, "overlap": max(taken, overlap_of(key, settings))} for i, key, taken in rows]
-        if values:
-            session.execute(update(Item), values)
+        _set_overlaps(session, project.id, settings)
     session.flush()
     return settings
+
+
+def _set_overlaps(session: Session, project_id: str, settings: Settings) -> None:
+    rows = session.execute(
+        select(Item.id, Item.key, Item.overlap).where(Item.project_id == project_id, Item.purpose == "work")
+    )
+    wrong: dict[int, list[str]] = {}
+    for item_id, key, overlap in rows:
+        if overlap != (right := overlap_of(key, settings)):
+            wrong.setdefault(right, []).append(item_id)
+    for right, items in wrong.items():
+        for i in range(0, len(items), AT_ONCE):
+            # What is taken is read by the update itself: others may be claiming meanwhile.
+            session.execute(
+                update(Item)
+                .where(Item.id.in_(items[i : i + AT_ONCE]))
+                .values(overlap=case((Item.taken > right, Item.taken), else_=right))
+                .execution_options(synchronize_session=False)
+            )
 
 
 def set_state(project: Project, state: str) -> None:
@@ -122,6 +137,7 @@ def publish(
         raise Invalid("empty", "the guidelines are empty")
     if len(markdown) > LONGEST_GUIDELINE:
         raise Invalid("too_long", f"guidelines have at most {LONGEST_GUIDELINE:,} characters")
+    project = lock_project(session, project.id)
     project.guideline_version += 1
     made = Guideline(
         project_id=project.id,
@@ -142,8 +158,9 @@ def overlap_of(key: str, settings: Settings) -> int:
     return settings.overlap if shared else 1
 
 
-def add_items(session: Session, project: Project, items: Iterable[NewItem], *, now: float) -> int:
+def add_items(session: Session, project: Project, items: Sequence[NewItem], *, now: float) -> int:
     """Add items; those that are there already are left as they are. Returns how many were new."""
+    project = lock_project(session, project.id)
     settings = Settings.model_validate(project.settings)
     known = set(session.scalars(select(Item.key).where(Item.project_id == project.id)))
     position = session.scalar(select(func.max(Item.position)).where(Item.project_id == project.id))
@@ -170,9 +187,9 @@ def add_items(session: Session, project: Project, items: Iterable[NewItem], *, n
                     "created": now,
                 }
             )
-    for table, values in ((Item, rows), (Answer, answers), (Gold, golds)):
+    for table, values in (("items", rows), ("answers", answers), ("golds", golds)):
         if values:
-            session.execute(insert(table), values)
+            session.execute(insert(Base.metadata.tables[table]), values)
     return len(rows)
 
 
@@ -190,6 +207,7 @@ def _row(
         "project_id": project.id,
         "key": key,
         "position": position,
+        "lot": lot_of(key),
         "prompt": list(item.prompt),
         "purpose": item.purpose,
         "overlap": overlap_of(key, settings) if item.purpose == "work" else 0,

@@ -9,13 +9,23 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
-from sqlalchemy import JSON, CheckConstraint, ForeignKey, Index, String, Text, UniqueConstraint, text
+from sqlalchemy import CheckConstraint, ForeignKey, Index, UniqueConstraint, text
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
+from sqlalchemy.types import JSON, BigInteger, String, Text
 
 from plaudit.feedback.store.ids import new_id
 
 Id = String(26)
+# Conditions of partial indexes. A query that is to use one must say the same in the same words.
 LIVE = "state = 'leased'"
+DONE = "state = 'submitted'"
+OPEN_WORK = "purpose = 'work' AND state = 'open' AND taken < overlap"
+KNOWN = "purpose <> 'work'"
+
+
+def only(condition: str) -> dict[str, Any]:
+    """The arguments that make an index partial."""
+    return {"sqlite_where": text(condition), "postgresql_where": text(condition)}
 
 
 class Base(DeclarativeBase):
@@ -145,12 +155,14 @@ class Item(Base):
         # The last line of defence: whatever the code does, no item rises above its overlap.
         CheckConstraint("taken >= 0 AND (purpose <> 'work' OR taken <= overlap)", name="within_overlap"),
         CheckConstraint("sensitivity BETWEEN 0 AND 3", name="sensitivity_level"),
-        Index("items_open", "project_id", "purpose", "state", "sensitivity", "taken", "overlap", "id"),
+        Index("items_open", "project_id", "lot", **only(OPEN_WORK)),
+        Index("items_known", "project_id", "purpose", "lot", **only(KNOWN)),
     )
     id: Mapped[str] = mapped_column(Id, primary_key=True, default=new_id)
     project_id: Mapped[str] = mapped_column(ForeignKey("projects.id"))
     key: Mapped[str] = mapped_column(String(32))  # hash of prompt and answers: importing twice adds nothing
     position: Mapped[int]
+    lot: Mapped[int] = mapped_column(BigInteger)  # a random place on a ring, from which items are drawn
     prompt: Mapped[list[Any]]  # chat messages
     purpose: Mapped[str] = mapped_column(String(12), default="work")  # work | gold | calibration
     overlap: Mapped[int]
@@ -193,11 +205,14 @@ class Assignment(Base):
 
     __tablename__ = "assignments"
     __table_args__ = (
-        UniqueConstraint("item_id", "member_id", "round"),
+        # The member comes first, and there is no other index on all of a member's assignments: to tell whether an item
+        # was given to someone, a planner that knows nothing of the table yet can then go no long way round.
+        UniqueConstraint("member_id", "item_id", "round"),
         # One lease a person: two tabs show the same item.
-        Index("one_lease", "member_id", unique=True, sqlite_where=text(LIVE), postgresql_where=text(LIVE)),
-        Index("leases", "project_id", "expires_at", sqlite_where=text(LIVE), postgresql_where=text(LIVE)),
-        Index("assignments_of_member", "member_id", "state", "closed_at"),
+        Index("one_lease", "member_id", unique=True, **only(LIVE)),
+        Index("leases", "project_id", "expires_at", **only(LIVE)),
+        Index("judged", "member_id", "closed_at", **only(DONE)),
+        Index("assignments_of_item", "item_id"),
     )
     id: Mapped[str] = mapped_column(Id, primary_key=True, default=new_id)
     project_id: Mapped[str] = mapped_column(ForeignKey("projects.id"))

@@ -92,6 +92,7 @@ def upgrade() -> None:
         sa.Column("project_id", sa.String(length=26), nullable=False),
         sa.Column("key", sa.String(length=32), nullable=False),
         sa.Column("position", sa.Integer(), nullable=False),
+        sa.Column("lot", sa.BigInteger(), nullable=False),
         sa.Column("prompt", sa.JSON(), nullable=False),
         sa.Column("purpose", sa.String(length=12), nullable=False),
         sa.Column("overlap", sa.Integer(), nullable=False),
@@ -107,8 +108,13 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id"),
         sa.UniqueConstraint("project_id", "key"),
     )
+    open_work = sa.text("purpose = 'work' AND state = 'open' AND taken < overlap")
     op.create_index(
-        "items_open", "items", ["project_id", "purpose", "state", "sensitivity", "taken", "overlap", "id"]
+        "items_open", "items", ["project_id", "lot"], sqlite_where=open_work, postgresql_where=open_work
+    )
+    known = sa.text("purpose <> 'work'")
+    op.create_index(
+        "items_known", "items", ["project_id", "purpose", "lot"], sqlite_where=known, postgresql_where=known
     )
     op.create_table(
         "links",
@@ -202,9 +208,16 @@ def upgrade() -> None:
         sa.ForeignKeyConstraint(["member_id"], ["members.id"]),
         sa.ForeignKeyConstraint(["project_id"], ["projects.id"]),
         sa.PrimaryKeyConstraint("id"),
-        sa.UniqueConstraint("item_id", "member_id", "round"),
+        sa.UniqueConstraint("member_id", "item_id", "round"),
     )
-    op.create_index("assignments_of_member", "assignments", ["member_id", "state", "closed_at"])
+    op.create_index("assignments_of_item", "assignments", ["item_id"])
+    op.create_index(
+        "judged",
+        "assignments",
+        ["member_id", "closed_at"],
+        sqlite_where=sa.text("state = 'submitted'"),
+        postgresql_where=sa.text("state = 'submitted'"),
+    )
     op.create_index(
         "leases",
         "assignments",

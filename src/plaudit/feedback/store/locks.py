@@ -1,0 +1,35 @@
+"""Row locks, and the order in which everyone takes them, so that no two wait for each other.
+
+Project before member, member before assignment, assignment before item. Who has locked a project may then lock many
+rows of the other kinds; anyone else holds at most one of each. SQLite needs none of this: there, a writer is alone.
+"""
+
+from __future__ import annotations
+
+from sqlalchemy import Select, select
+from sqlalchemy.orm import Session
+
+from plaudit.feedback.store.schema import Member, Project
+
+
+def lock_project(session: Session, project_id: str) -> Project:
+    """The project as it stands now, ours alone to change until the transaction ends."""
+    session.flush()
+    return session.scalars(_project(project_id).with_for_update(key_share=True)).one()
+
+
+def try_project(session: Session, project_id: str) -> bool:
+    """Lock the project, unless someone else has."""
+    return session.scalar(_project(project_id).with_for_update(key_share=True, skip_locked=True)) is not None
+
+
+def lock_member(session: Session, member_id: str) -> Member:
+    """The member as it stands now. One person's actions happen one after the other, whatever tabs they come from."""
+    session.flush()
+    mine = select(Member).where(Member.id == member_id).execution_options(populate_existing=True)
+    # NO KEY UPDATE: what refers to the row may be written meanwhile.
+    return session.scalars(mine.with_for_update(key_share=True)).one()
+
+
+def _project(project_id: str) -> Select[Project]:
+    return select(Project).where(Project.id == project_id).execution_options(populate_existing=True)
