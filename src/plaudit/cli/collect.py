@@ -93,6 +93,7 @@ def collect(
     from plaudit.errors import UserError
     from plaudit.feedback import opening
     from plaudit.feedback.collecting import database_url, folder_of, only_project, owner_link, prepare
+    from plaudit.feedback.store.database import checked_url
     from plaudit.feedback.store.people import People
     from plaudit.web.serving import Listening, bind
     from plaudit.web.serving import serve as listen
@@ -103,7 +104,7 @@ def collect(
             remedy="give both, or --responses FILE with ready answers",
         )
     folder = folder_of(project, responses or prompts)
-    url = database_url(folder, database)
+    url = checked_url(database_url(folder, database))
     listening = Listening(host, port, origin, tls_cert, tls_key, workers, own_secret=secret_file is not None)
     listening.check(url)
     wanted = _wanted(folder, name, title, set_ or [], guidelines)

@@ -54,6 +54,6 @@ def _export(address: str, folder: Path, keep: bool) -> Path:
     if not count:
         more = f" ({sum(left_out.values())} of another kind)" if left_out else ""
         raise UserError(
-            f"{address} holds no rankings yet{more}", remedy="`plaudit collect` shows how it stands"
+            f"{address} holds no rankings yet{more}", remedy="`plaudit collect status` shows how it stands"
         )
     return path
