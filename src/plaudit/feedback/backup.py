@@ -34,7 +34,9 @@ def backup(database: Database, path: Path) -> dict[str, int]:
     partial = path.with_name(f".{path.name}.part")
     path.parent.mkdir(parents=True, exist_ok=True)
     try:
-        descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        # A new file: one that somebody put there would keep its readers, or lead elsewhere.
+        partial.unlink(missing_ok=True)
+        descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         with os.fdopen(descriptor, "wb") as raw:
             with gzip.GzipFile("", "wb", fileobj=raw) as packed:
                 counts = database.read(_dump, lambda value: packed.write(json.dumps(value).encode() + b"\n"))
@@ -77,7 +79,7 @@ def _load(session: Session, path: Path) -> dict[str, int]:
             )
     lines = _lines(path)
     head = next(lines, {})
-    if head.get("kind") != KIND:
+    if not isinstance(head, dict) or head.get("kind") != KIND:
         raise UserError(f"{path} is no backup", remedy="name a file that `plaudit collect backup` wrote")
     if head["revision"] != HEAD:
         raise UserError(
@@ -94,6 +96,8 @@ def _load(session: Session, path: Path) -> dict[str, int]:
             else:
                 rows.setdefault(line["table"], []).append(line["row"])
         for name, values in rows.items():
+            if name not in counts:
+                raise UserError(f"{path} has a table {name!r}, which no backup has")
             session.execute(insert(Base.metadata.tables[name]), values)
             counts[name] += len(values)
     if end != counts:

@@ -14,6 +14,7 @@ from plaudit.data.records import Comparisons, Demonstration, Prompt, Ranking, Re
 from plaudit.data.report import Fault, ReadReport, name_type
 from plaudit.data.values import answer_text, listed
 from plaudit.feedback.store.projects import NewAnswer, NewItem
+from plaudit.feedback.whole import problem_of
 
 MOST_ANSWERS = 9
 LEVELS = "0 (harmless) to 3"
@@ -92,6 +93,7 @@ def _part(values: Any, line: int, path: str | Path, report: ReadReport) -> _Part
                 f"the row is {name_type(values)}, not an object",
                 remedy='write {"prompt": "…", "responses": ["…", "…"]}',
             )
+        _require_whole(values)
         view = View.of(values, Path(path).name.partition(".")[0])
         return replace(
             _content(view),
@@ -102,6 +104,19 @@ def _part(values: Any, line: int, path: str | Path, report: ReadReport) -> _Part
     except Fault as fault:
         report.drop(fault, line)
         return None
+    except (RecursionError, ValueError) as error:
+        # A list that was written as text may hold what no list from JSON can.
+        report.drop(Fault("unreadable value", f"a value cannot be read: {error}"), line)
+        return None
+
+
+def _require_whole(values: Mapping[str, Any]) -> None:
+    """What one database takes and another refuses, or no page can show, is refused here, where someone can mend it."""
+    for column, value in values.items():
+        problem = problem_of(column) or problem_of(value)
+        if problem is not None:
+            name = str(column).encode(errors="replace").decode()
+            raise Fault("broken value", f"{name!r} {problem}", field=name, remedy="mend or remove it")
 
 
 def _content(view: View) -> _Part:

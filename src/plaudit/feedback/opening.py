@@ -58,12 +58,23 @@ def opened(url: str) -> Iterator[Database]:
     """The database with this version's tables; what it refuses is told as a mistake of the user."""
     database = Database(url)
     try:
+        _keep_private(database)
         migrate.upgrade(database)
         yield database
     except Refused as error:
         raise UserError(error.message, problems=error.problems) from None
     finally:
         database.close()
+
+
+def _keep_private(database: Database) -> None:
+    """A new database file is for this user's eyes only, whatever the folder; SQLite's other files follow it."""
+    path = database.engine.url.database
+    if database.is_sqlite and path:
+        try:
+            os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
+        except OSError:
+            return  # it is there, or cannot be made, which SQLite tells better
 
 
 def secret_in(folder: Path) -> bytes:

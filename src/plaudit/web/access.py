@@ -13,8 +13,7 @@ from sqlalchemy.orm import Session as Db
 from plaudit.feedback.store.errors import Forbidden, NotFound, SignInNeeded
 from plaudit.feedback.store.people import ROLES, SEEN_EVERY, Who
 from plaudit.feedback.store.schema import ApiToken, Member, Project, Session, User
-from plaudit.web.security import SAFE
-from plaudit.web.server import Server
+from plaudit.web.server import SAFE, Server
 
 
 @dataclass(frozen=True)
@@ -62,7 +61,10 @@ class Access:
     def __call__(self, request: Request) -> Asker:
         server: Server = request.app.state.server
         slug = request.path_params.get("project")
-        return server.database.read(self._find, server, request, slug)
+        asker = server.database.read(self._find, server, request, slug)
+        # After the reading transaction: no request holds one connection while it waits for another.
+        _touch(server, asker.who.session or asker.who.token, asker.now)
+        return asker
 
     def _find(self, db: Db, server: Server, request: Request, slug: str | None) -> Asker:
         who, csrf = self._who(db, server, request)
@@ -82,30 +84,42 @@ class Access:
         return asker
 
     def _who(self, db: Db, server: Server, request: Request) -> tuple[Who, str]:
-        now = server.clock()
-        bearer = request.headers.get("authorization", "")
-        if bearer:
-            kind, _, token = bearer.partition(" ")
-            if kind.lower() != "bearer":
-                raise SignInNeeded("bad_token", "send the token as: Authorization: Bearer …")
-            who = server.people.by_token(db, token.strip(), now=now)
+        who = _who(db, server, request)
+        if who.token is not None:
             if self.scope is None:
                 raise Forbidden("browser_only", "a token cannot do this: sign in with a browser")
             if self.scope not in who.scopes:
                 raise Forbidden("scope", f"the token lacks the scope {self.scope}")
-            _touch(server, who.token, now)
             return who, ""
-        token = request.cookies.get(server.cookie, "")
-        if not token:
-            raise SignInNeeded("signed_out", "sign in first")
-        who = server.people.by_session(db, token, now=now)
-        csrf = server.people.csrf(token)
+        csrf = server.people.csrf(request.cookies[server.cookie])
         if request.method not in SAFE and not hmac.compare_digest(
             request.headers.get("x-csrf-token", "").encode(), csrf.encode()
         ):
             raise Forbidden("csrf", "the page is out of date: reload it")
-        _touch(server, who.session, now)
         return who, csrf
+
+
+def is_known(server: Server, request: Request) -> bool:
+    """Whether the request comes from someone who has signed in, or from a token of theirs."""
+    try:
+        server.database.read(_who, server, request)
+    except SignInNeeded:
+        return False
+    return True
+
+
+def _who(db: Db, server: Server, request: Request) -> Who:
+    now = server.clock()
+    bearer = request.headers.get("authorization", "")
+    if bearer:
+        kind, _, token = bearer.partition(" ")
+        if kind.lower() != "bearer":
+            raise SignInNeeded("bad_token", "send the token as: Authorization: Bearer …")
+        return server.people.by_token(db, token.strip(), now=now)
+    token = request.cookies.get(server.cookie, "")
+    if not token:
+        raise SignInNeeded("signed_out", "sign in first")
+    return server.people.by_session(db, token, now=now)
 
 
 def _touch(server: Server, credential: Any, now: float) -> None:

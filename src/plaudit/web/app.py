@@ -31,11 +31,18 @@ Errors are `{"error": {"code", "message", "problems": [{"field", "message"}]}}`.
 log = logging.getLogger("plaudit.web")
 
 
+class Application(FastAPI):
+    """Guarded as a whole: answers to what nobody foresaw leave by the same door."""
+
+    def build_middleware_stack(self) -> Any:
+        return Security(super().build_middleware_stack(), self.state.server)
+
+
 def create_app(server: Server) -> FastAPI:
     """The labeling application on a database that has its tables."""
     from plaudit import __version__
 
-    app = FastAPI(
+    app = Application(
         title="plaudit collect",
         version=__version__,
         description=ABOUT,
@@ -45,7 +52,6 @@ def create_app(server: Server) -> FastAPI:
     )
     app.state.server = server
     app.state.statistics = Statistics()
-    app.add_middleware(Security, server=server)
     for router in (*ROUTERS, pages.router, assets.router):
         app.include_router(router)
     app.add_exception_handler(Refused, _refused)
@@ -91,7 +97,7 @@ def _http(request: Request, error: Any) -> Response:
 
 
 def _unforeseen(request: Request, error: Exception) -> Response:
-    log.error("%s %s failed", request.method, request.url.path, exc_info=error)
+    log.error("%s %r failed", request.method, request.url.path, exc_info=error)
     return _answer(request, 500, "internal", "something failed here; the server's log says what", [])
 
 
@@ -100,14 +106,22 @@ def _answer(
 ) -> Response:
     if not _is_api(request):
         return page(request, "error.html", status=status, message=message, code=code)
-    error: dict[str, Any] = {"code": code, "message": message}
+    error: dict[str, Any] = {"code": code, "message": _whole(message)}
     if problems:
-        error["problems"] = problems
+        error["problems"] = [
+            {"field": _whole(p["field"]) if p["field"] else None, "message": _whole(p["message"])}
+            for p in problems
+        ]
     return JSONResponse({"error": error}, status)
 
 
 def _is_api(request: Request) -> bool:
     return request.url.path.startswith(("/api/", "/static/"))
+
+
+def _whole(text: str) -> str:
+    """What can be sent: a message may quote half of a character pair."""
+    return text.encode(errors="replace").decode()
 
 
 def _plain(message: str) -> str:

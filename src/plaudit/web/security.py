@@ -4,20 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
-from urllib.parse import urlsplit
 
+from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import Headers, MutableHeaders
+from starlette.requests import Request
 from starlette.responses import JSONResponse
 
-from plaudit.web.server import Server
+from plaudit.web.access import is_known
+from plaudit.web.server import SAFE, Server
 
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
-SAFE = {"GET", "HEAD", "OPTIONS"}
-MOST_BODY = 64 * 2**20  # an import of items; everything else is far smaller
-MOST_SMALL = 2**18
+MOST_BODY = 64 * 2**20  # an import of items, by someone who has signed in
+MOST_SMALL = 2**18  # everything else
 
 # Nothing may run, load or frame but what this server itself sends; no inline script, no inline style.
 POLICY = "; ".join(
@@ -48,7 +49,7 @@ HEADERS = {
 
 
 class Security:
-    """ASGI middleware: host, origin and size on the way in, headers on the way out."""
+    """ASGI, around everything else: host, origin and size on the way in, headers on the way out."""
 
     def __init__(self, app: Any, server: Server) -> None:
         self.app = app
@@ -70,24 +71,30 @@ class Security:
                     headers["cache-control"] = "no-store"
             await send(message)
 
-        refusal = self._refusal(scope)
+        most = MOST_SMALL
+        if scope["method"] == "POST" and scope["path"].endswith("/items"):
+            # A body is read and parsed before anyone asks who sent it: of strangers only a small one.
+            known = await run_in_threadpool(is_known, self.server, Request(scope))
+            most = MOST_BODY if known else MOST_SMALL
+        refusal = self._refusal(scope, most)
         if refusal is not None:
             await refusal(scope, receive, secured)
             return
-        most = MOST_BODY if scope["path"].endswith("/items") else MOST_SMALL
         await self.app(scope, _limited(receive, most), secured)
 
-    def _refusal(self, scope: Scope) -> JSONResponse | None:
+    def _refusal(self, scope: Scope, most: int) -> JSONResponse | None:
         headers = Headers(scope=scope)
         if not self.server.knows_host(headers.get("host", "")):
             return _refused(421, "wrong_host", "this server is not reached by that name")
+        if "\x00" in scope["path"] or b"%00" in scope["query_string"]:
+            # PostgreSQL cannot even be asked for it.
+            return _refused(400, "bad_address", "the address holds a character that no name has")
         if scope["method"] in SAFE:
             return None
         if headers.get("sec-fetch-site", "same-origin") != "same-origin" or not self._own_origin(headers):
             return _refused(403, "cross_origin", "the request comes from another site")
         length = headers.get("content-length", "0")
-        most = MOST_BODY if scope["path"].endswith("/items") else MOST_SMALL
-        if not length.isdigit() or int(length) > most:
+        if not (length.isascii() and length.isdigit() and len(length) < 12) or int(length) > most:
             return _refused(413, "too_large", "the request is too large")
         has_body = length != "0" or "transfer-encoding" in headers
         if has_body and headers.get("content-type", "").partition(";")[0].strip() != "application/json":
@@ -97,11 +104,8 @@ class Security:
 
     def _own_origin(self, headers: Headers) -> bool:
         origin = headers.get("origin")
-        if origin is None:
-            return True  # no browser: those send it with every change
-        if self.server.origin:
-            return origin.lower() == self.server.origin.lower()
-        return urlsplit(origin).netloc.lower() == headers.get("host", "").lower()
+        # No browser: those send it with every change.
+        return origin is None or self.server.is_own_origin(origin, headers.get("host", ""))
 
 
 def _limited(receive: Receive, most: int) -> Receive:

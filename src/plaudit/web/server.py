@@ -12,6 +12,8 @@ from urllib.parse import urlsplit
 from plaudit.feedback.store.database import Database
 from plaudit.feedback.store.people import People
 
+SAFE = {"GET", "HEAD", "OPTIONS"}  # methods that change nothing
+
 
 @dataclass(frozen=True)
 class Server:
@@ -41,7 +43,19 @@ class Server:
         """Whether a request's Host is this server: a name that someone else points here is not."""
         if self.origin:
             return host.lower() == urlsplit(self.origin).netloc.lower()
-        return is_loopback(urlsplit(f"//{host}").hostname or "")
+        return not set(host) & set("@/?#\\") and is_loopback(host_in(f"//{host}"))
+
+    def is_own_origin(self, origin: str, host: str) -> bool:
+        """Whether a page at ``origin``, which sent a request to ``host``, is one of this server's."""
+        return origin.lower() == (self.origin or f"http://{host}").lower()
+
+
+def host_in(address: str) -> str:
+    """The host that an address names; nothing where it is no address."""
+    try:
+        return urlsplit(address).hostname or ""
+    except ValueError:
+        return ""
 
 
 def is_loopback(host: str) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import os
+import re
 import signal
 import socket
 import threading
@@ -11,13 +12,12 @@ import time
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 from fastapi import FastAPI
 
 from plaudit.errors import Problem, UserError
 from plaudit.feedback.store.database import Database
-from plaudit.web.server import Server, is_loopback
+from plaudit.web.server import Server, host_in, is_loopback
 
 PORT = 8642
 TRIED = 20  # ports after the first, where that one is taken and none was asked for
@@ -173,11 +173,12 @@ def _own(listening: Listening, port: int) -> str | None:
 
 
 def _origin_problems(origin: str) -> list[Problem]:
-    parts = urlsplit(origin)
-    fits = parts.scheme in ("http", "https") and parts.netloc and not parts.path and not parts.query
-    if not fits or "@" in parts.netloc:
+    # As browsers send it, letter by letter: they are told apart by it.
+    found = re.fullmatch(r"(https?)://([^\s/?#@\\]+)", origin)
+    host = host_in(origin)
+    if found is None or not host:
         return [Problem(f"{origin!r} is no origin", field="--origin", remedy="write https://NAME[:PORT]")]
-    if parts.scheme == "http" and not is_loopback(parts.hostname or ""):
+    if found[1] == "http" and not is_loopback(host):
         return [
             Problem(
                 f"{origin} would send passwords and answers in the clear",

@@ -5,17 +5,23 @@ from __future__ import annotations
 import csv
 import io
 import threading
+import unicodedata
 from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session as Db
 
 from plaudit.feedback.collected import collected, state_of
 from plaudit.feedback.store.errors import NotFound
+from plaudit.feedback.store.schema import Gold, Item
 from plaudit.web.server import Server
 
 if TYPE_CHECKING:
     from plaudit.feedback.quality_tables import Table
 
-# What a spreadsheet would run as a formula.
-FORMULAS = ("=", "+", "-", "@", "\t", "\r", "\n")
+# What a spreadsheet runs as a formula, also behind white space and in the wide letters of East Asia.
+FORMULAS = ("=", "+", "-", "@")
+INVISIBLE = ("Z", "C")  # categories of white space, control and format characters
 
 
 class Statistics:
@@ -34,7 +40,7 @@ class Statistics:
         with self._lock:
             lock = self._locks.setdefault(project_id, threading.Lock())
         with lock:
-            state = server.database.read(state_of, project_id)
+            state = server.database.read(_state, project_id)
             kept = self._kept.get(project_id)
             if kept is None or kept[0] != state:
                 data = server.database.read(collected, project_id)
@@ -49,10 +55,20 @@ class Statistics:
         return found
 
 
+def _state(db: Db, project_id: str) -> Any:
+    """What the tables hang on: the judgements, and which rankings count as right."""
+    golds = select(Gold.item_id, Gold.accepted).join(Item, Item.id == Gold.item_id)
+    found = db.execute(golds.where(Item.project_id == project_id).order_by(Gold.item_id))
+    return state_of(db, project_id), [(item, accepted) for item, accepted in found]
+
+
 def to_csv(table: Table) -> str:
-    """The table as CSV. Text that a spreadsheet would take for a formula gets an apostrophe in front."""
+    """The table as CSV. Text that a spreadsheet would take for a formula gets an apostrophe in front.
+
+    Text stands in quotes: a spreadsheet that parts cells at semicolons must not find one within a text.
+    """
     out = io.StringIO()
-    writer = csv.writer(out)
+    writer = csv.writer(out, quoting=csv.QUOTE_NONNUMERIC)
     writer.writerow([c.name for c in table.columns])
     for row in table.rows:
         writer.writerow([_cell(row[c.name]) for c in table.columns])
@@ -60,8 +76,10 @@ def to_csv(table: Table) -> str:
 
 
 def _cell(value: Any) -> Any:
-    if isinstance(value, str) and value.lstrip(" ").startswith(FORMULAS):
-        return f"'{value}"
+    if isinstance(value, str):
+        first = next((c for c in value if unicodedata.category(c)[0] not in INVISIBLE), "")
+        hidden = value[:1] in ("\t", "\r", "\n")
+        return f"'{value}" if hidden or unicodedata.normalize("NFKC", first).startswith(FORMULAS) else value
     return "" if value is None else value
 
 

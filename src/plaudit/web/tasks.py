@@ -17,6 +17,7 @@ from plaudit.web.rendering import to_html
 
 HEARTBEATS = 4  # a lease
 DAY = 86_400
+MOST_LEFT = 500
 
 
 class Turn(BaseModel):
@@ -70,7 +71,7 @@ class Kept(BaseModel):
 class Progress(BaseModel):
     today: int
     total: int
-    left: int = Field(description="items that this labeler could still get, this one included")
+    left: int = Field(description="items that this labeler could still get, this one included; at most 500")
 
 
 class Task(BaseModel):
@@ -123,15 +124,28 @@ def progress_of(db: Db, project: Project, member: Member, *, now: float) -> Prog
         .select_from(Assignment)
         .where(Assignment.member_id == member.id, Assignment.state == "submitted")
     )
-    left = db.scalar(select(func.count()).select_from(eligible(project.id, member, "work").subquery())) or 0
     holds = db.scalar(
-        select(Assignment.id).where(Assignment.member_id == member.id, Assignment.state == "leased")
+        select(Assignment.purpose).where(Assignment.member_id == member.id, Assignment.state == "leased")
     )
     return Progress(
         today=db.scalar(mine.where(Assignment.closed_at > now - DAY)) or 0,
         total=db.scalar(mine) or 0,
-        left=left + (holds is not None),
+        left=_left(db, project, member, holds),
     )
+
+
+def _left(db: Db, project: Project, member: Member, holds: str | None) -> int:
+    """Gold counts as work does, held, judged or to come: otherwise the number would tell which is which."""
+
+    def some(purpose: str) -> int:
+        those = eligible(project.id, member, purpose).limit(MOST_LEFT).subquery()
+        return db.scalar(select(func.count()).select_from(those)) or 0
+
+    work = some("work")
+    if not work and holds is None:
+        return 0  # gold is given among work only
+    # A repeat comes on top of what was to be done.
+    return min(MOST_LEFT, work + some("gold") + (holds not in (None, "repeat")))
 
 
 def stored(judgement: Judgement, order: list[int]) -> Stored:

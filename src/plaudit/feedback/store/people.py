@@ -7,12 +7,13 @@ are kept with argon2id. There is no default account, no default password and no 
 from __future__ import annotations
 
 import functools
+import threading
 import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import func, select, update
+from sqlalchemy import ColumnElement, func, select, update
 from sqlalchemy.orm import Session as Db
 
 from plaudit.feedback.store.errors import Forbidden, Invalid, NotFound, Refused, SignInNeeded, TooMany
@@ -25,6 +26,8 @@ DAY = 86_400
 SESSION_SECONDS = 14 * DAY
 SEEN_EVERY = 300  # how precisely the time of a session's last request is kept, in seconds
 LEAST_PASSWORD = 10
+LONGEST_KEY = 160
+HASHERS = 4  # passwords hashed at a time: each takes 64 MiB, and anyone may ask for it
 FREE_TRIES, LONGEST_WAIT, FORGET = 5, 900, DAY
 
 
@@ -185,11 +188,13 @@ class People:
                 found.count = 1 if now - found.last > FORGET else found.count + 1
                 found.last = now
 
-    def forgive(self, db: Db, keys: list[str]) -> None:
-        for key in keys:
-            found = db.get(Attempt, self._hash(key))
-            if found:
-                db.delete(found)
+    def forgive(self, db: Db, name: str, address: str) -> None:
+        """Someone came in: their own failures are forgotten, for the address too, but not those on other names."""
+        mine, theirs = db.get(Attempt, self._hash(name)), db.get(Attempt, self._hash(address))
+        if mine is not None:
+            if theirs is not None:
+                theirs.count = max(0, theirs.count - mine.count)
+            db.delete(mine)
 
 
 @functools.cache
@@ -198,6 +203,9 @@ def _hasher() -> Any:
 
     # RFC 9106's second recommendation: 64 MiB, 3 passes.
     return PasswordHasher(time_cost=3, memory_cost=65_536, parallelism=4)
+
+
+_hashing = threading.BoundedSemaphore(HASHERS)
 
 
 @functools.cache
@@ -210,7 +218,8 @@ def hash_password(password: str) -> str:
     """The argon2id hash. Invalid for one that is too short."""
     if len(password) < LEAST_PASSWORD:
         raise Invalid("short_password", f"a password has at least {LEAST_PASSWORD} characters")
-    return str(_hasher().hash(password))
+    with _hashing:
+        return str(_hasher().hash(password))
 
 
 def password_matches(stored: str | None, password: str) -> bool:
@@ -218,7 +227,8 @@ def password_matches(stored: str | None, password: str) -> bool:
     from argon2.exceptions import InvalidHashError, VerificationError
 
     try:
-        return bool(_hasher().verify(stored or _unknown(), password)) and stored is not None
+        with _hashing:
+            return bool(_hasher().verify(stored or _unknown(), password)) and stored is not None
     except (VerificationError, InvalidHashError):
         return False
 
@@ -235,7 +245,9 @@ def clean_name(name: str) -> str:
 def add_user(db: Db, name: str, *, now: float, password_hash: str | None = None) -> User:
     """A new person. Refused where the name is taken, whatever its capitals."""
     name = clean_name(name)
-    key = unicodedata.normalize("NFKC", name).casefold()
+    key = name_key(name)
+    if len(key) > LONGEST_KEY:
+        raise Invalid("bad_name", "a name has 1 to 80 characters: these stand for too many")
     if db.scalar(select(User.id).where(User.name_key == key)):
         raise Refused("name_taken", "that name is taken: choose another, or sign in")
     user = User(name=name, name_key=key, password_hash=password_hash, created=now)
@@ -244,9 +256,13 @@ def add_user(db: Db, name: str, *, now: float, password_hash: str | None = None)
     return user
 
 
+def name_key(name: str) -> str:
+    """What all spellings of a name have in common."""
+    return unicodedata.normalize("NFKC", " ".join(name.split())).casefold()
+
+
 def user_by_name(db: Db, name: str) -> User | None:
-    key = unicodedata.normalize("NFKC", " ".join(name.split())).casefold()
-    return db.scalar(select(User).where(User.name_key == key))
+    return db.scalar(select(User).where(User.name_key == name_key(name)))
 
 
 def add_member(db: Db, project: Project, user: User, role: str, *, now: float) -> Member:
@@ -276,6 +292,11 @@ def revoke_sessions(db: Db, user_id: str, *, now: float, but: str | None = None)
     """Sign a person out everywhere, except in the session ``but``."""
     query = update(Session).where(Session.user_id == user_id, Session.revoked_at.is_(None))
     db.execute((query.where(Session.id != but) if but else query).values(revoked_at=now))
+
+
+def revoke_links(db: Db, *which: ColumnElement[bool], now: float) -> None:
+    """End the links of which all of ``which`` holds."""
+    db.execute(update(Link).where(Link.revoked_at.is_(None), *which).values(revoked_at=now))
 
 
 def note(

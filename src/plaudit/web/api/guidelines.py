@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from fastapi import APIRouter, Depends
+from fastapi import APIRouter, Depends, Query
 from pydantic import BaseModel, Field
 from sqlalchemy import select
 from sqlalchemy.orm import Session as Db
@@ -20,6 +20,7 @@ from plaudit.web.rendering import to_html
 router = APIRouter(prefix="/api/projects/{project}", tags=["guidelines"])
 Labeler = Annotated[Asker, Depends(Access("labeler", "label"))]
 Owner = Annotated[Asker, Depends(Access("owner", "manage"))]
+Version = Annotated[int, Query(ge=0, le=2**31 - 1)]
 
 
 class Published(BaseModel):
@@ -44,7 +45,7 @@ class Seen(BaseModel):
 
 
 @router.get("/guidelines")
-def get_guidelines(asker: Labeler, version: int | None = None) -> Text:
+def get_guidelines(asker: Labeler, version: Version | None = None) -> Text:
     """The guidelines that hold, or the version asked for."""
     wanted = asker.the_project().guideline_version if version is None else version
 

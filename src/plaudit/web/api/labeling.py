@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Header
 from fastapi.responses import JSONResponse
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, BeforeValidator, Field
 from sqlalchemy import select
 from sqlalchemy.orm import Session as Db
 
@@ -15,6 +15,7 @@ from plaudit.feedback.store.claiming import Nothing, claim
 from plaudit.feedback.store.schema import Assignment, Member, Project
 from plaudit.feedback.store.settings import Settings
 from plaudit.feedback.store.verdict import Plain, Verdict
+from plaudit.feedback.whole import mended
 from plaudit.web.access import Access, Asker
 from plaudit.web.tasks import Kept, Progress, Task, progress_of, task_of
 
@@ -42,8 +43,10 @@ class Held(BaseModel):
 
 
 class DraftIn(BaseModel):
+    """Unfinished work is kept whatever was typed: what no database holds is mended, not refused."""
+
     rev: int = Field(ge=0)
-    payload: dict[str, Any]
+    payload: Annotated[dict[Any, Any], BeforeValidator(mended)]
 
 
 class SkipIn(BaseModel):

@@ -10,7 +10,7 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session as Db
 
 from plaudit.feedback.store.errors import Forbidden, NotFound, Refused
-from plaudit.feedback.store.people import note, revoke_sessions
+from plaudit.feedback.store.people import note, revoke_links, revoke_sessions
 from plaudit.feedback.store.schema import Assignment, Link, Member, User
 from plaudit.feedback.store.verdict import Plain
 from plaudit.web.access import Access, Asker
@@ -103,9 +103,21 @@ def patch_person(person: str, body: PersonIn, asker: Owner) -> Person:
             )
             .with_for_update()
         )
-        leaves = member.role == "owner" and (body.role not in (None, "owner") or body.disabled)
+        leaves = (
+            member.role == "owner"
+            and member.disabled_at is None
+            and (body.role not in (None, "owner") or body.disabled)
+        )
         if leaves and len(list(db.scalars(owners))) == 1:
             raise Refused("last_owner", "a project keeps at least one owner: make someone else one first")
+        if leaves:
+            # Their invitations would bring them back, under another name.
+            revoke_links(
+                db,
+                Link.created_by == member.user_id,
+                (Link.project_id == member.project_id) | (Link.kind == "login"),
+                now=asker.now,
+            )
         if body.role is not None:
             member.role = body.role
         if body.disabled is not None:
@@ -141,8 +153,7 @@ def post_sign_in_link(person: str, asker: InPerson) -> SignInLink:
                 "not_yours",
                 "owners, and people with a part in another project, keep their own way to sign in",
             )
-        for link in db.scalars(select(Link).where(Link.user_id == user.id, Link.revoked_at.is_(None))):
-            link.revoked_at = asker.now
+        revoke_links(db, Link.user_id == user.id, now=asker.now)
         session = asker.who.session
         revoke_sessions(db, user.id, now=asker.now, but=session.id if session else None)
         link, token = asker.server.people.make_link(db, now=asker.now, user=user, days=2, by=asker.user)

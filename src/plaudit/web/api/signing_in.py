@@ -15,12 +15,14 @@ from plaudit.feedback.store.people import (
     add_member,
     add_user,
     hash_password,
+    name_key,
     note,
     password_matches,
+    revoke_links,
     revoke_sessions,
     user_by_name,
 )
-from plaudit.feedback.store.schema import ApiToken, Member, Project, User
+from plaudit.feedback.store.schema import ApiToken, Link, Member, Project, User
 from plaudit.feedback.store.verdict import Plain
 from plaudit.web.access import Access, Asker
 from plaudit.web.server import Server
@@ -102,8 +104,10 @@ def sign_in(body: SignIn, request: Request, response: Response) -> Me:
     """Sign in with a name and a password. Failed tries of a name, or from an address, slow down the next."""
     server = _server(request)
     now = server.clock()
-    address = request.client.host if request.client else ""
-    tries = {f"name:{body.name.casefold()}": 1, f"address:{address}": 10}
+    # One name, however it is spelt.
+    name = f"name:{name_key(body.name)}"
+    address = f"address:{request.client.host if request.client else ''}"
+    tries = {name: 1, address: 10}
     server.database.read(server.people.check_tries, tries, now=now)
     user = server.database.read(user_by_name, body.name)
     # Before the transaction: hashing takes a tenth of a second, for which no one else should wait.
@@ -112,7 +116,7 @@ def sign_in(body: SignIn, request: Request, response: Response) -> Me:
         raise SignInNeeded("wrong_password", "the name or the password is wrong")
 
     def work(db: Db) -> tuple[str, Me]:
-        server.people.forgive(db, list(tries))
+        server.people.forgive(db, name, address)
         found = db.get_one(User, user.id)
         token = server.people.start_session(db, found, now=now)
         return token, _me(db, found, server.people.csrf(token))
@@ -181,8 +185,13 @@ def join_by_link(body: Join, request: Request, response: Response) -> Me:
 
 @router.post("/links/accept")
 def accept_invitation(body: LinkIn, asker: Anyone) -> Me:
-    """Join another project with an invitation, as who one is."""
+    """Join another project with an invitation, as who one is.
+
+    From here on one has a part that the owner of an earlier project should not come by: other sessions, and sign-in
+    links that were made before, end.
+    """
     server, now = asker.server, asker.now
+    session = asker.who.session
 
     def work(db: Db) -> Me:
         link = server.people.use_link(db, body.token, now=now)
@@ -190,6 +199,8 @@ def accept_invitation(body: LinkIn, asker: Anyone) -> Me:
             raise Invalid("no_invitation", "this link is no invitation")
         project, user = db.get_one(Project, link.project_id), db.get_one(User, asker.user.id)
         add_member(db, project, user, link.role, now=now)
+        revoke_links(db, Link.user_id == user.id, now=now)
+        revoke_sessions(db, user.id, now=now, but=session.id if session else None)
         note(db, "joined", now=now, by=user, project=project, target=user.name, role=link.role)
         return _me(db, user, asker.csrf)
 
@@ -220,14 +231,21 @@ def get_me(asker: Annotated[Asker, Depends(Access(None, "label"))]) -> Me:
 
 @router.post("/me/password", status_code=204)
 def set_password(body: NewPassword, asker: Anyone) -> None:
-    """Set or change one's password; all other sessions end."""
-    if asker.user.password_hash and not password_matches(asker.user.password_hash, body.old or ""):
-        raise Forbidden("wrong_password", "the old password is wrong")
+    """Set or change one's password; all other sessions, and links to sign in, end."""
+    if asker.user.password_hash:
+        # As at the front door: who found an open browser may not guess as often as they like.
+        database, people = asker.server.database, asker.server.people
+        tries = {f"change:{asker.user.id}": 1}
+        database.read(people.check_tries, tries, now=asker.now)
+        if not password_matches(asker.user.password_hash, body.old or ""):
+            database.write(people.count_try, list(tries), now=asker.now)
+            raise Forbidden("wrong_password", "the old password is wrong")
     hashed = hash_password(body.password)
     session = asker.who.session
 
     def work(db: Db) -> None:
         db.get_one(User, asker.user.id).password_hash = hashed
+        revoke_links(db, Link.user_id == asker.user.id, now=asker.now)
         revoke_sessions(db, asker.user.id, now=asker.now, but=session.id if session else None)
         note(db, "changed password", now=asker.now, by=asker.user)
 
