@@ -10,7 +10,7 @@ import random
 from dataclasses import dataclass
 from typing import Literal
 
-from sqlalchemy import ColumnElement, Select, exists, func, select, text
+from sqlalchemy import ColumnElement, Select, func, select, text
 from sqlalchemy.orm import Session
 
 from plaudit.feedback.store.drawing import Drawn, draw
@@ -170,10 +170,10 @@ def _of_kind(purpose: str, share: float, drawn: Drawn | None) -> tuple[str, Draw
 
 def _nothing(session: Session, project: Project, member: Member) -> Nothing:
     """Whether to come back: an item that others hold may yet be given back."""
-    mine = exists().where(
-        Assignment.item_id == Item.id,
-        Assignment.member_id == member.id,
-        Assignment.state.in_(("submitted", "skipped")),
+    done_with = (
+        select(Assignment.item_id)
+        .where(Assignment.member_id == member.id, Assignment.state.in_(("submitted", "skipped")))
+        .correlate(None)
     )
     soonest = session.scalar(
         select(func.min(Assignment.expires_at))
@@ -184,7 +184,7 @@ def _nothing(session: Session, project: Project, member: Member) -> Nothing:
             Assignment.counted,
             Item.state == "open",
             Item.sensitivity <= member.max_sensitivity,
-            ~mine,
+            Item.id.not_in(done_with),
         )
     )
     return Nothing("done") if soonest is None else Nothing("wait", float(soonest))
