@@ -227,7 +227,7 @@ def test_meetings_are_all_pairs_of_labelers(rows):
 
 
 def test_agreement_of_a_labeler_by_hand():
-    """l agrees with m on 1 and 2, with n on 1 only: three of four; n's ties on 4 are no decisions."""
+    """l agrees with m on 1 and 2, with n on 1, not on 2, and on two of three pairs of 5; n's ties are no decisions."""
     judged = [
         *(judge(i, "a>b", labeler=w) for i in "12" for w in "lm"),
         judge("1", "a>b", labeler="n"),
@@ -235,8 +235,12 @@ def test_agreement_of_a_labeler_by_hand():
         judge("3", "b>a", labeler="n"),
         judge("4", "ab", labeler="n"),
         judge("4", "a>b", labeler="l"),
+        judge("5", "a>bc", labeler="n"),
+        judge("5", "a>b>c", labeler="l"),
     ]
     data = coded(judged, ANSWERS)
     met = meetings(data.pairs)
-    assert met.agreement_of(0).value == pytest.approx(3 / 4) and met.agreement_of(0).n == 2
-    assert met.agreement_of(2).value == pytest.approx(2 / 4)
+    assert (
+        met.agreement_of(0).value == pytest.approx((3 + 2 / 3) / (4 + 2 / 3)) and met.agreement_of(0).n == 3
+    )
+    assert met.agreement_of(2).value == pytest.approx((2 + 2 / 3) / (4 + 2 / 3))

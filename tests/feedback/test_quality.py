@@ -151,6 +151,34 @@ def test_attributes():
     assert rows["safe"]["same"] == 0 and rows["safe"]["alpha"] < -0.9
 
 
+def test_attributes_are_ordinal():
+    """Krippendorff's own example (2011, section D), each unit an item: .815."""
+    rows = "1233214 12...|12332241 25.3|.33323422 51.|123324412 51.".replace(" ", "")
+    judged = [
+        judge(str(i), f"observer-{w}", attributes={"scale": {"*": int(v)}})
+        for w, row in enumerate(rows.split("|"))
+        for i, v in enumerate(row)
+        if v != "."
+    ]
+    (row,) = quality(judged, ANSWERS, {}, resamples=20).attributes.rows
+    assert row["alpha"] == pytest.approx(0.815, abs=5e-4)
+
+
+def test_rated_answers_of_an_item_share_its_weight():
+    """Both answers of one item are rated alike, the one of another item is not: half."""
+    judged = [judge("1", w, attributes={"good": {"a": 1, "b": 2}}) for w in "lm"]
+    judged += [judge("2", w, attributes={"good": {"a": v}}) for w, v in (("l", 1), ("m", 2))]
+    (row,) = quality(judged, ANSWERS, {}, resamples=20).attributes.rows
+    assert (row["same"], row["same_n"]) == (pytest.approx(1 / 2), 2)
+
+
+def test_repeats_in_reverse_balance_position():
+    """Who prefers a both times it is shown, first and last, has no position bias."""
+    judged = [judge("1", "l", AB), judge("1", "l", AB, "repeat", round=2, shown=("b", "a"))]
+    rows = by(quality(judged, ANSWERS, {}, resamples=20).project.rows, "measure")
+    assert rows["position_bias"]["value"] == 0
+
+
 def test_order_and_names_of_labelers_do_not_matter():
     judged, golds = project()
     mixed = list(judged)
