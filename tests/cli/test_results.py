@@ -77,8 +77,8 @@ def test_several_seeds_each_get_a_folder_and_their_mean_and_range_are_told(tmp_p
 
     ran = []
 
-    def one(recipe, overrides, out, *, dry_run):
-        ran.append((overrides, out.name))
+    def one(config, *, out, dry_run):
+        ran.append((config.seed, out.name))
         folder = RunFolder(out)
         folder.write_json("summary.json", summary(shift=0.1 * len(ran)))
         return folder
@@ -87,7 +87,7 @@ def test_several_seeds_each_get_a_folder_and_their_mean_and_range_are_told(tmp_p
     arguments = ["run", "pocket", "--set", "seed=4", "--seeds", "3", "--out", str(tmp_path / "many")]
     assert run(*arguments) == 0
     assert [name for _, name in ran] == ["many-seed4", "many-seed5", "many-seed6"]
-    assert [overrides[-1] for overrides, _ in ran] == ["seed=4", "seed=5", "seed=6"]
+    assert [seed for seed, _ in ran] == [4, 5, 6]
     written = json.loads((tmp_path / "many-seeds.json").read_text())
     assert written["gold/ppo"]["values"] == pytest.approx([0.8, 0.9, 1.0])
     shown = capsys.readouterr().out

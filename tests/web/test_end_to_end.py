@@ -26,10 +26,10 @@ from plaudit.web.rendering import to_html
 sys.path.insert(0, str(Path(__file__).parent / "load"))
 from serving import Served
 
-ITEMS, ANSWERS, LABELERS = 400, 4, 6
+ITEMS, ANSWERS, LABELERS = 250, 4, 6
 FAST = [
     "threads=1",
-    "reward.epochs=3",
+    "reward.epochs=8",
     "reward.lr=2e-3",
     "reward.batch_size=16",
     "data.preference_validation=0.3",
@@ -87,7 +87,7 @@ def collected(tmp_path_factory):
     """A project that six labelers have worked through, and what its raters would have said directly."""
     folder = tmp_path_factory.mktemp("people")
     world = World(0)
-    raters = SimulatedRaters(Gold(), noise=0.2, seed=4)
+    raters = SimulatedRaters(Gold(), noise=0.1, seed=4)
     known = pocket(world)
     rows = [
         {
@@ -178,9 +178,9 @@ def test_a_reward_model_learns_the_same_from_the_project_as_from_the_rankings(co
     (direct, pairs), (project, same) = found["direct"], found["project"]
     assert pairs == same, "both were trained on the same pairs"
     assert direct > 0.6, "it learnt something"
-    # Held out: the same prompts, by their ids; what differs is the order of training, so the interval of one accuracy.
-    held = 0.3 * collected["items"] * 5
-    assert abs(direct - project) < 1.96 * np.sqrt(direct * (1 - direct) / held)
+    # Held out are the same prompts; the order in which people judged is another one, and so is that of training.
+    held = 0.3 * pairs / 0.7
+    assert abs(direct - project) < 2.58 * np.sqrt(2 * direct * (1 - direct) / held), "99 % interval"
     kept = tmp_path / "project" / "data"
     assert [p.suffix for p in kept.iterdir()] == [".jsonl"], "the run keeps what it was trained on"
     with pytest.raises(SystemExit) as stopped:

@@ -26,7 +26,8 @@ VISIBLE = {c: 0x2400 + c for c in range(32) if c not in (9, 10)} | {127: 0x2421}
 
 def check(
     source: Annotated[
-        Path, typer.Argument(help="A data file, a hub name (owner/name), or a recipe (.yaml).")
+        str,
+        typer.Argument(help="A data file, a hub name (owner/name), project://DIR, or a recipe (.yaml)."),
     ],
     model: Annotated[
         str | None, typer.Option(help="Model whose tokenizer counts the tokens; else every byte is one.")

@@ -13,7 +13,8 @@ from plaudit.methods_table import METHODS
 Source = Annotated[
     str,
     typer.Argument(
-        metavar="DATA|RECIPE", help="A data file, a hub name, or a recipe (.yaml) to run up to this method."
+        metavar="DATA|RECIPE",
+        help="A data file, a hub name, project://DIR, or a recipe (.yaml) to run up to this method.",
     ),
 ]
 Model = Annotated[
