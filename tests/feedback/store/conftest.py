@@ -1,5 +1,35 @@
 """A migrated database of each kind for every test of the store."""
 
+import multiprocessing
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
 from postgresql import database, migrated_postgresql, migrated_sqlite, postgresql
 
-__all__ = ["database", "migrated_postgresql", "migrated_sqlite", "postgresql"]
+__all__ = ["database", "in_threads", "migrated_postgresql", "migrated_sqlite", "postgresql", "processes"]
+
+
+@pytest.fixture
+def in_threads():
+    """``in_threads(n, f)``: what f(0) … f(n-1) return, all begun at the same moment."""
+
+    def run(count, function):
+        together = threading.Barrier(count)
+
+        def one(i):
+            together.wait()
+            return function(i)
+
+        with ThreadPoolExecutor(count) as pool:
+            return [future.result() for future in [pool.submit(one, i) for i in range(count)]]
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def processes():
+    """Started from one that has imported all there is to import, and that holds no connection of ours."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["laborer"])
+    return context

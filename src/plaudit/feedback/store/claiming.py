@@ -55,7 +55,7 @@ def claim(
     expire(session, project.id, now)
     rng = rng or random.SystemRandom()
     for _ in range(DRAWS):
-        choice = _choose(session, project.id, member, settings, rng)
+        choice = choose(session, project.id, member, settings, rng)
         if choice is None:
             return _nothing(session, project, member)
         purpose, drawn = choice
@@ -139,10 +139,10 @@ def _given(member: Member, *, round_: int) -> ColumnElement[int]:
     )
 
 
-def _choose(
+def choose(
     session: Session, project_id: str, member: Member, settings: Settings, rng: random.Random
 ) -> tuple[str, Drawn] | None:
-    """What is next: calibration in its order, then work, with gold and repeats mixed in."""
+    """What could be next: calibration in its order, then work, with gold and repeats mixed in. Nothing is taken yet."""
     calibration = eligible(project_id, member, "calibration").order_by(Item.position).limit(1)
     work, gold = eligible(project_id, member, "work"), eligible(project_id, member, "gold")
     again = repeatable(member, settings)

@@ -84,7 +84,9 @@ def checked_url(url: str) -> str:
     backend = made.get_backend_name()
     if backend in ("postgresql", "postgres"):
         return made.set(drivername="postgresql+psycopg").render_as_string(hide_password=False)
-    if backend == "sqlite" and made.database:
+    if backend == "sqlite" and made.database in (None, "", ":memory:"):
+        raise UserError("a database in memory is lost with its process", remedy="write sqlite:///FILE")
+    if backend == "sqlite":
         return made.set(drivername="sqlite").render_as_string(hide_password=False)
     raise UserError(
         f"{backend!r} is no database that plaudit can use", remedy="use SQLite (the default) or PostgreSQL"

@@ -13,11 +13,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import ColumnElement, func, select, update
+from sqlalchemy import ColumnElement, case, func, select, update
 from sqlalchemy.orm import Session as Db
 
 from plaudit.feedback.store.errors import Forbidden, Invalid, NotFound, Refused, SignInNeeded, TooMany
 from plaudit.feedback.store.ids import keyed_hash, new_token
+from plaudit.feedback.store.locks import lock_project
 from plaudit.feedback.store.schema import ApiToken, Attempt, Audit, Link, Member, Project, Session, User
 
 ROLES = ("owner", "reviewer", "labeler")
@@ -84,7 +85,11 @@ class People:
 
     def by_token(self, db: Db, token: str, *, now: float) -> Who:
         found = db.scalar(select(ApiToken).where(ApiToken.token_hash == self._hash(token)))
-        if found is None or found.revoked_at is not None or (found.expires or now) < now:
+        if (
+            found is None
+            or found.revoked_at is not None
+            or (found.expires is not None and found.expires < now)
+        ):
             raise SignInNeeded("bad_token", "the token is unknown, revoked or expired")
         user = db.get_one(User, found.user_id)
         _require_enabled(user)
@@ -140,7 +145,9 @@ class People:
         """Use a link once: one guarded update, so that of two at a time only as many succeed as it has uses."""
         link = self.look_at_link(db, token, now=now)
         used: Any = db.execute(
-            update(Link).where(Link.id == link.id, Link.uses < link.max_uses).values(uses=Link.uses + 1)
+            update(Link)
+            .where(Link.id == link.id, Link.uses < Link.max_uses, Link.revoked_at.is_(None))
+            .values(uses=Link.uses + 1)
         )
         if not used.rowcount:
             raise NotFound("link, or it was used before or is too old: ask for a new one")
@@ -181,12 +188,17 @@ class People:
 
     def count_try(self, db: Db, keys: list[str], *, now: float) -> None:
         for key in keys:
-            found = db.get(Attempt, self._hash(key))
-            if found is None:
-                db.add(Attempt(key=self._hash(key), count=1, last=now))
-            else:
-                found.count = 1 if now - found.last > FORGET else found.count + 1
-                found.last = now
+            hashed = self._hash(key)
+            # Counted by the database: of many tries at once, each counts.
+            counted: Any = db.execute(
+                update(Attempt)
+                .where(Attempt.key == hashed)
+                .values(count=case((Attempt.last < now - FORGET, 1), else_=Attempt.count + 1), last=now)
+                .execution_options(synchronize_session=False)
+            )
+            if not counted.rowcount:
+                db.add(Attempt(key=hashed, count=1, last=now))
+                db.flush()
 
     def forgive(self, db: Db, name: str, address: str) -> None:
         """Someone came in: their own failures are forgotten, for the address too, but not those on other names."""
@@ -267,6 +279,8 @@ def user_by_name(db: Db, name: str) -> User | None:
 
 def add_member(db: Db, project: Project, user: User, role: str, *, now: float) -> Member:
     """Give a person a part in a project; someone who has one keeps the higher of the two roles."""
+    # Pseudonyms are numbered: one after the other.
+    project = lock_project(db, project.id)
     member = db.scalar(select(Member).where(Member.project_id == project.id, Member.user_id == user.id))
     if member is None:
         count = (
