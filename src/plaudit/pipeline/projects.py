@@ -52,6 +52,7 @@ def _export(address: str, folder: Path, keep: bool) -> Path:
             return path
         count, left_out = database.read(lambda db: write_export(db, named_project(db, slug), path))
     if not count:
+        path.unlink()
         more = f" ({sum(left_out.values())} of another kind)" if left_out else ""
         raise UserError(
             f"{address} holds no rankings yet{more}", remedy="`plaudit collect status` shows how it stands"
