@@ -155,6 +155,8 @@ def _wanted(folder: Path, name: str | None, title: str, rules: list[str], guidel
 
 def _rules(overrides: list[str]) -> dict[str, Any]:
     """The rules that were set, checked one by one; UserError with all that are wrong."""
+    if not overrides:
+        return {}
     from pydantic import ValidationError
 
     from plaudit.config import apply_override

@@ -5,9 +5,10 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
-from plaudit.feedback.resampling import Estimate
+if TYPE_CHECKING:  # pages import this module, and should not wait for NumPy
+    from plaudit.feedback.resampling import Estimate
 
 Value = str | int | float | bool | None
 Unit = Literal["text", "count", "share", "difference", "score", "log odds", "seconds", "per minute", "flag"]
