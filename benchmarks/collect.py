@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import json
 import os
 import platform
 import sys
@@ -55,6 +56,29 @@ def measure(
     return log
 
 
+def startup(answers: int = 200) -> float:
+    """Seconds from `plaudit collect --responses FILE` in an empty folder to the first item in a labeler's hands."""
+    import httpx2 as httpx
+
+    with tempfile.TemporaryDirectory() as name:
+        source = Path(name) / "answers.jsonl"
+        rows = ({"prompt": f"question {i}", "responses": ["yes", "no", "perhaps"]} for i in range(answers))
+        source.write_text("".join(json.dumps(row) + "\n" for row in rows))
+        served = Served(Path(name) / "project", None, extra=["--responses", str(source)])
+        began = time.perf_counter()
+        served.start()
+        try:
+            with httpx.Client(base_url=served.address, timeout=30) as client:
+                me = client.post("/api/links/enter", json={"token": served.token}).json()
+                place = f"/api/projects/{me['projects'][0]['slug']}"
+                page = client.get(f"/p/{me['projects'][0]['slug']}")
+                item = client.post(f"{place}/claim", json={}, headers={"x-csrf-token": me["csrf"]}).json()
+                assert page.status_code == 200 and item["task"]["answers"]
+            return time.perf_counter() - began
+        finally:
+            served.stop()
+
+
 def _wait(served: Served, workers: int) -> None:
     """Until every worker has had time to import: the first request to each is no measure of the rest."""
     import httpx2 as httpx
@@ -90,6 +114,10 @@ def main() -> None:
         f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}; {chosen.people} labelers,"
     )
     print(f"{chosen.items} items, an item every {pace[0]:g} to {pace[1]:g} s each, {chosen.seconds:g} s\n")
+    starts = sorted(startup() for _ in range(5))
+    print(
+        f"from command to first item: {starts[2]:.2f} s (median of five, {starts[0]:.2f} to {starts[-1]:.2f})\n"
+    )
     print("| database | judgements | per second | claim, ms: median / p95 / worst | submit | heartbeat |")
     print("|---|---|---|---|---|---|")
     common = (chosen.people, chosen.items, chosen.seconds, pace)
