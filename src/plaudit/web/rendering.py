@@ -20,7 +20,12 @@ TURNING = {
     "\u202a": "LRE", "\u202b": "RLE", "\u202c": "PDF", "\u202d": "LRO", "\u202e": "RLO",
     "\u2066": "LRI", "\u2067": "RLI", "\u2068": "FSI", "\u2069": "PDI",
 }  # fmt: skip
-MOST_HIGHLIGHTED = 20_000  # characters of code; beyond, colours cost more than they tell
+MOST_HIGHLIGHTED = 8_000  # characters of a text; beyond, colours cost more than they tell
+# Languages whose lexers stay quick on text that is made to slow them down; others take minutes (Java's, say).
+COLOURED = frozenset(
+    """bash c cpp css dart diff docker go haskell html ini javascript json jsx julia kotlin lua markdown objective-c
+    perl php powershell pycon python ruby rust scala splus sql swift tex toml typescript xml yaml""".split()
+)
 
 TAGS = {
     "a", "blockquote", "br", "code", "del", "em", "h3", "h4", "h5", "h6", "hr", "li", "ol", "p", "pre", "s", "span",
@@ -32,8 +37,8 @@ ATTRIBUTES = {"a": {"href", "title"}, "ol": {"start"}, "span": {"class"}, "code"
 @functools.lru_cache(maxsize=4096)
 def to_html(text: str) -> str:
     """Markdown as sanitised HTML. Images become their description: a picture elsewhere would tell who looks."""
-    html = _parser().render(_mark_turning(text))
-    return nh3.clean(
+    html = _parser(len(text) <= MOST_HIGHLIGHTED).render(text)
+    made: str = nh3.clean(
         html,
         tags=TAGS,
         attributes=ATTRIBUTES,
@@ -42,6 +47,8 @@ def to_html(text: str) -> str:
         set_tag_attribute_values={"a": {"target": "_blank"}},
         filter_style_properties=set(),
     )
+    # Last: Markdown can write any character as an entity.
+    return _mark_turning(made)
 
 
 def highlighting() -> str:
@@ -52,8 +59,9 @@ def highlighting() -> str:
 
 
 @functools.cache
-def _parser() -> MarkdownIt:
-    made = MarkdownIt("commonmark", {"html": False, "linkify": False, "breaks": True, "highlight": _coloured})
+def _parser(colours: bool) -> MarkdownIt:
+    code = _coloured if colours else _plain
+    made = MarkdownIt("commonmark", {"html": False, "linkify": False, "breaks": True, "highlight": code})
     made.enable(["table", "strikethrough"])
     made.add_render_rule("image", _image)
     for rule in ("heading_open", "heading_close"):
@@ -80,12 +88,15 @@ def _heading(self: RendererHTML, tokens: list[Token], at: int, *_: object) -> st
 
 def _coloured(code: str, language: str, _: str) -> str:
     name = re.sub(r"[^\w+#-]", "", language)[:30]
-    if name and len(code) <= MOST_HIGHLIGHTED:
-        try:
-            lexer = get_lexer_by_name(name)
-        except ClassNotFound:
-            pass
-        else:
-            body = highlight(code, lexer, HtmlFormatter(nowrap=True))
-            return f'<pre class="code"><code>{body}</code></pre>'
+    try:
+        lexer = get_lexer_by_name(name)
+    except ClassNotFound:
+        return _plain(code)
+    if lexer.aliases[0] not in COLOURED:
+        return _plain(code)
+    body = highlight(code, lexer, HtmlFormatter(nowrap=True))
+    return f'<pre class="code"><code>{body}</code></pre>'
+
+
+def _plain(code: str, *_: str) -> str:
     return f'<pre class="code"><code>{escape(code)}</code></pre>'
