@@ -1,0 +1,82 @@
+// Unfinished work: in this browser at once, on the server a moment later.
+
+import { api, memory } from "../app.js";
+
+const SOON = 800;
+
+/** Keeps a verdict. ``told`` hears "saved", "saving" or "kept here" (the server cannot be reached). */
+export class Draft {
+  constructor(path, task, verdict, told) {
+    Object.assign(this, { path, verdict, told });
+    this.name = `draft:${task.assignment}`;
+    this.rev = task.draft?.rev ?? 0;
+    this.dirty = false;
+    this.#takeUp(task);
+    this.listen = () => this.#changed();
+    verdict.addEventListener("change", this.listen);
+  }
+
+  /** What was left: this browser's copy where the server has nothing newer, else the server's. */
+  #takeUp(task) {
+    const here = memory.get(this.name);
+    const there = task.draft;
+    if (here && (!there || here.rev >= there.rev)) {
+      this.verdict.restore(here.payload);
+      this.rev = there?.rev ?? 0;
+      this.from = "here";
+      this.#later();
+    } else if (there) {
+      this.verdict.restore(there.payload);
+      this.from = "server";
+      if (here?.unsaved) this.other = here.payload;
+    }
+  }
+
+  #changed() {
+    memory.set(this.name, { rev: this.rev, payload: this.verdict.now, unsaved: true });
+    this.#later();
+  }
+
+  #later() {
+    this.dirty = true;
+    this.told("saving");
+    clearTimeout(this.timer);
+    this.timer = setTimeout(() => this.save(), SOON);
+  }
+
+  /** Bring it to the server now. */
+  async save() {
+    clearTimeout(this.timer);
+    if (!this.dirty || this.ended) return;
+    if (this.saving) return void (this.timer = setTimeout(() => this.save(), SOON));
+    this.saving = true;
+    this.dirty = false;
+    const payload = this.verdict.now;
+    try {
+      this.rev = (await api("PUT", `${this.path}/draft`, { rev: this.rev, payload })).rev;
+      if (!this.ended) memory.set(this.name, { rev: this.rev, payload, unsaved: false });
+      this.told("saved");
+    } catch (error) {
+      if (error.status === 409 && error.body?.rev !== undefined) {
+        // Another tab wrote meanwhile; what is on this screen is what its reader sees, so it goes on top.
+        this.rev = error.body.rev;
+        this.dirty = true;
+        this.timer = setTimeout(() => this.save(), SOON);
+      } else if (error.passing) {
+        this.dirty = true;
+        this.told("kept here");
+        this.timer = setTimeout(() => this.save(), 5000);
+      }
+    } finally {
+      this.saving = false;
+    }
+  }
+
+  /** The work is done: forget it here. */
+  end() {
+    this.ended = true;
+    clearTimeout(this.timer);
+    this.verdict.removeEventListener("change", this.listen);
+    memory.remove(this.name);
+  }
+}

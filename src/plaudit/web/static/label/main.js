@@ -1,0 +1,275 @@
+// The labeler's page: an item, then the next.
+
+import { announce, api, el, memory, sentence, toast } from "../app.js";
+import { Clock } from "./clock.js";
+import { askSkip, askUntouched, review, showFeedback } from "./dialogs.js";
+import { Draft } from "./draft.js";
+import { toggle } from "./extras.js";
+import { Guide } from "./guide.js";
+import { itemView } from "./item.js";
+import * as keys from "./keys.js";
+import { flush, send } from "./outbox.js";
+import { Verdict } from "./verdict.js";
+
+const work = document.getElementById("work");
+const place = document.getElementById("item");
+const { slug, reasons, help, guidelines, mustRead } = JSON.parse(document.getElementById("setup").textContent);
+const root = `/api/projects/${slug}`;
+const guide = new Guide(root);
+const told = { text: document.getElementById("progress"), time: document.getElementById("time"), notice: document.getElementById("notice") };
+let forget = () => {}; // takes away the last "Saved"
+let current = null; // {task, verdict, view, draft, clock, editing}
+
+// Items
+
+/** The next item, or why there is none. */
+async function next() {
+  leave();
+  let claimed;
+  try {
+    claimed = await api("POST", `${root}/claim`, {});
+  } catch (error) {
+    if (error.code === "guidelines_unread") {
+      await guide.read(place);
+      return next();
+    }
+    return refused(error);
+  }
+  progress(claimed.progress);
+  if (claimed.task) return open(claimed.task);
+  return claimed.why === "wait" ? waiting(claimed.seconds) : finished();
+}
+
+function open(task, editing = false) {
+  if (task.hidden && !editing) return hidden(task);
+  if (!editing && task.guideline_version !== guide.version) {
+    guide.load();
+    if (guide.version) toast("The guidelines have changed: they stand beside the item.");
+  }
+  const path = `${root}/assignments/${task.assignment}`;
+  const verdict = new Verdict(task);
+  const actions = { submit: () => submit(), skip, stop, undo: () => verdict.undo(), cancel: () => (history.replaceState(null, "", `/p/${slug}`), next()) };
+  const view = itemView(task, verdict, actions, { editing });
+  current = { task, path, verdict, view, editing };
+  if (!editing) {
+    current.draft = new Draft(path, task, verdict, (state) => view.say(SAVED[state]));
+    current.clock = new Clock(path, task, lease);
+    if (current.draft.from) view.say("Your draft is back");
+    if (current.draft.other) offerOther(current.draft);
+  }
+  place.replaceChildren(view.element);
+  scrollTo(0, 0);
+  view.heading.focus({ preventScroll: true });
+  document.title = `${view.heading.textContent} · plaudit`;
+}
+
+const SAVED = { saving: "Saving …", saved: "Draft saved", "kept here": "Draft kept on this computer" };
+
+function offerOther(draft) {
+  const other = draft.other;
+  toast("A newer draft from another window is shown.", { action: { label: "Use this window’s", run: () => current?.verdict.restore(other) } });
+}
+
+function leave() {
+  current?.clock?.stop();
+  told.notice.hidden = true;
+  current = null;
+}
+
+/** Someone's own judgement, to be changed. */
+async function edit(assignment) {
+  try {
+    const task = await api("GET", `${root}/assignments/${assignment}`);
+    if (!task.editable) {
+      toast("This judgement can no longer be changed.");
+      return next();
+    }
+    leave();
+    progress(task.progress);
+    return open(task, true);
+  } catch (error) {
+    return refused(error);
+  }
+}
+
+// What one does with an item
+
+async function submit({ reviewed = false } = {}) {
+  const { task, path, verdict, view, draft, clock, editing } = current;
+  if (current.sending) return;
+  const missing = verdict.missing();
+  if (missing.length) return view.complain(missing);
+  if (verdict.untouched && !editing && !reviewed && !(await askUntouched(verdict.summary()))) return;
+  current.sending = true;
+  view.busy(true);
+  await draft?.save();
+  try {
+    const body = verdict.body(clock?.ms ?? 0);
+    const done = await send(path, task.assignment, editing ? "revise" : "submit", body, (is) => {
+      if (is) notice("Waiting for the connection. Your judgement is kept on this computer and sent as soon as the server answers.", "warn");
+      else told.notice.hidden = true;
+    });
+    draft?.end();
+    progress(done.progress);
+    announce("Saved");
+    forget();
+    if (done.feedback) await showFeedback(done.feedback);
+    else if (!editing) forget = toast(done.surplus ? "Saved, as an extra to what others said" : "Saved", { action: { label: "Undo", run: () => edit(task.assignment) } });
+    else forget = toast("Your change is saved");
+    if (editing) history.replaceState(null, "", `/p/${slug}`);
+    return next();
+  } catch (error) {
+    current.sending = false;
+    view.busy(false);
+    if (error.code === "already_judged") {
+      draft?.end();
+      toast(sentence(error.message));
+      return next();
+    }
+    notice([error.message, ...error.problems.map((p) => p.message)].map(sentence).join(" "), "bad");
+  }
+}
+
+async function skip() {
+  const said = await askSkip(reasons);
+  if (!said || !current) return;
+  await pass("skip", said, "Skipped");
+}
+
+const stop = () => pass("stop-showing", undefined, "Skipped. You will be shown nothing as sensitive; Account changes that.");
+
+async function pass(action, body, words) {
+  const path = current?.path ?? `${root}/assignments/${waitingToShow}`;
+  try {
+    await api("POST", `${path}/${action}`, body);
+  } catch (error) {
+    return notice(sentence(error.message), "bad");
+  }
+  current?.draft?.end();
+  toast(words);
+  return next();
+}
+
+function lease({ state, seconds }) {
+  const { clock } = current ?? {};
+  told.time.textContent = clock ? spent(clock.ms) : "";
+  if (state === "leased") told.notice.hidden = true;
+  else if (state === "warning") notice(`This item goes back in ${seconds} seconds unless you go on. Move, or press a key, to keep it.`, "warn");
+  else if (state === "expired") notice("This item went back, so that others can judge it. Go on if you like: your draft is kept, and your answer is still welcome.", "info");
+}
+
+const spent = (ms) => `${Math.floor(ms / 60000)}:${String(Math.floor(ms / 1000) % 60).padStart(2, "0")}`;
+
+// What one sees instead of an item
+
+let waitingToShow = null;
+
+function hidden(task) {
+  waitingToShow = task.assignment;
+  const show = el("button", { class: "button primary large", type: "button" }, "Show it");
+  show.addEventListener("click", async () => {
+    await api("POST", `${root}/assignments/${task.assignment}/reveal`);
+    open({ ...task, hidden: false });
+  });
+  message(
+    `Sensitive content, level ${task.sensitivity} of 3`,
+    [
+      el("p", {}, "The prompt and the answers are hidden until you ask for them. You may skip this item, and you may stop seeing such items altogether: neither counts against you."),
+      help && el("p", { class: "soft" }, help),
+      el("div", { class: "veil", "aria-hidden": "true" }),
+    ],
+    [show, el("button", { class: "button", type: "button", onclick: skipHidden }, "Skip"), el("button", { class: "button", type: "button", title: "x", onclick: stop }, "Stop showing me this")],
+  );
+}
+
+async function skipHidden() {
+  const said = await askSkip(reasons);
+  if (said) await pass("skip", said, "Skipped");
+}
+
+function message(title, content, actions = []) {
+  const heading = el("h1", { tabindex: "-1" }, title);
+  place.replaceChildren(el("div", { class: "message stack" }, heading, content.filter(Boolean), actions.length > 0 && el("div", { class: "cluster" }, actions)));
+  heading.focus();
+}
+
+const finished = () =>
+  message("Nothing is left for you", [el("p", { class: "lead" }, "You have judged every item that is open to you. Thank you."), el("p", {}, el("a", { href: `/p/${slug}/history` }, "Look at your judgements"))]);
+
+function waiting(seconds) {
+  const wait = Math.min(60, Math.max(3, seconds));
+  message("Others are at the last items", [el("p", { class: "lead" }, "Some may come back. This page looks again by itself.")]);
+  setTimeout(next, wait * 1000);
+}
+
+function refused(error) {
+  if (error.passing) {
+    message("The server cannot be reached", [el("p", { class: "lead" }, "This page tries again by itself. Nothing that you did is lost.")]);
+    return void setTimeout(next, 4000);
+  }
+  const words = { project_paused: "The project is paused", project_closed: "The project is closed" }[error.code] ?? "This did not work";
+  return message(words, [el("p", { class: "lead" }, sentence(error.message)), error.code?.startsWith("project_") && el("p", {}, "What you have judged is kept.")], [
+    el("button", { class: "button", type: "button", onclick: next }, "Look again"),
+  ]);
+}
+
+function notice(text, tone) {
+  told.notice.className = `notice ${tone}`;
+  if (told.notice.textContent !== text) told.notice.textContent = text;
+  told.notice.hidden = false;
+}
+
+function progress({ today, total, left }) {
+  told.text.textContent = `${today} today · ${total} in all · ${left} open to you`;
+}
+
+// Keys
+
+function onKey(key) {
+  if (key === "?") return keys.help(current?.verdict.isPair ? "pair" : "ranking"), true;
+  if (key === "g") return guide.toggle(), true;
+  if (!current) return key === "x" && waitingToShow && place.querySelector(".veil") ? (stop(), true) : false;
+  const { verdict, view, task, editing } = current;
+  if (key === "Enter") return look(), true;
+  if (key === "z") return verdict.undo() ? announce(`Undone. ${verdict.summary()}`) : announce("Nothing to undo"), true;
+  if (key === "b" && task.form.all_bad) return toggle(verdict, "allBad"), announce(verdict.summary()), true;
+  if (key === "n" && task.form.not_rankable) return toggle(verdict, "notRankable"), announce(verdict.summary()), true;
+  if (key === "s" && !editing) return skip(), true;
+  if (key === "x" && !editing) return stop(), true;
+  if (verdict.isPair) {
+    if (key === "[" || key === "]") return announce(view.ask.step(key === "[" ? -1 : 1)), true;
+    const side = { 1: task.form.strength ? -2 : -1, 2: task.form.strength ? 2 : 1, "=": 0 }[key];
+    return side === undefined ? false : (view.ask.choose(side), announce(verdict.summary()), true);
+  }
+  if (key >= "1" && key <= "9") return view.focusAnswer(Number(key) - 1);
+  if (key === "=" && task.form.ties) {
+    const letter = view.ask.focused();
+    return letter ? (view.ask.act(letter, "tie"), true) : false;
+  }
+  return false;
+}
+
+async function look() {
+  const missing = current.verdict.missing();
+  if (missing.length) return current.view.complain(missing);
+  if (current.verdict.untouched && !current.editing) return submit();
+  if (await review(current.verdict)) return submit({ reviewed: true });
+}
+
+// Start
+
+keys.listen(onKey);
+document.getElementById("help-button").addEventListener("click", () => keys.help(current?.verdict.isPair === false ? "ranking" : "pair"));
+setInterval(() => current?.clock && (told.time.textContent = spent(current.clock.ms)), 1000);
+addEventListener("beforeunload", (event) => {
+  if (current?.sending || (current?.draft?.dirty && memory.get(current.draft.name) === null)) event.preventDefault();
+});
+work.hidden = false;
+if (guidelines) await guide.load().catch(() => {});
+const sent = await flush((is) => is && notice("Waiting for the connection to send an earlier judgement.", "warn"));
+if (sent) toast("An earlier judgement has been sent.");
+told.notice.hidden = true;
+const wanted = new URLSearchParams(location.search).get("edit");
+if (wanted) edit(wanted);
+else if (mustRead && guide.unread) guide.read(place).then(next, refused);
+else next();
