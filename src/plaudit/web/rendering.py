@@ -22,10 +22,12 @@ TURNING = {
 }  # fmt: skip
 MOST_HIGHLIGHTED = 8_000  # characters of a text; beyond, colours cost more than they tell
 # Languages whose lexers stay quick on text that is made to slow them down; others take minutes (Java's, say).
-COLOURED = frozenset(
-    """bash c cpp css dart diff docker go haskell html ini javascript json jsx julia kotlin lua markdown objective-c
-    perl php powershell pycon python ruby rust scala splus sql swift tex toml typescript xml yaml""".split()
-)
+COLOURED = {
+    "bash", "c", "cpp", "css", "dart", "diff", "docker", "go", "haskell", "html", "ini", "javascript",
+    "json", "jsx", "julia", "kotlin", "lua", "markdown", "objective-c", "perl", "php", "powershell",
+    "pycon", "python", "ruby", "rust", "scala", "splus", "sql", "swift", "tex", "toml", "typescript",
+    "xml", "yaml",
+}  # fmt: skip
 
 TAGS = {
     "a", "blockquote", "br", "code", "del", "em", "h3", "h4", "h5", "h6", "hr", "li", "ol", "p", "pre", "s", "span",

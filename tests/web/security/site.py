@@ -188,7 +188,7 @@ class Site:
             found = {}
             for table in Base.metadata.sorted_tables:
                 if table.name not in but:
-                    keys = [c for c in table.primary_key]
+                    keys = list(table.primary_key)
                     rows = db.execute(select(table).order_by(*keys)).mappings()
                     found[table.name] = [
                         {k: v for k, v in row.items() if k not in ("last_seen", "last_used")} for row in rows

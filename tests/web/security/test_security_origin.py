@@ -1,4 +1,4 @@
-"""Changes come from the site's own pages only: tokens against forgery, origins, hosts, content types; GET changes nothing."""
+"""Changes come from the site's own pages only: tokens, origins, hosts, content types; GET changes nothing."""
 
 from __future__ import annotations
 
