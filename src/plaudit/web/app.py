@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 from typing import Any
 from urllib.parse import quote
 
@@ -16,6 +17,7 @@ from plaudit.errors import UserError
 from plaudit.feedback.store.errors import Refused, SignInNeeded, TooMany
 from plaudit.web import assets, pages
 from plaudit.web.api import ROUTERS
+from plaudit.web.manage import pages as manage
 from plaudit.web.security import Security
 from plaudit.web.server import Server
 from plaudit.web.statistics import Statistics
@@ -37,6 +39,20 @@ class Application(FastAPI):
     def build_middleware_stack(self) -> Any:
         return Security(super().build_middleware_stack(), self.state.server)
 
+    def openapi(self) -> dict[str, Any]:
+        """The description, with what the guard reads out of a path: FastAPI names only what a route itself takes."""
+        if self.openapi_schema is None:
+            for path, methods in super().openapi()["paths"].items():
+                for said in methods.values():
+                    there = said.setdefault("parameters", [])
+                    named = {p["name"] for p in there if p["in"] == "path"}
+                    there[:0] = [
+                        {"name": name, "in": "path", "required": True, "schema": {"type": "string"}}
+                        for name in re.findall(r"{(\w+)}", path)
+                        if name not in named
+                    ]
+        return super().openapi()
+
 
 def create_app(server: Server) -> FastAPI:
     """The labeling application on a database that has its tables."""
@@ -52,7 +68,7 @@ def create_app(server: Server) -> FastAPI:
     )
     app.state.server = server
     app.state.statistics = Statistics()
-    for router in (*ROUTERS, pages.router, assets.router):
+    for router in (*ROUTERS, pages.router, manage.router, assets.router):
         app.include_router(router)
     app.add_exception_handler(Refused, _refused)
     app.add_exception_handler(RequestValidationError, _invalid)

@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session as Db
 
 from plaudit.feedback.store.errors import Invalid, NotFound
 from plaudit.feedback.store.people import note
-from plaudit.feedback.store.projects import publish
+from plaudit.feedback.store.projects import LONGEST_GUIDELINE, publish
 from plaudit.feedback.store.schema import Guideline, Member, Project
 from plaudit.feedback.store.verdict import Plain
 from plaudit.web.access import Access, Asker
@@ -38,6 +38,14 @@ class Text(Published):
 class GuidelineIn(BaseModel):
     markdown: Plain
     note: Plain = Field("", max_length=500)
+
+
+class Draft(BaseModel):
+    markdown: Plain = Field(max_length=LONGEST_GUIDELINE)
+
+
+class Preview(BaseModel):
+    html: str
 
 
 class Seen(BaseModel):
@@ -91,6 +99,12 @@ def post_seen(body: Seen, asker: Labeler) -> None:
         member.guideline_seen = max(member.guideline_seen, body.version)
 
     asker.server.database.write(work)
+
+
+@router.post("/guidelines/preview")
+def post_preview(body: Draft, asker: Owner) -> Preview:
+    """A draft as labelers would see it. Nothing is kept."""
+    return Preview(html=to_html(body.markdown))
 
 
 @router.post("/guidelines", status_code=201)

@@ -9,7 +9,9 @@ from pydantic import BaseModel, Field
 from sqlalchemy import select
 from sqlalchemy.orm import Session as Db
 
+from plaudit.errors import Problem
 from plaudit.feedback.standing import Standing, standing
+from plaudit.feedback.store.errors import Invalid
 from plaudit.feedback.store.people import note
 from plaudit.feedback.store.projects import change_settings, set_state
 from plaudit.feedback.store.schema import Audit, Member, Project, User
@@ -25,6 +27,10 @@ Owner = Annotated[Asker, Depends(Access("owner", "manage"))]
 
 class StateIn(BaseModel):
     state: Literal["open", "paused", "closed"]
+
+
+class TitleIn(BaseModel):
+    title: Plain = Field(min_length=1, max_length=200)
 
 
 class Level(BaseModel):
@@ -64,6 +70,21 @@ def patch_settings(changes: dict[Plain, Any], asker: Owner) -> Settings:
     return asker.server.database.write(work)
 
 
+@router.patch("", status_code=204)
+def patch_project(body: TitleIn, asker: Owner) -> None:
+    """Give the project another title. Its name in addresses stays."""
+    title = " ".join(body.title.split())
+    if not title:
+        raise Invalid("no_title", "a project has a title", problems=[Problem("write a title", field="title")])
+
+    def work(db: Db) -> None:
+        project = db.get_one(Project, asker.the_project().id, with_for_update=True)
+        project.title = title
+        note(db, "changed title", now=asker.now, by=asker.user, project=project, title=title)
+
+    asker.server.database.write(work)
+
+
 @router.post("/state", status_code=204)
 def post_state(body: StateIn, asker: Owner) -> None:
     """Open, pause or close the project. Work that is on somebody's screen is welcome all the same."""
@@ -92,15 +113,15 @@ def post_sensitivity(body: Level, asker: Labeler) -> Level:
 def get_audit(asker: Owner, limit: int = 200, before: str | None = None) -> list[Entry]:
     """Who changed what, newest first."""
 
-    def work(db: Db) -> list[Entry]:
-        mine = select(Audit, User.name).join(User, User.id == Audit.user_id, isouter=True)
-        mine = mine.where(Audit.project_id == asker.the_project().id)
-        if before is not None:
-            mine = mine.where(Audit.id < before)
-        rows = db.execute(mine.order_by(Audit.id.desc()).limit(max(1, min(limit, 1000))))
-        return [
-            Entry(when=a.created, who=name, action=a.action, target=a.target, detail=a.detail)
-            for a, name in rows
-        ]
+    return asker.server.database.read(audit_of, asker.the_project().id, limit=limit, before=before)
 
-    return asker.server.database.read(work)
+
+def audit_of(db: Db, project_id: str, *, limit: int, before: str | None = None) -> list[Entry]:
+    mine = select(Audit, User.name).join(User, User.id == Audit.user_id, isouter=True)
+    mine = mine.where(Audit.project_id == project_id)
+    if before is not None:
+        mine = mine.where(Audit.id < before)
+    rows = db.execute(mine.order_by(Audit.id.desc()).limit(max(1, min(limit, 1000))))
+    return [
+        Entry(when=a.created, who=name, action=a.action, target=a.target, detail=a.detail) for a, name in rows
+    ]

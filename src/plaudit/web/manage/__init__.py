@@ -1,0 +1,1 @@
+"""Pages of owners and reviewers: how the work goes, items, people, rules, and the API in words."""

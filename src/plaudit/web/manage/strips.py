@@ -1,0 +1,160 @@
+"""Rows of a figure: a name, a mark on a scale that the rows share, and the numbers in words."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from markupsafe import Markup
+
+from plaudit.feedback.quality_references import Reference
+from plaudit.feedback.quality_tables import Value
+from plaudit.web.manage import figures
+from plaudit.web.manage.wording import plural, stretch, worded
+
+NONE_AT: Mapping[str, float] = {"position_bias": 0.0, "longer_preferred": 0.5, "length_bias": 0.0}
+# How far a scale reaches at least, so that a narrow interval near none does not look like a finding.
+LEAST: Mapping[str, float] = {"position_bias": 0.2, "length_bias": 1.0}
+ENDS: Mapping[str, tuple[str, str]] = {
+    "position_bias": ("last preferred", "first preferred"),
+    "longer_preferred": ("shorter preferred", "longer preferred"),
+    "length_bias": ("shorter preferred", "longer preferred"),
+}
+
+EMPTY = Markup("")
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """A measure with everything that a reader may want of it."""
+
+    name: str
+    title: str
+    text: str
+    beside: str
+    rests_on: str
+    published: str
+    reference: str
+    help: str
+    figure: Markup
+    labels: Markup = EMPTY
+    ends: tuple[str, str] = ("", "")
+    known: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Strips:
+    """Rows on one scale, and the scale's numbers."""
+
+    rows: tuple[Measured, ...]
+    labels: Markup
+
+
+def measured(
+    measures: Mapping[str, Mapping[str, Value]], name: str, scale: figures.Scale | None = None
+) -> Measured | None:
+    """A measure of the project's table on a scale of its own, unless it is given one. None where it is not there."""
+    row = measures.get(name)
+    if row is None:
+        return None
+    unit = str(row["unit"])
+    own = scale is None
+    if scale is None:
+        shares = unit == "share"
+        scale = figures.SHARES if shares else figures.scale_of(_numbers(row), least=LEAST.get(name, 0.0))
+    low, high = _number(row["reference_low"]), _number(row["reference_high"])
+    return Measured(
+        name=name,
+        title=str(row["title"]),
+        text=worded(row["value"], unit),
+        beside=stretch(row["low"], row["high"], unit),
+        rests_on=plural(_number(row["n"]) or 0, "item") if row["n"] is not None else "",
+        published=_published(low, high, unit),
+        reference=str(row["reference"] or ""),
+        help=str(row["help"] or ""),
+        figure=figures.interval(
+            scale,
+            _number(row["value"]),
+            _number(row["low"]),
+            _number(row["high"]),
+            none=NONE_AT.get(name),
+            band=(low, high) if low is not None and high is not None else None,
+        ),
+        labels=figures.labels(scale, lambda v: worded(v, unit).replace(" points", "")) if own else EMPTY,
+        ends=ENDS.get(name, ("", "")),
+        known=row["value"] is not None,
+    )
+
+
+def strips_of(
+    measures: Mapping[str, Mapping[str, Value]], names: Iterable[str], *, low: float, high: float
+) -> Strips:
+    """Several measures on one scale: from ``low`` to ``high``, further where a value lies beyond."""
+    chosen = [n for n in names if n in measures]
+    values = [v for n in chosen for v in _numbers(measures[n])]
+    inside = all(low <= v <= high for v in values)
+    scale = figures.SHARES if inside and (low, high) == (0, 1) else figures.scale_of([*values, low, high])
+    shares = all(str(measures[n]["unit"]) == "share" for n in chosen)
+    rows = tuple(m for n in chosen if (m := measured(measures, n, scale)) is not None)
+    return Strips(rows, figures.labels(scale, lambda v: worded(v, "share") if shares else f"{v:g}"))
+
+
+def published(ours: Measured, references: Sequence[Reference]) -> Strips:
+    """Our value first, then each study's, on the scale of shares."""
+    rows = [ours]
+    for r in references:
+        rows.append(
+            Measured(
+                name="",
+                title=r.source,
+                text=_published(r.low, r.high, "share"),
+                beside="",
+                rests_on="",
+                published="",
+                reference="",
+                help=r.what,
+                figure=figures.stretch(figures.SHARES, r.low, r.high),
+            )
+        )
+    return Strips(tuple(rows), figures.labels(figures.SHARES, lambda v: worded(v, "share")))
+
+
+def models_strips(rows: Sequence[Mapping[str, Value]]) -> Strips:
+    """Expected win rates, the highest first."""
+    made = [
+        Measured(
+            name="",
+            title=str(row["model"]),
+            text=worded(row["win_rate"], "share"),
+            beside=stretch(row["win_rate_low"], row["win_rate_high"], "share"),
+            rests_on=plural(_number(row["comparisons"]) or 0, "comparison"),
+            published="",
+            reference="",
+            help="",
+            figure=figures.interval(
+                figures.SHARES,
+                _number(row["win_rate"]),
+                _number(row["win_rate_low"]),
+                _number(row["win_rate_high"]),
+                tone="trained",
+                none=0.5,
+            ),
+        )
+        for row in rows
+    ]
+    return Strips(tuple(made), figures.labels(figures.SHARES, lambda v: worded(v, "share")))
+
+
+def _published(low: float | None, high: float | None, unit: str) -> str:
+    if low is None or high is None:
+        return ""
+    return worded(low, unit) if low == high else stretch(low, high, unit)
+
+
+def _numbers(row: Mapping[str, Value]) -> list[float]:
+    values = (_number(row[n]) for n in ("value", "low", "high", "reference_low", "reference_high"))
+    return [v for v in values if v is not None]
+
+
+def _number(value: Value) -> float | None:
+    return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None

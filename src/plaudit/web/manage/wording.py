@@ -1,0 +1,84 @@
+"""Values of the statistics as a reader meets them, by their unit."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from plaudit.feedback.quality_tables import Column, Table, Value
+from plaudit.report.formatting import ABSENT, count, duration, finite, number, percent, span
+
+
+def worded(value: Value, unit: str) -> str:
+    """One value: 68%, +12 points, 0.45, 33 s."""
+    if value is None:
+        return ABSENT
+    if unit == "flag" or isinstance(value, bool):
+        return "yes" if value else "no"
+    if unit == "text" or isinstance(value, str):
+        return str(value)
+    if unit == "share":
+        return percent(value)
+    if unit == "difference":
+        return f"{number(100 * float(value), 0, sign=True)} points"
+    if unit == "count":
+        return count(value)
+    if unit == "seconds":
+        return duration(value)
+    if unit == "per minute":
+        return number(value, 0)
+    return number(value, 2, sign=unit == "log odds")
+
+
+def stretch(low: Value, high: Value, unit: str) -> str:
+    """An interval in as few signs as can be: 63–74%, −0.1 to 0.4. Nothing where it has no bounds."""
+    a, b = finite(low), finite(high)
+    if a is None or b is None:
+        return ""
+    if unit == "share":
+        return span({"low": a, "high": b}, as_percent=True)
+    if unit == "difference":
+        return f"{number(100 * a, 0, sign=True)} to {number(100 * b, 0, sign=True)}"
+    if unit in ("seconds", "per minute", "count"):
+        return f"{number(a, 0)} to {number(b, 0)}"
+    return span({"low": a, "high": b})
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """What stands in a table. ``sort`` is None for what is not known, which sorts last."""
+
+    text: str
+    beside: str = ""
+    sort: Any = None
+    raw: Value = None
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """A table of statistics as a page shows it: an estimate and its interval share a cell."""
+
+    name: str
+    columns: tuple[Column, ...]
+    rows: tuple[dict[str, Cell], ...]
+
+    def numeric(self, column: Column) -> bool:
+        return column.unit not in ("text", "flag")
+
+
+def shown(table: Table, *names: str) -> Shown:
+    """The columns of those names, as far as the table has them."""
+    known = {c.name: c for c in table.columns}
+    columns = tuple(known[n] for n in names if n in known)
+    return Shown(table.name, columns, tuple({c.name: _cell(row, c) for c in columns} for row in table.rows))
+
+
+def _cell(row: dict[str, Value], column: Column) -> Cell:
+    value = row[column.name]
+    beside = stretch(row.get(f"{column.name}_low"), row.get(f"{column.name}_high"), column.unit)
+    return Cell(worded(value, column.unit), beside if value is not None else "", value, value)
+
+
+def plural(n: int | float, one: str, many: str = "") -> str:
+    """``1 item``, ``2 items``."""
+    return f"{count(n)} {one if n == 1 else many or one + 's'}"
