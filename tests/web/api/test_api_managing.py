@@ -147,7 +147,7 @@ def test_export_is_what_was_judged(site: Site, olga: Visitor, tmp_path: Any) -> 
         said[assignment["item_id"]] = ([[p] for p in assignment["order"]], f"why {i}")
     answer = olga.get(f"{ROOT}/export.jsonl")
     rows = [json.loads(line) for line in answer.content.decode().split("\n") if line]
-    assert {r["metadata"]["item"]: (r["ranking"], r["metadata"]["rationale"]) for r in rows} == said
+    assert {r["metadata"]["item"]: (r["groups"], r["metadata"]["rationale"]) for r in rows} == said
     assert {r["rater"] for r in rows} == {"labeler-002"} and "Lena" not in answer.text
     assert {x["metadata"]["model"] for r in rows for x in r["responses"]} == {"m1", "m2"}
     path = tmp_path / "export.jsonl"
