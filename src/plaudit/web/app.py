@@ -17,6 +17,7 @@ from plaudit.errors import UserError
 from plaudit.feedback.store.errors import Refused, SignInNeeded, TooMany
 from plaudit.web import assets, pages
 from plaudit.web.api import ROUTERS
+from plaudit.web.manage import pages as manage
 from plaudit.web.security import Security
 from plaudit.web.server import Server
 from plaudit.web.statistics import Statistics
@@ -67,7 +68,7 @@ def create_app(server: Server) -> FastAPI:
     )
     app.state.server = server
     app.state.statistics = Statistics()
-    for router in (*ROUTERS, pages.router, assets.router):
+    for router in (*ROUTERS, pages.router, manage.router, assets.router):
         app.include_router(router)
     app.add_exception_handler(Refused, _refused)
     app.add_exception_handler(RequestValidationError, _invalid)
