@@ -19,12 +19,13 @@ import numpy as np
 import torch
 from work import NEW, rows, short_prompts, weights
 
-from plaudit.config import KL, Cpo, Dpo, Grpo, Kto, Orpo, Rloo, Simpo
+from plaudit.config import KL, Cpo, Dpo, Grpo, Kto, OnlineDpo, Orpo, Rloo, Simpo
 from plaudit.config import Ppo as PpoSettings
 from plaudit.data.records import Prompt
 from plaudit.data.tokens import Segment, TokenItem
 from plaudit.methods.direct import DirectPreference
 from plaudit.methods.kto import KTO, attach_mismatched_reference, with_mismatches
+from plaudit.methods.online_dpo import OnlineDPO
 from plaudit.methods.policy_gradient import GRPO, RLOO
 from plaudit.methods.ppo import PPO
 from plaudit.methods.references import precompute
@@ -214,6 +215,8 @@ def ppo(policy: Any, seconds: float) -> dict[str, float]:
 
 
 GROUPS = {**LOOP, "prompts_per_iteration": 2, "samples_per_prompt": 8, "epochs": 1}
+# The peer knows two samples a prompt and one update on them.
+DUELS = {**LOOP, "prompts_per_iteration": 8, "samples_per_prompt": 2, "epochs": 1, "pairs": "best_worst"}
 
 
 def sampling(policy: Any, seconds: float, prompts: int, n: int) -> dict[str, float]:
@@ -252,6 +255,9 @@ ROWS: dict[str, Callable[..., dict[str, float]]] = {
     "kto-live": lambda p, s: kto(p, s, live=True),
     "grpo": lambda p, s: online(p, s, lambda q, _: GRPO(q, Grpo(**GROUPS)), Grpo(**GROUPS)),
     "rloo": lambda p, s: online(p, s, lambda q, _: RLOO(q, Rloo(**GROUPS)), Rloo(**GROUPS)),
+    "online-dpo": lambda p, s: online(
+        p, s, lambda q, _: OnlineDPO(q, OnlineDpo(**DUELS)), OnlineDpo(**DUELS)
+    ),
     "sampling-64x1": lambda p, s: sampling(p, s, 64, 1),
     "sampling-8x8": lambda p, s: sampling(p, s, 8, 8),
     # Of plaudit alone: what more answers a prompt, or more data a step, cost.

@@ -282,6 +282,38 @@ def group(folder: str, tokenizer: Any, seconds: float, bf16: bool, kind: str) ->
     return trained(trainer, watch, 16)
 
 
+def online_dpo(folder: str, tokenizer: Any, seconds: float, bf16: bool) -> dict[str, float]:
+    """Two samples of each of 8 prompts a step, the better by the reward preferred."""
+    from trl.experimental.online_dpo import OnlineDPOConfig, OnlineDPOTrainer
+
+    tokenizer.padding_side = "left"
+    watch = Watch(seconds)
+
+    def policy() -> Any:
+        model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32)
+        model.lm_head.weight.data[1] = 0
+        return model
+
+    reward_model = AutoModelForSequenceClassification.from_pretrained(
+        folder, num_labels=1, dtype=torch.float32
+    )
+    reward_model.config.pad_token_id = tokenizer.pad_token_id
+    settings = {**common(8, bf16), "learning_rate": 1e-6}
+    trainer = OnlineDPOTrainer(
+        policy(),
+        ref_model=policy(),
+        reward_funcs=reward_model,
+        args=OnlineDPOConfig(**settings, max_new_tokens=NEW, max_length=LONGEST, temperature=1.0, beta=0.05),
+        train_dataset=Dataset.from_list(
+            [{"prompt": tokenizer.decode(ids)} for ids in short_prompts(tokenizer)]
+        ),
+        processing_class=tokenizer,
+        reward_processing_classes=AutoTokenizer.from_pretrained(folder),
+        callbacks=[watch],
+    )
+    return trained(trainer, watch, 16)
+
+
 def sampling(
     folder: str, tokenizer: Any, seconds: float, bf16: bool, prompts: int, n: int
 ) -> dict[str, float]:
@@ -326,6 +358,7 @@ ROWS = {
     "kto-live": kto,
     "grpo": lambda *a: group(*a, "GRPO"),
     "rloo": lambda *a: group(*a, "RLOO"),
+    "online-dpo": online_dpo,
     "sampling-64x1": lambda *a: sampling(*a, 64, 1),
     "sampling-8x8": lambda *a: sampling(*a, 8, 8),
 }

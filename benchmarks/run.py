@@ -58,6 +58,7 @@ ROWS = {
     "kto-live": Row("kto-live"),
     "grpo": Row("grpo"),
     "rloo": Row("rloo"),
+    "online-dpo": Row("online-dpo"),
     "sampling-64x1": Row("sampling-64x1"),
     "sampling-8x8": Row("sampling-8x8"),
     "sft-as-installed": Row("sft", allocator="default"),

@@ -62,6 +62,10 @@ class TokenBatch:
         }
         return replace(self, _layouts={}, **moved)
 
+    def knows(self, name: str) -> bool:
+        """Whether the items have the extra ``name``."""
+        return all(name in item.extras for item in self.items)
+
     def per_token(self, name: str) -> Tensor:
         """The items' extra ``name`` as one float tensor [N], in the batch's order."""
         parts = [np.asarray(v, dtype=np.float32) for item in self.items for v in item.extras[name]]

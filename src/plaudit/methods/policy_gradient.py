@@ -14,6 +14,7 @@ from torch import Tensor
 from plaudit.config import Grpo, Reinforce, Rloo
 from plaudit.data.layouts import LayoutKind
 from plaudit.data.tokens import TokenBatch, TokenItem
+from plaudit.methods.on_policy import OWN, own_tokens
 from plaudit.methods.rollouts import Rollouts
 from plaudit.methods.surrogate import Aggregation, normaliser, policy_terms
 from plaudit.models.logprobs import log_probs
@@ -40,6 +41,10 @@ class PolicyGradient:
 
     def warming_up(self, iteration: int) -> bool:
         return False
+
+    def pays_kl(self, kl_coefficient: float) -> bool:
+        """Whether the reward holds a KL: the policy's log-probs are then needed before its update."""
+        return kl_coefficient != 0
 
     @property
     def layout(self) -> LayoutKind:
@@ -75,9 +80,14 @@ class PolicyGradient:
         }
 
     def loss(self, batch: TokenBatch) -> LossOutput:
+        """Items without old log-probs are samples of the policy as it is now."""
         s = self.settings
+        on_policy = not batch.knows(OWN[0])
         out = log_probs(
-            self.policy.model, batch, temperature=s.temperature, details=s.entropy_coefficient > 0
+            self.policy.model,
+            batch,
+            temperature=s.temperature,
+            details=on_policy or s.entropy_coefficient > 0,
         )
         terms, metrics = policy_terms(
             out,
@@ -86,13 +96,16 @@ class PolicyGradient:
             aggregation=self.aggregation,
             entropy_coefficient=s.entropy_coefficient,
             kl_coefficient=self.kl_in_loss,
+            on_policy=on_policy,
             **self.surrogate(),
         )
-        return LossOutput(terms, metrics)
+        return LossOutput(terms, metrics, own_tokens(out) if on_policy else {})
 
 
-def _kl(rollouts: Rollouts) -> Tensor:
-    """log π_old − log π_ref per token: [R, T]."""
+def _kl(rollouts: Rollouts, coefficient: float) -> Tensor:
+    """log π_old − log π_ref per token: [R, T]; unread, and 0, where it is not to be paid for."""
+    if not coefficient:
+        return torch.zeros(rollouts.mask.shape)
     return rollouts.rows("old_log_probs") - rollouts.rows("reference_log_probs")
 
 
@@ -104,7 +117,7 @@ def _by_group(rollouts: Rollouts, rewards: Tensor) -> Tensor:
 def _rewards(rollouts: Rollouts, kl_coefficient: float) -> Tensor:
     """score − β · Σ_t KL_t of each response: [R]."""
     scores = torch.from_numpy(rollouts.scores).float()
-    return scores - kl_coefficient * (_kl(rollouts) * rollouts.mask).sum(1)
+    return scores - kl_coefficient * (_kl(rollouts, kl_coefficient) * rollouts.mask).sum(1)
 
 
 def _spread(rollouts: Rollouts, advantages: Tensor) -> Tensor:
@@ -120,6 +133,9 @@ class GRPO(PolicyGradient):
     def __init__(self, policy: Any, settings: Grpo) -> None:
         super().__init__(policy, settings)
         self.aggregation = settings.aggregation
+
+    def pays_kl(self, kl_coefficient: float) -> bool:
+        return self.settings.kl_in == "reward" and super().pays_kl(kl_coefficient)
 
     def advantages(self, rollouts: Rollouts, kl_coefficient: float) -> Tensor:
         in_loss = self.settings.kl_in == "loss"
@@ -158,5 +174,6 @@ class REINFORCE(PolicyGradient):
             scores = (
                 _by_group(rollouts, scores) - _by_group(rollouts, scores).mean(1, keepdim=True)
             ).flatten()
-        rewards = shaped_rewards(_kl(rollouts), scores, rollouts.lengths, coefficient=kl_coefficient)
+        kl = _kl(rollouts, kl_coefficient)
+        rewards = shaped_rewards(kl, scores, rollouts.lengths, coefficient=kl_coefficient)
         return whiten(rewards_to_go(rewards, mask, gamma=self.settings.gamma), mask)

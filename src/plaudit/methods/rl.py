@@ -22,6 +22,8 @@ from plaudit.config import Online as RlSettings
 from plaudit.data.records import Prompt
 from plaudit.data.rendering import Renderer
 from plaudit.data.tokens import TokenItem
+from plaudit.methods.measures import describe
+from plaudit.methods.on_policy import OWN, Recording, is_on_policy, minibatch_items, own_tokens
 from plaudit.methods.rollouts import Rollouts, per_token, respond
 from plaudit.methods.supervised import Supervised
 from plaudit.models.adapters import has_adapter
@@ -223,67 +225,40 @@ class _Loop:
         )
         clock["rollout"] = time.perf_counter() - began
         began = time.perf_counter()
-        old, entropy, reference = per_token(
+        # One update per rollout needs no log-probs of the policy's own: the training pass gives them.
+        on_policy = is_on_policy(self.algorithm, s, self.kl_control.value)
+        found = per_token(
             rollouts.items,
-            self._both_log_probs,
+            self._reference_log_probs if on_policy else self._both_log_probs,
             pad_id=self.algorithm.pad_id,
             layout=self.algorithm.layout,
             token_budget=self.engine.token_budget,
             device=self.device,
             ranks=self.ranks,
         )
-        rollouts.attach(old_log_probs=old, entropies=entropy, reference_log_probs=reference)
+        names = ("reference_log_probs",) if on_policy else ("reference_log_probs", *OWN)
+        rollouts.attach(**dict(zip(names, found)))
         output = checked(self.reward, rollouts.samples)
-        cut = np.asarray([sample.finish == "length" for sample in rollouts.samples])
-        scores = output.scores - (s.unfinished_penalty or 0.0) * cut
+        scores = output.scores - (s.unfinished_penalty or 0.0) * rollouts.cut
         if s.reward_clip is not None:
             scores = np.clip(scores, -s.reward_clip, s.reward_clip)
         rollouts.scores = scores
-        metrics = self._describe(rollouts, cut)
+        metrics = {} if on_policy else self._describe(rollouts)
         metrics |= {f"reward/{name}": float(np.mean(part)) for name, part in output.parts.items()}
         metrics |= self.algorithm.estimate(rollouts, self.kl_control.value)
         clock["score"] = time.perf_counter() - began
         return rollouts, metrics, clock
 
-    def _both_log_probs(self, batch: Any) -> list[torch.Tensor]:
-        temperature = self.settings.temperature
-        own = log_probs(self.policy.model, batch, temperature=temperature, details=True)
-        assert own.entropy is not None
-        return [own.log_prob, own.entropy, self.reference(batch, temperature=temperature).log_prob]
+    def _reference_log_probs(self, batch: Any) -> list[torch.Tensor]:
+        return [self.reference(batch, temperature=self.settings.temperature).log_prob]
 
-    def _describe(self, rollouts: Rollouts, cut: np.ndarray) -> dict[str, float]:
-        """The numbers of one rollout; KL in nats per response (sum over tokens, mean over responses)."""
-        old, reference = rollouts.rows("old_log_probs"), rollouts.rows("reference_log_probs")
-        mask = rollouts.mask
-        ratio = reference - old
-        kl = (-ratio * mask).sum(1).numpy()
-        kl_k3 = ((torch.expm1(ratio) - ratio) * mask).sum(1).numpy()
-        gap = (rollouts.rows("sampler_log_probs") - old).abs()[mask]
-        scores = rollouts.scores
-        beta = self.kl_control.value
-        groups = scores.reshape(len(rollouts.items), -1)
-        alone = groups.shape[1] == 1
-        low, high = np.quantile(scores, [0.1, 0.9])
-        kl_low, kl_high = np.quantile(kl, [0.1, 0.9])
-        return {
-            "objective/scores": float(scores.mean()),
-            "objective/scores_low": float(low),
-            "objective/scores_high": float(high),
-            "objective/kl": float(kl.mean()),
-            "objective/kl_low": float(kl_low),
-            "objective/kl_high": float(kl_high),
-            "objective/kl_k3": float(kl_k3.mean()),
-            "objective/kl_coef": beta,
-            "objective/rlhf_reward": float((scores - beta * kl).mean()),
-            "objective/entropy": float(rollouts.rows("entropies").sum(1).mean()),
-            "objective/response_length": float(rollouts.lengths.float().mean()),
-            "objective/finished": float(1 - cut.mean()),
-            # Groups whose samples all score the same teach nothing to methods that compare within them.
-            **({} if alone else {"group/zero_variance": float(np.mean(np.ptp(groups, axis=1) == 0))}),
-            "rollout/log_prob_gap_mean": float(gap.mean()),
-            "rollout/log_prob_gap_max": float(gap.max()),
-            "elapsed/episodes": float((self.iteration + 1) * len(rollouts.samples)),
-        }
+    def _both_log_probs(self, batch: Any) -> list[torch.Tensor]:
+        own = log_probs(self.policy.model, batch, temperature=self.settings.temperature, details=True)
+        return [*self._reference_log_probs(batch), *own_tokens(own).values()]
+
+    def _describe(self, rollouts: Rollouts) -> dict[str, float]:
+        episodes = float((self.iteration + 1) * len(rollouts.samples))
+        return {**describe(rollouts, self.kl_control.value), "elapsed/episodes": episodes}
 
     def _train(self, rollouts: Rollouts, clock: dict[str, float]) -> dict[str, float]:
         """Epochs of minibatches over the rollouts; stops when the policy has moved far enough."""
@@ -291,8 +266,9 @@ class _Loop:
         began = time.perf_counter()
         warming = self.algorithm.warming_up(self.iteration)
         self.algorithm.train_policy = not warming
+        recording = None if rollouts.knows(OWN[0]) else Recording(self.algorithm)
         items = rollouts.items
-        size = max(1, s.minibatch // s.samples_per_prompt)
+        size = minibatch_items(s)
         window: dict[str, list[float]] = defaultdict(list)
         epochs = 0
         for epoch in range(s.epochs):
@@ -300,7 +276,7 @@ class _Loop:
             moved: list[float] = []
             for start in range(0, len(items), size):
                 work: list[tuple[Method, Sequence[TokenItem]]] = [
-                    (self.algorithm, [items[i] for i in order[start : start + size]])
+                    (recording or self.algorithm, [items[i] for i in order[start : start + size]])
                 ]
                 if s.ptx_coefficient and self.ptx_items and not warming:
                     work.append((self.ptx, self._ptx_batch()))
@@ -316,6 +292,9 @@ class _Loop:
         clock["train"] = time.perf_counter() - began
         names = {"loss/policy": "policy/loss", "loss/value": "val/loss", "loss": "loss"}
         mean = {names.get(name, name): float(np.mean(v)) for name, v in window.items()}
+        if recording is not None:
+            recording.attach_to(rollouts, self.ranks)
+            mean |= self._describe(rollouts)
         return {**mean, "epochs": float(epochs)}
 
     def _ptx_batch(self) -> list[TokenItem]:

@@ -47,6 +47,15 @@ class Rollouts:
         """An extra as a right-padded [R, T] tensor, 0 where there is no token."""
         return pad_rows(self.flat(name))
 
+    def knows(self, name: str) -> bool:
+        """Whether the items have this extra."""
+        return all(name in item.extras for item in self.items)
+
+    @property
+    def cut(self) -> np.ndarray:
+        """[R] bool: which responses the length limit ended."""
+        return np.asarray([sample.finish == "length" for sample in self.samples])
+
     @property
     def lengths(self) -> Tensor:
         return torch.tensor([len(s.ids) for s in self.samples])
@@ -140,18 +149,22 @@ def per_token(
     Returns for each tensor that ``compute`` gives: per item, per response, an array of its tokens.
     """
     ranks = ranks or Ranks()
-    done = []
+    done: dict[int, list[list[np.ndarray]]] = {}
     for indices in ranks.share(plan(items, token_budget, layout)):
         batch = collate([items[i] for i in indices], pad_id).to(device)
-        columns = [t.float().cpu().numpy() for t in compute(batch)]
-        cuts = np.cumsum(batch.lengths.cpu().numpy())[:-1]
-        rows = [np.split(column, cuts) for column in columns]
-        offset = 0
-        for i in indices:
-            k = len(items[i].responses)
-            done.append((i, [r[offset : offset + k] for r in rows]))
-            offset += k
-    if ranks.world > 1:
-        done = [entry for part in ranks.gather_shares([done]) for entry in part]
-    done.sort(key=lambda entry: entry[0])
-    return [list(column) for column in zip(*(arrays for _, arrays in done))]
+        done.update(zip(indices, by_item(batch, compute(batch))))
+    return joined(done, ranks)
+
+
+def by_item(batch: TokenBatch, columns: Sequence[Tensor]) -> list[list[list[np.ndarray]]]:
+    """Tensors [N] of a batch's tokens → per item, per tensor, per response, an array of its tokens."""
+    cuts = np.cumsum(batch.lengths.cpu().numpy())[:-1]
+    rows = [np.split(column.float().cpu().numpy(), cuts) for column in columns]
+    ends = np.cumsum([len(item.responses) for item in batch.items])
+    return [[r[end - len(item.responses) : end] for r in rows] for item, end in zip(batch.items, ends)]
+
+
+def joined(done: dict[int, list[list[np.ndarray]]], ranks: Ranks) -> list[list[list[np.ndarray]]]:
+    """What the ranks found of their items, by the item's index → per tensor, per item, per response."""
+    whole = {i: rows for part in ranks.gather_shares([done]) for i, rows in part.items()}
+    return [list(column) for column in zip(*(whole[i] for i in sorted(whole)))]

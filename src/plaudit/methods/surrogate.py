@@ -43,12 +43,17 @@ def policy_terms(
     aggregation: Aggregation = "token",
     entropy_coefficient: float = 0.0,
     kl_coefficient: float = 0.0,
+    on_policy: bool = False,
 ) -> tuple[dict[str, Term], dict[str, Any]]:
     """Terms ``policy``, ``entropy`` and ``kl`` of items with old log-probs and advantages, and their metrics.
 
     ``ratio: sequence`` takes one ratio a response, of the mean of its log-ratios (GSPO) or of their sum.
+    ``on_policy`` says that the policy has not moved since it sampled: its old log-probs are then these
+    very ones, ρ = exp(log π − stop(log π)) = 1 with ∇ρ = ∇log π, and need not be in the items.
     """
-    old, weights = batch.per_token("old_log_probs"), token_weights(batch, aggregation)
+    detached = out.log_prob.detach()
+    old = detached if on_policy else batch.per_token("old_log_probs")
+    weights = token_weights(batch, aggregation)
     advantages = batch.per_token("advantages")
     if ratio == "sequence":
         scale = batch.lengths if length_normalised else torch.ones_like(batch.lengths)
@@ -71,7 +76,6 @@ def policy_terms(
     if kl_coefficient:
         leash = kl_k3(out.log_prob, batch.per_token("reference_log_probs"))
         terms["kl"] = Term(leash, weights, kl_coefficient)
-    detached = out.log_prob.detach()
     return terms, {
         "policy/clipfrac": clipfrac,
         # KL(old ‖ new) on old samples: the k3 estimator with the roles of policy and reference.

@@ -41,10 +41,15 @@ class Term:
 
 @dataclass
 class LossOutput:
-    """Named terms, and metrics as (sum, count) so that they add over micro-batches and ranks."""
+    """Named terms, and metrics as (sum, count) so that they add over micro-batches and ranks.
+
+    ``tokens`` holds numbers [N] of the batch's tokens that whoever wraps the method may want; the engine
+    does not read them.
+    """
 
     terms: dict[str, Term]
     metrics: dict[str, tuple[Tensor | float, Tensor | float]] = field(default_factory=dict)
+    tokens: dict[str, Tensor] = field(default_factory=dict)
 
 
 class Method(Protocol):

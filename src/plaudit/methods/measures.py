@@ -1,0 +1,41 @@
+"""The numbers of one rollout that an RL iteration records."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+
+from plaudit.methods.rollouts import Rollouts
+
+
+def describe(rollouts: Rollouts, kl_coefficient: float) -> dict[str, float]:
+    """Scores, KL in nats per response (sum over tokens, mean over responses), entropy, and the sampler's gap."""
+    old, reference = rollouts.rows("old_log_probs"), rollouts.rows("reference_log_probs")
+    mask = rollouts.mask
+    ratio = reference - old
+    kl = (-ratio * mask).sum(1).numpy()
+    kl_k3 = ((torch.expm1(ratio) - ratio) * mask).sum(1).numpy()
+    gap = (rollouts.rows("sampler_log_probs") - old).abs()[mask]
+    scores = rollouts.scores
+    groups = scores.reshape(len(rollouts.items), -1)
+    alone = groups.shape[1] == 1
+    low, high = np.quantile(scores, [0.1, 0.9])
+    kl_low, kl_high = np.quantile(kl, [0.1, 0.9])
+    return {
+        "objective/scores": float(scores.mean()),
+        "objective/scores_low": float(low),
+        "objective/scores_high": float(high),
+        "objective/kl": float(kl.mean()),
+        "objective/kl_low": float(kl_low),
+        "objective/kl_high": float(kl_high),
+        "objective/kl_k3": float(kl_k3.mean()),
+        "objective/kl_coef": kl_coefficient,
+        "objective/rlhf_reward": float((scores - kl_coefficient * kl).mean()),
+        "objective/entropy": float(rollouts.rows("entropies").sum(1).mean()),
+        "objective/response_length": float(rollouts.lengths.float().mean()),
+        "objective/finished": float(1 - rollouts.cut.mean()),
+        # Groups whose samples all score the same teach nothing to methods that compare within them.
+        **({} if alone else {"group/zero_variance": float(np.mean(np.ptp(groups, axis=1) == 0))}),
+        "rollout/log_prob_gap_mean": float(gap.mean()),
+        "rollout/log_prob_gap_max": float(gap.max()),
+    }
