@@ -46,17 +46,21 @@ export class ApiError extends Error {
  * A request with JSON in and out. Throws ApiError {status, code, message, problems, body}; status 0 means that no
  * answer came. Signed out meanwhile: a dialog asks to sign in in another tab, and the request is sent again.
  */
-export async function api(method, path, body = undefined, { headers = {}, timeout = 20000, ask = true } = {}) {
+export async function api(method, path, body = undefined, { headers = {}, timeout = 20000, ask = true, stale = true } = {}) {
   const answer = await send(method, path, body, headers, timeout);
   if (answer.ok) return answer.status === 204 ? null : answer.json();
   const found = await answer.json().catch(() => null);
   const error = new ApiError(answer.status, found?.error ?? unexplained(answer.status), found);
-  if (error.code === "csrf" && user && (await refreshed()) === "same") {
-    return api(method, path, body, { headers, timeout, ask: false });
+  const again = { headers, timeout, ask, stale: false };
+  if (error.code === "csrf" && user && stale) {
+    // The session is another one: of the same person, who signed in anew, or of someone else.
+    const found = await refreshed();
+    if (found === "other" && ask) await signedInAgain();
+    if (found === "same" || (found === "other" && ask)) return api(method, path, body, again);
   }
   if (error.status === 401 && user && ask) {
     await signedInAgain();
-    return api(method, path, body, { headers, timeout, ask });
+    return api(method, path, body, again);
   }
   throw error;
 }
@@ -183,7 +187,12 @@ export function dialog({ title, content = [], actions = [], closable = true, bro
     el("div", { class: "stack" }, content),
     actions.length > 0 && el("div", { class: "actions" }, actions),
   );
-  if (!closable) box.addEventListener("cancel", (event) => event.preventDefault());
+  if (!closable) {
+    box.setAttribute("closedby", "none");
+    // Browsers that do not know the attribute let a second Escape through.
+    box.addEventListener("cancel", (event) => event.preventDefault());
+    box.addEventListener("keydown", (event) => event.key === "Escape" && event.preventDefault());
+  }
   box.addEventListener("close", () => box.remove());
   document.body.append(box);
   return box;

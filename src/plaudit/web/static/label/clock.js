@@ -3,11 +3,12 @@
 import { api } from "../app.js";
 
 const IDLE = 60_000; // without a sign of life for longer, time does not count
-const WARN = 60; // seconds before the item goes back
+const WARN = 60; // seconds before the item goes back, where it is held for much longer
+const AGAIN = 2000; // milliseconds between two attempts to hold it
 
 /**
  * Counts active time and keeps the lease. ``heard`` is told: {state, seconds} with state "leased", "warning",
- * "expired" (it can still be judged) or "offline".
+ * "expired" (it can still be judged) or "elsewhere" (judged or skipped in another window).
  */
 export class Clock {
   constructor(path, task, heard) {
@@ -15,6 +16,8 @@ export class Clock {
     this.active = 0;
     this.left = task.seconds_left;
     this.every = Math.max(2, task.heartbeat_seconds);
+    this.warn = Math.min(WARN, 1.5 * this.every);
+    this.lastBeat = 0;
     this.lastSign = performance.now();
     this.lastTick = performance.now();
     this.sinceBeat = 0;
@@ -35,7 +38,7 @@ export class Clock {
   #alive() {
     this.lastSign = performance.now();
     // Back at a page whose time is short or over: hold the item again at once.
-    if (this.left < WARN && !this.beating) this.beat();
+    if (this.left < this.warn && this.lastSign - this.lastBeat > AGAIN) this.beat();
   }
 
   #tick() {
@@ -48,7 +51,7 @@ export class Clock {
     this.sinceBeat += passed / 1000;
     if (now - this.lastSign < this.every * 1000 + IDLE && this.sinceBeat >= this.every) this.beat();
     else if (this.left <= 0) this.heard({ state: "expired", seconds: 0 });
-    else if (this.left < WARN) this.heard({ state: "warning", seconds: Math.round(this.left) });
+    else if (this.left < this.warn) this.heard({ state: "warning", seconds: Math.round(this.left) });
   }
 
   /** Tell the server that someone is here. */
@@ -56,16 +59,18 @@ export class Clock {
     if (this.beating) return;
     this.beating = true;
     this.sinceBeat = 0;
+    this.lastBeat = performance.now();
     try {
       const held = await api("POST", `${this.path}/heartbeat`, { active_ms: this.ms });
       this.left = held.seconds_left;
-      this.heard({ state: held.state === "leased" ? "leased" : "expired", seconds: held.seconds_left });
-    } catch (error) {
-      if (error.passing) this.heard({ state: "offline", seconds: this.left });
+      this.heard({ state: STATES[held.state] ?? "expired", seconds: held.seconds_left });
+    } catch {
+      // Not reached, or refused: the time that is left goes on running out.
     } finally {
       this.beating = false;
     }
   }
 }
 
+const STATES = { leased: "leased", submitted: "elsewhere", skipped: "elsewhere" };
 const SIGNS = ["pointerdown", "pointermove", "keydown", "scroll", "wheel", "touchstart"];

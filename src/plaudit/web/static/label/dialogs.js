@@ -3,8 +3,8 @@
 import { dialog, el, onSubmit, setHtml } from "../app.js";
 import { spoken } from "./ranking.js";
 
-/** Why an item is passed by. Resolves to {reason, note} or null. */
-export function askSkip(reasons) {
+/** Why an item is passed by; ``chosen`` is the reason that stands there first. Resolves to {reason, note} or null. */
+export function askSkip(reasons, chosen = Object.keys(reasons)[0]) {
   return new Promise((resolve) => {
     const form = el(
       "form",
@@ -13,8 +13,8 @@ export function askSkip(reasons) {
         "fieldset",
         { class: "field" },
         el("legend", { class: "away" }, "Why?"),
-        Object.entries(reasons).map(([value, words], i) =>
-          el("label", { class: "check" }, el("input", { type: "radio", name: "reason", value, checked: i === 0 }), el("span", {}, words)),
+        Object.entries(reasons).map(([value, words]) =>
+          el("label", { class: "check" }, el("input", { type: "radio", name: "reason", value, checked: value === chosen }), el("span", {}, words)),
         ),
       ),
       el("div", { class: "field" }, el("label", { for: "skip-note" }, "Anything to add? ", el("span", { class: "optional" }, "(optional)")), el("textarea", { id: "skip-note", name: "note", rows: "2", maxlength: "1000" })),

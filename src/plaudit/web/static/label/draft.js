@@ -4,7 +4,7 @@ import { api, memory } from "../app.js";
 
 const SOON = 800;
 
-/** Keeps a verdict. ``told`` hears "saved", "saving" or "kept here" (the server cannot be reached). */
+/** Keeps a verdict. ``told`` hears "saved", "saving", "kept here" (no server) or "elsewhere" (judged meanwhile). */
 export class Draft {
   constructor(path, task, verdict, told) {
     Object.assign(this, { path, verdict, told });
@@ -47,10 +47,14 @@ export class Draft {
   /** Bring it to the server now. */
   async save() {
     clearTimeout(this.timer);
-    if (!this.dirty || this.ended) return;
+    if (!this.dirty || this.ended || this.held) return;
     if (this.saving) return void (this.timer = setTimeout(() => this.save(), SOON));
-    this.saving = true;
     this.dirty = false;
+    this.saving = this.#put();
+    await this.saving;
+  }
+
+  async #put() {
     const payload = this.verdict.now;
     try {
       this.rev = (await api("PUT", `${this.path}/draft`, { rev: this.rev, payload })).rev;
@@ -66,10 +70,23 @@ export class Draft {
         this.dirty = true;
         this.told("kept here");
         this.timer = setTimeout(() => this.save(), 5000);
-      }
+      } else if (error.code === "already_judged") this.told("elsewhere");
     } finally {
-      this.saving = false;
+      this.saving = null;
     }
+  }
+
+  /** While a judgement is sent no draft is: it would arrive after it. Waits for one that is on its way. */
+  async hold() {
+    this.held = true;
+    clearTimeout(this.timer);
+    await this.saving;
+  }
+
+  /** The judgement was refused: go on. */
+  resume() {
+    this.held = false;
+    this.#changed();
   }
 
   /** The work is done: forget it here. */

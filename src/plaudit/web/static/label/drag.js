@@ -4,10 +4,10 @@ const EDGE = 70; // pixels from the window's edge where it begins to scroll
 const MOVES = 5; // pixels before a press becomes a drag
 
 /**
- * Let the rows of ``list`` be dragged by their ``.grip``. ``drop(letter, other, where)`` hears the end:
- * where is "before", "after" or "onto".
+ * Let the rows of ``list`` be dragged by their ``.grip``. ``where(letter, other, share)`` says what a drop at that
+ * share of the other row's height means: "before", "after" or "onto". ``drop(letter, other, where)`` hears the end.
  */
-export function draggable(list, drop) {
+export function draggable(list, where, drop) {
   let held = null;
 
   const rows = () => [...list.querySelectorAll(".rank")];
@@ -16,7 +16,7 @@ export function draggable(list, drop) {
     rows().forEach((row) => row.classList.remove("drop-before", "drop-after", "drop-onto"));
   }
 
-  /** Which row the pointer is at, and in which third of it. */
+  /** Which row the pointer is at, and what a drop there means. */
   function target(y) {
     const others = rows().filter((row) => row !== held.row);
     let best = null;
@@ -27,53 +27,56 @@ export function draggable(list, drop) {
     }
     if (!best) return null;
     const share = (y - best.box.top) / best.box.height;
-    const where = share < 0.3 ? "before" : share > 0.7 ? "after" : "onto";
-    return { letter: best.row.dataset.letter, row: best.row, where };
+    const { letter } = best.row.dataset;
+    return { letter, row: best.row, where: where(held.letter, letter, share) };
   }
+
+  /** How far the page, or the panel that the list scrolls in, has been scrolled. */
+  const scrolled = () => scrollY + held.panel.scrollTop;
 
   function follow() {
     if (!held) return;
-    const box = held.place;
-    held.row.style.transform = `translateY(${held.y + scrollY - held.from}px)`;
+    held.row.style.transform = `translateY(${held.y + scrolled() - held.from}px)`;
     const found = target(held.y);
     if (found?.row !== held.over?.row || found?.where !== held.over?.where) {
       clear();
       found?.row.classList.add(`drop-${found.where}`);
       held.over = found;
     }
-    const speed = held.y < EDGE ? held.y - EDGE : held.y > innerHeight - EDGE ? held.y - innerHeight + EDGE : 0;
-    if (speed) scrollBy(0, speed / 4);
+    const panel = held.panel.getBoundingClientRect();
+    const [top, bottom] = held.inPanel ? [panel.top, panel.bottom] : [0, innerHeight];
+    const speed = held.y < top + EDGE ? held.y - top - EDGE : held.y > bottom - EDGE ? held.y - bottom + EDGE : 0;
+    if (speed) (held.inPanel ? held.panel : window).scrollBy(0, speed / 4);
     held.frame = requestAnimationFrame(follow);
-    return box;
   }
 
   function end(event, cancelled = false) {
     if (!held) return;
-    const { row, letter, over, moved, frame } = held;
+    const { row, letter, moved, frame } = held;
+    // Where the pointer is now: a quick hand lets go before the next frame has looked.
+    const over = moved && !cancelled && target(event.clientY);
     cancelAnimationFrame(frame);
     held = null;
     row.classList.remove("dragging");
     row.style.transform = "";
     clear();
-    if (moved) {
-      // The press was a drag: the click that follows it means nothing.
-      row.addEventListener("click", (click) => click.stopPropagation(), { capture: true, once: true });
-      setTimeout(() => row.dispatchEvent(new Event("dragged")), 0);
-    }
-    if (moved && over && !cancelled) drop(letter, over.letter, over.where);
+    if (over) drop(letter, over.letter, over.where);
   }
 
   list.addEventListener("pointerdown", (event) => {
     const grip = event.target.closest(".grip");
     if (!grip || event.button !== 0 || held) return;
     const row = grip.closest(".rank");
-    held = { row, letter: row.dataset.letter, y: event.clientY, from: event.clientY + scrollY, moved: false, over: null };
+    const panel = list.parentElement;
+    held = { row, panel, letter: row.dataset.letter, y: event.clientY, moved: false, over: null };
+    held.inPanel = panel.scrollHeight > panel.clientHeight + 1;
+    held.from = held.y + scrolled();
     grip.setPointerCapture(event.pointerId);
   });
   list.addEventListener("pointermove", (event) => {
     if (!held) return;
     held.y = event.clientY;
-    if (!held.moved && Math.abs(held.y + scrollY - held.from) > MOVES) {
+    if (!held.moved && Math.abs(held.y + scrolled() - held.from) > MOVES) {
       held.moved = true;
       held.row.classList.add("dragging");
       held.frame = requestAnimationFrame(follow);

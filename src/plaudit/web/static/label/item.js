@@ -78,6 +78,8 @@ export function itemView(task, verdict, actions, { editing = false } = {}) {
     heading,
     ask,
     say: (text) => (saved.textContent = text),
+    /** What is on its way cannot be changed any more. */
+    freeze: (is) => element.querySelectorAll(".judge, .bar-buttons").forEach((part) => (part.inert = is)),
     busy: (is) => submit.setAttribute("aria-busy", String(is)),
     /** What is missing, with the focus on the first of it. */
     complain(missing) {

@@ -29,18 +29,29 @@ export const KEYS = {
 export const isOn = () => memory.get("keys") !== false;
 
 const TYPING = "textarea, select, [contenteditable], input:not([type=radio], [type=checkbox])";
+// What Enter presses by itself. A grip does nothing when pressed, and neither does a radio button.
+const PRESSED = "button:not(.grip), a, summary, input:not([type=radio])";
 
 /** Listen for keys. ``act(key)`` says whether it did something. */
 export function listen(act) {
   document.addEventListener("keydown", (event) => {
     if (event.defaultPrevented || event.ctrlKey || event.metaKey || event.altKey || event.isComposing) return;
     if (document.querySelector("dialog[open]") || event.target.matches(TYPING)) return;
-    if (event.key === "Enter" && event.target.matches("button, a, summary, input")) return;
+    if (event.key === "Enter" && event.target.matches(PRESSED)) return;
     // Arrows belong to radio buttons while those have the focus.
     if (event.key.startsWith("Arrow") && event.target.matches("input")) return;
     if (!isOn() && event.key.length === 1 && event.key !== "?") return;
-    if (act(event.key)) event.preventDefault();
+    if (rated(event) || act(event.key)) event.preventDefault();
   });
+}
+
+/** A digit on a scale chooses that value there, and does not speak of the answers. */
+function rated({ key, target }) {
+  if (!/^[0-9]$/.test(key) || !target.matches(".rating input")) return false;
+  const input = target.closest(".rating").querySelector(`input[value="${key}"]`);
+  input?.focus();
+  if (input && !input.checked) input.click();
+  return true;
 }
 
 /** All keys, and the switch. */

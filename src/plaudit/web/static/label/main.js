@@ -1,6 +1,6 @@
 // The labeler's page: an item, then the next.
 
-import { announce, api, el, memory, sentence, toast } from "../app.js";
+import { ApiError, announce, api, el, memory, sentence, toast } from "../app.js";
 import { Clock } from "./clock.js";
 import { askSkip, askUntouched, review, showFeedback } from "./dialogs.js";
 import { Draft } from "./draft.js";
@@ -8,7 +8,7 @@ import { toggle } from "./extras.js";
 import { Guide } from "./guide.js";
 import { itemView } from "./item.js";
 import * as keys from "./keys.js";
-import { flush, send } from "./outbox.js";
+import { flush, isKept, send } from "./outbox.js";
 import { Verdict } from "./verdict.js";
 
 const work = document.getElementById("work");
@@ -19,22 +19,22 @@ const guide = new Guide(root);
 const told = { text: document.getElementById("progress"), time: document.getElementById("time"), notice: document.getElementById("notice") };
 let forget = () => {}; // takes away the last "Saved"
 let current = null; // {task, verdict, view, draft, clock, editing}
+let turn = 0; // counts what was asked for: an answer that comes after a later question is not shown
 
 // Items
 
 /** The next item, or why there is none. */
 async function next() {
   leave();
+  const asked = ++turn;
   let claimed;
   try {
     claimed = await api("POST", `${root}/claim`, {});
   } catch (error) {
-    if (error.code === "guidelines_unread") {
-      await guide.read(place);
-      return next();
-    }
-    return refused(error);
+    if (asked !== turn) return;
+    return error.code === "guidelines_unread" ? guide.read(place).then(next, refused) : refused(error);
   }
+  if (asked !== turn) return;
   progress(claimed.progress);
   if (claimed.task) return open(claimed.task);
   return claimed.why === "wait" ? waiting(claimed.seconds) : finished();
@@ -43,12 +43,12 @@ async function next() {
 function open(task, editing = false) {
   if (task.hidden && !editing) return hidden(task);
   if (!editing && task.guideline_version !== guide.version) {
-    guide.load();
+    guide.load().catch(() => {});
     if (guide.version) toast("The guidelines have changed: they stand beside the item.");
   }
   const path = `${root}/assignments/${task.assignment}`;
   const verdict = new Verdict(task);
-  const actions = { submit: () => submit(), skip, stop, undo: () => verdict.undo(), cancel: () => (history.replaceState(null, "", `/p/${slug}`), next()) };
+  const actions = { submit: () => submit(), skip: () => skip(), stop, undo: () => current?.sending || verdict.undo(), cancel: () => (history.replaceState(null, "", `/p/${slug}`), next()) };
   const view = itemView(task, verdict, actions, { editing });
   current = { task, path, verdict, view, editing };
   if (!editing) {
@@ -63,7 +63,7 @@ function open(task, editing = false) {
   document.title = `${view.heading.textContent} · plaudit`;
 }
 
-const SAVED = { saving: "Saving …", saved: "Draft saved", "kept here": "Draft kept on this computer" };
+const SAVED = { saving: "Saving …", saved: "Draft saved", "kept here": "Draft kept on this computer", elsewhere: "Judged in another window" };
 
 function offerOther(draft) {
   const other = draft.other;
@@ -78,8 +78,11 @@ function leave() {
 
 /** Someone's own judgement, to be changed. */
 async function edit(assignment) {
+  if (current?.sending) return;
+  const asked = ++turn;
   try {
     const task = await api("GET", `${root}/assignments/${assignment}`);
+    if (asked !== turn) return;
     if (!task.editable) {
       toast("This judgement can no longer be changed.");
       return next();
@@ -102,13 +105,14 @@ async function submit({ reviewed = false } = {}) {
   if (verdict.untouched && !editing && !reviewed && !(await askUntouched(verdict.summary()))) return;
   current.sending = true;
   view.busy(true);
-  await draft?.save();
   try {
     const body = verdict.body(clock?.ms ?? 0);
-    const done = await send(path, task.assignment, editing ? "revise" : "submit", body, (is) => {
+    const waiting = (is) => {
       if (is) notice("Waiting for the connection. Your judgement is kept on this computer and sent as soon as the server answers.", "warn");
       else told.notice.hidden = true;
-    });
+      view.freeze(is);
+    };
+    const done = await send(path, task.assignment, editing ? "revise" : "submit", body, { waiting, before: () => draft?.hold() });
     draft?.end();
     progress(done.progress);
     announce("Saved");
@@ -119,6 +123,7 @@ async function submit({ reviewed = false } = {}) {
     if (editing) history.replaceState(null, "", `/p/${slug}`);
     return next();
   } catch (error) {
+    if (!(error instanceof ApiError)) throw error;
     current.sending = false;
     view.busy(false);
     if (error.code === "already_judged") {
@@ -126,19 +131,24 @@ async function submit({ reviewed = false } = {}) {
       toast(sentence(error.message));
       return next();
     }
+    draft?.resume();
     notice([error.message, ...error.problems.map((p) => p.message)].map(sentence).join(" "), "bad");
   }
 }
 
-async function skip() {
-  const said = await askSkip(reasons);
-  if (!said || !current) return;
-  await pass("skip", said, "Skipped");
+async function skip(reason) {
+  const said = await askSkip(reasons, reason);
+  if (said) await pass("skip", said, "Skipped");
 }
 
-const stop = () => pass("stop-showing", undefined, "Skipped. You will be shown nothing as sensitive; Account changes that.");
+/** One key, without a question, on what is hard to read; anything else is skipped in the usual way. */
+function stop() {
+  if (current && !current.task.sensitivity) return skip("sensitive");
+  return pass("stop-showing", undefined, "Skipped. You will be shown nothing as sensitive; Account changes that.");
+}
 
 async function pass(action, body, words) {
+  if (current?.sending) return;
   const path = current?.path ?? `${root}/assignments/${waitingToShow}`;
   try {
     await api("POST", `${path}/${action}`, body);
@@ -153,9 +163,13 @@ async function pass(action, body, words) {
 function lease({ state, seconds }) {
   const { clock } = current ?? {};
   told.time.textContent = clock ? spent(clock.ms) : "";
+  // Something else that is being said stays; and no voice should count seconds.
+  if (!told.notice.hidden && told.notice.dataset.of !== "lease") return;
+  const soon = Math.max(15, 15 * Math.round(seconds / 15));
   if (state === "leased") told.notice.hidden = true;
-  else if (state === "warning") notice(`This item goes back in ${seconds} seconds unless you go on. Move, or press a key, to keep it.`, "warn");
-  else if (state === "expired") notice("This item went back, so that others can judge it. Go on if you like: your draft is kept, and your answer is still welcome.", "info");
+  else if (state === "warning") notice(`This item goes back in about ${soon} seconds. Move, or press a key, to keep it.`, "warn", "lease");
+  else if (state === "elsewhere") notice("You have judged or skipped this item in another window. Reload the page for the next one.", "info", "lease");
+  else notice("This item went back, so that others can judge it. Go on if you like: your draft is kept, and your answer is still welcome.", "info", "lease");
 }
 
 const spent = (ms) => `${Math.floor(ms / 60000)}:${String(Math.floor(ms / 1000) % 60).padStart(2, "0")}`;
@@ -168,7 +182,12 @@ function hidden(task) {
   waitingToShow = task.assignment;
   const show = el("button", { class: "button primary large", type: "button" }, "Show it");
   show.addEventListener("click", async () => {
-    await api("POST", `${root}/assignments/${task.assignment}/reveal`);
+    try {
+      await api("POST", `${root}/assignments/${task.assignment}/reveal`);
+    } catch (error) {
+      return notice(sentence(error.message), "bad");
+    }
+    told.notice.hidden = true;
     open({ ...task, hidden: false });
   });
   message(
@@ -178,13 +197,8 @@ function hidden(task) {
       help && el("p", { class: "soft" }, help),
       el("div", { class: "veil", "aria-hidden": "true" }),
     ],
-    [show, el("button", { class: "button", type: "button", onclick: skipHidden }, "Skip"), el("button", { class: "button", type: "button", title: "x", onclick: stop }, "Stop showing me this")],
+    [show, el("button", { class: "button", type: "button", onclick: () => skip() }, "Skip"), el("button", { class: "button", type: "button", title: "x", onclick: stop }, "Stop showing me this")],
   );
-}
-
-async function skipHidden() {
-  const said = await askSkip(reasons);
-  if (said) await pass("skip", said, "Skipped");
 }
 
 function message(title, content, actions = []) {
@@ -213,8 +227,9 @@ function refused(error) {
   ]);
 }
 
-function notice(text, tone) {
+function notice(text, tone, of = "") {
   told.notice.className = `notice ${tone}`;
+  told.notice.dataset.of = of;
   if (told.notice.textContent !== text) told.notice.textContent = text;
   told.notice.hidden = false;
 }
@@ -228,7 +243,11 @@ function progress({ today, total, left }) {
 function onKey(key) {
   if (key === "?") return keys.help(current?.verdict.isPair ? "pair" : "ranking"), true;
   if (key === "g") return guide.toggle(), true;
-  if (!current) return key === "x" && waitingToShow && place.querySelector(".veil") ? (stop(), true) : false;
+  if (!current) {
+    const act = place.querySelector(".veil") && { x: stop, s: skip }[key];
+    return act ? (act(), true) : false;
+  }
+  if (current.sending) return false;
   const { verdict, view, task, editing } = current;
   if (key === "Enter") return look(), true;
   if (key === "z") return verdict.undo() ? announce(`Undone. ${verdict.summary()}`) : announce("Nothing to undo"), true;
@@ -262,7 +281,7 @@ keys.listen(onKey);
 document.getElementById("help-button").addEventListener("click", () => keys.help(current?.verdict.isPair === false ? "ranking" : "pair"));
 setInterval(() => current?.clock && (told.time.textContent = spent(current.clock.ms)), 1000);
 addEventListener("beforeunload", (event) => {
-  if (current?.sending || (current?.draft?.dirty && memory.get(current.draft.name) === null)) event.preventDefault();
+  if ((current?.sending && !isKept(current.task.assignment)) || (current?.draft?.dirty && memory.get(current.draft.name) === null)) event.preventDefault();
 });
 work.hidden = false;
 if (guidelines) await guide.load().catch(() => {});

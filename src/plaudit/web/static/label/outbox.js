@@ -5,10 +5,14 @@ import { api, memory, user } from "../app.js";
 const PREFIX = "outbox:";
 const wait = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
 
-/** Send a judgement. ``waiting(true)`` while the server cannot be reached. Throws what the server refuses. */
-export async function send(path, assignment, action, body, waiting) {
+/**
+ * Send a judgement, kept in this browser before anything else, once ``before`` is through. ``waiting(true)`` while the
+ * server cannot be reached. Throws what the server refuses.
+ */
+export async function send(path, assignment, action, body, { waiting, before }) {
   const letter = { path, assignment, action, body, key: crypto.randomUUID(), user };
   memory.set(PREFIX + assignment, letter);
+  await before?.();
   return deliver(letter, waiting);
 }
 
@@ -31,6 +35,9 @@ async function deliver(letter, waiting) {
     }
   }
 }
+
+/** Whether a judgement is kept here until it has arrived. */
+export const isKept = (assignment) => memory.get(PREFIX + assignment) !== null;
 
 /** What an earlier page could not send. Returns how many were delivered. */
 export async function flush(waiting) {

@@ -79,9 +79,18 @@ export function rankList(verdict, { ties, excerpts }) {
     event.preventDefault();
     act(letter, name);
   });
-  draggable(list, (letter, other, where) => {
+  /** The middle of a row ties; so does the seam between two tied rows, for a group is not parted by a drop. */
+  function where(letter, other, share) {
     const { groups } = verdict.now;
-    const next = where === "onto" && ties ? ranking.join(groups, letter, other) : ranking.beside(groups, letter, other, where !== "before");
+    const group = groups[ranking.indexOf(groups, other)].filter((l) => l !== letter);
+    if (!ties) return share < 0.5 ? "before" : "after";
+    if (share < 0.3 && group[0] === other) return "before";
+    return share > 0.7 && group.at(-1) === other ? "after" : "onto";
+  }
+
+  draggable(list, where, (letter, other, where) => {
+    const { groups } = verdict.now;
+    const next = where === "onto" ? ranking.join(groups, letter, other) : ranking.beside(groups, letter, other, where === "after");
     if (verdict.rank(next)) announce(ranking.spoken(next, letter));
     rows[letter].querySelector(".grip").focus({ preventScroll: true });
   });

@@ -55,7 +55,11 @@ async function showTokens() {
 
 async function revoke(token) {
   if (!(await confirmDialog({ title: `Revoke “${token.name}”?`, text: "Programs that use it stop working at once.", confirm: "Revoke", danger: true }))) return;
-  await api("DELETE", `/api/me/tokens/${token.id}`);
+  try {
+    await api("DELETE", `/api/me/tokens/${token.id}`);
+  } catch (error) {
+    toast(sentence(error.message));
+  }
   showTokens();
 }
 
@@ -74,6 +78,10 @@ showTokens();
 
 document.getElementById("everywhere").addEventListener("click", async () => {
   if (!(await confirmDialog({ title: "Sign out everywhere?", text: "All browsers in which you are signed in are signed out, this one too.", confirm: "Sign out" }))) return;
-  await api("POST", "/api/sign-out?everywhere=true");
+  try {
+    await api("POST", "/api/sign-out?everywhere=true");
+  } catch (error) {
+    return void toast(sentence(error.message));
+  }
   location.assign("/sign-in");
 });

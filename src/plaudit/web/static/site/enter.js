@@ -6,6 +6,8 @@ const place = document.getElementById("enter");
 const token = location.hash.slice(1);
 const least = Number(place.dataset.leastPassword);
 history.replaceState(null, "", location.pathname);
+// Another link opened over this page changes only what stands behind #.
+addEventListener("hashchange", () => location.reload());
 
 const entered = () => {
   tellSignedIn();
