@@ -7,7 +7,17 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from postgresql import database, migrated_postgresql, migrated_sqlite, postgresql
 
-__all__ = ["database", "in_threads", "migrated_postgresql", "migrated_sqlite", "postgresql", "processes"]
+from plaudit.feedback.store import database as store_database
+
+__all__ = [
+    "conflicts",
+    "database",
+    "in_threads",
+    "migrated_postgresql",
+    "migrated_sqlite",
+    "postgresql",
+    "processes",
+]
 
 
 @pytest.fixture
@@ -33,3 +43,17 @@ def processes():
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["laborer"])
     return context
+
+
+@pytest.fixture
+def conflicts(monkeypatch):
+    """The SQLSTATE of every failure that made a transaction begin again, or fail."""
+    seen = []
+    judge = store_database._worth_another_try
+
+    def noted(error):
+        seen.append(getattr(error.orig, "sqlstate", "sqlite"))
+        return judge(error)
+
+    monkeypatch.setattr(store_database, "_worth_another_try", noted)
+    return seen

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import sqlite3
+from typing import ClassVar
+
 import pytest
 from making import NOW, all_of, make
 from sqlalchemy import text, update
@@ -157,3 +160,24 @@ def test_addresses_of_something_else_are_refused(url):
     with pytest.raises(UserError) as refused:
         checked_url(url)
     assert refused.value.remedy
+
+
+def test_who_opens_a_new_file_at_the_same_time_waits(monkeypatch):
+    """SQLite itself answers at once, and says that the file is locked, while another turns on the same mode."""
+
+    class Busy:
+        answers: ClassVar = [sqlite3.OperationalError("database is locked")] * 2
+
+        def execute(self, statement):
+            if self.answers:
+                raise self.answers.pop()
+            return sqlite3.connect(":memory:").execute("SELECT 'wal'")
+
+    assert module._write_ahead(Busy()) == "wal"
+    Busy.answers = [sqlite3.OperationalError("disk I/O error")]
+    with pytest.raises(sqlite3.OperationalError, match="disk"):
+        module._write_ahead(Busy())
+    monkeypatch.setattr(module, "BUSY_MS", 0)
+    Busy.answers = [sqlite3.OperationalError("database is locked")] * 50
+    with pytest.raises(sqlite3.OperationalError, match="locked"):
+        module._write_ahead(Busy())

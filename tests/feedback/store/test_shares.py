@@ -50,7 +50,7 @@ def test_shares_are_those_of_the_settings(database, gold_share, repeat_share):
     sizes = {"work": 18, "gold": 10, "repeat": 10}
     shares = {"gold": gold_share, "repeat": repeat_share, "work": 1 - gold_share - repeat_share}
     counts, items = Counter(), Counter()
-    draws = 400
+    draws = 250
 
     def work(session):
         rng, member = random.Random(7), session.get_one(Member, made.members[0])
@@ -91,7 +91,7 @@ def test_stored_propensities_follow_what_is_left(database):
 def test_weighting_by_propensity_undoes_the_choice(database):
     """The mean of 1 / propensity over what was chosen is the number that could have been chosen."""
     made = make(database, items=20)
-    member, claims = made.members[0], 150
+    member, claims = made.members[0], 100
     first = Counter()
 
     def many(session):
