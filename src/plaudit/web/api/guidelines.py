@@ -10,6 +10,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session as Db
 
 from plaudit.feedback.store.errors import Invalid, NotFound
+from plaudit.feedback.store.locks import lock_project
 from plaudit.feedback.store.people import note
 from plaudit.feedback.store.projects import LONGEST_GUIDELINE, publish
 from plaudit.feedback.store.schema import Guideline, Member, Project
@@ -112,7 +113,7 @@ def post_guidelines(body: GuidelineIn, asker: Owner) -> Published:
     """Publish a new version. Judgements keep the version under which they were made."""
 
     def work(db: Db) -> Published:
-        project = db.get_one(Project, asker.the_project().id, with_for_update=True)
+        project = lock_project(db, asker.the_project().id)
         made = publish(db, project, body.markdown, change=body.note, by=asker.user, now=asker.now)
         note(
             db,

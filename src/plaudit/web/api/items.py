@@ -12,9 +12,10 @@ from sqlalchemy.orm import Session as Db
 from plaudit.feedback.collected import pseudonyms
 from plaudit.feedback.importing import items_of_rows
 from plaudit.feedback.store.errors import Forbidden, NotFound, Refused
+from plaudit.feedback.store.locks import lock_project
 from plaudit.feedback.store.people import note
 from plaudit.feedback.store.projects import add_items, check_accepted
-from plaudit.feedback.store.schema import Assignment, Gold, Item, Judgement, Project, Skip
+from plaudit.feedback.store.schema import Assignment, Gold, Item, Judgement, Skip
 from plaudit.feedback.store.verdict import Plain
 from plaudit.web.access import Access, Asker
 from plaudit.web.rendering import to_html
@@ -215,7 +216,7 @@ def post_items(body: Import, asker: Owner) -> ImportDone:
     made = items_of_rows(body.items, purpose=body.purpose, source=body.source or "api")
 
     def work(db: Db) -> int:
-        project = db.get_one(Project, asker.the_project().id, with_for_update=True)
+        project = lock_project(db, asker.the_project().id)
         added = add_items(db, project, made.items, now=asker.now)
         note(
             db,

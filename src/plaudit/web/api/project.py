@@ -12,9 +12,10 @@ from sqlalchemy.orm import Session as Db
 from plaudit.errors import Problem
 from plaudit.feedback.standing import Standing, standing
 from plaudit.feedback.store.errors import Invalid
+from plaudit.feedback.store.locks import lock_project
 from plaudit.feedback.store.people import note
 from plaudit.feedback.store.projects import change_settings, set_state
-from plaudit.feedback.store.schema import Audit, Member, Project, User
+from plaudit.feedback.store.schema import Audit, Member, User
 from plaudit.feedback.store.settings import Settings
 from plaudit.feedback.store.verdict import Plain
 from plaudit.web.access import Access, Asker
@@ -62,7 +63,7 @@ def patch_settings(changes: dict[Plain, Any], asker: Owner) -> Settings:
     """Change some of the rules. What was judged stays as it is; an overlap never falls below what an item has."""
 
     def work(db: Db) -> Settings:
-        project = db.get_one(Project, asker.the_project().id, with_for_update=True)
+        project = lock_project(db, asker.the_project().id)
         made = change_settings(db, project, changes)
         note(db, "changed settings", now=asker.now, by=asker.user, project=project, changes=changes)
         return made
@@ -78,7 +79,7 @@ def patch_project(body: TitleIn, asker: Owner) -> None:
         raise Invalid("no_title", "a project has a title", problems=[Problem("write a title", field="title")])
 
     def work(db: Db) -> None:
-        project = db.get_one(Project, asker.the_project().id, with_for_update=True)
+        project = lock_project(db, asker.the_project().id)
         project.title = title
         note(db, "changed title", now=asker.now, by=asker.user, project=project, title=title)
 
@@ -90,7 +91,7 @@ def post_state(body: StateIn, asker: Owner) -> None:
     """Open, pause or close the project. Work that is on somebody's screen is welcome all the same."""
 
     def work(db: Db) -> None:
-        project = db.get_one(Project, asker.the_project().id, with_for_update=True)
+        project = lock_project(db, asker.the_project().id)
         set_state(project, body.state)
         note(db, "changed state", now=asker.now, by=asker.user, project=project, target=body.state)
 
