@@ -49,7 +49,7 @@ SECTIONS = (
                 "check",
                 "Ties",
                 "InstructGPT encouraged ties between answers of about the same quality. Without them labelers must "
-                "guess, and agreement falls.",
+                "choose even where they see no difference.",
             ),
             Rule(
                 "all_bad",
@@ -74,7 +74,7 @@ SECTIONS = (
                 "rationale",
                 "choice",
                 "Why, in words",
-                "Optional by default. Required reasons take the most time of all questions.",
+                "Optional by default. Writing takes time; required, it takes it on every item.",
                 choices=(("off", "Not asked"), ("optional", "Optional"), ("required", "Required")),
             ),
         ),
@@ -106,7 +106,7 @@ SECTIONS = (
                 "gold_share",
                 "percent",
                 "Gold among the work",
-                "Items whose right ranking you know, not told apart. About 5% is usual. Nobody is blocked by it.",
+                "Items whose right ranking you know, not told apart. The default is 5%. Nobody is blocked by it.",
                 0,
                 50,
             ),
@@ -114,8 +114,8 @@ SECTIONS = (
                 "repeat_share",
                 "percent",
                 "Repeats among the work",
-                "The same item again, in reverse order: shows how steady labels are, and position bias. 2 to 5% is "
-                "enough.",
+                "The same item again, in reverse order: shows how steady labels are, and position bias. The "
+                "default is 3%.",
                 0,
                 50,
             ),

@@ -80,7 +80,7 @@ def measured(
             none=NONE_AT.get(name),
             band=(low, high) if low is not None and high is not None else None,
         ),
-        labels=figures.labels(scale, lambda v: worded(v, unit).replace(" points", "")) if own else EMPTY,
+        labels=figures.labels(scale, lambda v: _tick(v, unit)) if own else EMPTY,
         ends=ENDS.get(name, ("", "")),
         known=row["value"] is not None,
     )
@@ -96,7 +96,7 @@ def strips_of(
     scale = figures.SHARES if inside and (low, high) == (0, 1) else figures.scale_of([*values, low, high])
     shares = all(str(measures[n]["unit"]) == "share" for n in chosen)
     rows = tuple(m for n in chosen if (m := measured(measures, n, scale)) is not None)
-    return Strips(rows, figures.labels(scale, lambda v: worded(v, "share") if shares else f"{v:g}"))
+    return Strips(rows, figures.labels(scale, lambda v: _tick(v, "share" if shares else "score")))
 
 
 def published(ours: Measured, references: Sequence[Reference]) -> Strips:
@@ -143,6 +143,13 @@ def models_strips(rows: Sequence[Mapping[str, Value]]) -> Strips:
         for row in rows
     ]
     return Strips(tuple(made), figures.labels(figures.SHARES, lambda v: worded(v, "share")))
+
+
+def _tick(value: float, unit: str) -> str:
+    """A number of a scale, as short as it can be."""
+    if unit in ("share", "difference"):
+        return worded(value, unit).replace(" points", "")
+    return f"{value:g}".replace("-", "−")
 
 
 def _published(low: float | None, high: float | None, unit: str) -> str:

@@ -6,6 +6,7 @@ for (const table of document.querySelectorAll("table[data-sortable]")) {
   const heads = [...table.tHead.rows[0].cells];
   const body = table.tBodies[0];
   heads.forEach((head, column) => {
+    if (head.dataset.plain !== undefined) return;
     const button = document.createElement("button");
     button.type = "button";
     button.append(...head.childNodes);
@@ -14,7 +15,7 @@ for (const table of document.querySelectorAll("table[data-sortable]")) {
     button.addEventListener("click", () => {
       const down = head.getAttribute("aria-sort") !== "descending" && head.classList.contains("num");
       const descending = down || head.getAttribute("aria-sort") === "ascending";
-      for (const other of heads) other.setAttribute("aria-sort", "none");
+      for (const other of heads) if (other.hasAttribute("aria-sort")) other.setAttribute("aria-sort", "none");
       head.setAttribute("aria-sort", descending ? "descending" : "ascending");
       body.append(...[...body.rows].sort(by(column, descending)));
       announce(`Sorted by ${button.textContent}, ${descending ? "descending" : "ascending"}`);
