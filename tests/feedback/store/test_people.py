@@ -7,10 +7,9 @@ from making import NOW, all_of, change, count_of, make, stored
 
 from plaudit.feedback.store import people as module
 from plaudit.feedback.store.errors import Forbidden, Invalid, NotFound, Refused, SignInNeeded, TooMany
+from plaudit.feedback.store.guessing import FREE_TRIES, LONGEST_WAIT
 from plaudit.feedback.store.people import (
     DAY,
-    FREE_TRIES,
-    LONGEST_WAIT,
     SESSION_SECONDS,
     People,
     add_member,

@@ -9,27 +9,25 @@ from __future__ import annotations
 import functools
 import threading
 import unicodedata
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import ColumnElement, case, func, select, update
+from sqlalchemy import ColumnElement, func, select, update
 from sqlalchemy.orm import Session as Db
 
-from plaudit.feedback.store.errors import Forbidden, Invalid, NotFound, Refused, SignInNeeded, TooMany
+from plaudit.feedback.store.errors import Forbidden, Invalid, NotFound, Refused, SignInNeeded
+from plaudit.feedback.store.guessing import DAY, Guessing
 from plaudit.feedback.store.ids import keyed_hash, new_token
 from plaudit.feedback.store.locks import lock_project
-from plaudit.feedback.store.schema import ApiToken, Attempt, Audit, Link, Member, Project, Session, User
+from plaudit.feedback.store.schema import ApiToken, Audit, Link, Member, Project, Session, User
 
 ROLES = ("owner", "reviewer", "labeler")
 SCOPES = ("label", "review", "export", "manage")
-DAY = 86_400
 SESSION_SECONDS = 14 * DAY
 SEEN_EVERY = 300  # how precisely the time of a session's last request is kept, in seconds
 LEAST_PASSWORD = 10
 LONGEST_KEY = 160
 HASHERS = 4  # passwords hashed at a time: each takes 64 MiB, and anyone may ask for it
-FREE_TRIES, LONGEST_WAIT, FORGET = 5, 900, DAY
 
 
 @dataclass(frozen=True)
@@ -45,16 +43,11 @@ class Who:
         return frozenset(SCOPES if self.token is None else self.token.scopes)
 
 
-class People:
+class People(Guessing):
     """The functions that need the server's secret."""
-
-    def __init__(self, secret: bytes) -> None:
-        self.secret = secret
 
     def _hash(self, token: str) -> str:
         return keyed_hash(self.secret, "token", token)
-
-    # Signing in
 
     def start_session(self, db: Db, user: User, *, now: float) -> str:
         """A new session's token. Never reuses one that the browser brought (session fixation)."""
@@ -98,8 +91,6 @@ class People:
     def csrf(self, session_token: str) -> str:
         """The token that a page of this session must send back with every change."""
         return keyed_hash(self.secret, "csrf", session_token)
-
-    # Links
 
     def make_link(
         self,
@@ -153,8 +144,6 @@ class People:
             raise NotFound("link, or it was used before or is too old: ask for a new one")
         return link
 
-    # Programs
-
     def make_token(
         self, db: Db, user: User, *, name: str, scopes: list[str], now: float, days: float | None = 90
     ) -> tuple[ApiToken, str]:
@@ -173,40 +162,6 @@ class People:
         db.add(made)
         db.flush()
         return made, token
-
-    # Guessing
-
-    def check_tries(self, db: Db, keys: Mapping[str, int], *, now: float) -> None:
-        """TooMany while a name or an address has failed too often lately. ``keys``: with how much patience for each."""
-        for key, patience in keys.items():
-            found = db.get(Attempt, self._hash(key))
-            if found and found.count >= FREE_TRIES * patience:
-                over = found.count - FREE_TRIES * patience
-                until = found.last + min(LONGEST_WAIT, 2.0 ** min(over + 1, 20))
-                if until > now:
-                    raise TooMany(until - now)
-
-    def count_try(self, db: Db, keys: list[str], *, now: float) -> None:
-        for key in keys:
-            hashed = self._hash(key)
-            # Counted by the database: of many tries at once, each counts.
-            counted: Any = db.execute(
-                update(Attempt)
-                .where(Attempt.key == hashed)
-                .values(count=case((Attempt.last < now - FORGET, 1), else_=Attempt.count + 1), last=now)
-                .execution_options(synchronize_session=False)
-            )
-            if not counted.rowcount:
-                db.add(Attempt(key=hashed, count=1, last=now))
-                db.flush()
-
-    def forgive(self, db: Db, name: str, address: str) -> None:
-        """Someone came in: their own failures are forgotten, for the address too, but not those on other names."""
-        mine, theirs = db.get(Attempt, self._hash(name)), db.get(Attempt, self._hash(address))
-        if mine is not None:
-            if theirs is not None:
-                theirs.count = max(0, theirs.count - mine.count)
-            db.delete(mine)
 
 
 @functools.cache
