@@ -62,6 +62,11 @@ export function itemView(task, verdict, actions, { editing = false } = {}) {
     ),
   );
 
+  // Messages stand above the bar, however high it is.
+  const bar = element.querySelector(".bar");
+  const tell = () => document.documentElement.style.setProperty("--bar-height", `${bar.offsetHeight}px`);
+  new ResizeObserver(tell).observe(bar);
+
   function show() {
     ask.show();
     [...cards, ...extras].forEach((part) => part.show());
