@@ -140,7 +140,7 @@ def test_items_are_filtered_and_added_from_text_and_from_a_file(
     expect(page.locator("#rows-help")).to_have_text("2 rows.")
     add.click()
     expect(page.locator("#import-done")).to_contain_text("Nothing was added")
-    expect(page.locator("#import-done li")).to_contain_text(":2")
+    expect(page.locator("#import-done li")).to_contain_text("Row 2, responses:")
     rows.fill('{"prompt": "Pasted <b>", "responses": ["x", "y"]}')
     add.click()
     expect(page.locator("#import-done")).to_contain_text("1 item was added.")

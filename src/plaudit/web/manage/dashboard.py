@@ -23,6 +23,7 @@ from plaudit.web.manage.summary import summary
 from plaudit.web.manage.wording import shown
 
 MOST_DIVIDED = 12
+MOST_PAIRED = 40  # labelers that a square table has room for
 
 AGREEMENT = ("agreement", "agreement_with_ties", "kappa", "ac1", "alpha")
 KNOWN = ("gold_agreement", "gold_exact", "calibration_agreement", "self_consistency")
@@ -93,6 +94,7 @@ def dashboard(
         "labelers": shown(tables["labelers"], *LABELER),
         "labeler_order": sorted(range(len(tables["labelers"].rows)), key=_by_name(tables["labelers"].rows)),
         "pairs": _pairs(tables["pairs"].rows),
+        "pair_count": len(tables["pairs"].rows),
         "divided": _with_words(db, project.id, divided[:MOST_DIVIDED]),
         "divided_count": len(divided),
         "attributes": shown(
@@ -142,6 +144,8 @@ def _win(row: Mapping[str, Value] | None) -> tuple[str, str, str] | None:
 def _pairs(rows: Sequence[Mapping[str, Value]]) -> Grid:
     kappas = {frozenset((str(r["labeler"]), str(r["colleague"]))): r for r in rows}
     names = tuple(sorted({n for two in kappas for n in two}))
+    if len(names) > MOST_PAIRED:
+        names = ()
 
     def cell(a: str, b: str) -> tuple[str, str, str] | None:
         row = kappas.get(frozenset((a, b)))

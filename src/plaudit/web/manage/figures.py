@@ -60,7 +60,7 @@ def interval(
         left, right = scale.at(band[0]), scale.at(band[1])
         width = max(right - left, 0.6)
         parts.append(
-            f'<rect class="published" x="{left:g}%" y="18%" width="{round(width, 2):g}%" height="64%" rx="2"/>'
+            f'<rect class="published" x="{left:g}%" y="50%" width="{round(width, 2):g}%" height="22" rx="2"/>'
         )
     if none is not None:
         parts.append(_line("none", scale.at(none)))

@@ -97,14 +97,18 @@ function show({ added, known, notes }) {
   words.textContent = "";
 }
 
+/** ``api:2 [responses]: …`` as ``Row 2, responses: …``. */
+const spoken = (message) =>
+  message.replace(/^.*?:(\d+)(?: \[([^\]]*)\])?: /, (_, row, field) => `Row ${row}${field ? `, ${field}` : ""}: `);
+
 function refuse(error) {
-  const shown = error.problems.slice(0, SHOWN).map((p) => el("li", {}, p.message));
+  const shown = error.problems.slice(0, SHOWN).map((p) => el("li", {}, spoken(p.message)));
   const more = error.problems.length - shown.length;
   done.replaceChildren(
     el(
       "div",
       { class: "notice bad", tabindex: "-1" },
-      el("strong", {}, `Nothing was added. ${sentence(error.message)}`),
+      el("strong", {}, `Nothing was added. ${sentence(error.message.replace(/^.*?: (?=\d+ of )/, ""))}`),
       shown.length > 0 && el("ul", { class: "problems" }, shown),
       more > 0 && el("p", {}, `And ${more} more.`),
     ),
