@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from statsmodels.stats import inter_rater
 
-from plaudit.feedback.agreement import (
+from plaudit.feedback.quality.agreement import (
     agreeing_pairs,
     cohen_kappa,
     fleiss_kappa,
@@ -22,7 +22,7 @@ from plaudit.feedback.agreement import (
     pairwise_agreement,
     rating_counts,
 )
-from plaudit.feedback.resampling import GROUPS, estimate, pooled, proportion, ratio, resampled
+from plaudit.feedback.quality.resampling import GROUPS, estimate, pooled, proportion, ratio, resampled
 
 NAN = math.nan
 

@@ -11,11 +11,11 @@ import statsmodels.api as sm
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from plaudit.feedback import probes
-from plaudit.feedback.agreement import cohen_kappa
-from plaudit.feedback.agreement_labelers import alike_of_says, kappa_of_says, meetings
-from plaudit.feedback.judged import Answer, Judged
-from plaudit.feedback.judged_pairs import coded, pairs_of
+from plaudit.feedback.quality import probes
+from plaudit.feedback.quality.agreement import cohen_kappa
+from plaudit.feedback.quality.judged import Answer, Judged
+from plaudit.feedback.quality.labelers import alike_of_says, kappa_of_says, meetings
+from plaudit.feedback.quality.pairs import coded, pairs_of
 
 WORDS = {"a": 10, "b": 20, "c": 40, "d": 80, "e": 20}
 ANSWERS = {a: Answer(a, f"model-{a}", n) for a, n in WORDS.items()}

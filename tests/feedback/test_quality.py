@@ -8,11 +8,11 @@ import time
 
 import pytest
 
-from plaudit.feedback.judged import Answer, Judged
-from plaudit.feedback.quality import quality
-from plaudit.feedback.quality_measures import MEASURES, OWN
-from plaudit.feedback.quality_references import REFERENCES, span
-from plaudit.feedback.quality_tables import Column, table
+from plaudit.feedback.quality.judged import Answer, Judged
+from plaudit.feedback.quality.measures import MEASURES, OWN
+from plaudit.feedback.quality.references import REFERENCES, span
+from plaudit.feedback.quality.report import quality
+from plaudit.feedback.quality.tables import Column, table
 
 ANSWERS = {a: Answer(a, f"model-{a}", n) for a, n in {"a": 10, "b": 20, "c": 40}.items()}
 AB, BA, TIE = (("a",), ("b",)), (("b",), ("a",)), (("a", "b"),)

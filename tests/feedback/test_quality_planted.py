@@ -14,8 +14,8 @@ from collections import defaultdict
 import numpy as np
 import pytest
 
-from plaudit.feedback.judged import Answer, Judged
-from plaudit.feedback.quality import quality
+from plaudit.feedback.quality.judged import Answer, Judged
+from plaudit.feedback.quality.report import quality
 
 PROJECTS = 20
 

@@ -12,9 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.optimize import minimize
 
-from plaudit.feedback.judged import Answer, Judged
-from plaudit.feedback.judged_pairs import coded
-from plaudit.feedback.strengths import bradley_terry, expected_win_rate, strengths
+from plaudit.feedback.quality.judged import Answer, Judged
+from plaudit.feedback.quality.pairs import coded
+from plaudit.feedback.quality.strengths import bradley_terry, expected_win_rate, strengths
 
 
 def random_wins(seed, size=5, top=12):

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from plaudit.feedback.collecting import Wanted
-    from plaudit.feedback.quality import Quality
+    from plaudit.feedback.quality.report import Quality
     from plaudit.feedback.store.database import Database
 
 Project = Annotated[
@@ -105,7 +105,7 @@ def status(project: Project = None, name: Name = None, database: Url = None) -> 
 
     from plaudit.feedback.collected import collected
     from plaudit.feedback.collecting import Wanted
-    from plaudit.feedback.quality import quality
+    from plaudit.feedback.quality.report import quality
     from plaudit.feedback.store.projects import named_project
 
     with _existing(project, name, database) as (opened, slug, folder):

@@ -17,7 +17,7 @@ from plaudit.feedback.store.schema import Gold, Item
 from plaudit.web.server import Server
 
 if TYPE_CHECKING:
-    from plaudit.feedback.quality_tables import Table
+    from plaudit.feedback.quality.tables import Table
 
 # What a spreadsheet runs as a formula, also behind white space and in the wide letters of East Asia.
 FORMULAS = ("=", "+", "-", "@")
@@ -35,7 +35,7 @@ class Statistics:
     def tables(self, server: Server, project_id: str) -> dict[str, Table]:
         """All tables of a project. Of several who ask at once one computes."""
         # Here: NumPy and SciPy take a second to import, which the first item on screen should not wait for.
-        from plaudit.feedback.quality import quality
+        from plaudit.feedback.quality.report import quality
 
         with self._lock:
             lock = self._locks.setdefault(project_id, threading.Lock())

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from plaudit.feedback.quality_tables import Column, Table, estimate_columns
+from plaudit.feedback.quality.tables import Column, Table, estimate_columns
 from plaudit.feedback.standing import Standing
 from plaudit.web.api.items import Said
 from plaudit.web.manage.items import address, in_words, told

@@ -13,7 +13,7 @@ import pytest
 from web.security.payloads import PAYLOADS
 from web.security.site import Site, judge
 
-from plaudit.feedback.quality_tables import Column, Table
+from plaudit.feedback.quality.tables import Column, Table
 from plaudit.feedback.store.projects import NewAnswer, NewItem, slug_of
 from plaudit.web.statistics import to_csv
 

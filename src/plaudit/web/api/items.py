@@ -147,7 +147,9 @@ def item_page(
             text.icontains(search, autoescape=True) | text.icontains(escaped, autoescape=True)
         )
     total = db.scalar(select(func.count()).select_from(wanted.subquery())) or 0
-    page = wanted.order_by(Item.position).offset(max(0, min(offset, 2**31 - 1))).limit(max(1, min(limit, MOST)))
+    page = (
+        wanted.order_by(Item.position).offset(max(0, min(offset, 2**31 - 1))).limit(max(1, min(limit, MOST)))
+    )
     return ItemPage(total=total, items=[ItemLine(**_line(i)) for i in db.scalars(page)])
 
 

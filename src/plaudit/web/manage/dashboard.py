@@ -9,8 +9,8 @@ from typing import Any
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from plaudit.feedback.quality_references import REFERENCES, Reference
-from plaudit.feedback.quality_tables import Table, Value
+from plaudit.feedback.quality.references import REFERENCES, Reference
+from plaudit.feedback.quality.tables import Table, Value
 from plaudit.feedback.standing import standing
 from plaudit.feedback.store.claiming import left
 from plaudit.feedback.store.judging import SKIP_REASONS

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 from markupsafe import Markup
 
-from plaudit.feedback.quality_references import Reference
-from plaudit.feedback.quality_tables import Value
+from plaudit.feedback.quality.references import Reference
+from plaudit.feedback.quality.tables import Value
 from plaudit.web.manage import figures
 from plaudit.web.manage.wording import plural, stretch, worded
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from plaudit.feedback.quality_tables import Table, Value
+from plaudit.feedback.quality.tables import Table, Value
 from plaudit.feedback.standing import Standing
 from plaudit.report.formatting import percent
 from plaudit.web.manage.pace import Pace

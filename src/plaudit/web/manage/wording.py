@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from plaudit.feedback.quality_tables import Column, Table, Value
+from plaudit.feedback.quality.tables import Column, Table, Value
 from plaudit.report.formatting import ABSENT, count, duration, finite, number, percent, span
 
 

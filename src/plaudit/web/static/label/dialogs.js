@@ -1,10 +1,10 @@
 // Questions on the way: skip, untouched order, a look before submitting, what practice has shown.
 
-import { dialog, el, onSubmit, setHtml } from "../app.js";
+import { dialog, el, fieldError, onSubmit, setHtml } from "../app.js";
 import { spoken } from "./ranking.js";
 
-/** Why an item is passed by; ``chosen`` is the reason that stands there first. Resolves to {reason, note} or null. */
-export function askSkip(reasons, chosen = Object.keys(reasons)[0]) {
+/** Why an item is passed by; none of ``reasons`` is chosen beforehand but ``chosen``. Resolves to {reason, note} or null. */
+export function askSkip(reasons, chosen = null) {
   return new Promise((resolve) => {
     const form = el(
       "form",
@@ -13,16 +13,21 @@ export function askSkip(reasons, chosen = Object.keys(reasons)[0]) {
         "fieldset",
         { class: "field" },
         el("legend", { class: "away" }, "Why?"),
-        Object.entries(reasons).map(([value, words]) =>
+        reasons.map(([value, words]) =>
           el("label", { class: "check" }, el("input", { type: "radio", name: "reason", value, checked: value === chosen }), el("span", {}, words)),
         ),
       ),
       el("div", { class: "field" }, el("label", { for: "skip-note" }, "Anything to add? ", el("span", { class: "optional" }, "(optional)")), el("textarea", { id: "skip-note", name: "note", rows: "2", maxlength: "1000" })),
-      el("div", { class: "actions" }, el("button", { class: "button primary", type: "submit" }, "Skip this item"), el("button", { class: "button", type: "button", onclick: () => box.close() }, "Go back")),
+      el("div", { class: "actions" }, el("button", { class: "button", type: "button", onclick: () => box.close() }, "Go back"), el("button", { class: "button primary", type: "submit" }, "Skip this item")),
     );
     const box = dialog({ title: "Skip this item", content: [el("p", { class: "soft" }, "It goes to someone else. Skipping counts against nobody."), form] });
     let said = null;
     onSubmit(form, async (values) => {
+      if (!values.reason) {
+        const first = form.querySelector("[name=reason]");
+        fieldError(first, "Say why: any of these will do.");
+        return first.focus();
+      }
       said = { reason: values.reason, note: values.note };
       box.close();
     });

@@ -12,14 +12,16 @@ from typing import Any
 
 import numpy as np
 
-from plaudit.feedback import agreement
-from plaudit.feedback.agreement_labelers import Meetings, alike_of_says, kappa_of_says, meetings
-from plaudit.feedback.judged import Answer, Golds, Judged
-from plaudit.feedback.judged_pairs import Coded, coded
-from plaudit.feedback.quality_items import attribute_table, gold_table, item_table
-from plaudit.feedback.quality_measures import MEASURES, OWN, own_measures
-from plaudit.feedback.quality_references import REFERENCES, span
-from plaudit.feedback.quality_tables import (
+from plaudit.feedback.quality import agreement
+from plaudit.feedback.quality.items import attribute_table, gold_table, item_table
+from plaudit.feedback.quality.judged import Answer, Golds, Judged
+from plaudit.feedback.quality.labelers import Meetings, alike_of_says, kappa_of_says, meetings
+from plaudit.feedback.quality.measures import MEASURES, OWN, own_measures
+from plaudit.feedback.quality.pairs import Coded, coded
+from plaudit.feedback.quality.references import REFERENCES, span
+from plaudit.feedback.quality.resampling import RESAMPLES, Estimate, estimate
+from plaudit.feedback.quality.strengths import Strengths, strengths
+from plaudit.feedback.quality.tables import (
     Column,
     Table,
     Unit,
@@ -29,8 +31,6 @@ from plaudit.feedback.quality_tables import (
     plain,
     table,
 )
-from plaudit.feedback.resampling import RESAMPLES, Estimate, estimate
-from plaudit.feedback.strengths import Strengths, strengths
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,9 +17,9 @@ import numpy as np
 from scipy.sparse import csr_array
 from scipy.sparse.csgraph import connected_components
 
-from plaudit.feedback.judged import Answer
-from plaudit.feedback.judged_pairs import SECOND, TIE, Pairs
-from plaudit.feedback.resampling import RESAMPLES, Estimate, pooled, resampled, summed
+from plaudit.feedback.quality.judged import Answer
+from plaudit.feedback.quality.pairs import SECOND, TIE, Pairs
+from plaudit.feedback.quality.resampling import RESAMPLES, Estimate, pooled, resampled, summed
 
 TieModel = Literal["half", "davidson"]
 PRIOR = 0.5

@@ -1,6 +1,6 @@
 """Signs of how labelers work: position, length, ties, haste, steadiness. They inform; none of them blocks anybody.
 
-Each reads ``Pairs`` (``judged_pairs.pairs_of``) or one value per judgement with its item, and gives an interval over
+Each reads ``Pairs`` (``pairs.pairs_of``) or one value per judgement with its item, and gives an interval over
 items. Pairs weigh so that a judgement weighs one.
 """
 
@@ -12,9 +12,17 @@ from typing import Any
 
 import numpy as np
 
-from plaudit.feedback.judged import Ranking
-from plaudit.feedback.judged_pairs import FIRST, SECOND, TIE, Pairs
-from plaudit.feedback.resampling import RESAMPLES, UNDEFINED, Estimate, estimate, proportion, ratio, summed
+from plaudit.feedback.quality.judged import Ranking
+from plaudit.feedback.quality.pairs import FIRST, SECOND, TIE, Pairs
+from plaudit.feedback.quality.resampling import (
+    RESAMPLES,
+    UNDEFINED,
+    Estimate,
+    estimate,
+    proportion,
+    ratio,
+    summed,
+)
 
 # Nobody reads 400 words a minute with care (Brysbaert 2019 puts silent reading at 238).
 READING_WPM = 400

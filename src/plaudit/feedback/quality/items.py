@@ -7,11 +7,12 @@ from collections import defaultdict
 
 import numpy as np
 
-from plaudit.feedback.agreement import agreeing_pairs, krippendorff_alpha, pairwise_agreement
-from plaudit.feedback.judged import Golds
-from plaudit.feedback.judged_pairs import TIE, Coded
-from plaudit.feedback.quality_measures import gold_scores
-from plaudit.feedback.quality_tables import (
+from plaudit.feedback.quality.agreement import agreeing_pairs, krippendorff_alpha, pairwise_agreement
+from plaudit.feedback.quality.judged import Golds
+from plaudit.feedback.quality.measures import gold_scores
+from plaudit.feedback.quality.pairs import TIE, Coded
+from plaudit.feedback.quality.resampling import ratio, summed
+from plaudit.feedback.quality.tables import (
     Column,
     Table,
     Value,
@@ -20,7 +21,6 @@ from plaudit.feedback.quality_tables import (
     plain,
     table,
 )
-from plaudit.feedback.resampling import ratio, summed
 
 
 def item_table(data: Coded) -> Table:

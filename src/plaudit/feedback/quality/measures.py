@@ -7,11 +7,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from plaudit.feedback import probes
-from plaudit.feedback.judged import Golds
-from plaudit.feedback.judged_pairs import Coded
-from plaudit.feedback.quality_tables import Unit
-from plaudit.feedback.resampling import Estimate
+from plaudit.feedback.quality import probes
+from plaudit.feedback.quality.judged import Golds
+from plaudit.feedback.quality.pairs import Coded
+from plaudit.feedback.quality.resampling import Estimate
+from plaudit.feedback.quality.tables import Unit
 
 
 @dataclass(frozen=True, slots=True)
