@@ -71,7 +71,9 @@ def test_changes_from_the_history(desk: Desk) -> None:
     assert page.url.endswith(f"/p/{desk.slug}")
     expect(summary(page)).to_have_text("A › B › C")
     assert [(j.revision, j.rationale) for j in desk.judged()] == [(1, "first thought"), (2, "second thought")]
-    assert all(j.groups == [["A", "C"], ["B"]] and j.attributes == {"helpful": {"C": 5}} for j in desk.judged())
+    assert all(
+        j.groups == [["A", "C"], ["B"]] and j.attributes == {"helpful": {"C": 5}} for j in desk.judged()
+    )
 
 
 def test_a_change_can_be_left(desk: Desk) -> None:
@@ -108,7 +110,12 @@ def test_practice_tells_what_was_expected(desk: Desk) -> None:
     right, wrong = "Canberra.", "Sydney."
     accepted = (((0,), (1,)),)
     practice = question(
-        "The capital of Australia?", right, wrong, purpose="calibration", accepted=accepted, rationale="Look it up."
+        "The capital of Australia?",
+        right,
+        wrong,
+        purpose="calibration",
+        accepted=accepted,
+        rationale="Look it up.",
     )
     desk.project(practice, pair())
     page = ready(desk.open())

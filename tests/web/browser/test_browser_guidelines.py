@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from playwright.sync_api import expect
-from web.browser.desk import PHONE, Desk, pair, ready, saved
+from web.browser.desk import PHONE, Desk, pair, ready
 
 FIRST = "# How to judge\n\nPrefer what is **right**.\n\n<script>alert(1)</script>"
 SECOND = "# How to judge\n\nPrefer what is *short*."

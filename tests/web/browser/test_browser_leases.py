@@ -40,7 +40,12 @@ def judge(desk: Desk, name: str) -> None:
         taken = claim(db, member.id, now=desk.site.now())
         letters = [["A"], ["B"]]
         store_judgement(
-            db, member, taken.id, verdict=Verdict(groups=letters, strength=1), key="other-key", now=desk.site.now()
+            db,
+            member,
+            taken.id,
+            verdict=Verdict(groups=letters, strength=1),
+            key="other-key",
+            now=desk.site.now(),
         )
 
     desk.change(work)

@@ -34,7 +34,9 @@ def test_sign_in_with_a_password(desk: Desk) -> None:
     expect(page).to_have_url(re.compile(f"/p/{desk.slug}/history$"))
 
 
-@pytest.mark.parametrize("next_", ["//evil.example", "https://evil.example", "/\\evil.example", "javascript:alert(1)"])
+@pytest.mark.parametrize(
+    "next_", ["//evil.example", "https://evil.example", "/\\evil.example", "javascript:alert(1)"]
+)
 def test_next_leads_nowhere_else(desk: Desk, next_: str) -> None:
     desk.user("Ann", PASSWORD)
     desk.project(pair())
@@ -64,7 +66,7 @@ def test_a_link_signs_in_once(desk: Desk) -> None:
 
 
 def test_joins_with_an_invitation(desk: Desk) -> None:
-    desk.expect("400", "409", "422")
+    desk.expect("400", "401", "409", "422")
     desk.project(pair())
     page = desk.open(None, desk.link())
     expect(page.get_by_text("You are invited to “Helpful answers” as a labeler.")).to_be_visible()

@@ -1,6 +1,6 @@
 // A one-time link or an invitation. The token stands behind #; it leaves the address bar at once.
 
-import { ApiError, api, el, onSubmit, sentence, tellSignedIn, user } from "../app.js";
+import { ApiError, api, el, onSubmit, sentence, tellSignedIn } from "../app.js";
 
 const place = document.getElementById("enter");
 const token = location.hash.slice(1);
@@ -31,7 +31,9 @@ function login(found) {
   button.focus();
 }
 
-function invitation(found) {
+async function invitation(found) {
+  // This page is open to anyone, and is not told who looks at it.
+  const me = await api("GET", "/api/me", undefined, { ask: false }).catch(() => null);
   const role = { labeler: "a labeler", reviewer: "a reviewer", owner: "an owner" }[found.role];
   const form = el(
     "form",
@@ -45,17 +47,17 @@ function invitation(found) {
     await api("POST", "/api/links/join", { token, name, password: password || null }, { ask: false });
     entered();
   });
-  if (!user) return say("Welcome", form);
-  const button = el("button", { class: "button primary large", type: "button" }, `Join as ${user}`);
+  if (!me) return say("Welcome", form);
+  const button = el("button", { class: "button primary large", type: "button" }, `Join as ${me.name}`);
   button.addEventListener("click", async () => {
     try {
-      await api("POST", "/api/links/accept", { token });
+      await api("POST", "/api/links/accept", { token }, { ask: false, headers: { "x-csrf-token": me.csrf } });
       entered();
     } catch (error) {
       say("This did not work", el("p", { class: "lead" }, sentence(error.message)));
     }
   });
-  const other = el("details", { class: "more" }, el("summary", {}, `I am not ${user}`), form);
+  const other = el("details", { class: "more" }, el("summary", {}, `I am not ${me.name}`), form);
   say("Welcome", el("p", { class: "lead" }, `You are invited to “${found.project}” as ${role}.`), el("p", {}, button), other);
 }
 
@@ -65,7 +67,7 @@ if (!token) {
   try {
     const found = await api("POST", "/api/links/look", { token }, { ask: false });
     if (found.kind === "login") login(found);
-    else invitation(found);
+    else await invitation(found);
   } catch (error) {
     if (!(error instanceof ApiError)) throw error;
     say("This link does not work", el("p", { class: "lead" }, error.status === 404 ? "It was used before, is too old, or is not whole. Ask for a new one." : sentence(error.message)), el("p", {}, el("a", { class: "button", href: "/sign-in" }, "Sign in with a password")));
