@@ -153,6 +153,52 @@ def test_mistakes_are_told_in_words_and_make_nothing(here, capsys, words, told):
     assert sorted(p.name for p in here.iterdir()) == ["answers.jsonl"]
 
 
+def test_a_secret_that_others_can_read_is_refused(here, capsys):
+    run("collect", "--responses", "answers.jsonl", "--no-serve")
+    (here / "projects/answers/secret.key").chmod(0o644)
+    assert "chmod 600" in refused(capsys, "link")
+
+
+def test_who_is_called_owner_owns_nothing_by_the_name(here, capsys):
+    """A second project of a database goes to the one who owns the first, and to nobody who was merely called so."""
+    run("collect", "--responses", "answers.jsonl", "--no-serve")
+    folder = here / "projects/answers"
+    people = (
+        "SELECT u.name, m.role, p.slug FROM users u JOIN members m ON m.user_id = u.id "
+        "JOIN projects p ON p.id = m.project_id"
+    )
+    assert run("collect", "link") == 0
+    assert rows_of(folder, people) == [("owner", "owner", "answers")]
+    run(
+        "collect",
+        "--project",
+        "projects/answers",
+        "--name",
+        "second",
+        "--responses",
+        "answers.jsonl",
+        "--no-serve",
+    )
+    assert run("collect", "link", "--project", "projects/answers", "--name", "second") == 0
+    assert sorted(rows_of(folder, people)) == [("owner", "owner", "answers"), ("owner", "owner", "second")]
+    with sqlite3.connect(folder / "collect.db") as connection:
+        connection.execute("UPDATE members SET role = 'labeler'")
+    run(
+        "collect",
+        "--project",
+        "projects/answers",
+        "--name",
+        "third",
+        "--responses",
+        "answers.jsonl",
+        "--no-serve",
+    )
+    capsys.readouterr()
+    assert run("collect", "link", "--project", "projects/answers", "--name", "third") == 0
+    assert "owner 2: http" in capsys.readouterr().out
+    assert ("owner 2", "owner", "third") in rows_of(folder, people)
+
+
 def test_of_several_projects_one_must_be_named(here, capsys):
     for name in ("one", "two"):
         run("collect", "--project", f"projects/{name}", "--responses", "answers.jsonl", "--no-serve")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -101,11 +102,7 @@ def owner_link(database: Database, people: People, slug: str, name: str = OWNER)
             .limit(1)
         )
         if owner is None:
-            # One person may own several projects of a database.
-            owner = session.scalar(
-                select(User).where(User.name_key == name.casefold(), User.disabled_at.is_(None))
-            )
-            owner = owner or add_user(session, name, now=now)
+            owner = _owner_of_others(session) or add_user(session, _free_name(session, name), now=now)
             add_member(session, project, owner, "owner", now=now)
         old = update(Link).where(Link.user_id == owner.id, Link.note == LINK_NOTE, Link.uses == 0)
         session.execute(old.values(revoked_at=now))
@@ -118,3 +115,19 @@ def owner_link(database: Database, people: People, slug: str, name: str = OWNER)
 def _current(session: Session, project: Project) -> str | None:
     found = session.get(Guideline, (project.id, project.guideline_version))
     return found.markdown if found else None
+
+
+def _owner_of_others(session: Session) -> User | None:
+    """Who owns the other projects of this database, where that is one person."""
+    owning = (Member.role == "owner", Member.disabled_at.is_(None), User.disabled_at.is_(None))
+    owners = list(
+        session.scalars(select(User).join(Member, Member.user_id == User.id).where(*owning).distinct())
+    )
+    return owners[0] if len(owners) == 1 else None
+
+
+def _free_name(session: Session, name: str) -> str:
+    """The name, or with a number behind it: someone who is called that already gets no project by it."""
+    taken = set(session.scalars(select(User.name_key)))
+    numbered = (name if i == 1 else f"{name} {i}" for i in itertools.count(1))
+    return next(n for n in numbered if n.casefold() not in taken)

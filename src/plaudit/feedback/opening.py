@@ -83,6 +83,11 @@ def secret_in(folder: Path) -> bytes:
     try:
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     except FileExistsError:
+        if path.stat().st_mode & 0o077:
+            raise UserError(
+                f"others on this machine can read {path}",
+                remedy=f"chmod 600 {path}; if they may have read it, remove it: all sign in anew",
+            ) from None
         return read_secret(path)
     with os.fdopen(descriptor, "w") as file:
         file.write(secrets.token_hex(LEAST_SECRET) + "\n")
