@@ -211,9 +211,8 @@ def test_any_order_of_moves(kind, request, tmp_path):
         migrated = request.getfixturevalue("migrated_postgresql")
 
         def fresh():
-            name = server.make(migrated)
-            database = Database(server.url(name))
-            return database, lambda: (database.close(), server.drop(name))
+            database = Database(server.url(migrated))
+            return database, lambda: (database.close(), server.wipe(migrated))
 
     Labeling.fresh, Labeling.seen = staticmethod(fresh), Counter()
     run_state_machine_as_test(

@@ -61,10 +61,8 @@ def test_shares_are_those_of_the_settings(database, gold_share, repeat_share):
             items[purpose, drawn.item_id] += 1
 
     database.read(work)
-    for purpose, size in sizes.items():
+    for purpose in sizes:
         within(counts[purpose], draws, shares[purpose])
-        if shares[purpose]:
-            assert len({item for p, item in items if p == purpose}) == size
     for (purpose, _), count in items.items():
         within(count, draws, shares[purpose] / sizes[purpose])
 
