@@ -28,7 +28,9 @@ SMALL = """least => [...document.querySelectorAll("button, input, select, textar
   .filter(e => e.checkVisibility({visibilityProperty: true}) && !e.closest("[inert]"))
   .map(e => (e.closest("label.check, .segments label, .cells label") ?? e))
   .map(e => [e.className || e.textContent.trim() || e.id, e.getBoundingClientRect()])
-  .filter(([, box]) => box.width > 0 && (box.height < least || box.width < least))
+  // The scale of a pair is one row of nine: narrower on a phone, and higher for it.
+  .filter(([name, box]) => box.width > 0 && (/^(left|middle|right)$/.test(name)
+    ? box.width * box.height < least * least : box.height < least || box.width < least))
   .map(([name, box]) => `${name}: ${Math.round(box.width)} × ${Math.round(box.height)}`)"""
 
 
@@ -142,7 +144,7 @@ STATES: dict[str, State] = {
     "reading": (a_first_visit, see("I have read them")),
     "hidden": (a_sensitive_item, see("Show it")),
     "nothing left": (nothing, see("Nothing is left for you")),
-    "history": (a_practice, judge_and_look_back),
+    "history": (a_pair, judge_and_look_back),
     "guidelines": (lambda desk: f"{a_first_visit(desk)}/guidelines", see("I have read them")),
     "account": (lambda desk: a_pair(desk) and "/account", make_token),
     "sign in": (lambda desk: "/sign-in", fail_to_sign_in),

@@ -13,6 +13,7 @@ export class Guide {
     this.button.addEventListener("click", () => this.toggle());
     WIDE.addEventListener("change", () => this.#place());
     this.version = 0;
+    this.reading = false;
   }
 
   /** Fetch the version that holds; there may be none. */
@@ -32,16 +33,16 @@ export class Guide {
   }
 
   #place() {
-    const open = this.html && WIDE.matches && memory.get("guide") !== false;
+    const open = this.html && !this.reading && WIDE.matches && memory.get("guide") !== false;
     this.panel.hidden = !open;
     document.getElementById("work").classList.toggle("with-guide", Boolean(open));
-    this.button.hidden = !this.html;
+    this.button.hidden = !this.html || this.reading;
     if (WIDE.matches) this.button.setAttribute("aria-expanded", String(Boolean(open)));
     else this.button.removeAttribute("aria-expanded");
   }
 
   toggle() {
-    if (!this.html) return;
+    if (!this.html || this.reading) return;
     if (!WIDE.matches) return void showGuidelines(this.html);
     memory.set("guide", this.panel.hidden);
     this.#place();
@@ -49,6 +50,7 @@ export class Guide {
 
   /** The reading step. Resolves when the person has said that it is read. */
   async read(place) {
+    this.reading = true; // once on the page is enough
     await this.load();
     const text = el("div", { class: "prose card guide-text", dir: "auto" });
     setHtml(text, this.html ?? "");
@@ -68,5 +70,7 @@ export class Guide {
       place.firstElementChild.append(el("p", {}, button));
     });
     await api("POST", `${this.root}/guidelines/seen`, { version: this.version });
+    this.reading = false;
+    this.#place();
   }
 }

@@ -48,7 +48,7 @@ async function showTokens() {
       ? el("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": "Your tokens" },
           el("table", { class: "table" },
             el("thead", {}, el("tr", {}, ["Name", "May", "Ends in", "Expires", "Last used"].map((w) => el("th", { scope: "col" }, w)), el("th", { scope: "col" }, el("span", { class: "away" }, "Revoke")))),
-            el("tbody", {}, tokens.map((t) => el("tr", {}, el("td", {}, t.name), el("td", {}, t.scopes.join(", ")), el("td", {}, el("code", {}, `…${t.last4}`)), el("td", { class: "nowrap" }, day(t.expires)), el("td", { class: "nowrap" }, day(t.last_used)), el("td", {}, el("button", { class: "button small danger", type: "button", onclick: () => revoke(t) }, "Revoke")))))))
+            el("tbody", {}, tokens.map((t) => el("tr", {}, el("td", { class: "text" }, t.name), el("td", { class: "text" }, t.scopes.join(", ")), el("td", {}, el("code", {}, `…${t.last4}`)), el("td", { class: "nowrap" }, day(t.expires)), el("td", { class: "nowrap" }, day(t.last_used)), el("td", {}, el("button", { class: "button small danger", type: "button", onclick: () => revoke(t) }, "Revoke")))))))
       : el("p", { class: "soft" }, "You have no tokens."),
   );
 }

@@ -19,7 +19,7 @@ function table(mine) {
       "tr",
       {},
       el("td", { class: "nowrap" }, el("time", { datetime: new Date(past.when * 1000).toISOString() }, when(past.when))),
-      el("td", { dir: "auto" }, past.excerpt, past.training && el("span", { class: "badge info" }, "Practice")),
+      el("td", { class: "text", dir: "auto" }, past.excerpt, past.training && el("span", { class: "badge info" }, "Practice")),
       el("td", { class: "num" }, String(past.answers)),
       el("td", { class: "nowrap" }, past.editable && el("a", { href: `/p/${slug}?edit=${past.assignment}` }, "Change", el("span", { class: "away" }, `: ${past.excerpt}`))),
     );
