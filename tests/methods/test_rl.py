@@ -12,7 +12,7 @@ import torch
 sys.path.insert(0, str(Path(__file__).parents[1]))
 from toy import WORDS, demonstrations, toy_policy
 
-from plaudit.config import KL, Ppo
+from plaudit.config import KL, OnlineDpo, Ppo
 from plaudit.data.records import Prompt
 from plaudit.errors import UserError
 from plaudit.methods import train, train_online
@@ -221,3 +221,23 @@ def test_with_lora_the_reference_is_the_adapter_switched_off(tmp_path):
     assert log[0]["objective/kl"] == pytest.approx(0, abs=1e-4) and log[-1]["objective/kl_k3"] > 1e-4
     now = dict(policy.model.named_parameters())
     assert all(torch.equal(value, now[name]) for name, value in frozen.items())
+
+
+@pytest.mark.parametrize("temperature", [1.0, 0.5])
+def test_online_dpo_begins_with_no_margin_at_any_temperature(temperature, tmp_path):
+    """Before the first update policy and reference are one: measured at different temperatures they would differ."""
+    settings = OnlineDpo(
+        iterations=1,
+        prompts_per_iteration=4,
+        samples_per_prompt=4,
+        minibatch=16,
+        epochs=1,
+        max_new_tokens=6,
+        temperature=temperature,
+    )
+    prompts = [Prompt.user(words) for words in ("the cat", "red blue", "dogs run", "a mat")]
+    reward = FunctionReward(lambda sample: float(np.mean(sample.ids)) / 300)
+    train_online.online_dpo(toy_policy(), reward, prompts, settings, out=Stage(tmp_path), seed=1)
+    (row,) = Stage(tmp_path).metrics()
+    assert row["rewards/margin"] == pytest.approx(0, abs=1e-5)
+    assert row["objective/entropy"] > 0

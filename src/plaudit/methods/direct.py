@@ -40,16 +40,22 @@ class DirectPreference:
     """L = Σ_items Σ_pairs w·ℓ(left, right) / Σ_items 1 + c · Σ_items NLL(best answer) / Σ_items 1.
 
     w is 1/C(K,2) over the pairs of an item; NLL is the mean per token. ``reference`` is None where the method
-    has none or the items carry its log-probs.
+    has none or the items carry its log-probs, which must be at ``temperature`` like the policy's.
     """
 
     def __init__(
-        self, policy: Any, settings: Settings, *, reference: Callable[..., Any] | None = None
+        self,
+        policy: Any,
+        settings: Settings,
+        *,
+        reference: Callable[..., Any] | None = None,
+        temperature: float = 1.0,
     ) -> None:
         self.model = policy.model
         self.pad_id = policy.pad_id
         self.settings = settings
         self.reference = reference
+        self.temperature = temperature
         self.coefficient = settings.odds_weight if isinstance(settings, Orpo) else 1.0
         self.nll = 1.0 if isinstance(settings, Orpo) else settings.nll
 
@@ -61,7 +67,7 @@ class DirectPreference:
         return {"preference": judged(items), "nll": judged(items)}
 
     def loss(self, batch: TokenBatch) -> LossOutput:
-        out = log_probs(self.model, batch)
+        out = log_probs(self.model, batch, temperature=self.temperature)
         totals = batch.sum_by_response(out.log_prob)
         means = totals / batch.lengths
         worth = self._worth(batch, totals, means)

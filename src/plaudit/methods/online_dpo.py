@@ -36,7 +36,9 @@ class OnlineDPO:
         self.direct = self._direct(settings.kl.coefficient)
 
     def _direct(self, beta: float) -> DirectPreference:
-        return DirectPreference(self.policy, Dpo(beta=beta, loss=self.settings.loss))
+        settings = Dpo(beta=beta, loss=self.settings.loss)
+        # The reference's log-probs of a rollout are at the temperature that it was sampled at.
+        return DirectPreference(self.policy, settings, temperature=self.settings.temperature)
 
     def modules(self) -> dict[str, tuple[Any, float]]:
         """What is trained, by name, with its learning rate."""
