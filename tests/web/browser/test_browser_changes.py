@@ -90,6 +90,27 @@ def test_a_change_can_be_left(desk: Desk) -> None:
     assert len(desk.judged()) == 1
 
 
+def test_waiting_for_others_does_not_end_a_change(desk: Desk) -> None:
+    desk.project(pair(1), pair(2), people={"Ann": "labeler", "Bo": "labeler"})
+    ready(desk.open("Bo"))
+    context = desk.context()
+    page = context.new_page()
+    page.clock.install()
+    page.goto(f"/p/{desk.slug}")
+    ready(page).keyboard.press("1")
+    page.locator("#submit").click()
+    expect(page.get_by_role("heading", name="Others are at the last items")).to_be_visible()
+    page.locator(".toast").get_by_role("button", name="Undo").click()
+    expect(page.get_by_role("heading", name="Change your judgement")).to_be_visible()
+    page.keyboard.press("2")
+    page.clock.run_for(120_000)
+    expect(page.get_by_role("heading", name="Change your judgement")).to_be_visible()
+    expect(summary(page)).to_have_text("B is better")
+    page.get_by_role("button", name="Save the change").click()
+    expect(page.get_by_role("heading", name="Others are at the last items")).to_be_visible()
+    assert [j.revision for j in desk.judged()] == [1, 2]
+
+
 def test_too_late_to_change(desk: Desk) -> None:
     desk.project(pair(1), pair(2), edit_minutes=5)
     page = ready(desk.open())

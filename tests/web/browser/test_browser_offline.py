@@ -100,6 +100,36 @@ def test_a_closed_window_and_a_new_one(desk: Desk) -> None:
     assert len(desk.judged()) == 1
 
 
+def test_signing_out_tells_what_has_not_been_sent(desk: Desk) -> None:
+    desk.expect(*NO_LINE)
+    desk.project(ranking(3))
+    page = ready(desk.open())
+    page.route("**/submit", lambda route: route.abort())
+    rank(page)
+    page.locator("#submit").click()
+    waits(page)
+    page.locator(".menu summary").click()
+    page.get_by_role("button", name="Sign out").click()
+    box = page.get_by_role("dialog", name="Sign out now?")
+    box.get_by_role("button", name="Stay").click()
+    page.locator(".menu summary").click()
+    page.get_by_role("button", name="Sign out").click()
+    box.get_by_role("button", name="Sign out").click()
+    expect(page).to_have_url(f"{desk.site.address}/sign-in")
+    # Whoever signs in next in this browser sends it only if it is theirs.
+    desk.join("Bo")
+    page.unroute("**/submit")
+    desk.sign_in(page.context, "Bo")
+    page.goto(f"/p/{desk.slug}")
+    expect(page.get_by_role("heading", name="Others are at the last items")).to_be_visible()
+    assert not desk.judged()
+    desk.sign_in(page.context, "Ann")
+    page.goto(f"/p/{desk.slug}")
+    expect(page.locator(".toast", has_text="An earlier judgement has been sent")).to_be_visible()
+    [judged] = desk.judged("Ann")
+    assert judged.groups == [["B"], ["A"], ["C"]]
+
+
 def test_a_double_click_is_one_judgement(desk: Desk) -> None:
     desk.project(pair(1), pair(2), pair(3))
     page = ready(desk.open())

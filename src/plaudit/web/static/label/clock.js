@@ -6,6 +6,9 @@ const IDLE = 60_000; // without a sign of life for longer, time does not count
 const WARN = 60; // seconds before the item goes back, where it is held for much longer
 const AGAIN = 2000; // milliseconds between two attempts to hold it
 
+/** Milliseconds as minutes and seconds. */
+export const spent = (ms) => `${Math.floor(ms / 60000)}:${String(Math.floor(ms / 1000) % 60).padStart(2, "0")}`;
+
 /**
  * Counts active time and keeps the lease. ``heard`` is told: {state, seconds} with state "leased", "warning",
  * "expired" (it can still be judged) or "elsewhere" (judged or skipped in another window).

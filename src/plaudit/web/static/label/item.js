@@ -40,7 +40,7 @@ export function itemView(task, verdict, actions, { editing = false } = {}) {
       el(
         "section",
         { class: "asked card", "aria-label": "Your judgement" },
-        !verdict.isPair && el("p", { id: "ranking-help", class: "soft small" }, "Drag by the dots, use the buttons, or press an answer’s number and then ↑ ↓ and =. Drop onto an answer for a tie."),
+        !verdict.isPair && el("p", { id: "ranking-help", class: "soft small" }, howTo(task.form.ties)),
         ask.element,
         el("div", { class: "extras stack" }, extras.map((e) => e.element)),
       ),
@@ -102,6 +102,13 @@ export function itemView(task, verdict, actions, { editing = false } = {}) {
     },
   };
 }
+
+/** How to rank; the keys are hidden from those who have none. */
+const howTo = (ties) => [
+  "Drag by the dots, or use the buttons.",
+  el("span", { class: "by-keys" }, ` Or press an answer’s number and then ↑ ↓${ties ? " =" : ""}.`),
+  ties && " Drop onto an answer for a tie.",
+];
 
 function conversation(turns) {
   return el(

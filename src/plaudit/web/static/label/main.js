@@ -1,7 +1,7 @@
 // The labeler's page: an item, then the next.
 
 import { ApiError, announce, api, el, memory, sentence, toast } from "../app.js";
-import { Clock } from "./clock.js";
+import { Clock, spent } from "./clock.js";
 import { askSkip, askUntouched, review, showFeedback } from "./dialogs.js";
 import { Draft } from "./draft.js";
 import { toggle } from "./extras.js";
@@ -172,8 +172,6 @@ function lease({ state, seconds }) {
   else notice("This item went back, so that others can judge it. Go on if you like: your draft is kept, and your answer is still welcome.", "info", "lease");
 }
 
-const spent = (ms) => `${Math.floor(ms / 60000)}:${String(Math.floor(ms / 1000) % 60).padStart(2, "0")}`;
-
 // What one sees instead of an item
 
 let waitingToShow = null;
@@ -208,18 +206,24 @@ function message(title, content, actions = []) {
 }
 
 const finished = () =>
-  message("Nothing is left for you", [el("p", { class: "lead" }, "You have judged every item that is open to you. Thank you."), el("p", {}, el("a", { href: `/p/${slug}/history` }, "Look at your judgements"))]);
+  message("Nothing is left for you", [el("p", { class: "lead" }, "Every item that is open to you has been judged or skipped. Thank you."), el("p", {}, el("a", { href: `/p/${slug}/history` }, "Look at your judgements"))]);
 
 function waiting(seconds) {
   const wait = Math.min(60, Math.max(3, seconds));
   message("Others are at the last items", [el("p", { class: "lead" }, "Some may come back. This page looks again by itself.")]);
-  setTimeout(next, wait * 1000);
+  later(wait * 1000);
+}
+
+/** Ask again in a while, unless something else has been asked for meanwhile. */
+function later(ms) {
+  const asked = turn;
+  setTimeout(() => asked === turn && next(), ms);
 }
 
 function refused(error) {
   if (error.passing) {
     message("The server cannot be reached", [el("p", { class: "lead" }, "This page tries again by itself. Nothing that you did is lost.")]);
-    return void setTimeout(next, 4000);
+    return later(4000);
   }
   const words = { project_paused: "The project is paused", project_closed: "The project is closed" }[error.code] ?? "This did not work";
   return message(words, [el("p", { class: "lead" }, sentence(error.message)), error.code?.startsWith("project_") && el("p", {}, "What you have judged is kept.")], [
