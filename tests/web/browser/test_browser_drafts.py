@@ -81,6 +81,41 @@ def test_no_draft_is_left_behind_a_quick_judgement(desk: Desk) -> None:
     assert desk.drafts() == []
 
 
+def test_what_was_written_while_a_draft_was_sent_is_kept(desk: Desk) -> None:
+    desk.expect("ERR_FAILED")
+    desk.project(pair())
+    page = ready(desk.open())
+    first: list[Route] = []
+    page.route("**/draft", lambda route: route.abort() if first else first.append(route))
+    with page.expect_request("**/draft"):
+        page.locator("#rationale").fill("one")
+    page.locator("#rationale").fill("one two")
+    with page.expect_response("**/draft"):
+        first[0].continue_()
+    page.reload()
+    expect(page.locator("#rationale")).to_have_value("one two")
+    assert desk.drafts()[0]["rationale"] == "one"
+
+
+def test_a_newer_draft_from_elsewhere_and_this_one(desk: Desk) -> None:
+    desk.expect("ERR_FAILED")
+    desk.project(pair())
+    page = ready(desk.open())
+    page.route("**/draft", lambda route: route.abort())
+    page.keyboard.press("1")
+    expect(page.locator(".saved")).to_have_text("Draft kept on this computer")
+    other = ready(desk.open())
+    other.keyboard.press("2")
+    kept(other)
+    page.unroute("**/draft")
+    page.reload()
+    expect(summary(ready(page))).to_have_text("B is better")
+    page.get_by_role("button", name="Use this window’s").click()
+    expect(summary(page)).to_have_text("A is better")
+    submit(page)
+    assert desk.judged()[0].groups == [["A"], ["B"]]
+
+
 def test_two_windows(desk: Desk) -> None:
     desk.expect("409")
     desk.project(pair(1), pair(2))

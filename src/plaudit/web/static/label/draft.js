@@ -58,7 +58,9 @@ export class Draft {
     const payload = this.verdict.now;
     try {
       this.rev = (await api("PUT", `${this.path}/draft`, { rev: this.rev, payload })).rev;
-      if (!this.ended) memory.set(this.name, { rev: this.rev, payload, unsaved: false });
+      // What was changed while it was on its way is newer than what arrived.
+      const { now } = this.verdict;
+      if (!this.ended) memory.set(this.name, { rev: this.rev, payload: now, unsaved: now !== payload });
       this.told("saved");
     } catch (error) {
       if (error.status === 409 && error.body?.rev !== undefined) {
