@@ -10,6 +10,7 @@ from sqlalchemy.orm import Session as Db
 
 from plaudit.feedback.store.claiming import eligible
 from plaudit.feedback.store.judging import editable, latest
+from plaudit.feedback.store.leases import done
 from plaudit.feedback.store.schema import Answer, Assignment, Draft, Judgement, Member, Project
 from plaudit.feedback.store.settings import Attribute, Settings
 from plaudit.feedback.store.verdict import LETTERS, to_letters
@@ -122,7 +123,7 @@ def progress_of(db: Db, project: Project, member: Member, *, now: float) -> Prog
     mine = (
         select(func.count())
         .select_from(Assignment)
-        .where(Assignment.member_id == member.id, Assignment.state == "submitted")
+        .where(Assignment.member_id == member.id, done())
     )
     holds = db.scalar(
         select(Assignment.purpose).where(Assignment.member_id == member.id, Assignment.state == "leased")

@@ -12,6 +12,7 @@ from sqlalchemy.orm import Session as Db
 
 from plaudit.feedback.store import judging
 from plaudit.feedback.store.claiming import Nothing, claim
+from plaudit.feedback.store.leases import done
 from plaudit.feedback.store.schema import Assignment, Member, Project
 from plaudit.feedback.store.settings import Settings
 from plaudit.feedback.store.verdict import Plain, Verdict
@@ -189,7 +190,7 @@ def get_mine(asker: Labeler, limit: int = 50) -> list[Past]:
         settings = Settings.model_validate(asker.the_project().settings)
         found = db.scalars(
             select(Assignment)
-            .where(Assignment.member_id == asker.the_member().id, Assignment.state == "submitted")
+            .where(Assignment.member_id == asker.the_member().id, done())
             .order_by(Assignment.closed_at.desc())
             .limit(max(1, min(limit, 500)))
         )
