@@ -120,11 +120,7 @@ def task_of(db: Db, project: Project, member: Member, assignment: Assignment, *,
 
 
 def progress_of(db: Db, project: Project, member: Member, *, now: float) -> Progress:
-    mine = (
-        select(func.count())
-        .select_from(Assignment)
-        .where(Assignment.member_id == member.id, done())
-    )
+    mine = select(func.count()).select_from(Assignment).where(Assignment.member_id == member.id, done())
     holds = db.scalar(
         select(Assignment.purpose).where(Assignment.member_id == member.id, Assignment.state == "leased")
     )
