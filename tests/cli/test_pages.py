@@ -43,9 +43,11 @@ def test_the_python_of_the_readme_runs(tmp_path, monkeypatch):
 
 
 def test_the_recipe_of_the_readme_is_valid():
-    (recipe,) = blocks(ROOT / "README.md", "yaml")
-    config = validate(yaml.safe_load(recipe), "README.md")
+    recipe, people = map(yaml.safe_load, blocks(ROOT / "README.md", "yaml"))
+    config = validate(recipe, "README.md")
     assert config.sft and config.reward and config.ppo and config.evaluate.judge
+    config = validate(recipe | {"data": recipe["data"] | people["data"]}, "README.md")
+    assert config.data.preferences[0].path == "project://projects/prompts"
 
 
 def test_the_targets_of_the_readme_are_those_of_the_makefile():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -133,10 +134,10 @@ def collect(
                 f"{who}: {address}/enter#{token}\n  signs in once, within a day; invite others under People"
             )
             typer.echo("Ctrl-C stops the server; what was judged is kept", err=True)
-            try:
+            # The server takes Ctrl-C itself, and may or may not pass it on.
+            with suppress(KeyboardInterrupt):
                 listen(opened, secret, listening, sock)
-            except KeyboardInterrupt:
-                typer.echo("stopped; the same command goes on", err=True)
+            typer.echo("stopped; the same command goes on", err=True)
 
 
 def _wanted(folder: Path, name: str | None, title: str, rules: list[str], guidelines: Path | None) -> Wanted:
