@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session as Db
 
 from plaudit.feedback.store.claiming import eligible
 from plaudit.feedback.store.judging import editable, latest
-from plaudit.feedback.store.leases import done
+from plaudit.feedback.store.leases import done, live
 from plaudit.feedback.store.schema import Answer, Assignment, Draft, Judgement, Member, Project
 from plaudit.feedback.store.settings import Attribute, Settings
 from plaudit.feedback.store.verdict import LETTERS, to_letters
@@ -120,29 +120,27 @@ def task_of(db: Db, project: Project, member: Member, assignment: Assignment, *,
 
 
 def progress_of(db: Db, project: Project, member: Member, *, now: float) -> Progress:
+    """What this labeler has done and has left, in one question to the database: it is asked with every answer."""
     mine = select(func.count()).select_from(Assignment).where(Assignment.member_id == member.id, done())
-    holds = db.scalar(
-        select(Assignment.purpose).where(Assignment.member_id == member.id, Assignment.state == "leased")
-    )
-    return Progress(
-        today=db.scalar(mine.where(Assignment.closed_at > now - DAY)) or 0,
-        total=db.scalar(mine) or 0,
-        left=_left(db, project, member, holds),
-    )
+    held = select(Assignment.purpose).where(Assignment.member_id == member.id, live())
 
-
-def _left(db: Db, project: Project, member: Member, holds: str | None) -> int:
-    """Gold counts as work does, held, judged or to come: otherwise the number would tell which is which."""
-
-    def some(purpose: str) -> int:
+    def some(purpose: str) -> Any:
         those = eligible(project.id, member, purpose).limit(MOST_LEFT).subquery()
-        return db.scalar(select(func.count()).select_from(those)) or 0
+        return select(func.count()).select_from(those).scalar_subquery()
 
-    work = some("work")
-    if not work and holds is None:
-        return 0  # gold is given among work only
-    # A repeat comes on top of what was to be done.
-    return min(MOST_LEFT, work + some("gold") + (holds not in (None, "repeat")))
+    today, total, holds, work, gold = db.execute(
+        select(
+            mine.where(Assignment.closed_at > now - DAY).scalar_subquery(),
+            mine.scalar_subquery(),
+            held.scalar_subquery(),
+            some("work"),
+            some("gold"),
+        )
+    ).one()
+    # Gold counts as work does, held, judged or to come: otherwise the number would tell which is which. It is given
+    # among work only, and a repeat comes on top of what was to be done.
+    left = 0 if not work and holds is None else work + gold + (holds not in (None, "repeat"))
+    return Progress(today=today, total=total, left=min(MOST_LEFT, left))
 
 
 def stored(judgement: Judgement, order: list[int]) -> Stored:

@@ -41,6 +41,8 @@ def claim(
     """
     member = lock_member(session, member_id)
     project = session.get_one(Project, member.project_id)
+    # The session forgets what nobody refers to: kept for whoever reads on in this transaction.
+    session.info["claiming"] = member, project
     settings = Settings.model_validate(project.settings)
     held = session.scalar(
         select(Assignment).where(Assignment.member_id == member.id, live()).with_for_update()

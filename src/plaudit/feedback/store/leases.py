@@ -96,16 +96,16 @@ def lease(
         again.leased_at, again.expires_at, again.propensity = now, until, propensity
         session.flush()
         return again
+    item = session.get_one(Item, item_id)
     if purpose == "repeat":
         first = session.scalars(mine.where(Assignment.round == 0)).one()
         order, slot = list(reversed(first.order)), first.slot
     else:
-        item = session.get_one(Item, item_id)
         slot = _free_slot(session, item_id)
         order = display_order(project.secret, item_id, len(item.answers), slot)
     made = Assignment(
         project_id=project.id,
-        item_id=item_id,
+        item=item,
         member_id=member.id,
         round=round_,
         purpose=purpose,
