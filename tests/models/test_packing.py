@@ -160,8 +160,8 @@ FAULTS = {
 @pytest.mark.parametrize("fault", FAULTS)
 def test_the_gate_notices_an_attention_that_misreads_the_table(fault, tmp_path, monkeypatch):
     policy = load_policy(write_model(tmp_path / "m", "llama", plain_tokenizer()))
-    read = attention._rows
-    monkeypatch.setattr(attention, "_rows", lambda table: FAULTS[fault](read(table)))
+    read = attention.rows_of
+    monkeypatch.setattr(attention, "rows_of", lambda table: FAULTS[fault](read(table)))
     assert capability(policy.model) == "padded"
 
 

@@ -23,6 +23,7 @@ from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.masking_utils import ALL_MASK_ATTENTION_FUNCTIONS, AttentionMaskInterface
 
 from plaudit.models.blocks import Block, blocks_of
+from plaudit.models.blockwise import attend, attend_back, pieces_of
 
 NAME = "plaudit_packed"
 
@@ -71,8 +72,8 @@ def packed_attention(
     # Under autocast the rotation lifts queries and keys to fp32; what is multiplied follows the values.
     q, k, v = query[0].to(value.dtype), key[0].to(value.dtype), value[0]
     explicit = softcap is not None or s_aux is not None
-    rows = _rows(attention_mask)
-    longest = max(end - start + beyond - before for start, end, before, beyond in rows)
+    rows = rows_of(attention_mask)
+    longest = longest_of(rows)
     if explicit or q.device.type != "cpu" or longest > LONGEST:
         blocks = blocks_of(rows, causal, None)
         out = torch.cat([_block(b, q, k, v, scale, sliding_window, softcap, s_aux) for b in blocks])
@@ -96,12 +97,17 @@ Rows = tuple[tuple[int, int, int, int], ...]
 _seen: tuple[Any, Rows] | None = None
 
 
-def _rows(table: Tensor) -> Rows:
+def rows_of(table: Tensor) -> Rows:
     """The table as numbers; every layer of a forward asks for the same one."""
     global _seen
     if _seen is None or _seen[0]() is not table:
         _seen = weakref.ref(table), tuple((a, b, c, d) for a, b, c, d in table[0, 0].tolist())
     return _seen[1]
+
+
+def longest_of(rows: Rows) -> int:
+    """Tokens of the longest sequence with what it may see before it."""
+    return max(end - start + beyond - before for start, end, before, beyond in rows)
 
 
 def _keys(block: Block, tensor: Tensor) -> Tensor:
@@ -188,77 +194,29 @@ def _dense(
 
 
 class _Blocks(torch.autograd.Function):
-    """All blocks of a layer as matrix products: on the CPU as fast as its attention kernel in fp32 and several
-    times faster in bf16, whose backward kernel there is slow."""
+    """All blocks of a layer (``models/blockwise.py``)."""
 
     @staticmethod
     def forward(
         ctx: Any, q: Tensor, k: Tensor, v: Tensor, blocks: tuple[Block, ...], scale: float, window: int | None
     ) -> Tensor:
-        heads, slots, _ = q.shape
-        kv = k.shape[0]
-        group, size = heads // kv, v.shape[-1]
         q = q * scale
-        out = v.new_empty(slots, heads, size)
-        kept = []
-        for b in blocks:
-            n, t = b.repeat, b.queries
-            # The softmax in fp32: more exact, and on the CPU several times faster than in bf16.
-            scores = torch.bmm(_split(q, b, kv), _merge(_keys(b, k), n).transpose(1, 2)).float()
-            if (mask := b.mask(window, torch.float32, q.device)) is not None:
-                scores.view(kv * n * group, t, -1).add_(mask)
-            weights = scores.softmax(-1).to(q.dtype)
-            attended = torch.bmm(weights, _merge(_keys(b, v), n)).view(kv, n, group, t, size)
-            out[b.start : b.end].view(n, t, kv, group, size).copy_(attended.permute(1, 3, 0, 2, 4))
-            kept.append(weights)
+        pieces = pieces_of(
+            blocks, window=window, slots=q.shape[1], align=q.dtype == torch.bfloat16, device=q.device
+        )
+        out = v.new_empty(q.shape[1], q.shape[0], v.shape[-1])
+        kept = attend(q, k, v, pieces, out)
         ctx.save_for_backward(q, k, v, *kept)
-        ctx.blocks, ctx.scale = blocks, scale
+        ctx.pieces, ctx.scale = pieces, scale
         return out
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Any, ...]:
         q, k, v, *kept = ctx.saved_tensors
-        (grad,) = grads
-        heads, slots, d = q.shape
-        kv, size = k.shape[0], v.shape[-1]
-        group = heads // kv
+        slots = q.shape[1]
         # In the order in which the projections lie in memory: a view is then all that they need.
-        dq = q.new_empty(slots, heads, d).transpose(0, 1)
-        dk = k.new_zeros(slots, kv, d).transpose(0, 1)
-        dv = v.new_zeros(slots, kv, size).transpose(0, 1)
-        for b, weights in zip(ctx.blocks, kept):
-            n, t = b.repeat, b.queries
-            g = grad[b.start : b.end].reshape(n, t, kv, group, size).permute(2, 0, 3, 1, 4)
-            g = g.reshape(kv * n, group * t, size)
-            keys, values = _merge(_keys(b, k), n), _merge(_keys(b, v), n)
-            _spread(dv, b, torch.bmm(weights.transpose(1, 2), g), n)
-            inner = torch.bmm(g, values.transpose(1, 2))
-            inner = torch._softmax_backward_data(inner, weights, -1, weights.dtype)
-            _spread(dk, b, torch.bmm(inner.transpose(1, 2), _split(q, b, kv)), n)
-            part = torch.bmm(inner, keys).view(kv, n, group, t, d).permute(0, 2, 1, 3, 4)
-            dq[:, b.start : b.end] = part.reshape(heads, n * t, d)
+        dq = q.new_empty(slots, q.shape[0], q.shape[2]).transpose(0, 1)
+        dk = k.new_zeros(slots, k.shape[0], k.shape[2]).transpose(0, 1)
+        dv = v.new_zeros(slots, v.shape[0], v.shape[2]).transpose(0, 1)
+        attend_back(grads[0], q, k, v, kept, ctx.pieces, dq, dk, dv)
         return dq.mul_(ctx.scale), dk, dv, None, None, None
-
-
-def _split(q: Tensor, block: Block, kv: int) -> Tensor:
-    """A block's queries with the heads of one key-value head stacked: [G · n, group · Tq, d]."""
-    n, t, d = block.repeat, block.queries, q.shape[-1]
-    part = q[:, block.start : block.end]
-    if n == 1 and kv == q.shape[0]:
-        return part
-    part = part.unflatten(1, (n, t)).unflatten(0, (kv, -1))
-    return part.transpose(1, 2).reshape(kv * n, -1, d)
-
-
-def _merge(tensor: Tensor, n: int) -> Tensor:
-    """[G, n · T, d] → [G · n, T, d]."""
-    return tensor if n == 1 else tensor.unflatten(1, (n, -1)).flatten(0, 1)
-
-
-def _spread(total: Tensor, block: Block, part: Tensor, n: int) -> None:
-    """Add what a block gives its keys [G · n, Tk, d] to ``total`` [G, S, d]."""
-    part = part if n == 1 else part.view(total.shape[0], -1, part.shape[-1])
-    offset = 0
-    for a, b in block.keys:
-        total[:, a:b] += part[:, offset : offset + b - a]
-        offset += b - a

@@ -112,10 +112,14 @@ def _alone(rows: Sequence[tuple[int, int, int, int]], i: int) -> bool:
     return before == beyond and not (i + 1 < len(rows) and rows[i + 1][2:] == (start, end))
 
 
+# Longer sequences keep a product busy by themselves; side by side their upper triangles would be computed too.
+STACK = 96
+
+
 def _equals(start: int, end: int, count: int, causal: bool, chunk: int | None) -> list[Block]:
     """``count`` sequences of equal length side by side, the first of them from ``start`` to ``end``."""
     length = end - start
-    if chunk is None or (causal and length > chunk + chunk // 2):
+    if chunk is None or (causal and length > STACK):
         return [b for n in range(count) for b in _chunks(start + n * length, end + n * length, causal, chunk)]
     part = (Part(length, 0, PREFIX),)
     whole = (start, start + count * length)

@@ -26,6 +26,7 @@ class Compute:
     reductions stay fp32. ``kept_logits``: elements of response logits that are kept for the backward pass;
     beyond it they are computed again in chunks. ``memory``: bytes that a stage may take, None to leave it
     uncounted; ``checkpointing``: whether layers are computed again in the backward pass, None where they must.
+    ``fused``: whether models of the Llama layout may be computed by the fused parts (``models/fused``).
     """
 
     layout: LayoutKind = "shared"
@@ -33,6 +34,7 @@ class Compute:
     kept_logits: int = 2**27
     memory: float | None = None
     checkpointing: bool | None = None
+    fused: bool = True
 
 
 _current = Compute()

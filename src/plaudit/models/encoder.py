@@ -12,6 +12,7 @@ from plaudit.data.tokens import TokenBatch
 from plaudit.models.casts import cast_once
 from plaudit.models.compute import autocast, compute
 from plaudit.models.families import backbone, is_causal
+from plaudit.models.fused.decoder import fused_hidden
 from plaudit.models.last_layer import only_at
 from plaudit.models.packing import arguments, layout_for
 
@@ -39,9 +40,11 @@ def encode(model: nn.Module, batch: TokenBatch, at: Literal["all", "predicting",
     """
     inner = backbone(model)
     layout = batch.layout(layout_for(model))
+    slots = None if at == "all" else layout.predicting if at == "predicting" else layout.last
+    if (fused := fused_hidden(inner, layout, slots)) is not None:
+        return Encoded(fused, layout)
     if compute().precision == "bf16":
         cast_once(inner)
-    slots = None if at == "all" else layout.predicting if at == "predicting" else layout.last
     with autocast(batch.targets.device), only_at(inner, slots, layout.input_ids.numel()):
         if layout.table is not None:
             hidden = inner(

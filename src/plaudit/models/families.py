@@ -37,3 +37,23 @@ def is_causal(model: nn.Module) -> bool:
         known = bool(torch.allclose(hidden[0], hidden[1], rtol=0, atol=1e-5 * float(hidden.abs().max())))
         inner._plaudit_causal = known
     return bool(known)
+
+
+def layer_windows(config: Any) -> list[int | None]:
+    """Each layer's sliding window, or None. ValueError for layers that are not attention over a window or all."""
+    config = config.get_text_config()
+    window = getattr(config, "sliding_window", None)
+    kinds = getattr(config, "layer_types", None)
+    if getattr(config, "attention_chunk_size", None) is not None:
+        raise ValueError("attention in chunks")
+    if kinds is None:
+        kinds = ["full_attention" if window is None else "sliding_attention"] * config.num_hidden_layers
+    strange = sorted(set(kinds) - {"full_attention", "sliding_attention"})
+    if strange:
+        raise ValueError(f"layers of type {', '.join(strange)}")
+    rope = getattr(config, "rope_parameters", None) or {}
+    for parameters in [rope, *rope.values()]:
+        if isinstance(parameters, dict) and parameters.get("rope_type") in ("dynamic", "longrope"):
+            # A row's numbers would then depend on the longest row beside it.
+            raise ValueError(f"rotary frequencies of type {parameters['rope_type']} change with the length")
+    return [window if kind == "sliding_attention" else None for kind in kinds]

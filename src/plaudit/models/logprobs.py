@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from plaudit.data.tokens import TokenBatch
@@ -21,6 +22,7 @@ from plaudit.errors import UserError
 from plaudit.models.compute import autocast, compute
 from plaudit.models.encoder import encode
 from plaudit.models.families import backbone
+from plaudit.models.products import ROUND, add_outer, spare_rows, times, times_back
 
 # Elements of one chunk of logits: large enough for full-speed products, small enough to stay cheap.
 CHUNK = 2**24
@@ -158,7 +160,10 @@ class _LogProb(torch.autograd.Function):
     ) -> tuple[Tensor, ...]:
         dtype = torch.bfloat16 if bf16 else weight.dtype
         ctx.settings = shape, temperature, bf16
-        chunk = max(128, CHUNK // weight.shape[0])
+        ctx.count = count = len(hidden)
+        spare = spare_rows(count, hidden.device)
+        hidden, targets = F.pad(hidden, (0, 0, 0, spare)), F.pad(targets, (0, spare))
+        chunk = _rows(weight)
         low = weight.to(dtype)
         kept: list[Tensor] = []
         columns: list[tuple[Tensor, ...]] = []
@@ -177,9 +182,10 @@ class _LogProb(torch.autograd.Function):
         ctx.save_for_backward(hidden, weight, bias, targets, normaliser, *more[:1])
         ctx.kept = kept
         if not details:
-            return (log_prob,)
-        ctx.mark_non_differentiable(more[1])
-        return log_prob, more[0], more[1]
+            return (log_prob[:count],)
+        entropy, hits = (column[:count] for column in more)
+        ctx.mark_non_differentiable(hits)
+        return log_prob[:count], entropy, hits
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Any, ...]:
@@ -187,7 +193,11 @@ class _LogProb(torch.autograd.Function):
         shape, temperature, bf16 = ctx.settings
         dtype = torch.bfloat16 if bf16 else weight.dtype
         low = weight.to(dtype)
-        chunk = max(128, CHUNK // weight.shape[0])
+        chunk = _rows(weight)
+        above, sideways = (
+            None if g is None else F.pad(g, (0, len(hidden) - ctx.count)) for g in (*grads[:2], None)[:2]
+        )
+        assert above is not None
         d_hidden = torch.empty_like(hidden) if ctx.needs_input_grad[0] else None
         d_weight = torch.zeros_like(weight) if ctx.needs_input_grad[1] else None
         d_bias = torch.zeros_like(bias) if ctx.needs_input_grad[2] else None
@@ -199,11 +209,11 @@ class _LogProb(torch.autograd.Function):
             slope = None
             if shape.cap is not None:
                 slope = 1 - ((g + normaliser[part, None]) * (temperature / shape.cap)) ** 2
-            grad = grads[0][part]
-            if len(grads) > 1 and grads[1] is not None and bool(grads[1].any()):
+            grad = above[part]
+            if sideways is not None and bool(sideways.any()):
                 entropy = more[0][part, None]
                 p = g.exp()
-                g = p.mul(g.add_(entropy)).mul_(-grads[1][part, None]).sub_(p.mul_(grad[:, None]))
+                g = p.mul(g.add_(entropy)).mul_(-sideways[part, None]).sub_(p.mul_(grad[:, None]))
             else:
                 g = g.exp_().mul_(-grad[:, None])
             g.scatter_add_(1, targets[part, None], grad[:, None])
@@ -215,18 +225,21 @@ class _LogProb(torch.autograd.Function):
                 d_bias += g.sum(0)
             g = g.to(dtype)
             if d_hidden is not None:
-                d_hidden[part] = (g @ low).to(hidden.dtype)
-            if d_weight is not None:
-                if d_weight.dtype == dtype:
-                    d_weight.addmm_(g.t(), h)
-                else:
-                    d_weight += g.t() @ h
+                d_hidden[part] = times_back(g, low).to(hidden.dtype)
+            add_outer(d_weight, g, h)
+        if d_hidden is not None:
+            d_hidden = d_hidden[: ctx.count]
         return d_hidden, d_weight, d_bias, None, None, None, None, None, None
+
+
+def _rows(weight: Tensor) -> int:
+    """Tokens of one chunk."""
+    return max(128, CHUNK // weight.shape[0] // ROUND * ROUND)
 
 
 def _logits(h: Tensor, weight: Tensor, bias: Tensor | None, shape: Shape, temperature: float) -> Tensor:
     """Shaped logits over temperature, in fp32 memory of their own: [n, V]."""
-    z = (h @ weight.t()).float()
+    z = times(h, weight).float()
     if bias is not None:
         z += bias
     if shape.factor != 1.0:

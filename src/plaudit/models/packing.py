@@ -8,15 +8,16 @@ from __future__ import annotations
 
 import inspect
 import logging
+from collections.abc import Callable
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from plaudit.data.items import Segment, TokenItem
-from plaudit.data.layouts import LayoutKind, lay_out
+from plaudit.data.layouts import Layout, LayoutKind, lay_out
 from plaudit.models import attention
-from plaudit.models.compute import ORDER, compute
+from plaudit.models.compute import ORDER, compute, computing
 from plaudit.models.families import OFFSET_POSITIONS, backbone, is_causal
 
 logger = logging.getLogger(__name__)
@@ -131,16 +132,40 @@ def _compare(inner: Any, kind: LayoutKind, expected: list[list[Tensor]]) -> None
     layers = inner.config.get_text_config().num_hidden_layers
     if len({id(m) for m in seen}) != layers:
         raise CannotPack(f"{len({id(m) for m in seen})} of {layers} layers use the packed attention")
-    hidden = output.last_hidden_state[0].float()
-    slots, owners = layout.whole()
-    singles = [rows for item in expected for rows in item]
-    scale = max(float(rows.abs().max()) for rows in singles)
-    worst = max(
-        float((hidden[slots[owners == r]] - rows).abs().max().nan_to_num(torch.inf))
-        for r, rows in enumerate(singles)
-    )
+    worst, scale = _distance(output.last_hidden_state[0], layout, expected)
     fine = next(inner.parameters()).dtype == torch.float32
     if not worst <= (1e-4 if fine else 3e-2) * max(scale, 1e-3):
         raise CannotPack(
             f"its {kind} states differ from single ones by {worst:.2g} at a scale of {scale:.2g}"
         )
+
+
+def _distance(hidden: Tensor, layout: Layout, expected: list[list[Tensor]]) -> tuple[float, float]:
+    """The largest difference of packed states from single ones, and the scale of those."""
+    slots, owners = layout.whole()
+    singles = [rows for item in expected for rows in item]
+    worst = max(
+        float((hidden[slots[owners == r]].float() - rows).abs().max().nan_to_num(torch.inf))
+        for r, rows in enumerate(singles)
+    )
+    return worst, max(float(rows.abs().max()) for rows in singles)
+
+
+def same_states(inner: Any, states: Callable[[Layout, Tensor | None], Tensor]) -> bool:
+    """Whether ``states`` (a packed layout, the slots asked for → [S, D]) gives what the model's own modules give.
+
+    In full precision, where a fault cannot hide in the rounding; for all slots, and for some of them.
+    """
+    training = inner.training
+    inner.eval()
+    try:
+        with computing(precision="fp32"), torch.autocast(next(inner.parameters()).device.type, enabled=False):
+            expected = [_single(inner, item) for item in _ITEMS]
+            layout = lay_out(_ITEMS, "shared", 0).to(next(inner.parameters()).device)
+            whole = states(layout, None)
+            worst, scale = _distance(whole, layout, expected)
+            for asked in (layout.predicting, layout.last):
+                worst = max(worst, float((states(layout, asked) - whole)[asked].abs().max()))
+    finally:
+        inner.train(training)
+    return worst <= 1e-4 * max(scale, 1e-3)

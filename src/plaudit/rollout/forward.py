@@ -10,6 +10,7 @@ from torch import Tensor
 from transformers.cache_utils import DynamicCache
 
 from plaudit.errors import PlauditError
+from plaudit.models import families
 from plaudit.models.compute import computing
 from plaudit.rollout.cache import RowCache
 
@@ -46,22 +47,10 @@ def unwrapped(model: Any) -> Any:
 
 def layer_windows(config: Any) -> list[int | None]:
     """Each layer's sliding window, or None. Raises ``CannotDecode`` for layers that are not attention."""
-    config = config.get_text_config()
-    window = getattr(config, "sliding_window", None)
-    kinds = getattr(config, "layer_types", None)
-    if getattr(config, "attention_chunk_size", None) is not None:
-        raise CannotDecode("attention in chunks")
-    if kinds is None:
-        kinds = ["full_attention" if window is None else "sliding_attention"] * config.num_hidden_layers
-    strange = sorted(set(kinds) - {"full_attention", "sliding_attention"})
-    if strange:
-        raise CannotDecode(f"layers of type {', '.join(strange)}")
-    rope = getattr(config, "rope_parameters", None) or {}
-    for parameters in [rope, *rope.values()]:
-        if isinstance(parameters, dict) and parameters.get("rope_type") in ("dynamic", "longrope"):
-            # A row's numbers would then depend on the longest row beside it.
-            raise CannotDecode(f"rotary frequencies of type {parameters['rope_type']} change with the length")
-    return [window if kind == "sliding_attention" else None for kind in kinds]
+    try:
+        return families.layer_windows(config)
+    except ValueError as refusal:
+        raise CannotDecode(str(refusal)) from None
 
 
 class ModelForward:

@@ -23,6 +23,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from plaudit.models.compute import compute
+from plaudit.models.products import Packed
 from plaudit.rollout.cache import RowCache
 from plaudit.rollout.forward import CannotDecode, layer_windows, unwrapped
 
@@ -39,21 +40,30 @@ def looks_like_llama(model: Any) -> bool:
 
 
 class _Linear:
-    """A linear layer's weight and bias, the weight in the precision of the products."""
+    """A linear layer's weight and bias, the weight in the precision of the products and laid out for them."""
 
     def __init__(self, linear: nn.Linear, dtype: torch.dtype) -> None:
-        self.weight, self.bias = linear.weight.to(dtype), linear.bias
+        self.weight, self.bias = Packed(linear.weight.to(dtype)), linear.bias
+
+    def add_to(self, x: Tensor, inputs: Tensor) -> Tensor:
+        """x += linear(inputs), in place."""
+        x.add_(self.weight.times(inputs))
+        return x if self.bias is None else x.add_(self.bias)
 
 
 @dataclass
 class _Layer:
-    """Fused weights of one layer; ``qk_norm`` [H + Hk, d] is Qwen3's, folded with the scale."""
+    """Fused weights of one layer; ``qk_norm`` [H + Hk, d] is Qwen3's, folded with the scale.
 
-    qkv: Tensor
+    ``kv`` is the part of ``qkv`` that the last layer of a prefill needs.
+    """
+
+    qkv: Packed
+    kv: Packed | None
     qkv_bias: Tensor | None
     qk_norm: Tensor | None
     out: _Linear
-    gate_up: Tensor
+    gate_up: Packed
     down: _Linear
     eps: float
     mlp_eps: float
@@ -102,7 +112,7 @@ class LlamaForward:
         self._rotation(64)
         if self.cis.shape[-1] != self.d // 2:
             raise CannotDecode("only a part of each head is rotated")
-        self.layers = [self._fuse(layer) for layer in body.layers]
+        self.layers = [self._fuse(layer, last=layer is body.layers[-1]) for layer in body.layers]
 
     def _rotation(self, positions: int) -> Tensor:
         """cos + i·sin [positions, d/2], from the model's own rotary module."""
@@ -113,7 +123,7 @@ class LlamaForward:
             self.cis = torch.complex(cos[0, :, :half].contiguous(), sin[0, :, :half].contiguous())
         return self.cis
 
-    def _fuse(self, layer: Any) -> _Layer:
+    def _fuse(self, layer: Any, last: bool) -> _Layer:
         attention, mlp = layer.self_attn, layer.mlp
         d, h, hk = self.d, self.h, self.hk
         pairs = torch.arange(d).view(2, d // 2).t().reshape(-1)
@@ -135,11 +145,14 @@ class LlamaForward:
             norm = torch.cat((q.expand(h, d), k.expand(hk, d)))
         after = layer.post_attention_layernorm
         return _Layer(
-            qkv=qkv.to(self.dtype),
+            qkv=Packed(qkv.to(self.dtype)),
+            kv=Packed(qkv[h * d :].to(self.dtype)) if last else None,
             qkv_bias=bias,
             qk_norm=norm,
             out=_Linear(attention.o_proj, self.dtype),
-            gate_up=(torch.cat((mlp.gate_proj.weight, mlp.up_proj.weight)) * after.weight).to(self.dtype),
+            gate_up=Packed(
+                (torch.cat((mlp.gate_proj.weight, mlp.up_proj.weight)) * after.weight).to(self.dtype)
+            ),
             down=_Linear(mlp.down_proj, self.dtype),
             eps=layer.input_layernorm.variance_epsilon,
             mlp_eps=after.variance_epsilon,
@@ -147,14 +160,16 @@ class LlamaForward:
             act=mlp.act_fn,
         )
 
-    def _project(self, layer: _Layer, x: Tensor, skip: int = 0) -> tuple[Tensor, Tensor]:
+    def _project(self, layer: _Layer, x: Tensor, whole: bool = True) -> tuple[Tensor, Tensor]:
         """Unrotated queries and keys as complex pairs [S, heads, d/2], values [S, Hk, d].
 
-        The first ``skip`` heads are left out.
+        Without queries unless ``whole``.
         """
+        skip = 0 if whole else self.h
         d, hk, heads = self.d, self.hk, self.h + self.hk - skip
         bias = None if layer.qkv_bias is None else layer.qkv_bias[skip * d :]
-        qkv = self._linear(F.rms_norm(x, x.shape[-1:], eps=layer.eps), layer.qkv[skip * d :])
+        weight = layer.qkv if whole or layer.kv is None else layer.kv
+        qkv = weight.times(F.rms_norm(x, x.shape[-1:], eps=layer.eps))
         if bias is not None:
             qkv = qkv + bias
         qk = qkv[:, : heads * d].float().view(-1, heads, d)
@@ -164,12 +179,9 @@ class LlamaForward:
 
     def _after(self, layer: _Layer, x: Tensor, attended: Tensor) -> Tensor:
         """The rest of a layer: output projection, gate, both residuals; ``x`` [S, D] is overwritten."""
-        _add_linear(x, attended, layer.out)
-        gate, up = self._linear(F.rms_norm(x, x.shape[-1:], eps=layer.mlp_eps), layer.gate_up).chunk(2, -1)
-        return _add_linear(x, layer.act(gate).mul_(up), layer.down)
-
-    def _linear(self, x: Tensor, weight: Tensor) -> Tensor:
-        return F.linear(x.to(self.dtype), weight)
+        layer.out.add_to(x, attended)
+        gate, up = layer.gate_up.times(F.rms_norm(x, x.shape[-1:], eps=layer.mlp_eps)).chunk(2, -1)
+        return layer.down.add_to(x, layer.act(gate).mul_(up))
 
     def prefill(self, ids: Tensor) -> list[tuple[Tensor, Tensor]]:
         prompts, tokens = ids.shape
@@ -180,7 +192,7 @@ class LlamaForward:
         states = []
         for i, layer in enumerate(self.layers):
             last = i == len(self.layers) - 1
-            qk, v = self._project(layer, x, skip=h if last else 0)
+            qk, v = self._project(layer, x, whole=not last)
             qk = torch.view_as_real(qk * turn).flatten(-2).view(prompts, tokens, -1, d).transpose(1, 2)
             qk = qk.to(self.dtype)
             v = v.view(prompts, tokens, hk, d).transpose(1, 2)
@@ -222,7 +234,7 @@ class LlamaForward:
                 weights, values = self._weigh(q, cache, i, 0, rows, cached.first())
                 attended = cache.prefixes.attend(i, q, weights, values)
             x = self._after(layer, x, attended.view(rows, h * d))
-        logits = self._linear(self.norm(x), self.head.weight).float()
+        logits = self.head.weight.times(self.norm(x)).float()
         return logits if self.head.bias is None else logits + self.head.bias
 
     def _weigh(
@@ -239,11 +251,3 @@ class LlamaForward:
         weights.view(end - begin, self.h, -1).add_(cache.mask[begin:end, None, first : cache.end])
         return weights, values
 
-
-def _add_linear(x: Tensor, inputs: Tensor, linear: _Linear) -> Tensor:
-    """x += linear(inputs), in place."""
-    if linear.weight.dtype == x.dtype:
-        x.addmm_(inputs, linear.weight.t())
-    else:
-        x.add_(F.linear(inputs, linear.weight))
-    return x if linear.bias is None else x.add_(linear.bias)

@@ -37,6 +37,8 @@ KEPT = 1 << 29
 PREFILL_TOKENS = 512
 # One part in how many must have finished before holes are closed.
 DROP = 8
+# Rows and prompt tokens are computed in whole multiples: kernels are made for every number not seen before.
+ROWS, WIDTH = 8, 16
 
 
 class NativeSampler:
@@ -196,7 +198,7 @@ class _Run:
             self.group[slots] = base + parents
         begin, filled = 0, int((lengths > 0).sum())
         while begin < filled:
-            width = int(lengths[begin])
+            width = -(-int(lengths[begin]) // WIDTH) * WIDTH
             end = min(filled, begin + max(1, PREFILL_TOKENS // width))
             ids = np.zeros((end - begin, width), dtype=np.int64)
             for row, prompt in zip(ids, prompts[begin:end]):
@@ -204,7 +206,8 @@ class _Run:
             mine = np.flatnonzero((begin <= parents) & (parents < end))
             where = self._tensor(slots[mine]), self._tensor(parents[mine] - begin)
             length = self._tensor(lengths[parents[mine]])
-            for layer, (keys, values) in enumerate(self.forward.prefill(self._tensor(ids))):
+            for layer, states in enumerate(self.forward.prefill(self._tensor(ids))):
+                keys, values = (x[:, :, : int(lengths[begin])] for x in states)
                 if prefixes is None:
                     cache.fill(layer, *where, length, keys, values)
                 else:
@@ -267,6 +270,10 @@ class _Run:
         alive = int(self.alive[:live].sum())
         if live - alive < max(1, live // DROP):
             return
+        # Some finished rows stay, where nobody waits for their place.
+        kept = alive if self.next < len(self.rows) else min(live, -(-alive // ROWS) * ROWS)
+        if kept == live:
+            return
         holes = np.flatnonzero(~self.alive[:alive])
         movers = alive + np.flatnonzero(self.alive[alive:live])
         if len(holes):
@@ -276,7 +283,7 @@ class _Run:
             self.current[target] = self.current[source]
             self.cache.move(source, target)
         self.alive[alive:] = False
-        self._settle(alive)
+        self._settle(kept)
 
     def _tensor(self, array: np.ndarray) -> Tensor:
         return torch.from_numpy(np.ascontiguousarray(array)).to(self.device)

@@ -1,0 +1,220 @@
+"""A backbone of the Llama layout over a packed row, by the fused parts: Llama, Mistral, Qwen2, Qwen3 on the CPU.
+
+The same numbers as the model's own modules, with fewer passes over memory: a layer is two operations, each with a
+backward of its own; the last layer computes queries, attention and feed-forward part only where states are read.
+"""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from plaudit.data.layouts import Layout
+from plaudit.models.attention import CHUNK, LONGEST, longest_of, rows_of
+from plaudit.models.blocks import Block, blocks_of
+from plaudit.models.blockwise import pieces_of
+from plaudit.models.compute import compute
+from plaudit.models.families import layer_windows
+from plaudit.models.fused.attention import Attention, Row, Spec
+from plaudit.models.fused.feed_forward import FeedForward
+from plaudit.models.products import ROUND
+
+logger = logging.getLogger(__name__)
+
+FAMILIES = ("LlamaModel", "MistralModel", "Qwen2Model", "Qwen3Model")
+
+
+def fused_hidden(inner: Any, layout: Layout, slots: Tensor | None) -> Tensor | None:
+    """Hidden states [S, D] of a packed row, of which those at ``slots`` (None: all) will be read.
+
+    None where the model, the device or the row is not for the fused parts.
+    """
+    if layout.table is None or not compute().fused or layout.table.device.type != "cpu" or not fits(inner):
+        return None
+    rows = rows_of(layout.table)
+    if longest_of(rows) > LONGEST:
+        return None
+    return _forward(inner, layout, slots)
+
+
+def fits(inner: Any) -> bool:
+    """Whether the model is one whose fused parts give its own numbers: by its making now, by trying once."""
+    if not _looks_right(inner):
+        return False
+    if not hasattr(inner, "_plaudit_fused"):
+        from plaudit.models.packing import same_states
+
+        with torch.no_grad():
+            inner._plaudit_fused = same_states(inner, lambda layout, slots: _forward(inner, layout, slots))
+        if not inner._plaudit_fused:
+            logger.warning("%s is computed by its own modules: the fused ones differ", type(inner).__name__)
+    return bool(inner._plaudit_fused)
+
+
+def _looks_right(inner: Any) -> bool:
+    """What may change between two calls, and what trying would not show."""
+    kind, config = type(inner), inner.config
+    if kind.__name__ not in FAMILIES or not kind.__module__.startswith("transformers."):
+        return False
+    if inner.training and (config.attention_dropout or any(_checkpointed(layer) for layer in inner.layers)):
+        return False
+    try:
+        layer_windows(config)
+    except ValueError:
+        return False
+    if config.hidden_act != "silu" or any(p.dtype != torch.float32 for p in inner.parameters()):
+        return False
+    for module in inner.modules():
+        # Whoever watches a module must see it being called.
+        hooks = (*module._forward_hooks.values(), *module._forward_pre_hooks.values())
+        if any(not hook.__module__.startswith("plaudit.") for hook in hooks):
+            return False
+    for layer in inner.layers:
+        attention, mlp = layer.self_attn, layer.mlp
+        plain = (attention.o_proj, mlp.gate_proj, mlp.up_proj, mlp.down_proj)
+        linear = (attention.q_proj, attention.k_proj, attention.v_proj, *plain)
+        if any(type(m) is not nn.Linear for m in linear) or any(m.bias is not None for m in plain):
+            return False
+    return True
+
+
+def _checkpointed(layer: Any) -> bool:
+    return bool(getattr(layer, "gradient_checkpointing", False))
+
+
+def _forward(inner: Any, layout: Layout, slots: Tensor | None) -> Tensor:
+    assert layout.table is not None
+    config = inner.config
+    dtype = torch.bfloat16 if compute().precision == "bf16" else torch.float32
+    keep = torch.is_grad_enabled()
+    total = layout.input_ids.numel()
+    extra = -total % ROUND
+    rows = rows_of(layout.table)
+    ids, positions = layout.input_ids[0], layout.position_ids
+    if extra:
+        # A sequence of its own that nobody reads, so that rows come in whole multiples.
+        rows = (*rows, (total, total + extra, total, total))
+        ids, positions = F.pad(ids, (0, extra)), F.pad(positions, (0, extra))
+    blocks = blocks_of(rows, True, CHUNK)
+    with torch.autocast("cpu", enabled=False):
+        x = F.embedding(ids, inner.embed_tokens.weight, inner.embed_tokens.padding_idx)
+        turn = _turn(inner, x, positions)
+        read = _read(slots, blocks, len(x))
+        windows = layer_windows(config)
+        pieces: dict[tuple[int | None, bool], Any] = {}
+        for number, (layer, window) in enumerate(zip(inner.layers, windows)):
+            at = read if number == len(windows) - 1 else None
+            if (window, at is None) not in pieces:
+                pieces[window, at is None] = pieces_of(
+                    blocks, window=window, slots=len(x), align=dtype == torch.bfloat16,
+                    needed=None if at is None else at.attended,
+                )  # fmt: skip
+            row = Row(pieces[window, at is None], turn, None if at is None else at.attended)
+            x = _attend(layer, x, row, dtype, keep)
+            if at is not None:
+                x = x.index_select(0, at.places)
+            x = _feed_forward(layer, x, dtype, keep)
+        x = F.rms_norm(x, x.shape[-1:], inner.norm.weight, inner.norm.variance_epsilon)
+    if read is not None:
+        return x.new_zeros(total + extra, x.shape[-1]).index_copy(0, read.slots, x)[:total]
+    return x[:total]
+
+
+def _attend(layer: Any, x: Tensor, row: Row, dtype: torch.dtype, keep: bool) -> Tensor:
+    attention = layer.self_attn
+    q_norm, k_norm = getattr(attention, "q_norm", None), getattr(attention, "k_norm", None)
+    size = attention.head_dim
+    spec = Spec(
+        heads=attention.q_proj.out_features // size,
+        kv=attention.k_proj.out_features // size,
+        size=size,
+        scale=attention.scaling,
+        eps=layer.input_layernorm.variance_epsilon,
+        head_eps=None if q_norm is None else q_norm.variance_epsilon,
+        dtype=dtype,
+        keep=keep,
+    )
+    made: Tensor = Attention.apply(
+        x,
+        layer.input_layernorm.weight,
+        attention.q_proj.weight,
+        attention.k_proj.weight,
+        attention.v_proj.weight,
+        attention.o_proj.weight,
+        attention.q_proj.bias,
+        attention.k_proj.bias,
+        attention.v_proj.bias,
+        None if q_norm is None else q_norm.weight,
+        None if k_norm is None else k_norm.weight,
+        spec,
+        row,
+    )
+    return made
+
+
+def _feed_forward(layer: Any, x: Tensor, dtype: torch.dtype, keep: bool) -> Tensor:
+    mlp = layer.mlp
+    after = layer.post_attention_layernorm
+    made: Tensor = FeedForward.apply(
+        x,
+        after.weight,
+        mlp.gate_proj.weight,
+        mlp.up_proj.weight,
+        mlp.down_proj.weight,
+        after.variance_epsilon,
+        dtype,
+        keep,
+    )
+    return made
+
+
+def _turn(inner: Any, x: Tensor, positions: Tensor) -> Tensor:
+    """cos + i·sin of every slot, from the model's own rotary module: [S, 1, d/2]."""
+    cos, sin = inner.rotary_emb(x[None], positions)
+    half = cos.shape[-1] // 2
+    return torch.complex(cos[0, :, :half].contiguous(), sin[0, :, :half].contiguous())[:, None]
+
+
+# A last layer that is read at more of the slots than this is computed at all of them: choosing costs copies.
+MOST = 0.85
+
+
+@dataclass(frozen=True)
+class _Read:
+    """Where the last layer is computed: ``attended`` slots, and of these the ``places`` that go on; both sorted."""
+
+    attended: Tensor
+    places: Tensor
+
+    @property
+    def slots(self) -> Tensor:
+        return self.attended[self.places]
+
+
+def _read(slots: Tensor | None, blocks: tuple[Block, ...], total: int) -> _Read | None:
+    """What of the last layer must be computed for states at ``slots``; None for everything."""
+    if slots is None:
+        return None
+    wanted = torch.zeros(total, dtype=torch.bool)
+    wanted[slots] = True
+    if int(wanted.sum()) > MOST * total:
+        return None
+    wanted = _whole(wanted)
+    attended = wanted.clone()
+    for block in blocks:
+        if block.repeat > 1 and bool(attended[block.start : block.end].any()):
+            # Sequences that are computed together stay together.
+            attended[block.start : block.end] = True
+    attended = _whole(attended).nonzero().squeeze(1)
+    return _Read(attended, wanted[attended].nonzero().squeeze(1))
+
+
+def _whole(wanted: Tensor) -> Tensor:
+    """Some slots more, any that are free, so that rows come in whole multiples."""
+    spare = (~wanted).nonzero().squeeze(1)[: -int(wanted.sum()) % ROUND]
+    return wanted.index_fill(0, spare, True)
