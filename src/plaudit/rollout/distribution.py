@@ -52,7 +52,8 @@ def draw(logits: Tensor, uniform: Tensor, settings: SamplingSettings) -> tuple[T
     p = scaled(logits, settings).softmax(-1)
     rows, vocabulary = p.shape
     width = next((w for w in range(BLOCK, BLOCK // 2, -1) if vocabulary % w == 0), BLOCK)
-    grid = F.pad(p, (0, -vocabulary % width)).view(rows, -1, width)
+    # Padding by nothing would still copy everything.
+    grid = (F.pad(p, (0, spare)) if (spare := -vocabulary % width) else p).view(rows, -1, width)
     sums = grid.sum(-1).double()
     total = sums.sum(-1)
     block, rest = _first_above(sums, uniform * total)

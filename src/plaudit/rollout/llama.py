@@ -26,6 +26,7 @@ from plaudit.models.compute import compute
 from plaudit.models.products import Packed
 from plaudit.rollout.cache import RowCache
 from plaudit.rollout.forward import CannotDecode, layer_windows, unwrapped
+from plaudit.rollout.near import FAR, Near
 
 FAMILIES = ("LlamaForCausalLM", "MistralForCausalLM", "Qwen2ForCausalLM", "Qwen3ForCausalLM")
 
@@ -99,6 +100,7 @@ class LlamaForward:
         if any(m.bias is not None for layer in body.layers for m in (layer.mlp.gate_proj, layer.mlp.up_proj)):
             raise CannotDecode("the gate has biases")
         self.dtype = torch.bfloat16 if compute().precision == "bf16" else torch.float32
+        self.near = Near()
         self.windows = layer_windows(config)
         # A window would have to move over the prompt with every token.
         self.shares = all(window is None for window in self.windows)
@@ -218,6 +220,7 @@ class LlamaForward:
     def step(self, ids: Tensor, cache: RowCache) -> Tensor:
         rows, h, hk, d = len(ids), self.h, self.hk, self.d
         x = F.embedding(ids, self.embedding)
+        self.near.far = cache.bytes > FAR
         positions = cache.positions()
         turn = self._rotation(cache.columns + self.longest)[positions, None]
         for i, (layer, cached) in enumerate(zip(self.layers, cache.layers)):
@@ -228,11 +231,11 @@ class LlamaForward:
                 parts = []
                 for begin, end, first in cache.spans(self.windows[i]):
                     weights, values = self._weigh(q, cache, i, begin, end, first)
-                    parts.append(torch.bmm(weights.softmax(-1), values))
+                    parts.append(self.near.mix(weights.softmax(-1), values))
                 attended = torch.cat(parts) if len(parts) > 1 else parts[0]
             else:
                 weights, values = self._weigh(q, cache, i, 0, rows, cached.first())
-                attended = cache.prefixes.attend(i, q, weights, values)
+                attended = cache.prefixes.attend(i, q, weights, values, self.near)
             x = self._after(layer, x, attended.view(rows, h * d))
         logits = self.head.weight.times(self.norm(x)).float()
         return logits if self.head.bias is None else logits + self.head.bias
@@ -243,11 +246,7 @@ class LlamaForward:
         """Masked scores [rows · Hk, h/Hk, columns] of rows ``begin`` to ``end``, and the values they are for."""
         keys, values = cache.layers[layer].flat(begin, end, first)
         part = q[begin * self.hk : end * self.hk]
-        if self.dtype == torch.bfloat16:
-            # This way round the CPU's bf16 product is three times as fast.
-            weights = torch.bmm(keys, part.transpose(1, 2)).transpose(1, 2).contiguous()
-        else:
-            weights = torch.bmm(part, keys.transpose(1, 2))
+        weights = self.near.weigh(part, keys)
         weights.view(end - begin, self.h, -1).add_(cache.mask[begin:end, None, first : cache.end])
         return weights, values
 

@@ -13,6 +13,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from plaudit.rollout.near import Near
+
 
 class Prefixes:
     """Keys and values [P, G, W, d] of prompts for every layer, and which row continues which."""
@@ -78,26 +80,26 @@ class Prefixes:
         self.in_order = bool((row_of.ravel() == np.arange(row_of.size)).all()) and row_of.size == len(renamed)
         return renamed
 
-    def attend(self, layer: int, q: Tensor, scores: Tensor, values: Tensor) -> Tensor:
+    def attend(self, layer: int, q: Tensor, scores: Tensor, values: Tensor, near: Near) -> Tensor:
         """Attention [R · G, g, dv] of queries ``q`` [R · G, g, d] over prompt and own tokens.
 
         ``scores`` [R · G, g, C] are those of the rows' own tokens, masked, ``values`` [R · G, C, dv] theirs.
         """
         keys, prompt_values = self.keys[layer], self.values[layer]
         if keys is None or prompt_values is None:  # every prompt is one token, which a step feeds
-            return torch.bmm(scores.softmax(-1), values)
+            return near.mix(scores.softmax(-1), values)
         rows, heads = len(self.group), keys.shape[1]
         group = q.shape[1]
         prompts, n = self.row_of.shape
         asked = self._gather(q.view(rows, heads, group, -1))
-        seen = torch.bmm(asked, keys[:prompts].flatten(0, 1).transpose(1, 2))
+        seen = near.weigh(asked, keys[:prompts].flatten(0, 1), several=True)
         seen = seen.view(prompts, heads, n, group, -1)
         seen += self.mask[:prompts, None, None, None]
         before = self._scatter(seen).reshape(rows * heads, group, -1)
         weights = torch.cat([before, scores], dim=-1).softmax(-1)
-        mine = torch.bmm(weights[..., self.width :], values)
+        mine = near.mix(weights[..., self.width :], values)
         shared = self._gather(weights[..., : self.width].view(rows, heads, group, -1))
-        theirs = torch.bmm(shared, prompt_values[:prompts].flatten(0, 1)).view(prompts, heads, n, group, -1)
+        theirs = near.mix(shared, prompt_values[:prompts].flatten(0, 1)).view(prompts, heads, n, group, -1)
         return mine.add_(self._scatter(theirs).reshape(mine.shape))
 
     def _gather(self, rows: Tensor) -> Tensor:
