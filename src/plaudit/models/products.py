@@ -56,7 +56,9 @@ class Packed:
 
     def __init__(self, weight: Tensor) -> None:
         self.dtype = weight.dtype
-        self.by_onednn = ONEDNN and weight.device.type == "cpu" and weight.dtype in (torch.float32, torch.bfloat16)
+        self.by_onednn = (
+            ONEDNN and weight.device.type == "cpu" and weight.dtype in (torch.float32, torch.bfloat16)
+        )
         self.weight = weight
         if self.by_onednn:
             self.weight = torch.ops.mkldnn._reorder_linear_weight(weight.contiguous(), 2 * ROUND)

@@ -249,4 +249,3 @@ class LlamaForward:
         weights = self.near.weigh(part, keys)
         weights.view(end - begin, self.h, -1).add_(cache.mask[begin:end, None, first : cache.end])
         return weights, values
-

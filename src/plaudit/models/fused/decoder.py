@@ -61,26 +61,40 @@ def _looks_right(inner: Any) -> bool:
     kind, config = type(inner), inner.config
     if kind.__name__ not in FAMILIES or not kind.__module__.startswith("transformers."):
         return False
-    if inner.training and (config.attention_dropout or any(_checkpointed(layer) for layer in inner.layers)):
-        return False
     try:
         layer_windows(config)
     except ValueError:
         return False
+    if inner.training and (config.attention_dropout or any(_checkpointed(layer) for layer in inner.layers)):
+        return False
     if config.hidden_act != "silu" or any(p.dtype != torch.float32 for p in inner.parameters()):
         return False
-    for module in inner.modules():
-        # Whoever watches a module must see it being called.
-        hooks = (*module._forward_hooks.values(), *module._forward_pre_hooks.values())
-        if any(not hook.__module__.startswith("plaudit.") for hook in hooks):
-            return False
-    for layer in inner.layers:
-        attention, mlp = layer.self_attn, layer.mlp
-        plain = (attention.o_proj, mlp.gate_proj, mlp.up_proj, mlp.down_proj)
-        linear = (attention.q_proj, attention.k_proj, attention.v_proj, *plain)
-        if any(type(m) is not nn.Linear for m in linear) or any(m.bias is not None for m in plain):
-            return False
-    return True
+    return all(map(_is_plain, inner.modules())) and all(
+        _is_familys(part, kind.__module__) for layer in inner.layers for part in _parts(layer)
+    )
+
+
+def _is_plain(module: nn.Module) -> bool:
+    """Whether nobody watches a module or has changed what calling it does."""
+    hooks = (*module._forward_hooks.values(), *module._forward_pre_hooks.values())
+    return "forward" not in vars(module) and all(_is_ours(hook) for hook in hooks)
+
+
+def _is_ours(hook: Any) -> bool:
+    return str(getattr(hook, "__module__", "")).startswith("plaudit.")
+
+
+def _parts(layer: Any) -> tuple[Any, ...]:
+    return layer, layer.self_attn, layer.mlp, layer.input_layernorm, layer.post_attention_layernorm
+
+
+def _is_familys(part: nn.Module, home: str) -> bool:
+    """Whether a part is the family's own, with plain projections that have biases where they are known."""
+    linear = [(name, m) for name, m in part.named_children() if name.endswith("_proj")]
+    biased = ("q_proj", "k_proj", "v_proj")
+    return type(part).__module__ == home and all(
+        type(m) is nn.Linear and (m.bias is None or name in biased) for name, m in linear
+    )
 
 
 def _checkpointed(layer: Any) -> bool:

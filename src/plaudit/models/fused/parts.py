@@ -10,13 +10,17 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
-from plaudit.models.products import ROUND
+# Numbers of the widest tensor of one chunk, about: bounds what lies between two products.
+CHUNK = 2**19
+FEWEST, MOST = 512, 4096
 
-# Numbers of the widest tensor of one chunk: bounds what lies between two products.
-CHUNK = 2**21
+
 def chunks(rows: int, width: int) -> Iterator[slice]:
-    """Slices of ``rows`` whose tensors of ``width`` columns stay in the cache."""
-    size = max(4 * ROUND, CHUNK // width // ROUND * ROUND)
+    """Slices of ``rows`` for tensors of ``width`` columns.
+
+    Their size hangs on the width alone: the kernels made for one batch then serve the next.
+    """
+    size = min(MOST, max(FEWEST, 1 << (max(1, CHUNK // width) - 1).bit_length()))
     for begin in range(0, rows, size):
         yield slice(begin, min(rows, begin + size))
 
