@@ -39,7 +39,7 @@ from plaudit.training.memory import (
 from plaudit.training.probe import Footprint, config_of, footprint, slice_of, step_seconds
 
 CPU = torch.device("cpu")
-KEPT = Footprint(layer=1000.0, rest=100.0, checkpointed=100.0)
+KEPT = Footprint(layer=1000.0, rest=100.0, checkpointed=100.0, again=1000.0)
 SHAPE = {"layers": 10, "vocabulary": 1000}
 
 
@@ -183,15 +183,19 @@ def test_the_counted_bytes_are_those_that_a_step_keeps():
     """Against what autograd saves for a real batch of the whole model."""
     source = Scratch(hidden=64, layers=4, heads=4, vocabulary=300)
     config = config_of(source)
-    kept = footprint(config, "fp32", length=96)
     from plaudit.training.probe import _kept
 
-    whole = _kept(config, 4, "fp32", 96, "shared", CPU)
-    assert 4 * kept.layer + kept.rest == pytest.approx(whole, rel=0.02)
-    assert kept.layer > 10 * 4 * 64
-    longer = footprint(config, "fp32", length=384)
-    assert longer.layer > kept.layer  # attention keeps T numbers a token and head
-    assert footprint(config, "bf16", length=96).layer < 0.85 * kept.layer
+    for fused in (False, True):
+        kept = footprint(config, "fp32", length=96, fused=fused)
+        whole = _kept(config, 4, "fp32", 96, "shared", fused)
+        assert 4 * kept.layer + kept.rest == pytest.approx(whole, rel=0.02)
+        assert kept.layer > 10 * 4 * 64
+        longer = footprint(config, "fp32", length=384, fused=fused)
+        assert longer.layer > kept.layer  # attention keeps T numbers a token and head
+        assert footprint(config, "bf16", length=96, fused=fused).layer < 0.85 * kept.layer
+    own = footprint(config, "fp32", length=96)
+    assert kept.layer < 0.75 * own.layer
+    assert kept.again == own.again == own.layer
 
 
 def test_a_slice_keeps_the_width_and_drops_the_depth():
@@ -279,7 +283,7 @@ def test_an_architecture_that_cannot_be_cut_is_estimated_and_computed_in_fp32(mo
         raise ValueError("no such slice")
 
     monkeypatch.setattr(memory, "footprint", refuse)
-    assert memory.counted(config, "fp32", 64).layer == 34 * 4 * 64
+    assert memory.counted(config, "fp32", 64, fused=False).layer == 34 * 4 * 64
     monkeypatch.setattr(probe, "slice_of", refuse)
     precision, reason = device_module.measure_precision(config, CPU)
     assert (precision, reason) == ("fp32", "a llama could not be measured (ValueError)")

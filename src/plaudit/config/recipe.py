@@ -155,7 +155,8 @@ class Config(Section):
     """A whole run. Stages that are absent (null) are not run.
 
     ``memory`` is a limit in GiB from which token budgets are chosen (by default a share of what is free);
-    ``checkpointing`` computes layers again in the backward pass (by default only where nothing else fits).
+    ``checkpointing`` computes layers again in the backward pass (by default only where nothing else fits);
+    ``fused`` lets layers of the Llama layout be computed by ``models/fused`` on the CPU.
     """
 
     name: str = Field("run", pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
@@ -165,6 +166,7 @@ class Config(Section):
     deterministic: bool = True
     precision: Literal["auto", "fp32", "bf16"] = "auto"
     layout: Literal["shared", "packed", "padded"] = "shared"
+    fused: bool = True
     memory: float | None = Field(None, gt=0)
     checkpointing: bool | None = None
     policy: PolicySource = Scratch()

@@ -36,6 +36,7 @@ def describe(
     architecture = config_of(config.policy)
     parameters = _parameters(architecture) if architecture is not None else 0
     rate = _flops_per_second(architecture.get_text_config().hidden_size) if architecture is not None else 0.0
+    fused = config.fused and resolved["device"] == "cpu" and getattr(config.policy, "lora", None) is None
     keys = plan.keys()
     table = Table(title=f"plan → {folder.path}", title_justify="left")
     for column in ("stage", "state", "work", "micro-batch", "memory", "time"):
@@ -44,7 +45,7 @@ def describe(
     for spec in plan.stages:
         state = "done" if is_done(folder, spec.name, keys[spec.name]) else "to do"
         work = _work(spec.name, config, context)
-        batch, memory = _room(work, architecture, parameters, resolved) if architecture else ("–", "–")
+        batch, memory = _room(work, architecture, parameters, resolved, fused) if architecture else ("–", "–")
         seconds = 6 * parameters * work.tokens / rate if rate else 0
         table.add_row(spec.name, state, work.words, batch, memory, _duration(seconds) if seconds else "–")
     console.print(table)
@@ -85,13 +86,15 @@ def _parameters(architecture: Any) -> int:
     return sum(p.numel() for p in model.parameters())
 
 
-def _room(work: Work, architecture: Any, parameters: int, resolved: Mapping[str, Any]) -> tuple[str, str]:
+def _room(
+    work: Work, architecture: Any, parameters: int, resolved: Mapping[str, Any], fused: bool
+) -> tuple[str, str]:
     """The micro-batch that the planner would choose, and the memory that the stage then takes."""
     text = architecture.get_text_config()
     fixed = parameters * (16.0 * work.trained + 4.0 * work.frozen)
     if not work.trained:
         return "–", _gib(fixed)
-    kept = counted(architecture, resolved["precision"], work.usual)
+    kept = counted(architecture, resolved["precision"], work.usual, fused=fused)
     kept = Footprint(*(work.trained * value for value in astuple(kept)))
     shape = {"layers": text.num_hidden_layers, "vocabulary": text.vocab_size, "share": work.share}
     again = compute().checkpointing

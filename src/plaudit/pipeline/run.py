@@ -72,6 +72,7 @@ def _computed(config: Config, folder: RunFolder, dry_run: bool, donor: RunFolder
     make_deterministic(device, config.deterministic)
     with computing(
         layout=config.layout,
+        fused=config.fused,
         precision=resolved["precision"],
         memory=resolved["memory_gib"] * 2**30,
         checkpointing=config.checkpointing,
@@ -101,6 +102,7 @@ def _execute(
         "device": resolved["device"],
         "precision": resolved["precision"],
         "layout": config.layout,
+        "fused": config.fused,
         "torch": resolved["versions"]["torch"],
     }
     plan = make_plan(config, context, common)

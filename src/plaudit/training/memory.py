@@ -22,6 +22,7 @@ from plaudit.data.layouts import LayoutKind, slots_of
 from plaudit.data.tokens import TokenItem
 from plaudit.models.compute import Precision, compute
 from plaudit.models.families import backbone
+from plaudit.models.fused.decoder import fits
 from plaudit.training.probe import Footprint, footprint
 
 logger = logging.getLogger(__name__)
@@ -72,7 +73,7 @@ def need(
 ) -> Need:
     """Bytes of a stage; ``share`` of its slots are response tokens, whose logits and their gradient are kept."""
     # Checkpointed layers keep their input, and one layer at a time is there in full.
-    token = layers * kept.checkpointed + kept.layer if checkpointing else layers * kept.layer
+    token = layers * kept.checkpointed + kept.again if checkpointing else layers * kept.layer
     return Need(fixed, token + kept.rest, 8.0 * share * vocabulary, 8.0 * compute().kept_logits)
 
 
@@ -132,7 +133,8 @@ def fit_memory(
         largest = max(modules.values(), key=lambda m: sum(p.numel() for p in m.parameters()))
         config = backbone(getattr(largest, "backbone", largest)).config
         text = config.get_text_config()
-        kept = counted(config, settings.precision, length)
+        fused = settings.fused and all(_is_fused(module) for module in modules.values())
+        kept = counted(config, settings.precision, length, fused=fused)
         if len(modules) > 1:
             kept = Footprint(*(len(modules) * value for value in astuple(kept)))
         chosen = choose(
@@ -151,15 +153,20 @@ def fit_memory(
     return chosen
 
 
-def counted(config: Any, precision: Precision, length: int) -> Footprint:
+def _is_fused(module: nn.Module) -> bool:
+    inner = backbone(getattr(module, "backbone", module))
+    return next(inner.parameters()).device.type == "cpu" and fits(inner)
+
+
+def counted(config: Any, precision: Precision, length: int, *, fused: bool) -> Footprint:
     """What a token keeps, counted; where no slice of the architecture can be made, from its width."""
     try:
-        return footprint(config, precision, length=min(max(length, 8), 512))
+        return footprint(config, precision, length=min(max(length, 8), 512), fused=fused)
     except Exception as error:  # an unknown architecture may refuse to be cut in any way
         hidden = config.get_text_config().hidden_size
         logger.info("memory of a %s is estimated from its width: %r", config.model_type, error)
         # 34 numbers a layer and hidden unit (Korthikanti et al. 2022, without attention's own).
-        return Footprint(34 * 4.0 * hidden, 8 * 4.0 * hidden, 4.0 * hidden)
+        return Footprint(34 * 4.0 * hidden, 8 * 4.0 * hidden, 4.0 * hidden, 34 * 4.0 * hidden)
 
 
 def checkpoint_layers(module: nn.Module) -> None:

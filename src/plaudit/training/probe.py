@@ -21,6 +21,7 @@ from plaudit.data.batching import collate
 from plaudit.data.tokens import Segment, TokenItem
 from plaudit.models.compute import LayoutKind, Precision, computing
 from plaudit.models.encoder import encode
+from plaudit.models.fused.decoder import fits
 
 WORDS = 256
 
@@ -29,12 +30,14 @@ WORDS = 256
 class Footprint:
     """Bytes that one token of a sequence keeps for the backward pass: of every layer, and beside the layers.
 
-    ``checkpointed`` is what a layer keeps when it is computed again in the backward pass.
+    ``checkpointed`` is what a layer keeps when it is computed again in the backward pass, ``again`` what it holds
+    while it is.
     """
 
     layer: float
     rest: float
     checkpointed: float
+    again: float
 
 
 def config_of(source: PolicySource) -> Any | None:
@@ -115,18 +118,26 @@ def step_seconds(config: Any, device: torch.device, precision: Precision, *, len
     return best
 
 
-def footprint(config: Any, precision: Precision, *, length: int, layout: LayoutKind = "shared") -> Footprint:
-    """Bytes per token that training keeps at sequences of ``length``, counted where autograd saves them."""
-    device = torch.device("cpu")
-    kept = [_kept(config, layers, precision, length, layout, device) for layers in (1, 2)]
-    hidden = config.get_text_config().hidden_size
-    layer = kept[1] - kept[0]
-    return Footprint(layer, max(0.0, kept[0] - layer), 4.0 * hidden)
+def footprint(
+    config: Any, precision: Precision, *, length: int, layout: LayoutKind = "shared", fused: bool = False
+) -> Footprint:
+    """Bytes per token that training keeps at sequences of ``length``, counted where autograd saves them.
+
+    ``fused``: by the fused layers (``models/fused``), where the architecture has them.
+    """
+    own = [_kept(config, layers, precision, length, layout, fused=False) for layers in (1, 2)]
+    again = own[1] - own[0]
+    one, two = (
+        [_kept(config, layers, precision, length, layout, fused=True) for layers in (1, 2)] if fused else own
+    )
+    layer = two - one
+    return Footprint(layer, max(0.0, one - layer), 4.0 * config.get_text_config().hidden_size, again)
 
 
 def _kept(
-    config: Any, layers: int, precision: Precision, length: int, layout: LayoutKind, device: torch.device
+    config: Any, layers: int, precision: Precision, length: int, layout: LayoutKind, fused: bool
 ) -> float:
+    device = torch.device("cpu")
     model = slice_of(config, layers, device).train()
     batch = _batch(length, 2, device)
     known = {t.untyped_storage().data_ptr() for t in (*model.parameters(), *model.buffers())}
@@ -139,11 +150,13 @@ def _kept(
         return tensor
 
     with (
-        computing(precision=precision, layout=layout),
+        computing(precision=precision, layout=layout, fused=fused),
         torch.autograd.graph.saved_tensors_hooks(pack, lambda t: t),
     ):
         hidden = encode(model, batch).hidden
+        fused = fused and fits(model)
     total = sum(sizes.values())
-    # bf16 copies of weights are kept once a batch, not once a token.
-    weights = sum(p.numel() for p in model.parameters() if p.ndim > 1) * 2 if precision == "bf16" else 0
+    # The modules keep bf16 copies of weights once a batch, not once a token; the fused layers keep none.
+    copies = precision == "bf16" and not fused
+    weights = sum(p.numel() for p in model.parameters() if p.ndim > 1) * 2 if copies else 0
     return max(total - weights, 0) / hidden.shape[0]

@@ -104,7 +104,7 @@ class _Projection:
         """x [n, D] → ``out`` [heads, n, d]; what must be kept for the way back."""
         spec, weight = self.spec, self.weight.to(self.spec.dtype)
         raw = []
-        for part in chunks(len(x), len(weight)):
+        for part in chunks(len(x)):
             made = times(norm(x[part], scale, spec.eps, spec.dtype), weight).float()
             if self.bias is not None:
                 made += self.bias
@@ -130,7 +130,7 @@ class _Projection:
         """From ``grad`` [heads, n, d] of what was made: ``base`` + the gradient of x, and adds to the totals."""
         spec, weight = self.spec, self.weight.to(self.spec.dtype)
         dx = torch.empty_like(x)
-        for number, part in enumerate(chunks(len(x), len(weight))):
+        for number, part in enumerate(chunks(len(x))):
             made = torch.empty(len(x[part]), len(grad), spec.size).copy_(grad[:, part].transpose(0, 1))
             turned = rotate(made[:, : self.turned], self.turn[part].conj())
             if self.norms is not None and spec.head_eps is not None:
@@ -177,7 +177,7 @@ class Attention(torch.autograd.Function):
         kept = attend(queries, keys, values, row.pieces, attended)
         out = torch.empty_like(rows)
         low = o.to(spec.dtype)
-        for part in chunks(len(rows), len(o)):
+        for part in chunks(len(rows)):
             torch.add(rows[part], times(attended[part].flatten(1), low), out=out[part])
         if spec.keep:
             ctx.save_for_backward(
@@ -202,7 +202,7 @@ class Attention(torch.autograd.Function):
         low = o.to(spec.dtype)
         d_o = torch.zeros_like(o) if asked[5] else None
         d_attended = torch.empty_like(attended)
-        for part in chunks(len(rows), len(o)):
+        for part in chunks(len(rows)):
             d = dy[part].to(spec.dtype)
             add_outer(d_o, d, attended[part].flatten(1))
             d_attended[part] = times_back(d, low).view_as(d_attended[part])

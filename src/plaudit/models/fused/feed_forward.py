@@ -36,7 +36,7 @@ class FeedForward(torch.autograd.Function):
         low = [w.to(dtype) for w in (gate, up, down)]
         out = torch.empty_like(x)
         kept = []
-        for part in chunks(len(x), 2 * len(gate)):
+        for part in chunks(len(x)):
             n = norm(x[part], scale, eps, dtype)
             g, u = times(n, low[0]), times(n, low[1])
             if keep:
@@ -55,7 +55,7 @@ class FeedForward(torch.autograd.Function):
         asked = ctx.needs_input_grad
         totals = [torch.zeros_like(w) if a else None for w, a in zip((scale, gate, up, down), asked[1:5])]
         dx = torch.empty_like(x)
-        for number, part in enumerate(chunks(len(x), 2 * len(gate))):
+        for number, part in enumerate(chunks(len(x))):
             g, u = kept[2 * number : 2 * number + 2]
             n = norm(x[part], scale, ctx.eps, dtype)
             d = dy[part].to(dtype)

@@ -10,19 +10,14 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
-# Numbers of the widest tensor of one chunk, about: bounds what lies between two products.
-CHUNK = 2**19
-FEWEST, MOST = 512, 4096
+# Rows of one chunk. Always the same, so that the kernels made for one batch serve the next.
+CHUNK = 512
 
 
-def chunks(rows: int, width: int) -> Iterator[slice]:
-    """Slices of ``rows`` for tensors of ``width`` columns.
-
-    Their size hangs on the width alone: the kernels made for one batch then serve the next.
-    """
-    size = min(MOST, max(FEWEST, 1 << (max(1, CHUNK // width) - 1).bit_length()))
-    for begin in range(0, rows, size):
-        yield slice(begin, min(rows, begin + size))
+def chunks(rows: int) -> Iterator[slice]:
+    """Slices of ``rows``: bounds what lies between two products, and is the size at which they are fastest."""
+    for begin in range(0, rows, CHUNK):
+        yield slice(begin, min(rows, begin + CHUNK))
 
 
 def inverse_rms(x: Tensor, eps: float) -> Tensor:
