@@ -1,6 +1,6 @@
 """One query a row over keys and values that lie in main memory.
 
-Such a product reads its keys at a third of the speed of a copy. What is too large to stay in the processor's caches
+Such a product reads its keys at less than half the speed of a copy. What is too large to stay in the processor's caches
 from one step to the next is therefore copied, some rows at a time, to memory that does stay, and multiplied there.
 
 Shapes: n rows (times key-value heads), g queries a row, T tokens seen, d head size.

@@ -65,36 +65,45 @@ def _looks_right(inner: Any) -> bool:
         layer_windows(config)
     except ValueError:
         return False
-    if inner.training and (config.attention_dropout or any(_checkpointed(layer) for layer in inner.layers)):
+    if inner.training and (config.attention_dropout or any(map(_checkpointed, inner.layers))):
         return False
-    if config.hidden_act != "silu" or any(p.dtype != torch.float32 for p in inner.parameters()):
+    # The first weight of every part speaks for it: whoever casts a model casts the whole.
+    if config.hidden_act != "silu" or inner.embed_tokens.weight.dtype != torch.float32:
         return False
-    return all(map(_is_plain, inner.modules())) and all(
-        _is_familys(part, kind.__module__) for layer in inner.layers for part in _parts(layer)
-    )
+    home = kind.__module__
+    return all(map(_is_plain, inner.modules())) and all(_is_familys(layer, home) for layer in inner.layers)
 
 
 def _is_plain(module: nn.Module) -> bool:
     """Whether nobody watches a module or has changed what calling it does."""
+    own = vars(module)
+    if not (own["_forward_hooks"] or own["_forward_pre_hooks"] or "forward" in own):
+        return True
     hooks = (*module._forward_hooks.values(), *module._forward_pre_hooks.values())
-    return "forward" not in vars(module) and all(_is_ours(hook) for hook in hooks)
+    return "forward" not in own and all(_is_ours(hook) for hook in hooks)
 
 
 def _is_ours(hook: Any) -> bool:
     return str(getattr(hook, "__module__", "")).startswith("plaudit.")
 
 
-def _parts(layer: Any) -> tuple[Any, ...]:
-    return layer, layer.self_attn, layer.mlp, layer.input_layernorm, layer.post_attention_layernorm
+# Projections whose biases are known to the fused parts.
+BIASED = ("q_proj", "k_proj", "v_proj")
 
 
-def _is_familys(part: nn.Module, home: str) -> bool:
-    """Whether a part is the family's own, with plain projections that have biases where they are known."""
-    linear = [(name, m) for name, m in part.named_children() if name.endswith("_proj")]
-    biased = ("q_proj", "k_proj", "v_proj")
-    return type(part).__module__ == home and all(
-        type(m) is nn.Linear and (m.bias is None or name in biased) for name, m in linear
-    )
+def _is_familys(layer: nn.Module, home: str) -> bool:
+    """Whether a layer and its parts are the family's own, with plain projections."""
+    if type(layer).__module__ != home:
+        return False
+    for part in layer._modules.values():
+        if type(part).__module__ != home:
+            return False
+        for name, child in vars(part)["_modules"].items():
+            if name.endswith("_proj") and (
+                type(child) is not nn.Linear or (child.bias is not None and name not in BIASED)
+            ):
+                return False
+    return True
 
 
 def _checkpointed(layer: Any) -> bool:
