@@ -194,10 +194,9 @@ class _LogProb(torch.autograd.Function):
         dtype = torch.bfloat16 if bf16 else weight.dtype
         low = weight.to(dtype)
         chunk = _rows(weight)
-        above, sideways = (
-            None if g is None else F.pad(g, (0, len(hidden) - ctx.count)) for g in (*grads[:2], None)[:2]
-        )
-        assert above is not None
+        spare = len(hidden) - ctx.count
+        above = F.pad(grads[0], (0, spare))
+        sideways = F.pad(grads[1], (0, spare)) if len(grads) > 1 and grads[1] is not None else None
         d_hidden = torch.empty_like(hidden) if ctx.needs_input_grad[0] else None
         d_weight = torch.zeros_like(weight) if ctx.needs_input_grad[1] else None
         d_bias = torch.zeros_like(bias) if ctx.needs_input_grad[2] else None

@@ -5,15 +5,21 @@ Shapes: c rows, N outputs, K inputs.
 
 from __future__ import annotations
 
+import platform
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-# Rows are rounded up to whole multiples: oneDNN makes a kernel for every shape it has not seen, in a millisecond.
+# Rows are rounded up to whole multiples: oneDNN makes a kernel for every shape it has not seen.
 ROUND = 32
 
-# oneDNN's fp32 products use the widest vectors of any processor, which the default library does on Intel's alone.
-ONEDNN = torch.backends.mkldnn.is_available() and hasattr(torch.ops.mkldnn, "_linear_pointwise")
+# oneDNN's fp32 products are faster than the default library's (docs/benchmarks.md). Measured on x86 alone.
+ONEDNN = (
+    platform.machine() in ("x86_64", "AMD64")
+    and torch.backends.mkldnn.is_available()
+    and hasattr(torch.ops.mkldnn, "_linear_pointwise")
+)
 
 
 def _by_onednn(x: Tensor) -> bool:
