@@ -23,7 +23,7 @@ from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.masking_utils import ALL_MASK_ATTENTION_FUNCTIONS, AttentionMaskInterface
 
 from plaudit.models.blocks import Block, blocks_of
-from plaudit.models.blockwise import attend, attend_back, pieces_of
+from plaudit.models.blockwise import attend, attend_back, keys_of, whole_pieces
 
 NAME = "plaudit_packed"
 
@@ -110,13 +110,6 @@ def longest_of(rows: Rows) -> int:
     return max(end - start + beyond - before for start, end, before, beyond in rows)
 
 
-def _keys(block: Block, tensor: Tensor) -> Tensor:
-    """The keys (or values) of a block: [G, Tk, d] of ``tensor`` [G, S, d]."""
-    if len(block.keys) == 1:
-        return tensor[:, slice(*block.keys[0])]
-    return torch.cat([tensor[:, a:b] for a, b in block.keys], dim=1)
-
-
 def _block(
     block: Block,
     q: Tensor,
@@ -130,7 +123,7 @@ def _block(
     """One block by plain operations that autograd differentiates: [Tq, H, dv]."""
     group = q.shape[0] // k.shape[0]
     queries = q[:, block.start : block.end]
-    keys, values = (_keys(block, t).repeat_interleave(group, dim=0) for t in (k, v))
+    keys, values = (keys_of(block.keys, t).repeat_interleave(group, dim=0) for t in (k, v))
     mask = block.mask(window, torch.float32, q.device)
     if softcap is None and sinks is None:
         plain = block.plain and (window is None or window >= queries.shape[1])
@@ -201,9 +194,7 @@ class _Blocks(torch.autograd.Function):
         ctx: Any, q: Tensor, k: Tensor, v: Tensor, blocks: tuple[Block, ...], scale: float, window: int | None
     ) -> Tensor:
         q = q * scale
-        pieces = pieces_of(
-            blocks, window=window, slots=q.shape[1], align=q.dtype == torch.bfloat16, device=q.device
-        )
+        pieces = whole_pieces(blocks, window, q.shape[1], q.dtype == torch.bfloat16, q.device)
         out = v.new_empty(q.shape[1], q.shape[0], v.shape[-1])
         kept = attend(q, k, v, pieces, out)
         ctx.save_for_backward(q, k, v, *kept)

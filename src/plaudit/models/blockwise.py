@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import torch
 from torch import Tensor
@@ -87,6 +88,14 @@ def pieces_of(
     return pieces
 
 
+@lru_cache(maxsize=8)
+def whole_pieces(
+    blocks: tuple[Block, ...], window: int | None, slots: int, align: bool, device: torch.device
+) -> list[Piece]:
+    """Pieces for all queries; every layer of a forward asks for the same ones."""
+    return pieces_of(blocks, window=window, slots=slots, align=align, device=device)
+
+
 def _aligned(
     start: int, rows: int, keys: tuple[tuple[int, int], ...], mask: Tensor, queries: int, slots: int
 ) -> tuple[int, tuple[tuple[int, int], ...], Tensor]:
@@ -114,11 +123,11 @@ def attend(q: Tensor, k: Tensor, v: Tensor, pieces: Sequence[Piece], out: Tensor
     for p in pieces:
         n, t = p.repeat, p.rows
         # The softmax in fp32: more exact, and on the CPU several times faster than in bf16.
-        scores = torch.bmm(_split(q, p, kv), _merge(_keys(p, k), n).transpose(1, 2)).float()
+        scores = torch.bmm(_split(q, p, kv), _merge(keys_of(p.read, k), n).transpose(1, 2)).float()
         if p.mask is not None:
             scores.view(kv * n * group, t, -1)[..., p.open :].add_(p.mask)
         weights = torch.softmax(scores, -1, out=scores).to(q.dtype)
-        attended = torch.bmm(weights, _merge(_keys(p, v), n)).view(kv, n, group, t, size)
+        attended = torch.bmm(weights, _merge(keys_of(p.read, v), n)).view(kv, n, group, t, size)
         if t != p.asked:
             attended = attended[:, :, :, : p.asked]
         out[p.start : p.end].view(n, p.asked, kv, group, size).copy_(attended.permute(1, 3, 0, 2, 4))
@@ -152,7 +161,7 @@ def attend_back(
             whole[:, :, :, : p.asked] = g
             g = whole
         g = g.reshape(kv * n, group * t, size)
-        keys, values = _merge(_keys(p, k), n), _merge(_keys(p, v), n)
+        keys, values = _merge(keys_of(p.read, k), n), _merge(keys_of(p.read, v), n)
         _spread(dv, p, torch.bmm(weights.transpose(1, 2), g), n)
         inner = torch.bmm(g, values.transpose(1, 2))
         inner = torch._softmax_backward_data(inner, weights, -1, weights.dtype)
@@ -163,11 +172,11 @@ def attend_back(
         dq[:, p.start : p.end] = part.reshape(heads, n * p.asked, d)
 
 
-def _keys(piece: Piece, tensor: Tensor) -> Tensor:
-    """The keys (or values) of a piece: [G, Tk, d] of ``tensor`` [G, S, d]."""
-    if len(piece.read) == 1:
-        return tensor[:, slice(*piece.read[0])]
-    return torch.cat([tensor[:, a:b] for a, b in piece.read], dim=1)
+def keys_of(ranges: Sequence[tuple[int, int]], tensor: Tensor) -> Tensor:
+    """The keys (or values) in ranges of slots: [G, Tk, d] of ``tensor`` [G, S, d]."""
+    if len(ranges) == 1:
+        return tensor[:, slice(*ranges[0])]
+    return torch.cat([tensor[:, a:b] for a, b in ranges], dim=1)
 
 
 def _split(q: Tensor, piece: Piece, kv: int) -> Tensor:
