@@ -178,6 +178,9 @@ def test_the_fused_layers_step_aside(tmp_path, uses, monkeypatch):
     assert stepped_aside(watched, uses)
     hook.remove()
     assert not stepped_aside(watched, uses)
+    hook = watched.model.layers[1].mlp.register_full_backward_hook(lambda *_: None)
+    assert stepped_aside(watched, uses)
+    hook.remove()
     watched.model.layers[0].mlp.forward = watched.model.layers[0].mlp.forward
     assert stepped_aside(watched, uses)
     changed = fresh()

@@ -26,12 +26,12 @@ def _by_onednn(x: Tensor) -> bool:
     return ONEDNN and x.dtype == torch.float32 and x.device.type == "cpu"
 
 
-def times(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
-    """x Wᵀ + b: [c, K] and [N, K] → [c, N]."""
+def times(x: Tensor, weight: Tensor) -> Tensor:
+    """x Wᵀ: [c, K] and [N, K] → [c, N]."""
     if _by_onednn(x):
-        product: Tensor = torch.ops.mkldnn._linear_pointwise(x, weight, bias, "none", [], "")
+        product: Tensor = torch.ops.mkldnn._linear_pointwise(x, weight, None, "none", [], "")
         return product
-    return F.linear(x, weight, bias)
+    return F.linear(x, weight)
 
 
 def times_back(grad: Tensor, weight: Tensor) -> Tensor:

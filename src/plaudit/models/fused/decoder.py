@@ -77,10 +77,11 @@ def _looks_right(inner: Any) -> bool:
 def _is_plain(module: nn.Module) -> bool:
     """Whether nobody watches a module or has changed what calling it does."""
     own = vars(module)
-    if not (own["_forward_hooks"] or own["_forward_pre_hooks"] or "forward" in own):
-        return True
-    hooks = (*module._forward_hooks.values(), *module._forward_pre_hooks.values())
-    return "forward" not in own and all(_is_ours(hook) for hook in hooks)
+    if "forward" in own or own["_backward_hooks"] or own["_backward_pre_hooks"]:
+        return False
+    return all(
+        _is_ours(hook) for name in ("_forward_hooks", "_forward_pre_hooks") for hook in own[name].values()
+    )
 
 
 def _is_ours(hook: Any) -> bool:
