@@ -199,10 +199,7 @@ def test_the_fused_layers_step_aside(tmp_path, uses, monkeypatch):
 
 FAULTS = {
     "a rotation the other way": ("rotate", lambda x, turn: parts.rotate(x, turn.conj())),
-    "a norm without its weight": (
-        "norm",
-        lambda x, w, eps, dtype: parts.norm(x, torch.ones_like(w), eps, dtype),
-    ),
+    "a norm of twice the size": ("inverse_rms", lambda x, eps: 2 * parts.inverse_rms(x, eps)),
 }
 
 

@@ -3,8 +3,9 @@
     y = x + W_o A(R q, R k, v),   q, k, v = W n + b,   n = RMSNorm(x)
 
 The three projections are one product. Pairs (i, i + d/2) that are rotated together become neighbours, so that the
-rotation is one complex product, and the softmax's scale is folded into the queries: both in copies of the weights,
-since q·k does not change when both are permuted alike. Queries are computed only for the slots that are asked for.
+rotation is one complex product, and the norm's weight and the softmax's scale are folded into the projections: all
+in copies of the weights, since q·k does not change when both are permuted alike. Queries are computed only for the
+slots that are asked for.
 
 Shapes: S slots, n queries, H heads, G key-value heads, d head size.
 """
@@ -19,7 +20,7 @@ import torch
 from torch import Tensor
 
 from plaudit.models.blockwise import Piece, attend, attend_back
-from plaudit.models.fused.parts import chunks, inverse_rms, norm, norm_back, rotate
+from plaudit.models.fused.parts import chunks, folded_back, inverse_rms, rotate, unfold, unit_back
 from plaudit.models.products import add_outer, times, times_back
 
 
@@ -88,9 +89,10 @@ class _Weights:
 
 @dataclass
 class _Projection:
-    """Norm, product, head norms and rotation of some rows: forward into a buffer, and back.
+    """Norm, product, head norms and rotation of some rows x, r = 1 / RMS of each: forward into a buffer, and back.
 
-    ``weight`` [heads · d, D]; the first ``turned`` heads are normed by ``norms`` [turned, d] and rotated.
+    ``weight`` [heads · d, D] has the norm's weight folded in; the first ``turned`` heads are normed by ``norms``
+    [turned, d] and rotated.
     """
 
     spec: Spec
@@ -100,12 +102,12 @@ class _Projection:
     norms: Tensor | None
     turned: int
 
-    def forward(self, x: Tensor, scale: Tensor, out: Tensor) -> list[Tensor]:
+    def forward(self, x: Tensor, r: Tensor, out: Tensor) -> list[Tensor]:
         """x [n, D] → ``out`` [heads, n, d]; what must be kept for the way back."""
-        spec, weight = self.spec, self.weight.to(self.spec.dtype)
+        spec = self.spec
         raw = []
         for part in chunks(len(x)):
-            made = times(norm(x[part], scale, spec.eps, spec.dtype), weight).float()
+            made = times((x[part] * r[part]).to(spec.dtype), self.weight).float()
             if self.bias is not None:
                 made += self.bias
             made = made.view(len(made), -1, spec.size)
@@ -123,25 +125,30 @@ class _Projection:
         grad: Tensor,
         raw: Sequence[Tensor],
         x: Tensor,
-        scale: Tensor,
+        r: Tensor,
         base: Tensor,
         totals: Mapping[str, Tensor | None],
     ) -> Tensor:
         """From ``grad`` [heads, n, d] of what was made: ``base`` + the gradient of x, and adds to the totals."""
-        spec, weight = self.spec, self.weight.to(self.spec.dtype)
+        spec = self.spec
         dx = torch.empty_like(x)
         for number, part in enumerate(chunks(len(x))):
             made = torch.empty(len(x[part]), len(grad), spec.size).copy_(grad[:, part].transpose(0, 1))
             turned = rotate(made[:, : self.turned], self.turn[part].conj())
             if self.norms is not None and spec.head_eps is not None:
-                turned.copy_(norm_back(turned, raw[number], self.norms, spec.head_eps, totals["norms"]))
+                heads_r = inverse_rms(raw[number], spec.head_eps)
+                unit = raw[number] * heads_r
+                if (norms := totals["norms"]) is not None:
+                    norms += torch.mul(turned, unit).sum(0)
+                unit_back(turned.mul_(self.norms), unit, heads_r)
             made = made.flatten(1)
             if (bias := totals["bias"]) is not None:
                 bias += made.sum(0)
             low = made.to(spec.dtype)
-            add_outer(totals["weight"], low, norm(x[part], scale, spec.eps, spec.dtype))
-            dn = times_back(low, weight).float()
-            torch.add(base[part], norm_back(dn, x[part], scale, spec.eps, totals["scale"]), out=dx[part])
+            unit = x[part] * r[part]
+            add_outer(totals["weight"], low, unit.to(spec.dtype))
+            dn = times_back(low, self.weight).float()
+            torch.add(base[part], unit_back(dn, unit, r[part]), out=dx[part])
         return dx
 
 
@@ -165,12 +172,15 @@ class Attention(torch.autograd.Function):
         spec: Spec,
         row: Row,
     ) -> Tensor:
-        rows = x if row.needed is None else x.index_select(0, row.needed)
+        r = inverse_rms(x, spec.eps)
+        rows, rows_r = _at(row.needed, x, r)
         raws, made = [], []
-        for projection, seen in _projections(spec, row, q, k, v, q_bias, k_bias, v_bias, q_norm, k_norm):
-            heads, count = len(projection.weight) // spec.size, len(x if seen is None else rows)
-            out = x.new_empty(heads, count, spec.size, dtype=spec.dtype)
-            raws.append(projection.forward(x if seen is None else rows, scale, out))
+        for projection, seen in _projections(
+            spec, row, scale, q, k, v, q_bias, k_bias, v_bias, q_norm, k_norm
+        ):
+            given, given_r = (x, r) if seen is None else (rows, rows_r)
+            out = x.new_empty(len(projection.weight) // spec.size, len(given), spec.size, dtype=spec.dtype)
+            raws.append(projection.forward(given, given_r, out))
             made.append(out)
         queries, keys, values = _heads(spec, made)
         attended = queries.new_empty(len(rows), spec.heads, spec.size)
@@ -181,7 +191,7 @@ class Attention(torch.autograd.Function):
             torch.add(rows[part], times(attended[part].flatten(1), low), out=out[part])
         if spec.keep:
             ctx.save_for_backward(
-                x, scale, q, k, v, o, q_bias, k_bias, v_bias, q_norm, k_norm, attended,
+                x, r, scale, q, k, v, o, q_bias, k_bias, v_bias, q_norm, k_norm, attended,
                 *made, *(r for raw in raws for r in raw), *kept
             )  # fmt: skip
             ctx.spec, ctx.row, ctx.counts = spec, row, (len(made), [len(raw) for raw in raws])
@@ -189,7 +199,7 @@ class Attention(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Any, ...]:
-        x, scale, q, k, v, o, q_bias, k_bias, v_bias, q_norm, k_norm, attended, *more = ctx.saved_tensors
+        x, r, scale, q, k, v, o, q_bias, k_bias, v_bias, q_norm, k_norm, attended, *more = ctx.saved_tensors
         spec, row, (count, raw_counts) = ctx.spec, ctx.row, ctx.counts
         made, more = more[:count], more[count:]
         raws = []
@@ -198,7 +208,7 @@ class Attention(torch.autograd.Function):
             more = more[n:]
         asked = ctx.needs_input_grad
         dy = grads[0]
-        rows = x if row.needed is None else x.index_select(0, row.needed)
+        rows, rows_r = _at(row.needed, x, r)
         low = o.to(spec.dtype)
         d_o = torch.zeros_like(o) if asked[5] else None
         d_attended = torch.empty_like(attended)
@@ -212,14 +222,13 @@ class Attention(torch.autograd.Function):
             d.zero_()
         attend_back(d_attended, *_heads(spec, made), more, row.pieces, *d_heads)
         weights = _Weights(spec)
-        whole = x.new_zeros(sum(weights.parts), x.shape[1]) if any(asked[2:5]) else None
+        whole = x.new_zeros(sum(weights.parts), x.shape[1]) if any(asked[1:5]) else None
         bias = x.new_zeros(sum(weights.parts)) if any(asked[6:9]) else None
         norms = x.new_zeros(spec.heads + spec.kv, spec.size) if any(asked[9:11]) else None
-        d_scale = torch.zeros_like(scale) if asked[1] else None
         dx = dy
         offset = spec.heads * spec.size
         for number, (projection, seen) in enumerate(
-            _projections(spec, row, q, k, v, q_bias, k_bias, v_bias, q_norm, k_norm)
+            _projections(spec, row, scale, q, k, v, q_bias, k_bias, v_bias, q_norm, k_norm)
         ):
             cut, heads = slice(None), slice(None)
             if row.needed is not None:
@@ -229,21 +238,28 @@ class Attention(torch.autograd.Function):
                 "weight": None if whole is None else whole[cut],
                 "bias": None if bias is None else bias[cut],
                 "norms": None if norms is None else norms[heads],
-                "scale": d_scale,
             }
-            given = x if seen is None else rows
+            given, given_r = (x, r) if seen is None else (rows, rows_r)
             base = dy
             if row.needed is not None and seen is None:
                 base = torch.zeros_like(x).index_copy_(0, row.needed, dx)
-            dx = projection.backward(d_made[number], raws[number], given, scale, base, totals)
+            dx = projection.backward(d_made[number], raws[number], given, given_r, base, totals)
+        d_scale = folded_back(scale, [weights.together(q, k, v)], [whole]) if asked[1] else None
         return (
-            dx, d_scale, *weights.apart(whole), d_o, *weights.apart(bias), *weights.norms_apart(norms), None, None
+            dx, d_scale, *weights.apart(unfold(scale, whole)), d_o,
+            *weights.apart(bias), *weights.norms_apart(norms), None, None
         )  # fmt: skip
+
+
+def _at(slots: Tensor | None, *rows: Tensor) -> list[Tensor]:
+    """Of each tensor the rows at ``slots``; None for all."""
+    return list(rows) if slots is None else [r.index_select(0, slots) for r in rows]
 
 
 def _projections(
     spec: Spec,
     row: Row,
+    scale: Tensor,
     q: Tensor,
     k: Tensor,
     v: Tensor,
@@ -255,7 +271,7 @@ def _projections(
 ) -> list[tuple[_Projection, Tensor | None]]:
     """What is projected, and at which slots (None: all): everything at once, or queries apart from the rest."""
     weights = _Weights(spec)
-    whole = weights.together(q, k, v)
+    whole = (weights.together(q, k, v) * scale).to(spec.dtype)
     bias = norms = None
     if q_bias is not None and k_bias is not None and v_bias is not None:
         bias = weights.together(q_bias, k_bias, v_bias)

@@ -3,7 +3,7 @@
     y = x + W_d (silu(W_g n) ⊙ W_u n),   n = RMSNorm(x)
 
 Computed chunk by chunk, forward and backward, so that nothing between two products leaves the cache; kept are
-only W_g n and W_u n.
+only W_g n, W_u n and a number a row.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from plaudit.models.fused.parts import chunks, norm, norm_back
+from plaudit.models.fused.parts import chunks, folded_back, inverse_rms, unfold, unit_back
 from plaudit.models.products import add_outer, times, times_back
 
 
@@ -33,39 +33,49 @@ class FeedForward(torch.autograd.Function):
         dtype: torch.dtype,
         keep: bool,
     ) -> Tensor:
-        low = [w.to(dtype) for w in (gate, up, down)]
+        low = _low(scale, gate, up, down, dtype)
         out = torch.empty_like(x)
+        r = inverse_rms(x, eps)
         kept = []
         for part in chunks(len(x)):
-            n = norm(x[part], scale, eps, dtype)
+            n = (x[part] * r[part]).to(dtype)
             g, u = times(n, low[0]), times(n, low[1])
             if keep:
                 kept += [g, u]
             torch.add(x[part], times(F.silu(g, inplace=not keep).mul_(u), low[2]), out=out[part])
         if keep:
-            ctx.save_for_backward(x, scale, gate, up, down, *kept)
-            ctx.eps, ctx.dtype = eps, dtype
+            ctx.save_for_backward(x, r, scale, gate, up, down, *kept)
+            ctx.dtype = dtype
         return out
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Any, ...]:
-        x, scale, gate, up, down, *kept = ctx.saved_tensors
+        x, r, scale, gate, up, down, *kept = ctx.saved_tensors
         dy, dtype = grads[0], ctx.dtype
-        low = [w.to(dtype) for w in (gate, up, down)]
-        asked = ctx.needs_input_grad
-        totals = [torch.zeros_like(w) if a else None for w, a in zip((scale, gate, up, down), asked[1:5])]
+        low = _low(scale, gate, up, down, dtype)
+        of_scale, *asked = ctx.needs_input_grad[1:5]
+        d_gate = torch.zeros_like(gate) if asked[0] or of_scale else None
+        d_up = torch.zeros_like(up) if asked[1] or of_scale else None
+        d_down = torch.zeros_like(down) if asked[2] else None
         dx = torch.empty_like(x)
         for number, part in enumerate(chunks(len(x))):
             g, u = kept[2 * number : 2 * number + 2]
-            n = norm(x[part], scale, ctx.eps, dtype)
+            unit = x[part] * r[part]
+            n = unit.to(dtype)
             d = dy[part].to(dtype)
             dh = times_back(d, low[2])
             opened = F.silu(g)
-            add_outer(totals[3], d, opened * u)
+            add_outer(d_down, d, opened * u)
             du = opened.mul_(dh)
             dg = torch.ops.aten.silu_backward(dh.mul_(u), g)
-            add_outer(totals[1], dg, n)
-            add_outer(totals[2], du, n)
+            add_outer(d_gate, dg, n)
+            add_outer(d_up, du, n)
             dn = times_back(dg, low[0]).float().add_(times_back(du, low[1]))
-            torch.add(dy[part], norm_back(dn, x[part], scale, ctx.eps, totals[0]), out=dx[part])
-        return dx, *totals, None, None, None
+            torch.add(dy[part], unit_back(dn, unit, r[part]), out=dx[part])
+        d_scale = folded_back(scale, (gate, up), (d_gate, d_up)) if of_scale else None
+        return dx, d_scale, unfold(scale, d_gate), unfold(scale, d_up), d_down, None, None, None
+
+
+def _low(scale: Tensor, gate: Tensor, up: Tensor, down: Tensor, dtype: torch.dtype) -> list[Tensor]:
+    """The matrices as they are multiplied with: the norm's weight folded in, in ``dtype``."""
+    return [(gate * scale).to(dtype), (up * scale).to(dtype), down.to(dtype)]

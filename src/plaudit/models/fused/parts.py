@@ -1,11 +1,14 @@
 """What lies between the products of the fused layers: rows in chunks, norms, rotation.
 
+A norm's weight is folded into the matrix behind it, W (w ⊙ x̂) = (W diag(w)) x̂: a pass over a matrix instead of
+several over the rows.
+
 Shapes: c rows of a chunk, D features, H heads, d head size.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import torch
 from torch import Tensor
@@ -26,23 +29,27 @@ def inverse_rms(x: Tensor, eps: float) -> Tensor:
     return norm.square_().div_(x.shape[-1]).add_(eps).rsqrt_()
 
 
-def norm(x: Tensor, weight: Tensor, eps: float, dtype: torch.dtype) -> Tensor:
-    """RMSNorm in fp32, cast once: w · x / √(mean x² + ε)."""
-    return (x * inverse_rms(x, eps)).mul_(weight).to(dtype)
+def unit_back(grad: Tensor, unit: Tensor, r: Tensor) -> Tensor:
+    """The gradient of x from that of x̂ = r · x, r = ``inverse_rms(x)``; ``grad`` is overwritten.
 
-
-def norm_back(grad: Tensor, x: Tensor, weight: Tensor, eps: float, total: Tensor | None) -> Tensor:
-    """The gradient of x from that of its norm, in fp32; the weight's is added to ``total`` [like weight].
-
-    dx = r · (w·g − x̂ · mean(w·g·x̂)),   x̂ = r · x;   ``grad`` is overwritten.
+    dx = r · (g − x̂ · mean(g · x̂))
     """
-    r = inverse_rms(x, eps)
-    unit = x * r
-    inner = grad * unit
-    if total is not None:
-        total += inner.sum(0)
-    mean = inner.mul_(weight).mean(-1, keepdim=True)
-    return grad.mul_(weight).sub_(unit.mul_(mean)).mul_(r)
+    mean = torch.mul(grad, unit).mean(-1, keepdim=True)
+    return grad.addcmul_(unit, mean, value=-1).mul_(r)
+
+
+def unfold(scale: Tensor, total: Tensor | None) -> Tensor | None:
+    """The gradient of W from that of the folded W diag(w), which is overwritten."""
+    return None if total is None else total.mul_(scale)
+
+
+def folded_back(scale: Tensor, weights: Sequence[Tensor], totals: Sequence[Tensor | None]) -> Tensor:
+    """The gradient of a norm's weight w from those of the matrices W diag(w) that it was folded into."""
+    made = torch.zeros_like(scale)
+    for weight, total in zip(weights, totals, strict=True):
+        assert total is not None
+        made += torch.mul(weight, total).sum(0)
+    return made
 
 
 def rotate(x: Tensor, turn: Tensor) -> Tensor:
