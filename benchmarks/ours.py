@@ -215,6 +215,13 @@ def ppo(policy: Any, seconds: float) -> dict[str, float]:
 
 
 GROUPS = {**LOOP, "prompts_per_iteration": 2, "samples_per_prompt": 8, "epochs": 1}
+
+
+def grpo(policy: Any, seconds: float, samples: int) -> dict[str, float]:
+    settings = Grpo(**GROUPS | {"samples_per_prompt": samples, "minibatch": 2 * samples})
+    return online(policy, seconds, lambda p, _: GRPO(p, settings), settings)
+
+
 # The peer knows two samples a prompt and one update on them.
 DUELS = {**LOOP, "prompts_per_iteration": 8, "samples_per_prompt": 2, "epochs": 1, "pairs": "best_worst"}
 
@@ -253,7 +260,7 @@ ROWS: dict[str, Callable[..., dict[str, float]]] = {
     "cpo": lambda p, s: preference(p, s, Cpo()),
     "kto": kto,
     "kto-live": lambda p, s: kto(p, s, live=True),
-    "grpo": lambda p, s: online(p, s, lambda q, _: GRPO(q, Grpo(**GROUPS)), Grpo(**GROUPS)),
+    "grpo": lambda p, s: grpo(p, s, 8),
     "rloo": lambda p, s: online(p, s, lambda q, _: RLOO(q, Rloo(**GROUPS)), Rloo(**GROUPS)),
     "online-dpo": lambda p, s: online(
         p, s, lambda q, _: OnlineDPO(q, OnlineDpo(**DUELS)), OnlineDpo(**DUELS)
@@ -262,6 +269,8 @@ ROWS: dict[str, Callable[..., dict[str, float]]] = {
     "sampling-8x8": lambda p, s: sampling(p, s, 8, 8),
     # Of plaudit alone: what more answers a prompt, or more data a step, cost.
     "sft-batch32": lambda p, s: sft(p, s, 32),
+    "grpo-g4": lambda p, s: grpo(p, s, 4),
+    "grpo-g16": lambda p, s: grpo(p, s, 16),
     "reward-k2-of-4": lambda p, s: reward(p, s, 4, 2),
     "reward-k3-of-4": lambda p, s: reward(p, s, 4, 3),
 }

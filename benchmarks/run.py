@@ -71,6 +71,8 @@ ROWS = {
     "sft-vocabulary-32k": Row("sft", model="5M-32000"),
     "sft-27M": Row("sft", model="27M-4096", peer=False),
     "sft-batch32": Row("sft-batch32", peer=False),
+    "grpo-g4": Row("grpo-g4", peer=False),
+    "grpo-g16": Row("grpo-g16", peer=False),
     "reward-k2-of-4": Row("reward-k2-of-4", peer=False),
     "reward-k3-of-4": Row("reward-k3-of-4", peer=False),
 }
