@@ -19,7 +19,7 @@ from plaudit.models.blocks import blocks_of
 from plaudit.models.blockwise import attend, attend_back, pieces_of
 from plaudit.models.compute import computing
 from plaudit.models.encoder import encode
-from plaudit.models.fused import decoder, feed_forward, parts
+from plaudit.models.fused import attention, decoder, feed_forward, parts
 from plaudit.models.heads import scores, values
 from plaudit.models.logprobs import log_probs
 from plaudit.models.policy import load_policy
@@ -197,16 +197,19 @@ def test_the_fused_layers_step_aside(tmp_path, uses, monkeypatch):
     assert stepped_aside(whole.model, uses)
 
 
+projections = attention._projections
 FAULTS = {
     "a rotation the other way": ("rotate", lambda x, turn: parts.rotate(x, turn.conj())),
+    "a norm without its weight": (
+        "_projections",
+        lambda spec, row, scale, *weights: projections(spec, row, torch.ones_like(scale), *weights),
+    ),
     "a norm of twice the size": ("inverse_rms", lambda x, eps: 2 * parts.inverse_rms(x, eps)),
 }
 
 
 @pytest.mark.parametrize("fault", FAULTS)
 def test_a_fused_layer_that_differs_is_noticed(policy, fault, uses, monkeypatch, caplog):
-    from plaudit.models.fused import attention
-
     name, wrong = FAULTS[fault]
     monkeypatch.setattr(attention, name, wrong)
     with caplog.at_level(logging.WARNING):

@@ -268,9 +268,9 @@ def test_precision_is_bf16_only_where_it_is_clearly_faster(fast, slow, chosen, m
 def test_threads_are_as_the_environment_says_and_measured_otherwise(monkeypatch):
     monkeypatch.setenv("OMP_NUM_THREADS", "3")
     assert device_module.measure_threads(16) == (3, "set by OMP_NUM_THREADS")
-    for nothing in ("", "0", "many"):
+    monkeypatch.setattr(device_module.os, "sched_getaffinity", lambda _: {0, 1}, raising=False)
+    for nothing in ("", "0", "many", "²"):
         monkeypatch.setenv("OMP_NUM_THREADS", nothing)
-        monkeypatch.setattr(device_module.os, "sched_getaffinity", lambda _: {0, 1}, raising=False)
         before = torch.get_num_threads()
         threads, reason = device_module.measure_threads(16, tokens=64)
         assert threads in (1, 2) and reason.startswith("measured at width 16 (1: ")

@@ -35,7 +35,7 @@ def measure_threads(hidden: int, tokens: int = 4096) -> tuple[int, str]:
     Threads cost more than they bring for tiny models, or while another process uses the cores. Whoever sets
     OMP_NUM_THREADS has chosen already.
     """
-    if (said := os.environ.get("OMP_NUM_THREADS", "")).isdigit() and int(said) > 0:
+    if (said := os.environ.get("OMP_NUM_THREADS", "")).isdecimal() and int(said) > 0:
         return int(said), "set by OMP_NUM_THREADS"
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     options = sorted({1, *(c for c in (2, 4, 8, 16) if c < cores), cores})

@@ -140,7 +140,7 @@ class _Projection:
                 unit = raw[number] * heads_r
                 if (norms := totals["norms"]) is not None:
                     norms += torch.mul(turned, unit).sum(0)
-                unit_back(turned.mul_(self.norms), unit, heads_r)
+                unit_back(turned.mul_(self.norms), unit, heads_r)  # in place, and so in ``made``
             made = made.flatten(1)
             if (bias := totals["bias"]) is not None:
                 bias += made.sum(0)
@@ -192,7 +192,7 @@ class Attention(torch.autograd.Function):
         if spec.keep:
             ctx.save_for_backward(
                 x, r, scale, q, k, v, o, q_bias, k_bias, v_bias, q_norm, k_norm, attended,
-                *made, *(r for raw in raws for r in raw), *kept
+                *made, *(heads for raw in raws for heads in raw), *kept
             )  # fmt: skip
             ctx.spec, ctx.row, ctx.counts = spec, row, (len(made), [len(raw) for raw in raws])
         return out
@@ -253,7 +253,7 @@ class Attention(torch.autograd.Function):
 
 def _at(slots: Tensor | None, *rows: Tensor) -> list[Tensor]:
     """Of each tensor the rows at ``slots``; None for all."""
-    return list(rows) if slots is None else [r.index_select(0, slots) for r in rows]
+    return list(rows) if slots is None else [tensor.index_select(0, slots) for tensor in rows]
 
 
 def _projections(
