@@ -15,7 +15,7 @@ from plaudit.pipeline.stages import Plan, is_done
 from plaudit.runs import RunFolder
 from plaudit.training.fit import total_steps
 from plaudit.training.memory import choose, counted, need
-from plaudit.training.probe import Footprint, config_of
+from plaudit.training.probe import Footprint, config_of, parameters_of
 
 CHARACTERS_PER_TOKEN = 4  # English under a byte-level BPE; only estimates hang on it
 
@@ -34,7 +34,7 @@ def describe(
     console.print(f"precision {resolved['precision']} ({resolved['precision_reason']})")
     console.print(f"memory limit {resolved['memory_gib']:.2f} GiB")
     architecture = config_of(config.policy)
-    parameters = _parameters(architecture) if architecture is not None else 0
+    parameters = parameters_of(architecture) if architecture is not None else 0
     rate = _flops_per_second(architecture.get_text_config().hidden_size) if architecture is not None else 0.0
     fused = config.fused and resolved["device"] == "cpu" and getattr(config.policy, "lora", None) is None
     keys = plan.keys()
@@ -75,15 +75,6 @@ class Work:
     usual: int = 64
     share: float = 1.0
     budget: int | None = None
-
-
-def _parameters(architecture: Any) -> int:
-    import torch
-    from transformers import AutoModelForCausalLM
-
-    with torch.device("meta"):
-        model = AutoModelForCausalLM.from_config(architecture)
-    return sum(p.numel() for p in model.parameters())
 
 
 def _room(

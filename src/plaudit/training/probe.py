@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor, nn
-from transformers import AutoModel, LlamaConfig
+from transformers import AutoModel, AutoModelForCausalLM, LlamaConfig
 
 from plaudit.config import PolicySource, Scratch
 from plaudit.data.batching import collate
@@ -60,6 +60,13 @@ def config_of(source: PolicySource) -> Any | None:
     if not (folder / "config.json").is_file():
         return None
     return AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+
+
+def parameters_of(config: Any) -> int:
+    """How many parameters a causal language model of this config has, without making one."""
+    with torch.device("meta"):
+        model = AutoModelForCausalLM.from_config(config)
+    return sum(p.numel() for p in model.parameters())
 
 
 def slice_of(config: Any, layers: int, device: torch.device) -> Any:
