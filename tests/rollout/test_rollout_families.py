@@ -17,7 +17,18 @@ from plaudit.rollout.native import NativeSampler
 from plaudit.rollout.protocol import Request, SamplingSettings
 from plaudit.rollout.transformers_backend import TransformersSampler
 
-PATHS = [(family, ModelForward) for family in FAMILIES] + [(family, LlamaForward) for family in FUSED]
+
+class Uncompiled(LlamaForward):
+    """As it is where numba is not installed."""
+
+    def __init__(self, model):
+        super().__init__(model)
+        assert self.compiled is not None
+        self.compiled = None
+
+
+PATHS = [(family, ModelForward) for family in FAMILIES]
+PATHS += [(family, way) for family in FUSED for way in (LlamaForward, Uncompiled)]
 
 
 @torch.no_grad()

@@ -8,13 +8,20 @@ import torch
 from rollout_models import build, plain_logits, policy
 
 from plaudit.models.compute import computing
-from plaudit.rollout import native
+from plaudit.rollout import llama, native
 from plaudit.rollout.llama import LlamaForward
 from plaudit.rollout.native import NativeSampler
 from plaudit.rollout.prefix import Prefixes
 from plaudit.rollout.protocol import Request, SamplingSettings
 
 SETTINGS = SamplingSettings(14)
+
+
+@pytest.fixture(params=["compiled", "uncompiled"], autouse=True)
+def attention(request, monkeypatch):
+    """With numba, and as it is without."""
+    if request.param == "uncompiled":
+        monkeypatch.setattr(llama, "compiled_attention", lambda: None)
 
 
 def asked(counts, seed=0):

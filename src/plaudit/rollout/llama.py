@@ -34,6 +34,15 @@ FAMILIES = ("LlamaForCausalLM", "MistralForCausalLM", "Qwen2ForCausalLM", "Qwen3
 LARGEST = 1 << 30
 
 
+def compiled_attention() -> Any:
+    """Attention over a cache in one compiled loop; None where numba is not installed."""
+    try:
+        from plaudit.rollout.compiled import attend
+    except ImportError:
+        return None
+    return attend
+
+
 def looks_like_llama(model: Any) -> bool:
     """Whether the model is one of ``FAMILIES`` as transformers wrote it."""
     kind = type(unwrapped(model))
@@ -101,6 +110,7 @@ class LlamaForward:
             raise CannotDecode("the gate has biases")
         self.dtype = torch.bfloat16 if compute().precision == "bf16" else torch.float32
         self.near = Near()
+        self.compiled = compiled_attention()
         self.windows = layer_windows(config)
         # A window would have to move over the prompt with every token.
         self.shares = all(window is None for window in self.windows)
@@ -225,8 +235,23 @@ class LlamaForward:
         turn = self._rotation(cache.columns + self.longest)[positions, None]
         for i, (layer, cached) in enumerate(zip(self.layers, cache.layers)):
             qk, v = self._project(layer, x)
-            q = torch.view_as_real(qk[:, :h] * turn).view(rows * hk, h // hk, d).to(self.dtype)
+            turned = torch.view_as_real(qk[:, :h] * turn)
             cached.write(torch.view_as_real(qk[:, h:] * turn).view(rows, hk, d), v)
+            if self.compiled is not None:
+                first = cached.first()
+                prompts = None if cache.prefixes is None else cache.prefixes.of(i)
+                attended = self.compiled(
+                    turned.view(rows, h, d),
+                    cached.keys,
+                    cached.values,
+                    cache.start[:rows],
+                    first,
+                    cache.end,
+                    prompts,
+                )
+                x = self._after(layer, x, attended.view(rows, h * d))
+                continue
+            q = turned.view(rows * hk, h // hk, d).to(self.dtype)
             if cache.prefixes is None:
                 parts = []
                 for begin, end, first in cache.spans(self.windows[i]):

@@ -22,6 +22,7 @@ class Prefixes:
     def __init__(self, layers: int, prompts: int, width: int, like: Tensor) -> None:
         self.width = width
         self.mask = torch.zeros(prompts, width, dtype=like.dtype, device=like.device)
+        self.lengths = torch.zeros(prompts, dtype=torch.long, device=like.device)
         self.keys: list[Tensor | None] = [None] * layers
         self.values: list[Tensor | None] = [None] * layers
         self.used = 0
@@ -33,13 +34,14 @@ class Prefixes:
         first, count = self.used, len(lengths)
         if (missing := first + count - len(self.mask)) > 0:
             # A group that is let in by halves holds its prompt twice.
-            self.mask = _longer(self.mask, missing)
+            self.mask, self.lengths = _longer(self.mask, missing), _longer(self.lengths, missing)
             for store in (self.keys, self.values):
                 store[:] = [None if tensor is None else _longer(tensor, missing) for tensor in store]
         closed = torch.arange(self.width, device=lengths.device) >= lengths[:, None]
         self.mask[first : first + count] = torch.zeros_like(closed, dtype=self.mask.dtype).masked_fill_(
             closed, -torch.inf
         )
+        self.lengths[first : first + count] = lengths
         self.used += count
         return first
 
@@ -60,6 +62,7 @@ class Prefixes:
         if len(kept) < self.used:
             index = torch.from_numpy(kept).to(self.mask.device)
             self.mask[: len(kept)] = self.mask[index]
+            self.lengths[: len(kept)] = self.lengths[index]
             for store in (self.keys, self.values):
                 for tensor in store:
                     if tensor is not None:
@@ -79,6 +82,11 @@ class Prefixes:
         # Whole groups one after the other are a view away.
         self.in_order = bool((row_of.ravel() == np.arange(row_of.size)).all()) and row_of.size == len(renamed)
         return renamed
+
+    def of(self, layer: int) -> tuple[Tensor, Tensor, Tensor, Tensor] | None:
+        """A layer's keys, values and lengths of the prompts, and each row's prompt; None where a step feeds all."""
+        keys, values = self.keys[layer], self.values[layer]
+        return None if keys is None or values is None else (keys, values, self.lengths, self.group)
 
     def attend(self, layer: int, q: Tensor, scores: Tensor, values: Tensor, near: Near) -> Tensor:
         """Attention [R · G, g, dv] of queries ``q`` [R · G, g, d] over prompt and own tokens.

@@ -1,0 +1,152 @@
+"""Decoding's attention as one compiled loop, where numba is installed (``plaudit[fast]``).
+
+    A = softmax([q Kₚᵀ, q Kᵣᵀ]) [Vₚ; Vᵣ],   p: the prompt that a row continues, r: the row's own columns
+
+Keys and values are read once, where they lie, in fp32 or bf16; sums are fp32. A row's numbers hang on its own
+memory alone: not on its neighbours, nor on the number of threads.
+
+Shapes: R rows, H heads, G key-value heads, d and dv head sizes, C columns, P prompts of at most W tokens.
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+import numpy as np
+import torch
+from numba import config, njit, prange, set_num_threads
+from numba.core import types
+from numba.extending import overload
+from torch import Tensor
+
+# Sums may be taken in any order, but what is not finite must stay so.
+MATH = {"reassoc", "contract", "nsz", "arcp"}
+# Multiplications that are worth waking threads for.
+MANY = 1 << 18
+# Elsewhere the layer of threads that numba ships may not be entered by two threads at once.
+PARALLEL = sys.platform == "linux"
+
+
+def attend(
+    q: Tensor,
+    keys: Tensor,
+    values: Tensor,
+    first: Tensor,
+    begin: int,
+    end: int,
+    prompts: tuple[Tensor, Tensor, Tensor, Tensor] | None = None,
+) -> Tensor:
+    """Attention [R, H, dv] of fp32 queries ``q`` [R, H, d], scaled, one a row.
+
+    A row sees its columns of ``keys`` [≥ R, G, C, d] and ``values`` [≥ R, G, C, dv] from ``first`` [R] and ``begin``
+    on, up to ``end``. ``prompts``: keys [P, G, W, d], values [P, G, W, dv], tokens [P], and which prompt each row
+    continues [R].
+    """
+    rows, heads, _ = q.shape
+    out = torch.empty(rows, heads, values.shape[-1])
+    if prompts is None:
+        none = torch.zeros(1, dtype=torch.long)
+        prompts = keys[:1], values[:1], none, none.expand(rows)
+    scores = np.empty((rows * keys.shape[1], prompts[0].shape[2] + end), dtype=np.float32)
+    threads = min(torch.get_num_threads(), config.NUMBA_NUM_THREADS)  # type: ignore[attr-defined]
+    kernel = _serial
+    if PARALLEL and threads > 1 and q.numel() * scores.shape[1] > MANY:
+        set_num_threads(threads)
+        kernel = _parallel
+    kernel(*map(_array, (q, keys, values, first, *prompts)), begin, end, scores, out.numpy())
+    return out
+
+
+def _array(tensor: Tensor) -> Any:
+    tensor = tensor.contiguous()
+    return (tensor.view(torch.uint16) if tensor.dtype == torch.bfloat16 else tensor).numpy()
+
+
+def _number(x: Any) -> Any:
+    """A stored number as fp32: bf16 comes as its bits."""
+    raise NotImplementedError("compiled code only")
+
+
+@overload(_number, inline="always")
+def _number_compiled(x: Any) -> Any:
+    def widened(x: Any) -> Any:
+        return np.uint32(np.uint32(x) << np.uint32(16)).view(np.float32)
+
+    def same(x: Any) -> Any:
+        return x
+
+    return widened if x is types.uint16 else same
+
+
+@njit(inline="always")
+def _exp(x: Any) -> Any:
+    """eˣ of x ≤ 0 to fp32's precision: 2ⁿ · p(r), x = n ln 2 + r, p of degree 7, in operations that vectorise."""
+    x = max(x, np.float32(-87.0))
+    n = np.floor(x * np.float32(1.442695041) + np.float32(0.5))
+    r = x - n * np.float32(0.693359375) + n * np.float32(2.12194440e-4)
+    p = np.float32(1 / 5040)
+    for term in (1 / 720, 1 / 120, 1 / 24, 1 / 6, 0.5, 1.0, 1.0):
+        p = p * r + np.float32(term)
+    return p * np.uint32((np.int32(n) + np.int32(127)) << np.int32(23)).view(np.float32)
+
+
+def _rows(
+    q: Any,
+    keys: Any,
+    values: Any,
+    first: Any,
+    prompt_keys: Any,
+    prompt_values: Any,
+    tokens: Any,
+    prompt: Any,
+    begin: int,
+    end: int,
+    scores: Any,
+    out: Any,
+) -> None:
+    rows, heads, d = q.shape
+    shared, dv = keys.shape[1], values.shape[3]
+    group = heads // shared
+    for item in prange(rows * shared):
+        row = item // shared
+        kv = item - row * shared
+        own, which = max(first[row], begin), prompt[row]
+        before = tokens[which]
+        seen = before + end - own
+        for head in range(kv * group, (kv + 1) * group):
+            for t in range(before):
+                s = np.float32(0)
+                for i in range(d):
+                    s += q[row, head, i] * _number(prompt_keys[which, kv, t, i])
+                scores[item, t] = s
+            for t in range(own, end):
+                s = np.float32(0)
+                for i in range(d):
+                    s += q[row, head, i] * _number(keys[row, kv, t, i])
+                scores[item, before + t - own] = s
+            top = np.float32(-np.inf)
+            for t in range(seen):
+                top = max(top, scores[item, t])
+            total = np.float32(0)
+            for t in range(seen):
+                s = scores[item, t] - top
+                weight = _exp(s)
+                scores[item, t] = weight
+                # The last term is 0, or NaN where a score is not finite.
+                total += weight + np.float32(0) * s
+            for i in range(dv):
+                out[row, head, i] = np.float32(0)
+            for t in range(before):
+                weight = scores[item, t] / total
+                for i in range(dv):
+                    out[row, head, i] += weight * _number(prompt_values[which, kv, t, i])
+            for t in range(own, end):
+                weight = scores[item, before + t - own] / total
+                for i in range(dv):
+                    out[row, head, i] += weight * _number(values[row, kv, t, i])
+
+
+OPTIONS: Any = {"fastmath": MATH, "nogil": True, "error_model": "numpy", "cache": True}
+_serial = njit(**OPTIONS)(_rows)
+_parallel = njit(parallel=True, **OPTIONS)(_rows)

@@ -1,0 +1,98 @@
+"""The compiled loop of decoding computes attention, row by row, whatever lies around a row."""
+
+from __future__ import annotations
+
+import sys
+
+import numpy as np
+import pytest
+import torch
+from rollout_models import build
+
+from plaudit.rollout import compiled
+from plaudit.rollout.llama import LlamaForward, compiled_attention
+
+
+def made(dtype, *, rows=7, heads=6, shared=2, d=10, dv=14, columns=33, prompts=3, width=21):
+    torch.manual_seed(0)
+    cache = [torch.randn(rows + 2, shared, columns, size).to(dtype) for size in (d, dv)]
+    before = [torch.randn(prompts, shared, width, size).to(dtype) for size in (d, dv)]
+    lengths = torch.tensor([width, 0, 4])[:prompts]
+    return {
+        "q": torch.randn(rows, heads, d),
+        "keys": cache[0],
+        "values": cache[1],
+        "first": torch.tensor([0, 3, 12, 30, 5, 5, 29])[:rows],
+        "begin": 0,
+        "end": 31,
+        "prompts": (*before, lengths, torch.arange(rows) % prompts),
+    }
+
+
+def oracle(q, keys, values, first, begin, end, prompts):
+    """In double precision, one row and head at a time."""
+    rows, heads, _ = q.shape
+    group = heads // keys.shape[1]
+    out = np.empty((rows, heads, values.shape[-1]))
+    for r in range(rows):
+        for h in range(heads):
+            seen = slice(max(int(first[r]), begin), end)
+            k, v = keys[r, h // group, seen], values[r, h // group, seen]
+            if prompts is not None:
+                p, n = int(prompts[3][r]), int(prompts[2][prompts[3][r]])
+                k, v = (torch.cat([x[p, h // group, :n], own]) for x, own in zip(prompts[:2], (k, v)))
+            s = k.double().numpy() @ q[r, h].double().numpy()
+            w = np.exp(s - s.max())
+            out[r, h] = (w / w.sum()) @ v.double().numpy()
+    return out
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("begin", [0, 27])
+@pytest.mark.parametrize("shares", [True, False])
+def test_attention_is_that_of_an_oracle(dtype, begin, shares):
+    given = made(dtype) | {"begin": begin} | ({} if shares else {"prompts": None})
+    np.testing.assert_allclose(compiled.attend(**given).numpy(), oracle(**given), atol=3e-6)
+
+
+def test_scores_far_apart_are_weighed_like_close_ones():
+    given = made(torch.float32)
+    given["q"] *= 60
+    np.testing.assert_allclose(compiled.attend(**given).numpy(), oracle(**given), atol=2e-4)
+
+
+def test_a_row_hangs_on_itself_alone(monkeypatch):
+    given = made(torch.float32)
+    whole = compiled.attend(**given)
+    for r in range(len(whole)):
+        one = {n: given[n][r : r + 1] for n in ("q", "keys", "values", "first")}
+        *store, which = given["prompts"]
+        alone = compiled.attend(**given | one | {"prompts": (*store, which[r : r + 1])})
+        assert torch.equal(alone[0], whole[r])
+    monkeypatch.setattr(compiled, "MANY", 0)
+    threads = torch.get_num_threads()
+    try:
+        torch.set_num_threads(2)
+        assert torch.equal(compiled.attend(**given), whole)
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(threads)
+
+
+@pytest.mark.parametrize("wrong", [torch.nan, torch.inf])
+@pytest.mark.parametrize("where", ["keys", "q"])
+def test_what_is_not_finite_stays_so_and_stays_with_its_row(wrong, where):
+    given = made(torch.float32)
+    whole = compiled.attend(**given)
+    spoilt = given[where].clone()
+    spoilt[4, 0, -3 if where == "keys" else 0] = wrong
+    got = compiled.attend(**given | {where: spoilt})
+    assert got[4, 0].isnan().all()
+    others = torch.arange(len(whole)) != 4
+    assert torch.equal(got[others], whole[others])
+
+
+def test_without_numba_torch_computes_it(monkeypatch):
+    assert LlamaForward(build("llama")).compiled is compiled.attend
+    monkeypatch.setitem(sys.modules, "plaudit.rollout.compiled", None)
+    assert compiled_attention() is None
