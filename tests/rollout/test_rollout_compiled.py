@@ -9,8 +9,10 @@ import pytest
 import torch
 from rollout_models import build
 
-from plaudit.rollout import compiled
-from plaudit.rollout.llama import LlamaForward, compiled_attention
+from plaudit.rollout import compiled, distribution
+from plaudit.rollout.llama import LlamaForward
+from plaudit.rollout.loops import compiled as loops
+from plaudit.rollout.protocol import SamplingSettings
 
 
 def made(dtype, *, rows=7, heads=6, shared=2, d=10, dv=14, columns=33, prompts=3, width=21):
@@ -79,6 +81,29 @@ def test_a_row_hangs_on_itself_alone(monkeypatch):
         torch.set_num_threads(threads)
 
 
+@pytest.mark.parametrize("vocabulary", [1, 64, 100, 4096])
+def test_the_compiled_draw_is_the_plain_one(vocabulary, monkeypatch):
+    torch.manual_seed(0)
+    z = 4 * torch.randn(500, vocabulary)
+    z[:, :: max(2, vocabulary // 3)] = -torch.inf
+    z[7] = torch.nan
+    z[8, -1] = torch.inf
+    uniform = torch.rand(500, dtype=torch.float64)
+    uniform[:2] = torch.tensor([2.0**-53, 1 - 2.0**-53])
+    if vocabulary == 1:
+        z[:, 0] = 0.5
+    ids, log_probs = compiled.draw(z, uniform)
+    monkeypatch.setattr(distribution, "compiled", lambda: None)
+    plain, plain_log_probs = distribution.draw(z, uniform, SamplingSettings(1))
+    fine = plain_log_probs.isfinite()
+    assert fine.sum() >= 498
+    # A uniform within rounding of a boundary may fall on either side.
+    assert (ids == plain)[fine].float().mean() > 0.995
+    same = fine & (ids == plain)
+    torch.testing.assert_close(log_probs[same], plain_log_probs[same], atol=2e-6, rtol=2e-6)
+    assert log_probs[~fine].isnan().all()
+
+
 @pytest.mark.parametrize("wrong", [torch.nan, torch.inf])
 @pytest.mark.parametrize("where", ["keys", "q"])
 def test_what_is_not_finite_stays_so_and_stays_with_its_row(wrong, where):
@@ -93,6 +118,7 @@ def test_what_is_not_finite_stays_so_and_stays_with_its_row(wrong, where):
 
 
 def test_without_numba_torch_computes_it(monkeypatch):
-    assert LlamaForward(build("llama")).compiled is compiled.attend
+    assert LlamaForward(build("llama")).loops is compiled is loops()
     monkeypatch.setitem(sys.modules, "plaudit.rollout.compiled", None)
-    assert compiled_attention() is None
+    assert loops() is None
+    assert LlamaForward(build("llama")).loops is None

@@ -10,8 +10,18 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from scipy import stats
 
+from plaudit.rollout import distribution
 from plaudit.rollout.distribution import draw, scaled
 from plaudit.rollout.protocol import SamplingSettings
+
+
+@pytest.fixture(params=["compiled", "uncompiled"], autouse=True, scope="module")
+def loops(request):
+    """With numba, and as it is without."""
+    with pytest.MonkeyPatch.context() as patch:
+        if request.param == "uncompiled":
+            patch.setattr(distribution, "compiled", lambda: None)
+        yield
 
 
 def brute_force(logits, temperature=1.0, top_k=0, top_p=1.0):

@@ -23,8 +23,8 @@ class Uncompiled(LlamaForward):
 
     def __init__(self, model):
         super().__init__(model)
-        assert self.compiled is not None
-        self.compiled = None
+        assert self.loops is not None
+        self.loops = None
 
 
 PATHS = [(family, ModelForward) for family in FAMILIES]

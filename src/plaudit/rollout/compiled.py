@@ -1,11 +1,11 @@
-"""Decoding's attention as one compiled loop, where numba is installed (``plaudit[fast]``).
+"""Decoding's attention and draw as one compiled loop each, where numba is installed (``plaudit[fast]``).
 
     A = softmax([q Kₚᵀ, q Kᵣᵀ]) [Vₚ; Vᵣ],   p: the prompt that a row continues, r: the row's own columns
 
 Keys and values are read once, where they lie, in fp32 or bf16; sums are fp32. A row's numbers hang on its own
 memory alone: not on its neighbours, nor on the number of threads.
 
-Shapes: R rows, H heads, G key-value heads, d and dv head sizes, C columns, P prompts of at most W tokens.
+Shapes: R rows, H heads, G key-value heads, d and dv head sizes, C columns, P prompts of at most W tokens, V vocabulary.
 """
 
 from __future__ import annotations
@@ -24,6 +24,8 @@ from torch import Tensor
 MATH = {"reassoc", "contract", "nsz", "arcp"}
 # Multiplications that are worth waking threads for.
 MANY = 1 << 18
+# Tokens whose probabilities are summed before the running sum is compared.
+BLOCK = 64
 # Elsewhere the layer of threads that numba ships may not be entered by two threads at once.
 PARALLEL = sys.platform == "linux"
 
@@ -49,13 +51,31 @@ def attend(
         none = torch.zeros(1, dtype=torch.long)
         prompts = keys[:1], values[:1], none, none.expand(rows)
     scores = np.empty((rows * keys.shape[1], prompts[0].shape[2] + end), dtype=np.float32)
-    threads = min(torch.get_num_threads(), config.NUMBA_NUM_THREADS)  # type: ignore[attr-defined]
-    kernel = _serial
-    if PARALLEL and threads > 1 and q.numel() * scores.shape[1] > MANY:
-        set_num_threads(threads)
-        kernel = _parallel
-    kernel(*map(_array, (q, keys, values, first, *prompts)), begin, end, scores, out.numpy())
+    loop = _attend[_threaded(q.numel() * scores.shape[1])]
+    loop(*map(_array, (q, keys, values, first, *prompts)), begin, end, scores, out.numpy())
     return out
+
+
+def draw(z: Tensor, uniform: Tensor) -> tuple[Tensor, Tensor]:
+    """Tokens [R] and their log-probabilities [R] from fp32 logits [R, V] and ``uniform`` [R] float64.
+
+    As ``distribution.draw``: the first v with Σ_{w ≤ v} p(w) > u, never one of probability 0, NaN where logits are.
+    """
+    rows, vocabulary = z.shape
+    ids, log_probs = torch.empty(rows, dtype=torch.long), torch.empty(rows)
+    sums = np.empty((rows, -(-vocabulary // BLOCK)))
+    loop = _draw[_threaded(16 * z.numel())]
+    loop(_array(z), _array(uniform), sums, ids.numpy(), log_probs.numpy())
+    return ids, log_probs
+
+
+def _threaded(work: int) -> bool:
+    """Whether ``work`` multiplications are shared by torch's number of threads."""
+    threads = min(torch.get_num_threads(), config.NUMBA_NUM_THREADS)  # type: ignore[attr-defined]
+    if not PARALLEL or threads == 1 or work <= MANY:
+        return False
+    set_num_threads(threads)
+    return True
 
 
 def _array(tensor: Tensor) -> Any:
@@ -147,6 +167,50 @@ def _rows(
                     out[row, head, i] += weight * _number(values[row, kv, t, i])
 
 
+def _tokens(z: Any, uniform: Any, sums: Any, ids: Any, log_probs: Any) -> None:
+    rows, vocabulary = z.shape
+    for row in prange(rows):
+        top = np.float32(-np.inf)
+        wrong = 0
+        for v in range(vocabulary):
+            top = max(top, z[row, v])
+            wrong += z[row, v] != z[row, v]
+        total = np.float64(0)
+        for block in range(sums.shape[1]):
+            mass = np.float32(0)
+            for v in range(block * BLOCK, min((block + 1) * BLOCK, vocabulary)):
+                mass += _mass(z[row, v] - top)
+            sums[row, block] = mass
+            total += mass
+        ids[row], log_probs[row] = 0, np.nan
+        if wrong or not np.isfinite(top):
+            continue
+        target, before = uniform[row] * total, 0.0
+        last = 0
+        for block in range(sums.shape[1]):
+            if sums[row, block] > 0:
+                last = block
+                if before + sums[row, block] > target:
+                    break
+                before += sums[row, block]
+        else:
+            # Rounding left the target beyond every sum: the last token of positive probability is taken.
+            before -= sums[row, last]
+        for v in range(last * BLOCK, min((last + 1) * BLOCK, vocabulary)):
+            mass = _mass(z[row, v] - top)
+            if mass > 0:
+                ids[row] = v
+                before += mass
+                if before > target:
+                    break
+        log_probs[row] = np.float64(z[row, ids[row]]) - top - np.log(total)
+
+
+@njit(inline="always")
+def _mass(s: Any) -> Any:
+    """eˣ, and 0 where fp32 has no number that small."""
+    return _exp(s) if s > np.float32(-87.0) else np.float32(0)
+
+
 OPTIONS: Any = {"fastmath": MATH, "nogil": True, "error_model": "numpy", "cache": True}
-_serial = njit(**OPTIONS)(_rows)
-_parallel = njit(parallel=True, **OPTIONS)(_rows)
+_attend, _draw = ({p: njit(parallel=p, **OPTIONS)(f) for p in (False, True)} for f in (_rows, _tokens))

@@ -9,6 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from plaudit.rollout.loops import compiled
 from plaudit.rollout.protocol import SamplingSettings
 
 # Tokens per block of the two-level search, at most.
@@ -49,7 +50,11 @@ def draw(logits: Tensor, uniform: Tensor, settings: SamplingSettings) -> tuple[T
         best, ids = logits.max(-1)
         # 0 for every finite logit, NaN otherwise.
         return ids, (best - best).float()
-    p = scaled(logits, settings).softmax(-1)
+    z = scaled(logits, settings)
+    if z.device.type == "cpu" and (loops := compiled()) is not None:
+        drawn: tuple[Tensor, Tensor] = loops.draw(z, uniform)
+        return drawn
+    p = z.softmax(-1)
     rows, vocabulary = p.shape
     width = next((w for w in range(BLOCK, BLOCK // 2, -1) if vocabulary % w == 0), BLOCK)
     # Padding by nothing would still copy everything.

@@ -26,21 +26,13 @@ from plaudit.models.compute import compute
 from plaudit.models.products import Packed
 from plaudit.rollout.cache import RowCache
 from plaudit.rollout.forward import CannotDecode, layer_windows, unwrapped
+from plaudit.rollout.loops import compiled
 from plaudit.rollout.near import FAR, Near
 
 FAMILIES = ("LlamaForCausalLM", "MistralForCausalLM", "Qwen2ForCausalLM", "Qwen3ForCausalLM")
 
 # Bytes of weights up to which a fused copy is worth its memory.
 LARGEST = 1 << 30
-
-
-def compiled_attention() -> Any:
-    """Attention over a cache in one compiled loop; None where numba is not installed."""
-    try:
-        from plaudit.rollout.compiled import attend
-    except ImportError:
-        return None
-    return attend
 
 
 def looks_like_llama(model: Any) -> bool:
@@ -110,7 +102,7 @@ class LlamaForward:
             raise CannotDecode("the gate has biases")
         self.dtype = torch.bfloat16 if compute().precision == "bf16" else torch.float32
         self.near = Near()
-        self.compiled = compiled_attention()
+        self.loops = compiled()
         self.windows = layer_windows(config)
         # A window would have to move over the prompt with every token.
         self.shares = all(window is None for window in self.windows)
@@ -237,10 +229,10 @@ class LlamaForward:
             qk, v = self._project(layer, x)
             turned = torch.view_as_real(qk[:, :h] * turn)
             cached.write(torch.view_as_real(qk[:, h:] * turn).view(rows, hk, d), v)
-            if self.compiled is not None:
+            if self.loops is not None:
                 first = cached.first()
                 prompts = None if cache.prefixes is None else cache.prefixes.of(i)
-                attended = self.compiled(
+                attended = self.loops.attend(
                     turned.view(rows, h, d),
                     cached.keys,
                     cached.values,
