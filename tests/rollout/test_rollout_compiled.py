@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import sys
+import logging
 
 import numpy as np
 import pytest
@@ -10,6 +10,7 @@ import torch
 from rollout_models import build
 
 from plaudit.rollout import compiled, distribution
+from plaudit.rollout import loops as place
 from plaudit.rollout.llama import LlamaForward
 from plaudit.rollout.loops import compiled as loops
 from plaudit.rollout.protocol import SamplingSettings
@@ -104,6 +105,23 @@ def test_the_compiled_draw_is_the_plain_one(vocabulary, monkeypatch):
     assert log_probs[~fine].isnan().all()
 
 
+def test_a_draw_hangs_on_its_row_alone(monkeypatch):
+    torch.manual_seed(1)
+    z, uniform = 3 * torch.randn(40, 300), torch.rand(40, dtype=torch.float64)
+    ids, log_probs = compiled.draw(z, uniform)
+    for r in range(40):
+        alone = compiled.draw(z[r : r + 1], uniform[r : r + 1])
+        assert (alone[0][0], alone[1][0]) == (ids[r], log_probs[r])
+    monkeypatch.setattr(compiled, "MANY", 0)
+    threads = torch.get_num_threads()
+    try:
+        torch.set_num_threads(2)
+        both = compiled.draw(z, uniform)
+    finally:
+        torch.set_num_threads(threads)
+    assert torch.equal(both[0], ids) and torch.equal(both[1], log_probs)
+
+
 @pytest.mark.parametrize("wrong", [torch.nan, torch.inf])
 @pytest.mark.parametrize("where", ["keys", "q"])
 def test_what_is_not_finite_stays_so_and_stays_with_its_row(wrong, where):
@@ -117,8 +135,20 @@ def test_what_is_not_finite_stays_so_and_stays_with_its_row(wrong, where):
     assert torch.equal(got[others], whole[others])
 
 
-def test_without_numba_torch_computes_it(monkeypatch):
+@pytest.mark.parametrize("missing", [ImportError, RuntimeError])
+def test_without_numba_torch_computes_it(missing, monkeypatch, caplog):
+    """Or where numba finds no folder to keep what it compiled."""
     assert LlamaForward(build("llama")).loops is compiled is loops()
-    monkeypatch.setitem(sys.modules, "plaudit.rollout.compiled", None)
-    assert loops() is None
-    assert LlamaForward(build("llama")).loops is None
+
+    def refuse(name):
+        raise missing("not here")
+
+    monkeypatch.setattr(place, "import_module", refuse)
+    loops.cache_clear()
+    try:
+        with caplog.at_level(logging.INFO):
+            assert loops() is None
+        assert "not compiled: not here" in caplog.text
+        assert LlamaForward(build("llama")).loops is None
+    finally:
+        loops.cache_clear()
