@@ -125,6 +125,7 @@ def _rows(
     scores: Any,
     out: Any,
 ) -> None:
+    """The loop of ``attend``: ``scores`` [R · G, most tokens seen] is room for one head's weights at a time."""
     rows, heads, d = q.shape
     shared, dv = keys.shape[1], values.shape[3]
     group = heads // shared
@@ -158,16 +159,19 @@ def _rows(
             for i in range(dv):
                 out[row, head, i] = np.float32(0)
             for t in range(before):
-                weight = scores[item, t] / total
+                weight = scores[item, t]
                 for i in range(dv):
                     out[row, head, i] += weight * _number(prompt_values[which, kv, t, i])
             for t in range(own, end):
-                weight = scores[item, before + t - own] / total
+                weight = scores[item, before + t - own]
                 for i in range(dv):
                     out[row, head, i] += weight * _number(values[row, kv, t, i])
+            for i in range(dv):
+                out[row, head, i] /= total
 
 
 def _tokens(z: Any, uniform: Any, sums: Any, ids: Any, log_probs: Any) -> None:
+    """The loop of ``draw``: ``sums`` [R, blocks] is room for the mass of every block."""
     rows, vocabulary = z.shape
     for row in prange(rows):
         top = np.float32(-np.inf)
