@@ -175,7 +175,7 @@ def online(
             make(policy, model),
             policy=policy,
             reference=frozen_reference(policy),
-            reward=ModelReward(model, same_tokenizer=True),
+            reward=ModelReward(model, same_tokenizer=True, device=policy.device),
             prompts=[Prompt.user(str(i)) for i in range(len(prompts))],
             renderer=Words(policy.tokenizer, prompts),  # type: ignore[arg-type]
             sampler=NativeSampler(policy),
@@ -183,6 +183,7 @@ def online(
             stage=stage,
             seed=0,
             watch=watch,
+            device=policy.device,
         )
     took = marks[-1] - marks[WARM]
     count = len(marks) - 1 - WARM

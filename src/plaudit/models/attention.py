@@ -12,7 +12,9 @@ Shapes: S slots, H heads, G key-value heads, d and dv head sizes.
 
 from __future__ import annotations
 
+import logging
 import weakref
+from functools import lru_cache
 from typing import Any
 
 import torch
@@ -24,6 +26,9 @@ from transformers.masking_utils import ALL_MASK_ATTENTION_FUNCTIONS, AttentionMa
 
 from plaudit.models.blocks import Block, blocks_of
 from plaudit.models.blockwise import attend, attend_back, keys_of, whole_pieces
+from plaudit.models.varlen import sequences_of, suits, varlen_attention
+
+logger = logging.getLogger(__name__)
 
 NAME = "plaudit_packed"
 
@@ -74,6 +79,13 @@ def packed_attention(
     explicit = softcap is not None or s_aux is not None
     rows = rows_of(attention_mask)
     longest = longest_of(rows)
+    if (
+        not explicit
+        and suits(q, k, v, sliding_window, longest)
+        and _kernel_is_right(q.device, q.shape[0], k.shape[0], q.shape[-1])
+    ):
+        q, k, v = (t.transpose(0, 1) for t in (q, k, v))
+        return varlen_attention(q, k, v, sequences_of(rows, q.device), scale, causal)[None], None
     if explicit or q.device.type != "cpu" or longest > LONGEST:
         blocks = blocks_of(rows, causal, None)
         out = torch.cat([_block(b, q, k, v, scale, sliding_window, softcap, s_aux) for b in blocks])
@@ -108,6 +120,44 @@ def rows_of(table: Tensor) -> Rows:
 def longest_of(rows: Rows) -> int:
     """Tokens of the longest sequence with what it may see before it."""
     return max(end - start + beyond - before for start, end, before, beyond in rows)
+
+
+# A prompt with two branches, and sequences by themselves.
+_TRIED: Rows = ((0, 7, 0, 0), (7, 12, 0, 7), (12, 15, 0, 7), (15, 24, 15, 15), (24, 25, 24, 24))
+
+
+@lru_cache(maxsize=32)
+def _kernel_is_right(device: torch.device, heads: int, kv: int, size: int) -> bool:
+    """Whether the device's kernel gives what blocks give, slopes too; tried once for each shape of heads."""
+    generator = torch.Generator().manual_seed(0)
+
+    def drawn(n: int) -> Tensor:
+        return torch.randn(_TRIED[-1][1], n, size, generator=generator)
+
+    given, weights, scale = [drawn(heads), drawn(kv), drawn(kv)], drawn(heads), size**-0.5
+    try:
+        with torch.inference_mode(False), torch.enable_grad(), torch.autocast(device.type, enabled=False):
+            q, k, v = (t.to(device, torch.bfloat16).requires_grad_() for t in given)
+            found = varlen_attention(q, k, v, sequences_of(_TRIED, device), scale)
+            exact_q, exact_k, exact_v = (t.detach().float().requires_grad_() for t in (q, k, v))
+            sides = [t.transpose(0, 1) for t in (exact_q, exact_k, exact_v)]
+            expected = torch.cat(
+                [
+                    _block(b, sides[0], sides[1], sides[2], scale, None, None, None)
+                    for b in blocks_of(_TRIED, True, None)
+                ]
+            )
+            weights = weights.to(device)
+            pairs = [(found, expected)]
+            slopes = torch.autograd.grad((found * weights).sum(), (q, k, v))
+            pairs += zip(slopes, torch.autograd.grad((expected * weights).sum(), (exact_q, exact_k, exact_v)))
+            right = all(float((a.float() - b).norm()) <= 3e-2 * float(b.norm()) for a, b in pairs)
+            reason = "its numbers differ"
+    except (RuntimeError, NotImplementedError) as error:
+        right, reason = False, str(error)[:200]
+    if not right:
+        logger.warning("attention is computed block by block: the device's kernel was tried, %s", reason)
+    return right
 
 
 def _block(

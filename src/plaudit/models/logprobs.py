@@ -24,8 +24,10 @@ from plaudit.models.encoder import encode
 from plaudit.models.families import backbone
 from plaudit.models.products import ROUND, add_outer, spare_rows, times, times_back
 
-# Elements of one chunk of logits: large enough for full-speed products, small enough to stay cheap.
+# Elements of one chunk of logits: large enough for full-speed products, small enough to stay cheap. An accelerator
+# needs larger products, and adds to the head's whole gradient once a chunk.
 CHUNK = 2**24
+ACCELERATED = 2**26
 
 
 @dataclass
@@ -233,9 +235,10 @@ class _LogProb(torch.autograd.Function):
 
 def _rows(weight: Tensor) -> int:
     """Tokens of one chunk."""
-    most = max(128, CHUNK // weight.shape[0] // ROUND * ROUND)
+    on_cpu = weight.device.type == "cpu"
+    most = max(128, (CHUNK if on_cpu else ACCELERATED) // weight.shape[0] // ROUND * ROUND)
     # On the CPU products of this size are fastest, and their kernels serve the next batch too.
-    return min(most, 512) if weight.device.type == "cpu" else most
+    return min(most, 512) if on_cpu else most
 
 
 def _logits(h: Tensor, weight: Tensor, bias: Tensor | None, shape: Shape, temperature: float) -> Tensor:

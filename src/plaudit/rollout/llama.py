@@ -41,6 +41,11 @@ def looks_like_llama(model: Any) -> bool:
     return kind.__name__ in FAMILIES and kind.__module__.startswith("transformers.")
 
 
+def _room(device: torch.device) -> float:
+    """Bytes of weights that may be copied: on an accelerator a part of what is free there."""
+    return LARGEST if device.type == "cpu" else torch.cuda.mem_get_info(device)[0] / 2
+
+
 class _Linear:
     """A linear layer's weight and bias, the weight in the precision of the products and laid out for them."""
 
@@ -83,9 +88,9 @@ class LlamaForward:
         model = unwrapped(model)
         config, body = model.config, model.model
         weight = model.lm_head.weight
-        if weight.dtype != torch.float32 or weight.device.type != "cpu":
-            raise CannotDecode("the fused path computes in fp32 on CPU")
-        if sum(p.numel() * p.element_size() for p in model.parameters()) > LARGEST:
+        if weight.dtype != torch.float32 or weight.device.type not in ("cpu", "cuda"):
+            raise CannotDecode("the fused path takes fp32 weights on a CPU or a CUDA device")
+        if sum(p.numel() * p.element_size() for p in model.parameters()) > _room(weight.device):
             raise CannotDecode("a fused copy of the weights would take too much memory")
         projections = [
             getattr(part, name)
@@ -102,7 +107,7 @@ class LlamaForward:
             raise CannotDecode("the gate has biases")
         self.dtype = torch.bfloat16 if compute().precision == "bf16" else torch.float32
         self.near = Near()
-        self.loops = compiled()
+        self.loops = compiled() if weight.device.type == "cpu" else None
         self.windows = layer_windows(config)
         # A window would have to move over the prompt with every token.
         self.shares = all(window is None for window in self.windows)
@@ -122,7 +127,9 @@ class LlamaForward:
         """cos + i·sin [positions, d/2], from the model's own rotary module."""
         if len(self.cis) < positions:
             size = max(positions, 2 * len(self.cis))
-            cos, sin = self.rotary(self.embedding[:1, None], torch.arange(size)[None])
+            cos, sin = self.rotary(
+                self.embedding[:1, None], torch.arange(size, device=self.embedding.device)[None]
+            )
             half = cos.shape[-1] // 2
             self.cis = torch.complex(cos[0, :, :half].contiguous(), sin[0, :, :half].contiguous())
         return self.cis
@@ -205,7 +212,7 @@ class LlamaForward:
                 window = self.windows[i]
                 mask = None
                 if window is not None and window < tokens:
-                    ones = torch.ones(tokens, tokens, dtype=torch.bool)
+                    ones = torch.ones(tokens, tokens, dtype=torch.bool, device=ids.device)
                     mask = ones.tril() & ones.triu(1 - window)
                 attended = F.scaled_dot_product_attention(
                     qk[:, :h],

@@ -33,8 +33,9 @@ logger = logging.getLogger(__name__)
 
 # Bytes of cache that stay allocated between calls: fresh memory costs more than the arithmetic on it.
 KEPT = 1 << 29
-# Padded prompt tokens computed at once: small parts of like length waste little and stay in the caches.
-PREFILL_TOKENS = 512
+# Padded prompt tokens computed at once: small parts of like length waste little and stay in a CPU's caches.
+PREFILL_TOKENS = {"cpu": 512}
+MANY_TOKENS = 1 << 14
 # One part in how many must have finished before holes are closed.
 DROP = 8
 # Rows and prompt tokens are computed in whole multiples: kernels are made for every number not seen before.
@@ -199,7 +200,7 @@ class _Run:
         begin, filled = 0, int((lengths > 0).sum())
         while begin < filled:
             width = -(-int(lengths[begin]) // WIDTH) * WIDTH
-            end = min(filled, begin + max(1, PREFILL_TOKENS // width))
+            end = min(filled, begin + max(1, PREFILL_TOKENS.get(self.device.type, MANY_TOKENS) // width))
             ids = np.zeros((end - begin, width), dtype=np.int64)
             for row, prompt in zip(ids, prompts[begin:end]):
                 row[: len(prompt) - 1] = prompt[:-1]

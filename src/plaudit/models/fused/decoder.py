@@ -22,6 +22,7 @@ from plaudit.models.compute import compute
 from plaudit.models.families import layer_windows
 from plaudit.models.fused.attention import Attention, Row, Spec
 from plaudit.models.fused.feed_forward import FeedForward
+from plaudit.models.fused.traced import PLAIN, compiled_parts, traced_hidden
 from plaudit.models.products import ROUND
 
 logger = logging.getLogger(__name__)
@@ -34,8 +35,10 @@ def fused_hidden(inner: Any, layout: Layout, slots: Tensor | None) -> Tensor | N
 
     None where the model, the device or the row is not for the fused parts.
     """
-    if layout.table is None or not compute().fused or layout.table.device.type != "cpu" or not fits(inner):
+    if layout.table is None or not compute().fused or not fits(inner):
         return None
+    if layout.table.device.type != "cpu":
+        return traced_hidden(inner, layout, _dtype(), compiled_parts())
     rows = rows_of(layout.table)
     if longest_of(rows) > LONGEST:
         return None
@@ -44,13 +47,21 @@ def fused_hidden(inner: Any, layout: Layout, slots: Tensor | None) -> Tensor | N
 
 def fits(inner: Any) -> bool:
     """Whether the model is one whose fused parts give its own numbers: by its making now, by trying once."""
+    device = inner.embed_tokens.weight.device.type if hasattr(inner, "embed_tokens") else ""
+    if device != "cpu" and not (device == "cuda" and compute().traced and compute().precision == "bf16"):
+        return False
     if not _looks_right(inner):
         return False
     if not hasattr(inner, "_plaudit_fused"):
         from plaudit.models.packing import same_states
 
+        def states(layout: Layout, slots: Tensor | None) -> Tensor:
+            if device == "cpu":
+                return _forward(inner, layout, slots)
+            return traced_hidden(inner, layout, torch.float32, PLAIN)
+
         with torch.no_grad():
-            inner._plaudit_fused = same_states(inner, lambda layout, slots: _forward(inner, layout, slots))
+            inner._plaudit_fused = same_states(inner, states)
         if not inner._plaudit_fused:
             logger.warning("%s is computed by its own modules: the fused ones differ", type(inner).__name__)
     return bool(inner._plaudit_fused)
@@ -114,7 +125,7 @@ def _checkpointed(layer: Any) -> bool:
 def _forward(inner: Any, layout: Layout, slots: Tensor | None) -> Tensor:
     assert layout.table is not None
     config = inner.config
-    dtype = torch.bfloat16 if compute().precision == "bf16" else torch.float32
+    dtype = _dtype()
     keep = torch.is_grad_enabled()
     total = layout.input_ids.numel()
     extra = -total % ROUND
@@ -147,6 +158,11 @@ def _forward(inner: Any, layout: Layout, slots: Tensor | None) -> Tensor:
     if read is not None:
         return x.new_zeros(total + extra, x.shape[-1]).index_copy(0, read.slots, x)[:total]
     return x[:total]
+
+
+def _dtype() -> torch.dtype:
+    """Of the products."""
+    return torch.bfloat16 if compute().precision == "bf16" else torch.float32
 
 
 def _attend(layer: Any, x: Tensor, row: Row, dtype: torch.dtype, keep: bool) -> Tensor:
