@@ -54,6 +54,13 @@ def policy(request, tmp_path):
     return made
 
 
+@pytest.fixture(params=["compiled", "uncompiled"], autouse=True)
+def loops(request, monkeypatch):
+    """With numba, and as it is without."""
+    if request.param == "uncompiled":
+        monkeypatch.setattr(parts, "compiled", lambda name: None)
+
+
 def measured(model, call, **settings):
     """What a call gives and the gradient of a weighted sum of it, by parameter."""
     model.zero_grad()

@@ -9,10 +9,11 @@ import pytest
 import torch
 from rollout_models import build
 
+from plaudit.models import jit
+from plaudit.models import loops as place
+from plaudit.models.loops import compiled as loops
 from plaudit.rollout import compiled, distribution
-from plaudit.rollout import loops as place
 from plaudit.rollout.llama import LlamaForward
-from plaudit.rollout.loops import compiled as loops
 from plaudit.rollout.protocol import SamplingSettings
 
 
@@ -72,7 +73,7 @@ def test_a_row_hangs_on_itself_alone(monkeypatch):
         *store, which = given["prompts"]
         alone = compiled.attend(**given | one | {"prompts": (*store, which[r : r + 1])})
         assert torch.equal(alone[0], whole[r])
-    monkeypatch.setattr(compiled, "MANY", 0)
+    monkeypatch.setattr(jit, "MANY", 0)
     threads = torch.get_num_threads()
     try:
         torch.set_num_threads(2)
@@ -94,7 +95,7 @@ def test_the_compiled_draw_is_the_plain_one(vocabulary, monkeypatch):
     if vocabulary == 1:
         z[:, 0] = 0.5
     ids, log_probs = compiled.draw(z, uniform)
-    monkeypatch.setattr(distribution, "compiled", lambda: None)
+    monkeypatch.setattr(distribution, "compiled", lambda name: None)
     plain, plain_log_probs = distribution.draw(z, uniform, SamplingSettings(1))
     fine = plain_log_probs.isfinite()
     assert fine.sum() >= 498
@@ -112,7 +113,7 @@ def test_a_draw_hangs_on_its_row_alone(monkeypatch):
     for r in range(40):
         alone = compiled.draw(z[r : r + 1], uniform[r : r + 1])
         assert (alone[0][0], alone[1][0]) == (ids[r], log_probs[r])
-    monkeypatch.setattr(compiled, "MANY", 0)
+    monkeypatch.setattr(jit, "MANY", 0)
     threads = torch.get_num_threads()
     try:
         torch.set_num_threads(2)
@@ -138,7 +139,7 @@ def test_what_is_not_finite_stays_so_and_stays_with_its_row(wrong, where):
 @pytest.mark.parametrize("missing", [ImportError, RuntimeError])
 def test_without_numba_torch_computes_it(missing, monkeypatch, caplog):
     """Or where numba finds no folder to keep what it compiled."""
-    assert LlamaForward(build("llama")).loops is compiled is loops()
+    assert LlamaForward(build("llama")).loops is compiled is loops("plaudit.rollout.compiled")
 
     def refuse(name):
         raise missing("not here")
@@ -147,7 +148,7 @@ def test_without_numba_torch_computes_it(missing, monkeypatch, caplog):
     loops.cache_clear()
     try:
         with caplog.at_level(logging.INFO):
-            assert loops() is None
+            assert loops("plaudit.rollout.compiled") is None
         assert "not compiled: not here" in caplog.text
         assert LlamaForward(build("llama")).loops is None
     finally:

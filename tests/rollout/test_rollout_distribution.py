@@ -20,7 +20,7 @@ def loops(request):
     """With numba, and as it is without."""
     with pytest.MonkeyPatch.context() as patch:
         if request.param == "uncompiled":
-            patch.setattr(distribution, "compiled", lambda: None)
+            patch.setattr(distribution, "compiled", lambda name: None)
         yield
 
 

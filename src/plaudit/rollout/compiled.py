@@ -10,24 +10,17 @@ Shapes: R rows, H heads, G key-value heads, d and dv head sizes, C columns, P pr
 
 from __future__ import annotations
 
-import sys
 from typing import Any
 
 import numpy as np
 import torch
-from numba import config, njit, prange, set_num_threads
-from numba.core import types
-from numba.extending import overload
+from numba import njit, prange
 from torch import Tensor
 
-# Sums may be taken in any order, but what is not finite must stay so.
-MATH = {"reassoc", "contract", "nsz", "arcp"}
-# Multiplications that are worth waking threads for.
-MANY = 1 << 18
+from plaudit.models.jit import array, exp, loop, number, share
+
 # Tokens whose probabilities are summed before the running sum is compared.
 BLOCK = 64
-# Elsewhere the layer of threads that numba ships may not be entered by two threads at once.
-PARALLEL = sys.platform == "linux"
 
 
 def attend(
@@ -51,8 +44,8 @@ def attend(
         none = torch.zeros(1, dtype=torch.long)
         prompts = keys[:1], values[:1], none, none.expand(rows)
     scores = np.empty((rows * keys.shape[1], prompts[0].shape[2] + end), dtype=np.float32)
-    loop = _attend[_threaded(q.numel() * scores.shape[1])]
-    loop(*map(_array, (q, keys, values, first, *prompts)), begin, end, scores, out.numpy())
+    share(q.numel() * scores.shape[1])
+    _attend(*map(array, (q, keys, values, first, *prompts)), begin, end, scores, out.numpy())
     return out
 
 
@@ -64,51 +57,9 @@ def draw(z: Tensor, uniform: Tensor) -> tuple[Tensor, Tensor]:
     rows, vocabulary = z.shape
     ids, log_probs = torch.empty(rows, dtype=torch.long), torch.empty(rows)
     sums = np.empty((rows, -(-vocabulary // BLOCK)))
-    loop = _draw[_threaded(16 * z.numel())]
-    loop(_array(z), _array(uniform), sums, ids.numpy(), log_probs.numpy())
+    share(16 * z.numel())
+    _draw(array(z), array(uniform), sums, ids.numpy(), log_probs.numpy())
     return ids, log_probs
-
-
-def _threaded(work: int) -> bool:
-    """Whether ``work`` multiplications are shared by torch's number of threads."""
-    threads = min(torch.get_num_threads(), config.NUMBA_NUM_THREADS)  # type: ignore[attr-defined]
-    if not PARALLEL or threads == 1 or work <= MANY:
-        return False
-    set_num_threads(threads)
-    return True
-
-
-def _array(tensor: Tensor) -> Any:
-    tensor = tensor.contiguous()
-    return (tensor.view(torch.uint16) if tensor.dtype == torch.bfloat16 else tensor).numpy()
-
-
-def _number(x: Any) -> Any:
-    """A stored number as fp32: bf16 comes as its bits."""
-    raise NotImplementedError("compiled code only")
-
-
-@overload(_number, inline="always")
-def _number_compiled(x: Any) -> Any:
-    def widened(x: Any) -> Any:
-        return np.uint32(np.uint32(x) << np.uint32(16)).view(np.float32)
-
-    def same(x: Any) -> Any:
-        return x
-
-    return widened if x is types.uint16 else same
-
-
-@njit(inline="always")
-def _exp(x: Any) -> Any:
-    """eˣ of x ≤ 0 to fp32's precision: 2ⁿ · p(r), x = n ln 2 + r, p of degree 7, in operations that vectorise."""
-    x = max(x, np.float32(-87.0))
-    n = np.floor(x * np.float32(1.442695041) + np.float32(0.5))
-    r = x - n * np.float32(0.693359375) + n * np.float32(2.12194440e-4)
-    p = np.float32(1 / 5040)
-    for term in (1 / 720, 1 / 120, 1 / 24, 1 / 6, 0.5, 1.0, 1.0):
-        p = p * r + np.float32(term)
-    return p * np.uint32((np.int32(n) + np.int32(127)) << np.int32(23)).view(np.float32)
 
 
 def _rows(
@@ -139,12 +90,12 @@ def _rows(
             for t in range(before):
                 s = np.float32(0)
                 for i in range(d):
-                    s += q[row, head, i] * _number(prompt_keys[which, kv, t, i])
+                    s += q[row, head, i] * number(prompt_keys[which, kv, t, i])
                 scores[item, t] = s
             for t in range(own, end):
                 s = np.float32(0)
                 for i in range(d):
-                    s += q[row, head, i] * _number(keys[row, kv, t, i])
+                    s += q[row, head, i] * number(keys[row, kv, t, i])
                 scores[item, before + t - own] = s
             top = np.float32(-np.inf)
             for t in range(seen):
@@ -152,7 +103,7 @@ def _rows(
             total = np.float32(0)
             for t in range(seen):
                 s = scores[item, t] - top
-                weight = _exp(s)
+                weight = exp(s)
                 scores[item, t] = weight
                 # The last term is 0, or NaN where a score is not finite.
                 total += weight + np.float32(0) * s
@@ -161,11 +112,11 @@ def _rows(
             for t in range(before):
                 weight = scores[item, t]
                 for i in range(dv):
-                    out[row, head, i] += weight * _number(prompt_values[which, kv, t, i])
+                    out[row, head, i] += weight * number(prompt_values[which, kv, t, i])
             for t in range(own, end):
                 weight = scores[item, before + t - own]
                 for i in range(dv):
-                    out[row, head, i] += weight * _number(values[row, kv, t, i])
+                    out[row, head, i] += weight * number(values[row, kv, t, i])
             for i in range(dv):
                 out[row, head, i] /= total
 
@@ -213,8 +164,7 @@ def _tokens(z: Any, uniform: Any, sums: Any, ids: Any, log_probs: Any) -> None:
 @njit(inline="always")
 def _mass(s: Any) -> Any:
     """eˣ, and 0 where fp32 has no number that small."""
-    return _exp(s) if s > np.float32(-87.0) else np.float32(0)
+    return exp(s) if s > np.float32(-87.0) else np.float32(0)
 
 
-OPTIONS: Any = {"fastmath": MATH, "nogil": True, "error_model": "numpy", "cache": True}
-_attend, _draw = ({p: njit(parallel=p, **OPTIONS)(f) for p in (False, True)} for f in (_rows, _tokens))
+_attend, _draw = loop(_rows), loop(_tokens)

@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from plaudit.rollout.loops import compiled
+from plaudit.models.loops import compiled
 from plaudit.rollout.protocol import SamplingSettings
 
 # Tokens per block of the two-level search, at most.
@@ -51,7 +51,7 @@ def draw(logits: Tensor, uniform: Tensor, settings: SamplingSettings) -> tuple[T
         # 0 for every finite logit, NaN otherwise.
         return ids, (best - best).float()
     z = scaled(logits, settings)
-    if z.device.type == "cpu" and (loops := compiled()) is not None:
+    if z.device.type == "cpu" and (loops := compiled("plaudit.rollout.compiled")) is not None:
         drawn: tuple[Tensor, Tensor] = loops.draw(z, uniform)
         return drawn
     p = z.softmax(-1)

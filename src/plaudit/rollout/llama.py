@@ -23,10 +23,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from plaudit.models.compute import compute
+from plaudit.models.loops import compiled
 from plaudit.models.products import Packed
 from plaudit.rollout.cache import RowCache
 from plaudit.rollout.forward import CannotDecode, layer_windows, unwrapped
-from plaudit.rollout.loops import compiled
 from plaudit.rollout.near import FAR, Near
 
 FAMILIES = ("LlamaForCausalLM", "MistralForCausalLM", "Qwen2ForCausalLM", "Qwen3ForCausalLM")
@@ -107,7 +107,7 @@ class LlamaForward:
             raise CannotDecode("the gate has biases")
         self.dtype = torch.bfloat16 if compute().precision == "bf16" else torch.float32
         self.near = Near()
-        self.loops = compiled() if weight.device.type == "cpu" else None
+        self.loops = compiled("plaudit.rollout.compiled") if weight.device.type == "cpu" else None
         self.windows = layer_windows(config)
         # A window would have to move over the prompt with every token.
         self.shares = all(window is None for window in self.windows)

@@ -20,7 +20,15 @@ import torch
 from torch import Tensor
 
 from plaudit.models.blockwise import Piece, attend, attend_back
-from plaudit.models.fused.parts import chunks, folded_back, inverse_rms, rotate, unfold, unit_back
+from plaudit.models.fused.parts import (
+    chunks,
+    folded_back,
+    inverse_rms,
+    norm_back,
+    rotate,
+    unfold,
+    unit_back,
+)
 from plaudit.models.products import add_outer, times, times_back
 
 
@@ -145,10 +153,8 @@ class _Projection:
             if (bias := totals["bias"]) is not None:
                 bias += made.sum(0)
             low = made.to(spec.dtype)
-            unit = x[part] * r[part]
-            add_outer(totals["weight"], low, unit.to(spec.dtype))
-            dn = times_back(low, self.weight).float()
-            torch.add(base[part], unit_back(dn, unit, r[part]), out=dx[part])
+            add_outer(totals["weight"], low, (x[part] * r[part]).to(spec.dtype))
+            norm_back((times_back(low, self.weight),), x[part], r[part], base[part], dx[part])
         return dx
 
 

@@ -11,10 +11,10 @@ from __future__ import annotations
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
-from plaudit.models.fused.parts import chunks, folded_back, inverse_rms, unfold, unit_back
+from plaudit.models.fused import parts
+from plaudit.models.fused.parts import chunks, folded_back, gate_back, inverse_rms, norm_back, unfold
 from plaudit.models.products import add_outer, times, times_back
 
 
@@ -42,7 +42,7 @@ class FeedForward(torch.autograd.Function):
             g, u = times(n, low[0]), times(n, low[1])
             if keep:
                 kept += [g, u]
-            torch.add(x[part], times(F.silu(g, inplace=not keep).mul_(u), low[2]), out=out[part])
+            torch.add(x[part], times(parts.gate(g, u, keep), low[2]), out=out[part])
         if keep:
             ctx.save_for_backward(x, r, scale, gate, up, down, *kept)
             ctx.dtype = dtype
@@ -60,18 +60,13 @@ class FeedForward(torch.autograd.Function):
         dx = torch.empty_like(x)
         for number, part in enumerate(chunks(len(x))):
             g, u = kept[2 * number : 2 * number + 2]
-            unit = x[part] * r[part]
-            n = unit.to(dtype)
+            n = (x[part] * r[part]).to(dtype)
             d = dy[part].to(dtype)
-            dh = times_back(d, low[2])
-            opened = F.silu(g)
-            add_outer(d_down, d, opened * u)
-            du = opened.mul_(dh)
-            dg = torch.ops.aten.silu_backward(dh.mul_(u), g)
+            h, dg, du = gate_back(times_back(d, low[2]), g, u)
+            add_outer(d_down, d, h)
             add_outer(d_gate, dg, n)
             add_outer(d_up, du, n)
-            dn = times_back(dg, low[0]).float().add_(times_back(du, low[1]))
-            torch.add(dy[part], unit_back(dn, unit, r[part]), out=dx[part])
+            norm_back((times_back(dg, low[0]), times_back(du, low[1])), x[part], r[part], dy[part], dx[part])
         d_scale = folded_back(scale, (gate, up), (d_gate, d_up)) if of_scale else None
         return dx, d_scale, unfold(scale, d_gate), unfold(scale, d_up), d_down, None, None, None
 

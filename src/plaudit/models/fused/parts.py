@@ -1,9 +1,9 @@
-"""What lies between the products of the fused layers: rows in chunks, norms, rotation.
+"""What lies between the products of the fused layers: rows in chunks, norms, rotation, gate.
 
 A norm's weight is folded into the matrix behind it, W (w ⊙ x̂) = (W diag(w)) x̂: a pass over a matrix instead of
 several over the rows.
 
-Shapes: c rows of a chunk, D features, H heads, d head size.
+Shapes: c rows of a chunk, D features, I inner features, H heads, d head size.
 """
 
 from __future__ import annotations
@@ -11,10 +11,14 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
+
+from plaudit.models.loops import compiled
 
 # Rows of one chunk. Always the same, so that the kernels made for one batch serve the next.
 CHUNK = 512
+LOOPS = "plaudit.models.fused.compiled"
 
 
 def chunks(rows: int) -> Iterator[slice]:
@@ -36,6 +40,39 @@ def unit_back(grad: Tensor, unit: Tensor, r: Tensor) -> Tensor:
     """
     mean = torch.mul(grad, unit).mean(-1, keepdim=True)
     return grad.addcmul_(unit, mean, value=-1).mul_(r)
+
+
+def norm_back(grads: Sequence[Tensor], x: Tensor, r: Tensor, base: Tensor, out: Tensor) -> None:
+    """``base`` + the gradient of x [c, D] from that of x̂ = r · x into ``out``.
+
+    That of x̂ is one or the sum of two, which may be overwritten.
+    """
+    if (loops := compiled(LOOPS)) is not None:
+        loops.norm_back(grads, x, r, base, out)
+        return
+    total = grads[0].float()
+    for more in grads[1:]:
+        total.add_(more)
+    torch.add(base, unit_back(total, x * r, r), out=out)
+
+
+def gate(g: Tensor, u: Tensor, keep: bool) -> Tensor:
+    """silu(g) ⊙ u of [c, I]; ``g`` may be overwritten unless it is to be kept."""
+    if (loops := compiled(LOOPS)) is not None:
+        opened: Tensor = loops.gate(g, u)
+        return opened
+    return F.silu(g, inplace=not keep).mul_(u)
+
+
+def gate_back(dh: Tensor, g: Tensor, u: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """From the gradient of h = silu(g) ⊙ u, which is overwritten: h again, and the gradients of g and u."""
+    if (loops := compiled(LOOPS)) is not None:
+        made: tuple[Tensor, Tensor, Tensor] = loops.gate_back(dh, g, u)
+        return made
+    opened = F.silu(g)
+    h = opened * u
+    du = opened.mul_(dh)
+    return h, torch.ops.aten.silu_backward(dh.mul_(u), g), du
 
 
 def unfold(scale: Tensor, total: Tensor | None) -> Tensor | None:

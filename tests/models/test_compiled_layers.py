@@ -1,0 +1,132 @@
+"""The compiled loops of the fused layers compute their formulas, row by row, and really share rows among threads."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numba import config, get_thread_id, prange
+
+from plaudit.models import jit
+from plaudit.models.fused import compiled
+
+DTYPES = [torch.float32, torch.bfloat16]
+
+
+def drawn(rows, width, dtype, seed, spread=3.0):
+    generator = torch.Generator().manual_seed(seed)
+    return (torch.randn(rows, width, generator=generator) * spread).to(dtype)
+
+
+def near(found, expected, dtype):
+    """Within half a step of the type's numbers, and a little of fp32's arithmetic."""
+    step = torch.finfo(dtype).eps / 2 if dtype != torch.float32 else 0.0
+    assert bool(((found.double() - expected).abs() <= (step + 2e-6) * expected.abs() + 1e-5).all())
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@settings(max_examples=25, deadline=None)
+@given(
+    rows=st.integers(1, 40),
+    width=st.integers(1, 70),
+    seed=st.integers(0, 99),
+    spread=st.sampled_from([0.1, 3, 40]),
+)
+def test_the_gate_and_its_way_back_are_those_of_double_precision(dtype, rows, width, seed, spread):
+    g, u, dh = (drawn(rows, width, dtype, seed + i, spread if i == 0 else 1.0) for i in range(3))
+    wide_g, wide_u = (t.double().requires_grad_() for t in (g, u))
+    h = torch.nn.functional.silu(wide_g) * wide_u
+    slopes = torch.autograd.grad(h, (wide_g, wide_u), dh.double())
+    near(compiled.gate(g, u), h.detach(), dtype)
+    again, dg, du = compiled.gate_back(dh.clone(), g, u)
+    for found, expected in zip((again, dg, du), (h.detach(), *slopes)):
+        assert found.dtype == dtype
+        near(found, expected, dtype)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("count", [1, 2])
+def test_the_norms_way_back_is_that_of_double_precision(dtype, count):
+    x, base = drawn(33, 48, torch.float32, 0), drawn(33, 48, torch.float32, 1)
+    grads = [drawn(33, 48, dtype, 2 + i) for i in range(count)]
+    wide = x.double().requires_grad_()
+    r = (wide.square().mean(-1, keepdim=True) + 1e-5).rsqrt()
+    slope = torch.autograd.grad(wide * r, wide, sum(g.double() for g in grads))[0]
+    out = torch.full_like(x, torch.nan)
+    compiled.norm_back(grads, x, r.detach().float(), base, out)
+    torch.testing.assert_close(out, (base + slope).float(), rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("wrong", [torch.nan, torch.inf])
+def test_what_is_not_finite_stays_so_and_stays_with_its_row(dtype, wrong):
+    g, u, dh = (drawn(6, 20, dtype, i) for i in range(3))
+    plain = [compiled.gate(g, u), *compiled.gate_back(dh.clone(), g, u)]
+    g[2, 7] = wrong
+    found = [compiled.gate(g, u), *compiled.gate_back(dh.clone(), g, u)]
+    others = torch.arange(6) != 2
+    for one, other in zip(found, plain):
+        assert not one[2, 7].isfinite()
+        assert torch.equal(one[others], other[others])
+    x, base, r, out = drawn(6, 20, torch.float32, 5), torch.zeros(6, 20), torch.ones(6, 1), torch.empty(6, 20)
+    spoilt = dh.clone()
+    spoilt[2, 7] = wrong
+    compiled.norm_back([spoilt], x, r, base, out)
+    assert not out[2].isfinite().any()
+    assert out[others].isfinite().all()
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_threads_change_no_bit(dtype, monkeypatch):
+    g, u, dh = (drawn(301, 77, dtype, i) for i in range(3))
+    x, r, base = drawn(301, 77, torch.float32, 4), torch.rand(301, 1), drawn(301, 77, torch.float32, 5)
+
+    def everything():
+        out = torch.empty_like(x)
+        compiled.norm_back((g, u), x, r, base, out)
+        return [compiled.gate(g, u), *compiled.gate_back(dh.clone(), g, u), out]
+
+    before = torch.get_num_threads()
+    try:
+        torch.set_num_threads(1)
+        alone = everything()
+        monkeypatch.setattr(jit, "MANY", 0)
+        torch.set_num_threads(2)
+        for one, other in zip(everything(), alone):
+            assert torch.equal(one, other)
+    finally:
+        torch.set_num_threads(before)
+
+
+def test_rows_are_shared_by_threads(monkeypatch):
+    """As many as torch has, and one where the work is small."""
+
+    def who(out):
+        for i in prange(len(out)):
+            out[i] = get_thread_id()
+
+    seen = {}
+    counted = loop_without_files(who)
+    before = torch.get_num_threads()
+    try:
+        for threads in (1, 2):
+            for many in (0, 1 << 40):
+                torch.set_num_threads(threads)
+                monkeypatch.setattr(jit, "MANY", many)
+                out = np.zeros(64, dtype=np.int64)
+                jit.share(1)
+                counted(out)
+                seen[threads, many == 0] = len(set(out.tolist()))
+    finally:
+        torch.set_num_threads(before)
+    most = min(2, config.NUMBA_NUM_THREADS) if jit.PARALLEL else 1
+    assert seen == {(1, True): 1, (1, False): 1, (2, False): 1, (2, True): most}
+
+
+def loop_without_files(function):
+    """A function of a test has no file to be kept beside."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(jit.OPTIONS, "cache", False)
+        return jit.loop(function)
