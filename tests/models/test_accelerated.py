@@ -10,8 +10,7 @@ import itertools
 import numpy as np
 import pytest
 import torch
-from test_fused import ITEMS, apart, measured
-from tiny_models import plain_tokenizer, write_model
+from test_fused import FAMILIES, ITEMS, apart, measured, policy_of
 from torch import nn
 
 from plaudit.data.batching import collate
@@ -22,7 +21,6 @@ from plaudit.models.compute import computing
 from plaudit.models.encoder import encode
 from plaudit.models.fused import traced
 from plaudit.models.logprobs import log_probs
-from plaudit.models.policy import load_policy
 
 HEADS, KV, SIZE = 4, 2, 16
 on_cuda = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
@@ -143,15 +141,9 @@ class FakeCuda:
         self.dtype, self.shape = tensor.dtype, tensor.shape
 
 
-@pytest.fixture(params=("llama", "mistral", "qwen2", "qwen3"))
+@pytest.fixture(params=FAMILIES)
 def policy(request, tmp_path):
-    over = {"attention_dropout": 0.0} if request.param == "qwen2" else {}
-    made = load_policy(write_model(tmp_path / "m", request.param, plain_tokenizer(), **over))
-    torch.manual_seed(3)
-    for name, p in made.model.named_parameters():
-        if p.ndim == 1:
-            nn.init.normal_(p, 1.0 if "norm" in name else 0.0, 0.3)
-    return made
+    return policy_of(request.param, tmp_path / "m")
 
 
 def test_traced_layers_give_the_models_own_numbers(policy):

@@ -42,16 +42,20 @@ ITEMS = [
 ]
 
 
-@pytest.fixture(params=FAMILIES)
-def policy(request, tmp_path):
+def policy_of(family, folder, **over):
     """A model with weights in its norms, and biases, that are not what they start as."""
-    over = {"num_hidden_layers": 3} | ({"attention_dropout": 0.0} if request.param == "qwen2" else {})
-    made = load_policy(write_model(tmp_path / "m", request.param, plain_tokenizer(), **over))
+    over |= {"attention_dropout": 0.0} if family == "qwen2" else {}
+    made = load_policy(write_model(folder, family, plain_tokenizer(), **over))
     torch.manual_seed(3)
     for name, p in made.model.named_parameters():
         if p.ndim == 1:
             nn.init.normal_(p, 1.0 if "norm" in name else 0.0, 0.3)
     return made
+
+
+@pytest.fixture(params=FAMILIES)
+def policy(request, tmp_path):
+    return policy_of(request.param, tmp_path / "m", num_hidden_layers=3)
 
 
 @pytest.fixture(params=["compiled", "uncompiled"], autouse=True)
