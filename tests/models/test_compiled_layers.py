@@ -60,6 +60,26 @@ def test_the_norms_way_back_is_that_of_double_precision(dtype, count):
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
+def test_heads_are_turned_and_turned_back(dtype):
+    heads, turned, size, begin = 5, 3, 12, 4
+    made, angles = drawn(9, heads * size, dtype, 0, 1.0), drawn(9, size // 2, torch.float32, 1)
+    turn = torch.stack((angles.cos(), angles.sin()), 1)
+    out = torch.full((heads, 20, size), 7.0, dtype=dtype)
+    compiled.turn_heads(made, turn, turned, out, begin)
+    wide = made.double().unflatten(1, (heads, 2, -1))
+    a, b = wide[:, :, 0], wide[:, :, 1]
+    c, s = (x.double()[:, None] for x in (angles.cos(), angles.sin()))
+    expected = torch.cat((a * c - b * s, b * c + a * s), -1)
+    expected[:, turned:] = wide[:, turned:].flatten(2)
+    near(out[:, begin : begin + 9].transpose(0, 1), expected, dtype)
+    assert bool((out[:, :begin] == 7).all()) and bool((out[:, begin + 9 :] == 7).all())
+    # The inverse of a rotation is its transpose, which is the way back.
+    back = compiled.turn_back(out, turn, turned, begin)
+    step = torch.finfo(dtype).eps
+    assert bool((back.double() - made.double()).abs().max() <= 2 * step * made.double().abs().max())
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("wrong", [torch.nan, torch.inf])
 def test_what_is_not_finite_stays_so_and_stays_with_its_row(dtype, wrong):
     g, u, dh = (drawn(6, 20, dtype, i) for i in range(3))
@@ -86,7 +106,11 @@ def test_threads_change_no_bit(dtype, monkeypatch):
     def everything():
         out = torch.empty_like(x)
         compiled.norm_back((g, u), x, r, base, out)
-        return [compiled.gate(g, u), *compiled.gate_back(dh.clone(), g, u), out]
+        heads = torch.empty(7, 301, 10, dtype=dtype)
+        turn = torch.stack((x[:, :5].cos(), x[:, :5].sin()), 1)
+        compiled.turn_heads(g[:, :70], turn, 4, heads, 0)
+        turned = [heads, compiled.turn_back(heads, turn, 4, 0)]
+        return [compiled.gate(g, u), *compiled.gate_back(dh.clone(), g, u), out, *turned]
 
     before = torch.get_num_threads()
     try:

@@ -210,19 +210,25 @@ def test_the_fused_layers_step_aside(tmp_path, uses, monkeypatch):
 
 projections = attention._projections
 FAULTS = {
-    "a rotation the other way": ("rotate", lambda x, turn: parts.rotate(x, turn.conj())),
-    "a norm without its weight": (
-        "_projections",
-        lambda spec, row, scale, *weights: projections(spec, row, torch.ones_like(scale), *weights),
-    ),
-    "a norm of twice the size": ("inverse_rms", lambda x, eps: 2 * parts.inverse_rms(x, eps)),
+    "a rotation the other way": {
+        "rotate": lambda x, turn: parts.rotate(x, turn.conj()),
+        "turn_heads": lambda made, turn, *more: parts.turn_heads(
+            made, turn * torch.tensor([[1.0], [-1.0]]), *more
+        ),
+    },
+    "a norm without its weight": {
+        "_projections": lambda spec, row, scale, *weights: projections(
+            spec, row, torch.ones_like(scale), *weights
+        ),
+    },
+    "a norm of twice the size": {"inverse_rms": lambda x, eps: 2 * parts.inverse_rms(x, eps)},
 }
 
 
 @pytest.mark.parametrize("fault", FAULTS)
 def test_a_fused_layer_that_differs_is_noticed(policy, fault, uses, monkeypatch, caplog):
-    name, wrong = FAULTS[fault]
-    monkeypatch.setattr(attention, name, wrong)
+    for name, wrong in FAULTS[fault].items():
+        monkeypatch.setattr(attention, name, wrong)
     with caplog.at_level(logging.WARNING):
         got = log_probs(policy.model, collate(ITEMS, 0)).log_prob
         uses.clear()

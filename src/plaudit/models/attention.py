@@ -151,7 +151,9 @@ def _kernel_is_right(device: torch.device, heads: int, kv: int, size: int) -> bo
             pairs = [(found, expected)]
             slopes = torch.autograd.grad((found * weights).sum(), (q, k, v))
             pairs += zip(slopes, torch.autograd.grad((expected * weights).sum(), (exact_q, exact_k, exact_v)))
-            right = all(float((a.float() - b).norm()) <= 3e-2 * float(b.norm()) for a, b in pairs)
+            right = all(
+                float((a.float() - b).detach().norm()) <= 3e-2 * float(b.detach().norm()) for a, b in pairs
+            )
             reason = "its numbers differ"
     except (RuntimeError, NotImplementedError) as error:
         right, reason = False, str(error)[:200]

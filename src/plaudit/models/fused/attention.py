@@ -2,10 +2,10 @@
 
     y = x + W_o A(R q, R k, v),   q, k, v = W n + b,   n = RMSNorm(x)
 
-The three projections are one product. Pairs (i, i + d/2) that are rotated together become neighbours, so that the
-rotation is one complex product, and the norm's weight and the softmax's scale are folded into the projections: all
-in copies of the weights, since q·k does not change when both are permuted alike. Queries are computed only for the
-slots that are asked for.
+The three projections are one product. Where torch rotates, pairs (i, i + d/2) that are turned together become
+neighbours, so that the rotation is one complex product; compiled loops take them as they lie. That, the norm's weight
+and the softmax's scale are folded into copies of the projections, since q·k does not change when both are permuted
+alike. Queries are computed only for the slots that are asked for.
 
 Shapes: S slots, n queries, H heads, G key-value heads, d head size.
 """
@@ -26,6 +26,8 @@ from plaudit.models.fused.parts import (
     inverse_rms,
     norm_back,
     rotate,
+    turn_back,
+    turn_heads,
     unfold,
     unit_back,
 )
@@ -36,7 +38,8 @@ from plaudit.models.products import add_outer, times, times_back
 class Spec:
     """What an attention part needs beside tensors: heads, the softmax's scale, epsilons, the products' type.
 
-    ``head_eps`` is that of the norms on queries and keys (Qwen3), None where there are none.
+    ``head_eps`` is that of the norms on queries and keys (Qwen3), None where there are none. ``loops``: whether heads
+    are turned by compiled loops, which know neither those norms nor biases.
     """
 
     heads: int
@@ -47,11 +50,12 @@ class Spec:
     head_eps: float | None
     dtype: torch.dtype
     keep: bool
+    loops: bool
 
 
 @dataclass(frozen=True)
 class Row:
-    """The packed row: its pieces, how each slot is turned [S, 1, d/2], and the slots asked for (None: all)."""
+    """The packed row: its pieces, how each slot is turned (``turns``), and the slots asked for (None: all)."""
 
     pieces: Sequence[Piece]
     turn: Tensor
@@ -59,14 +63,16 @@ class Row:
 
 
 class _Weights:
-    """The three projections as one matrix [(H + 2G) d, D], pairs side by side, scaled; and the way back."""
+    """The three projections as one matrix [(H + 2G) d, D], in the order of turning, scaled; and the way back."""
 
     def __init__(self, spec: Spec) -> None:
         self.spec = spec
         self.parts = [spec.heads * spec.size, spec.kv * spec.size, spec.kv * spec.size]
         # Where queries are normed, the scale goes into their norm.
         self.scale = spec.scale if spec.head_eps is None else 1.0
-        self.pairs = torch.arange(spec.size).view(2, -1).t().reshape(-1)
+        self.pairs = torch.arange(spec.size)
+        if not spec.loops:
+            self.pairs = self.pairs.view(2, -1).t().reshape(-1)
         self.back = self.pairs.argsort()
 
     def together(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
@@ -115,7 +121,11 @@ class _Projection:
         spec = self.spec
         raw = []
         for part in chunks(len(x)):
-            made = times((x[part] * r[part]).to(spec.dtype), self.weight).float()
+            made = times((x[part] * r[part]).to(spec.dtype), self.weight)
+            if spec.loops:
+                turn_heads(made, self.turn[part], self.turned, out, part.start)
+                continue
+            made = made.float()
             if self.bias is not None:
                 made += self.bias
             made = made.view(len(made), -1, spec.size)
@@ -141,21 +151,31 @@ class _Projection:
         spec = self.spec
         dx = torch.empty_like(x)
         for number, part in enumerate(chunks(len(x))):
-            made = torch.empty(len(x[part]), len(grad), spec.size).copy_(grad[:, part].transpose(0, 1))
-            turned = rotate(made[:, : self.turned], self.turn[part].conj())
-            if self.norms is not None and spec.head_eps is not None:
-                heads_r = inverse_rms(raw[number], spec.head_eps)
-                unit = raw[number] * heads_r
-                if (norms := totals["norms"]) is not None:
-                    norms += torch.mul(turned, unit).sum(0)
-                unit_back(turned.mul_(self.norms), unit, heads_r)  # in place, and so in ``made``
-            made = made.flatten(1)
-            if (bias := totals["bias"]) is not None:
-                bias += made.sum(0)
-            low = made.to(spec.dtype)
+            if spec.loops:
+                low = turn_back(grad, self.turn[part], self.turned, part.start)
+            else:
+                low = self._made_back(grad, raw[number] if raw else None, part, totals)
             add_outer(totals["weight"], low, (x[part] * r[part]).to(spec.dtype))
             norm_back((times_back(low, self.weight),), x[part], r[part], base[part], dx[part])
         return dx
+
+    def _made_back(
+        self, grad: Tensor, raw: Tensor | None, part: slice, totals: Mapping[str, Tensor | None]
+    ) -> Tensor:
+        """The gradient of what the product made for the rows ``part``, and adds to the totals of what came after it."""
+        spec = self.spec
+        made = torch.empty(len(self.turn[part]), len(grad), spec.size).copy_(grad[:, part].transpose(0, 1))
+        turned = rotate(made[:, : self.turned], self.turn[part].conj())
+        if self.norms is not None and spec.head_eps is not None and raw is not None:
+            heads_r = inverse_rms(raw, spec.head_eps)
+            unit = raw * heads_r
+            if (norms := totals["norms"]) is not None:
+                norms += torch.mul(turned, unit).sum(0)
+            unit_back(turned.mul_(self.norms), unit, heads_r)  # in place, and so in ``made``
+        made = made.flatten(1)
+        if (bias := totals["bias"]) is not None:
+            bias += made.sum(0)
+        return made.to(spec.dtype)
 
 
 class Attention(torch.autograd.Function):

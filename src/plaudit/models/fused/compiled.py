@@ -4,7 +4,7 @@ The same formulas as the torch operations that they stand for (``parts.py``):
 numbers are read and stored in fp32 or bf16, everything between is fp32. A row's numbers hang on that row alone, not on
 the number of threads.
 
-Shapes: c rows of a chunk, D features, I inner features.
+Shapes: c rows of a chunk, D features, I inner features, d head size.
 """
 
 from __future__ import annotations
@@ -41,6 +41,27 @@ def norm_back(grads: Sequence[Tensor], x: Tensor, r: Tensor, base: Tensor, out: 
     first, second = grads[0], grads[-1]
     share(4 * x.numel())
     _norm_back(array(first), array(second), len(grads), *map(array, (x, r, base, out)))
+
+
+def turn_heads(made: Tensor, turn: Tensor, turned: int, out: Tensor, begin: int) -> None:
+    """Projected rows [c, heads · d] into ``out`` [heads, n, d] from ``begin`` on, the first ``turned`` heads rotated.
+
+    ``turn`` [c, 2, d/2]: cosines and sines of the angles by which features i and i + d/2 are turned together.
+    """
+    share(4 * made.numel())
+    _turn(array(_halves(made.unflatten(1, (len(out), -1)))), array(turn), turned, array(_halves(out)), begin)
+
+
+def turn_back(grad: Tensor, turn: Tensor, turned: int, begin: int) -> Tensor:
+    """The way back of ``turn_heads``: the gradient [c, heads · d] from that of what it made, ``grad`` [heads, n, d]."""
+    made = torch.empty(len(turn), len(grad), grad.shape[2], dtype=grad.dtype)
+    share(4 * made.numel())
+    _turn_back(array(_halves(grad)), array(turn), turned, array(_halves(made)), begin)
+    return made.flatten(1)
+
+
+def _halves(heads: Tensor) -> Tensor:
+    return heads.unflatten(-1, (2, -1))
 
 
 @njit(inline="always")
@@ -85,4 +106,37 @@ def _norm_back_rows(first: Any, second: Any, parts: int, x: Any, r: Any, base: A
             out[row, i] = base[row, i] + factor * (g - x[row, i] * factor * mean)
 
 
+def _turn_rows(made: Any, turn: Any, turned: int, out: Any, begin: int) -> None:
+    heads, _, _, half = out.shape
+    like = out[0, 0, 0, 0]
+    for row in prange(made.shape[0]):
+        for h in range(turned):
+            for i in range(half):
+                a, b = number(made[row, h, 0, i]), number(made[row, h, 1, i])
+                c, s = turn[row, 0, i], turn[row, 1, i]
+                out[h, begin + row, 0, i] = stored(a * c - b * s, like)
+                out[h, begin + row, 1, i] = stored(b * c + a * s, like)
+        for h in range(turned, heads):
+            for i in range(half):
+                out[h, begin + row, 0, i] = made[row, h, 0, i]
+                out[h, begin + row, 1, i] = made[row, h, 1, i]
+
+
+def _turn_back_rows(grad: Any, turn: Any, turned: int, made: Any, begin: int) -> None:
+    heads, _, _, half = grad.shape
+    like = made[0, 0, 0, 0]
+    for row in prange(made.shape[0]):
+        for h in range(turned):
+            for i in range(half):
+                a, b = number(grad[h, begin + row, 0, i]), number(grad[h, begin + row, 1, i])
+                c, s = turn[row, 0, i], turn[row, 1, i]
+                made[row, h, 0, i] = stored(a * c + b * s, like)
+                made[row, h, 1, i] = stored(b * c - a * s, like)
+        for h in range(turned, heads):
+            for i in range(half):
+                made[row, h, 0, i] = grad[h, begin + row, 0, i]
+                made[row, h, 1, i] = grad[h, begin + row, 1, i]
+
+
+_turn, _turn_back = loop(_turn_rows), loop(_turn_back_rows)
 _gate, _gate_back, _norm_back = loop(_gate_rows), loop(_gate_back_rows), loop(_norm_back_rows)

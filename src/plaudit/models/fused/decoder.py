@@ -22,6 +22,7 @@ from plaudit.models.compute import compute
 from plaudit.models.families import layer_windows
 from plaudit.models.fused.attention import Attention, Row, Spec
 from plaudit.models.fused.feed_forward import FeedForward
+from plaudit.models.fused.parts import turns, turns_heads
 from plaudit.models.fused.traced import PLAIN, compiled_parts, traced_hidden
 from plaudit.models.products import ROUND
 
@@ -138,7 +139,8 @@ def _forward(inner: Any, layout: Layout, slots: Tensor | None) -> Tensor:
     blocks = blocks_of(rows, True, CHUNK)
     with torch.autocast("cpu", enabled=False):
         x = F.embedding(ids, inner.embed_tokens.weight, inner.embed_tokens.padding_idx)
-        turn = _turn(inner, x, positions)
+        loops = turns_heads() and not any(map(_has_more, inner.layers))
+        turn = _turn(inner, x, positions, loops)
         read = _read(slots, blocks, len(x))
         windows = layer_windows(config)
         pieces: dict[tuple[int | None, bool], Any] = {}
@@ -150,7 +152,7 @@ def _forward(inner: Any, layout: Layout, slots: Tensor | None) -> Tensor:
                     needed=None if at is None else at.attended,
                 )  # fmt: skip
             row = Row(pieces[window, at is None], turn, None if at is None else at.attended)
-            x = _attend(layer, x, row, dtype, keep)
+            x = _attend(layer, x, row, dtype, keep, loops)
             if at is not None:
                 x = x.index_select(0, at.places)
             x = _feed_forward(layer, x, dtype, keep)
@@ -165,7 +167,12 @@ def _dtype() -> torch.dtype:
     return torch.bfloat16 if compute().precision == "bf16" else torch.float32
 
 
-def _attend(layer: Any, x: Tensor, row: Row, dtype: torch.dtype, keep: bool) -> Tensor:
+def _has_more(layer: Any) -> bool:
+    """Whether queries and keys get more than a projection: a bias or a norm."""
+    return hasattr(layer.self_attn, "q_norm") or layer.self_attn.q_proj.bias is not None
+
+
+def _attend(layer: Any, x: Tensor, row: Row, dtype: torch.dtype, keep: bool, loops: bool) -> Tensor:
     attention = layer.self_attn
     q_norm, k_norm = getattr(attention, "q_norm", None), getattr(attention, "k_norm", None)
     size = attention.head_dim
@@ -178,6 +185,7 @@ def _attend(layer: Any, x: Tensor, row: Row, dtype: torch.dtype, keep: bool) -> 
         head_eps=None if q_norm is None else q_norm.variance_epsilon,
         dtype=dtype,
         keep=keep,
+        loops=loops,
     )
     made: Tensor = Attention.apply(
         x,
@@ -213,11 +221,11 @@ def _feed_forward(layer: Any, x: Tensor, dtype: torch.dtype, keep: bool) -> Tens
     return made
 
 
-def _turn(inner: Any, x: Tensor, positions: Tensor) -> Tensor:
-    """cos + i·sin of every slot, from the model's own rotary module: [S, 1, d/2]."""
+def _turn(inner: Any, x: Tensor, positions: Tensor, loops: bool) -> Tensor:
+    """How every slot is turned, from the model's own rotary module."""
     cos, sin = inner.rotary_emb(x[None], positions)
     half = cos.shape[-1] // 2
-    return torch.complex(cos[0, :, :half].contiguous(), sin[0, :, :half].contiguous())[:, None]
+    return turns(cos[0, :, :half], sin[0, :, :half], loops)
 
 
 # A last layer that is read at more of the slots than this is computed at all of them: choosing costs copies.

@@ -75,6 +75,31 @@ def gate_back(dh: Tensor, g: Tensor, u: Tensor) -> tuple[Tensor, Tensor, Tensor]
     return h, torch.ops.aten.silu_backward(dh.mul_(u), g), du
 
 
+def turns_heads() -> bool:
+    """Whether compiled loops turn heads; else ``rotate`` does."""
+    return compiled(LOOPS) is not None
+
+
+def turns(cos: Tensor, sin: Tensor, loops: bool) -> Tensor:
+    """How slots are turned, from [S, d/2] each: [S, 2, d/2] for loops, else complex numbers [S, 1, d/2]."""
+    return torch.stack((cos, sin), 1) if loops else torch.complex(cos.contiguous(), sin.contiguous())[:, None]
+
+
+def turn_heads(made: Tensor, turn: Tensor, turned: int, out: Tensor, begin: int) -> None:
+    """Rows [c, heads · d] into ``out`` [heads, n, d] from ``begin`` on, the first ``turned`` heads turned; by loops."""
+    loops = compiled(LOOPS)
+    assert loops is not None
+    loops.turn_heads(made, turn, turned, out, begin)
+
+
+def turn_back(grad: Tensor, turn: Tensor, turned: int, begin: int) -> Tensor:
+    """The gradient [c, heads · d] of what ``turn_heads`` took, from ``grad`` [heads, n, d]."""
+    loops = compiled(LOOPS)
+    assert loops is not None
+    made: Tensor = loops.turn_back(grad, turn, turned, begin)
+    return made
+
+
 def unfold(scale: Tensor, total: Tensor | None) -> Tensor | None:
     """The gradient of W from that of the folded W diag(w), which is overwritten."""
     return None if total is None else total.mul_(scale)
