@@ -19,6 +19,7 @@ from typing import Any
 from unittest.mock import patch
 
 import torch
+import traced
 from ours import LOOP, items_of, online
 from transformers import LlamaConfig, LlamaForCausalLM
 from work import prepare, short_prompts
@@ -30,7 +31,7 @@ from plaudit.methods.direct import DirectPreference
 from plaudit.methods.ppo import PPO
 from plaudit.methods.rl import frozen_reference
 from plaudit.methods.supervised import Supervised
-from plaudit.models import attention
+from plaudit.models import attention, encoder
 from plaudit.models.compute import computing
 from plaudit.models.critic import Critic
 from plaudit.models.policy import Policy
@@ -56,19 +57,19 @@ def wait() -> float:
 
 def machine(device: torch.device) -> dict[str, Any]:
     """Measured limits: bf16 products in TFLOP/s, a copy in TB/s (read and written)."""
-    if device.type == "cpu":
-        return {"device": "cpu", "tflops": 0.2, "tbps": 0.03, "nominal": 0.2}
-    a, b = (torch.randn(8192, 8192, device=device, dtype=torch.bfloat16) for _ in range(2))
-    big, other = (torch.empty(2**31, device=device, dtype=torch.uint8) for _ in range(2))
+    on_cuda = device.type == "cuda"
+    side, size = (8192, 2**31) if on_cuda else (1024, 2**27)
+    a, b = (torch.randn(side, side, device=device, dtype=torch.bfloat16) for _ in range(2))
+    big, other = (torch.ones(size, device=device, dtype=torch.uint8) for _ in range(2))
     rates = []
-    for work, amount in ((lambda: a @ b, 2 * 8192**3), (lambda: other.copy_(big), 2 * 2**31)):
+    for work, amount in ((lambda: a @ b, 2 * side**3), (lambda: other.copy_(big), 2 * size)):
         for _ in range(5):
             work()
         start = wait()
         for _ in range(30):
             work()
         rates.append(30 * amount / (wait() - start) / 1e12)
-    name = torch.cuda.get_device_name()
+    name = torch.cuda.get_device_name() if on_cuda else "cpu"
     nominal = next((v for k, v in NOMINAL.items() if k in name), rates[0])
     return {
         "device": name,
@@ -155,11 +156,13 @@ def train(
 
 @contextlib.contextmanager
 def way(name: str) -> Iterator[None]:
-    """``blocks``: attention block by block; ``kernel``: the varlen kernel, own modules; ``compiled``: layers too."""
+    """``blocks``: attention block by block; ``kernel``: the varlen kernel, own modules; ``compiled``: traced layers."""
     with contextlib.ExitStack() as stack:
-        stack.enter_context(computing(precision="bf16", traced=name == "compiled"))
+        stack.enter_context(computing(precision="bf16"))
         if name == "blocks":
             stack.enter_context(patch.object(attention, "suits", lambda *_: False))
+        if name == "compiled":
+            stack.enter_context(patch.object(encoder, "fused_hidden", traced.hidden))
         yield
 
 
@@ -268,6 +271,8 @@ def main() -> None:
     print(json.dumps(given.limits), flush=True)
     for row in given.rows:
         policy = policy_of(given.size, device)
+        if "compiled" in given.ways and not traced.right(policy.model.model):
+            raise SystemExit("the traced layers do not give the model's own numbers")
         for found in ROWS[row](policy, given):
             if "tflops" in found:
                 found["of_measured"] = found["tflops"] / given.limits["tflops"]

@@ -19,7 +19,7 @@ from plaudit.models.blocks import blocks_of
 from plaudit.models.blockwise import attend, attend_back, pieces_of
 from plaudit.models.compute import computing
 from plaudit.models.encoder import encode
-from plaudit.models.fused import attention, decoder, feed_forward, parts
+from plaudit.models.fused import attention, compiled, decoder, feed_forward, parts, projections
 from plaudit.models.heads import scores, values
 from plaudit.models.logprobs import log_probs
 from plaudit.models.policy import load_policy
@@ -208,27 +208,33 @@ def test_the_fused_layers_step_aside(tmp_path, uses, monkeypatch):
     assert stepped_aside(whole.model, uses)
 
 
-projections = attention._projections
+together, turn_heads = projections.projections, compiled.turn_heads
 FAULTS = {
-    "a rotation the other way": {
-        "rotate": lambda x, turn: parts.rotate(x, turn.conj()),
-        "turn_heads": lambda made, turn, *more: parts.turn_heads(
-            made, turn * torch.tensor([[1.0], [-1.0]]), *more
+    "a rotation the other way": [
+        (projections, "rotate", lambda x, turn: parts.rotate(x, turn.conj())),
+        (
+            compiled,
+            "turn_heads",
+            lambda made, turn, *more: turn_heads(made, turn * torch.tensor([[1.0], [-1.0]]), *more),
         ),
-    },
-    "a norm without its weight": {
-        "_projections": lambda spec, row, scale, *weights: projections(
-            spec, row, torch.ones_like(scale), *weights
+    ],
+    "a norm without its weight": [
+        (
+            attention,
+            "projections",
+            lambda spec, turn, needed, scale, *weights: together(
+                spec, turn, needed, torch.ones_like(scale), *weights
+            ),
         ),
-    },
-    "a norm of twice the size": {"inverse_rms": lambda x, eps: 2 * parts.inverse_rms(x, eps)},
+    ],
+    "a norm of twice the size": [(attention, "inverse_rms", lambda x, eps: 2 * parts.inverse_rms(x, eps))],
 }
 
 
 @pytest.mark.parametrize("fault", FAULTS)
 def test_a_fused_layer_that_differs_is_noticed(policy, fault, uses, monkeypatch, caplog):
-    for name, wrong in FAULTS[fault].items():
-        monkeypatch.setattr(attention, name, wrong)
+    for room, name, wrong in FAULTS[fault]:
+        monkeypatch.setattr(room, name, wrong)
     with caplog.at_level(logging.WARNING):
         got = log_probs(policy.model, collate(ITEMS, 0)).log_prob
         uses.clear()

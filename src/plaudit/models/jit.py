@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
+from importlib import import_module
 from typing import Any
 
 import numpy as np
@@ -21,8 +22,18 @@ MATH = {"reassoc", "contract", "nsz", "arcp"}
 OPTIONS: Any = {"fastmath": MATH, "nogil": True, "error_model": "numpy", "cache": True}
 # Multiplications that are worth waking threads for.
 MANY = 1 << 18
-# Elsewhere the layer of threads that numba ships may not be entered by two threads at once.
-PARALLEL = sys.platform == "linux"
+
+
+def _may_share() -> bool:
+    """Whether numba finds OpenMP: the layer of threads that it ships may not be entered by two threads at once."""
+    try:
+        import_module("numba.np.ufunc.omppool")
+    except ImportError:
+        return False
+    return sys.platform == "linux"
+
+
+PARALLEL = _may_share()
 
 
 def loop(function: Callable[..., None]) -> Any:
@@ -35,6 +46,8 @@ def loop(function: Callable[..., None]) -> Any:
 
 def share(work: int) -> None:
     """Have the next loop, of ``work`` multiplications, run on torch's number of threads where that is worth it."""
+    if not PARALLEL:
+        return
     set_num_threads(min(torch.get_num_threads(), config.NUMBA_NUM_THREADS) if work > MANY else 1)  # type: ignore[attr-defined]
 
 

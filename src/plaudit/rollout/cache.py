@@ -116,7 +116,7 @@ class RowCache(Cache):
         starts = self.start[:live].tolist()
         self.low = min(starts, default=self.end)
         self._spans = []
-        # An accelerator is faster at one large part than at several that read less.
+        # Parts that read less pay on a CPU; each costs an accelerator several launches.
         span = SPAN if self.start.device.type == "cpu" else max(1, live)
         for begin in range(0, live, span):
             end, first = min(live, begin + span), min(starts[begin : begin + span])

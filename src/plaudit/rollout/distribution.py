@@ -12,6 +12,7 @@ from torch import Tensor
 from plaudit.models.loops import compiled
 from plaudit.rollout.protocol import SamplingSettings
 
+LOOPS = "plaudit.rollout.compiled"
 # Tokens per block of the two-level search, at most.
 BLOCK = 64
 
@@ -51,7 +52,7 @@ def draw(logits: Tensor, uniform: Tensor, settings: SamplingSettings) -> tuple[T
         # 0 for every finite logit, NaN otherwise.
         return ids, (best - best).float()
     z = scaled(logits, settings)
-    if z.device.type == "cpu" and (loops := compiled("plaudit.rollout.compiled")) is not None:
+    if z.device.type == "cpu" and (loops := compiled(LOOPS)) is not None:
         drawn: tuple[Tensor, Tensor] = loops.draw(z, uniform)
         return drawn
     p = z.softmax(-1)

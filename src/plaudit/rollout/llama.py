@@ -26,6 +26,7 @@ from plaudit.models.compute import compute
 from plaudit.models.loops import compiled
 from plaudit.models.products import Packed
 from plaudit.rollout.cache import RowCache
+from plaudit.rollout.distribution import LOOPS
 from plaudit.rollout.forward import CannotDecode, layer_windows, unwrapped
 from plaudit.rollout.near import FAR, Near
 
@@ -107,7 +108,7 @@ class LlamaForward:
             raise CannotDecode("the gate has biases")
         self.dtype = torch.bfloat16 if compute().precision == "bf16" else torch.float32
         self.near = Near()
-        self.loops = compiled("plaudit.rollout.compiled") if weight.device.type == "cpu" else None
+        self.loops = compiled(LOOPS) if weight.device.type == "cpu" else None
         self.windows = layer_windows(config)
         # A window would have to move over the prompt with every token.
         self.shares = all(window is None for window in self.windows)

@@ -34,8 +34,9 @@ logger = logging.getLogger(__name__)
 # Bytes of cache that stay allocated between calls: fresh memory costs more than the arithmetic on it.
 KEPT = 1 << 29
 # Padded prompt tokens computed at once: small parts of like length waste little and stay in a CPU's caches.
-PREFILL_TOKENS = {"cpu": 512}
-MANY_TOKENS = 1 << 14
+PREFILL_TOKENS = 512
+# An accelerator has no such caches, and every part costs it a launch for each operation.
+ACCELERATED_TOKENS = 1 << 14
 # One part in how many must have finished before holes are closed.
 DROP = 8
 # Rows and prompt tokens are computed in whole multiples: kernels are made for every number not seen before.
@@ -198,9 +199,10 @@ class _Run:
             cache.open(self._tensor(slots), self._tensor(0 * parents), self._tensor(lengths[parents]))
             self.group[slots] = base + parents
         begin, filled = 0, int((lengths > 0).sum())
+        most = PREFILL_TOKENS if self.device.type == "cpu" else ACCELERATED_TOKENS
         while begin < filled:
             width = -(-int(lengths[begin]) // WIDTH) * WIDTH
-            end = min(filled, begin + max(1, PREFILL_TOKENS.get(self.device.type, MANY_TOKENS) // width))
+            end = min(filled, begin + max(1, most // width))
             ids = np.zeros((end - begin, width), dtype=np.int64)
             for row, prompt in zip(ids, prompts[begin:end]):
                 row[: len(prompt) - 1] = prompt[:-1]

@@ -20,9 +20,9 @@ from torch import Tensor
 from plaudit.models.jit import array, exp, loop, number, share, stored
 
 
-def gate(g: Tensor, u: Tensor) -> Tensor:
-    """silu(g) ⊙ u of [c, I]."""
-    out = torch.empty_like(g)
+def gate(g: Tensor, u: Tensor, keep: bool = True) -> Tensor:
+    """silu(g) ⊙ u of [c, I], in place of ``g`` unless that is to be kept."""
+    out = torch.empty_like(g) if keep else g
     share(8 * g.numel())
     _gate(array(g), array(u), array(out))
     return out

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass
+from types import ModuleType
 from typing import Any
 
 import torch
@@ -20,10 +21,10 @@ from plaudit.models.blocks import Block, blocks_of
 from plaudit.models.blockwise import pieces_of
 from plaudit.models.compute import compute
 from plaudit.models.families import layer_windows
-from plaudit.models.fused.attention import Attention, Row, Spec
+from plaudit.models.fused.attention import Attention, Row
 from plaudit.models.fused.feed_forward import FeedForward
-from plaudit.models.fused.parts import turns, turns_heads
-from plaudit.models.fused.traced import PLAIN, compiled_parts, traced_hidden
+from plaudit.models.fused.parts import loops
+from plaudit.models.fused.projections import Spec
 from plaudit.models.products import ROUND
 
 logger = logging.getLogger(__name__)
@@ -36,10 +37,8 @@ def fused_hidden(inner: Any, layout: Layout, slots: Tensor | None) -> Tensor | N
 
     None where the model, the device or the row is not for the fused parts.
     """
-    if layout.table is None or not compute().fused or not fits(inner):
+    if layout.table is None or not compute().fused or layout.table.device.type != "cpu" or not fits(inner):
         return None
-    if layout.table.device.type != "cpu":
-        return traced_hidden(inner, layout, _dtype(), compiled_parts())
     rows = rows_of(layout.table)
     if longest_of(rows) > LONGEST:
         return None
@@ -48,21 +47,13 @@ def fused_hidden(inner: Any, layout: Layout, slots: Tensor | None) -> Tensor | N
 
 def fits(inner: Any) -> bool:
     """Whether the model is one whose fused parts give its own numbers: by its making now, by trying once."""
-    device = inner.embed_tokens.weight.device.type if hasattr(inner, "embed_tokens") else ""
-    if device != "cpu" and not (device == "cuda" and compute().traced and compute().precision == "bf16"):
-        return False
     if not _looks_right(inner):
         return False
     if not hasattr(inner, "_plaudit_fused"):
         from plaudit.models.packing import same_states
 
-        def states(layout: Layout, slots: Tensor | None) -> Tensor:
-            if device == "cpu":
-                return _forward(inner, layout, slots)
-            return traced_hidden(inner, layout, torch.float32, PLAIN)
-
         with torch.no_grad():
-            inner._plaudit_fused = same_states(inner, states)
+            inner._plaudit_fused = same_states(inner, lambda layout, slots: _forward(inner, layout, slots))
         if not inner._plaudit_fused:
             logger.warning("%s is computed by its own modules: the fused ones differ", type(inner).__name__)
     return bool(inner._plaudit_fused)
@@ -126,7 +117,7 @@ def _checkpointed(layer: Any) -> bool:
 def _forward(inner: Any, layout: Layout, slots: Tensor | None) -> Tensor:
     assert layout.table is not None
     config = inner.config
-    dtype = _dtype()
+    dtype = torch.bfloat16 if compute().precision == "bf16" else torch.float32
     keep = torch.is_grad_enabled()
     total = layout.input_ids.numel()
     extra = -total % ROUND
@@ -139,8 +130,8 @@ def _forward(inner: Any, layout: Layout, slots: Tensor | None) -> Tensor:
     blocks = blocks_of(rows, True, CHUNK)
     with torch.autocast("cpu", enabled=False):
         x = F.embedding(ids, inner.embed_tokens.weight, inner.embed_tokens.padding_idx)
-        loops = turns_heads() and not any(map(_has_more, inner.layers))
-        turn = _turn(inner, x, positions, loops)
+        turning = None if any(map(_has_more, inner.layers)) else loops()
+        turn = _turn(inner, x, positions, turning is not None)
         read = _read(slots, blocks, len(x))
         windows = layer_windows(config)
         pieces: dict[tuple[int | None, bool], Any] = {}
@@ -152,7 +143,7 @@ def _forward(inner: Any, layout: Layout, slots: Tensor | None) -> Tensor:
                     needed=None if at is None else at.attended,
                 )  # fmt: skip
             row = Row(pieces[window, at is None], turn, None if at is None else at.attended)
-            x = _attend(layer, x, row, dtype, keep, loops)
+            x = _attend(layer, x, row, dtype, keep, turning)
             if at is not None:
                 x = x.index_select(0, at.places)
             x = _feed_forward(layer, x, dtype, keep)
@@ -162,17 +153,14 @@ def _forward(inner: Any, layout: Layout, slots: Tensor | None) -> Tensor:
     return x[:total]
 
 
-def _dtype() -> torch.dtype:
-    """Of the products."""
-    return torch.bfloat16 if compute().precision == "bf16" else torch.float32
-
-
 def _has_more(layer: Any) -> bool:
     """Whether queries and keys get more than a projection: a bias or a norm."""
     return hasattr(layer.self_attn, "q_norm") or layer.self_attn.q_proj.bias is not None
 
 
-def _attend(layer: Any, x: Tensor, row: Row, dtype: torch.dtype, keep: bool, loops: bool) -> Tensor:
+def _attend(
+    layer: Any, x: Tensor, row: Row, dtype: torch.dtype, keep: bool, turning: ModuleType | None
+) -> Tensor:
     attention = layer.self_attn
     q_norm, k_norm = getattr(attention, "q_norm", None), getattr(attention, "k_norm", None)
     size = attention.head_dim
@@ -185,7 +173,7 @@ def _attend(layer: Any, x: Tensor, row: Row, dtype: torch.dtype, keep: bool, loo
         head_eps=None if q_norm is None else q_norm.variance_epsilon,
         dtype=dtype,
         keep=keep,
-        loops=loops,
+        loops=turning,
     )
     made: Tensor = Attention.apply(
         x,
@@ -221,11 +209,12 @@ def _feed_forward(layer: Any, x: Tensor, dtype: torch.dtype, keep: bool) -> Tens
     return made
 
 
-def _turn(inner: Any, x: Tensor, positions: Tensor, loops: bool) -> Tensor:
-    """How every slot is turned, from the model's own rotary module."""
+def _turn(inner: Any, x: Tensor, positions: Tensor, apart: bool) -> Tensor:
+    """How every slot is turned, from the model's own rotary module: see ``Row``."""
     cos, sin = inner.rotary_emb(x[None], positions)
     half = cos.shape[-1] // 2
-    return turns(cos[0, :, :half], sin[0, :, :half], loops)
+    cos, sin = cos[0, :, :half], sin[0, :, :half]
+    return torch.stack((cos, sin), 1) if apart else torch.complex(cos.contiguous(), sin.contiguous())[:, None]
 
 
 # A last layer that is read at more of the slots than this is computed at all of them: choosing costs copies.

@@ -9,6 +9,7 @@ Shapes: c rows of a chunk, D features, I inner features, H heads, d head size.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from types import ModuleType
 
 import torch
 import torch.nn.functional as F
@@ -18,7 +19,11 @@ from plaudit.models.loops import compiled
 
 # Rows of one chunk. Always the same, so that the kernels made for one batch serve the next.
 CHUNK = 512
-LOOPS = "plaudit.models.fused.compiled"
+
+
+def loops() -> ModuleType | None:
+    """The compiled loops, where they are there."""
+    return compiled("plaudit.models.fused.compiled")
 
 
 def chunks(rows: int) -> Iterator[slice]:
@@ -47,8 +52,8 @@ def norm_back(grads: Sequence[Tensor], x: Tensor, r: Tensor, base: Tensor, out: 
 
     That of x̂ is one or the sum of two, which may be overwritten.
     """
-    if (loops := compiled(LOOPS)) is not None:
-        loops.norm_back(grads, x, r, base, out)
+    if (found := loops()) is not None:
+        found.norm_back(grads, x, r, base, out)
         return
     total = grads[0].float()
     for more in grads[1:]:
@@ -58,46 +63,21 @@ def norm_back(grads: Sequence[Tensor], x: Tensor, r: Tensor, base: Tensor, out: 
 
 def gate(g: Tensor, u: Tensor, keep: bool) -> Tensor:
     """silu(g) ⊙ u of [c, I]; ``g`` may be overwritten unless it is to be kept."""
-    if (loops := compiled(LOOPS)) is not None:
-        opened: Tensor = loops.gate(g, u)
+    if (found := loops()) is not None:
+        opened: Tensor = found.gate(g, u, keep)
         return opened
     return F.silu(g, inplace=not keep).mul_(u)
 
 
 def gate_back(dh: Tensor, g: Tensor, u: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """From the gradient of h = silu(g) ⊙ u, which is overwritten: h again, and the gradients of g and u."""
-    if (loops := compiled(LOOPS)) is not None:
-        made: tuple[Tensor, Tensor, Tensor] = loops.gate_back(dh, g, u)
+    if (found := loops()) is not None:
+        made: tuple[Tensor, Tensor, Tensor] = found.gate_back(dh, g, u)
         return made
     opened = F.silu(g)
     h = opened * u
     du = opened.mul_(dh)
     return h, torch.ops.aten.silu_backward(dh.mul_(u), g), du
-
-
-def turns_heads() -> bool:
-    """Whether compiled loops turn heads; else ``rotate`` does."""
-    return compiled(LOOPS) is not None
-
-
-def turns(cos: Tensor, sin: Tensor, loops: bool) -> Tensor:
-    """How slots are turned, from [S, d/2] each: [S, 2, d/2] for loops, else complex numbers [S, 1, d/2]."""
-    return torch.stack((cos, sin), 1) if loops else torch.complex(cos.contiguous(), sin.contiguous())[:, None]
-
-
-def turn_heads(made: Tensor, turn: Tensor, turned: int, out: Tensor, begin: int) -> None:
-    """Rows [c, heads · d] into ``out`` [heads, n, d] from ``begin`` on, the first ``turned`` heads turned; by loops."""
-    loops = compiled(LOOPS)
-    assert loops is not None
-    loops.turn_heads(made, turn, turned, out, begin)
-
-
-def turn_back(grad: Tensor, turn: Tensor, turned: int, begin: int) -> Tensor:
-    """The gradient [c, heads · d] of what ``turn_heads`` took, from ``grad`` [heads, n, d]."""
-    loops = compiled(LOOPS)
-    assert loops is not None
-    made: Tensor = loops.turn_back(grad, turn, turned, begin)
-    return made
 
 
 def unfold(scale: Tensor, total: Tensor | None) -> Tensor | None:
