@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 import torch
@@ -154,3 +157,14 @@ def loop_without_files(function):
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(jit.OPTIONS, "cache", False)
         return jit.loop(function)
+
+
+def test_the_first_loop_leaves_torch_its_threads():
+    """Numba's threads start once a process, and tell OpenMP to use every core."""
+    code = (
+        "import torch; torch.set_num_threads(1)\n"
+        "from plaudit.models import jit\n"
+        "jit.share(1); print(torch.get_num_threads())"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["1"]

@@ -48,7 +48,11 @@ def share(work: int) -> None:
     """Have the next loop, of ``work`` multiplications, run on torch's number of threads where that is worth it."""
     if not PARALLEL:
         return
-    set_num_threads(min(torch.get_num_threads(), config.NUMBA_NUM_THREADS) if work > MANY else 1)  # type: ignore[attr-defined]
+    threads = torch.get_num_threads()
+    set_num_threads(min(threads, config.NUMBA_NUM_THREADS) if work > MANY else 1)  # type: ignore[attr-defined]
+    if torch.get_num_threads() != threads:
+        # Its first call starts numba's threads, which tells OpenMP, and so torch, to use every core.
+        torch.set_num_threads(threads)
 
 
 def array(tensor: Tensor) -> Any:
