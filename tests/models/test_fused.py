@@ -13,10 +13,11 @@ from torch import nn
 
 from plaudit.data.batching import collate
 from plaudit.data.tokens import Segment, TokenItem
+from plaudit.models import loops as loops_
 from plaudit.models import products
 from plaudit.models.adapters import add_lora
 from plaudit.models.blocks import blocks_of
-from plaudit.models.blockwise import attend, attend_back, pieces_of
+from plaudit.models.blockwise import Blockwise, attend, attend_back, pieces_of
 from plaudit.models.compute import computing
 from plaudit.models.encoder import encode
 from plaudit.models.fused import attention, compiled, decoder, feed_forward, parts, projections
@@ -54,15 +55,30 @@ def policy_of(family, folder, **over):
 
 
 @pytest.fixture(params=FAMILIES)
-def policy(request, tmp_path):
-    return policy_of(request.param, tmp_path / "m", num_hidden_layers=3)
+def policy(request, tmp_path, loops):
+    # Heads of 16 numbers are attended tile by tile, of 8 block by block.
+    over = {"num_attention_heads": 2, "num_key_value_heads": 1, "head_dim": 16} if loops == "tiled" else {}
+    return policy_of(request.param, tmp_path / "m", num_hidden_layers=3, **over)
 
 
-@pytest.fixture(params=["compiled", "uncompiled"], autouse=True)
+@pytest.fixture(params=["tiled", "compiled", "uncompiled"], autouse=True)
 def loops(request, monkeypatch):
-    """With numba, and as it is without."""
-    if request.param == "uncompiled":
-        monkeypatch.setattr(parts, "compiled", lambda name: None)
+    """With numba, on a processor with or without vectors that tiles are made of, and as it is without."""
+    found = {"tiled": loops_.compiled, "uncompiled": lambda name: None}
+    some = lambda name: None if name.endswith("tiled") else loops_.compiled(name)  # noqa: E731
+    for module in ("plaudit.models.attention.compiled", "plaudit.models.fused.parts.compiled"):
+        monkeypatch.setattr(module, found.get(request.param, some))
+    return request.param
+
+
+def test_the_loops_are_those_that_are_asked_for(policy, loops, monkeypatch):
+    kinds = set()
+    for kind in (Blockwise, *([found.Plan] if (found := loops_.compiled("plaudit.models.tiled")) else [])):
+        plain = kind.attend
+        note = lambda *given, kind=kind, plain=plain: (kinds.add(kind), plain(*given))[1]  # noqa: E731
+        monkeypatch.setattr(kind, "attend", note)
+    log_probs(policy.model, collate(ITEMS, 0))
+    assert kinds == {found.Plan if loops == "tiled" and found else Blockwise}
 
 
 def measured(model, call, **settings):

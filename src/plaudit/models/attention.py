@@ -25,7 +25,8 @@ from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.masking_utils import ALL_MASK_ATTENTION_FUNCTIONS, AttentionMaskInterface
 
 from plaudit.models.blocks import Block, blocks_of
-from plaudit.models.blockwise import attend, attend_back, keys_of, whole_pieces
+from plaudit.models.blockwise import Attending, Blockwise, keys_of, whole_pieces
+from plaudit.models.loops import compiled
 from plaudit.models.varlen import sequences_of, suits, varlen_attention
 
 logger = logging.getLogger(__name__)
@@ -90,7 +91,8 @@ def packed_attention(
         blocks = blocks_of(rows, causal, None)
         out = torch.cat([_block(b, q, k, v, scale, sliding_window, softcap, s_aux) for b in blocks])
     else:
-        out = _Blocks.apply(q, k, v, blocks_of(rows, causal, CHUNK), scale, sliding_window)
+        how = _whole(rows, causal, sliding_window, q, v.shape[-1])
+        out = _Attended.apply(q, k, v, how, scale, torch.is_grad_enabled())
     return out[None], None
 
 
@@ -241,19 +243,27 @@ def _dense(
     return _explicit(query, key, value, mask, scale, softcap, sinks).transpose(1, 2)
 
 
-class _Blocks(torch.autograd.Function):
-    """All blocks of a layer (``models/blockwise.py``)."""
+def _whole(rows: Rows, causal: bool, window: int | None, q: Tensor, size: int) -> Attending:
+    """All queries of a row: tile by tile where that is compiled, else block by block."""
+    found = compiled("plaudit.models.tiled")
+    if found is not None and causal and q.shape[-1] == size and found.suits(size, q.dtype):
+        plan: Attending = found.whole_plan(rows, window)
+        return plan
+    align = q.dtype == torch.bfloat16
+    return Blockwise(whole_pieces(blocks_of(rows, causal, CHUNK), window, q.shape[1], align, q.device))
+
+
+class _Attended(torch.autograd.Function):
+    """A layer's attention with a backward of its own (``models/tiled.py``, ``models/blockwise.py``)."""
 
     @staticmethod
     def forward(
-        ctx: Any, q: Tensor, k: Tensor, v: Tensor, blocks: tuple[Block, ...], scale: float, window: int | None
+        ctx: Any, q: Tensor, k: Tensor, v: Tensor, how: Attending, scale: float, keep: bool
     ) -> Tensor:
         q = q * scale
-        pieces = whole_pieces(blocks, window, q.shape[1], q.dtype == torch.bfloat16, q.device)
         out = v.new_empty(q.shape[1], q.shape[0], v.shape[-1])
-        kept = attend(q, k, v, pieces, out)
-        ctx.save_for_backward(q, k, v, *kept)
-        ctx.pieces, ctx.scale = pieces, scale
+        ctx.save_for_backward(q, k, v, *how.attend(q, k, v, out, keep))
+        ctx.how, ctx.scale = how, scale
         return out
 
     @staticmethod
@@ -261,8 +271,6 @@ class _Blocks(torch.autograd.Function):
         q, k, v, *kept = ctx.saved_tensors
         slots = q.shape[1]
         # In the order in which the projections lie in memory: a view is then all that they need.
-        dq = q.new_empty(slots, q.shape[0], q.shape[2]).transpose(0, 1)
-        dk = k.new_zeros(slots, k.shape[0], k.shape[2]).transpose(0, 1)
-        dv = v.new_zeros(slots, v.shape[0], v.shape[2]).transpose(0, 1)
-        attend_back(grads[0], q, k, v, kept, ctx.pieces, dq, dk, dv)
+        dq, dk, dv = (t.new_empty(slots, t.shape[0], t.shape[2]).transpose(0, 1) for t in (q, k, v))
+        ctx.how.attend_back(grads[0], q, k, v, kept, dq, dk, dv)
         return dq.mul_(ctx.scale), dk, dv, None, None, None

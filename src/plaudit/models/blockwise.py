@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Protocol
 
 import torch
 from torch import Tensor
@@ -86,6 +87,52 @@ def pieces_of(
             mask = mask[:, begin:] if begin < mask.shape[1] else None
         pieces.append(Piece(start, end, rows, read, b.keys, mask, begin, b.repeat))
     return pieces
+
+
+class Attending(Protocol):
+    """Attention of the queries of a row over its keys and values, and the way back: ``Blockwise``, ``tiled.Plan``."""
+
+    def attend(self, q: Tensor, k: Tensor, v: Tensor, out: Tensor, keep: bool) -> list[Tensor]:
+        """Of q [H, n, d] over k and v [G, S, d] into ``out`` [n, H, d]; what the way back needs, where kept."""
+
+    def attend_back(
+        self,
+        grad: Tensor,
+        q: Tensor,
+        k: Tensor,
+        v: Tensor,
+        kept: Sequence[Tensor],
+        dq: Tensor,
+        dk: Tensor,
+        dv: Tensor,
+    ) -> None:
+        """From ``grad`` [n, H, d] the gradients of q, k and v, into ``dq``, ``dk`` and ``dv``."""
+
+
+@dataclass(frozen=True)
+class Blockwise:
+    """Attention of a row in pieces."""
+
+    pieces: Sequence[Piece]
+
+    def attend(self, q: Tensor, k: Tensor, v: Tensor, out: Tensor, keep: bool) -> list[Tensor]:
+        kept = attend(q, k, v, self.pieces, out)
+        return kept if keep else []
+
+    def attend_back(
+        self,
+        grad: Tensor,
+        q: Tensor,
+        k: Tensor,
+        v: Tensor,
+        kept: Sequence[Tensor],
+        dq: Tensor,
+        dk: Tensor,
+        dv: Tensor,
+    ) -> None:
+        dk.zero_()
+        dv.zero_()
+        attend_back(grad, q, k, v, kept, self.pieces, dq, dk, dv)
 
 
 @lru_cache(maxsize=8)

@@ -16,7 +16,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from plaudit.models.blockwise import Piece, attend, attend_back
+from plaudit.models.blockwise import Attending
 from plaudit.models.fused.parts import chunks, folded_back, inverse_rms, unfold
 from plaudit.models.fused.projections import Spec, Weights, projections
 from plaudit.models.products import add_outer, times, times_back
@@ -24,12 +24,12 @@ from plaudit.models.products import add_outer, times, times_back
 
 @dataclass(frozen=True)
 class Row:
-    """The packed row: its pieces, how each slot is turned, and the slots asked for (None: all).
+    """The packed row: who looks at what, how each slot is turned, and the slots asked for (None: all).
 
     ``turn``: cosines and sines [S, 2, d/2] where loops turn heads, else complex numbers [S, 1, d/2].
     """
 
-    pieces: Sequence[Piece]
+    attention: Attending
     turn: Tensor
     needed: Tensor | None
 
@@ -66,7 +66,7 @@ class Attention(torch.autograd.Function):
             made.append(out)
         queries, keys, values = _heads(spec, made)
         attended = queries.new_empty(len(rows), spec.heads, spec.size)
-        kept = attend(queries, keys, values, row.pieces, attended)
+        kept = row.attention.attend(queries, keys, values, attended, spec.keep)
         out = torch.empty_like(rows)
         low = o.to(spec.dtype)
         for part in chunks(len(rows)):
@@ -99,10 +99,7 @@ class Attention(torch.autograd.Function):
             add_outer(d_o, d, attended[part].flatten(1))
             d_attended[part] = times_back(d, low).view_as(d_attended[part])
         d_made = [torch.empty_like(m) for m in made]
-        d_heads = _heads(spec, d_made)
-        for d in d_heads[1:]:
-            d.zero_()
-        attend_back(d_attended, *_heads(spec, made), more, row.pieces, *d_heads)
+        row.attention.attend_back(d_attended, *_heads(spec, made), more, *_heads(spec, d_made))
         weights = Weights(spec)
         whole = x.new_zeros(sum(weights.parts), x.shape[1]) if any(asked[1:5]) else None
         bias = x.new_zeros(sum(weights.parts)) if any(asked[6:9]) else None

@@ -18,12 +18,12 @@ from torch import Tensor, nn
 from plaudit.data.layouts import Layout
 from plaudit.models.attention import CHUNK, LONGEST, longest_of, rows_of
 from plaudit.models.blocks import Block, blocks_of
-from plaudit.models.blockwise import pieces_of
+from plaudit.models.blockwise import Attending, Blockwise, pieces_of
 from plaudit.models.compute import compute
 from plaudit.models.families import layer_windows
 from plaudit.models.fused.attention import Attention, Row
 from plaudit.models.fused.feed_forward import FeedForward
-from plaudit.models.fused.parts import loops
+from plaudit.models.fused.parts import loops, tiles
 from plaudit.models.fused.projections import Spec
 from plaudit.models.products import ROUND
 
@@ -132,17 +132,25 @@ def _forward(inner: Any, layout: Layout, slots: Tensor | None) -> Tensor:
         x = F.embedding(ids, inner.embed_tokens.weight, inner.embed_tokens.padding_idx)
         turning = None if any(map(_has_more, inner.layers)) else loops()
         turn = _turn(inner, x, positions, turning is not None)
-        read = _read(slots, blocks, len(x))
+        size = inner.layers[0].self_attn.head_dim
+        tiled = found if (found := tiles()) is not None and found.suits(size, dtype) else None
+        read = _read(slots, () if tiled else blocks, len(x))
         windows = layer_windows(config)
-        pieces: dict[tuple[int | None, bool], Any] = {}
+        plans: dict[tuple[int | None, bool], Attending] = {}
         for number, (layer, window) in enumerate(zip(inner.layers, windows)):
             at = read if number == len(windows) - 1 else None
-            if (window, at is None) not in pieces:
-                pieces[window, at is None] = pieces_of(
-                    blocks, window=window, slots=len(x), align=dtype == torch.bfloat16,
-                    needed=None if at is None else at.attended,
-                )  # fmt: skip
-            row = Row(pieces[window, at is None], turn, None if at is None else at.attended)
+            needed = None if at is None else at.attended
+            if (window, at is None) not in plans:
+                plans[window, at is None] = (
+                    tiled.plan_of(rows, window=window, needed=needed)
+                    if tiled
+                    else Blockwise(
+                        pieces_of(
+                            blocks, window=window, slots=len(x), align=dtype == torch.bfloat16, needed=needed
+                        )
+                    )
+                )
+            row = Row(plans[window, at is None], turn, needed)
             x = _attend(layer, x, row, dtype, keep, turning)
             if at is not None:
                 x = x.index_select(0, at.places)

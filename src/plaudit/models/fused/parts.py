@@ -26,6 +26,11 @@ def loops() -> ModuleType | None:
     return compiled("plaudit.models.fused.compiled")
 
 
+def tiles() -> ModuleType | None:
+    """Attention as compiled loops, where they are there and the processor has what they are made of."""
+    return compiled("plaudit.models.tiled")
+
+
 def chunks(rows: int) -> Iterator[slice]:
     """Slices of ``rows``: bounds what lies between two products, and is the size at which they are fastest."""
     for begin in range(0, rows, CHUNK):
