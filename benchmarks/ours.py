@@ -41,7 +41,7 @@ from plaudit.rollout.native import NativeSampler
 from plaudit.rollout.protocol import Request, SamplingSettings
 from plaudit.runs import Stage
 from plaudit.training.engine import Engine, Group, Method, trainable
-from plaudit.training.memory import keep_freed_memory
+from plaudit.training.memory import keep_freed_memory, spare_libraries
 
 WARM = 4
 
@@ -288,6 +288,7 @@ def main() -> None:
     torch.set_num_threads(given.threads)
     torch.manual_seed(0)
     keep_freed_memory()
+    spare_libraries()
     policy = load_policy(given.model)
     n = weights(policy.model)
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss

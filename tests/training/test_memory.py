@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import sys
 from pathlib import Path
@@ -35,6 +36,7 @@ from plaudit.training.memory import (
     keep_freed_memory,
     memory_limit,
     need,
+    spare_libraries,
 )
 from plaudit.training.probe import Footprint, config_of, footprint, slice_of, step_seconds
 
@@ -239,6 +241,19 @@ def test_a_stated_limit_is_taken_as_it_is_and_a_free_one_is_a_share():
     found = memory_limit(CPU, None)
     assert found >= 2**28
     assert found % 2**28 == 0
+
+
+def test_the_collector_leaves_alone_what_was_there_before():
+    before = gc.get_freeze_count()
+    spare_libraries.cache_clear()
+    try:
+        spare_libraries()
+        assert gc.get_freeze_count() > before + 100_000  # torch alone has more
+        gc.unfreeze()
+        spare_libraries()  # once a process
+        assert gc.get_freeze_count() == 0
+    finally:
+        gc.unfreeze()
 
 
 def test_freed_memory_is_kept_where_the_allocator_can():

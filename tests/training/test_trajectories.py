@@ -39,17 +39,24 @@ def losses(case, *, budget, checkpointed=False, **settings):
     return np.array(found)
 
 
+def case_before(case):
+    """The methods of the cases that come before this one."""
+    return {name.split()[0] for name in list(CASES)[: list(CASES).index(case)]}
+
+
 @pytest.mark.parametrize("case", CASES)
 def test_the_loss_of_fifty_steps_is_that_of_the_plain_path(case, monkeypatch):
     plain = losses(case, budget=4096, layout="padded", fused=False)
     assert abs(plain[-6:].mean() - plain[:6].mean()) > 0.02 * abs(plain[0])  # it moved
     monkeypatch.setattr(logprobs, "CHUNK", 1)
-    for settings in (
-        {"layout": "packed", "budget": 4096},
+    ways = [
         {"layout": "shared", "budget": 4096},
-        {"layout": "shared", "budget": 4096, "fused": False},
         {"layout": "shared", "budget": 60, "kept_logits": 0, "checkpointed": True},
-    ):
+        {"layout": "packed", "budget": 4096},
+        {"layout": "shared", "budget": 4096, "fused": False},
+    ]
+    # Another objective of the same method goes the same ways: the first two alone, which differ most.
+    for settings in ways if case.split()[0] not in case_before(case) else ways[:2]:
         np.testing.assert_allclose(losses(case, **settings), plain, rtol=2e-3, atol=2e-4)
 
 

@@ -11,6 +11,7 @@ Shapes: N response tokens, D hidden size, V vocabulary.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from types import ModuleType
 from typing import Any
 
 import torch
@@ -22,6 +23,7 @@ from plaudit.errors import UserError
 from plaudit.models.compute import autocast, compute
 from plaudit.models.encoder import encode
 from plaudit.models.families import backbone
+from plaudit.models.loops import compiled
 from plaudit.models.products import ROUND, add_outer, spare_rows, times, times_back
 
 # Elements of one chunk of logits: large enough for full-speed products, small enough to stay cheap. An accelerator
@@ -162,6 +164,7 @@ class _LogProb(torch.autograd.Function):
     ) -> tuple[Tensor, ...]:
         dtype = torch.bfloat16 if bf16 else weight.dtype
         ctx.settings = shape, temperature, bf16
+        ctx.loops = found = None if details else _loops(weight, bias, shape, dtype)
         ctx.count = count = len(hidden)
         spare = spare_rows(count, hidden.device)
         hidden, targets = F.pad(hidden, (0, 0, 0, spare)), F.pad(targets, (0, spare))
@@ -170,6 +173,11 @@ class _LogProb(torch.autograd.Function):
         kept: list[Tensor] = []
         columns: list[tuple[Tensor, ...]] = []
         for h, t in zip(hidden.split(chunk), targets.split(chunk)):
+            if found is not None:
+                z = times(h.to(dtype), low)
+                columns.append(found.chosen(z, t, shape.factor / temperature))
+                kept += [z] * keep
+                continue
             z = _logits(h.to(dtype), low, bias, shape, temperature)
             # One fused pass, where a logsumexp takes four.
             table = z.log_softmax(-1)
@@ -206,22 +214,17 @@ class _LogProb(torch.autograd.Function):
         for number, begin in enumerate(range(0, len(hidden), chunk)):
             part = slice(begin, begin + chunk)
             h = hidden[part].to(dtype)
-            g = kept[number] if kept else _logits(h, low, bias, shape, temperature).log_softmax(-1)
-            slope = None
-            if shape.cap is not None:
-                slope = 1 - ((g + normaliser[part, None]) * (temperature / shape.cap)) ** 2
             grad = above[part]
-            if sideways is not None and bool(sideways.any()):
-                entropy = more[0][part, None]
-                p = g.exp()
-                g = p.mul(g.add_(entropy)).mul_(-sideways[part, None]).sub_(p.mul_(grad[:, None]))
+            if ctx.loops is not None:
+                z = kept[number] if kept else times(h, low)
+                factor = shape.factor / temperature
+                g = ctx.loops.slopes(z, targets[part], normaliser[part], grad, factor)
             else:
-                g = g.exp_().mul_(-grad[:, None])
-            g.scatter_add_(1, targets[part, None], grad[:, None])
-            if slope is not None:
-                g.mul_(slope)
-            if (factor := shape.factor / temperature) != 1.0:
-                g.mul_(factor)
+                table = kept[number] if kept else _logits(h, low, bias, shape, temperature).log_softmax(-1)
+                entropy = None
+                if sideways is not None and bool(sideways.any()):
+                    entropy = more[0][part, None], sideways[part, None]
+                g = _slopes(table, targets[part], normaliser[part], grad, entropy, shape, temperature)
             if d_bias is not None:
                 d_bias += g.sum(0)
             g = g.to(dtype)
@@ -231,6 +234,44 @@ class _LogProb(torch.autograd.Function):
         if d_hidden is not None:
             d_hidden = d_hidden[: ctx.count]
         return d_hidden, d_weight, d_bias, None, None, None, None, None, None
+
+
+def _loops(weight: Tensor, bias: Tensor | None, shape: Shape, dtype: torch.dtype) -> ModuleType | None:
+    """The compiled loops for log-probs alone, where they are there; they know a factor, and neither bias nor cap."""
+    plain = bias is None and shape.cap is None and shape.factor > 0
+    if plain and weight.device.type == "cpu" and dtype in (torch.float32, torch.bfloat16):
+        return compiled("plaudit.models.vocabulary")
+    return None
+
+
+def _slopes(
+    table: Tensor,
+    targets: Tensor,
+    normaliser: Tensor,
+    grad: Tensor,
+    entropy: tuple[Tensor, Tensor] | None,
+    shape: Shape,
+    temperature: float,
+) -> Tensor:
+    """The gradient of W h from that of the log-probs [n], and of the entropies [n, 1] where these are given with it.
+
+    ``table`` [n, V], all log-probs, is overwritten.
+    """
+    g = table
+    slope = None
+    if shape.cap is not None:
+        slope = 1 - ((g + normaliser[:, None]) * (temperature / shape.cap)) ** 2
+    if entropy is not None:
+        p = g.exp()
+        g = p.mul(g.add_(entropy[0])).mul_(-entropy[1]).sub_(p.mul_(grad[:, None]))
+    else:
+        g = g.exp_().mul_(-grad[:, None])
+    g.scatter_add_(1, targets[:, None], grad[:, None])
+    if slope is not None:
+        g.mul_(slope)
+    if (factor := shape.factor / temperature) != 1.0:
+        g.mul_(factor)
+    return g
 
 
 def _rows(weight: Tensor) -> int:

@@ -24,8 +24,11 @@ from plaudit.models.jit import OPTIONS
 
 def _features() -> set[str]:
     """What the processor that numba compiles for can do."""
-    if config.CPU_FEATURES is not None:  # type: ignore[attr-defined]
-        return {f[1:] for f in config.CPU_FEATURES.split(",") if f.startswith("+")}  # type: ignore[attr-defined]
+    settings: Any = config
+    if settings.CPU_FEATURES is not None:
+        return {f[1:] for f in settings.CPU_FEATURES.split(",") if f.startswith("+")}
+    if settings.CPU_NAME == "generic":
+        return set()
     return {name for name, there in get_host_cpu_features().items() if there}
 
 
@@ -34,7 +37,7 @@ FEATURES = _features()
 LANES = 16 if "avx512f" in FEATURES else 8
 # Whether there is an instruction for pairs of bf16.
 PAIRS = {"avx512f", "avx512bf16"} <= FEATURES
-if not ({"avx512f"} <= FEATURES or {"avx2", "fma"} <= FEATURES):
+if "avx512f" not in FEATURES and not {"avx2", "fma"} <= FEATURES:
     raise ImportError("tiles of products are made for x86 processors with AVX2 or AVX-512")
 
 # Rows of a tile, and the most vectors beside each other: their sums, a row of B and a number of A fill the registers.

@@ -63,12 +63,13 @@ def execute_config(
 def _computed(config: Config, folder: RunFolder, dry_run: bool, donor: RunFolder | None) -> RunFolder:
     from plaudit.models.compute import computing
     from plaudit.training.device import make_deterministic, resolve_device
-    from plaudit.training.memory import keep_freed_memory
+    from plaudit.training.memory import keep_freed_memory, spare_libraries
 
     device = resolve_device(config.device)
     resolved = _resolve(config, folder, device)
     _set_threads(resolved["threads"])
     keep_freed_memory()
+    spare_libraries()
     make_deterministic(device, config.deterministic)
     with computing(
         layout=config.layout,

@@ -75,6 +75,8 @@ class Weights:
         return q[self.back] * self.spec.scale, k[self.back]
 
     def _order(self, rows: Tensor, order: Tensor) -> Tensor:
+        if self.spec.loops is not None:
+            return rows
         return rows.unflatten(0, (-1, self.spec.size))[:, order].flatten(0, 1)
 
 

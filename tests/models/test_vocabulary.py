@@ -1,0 +1,119 @@
+"""Log-probs and slopes over a vocabulary as loops are those of double precision, and of what torch computes."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from tiny_models import plain_tokenizer, write_model
+from torch import nn
+
+from plaudit.models import jit, logprobs, loops
+from plaudit.models.compute import computing
+from plaudit.models.logprobs import Shape, _LogProb
+from plaudit.models.policy import load_policy
+
+vocabulary = loops.compiled("plaudit.models.vocabulary")
+DTYPES = [torch.float32, torch.bfloat16]
+
+
+def drawn(n, width, dtype, seed, spread=3.0):
+    generator = torch.Generator().manual_seed(seed)
+    z = (torch.randn(n, width, generator=generator) * spread).to(dtype)
+    return z, torch.randint(0, width, (n,), generator=generator), torch.randn(n, generator=generator)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@settings(max_examples=40, deadline=None)
+@given(
+    n=st.integers(1, 9),
+    width=st.sampled_from([1, 2, 60, 127, 128, 129, 300]),
+    factor=st.sampled_from([1.0, 0.5, 1.7]),
+    spread=st.sampled_from([0.1, 3.0, 60.0]),
+    seed=st.integers(0, 99),
+)
+def test_they_are_those_of_double_precision(dtype, n, width, factor, spread, seed):
+    z, targets, grad = drawn(n, width, dtype, seed, spread)
+    wide = z.double().requires_grad_()
+    expected = (factor * wide).log_softmax(-1).gather(1, targets[:, None])[:, 0]
+    (slope,) = torch.autograd.grad((expected * grad).sum(), wide)
+    log_prob, normaliser = vocabulary.chosen(z, targets, factor)
+    size = 1 + float(z.abs().max()) * factor
+    assert float((log_prob - expected.detach()).abs().max()) < 2e-6 * size
+    found = vocabulary.slopes(z.clone(), targets, normaliser, grad, factor)
+    assert found.dtype == dtype
+    step = torch.finfo(dtype).eps / 2 if dtype != torch.float32 else 0.0
+    assert bool(((found.double() - slope).abs() <= step * slope.abs() + 4e-6 * size).all())
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("strange", [torch.nan, torch.inf])
+def test_what_is_not_finite_stays_in_its_row(dtype, strange):
+    z, targets, grad = drawn(5, 300, dtype, 0)
+    clean = vocabulary.chosen(z, targets, 1.0)
+    clean_slopes = vocabulary.slopes(z.clone(), targets, clean[1], grad, 1.0)
+    z[2, 250] = strange
+    log_prob, normaliser = vocabulary.chosen(z, targets, 1.0)
+    slopes = vocabulary.slopes(z.clone(), targets, normaliser, grad, 1.0)
+    others = torch.tensor([0, 1, 3, 4])
+    assert bool(log_prob[2].isnan()) and bool(slopes[2].isnan().any())
+    assert torch.equal(log_prob[others], clean[0][others])
+    assert torch.equal(slopes[others], clean_slopes[others])
+
+
+def test_threads_change_no_bit(monkeypatch):
+    z, targets, grad = drawn(33, 500, torch.float32, 1)
+    before = torch.get_num_threads()
+    found = []
+    try:
+        monkeypatch.setattr(jit, "MANY", 0)
+        for threads in (1, 2):
+            torch.set_num_threads(threads)
+            log_prob, normaliser = vocabulary.chosen(z, targets, 0.7)
+            found.append((log_prob, vocabulary.slopes(z.clone(), targets, normaliser, grad, 0.7)))
+    finally:
+        torch.set_num_threads(before)
+    assert all(torch.equal(one, other) for one, other in zip(*found))
+
+
+@pytest.mark.parametrize("kept", [True, False])
+@pytest.mark.parametrize("bf16", [False, True])
+@pytest.mark.parametrize("factor", [1.0, 0.25])
+def test_log_probs_with_loops_are_those_without(kept, bf16, factor, monkeypatch):
+    hidden, weight = drawn(70, 24, torch.float32, 2)[0], drawn(90, 24, torch.float32, 3, 0.3)[0]
+    targets = torch.arange(70)
+
+    def measured():
+        h, w = hidden.clone().requires_grad_(), weight.clone().requires_grad_()
+        (log_prob,) = _LogProb.apply(h, w, None, targets, Shape(factor, None), 0.8, False, bf16, kept)
+        return [log_prob, *torch.autograd.grad((log_prob * torch.linspace(-1, 1, 70)).sum(), (h, w))]
+
+    seen = []
+    plain = vocabulary.slopes
+    monkeypatch.setattr(vocabulary, "slopes", lambda *given: (seen.append(1), plain(*given))[1])
+    found = measured()
+    assert seen
+    monkeypatch.setattr(logprobs, "compiled", lambda name: None)
+    near = 2e-2 if bf16 else 1e-5
+    for got, want in zip(found, measured()):
+        assert float((got - want).detach().norm()) <= near * float(want.detach().norm())
+
+
+def test_what_the_loops_do_not_know_goes_the_other_way(tmp_path, monkeypatch):
+    """Entropies, biases, soft caps, factors below zero and other types."""
+    weight = torch.zeros(4, 4)
+    assert logprobs._loops(weight, None, Shape(1.0, None), torch.float32) is vocabulary
+    assert logprobs._loops(weight, torch.zeros(4), Shape(1.0, None), torch.float32) is None
+    assert logprobs._loops(weight, None, Shape(1.0, 30.0), torch.float32) is None
+    assert logprobs._loops(weight, None, Shape(-1.0, None), torch.float32) is None
+    assert logprobs._loops(weight, None, Shape(1.0, None), torch.float64) is None
+    monkeypatch.setattr(vocabulary, "chosen", None)
+    policy = load_policy(write_model(tmp_path / "m", "llama", plain_tokenizer()))
+    assert isinstance(policy.model, nn.Module)
+    with computing(), torch.no_grad():
+        from plaudit.data.batching import collate
+        from plaudit.data.tokens import Segment, TokenItem
+
+        batch = collate([TokenItem(torch.arange(5, 9).numpy(), (Segment.of([6, 7]),))], 0)
+        assert logprobs.log_probs(policy.model, batch, details=True).entropy is not None
