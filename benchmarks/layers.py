@@ -1,8 +1,10 @@
-"""What lies between the fused layers' products, by torch and by compiled loops: microseconds for a chunk of 512 rows.
+"""What lies between the fused layers' products, by torch and by compiled loops: microseconds.
 
     OMP_NUM_THREADS=1 taskset -c 1 python benchmarks/layers.py
 
-The size is that of the 5 M model: 256 features, 688 inner ones, 8 heads that are turned and 4 that are not.
+The size is that of the 5 M model: 256 features, 688 inner ones, 8 heads that are turned and 4 that are not. For a chunk
+of 512 rows; attention for a layer over 16 sequences of 30 to 455 tokens, by blocks and by tiles; log-probs for 512 tokens
+of a vocabulary of 4096.
 """
 
 from __future__ import annotations
@@ -16,10 +18,17 @@ from unittest.mock import patch
 import torch
 from torch import Tensor
 
+from plaudit.models import tiled, vocabulary
+from plaudit.models.attention import CHUNK
+from plaudit.models.blocks import blocks_of
+from plaudit.models.blockwise import Attending, Blockwise, pieces_of
 from plaudit.models.fused import compiled, parts
+from plaudit.models.logprobs import Shape, _slopes
 from plaudit.training.memory import keep_freed_memory
 
-ROWS, WIDTH, INNER, HEADS, TURNED, SIZE = 512, 256, 688, 12, 8, 64
+ROWS, WIDTH, INNER, HEADS, TURNED, SIZE, VOCABULARY = 512, 256, 688, 12, 8, 64, 4096
+# As the bench's pairs: 125 tokens of prompt and 51 of reply on average, 95 of 100 below 455 together.
+LENGTHS = (30, 41, 52, 63, 75, 88, 101, 116, 132, 149, 168, 190, 217, 252, 311, 455)
 
 
 def microseconds(call: Callable[[], Any]) -> float:
@@ -75,7 +84,47 @@ def measured(dtype: torch.dtype) -> dict[str, tuple[float, float]]:
         microseconds(lambda: torch_turns_back(heads, pairs)),
         microseconds(lambda: compiled.turn_back(heads, apart, TURNED, 0)),
     )
-    return found
+    return found | attention(dtype) | log_probs(dtype)
+
+
+def attention(dtype: torch.dtype) -> dict[str, tuple[float, float]]:
+    rows, at = [], 0
+    for length in LENGTHS:
+        rows.append((at, at + length, at, at))
+        at += length
+    q, k, v = (torch.randn(4, at, SIZE).to(dtype) for _ in range(3))
+    grad, out = torch.randn(at, 4, SIZE).to(dtype), torch.empty(at, 4, SIZE, dtype=dtype)
+    slopes = [torch.empty_like(q) for _ in range(3)]
+    pieces = pieces_of(
+        blocks_of(tuple(rows), True, CHUNK), window=None, slots=at, align=dtype == torch.bfloat16
+    )
+    ways: list[Attending] = [Blockwise(pieces), tiled.plan_of(rows, window=None)]
+    there, back = [], []
+    for way in ways:
+        kept = way.attend(q, k, v, out, True)
+        there.append(microseconds(lambda way=way: way.attend(q, k, v, out, True)))
+        back.append(microseconds(lambda way=way, kept=kept: way.attend_back(grad, q, k, v, kept, *slopes)))
+    return {"attention of a layer": (there[0], there[1]), "attention, back": (back[0], back[1])}
+
+
+def log_probs(dtype: torch.dtype) -> dict[str, tuple[float, float]]:
+    z, targets, grad = torch.randn(ROWS, VOCABULARY).to(dtype), torch.arange(ROWS), torch.randn(ROWS)
+    table = z.float().log_softmax(-1)
+    _, normaliser = vocabulary.chosen(z, targets, 1.0)
+    shape = Shape(1.0, None)
+    # What is overwritten is copied first, on both sides.
+    return {
+        "log-probs": (
+            microseconds(lambda: z.float().log_softmax(-1).gather(-1, targets[:, None])),
+            microseconds(lambda: vocabulary.chosen(z, targets, 1.0)),
+        ),
+        "log-probs, back": (
+            microseconds(
+                lambda: _slopes(table.clone(), targets, normaliser, grad, None, shape, 1.0).to(dtype)
+            ),
+            microseconds(lambda: vocabulary.slopes(z.clone(), targets, normaliser, grad, 1.0)),
+        ),
+    }
 
 
 def main() -> None:
