@@ -3,8 +3,8 @@
     OMP_NUM_THREADS=1 taskset -c 1 python benchmarks/layers.py
 
 The size is that of the 5 M model: 256 features, 688 inner ones, 8 heads that are turned and 4 that are not. For a chunk
-of 512 rows; attention for a layer over 16 sequences of 30 to 455 tokens, by blocks and by tiles; log-probs for 512 tokens
-of a vocabulary of 4096.
+of 512 rows; attention for a layer over 16 sequences of 30 to 455 tokens, by blocks and by tiles; log-probs for 512
+tokens of a vocabulary of 4096.
 """
 
 from __future__ import annotations
