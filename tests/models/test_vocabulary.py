@@ -6,13 +6,9 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tiny_models import plain_tokenizer, write_model
-from torch import nn
 
 from plaudit.models import jit, logprobs, loops
-from plaudit.models.compute import computing
 from plaudit.models.logprobs import Shape, _LogProb
-from plaudit.models.policy import load_policy
 
 vocabulary = loops.compiled("plaudit.models.vocabulary")
 DTYPES = [torch.float32, torch.bfloat16]
@@ -100,20 +96,49 @@ def test_log_probs_with_loops_are_those_without(kept, bf16, factor, monkeypatch)
         assert float((got - want).detach().norm()) <= near * float(want.detach().norm())
 
 
-def test_what_the_loops_do_not_know_goes_the_other_way(tmp_path, monkeypatch):
-    """Entropies, biases, soft caps, factors below zero and other types."""
+@pytest.mark.parametrize("dtype", DTYPES)
+@settings(max_examples=30, deadline=None)
+@given(
+    width=st.sampled_from([1, 2, 60, 129, 300]), levels=st.sampled_from([2, 1000]), seed=st.integers(0, 99)
+)
+def test_entropy_and_hits_are_those_of_double_precision(dtype, width, levels, seed):
+    """Of equal logits the first is the highest, as argmax says."""
+    z, targets, _ = drawn(7, width, dtype, seed)
+    z = (z * levels / 6).round() * 6 / levels if levels == 2 else z
+    targets[:4] = z[:4].argmax(-1)
+    log_p = (0.7 * z.double()).log_softmax(-1)
+    _, normaliser = vocabulary.chosen(z, targets, 0.7)
+    entropy, hits = vocabulary.details(z, targets, normaliser, 0.7)
+    torch.testing.assert_close(entropy.double(), -(log_p.exp() * log_p).sum(-1), atol=3e-5, rtol=3e-5)
+    assert torch.equal(hits, z.argmax(-1) == targets)
+
+
+@pytest.mark.parametrize("kept", [True, False])
+def test_details_change_no_bit_of_the_log_prob_and_entropies_have_the_same_slopes(kept, monkeypatch):
+    """Scored with details, trained without: the ratio of a first step is 1."""
+    hidden, weight = drawn(70, 24, torch.float32, 2)[0], drawn(90, 24, torch.float32, 3, 0.3)[0]
+    targets = torch.arange(70)
+
+    def measured(details):
+        h, w = hidden.clone().requires_grad_(), weight.clone().requires_grad_()
+        log_prob, *more = _LogProb.apply(h, w, None, targets, Shape(1.0, None), 0.8, details, False, kept)
+        total = (log_prob * torch.linspace(-1, 1, 70)).sum()
+        if details:
+            total = total + (more[0] * torch.linspace(2, 1, 70)).sum()
+        return [log_prob, *more[:1], *torch.autograd.grad(total, (h, w))]
+
+    found = measured(True)
+    assert torch.equal(found[0], measured(False)[0])
+    monkeypatch.setattr(logprobs, "compiled", lambda name: None)
+    for got, want in zip(found, measured(True)):
+        assert float((got - want).detach().norm()) <= 1e-5 * float(want.detach().norm())
+
+
+def test_what_the_loops_do_not_know_goes_the_other_way():
+    """Biases, soft caps, factors below zero and other types."""
     weight = torch.zeros(4, 4)
     assert logprobs._loops(weight, None, Shape(1.0, None), torch.float32) is vocabulary
     assert logprobs._loops(weight, torch.zeros(4), Shape(1.0, None), torch.float32) is None
     assert logprobs._loops(weight, None, Shape(1.0, 30.0), torch.float32) is None
     assert logprobs._loops(weight, None, Shape(-1.0, None), torch.float32) is None
     assert logprobs._loops(weight, None, Shape(1.0, None), torch.float64) is None
-    monkeypatch.setattr(vocabulary, "chosen", None)
-    policy = load_policy(write_model(tmp_path / "m", "llama", plain_tokenizer()))
-    assert isinstance(policy.model, nn.Module)
-    with computing(), torch.no_grad():
-        from plaudit.data.batching import collate
-        from plaudit.data.tokens import Segment, TokenItem
-
-        batch = collate([TokenItem(torch.arange(5, 9).numpy(), (Segment.of([6, 7]),))], 0)
-        assert logprobs.log_probs(policy.model, batch, details=True).entropy is not None

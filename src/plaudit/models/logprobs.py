@@ -164,7 +164,7 @@ class _LogProb(torch.autograd.Function):
     ) -> tuple[Tensor, ...]:
         dtype = torch.bfloat16 if bf16 else weight.dtype
         ctx.settings = shape, temperature, bf16
-        ctx.loops = found = None if details else _loops(weight, bias, shape, dtype)
+        ctx.loops = found = _loops(weight, bias, shape, dtype)
         ctx.count = count = len(hidden)
         spare = spare_rows(count, hidden.device)
         hidden, targets = F.pad(hidden, (0, 0, 0, spare)), F.pad(targets, (0, spare))
@@ -174,15 +174,16 @@ class _LogProb(torch.autograd.Function):
         columns: list[tuple[Tensor, ...]] = []
         for h, t in zip(hidden.split(chunk), targets.split(chunk)):
             if found is not None:
-                z = times(h.to(dtype), low)
-                columns.append(found.chosen(z, t, shape.factor / temperature))
+                z, factor = times(h.to(dtype), low), shape.factor / temperature
+                part: tuple[Tensor, ...] = found.chosen(z, t, factor)
+                columns.append(part + found.details(z, t, part[1], factor) if details else part)
                 kept += [z] * keep
                 continue
             z = _logits(h.to(dtype), low, bias, shape, temperature)
             # One fused pass, where a logsumexp takes four.
             table = z.log_softmax(-1)
             chosen = table.gather(-1, t[:, None]).squeeze(-1)
-            part: tuple[Tensor, ...] = (chosen, z.gather(-1, t[:, None]).squeeze(-1) - chosen)
+            part = (chosen, z.gather(-1, t[:, None]).squeeze(-1) - chosen)
             if details:
                 part += (-torch.linalg.vecdot(table.exp(), table), z.argmax(-1) == t)
             columns.append(part)
@@ -214,16 +215,21 @@ class _LogProb(torch.autograd.Function):
         for number, begin in enumerate(range(0, len(hidden), chunk)):
             part = slice(begin, begin + chunk)
             h = hidden[part].to(dtype)
-            grad = above[part]
+            grad, entropy = above[part], None
+            if sideways is not None and bool(sideways.any()):
+                entropy = more[0][part, None], sideways[part, None]
             if ctx.loops is not None:
                 z = kept[number] if kept else times(h, low)
                 factor = shape.factor / temperature
-                g = ctx.loops.slopes(z, targets[part], normaliser[part], grad, factor)
+                if entropy is None:
+                    g = ctx.loops.slopes(z, targets[part], normaliser[part], grad, factor)
+                else:
+                    table = (z.float() * factor).sub_(normaliser[part, None])
+            elif kept:
+                table = kept[number]
             else:
-                table = kept[number] if kept else _logits(h, low, bias, shape, temperature).log_softmax(-1)
-                entropy = None
-                if sideways is not None and bool(sideways.any()):
-                    entropy = more[0][part, None], sideways[part, None]
+                table = _logits(h, low, bias, shape, temperature).log_softmax(-1)
+            if ctx.loops is None or entropy is not None:
                 g = _slopes(table, targets[part], normaliser[part], grad, entropy, shape, temperature)
             if d_bias is not None:
                 d_bias += g.sum(0)
@@ -237,7 +243,7 @@ class _LogProb(torch.autograd.Function):
 
 
 def _loops(weight: Tensor, bias: Tensor | None, shape: Shape, dtype: torch.dtype) -> ModuleType | None:
-    """The compiled loops for log-probs alone, where they are there; they know a factor, and neither bias nor cap."""
+    """The compiled loops, where they are there; they know a factor, and neither bias nor cap."""
     plain = bias is None and shape.cap is None and shape.factor > 0
     if plain and weight.device.type == "cpu" and dtype in (torch.float32, torch.bfloat16):
         return compiled("plaudit.models.vocabulary")

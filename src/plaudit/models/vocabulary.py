@@ -30,6 +30,14 @@ def chosen(z: Tensor, targets: Tensor, factor: float) -> tuple[Tensor, Tensor]:
     return log_prob, normaliser
 
 
+def details(z: Tensor, targets: Tensor, normaliser: Tensor, factor: float) -> tuple[Tensor, Tensor]:
+    """The entropy of each row [N], and whether the target is its first highest logit [N]."""
+    entropy, hits = torch.empty(len(z)), torch.empty(len(z), dtype=torch.bool)
+    share(16 * z.numel())
+    _details(*map(array, (z, targets, normaliser)), np.float32(factor), entropy.numpy(), hits.numpy())
+    return entropy, hits
+
+
 def slopes(z: Tensor, targets: Tensor, normaliser: Tensor, grad: Tensor, factor: float) -> Tensor:
     """The gradient of the logits from that of log p, ``grad`` [N], in place of the logits z [N, V]."""
     share(16 * z.numel())
@@ -67,6 +75,22 @@ def _chosen_rows(z: Any, targets: Any, factor: Any, log_prob: Any, normaliser: A
         log_prob[r] = factor * number(row[targets[r]]) - normaliser[r]
 
 
+def _detail_rows(z: Any, targets: Any, normaliser: Any, factor: Any, entropy: Any, hits: Any) -> None:
+    for r in prange(len(z)):
+        row, base = z[r], normaliser[r]
+        total = np.float32(0)
+        for i in range(len(row)):
+            x = factor * number(row[i]) - base
+            total -= exp(x) * x
+        entropy[r] = total
+        top = _highest(row, np.empty(LANES, dtype=np.float32))
+        target = number(row[targets[r]])
+        hits[r] = target == top
+        for i in range(targets[r]):
+            if number(row[i]) == target:
+                hits[r] = False
+
+
 def _slope_rows(z: Any, targets: Any, normaliser: Any, grad: Any, factor: Any) -> None:
     for r in prange(len(z)):
         row, scale, base = z[r], -grad[r] * factor, normaliser[r]
@@ -77,4 +101,4 @@ def _slope_rows(z: Any, targets: Any, normaliser: Any, grad: Any, factor: Any) -
         row[targets[r]] = stored(scale * (exp(at) - np.float32(1)), row[0])
 
 
-_chosen, _slopes = loop(_chosen_rows), loop(_slope_rows)
+_chosen, _details, _slopes = loop(_chosen_rows), loop(_detail_rows), loop(_slope_rows)
