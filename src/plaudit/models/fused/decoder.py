@@ -127,29 +127,29 @@ def _forward(inner: Any, layout: Layout, slots: Tensor | None) -> Tensor:
         # A sequence of its own that nobody reads, so that rows come in whole multiples.
         rows = (*rows, (total, total + extra, total, total))
         ids, positions = F.pad(ids, (0, extra)), F.pad(positions, (0, extra))
-    blocks = blocks_of(rows, True, CHUNK)
     with torch.autocast("cpu", enabled=False):
         x = F.embedding(ids, inner.embed_tokens.weight, inner.embed_tokens.padding_idx)
         turning = None if any(map(_has_more, inner.layers)) else loops()
         turn = _turn(inner, x, positions, turning is not None)
         size = inner.layers[0].self_attn.head_dim
         tiled = found if (found := tiles()) is not None and found.suits(size, dtype) else None
-        read = _read(slots, () if tiled else blocks, len(x))
+        # Blocks are for attention that is not computed tile by tile.
+        blocks = () if tiled else blocks_of(rows, True, CHUNK)
+        read = _read(slots, blocks, len(x))
         windows = layer_windows(config)
         plans: dict[tuple[int | None, bool], Attending] = {}
         for number, (layer, window) in enumerate(zip(inner.layers, windows)):
             at = read if number == len(windows) - 1 else None
             needed = None if at is None else at.attended
             if (window, at is None) not in plans:
-                plans[window, at is None] = (
-                    tiled.plan_of(rows, window=window, needed=needed)
-                    if tiled
-                    else Blockwise(
-                        pieces_of(
-                            blocks, window=window, slots=len(x), align=dtype == torch.bfloat16, needed=needed
-                        )
+                if tiled:
+                    plan = tiled.plan_of(rows, window=window, needed=needed)
+                else:
+                    align = dtype == torch.bfloat16
+                    plan = Blockwise(
+                        pieces_of(blocks, window=window, slots=len(x), align=align, needed=needed)
                     )
-                )
+                plans[window, at is None] = plan
             row = Row(plans[window, at is None], turn, needed)
             x = _attend(layer, x, row, dtype, keep, turning)
             if at is not None:
