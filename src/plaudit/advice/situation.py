@@ -37,7 +37,7 @@ class Situation:
     parameters: float = 0.5e9
     memory: float | None = None
     model: str | None = None
-    files: dict[str, list[str]] = field(default_factory=dict)
+    files: dict[str, list[Any]] = field(default_factory=dict)
     counts: dict[str, int] = field(default_factory=dict)
     tokens: float = 0.0
     agreement: float | None = None
@@ -92,6 +92,8 @@ def infer(
     model: str | None = None,
     parameters: float | None = None,
     memory: float | None = None,
+    fields: Mapping[str, str] | None = None,
+    labels: Mapping[Any, str] | None = None,
 ) -> Situation:
     """The situation that data files show, with what the user says on top. UserError for unreadable files."""
     from plaudit.data.baselines import agreement
@@ -101,7 +103,11 @@ def infer(
     found = Situation(set(have), quality, memory=memory, model=model)
     judged: list[Any] = []
     for path in paths:
-        records = read(path).records
+        records = read(path, fields=fields, labels=labels).records
+        said = {"fields": dict(fields or {}), "labels": dict(labels or {})}
+        source = (
+            {"path": str(path), **{k: v for k, v in said.items() if v}} if any(said.values()) else str(path)
+        )
         kinds: dict[str, list[Any]] = {
             "demonstrations": [r for r in records if isinstance(r, Demonstration)],
             "pairs": [r for r in records if isinstance(r, Ranking | Comparisons) and len(r.responses) == 2],
@@ -114,7 +120,7 @@ def infer(
             if own:
                 found.have.add(kind)
                 found.counts[kind] = found.counts.get(kind, 0) + len(own)
-                found.files.setdefault(kind, []).append(str(path))
+                found.files.setdefault(kind, []).append(source)
         judged += kinds["pairs"] + kinds["rankings"]
         found.tokens += sum(map(_characters, records)) / 4
     if judged:

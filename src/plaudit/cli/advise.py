@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from plaudit.cli.options import Fields, Labels, pairs_of
+
 if TYPE_CHECKING:
     from plaudit.advice import Path as Way
     from plaudit.advice import Situation
@@ -30,6 +32,8 @@ def advise(
         str | None, typer.Option(metavar="N", help="Its size where it is not there yet: 0.5B, 124M.")
     ] = None,
     memory: Annotated[float | None, typer.Option(metavar="GIB", help="Memory of the device.", min=0.1)] = None,
+    fields: Fields = None,
+    labels: Labels = None,
     write: Annotated[Path | None, typer.Option(metavar="FILE", help="Write the recipe there.")] = None,
 ) -> None:  # fmt: skip
     """Say which method serves the data, the quality and the machine at hand, with a ready recipe."""
@@ -49,6 +53,8 @@ def advise(
         model=model,
         parameters=_size(parameters),
         memory=memory,
+        fields=pairs_of(fields, "--fields"),
+        labels=pairs_of(labels, "--labels"),
     )
     way = decide(found)
     _show(found, way)

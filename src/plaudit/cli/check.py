@@ -11,7 +11,7 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from plaudit.cli.options import Overrides
+from plaudit.cli.options import Fields, Labels, Overrides, pairs_of
 
 if TYPE_CHECKING:
     from plaudit.data.check import CheckReport, Example, FileCheck, Tokens
@@ -39,6 +39,8 @@ def check(
         str | None, typer.Option(help="Read as: demonstrations, preferences, labelled, rated, prompts, text.")
     ] = None,
     limit: Annotated[int | None, typer.Option(help="Stop after so many records.", min=1)] = None,
+    fields: Fields = None,
+    labels: Labels = None,
     max_dropped: Annotated[
         float | None, typer.Option(help="Share of faulty rows that is let pass (0.05).", min=0, max=1)
     ] = None,
@@ -53,6 +55,8 @@ def check(
         against=against,
         kind=kind,
         limit=limit,
+        fields=pairs_of(fields, "--fields"),
+        labels=pairs_of(labels, "--labels"),
         max_dropped=max_dropped,
         overrides=set_ or (),
     )
@@ -149,6 +153,8 @@ def _counts(file: FileCheck) -> Table:
     if "score_mean" in facts:
         low, high = facts["score_range"]
         table.add_row("ratings", f"{low:g} to {high:g}, mean {facts['score_mean']:.2f}")
+    for note in r.notes:
+        table.add_row("note", note)
     if r.unused:
         table.add_row("not used", f"columns {', '.join(r.unused)}")
     return table

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from plaudit.cli.options import DryRun, Out, Overrides
+from plaudit.cli.options import DryRun, Fields, Labels, Out, Overrides, pairs_of
 from plaudit.methods_table import METHODS
 
 Source = Annotated[
@@ -35,9 +35,15 @@ def __getattr__(name: str) -> Callable[..., None]:
 
 def _plain(name: str) -> Callable[..., None]:
     def command(
-        source: Source, model: Model = None, set_: Overrides = None, out: Out = None, dry_run: DryRun = False
+        source: Source,
+        model: Model = None,
+        fields: Fields = None,
+        labels: Labels = None,
+        set_: Overrides = None,
+        out: Out = None,
+        dry_run: DryRun = False,
     ) -> None:
-        _run(name, source, model, set_, out, dry_run=dry_run)
+        _run(name, source, model, (fields, labels), set_, out, dry_run=dry_run)
 
     command.__doc__ = METHODS[name].summary
     return command
@@ -48,17 +54,22 @@ def _scored(name: str) -> Callable[..., None]:
         source: Source,
         model: Model = None,
         reward: RewardModel = None,
+        fields: Fields = None,
+        labels: Labels = None,
         set_: Overrides = None,
         out: Out = None,
         dry_run: DryRun = False,
     ) -> None:
-        _run(name, source, model, set_, out, reward=reward, dry_run=dry_run)
+        _run(name, source, model, (fields, labels), set_, out, reward=reward, dry_run=dry_run)
 
     command.__doc__ = METHODS[name].summary
     return command
 
 
-def _run(name: str, source: str, model: str | None, set_: Any, out: Any, **options: Any) -> None:
+def _run(
+    name: str, source: str, model: str | None, read: tuple[Any, Any], set_: Any, out: Any, **options: Any
+) -> None:
     from plaudit.pipeline import run_method
 
-    run_method(name, source, model, set_ or (), out, **options)
+    fields, labels = pairs_of(read[0], "--fields"), pairs_of(read[1], "--labels")
+    run_method(name, source, model, set_ or (), out, fields=fields, labels=labels, **options)

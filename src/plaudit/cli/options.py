@@ -14,6 +14,14 @@ Overrides = Annotated[
 Out = Annotated[
     Path | None, typer.Option("--out", metavar="DIR", help="Folder of the run (default: runs/NAME).")
 ]
+Fields = Annotated[
+    list[str] | None,
+    typer.Option("--fields", metavar="A=B,…", help="Which column holds a field: prompt=ask,chosen=good."),
+]
+Labels = Annotated[
+    list[str] | None,
+    typer.Option("--labels", metavar="A=B,…", help="What the codes of a label mean: 0=first,1=second,2=tie."),
+]
 DryRun = Annotated[
     bool, typer.Option("--dry-run", help="Show the resolved config, the plan, memory and time; run nothing.")
 ]
@@ -21,3 +29,18 @@ Run = Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a run.")]
 Seed = Annotated[int, typer.Option(metavar="N", help="Seed of the draw.", min=0)]
 Temperature = Annotated[float, typer.Option(metavar="T", help="0 is greedy.", min=0)]
 Tokens = Annotated[int, typer.Option(metavar="N", help="Longest answer, in tokens.", min=1)]
+
+
+def pairs_of(given: list[str] | None, option: str) -> dict[str, str] | None:
+    """``A=B,C=D`` as a mapping; the option may be repeated."""
+    from plaudit.errors import UserError
+
+    parts = [part for text in given or () for part in text.split(",") if part.strip()]
+    found: dict[str, str] = {}
+    for part in parts:
+        # A label may itself hold the sign: in A=B=tie the code is A=B.
+        key, separator, value = part.rpartition("=")
+        if not separator or not key.strip() or not value.strip():
+            raise UserError(f"{option} {part!r} is not of the form A=B", remedy=f"write {option} A=B,C=D")
+        found[key.strip()] = value.strip()
+    return found or None

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import BaseModel, Field, ValidationError, model_validator
+from pydantic import BaseModel, Field, ValidationError, field_validator, model_validator
 
 from plaudit.config.base import Fraction, Lora, PolicySource, Positive, Scratch, Section, Training
 from plaudit.config.methods import (
@@ -29,6 +29,8 @@ from plaudit.config.methods import (
 )
 from plaudit.errors import Problem, UserError, suggest
 
+# What a code of a preference or label may mean; `drop` leaves its rows out.
+Meaning = Literal["first", "second", "tie", "good", "bad", "drop"]
 ROLES = ("corpus", "demonstrations", "votes", "preferences", "labels", "prompts")
 
 
@@ -36,12 +38,33 @@ class Source(Section):
     """A file or hub data set; ``weight`` sets its share in a mixture, ``limit`` caps its records.
 
     ``convert`` names a converter (see `plaudit data convert`) for layouts that are not read as they are.
+    ``fields`` says which column holds a field of ours (``{prompt: ask}``), ``labels`` what the codes of the
+    column with the preference or label mean (``{0: first, 1: second, 2: tie}``).
     """
 
     path: str
     convert: str | None = None
+    fields: Mapping[str, str] | None = None
+    labels: Mapping[str, Meaning] | None = None
     weight: float = Field(1.0, gt=0)
     limit: Positive | None = None
+
+    @field_validator("labels", mode="before")
+    @classmethod
+    def _codes_as_text(cls, labels: Any) -> Any:
+        """YAML reads the codes 0, 1.0 and yes as numbers and truth values; they are compared as text."""
+        if not isinstance(labels, Mapping):
+            return labels
+        return {str(code).lower() if isinstance(code, bool) else str(code): m for code, m in labels.items()}
+
+    @model_validator(mode="after")
+    def _read_or_converted(self) -> Source:
+        given = [name for name in ("fields", "labels") if getattr(self, name)]
+        if self.convert and given:
+            raise ValueError(
+                f"convert knows its set's columns: {' and '.join(given)} would change nothing, leave one of the two"
+            )
+        return self
 
 
 class Data(Section):

@@ -15,6 +15,7 @@ from plaudit.data.bytes import byte_tokenizer
 from plaudit.data.contamination import duplicate_problems
 from plaudit.data.convert import converted
 from plaudit.data.feeds import Feed, feeds
+from plaudit.data.labels import known_labels
 from plaudit.data.own import kind_of
 from plaudit.data.readers import scan
 from plaudit.data.records import Comparisons, Demonstration, Labelled, Prompt, Ranking, Rated
@@ -109,6 +110,8 @@ class _Source:
     role: str = ""
     convert: str | None = None
     limit: int | None = None
+    fields: Mapping[str, str] | None = None
+    labels: Mapping[Any, str] | None = None
 
 
 def check(
@@ -118,6 +121,8 @@ def check(
     against: str | Path | None = None,
     kind: str | None = None,
     limit: int | None = None,
+    fields: Mapping[str, str] | None = None,
+    labels: Mapping[Any, str] | None = None,
     max_dropped: float | None = None,
     overrides: Sequence[str] = (),
 ) -> CheckReport:
@@ -128,11 +133,12 @@ def check(
     cannot be read: problems of data are in the report.
     """
     settings: dict[str, Any] = {}
+    labels = known_labels(labels)
     if Path(source).suffix in (".yaml", ".yml"):
         sources, settings, dropped = _of_recipe(source, overrides)
         max_dropped = dropped if max_dropped is None else max_dropped
     else:
-        sources = [_Source(str(source), kind, limit=limit)]
+        sources = [_Source(str(source), kind, "", None, limit, fields, labels)]
     name = getattr(tokenizer, "name_or_path", "") if tokenizer is not None else ""
     if tokenizer is None:
         tokenizer = byte_tokenizer()
@@ -159,13 +165,7 @@ def _of_recipe(source: str | Path, overrides: Sequence[str]) -> tuple[list[_Sour
 
     config = load_recipe(source, overrides)
     sources = [
-        _Source(
-            config.locate(s),
-            role,
-            role,
-            s.convert,
-            s.limit,
-        )
+        _Source(config.locate(s), role, role, s.convert, s.limit, s.fields, s.labels)
         for role in config.data_sources()
         for s in getattr(config.data, role)
     ]
@@ -185,7 +185,13 @@ def _read(source: _Source, max_dropped: float) -> tuple[FileCheck, list[Any]]:
             records = list(converted(source.convert, source.path, report, kind=source.kind))[: source.limit]
             error = None
         else:
-            result = scan(source.path, kind=source.kind, limit=source.limit)
+            result = scan(
+                source.path,
+                kind=source.kind,
+                limit=source.limit,
+                fields=source.fields,
+                labels=source.labels,
+            )
             records, report = result.records, result.report
             error = report.error(max_dropped)
     except UserError as caught:

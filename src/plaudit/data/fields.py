@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from plaudit.data.report import Fault
@@ -53,16 +53,23 @@ def normal(column: str) -> str:
 
 @dataclass(frozen=True)
 class View:
-    """A row by our names. ``renamed`` maps our name to the column that the user gave."""
+    """A row by our names. ``renamed`` maps our name to the column that the user gave, ``labels`` a code its meaning."""
 
     values: Mapping[str, Any]
     source: str = ""
+    labels: Mapping[str, str] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, row: Mapping[str, Any], source: str = "", renamed: Mapping[str, str] | None = None) -> View:
+    def of(
+        cls,
+        row: Mapping[str, Any],
+        source: str = "",
+        renamed: Mapping[str, str] | None = None,
+        labels: Mapping[str, str] | None = None,
+    ) -> View:
         if renamed:
             row = {**row, **{name: row.get(column) for name, column in renamed.items()}}
-        return cls({normal(k): v for k, v in row.items()}, source)
+        return cls({normal(k): v for k, v in row.items()}, source, labels or {})
 
     def column(self, field: str) -> str | None:
         """The column that holds a field, or None."""

@@ -12,6 +12,7 @@ from plaudit.data.fields import FIELDS, View
 from plaudit.data.files import rows
 from plaudit.data.finding import find_shape
 from plaudit.data.formats import Row
+from plaudit.data.labels import known_labels
 from plaudit.data.own import kind_of
 from plaudit.data.records import Comparisons, Demonstration, Outcome, Preference, Prompt, Response
 from plaudit.data.report import Fault, ReadReport, ReadResult, name_type
@@ -32,17 +33,19 @@ def read(
     kind: str | None = None,
     limit: int | None = None,
     fields: Mapping[str, str] | None = None,
+    labels: Mapping[Any, str] | None = None,
     max_dropped: float = 0.05,
 ) -> ReadResult[Any]:
     """Read JSONL, JSON, CSV, Parquet or text (also .gz), or a hub data set ``owner/name[:split]``.
 
     ``kind`` asks for one kind of record (demonstrations, preferences, labelled, rated, prompts, text):
     every shape has prompts, and demonstrations can be read as text, turn after turn. ``limit`` stops
-    after that many records. ``fields`` says which column holds a field of ours: ``{"prompt": "ask"}``.
+    after that many records. ``fields`` says which column holds a field of ours: ``{"prompt": "ask"}``;
+    ``labels`` what the codes of a preference or label mean: ``{0: "first", 1: "second", 2: "tie"}``.
     Plain text comes as ``str``. Raises ``UserError`` with every problem where the file cannot be read
     or more than ``max_dropped`` of its rows are faulty.
     """
-    result = scan(path, kind=kind, limit=limit, fields=fields)
+    result = scan(path, kind=kind, limit=limit, fields=fields, labels=labels)
     result.report.require(max_dropped)
     return result
 
@@ -53,9 +56,10 @@ def scan(
     kind: str | None = None,
     limit: int | None = None,
     fields: Mapping[str, str] | None = None,
+    labels: Mapping[Any, str] | None = None,
 ) -> ReadResult[Any]:
     """As ``read``, but leaves it to the caller to judge the report."""
-    kind = known_kind(kind)
+    kind, labels = known_kind(kind), known_labels(labels)
     report = ReadReport(str(path))
     records: list[Any] = []
     stream = rows(path, report.refuse, by_line=kind == "prompts")
@@ -79,7 +83,7 @@ def scan(
                     f"the row is {name_type(row.values)}, not an object",
                     remedy='write {"prompt": "…", …}',
                 )
-            view = View.of(row.values, source, fields)
+            view = View.of(row.values, source, fields, labels)
             record = as_kind(shape.build(view), kind)
         except Fault as fault:
             if isinstance(row.values, dict) and _mixed(row.values, shape, report, row.line):

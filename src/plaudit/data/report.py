@@ -27,7 +27,10 @@ class Fault(Exception):
 
 @dataclass
 class ReadReport:
-    """Counts and problems of one file; ``unused`` are the columns that no record carries."""
+    """Counts and problems of one file; ``unused`` are the columns that no record carries.
+
+    ``notes`` say how the rows were understood where that is not plain, and what in them speaks against it.
+    """
 
     file: str
     shape: str = ""
@@ -38,6 +41,7 @@ class ReadReport:
     unreadable: list[Problem] = field(default_factory=list)
     unreadable_count: int = 0
     unused: tuple[str, ...] = ()
+    notes: list[str] = field(default_factory=list)
 
     @property
     def dropped_rows(self) -> int:
@@ -80,6 +84,18 @@ class ReadReport:
                 remedy="mend these rows, or raise the share that may be dropped (max_dropped)",
             )
         return None
+
+    def note(self, sentence: str) -> None:
+        """Say something once that everybody who reads the file should see."""
+        if sentence not in self.notes:
+            self.notes.append(sentence)
+
+    def lines(self) -> list[str]:
+        """What reading came to and what was left out, a line each: shown wherever a file is read."""
+        dropped = [f"dropped {count:,}: {reason}" for reason, count in self.dropped.most_common()]
+        unused = [f"columns not used: {', '.join(self.unused)}"] if self.unused else []
+        head = f"{self.file}: {self.kept:,} of {self.rows:,} rows, read as {{{self.shape}}}"
+        return [head, *(f"  {line}" for line in (*self.notes, *dropped, *unused))]
 
     def require(self, max_dropped: float) -> None:
         """Raise the ``UserError`` that ``error`` describes, if there is one."""

@@ -5,7 +5,7 @@ Everything is a pure function of the config and the files, computed when first a
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -26,15 +26,19 @@ KINDS = {
 
 
 class Materials:
-    """The records of a run. ``gold`` and ``raters`` exist only where the truth is known."""
+    """The records of a run. ``gold`` and ``raters`` exist only where the truth is known.
+
+    ``tell`` gets a line for all that reading a file left out or had to interpret.
+    """
 
     kind = "real"
     gold: Any = None
     raters: Any = None
     world: Any = None
 
-    def __init__(self, config: Config) -> None:
+    def __init__(self, config: Config, tell: Callable[[str], None] = lambda line: None) -> None:
         self.config = config
+        self.tell = tell
 
     def files(self, *roles: str) -> list[Path]:
         """The files that these roles read, for the keys of the stages."""
@@ -72,8 +76,8 @@ class PocketMaterials(Materials):
 
     kind = "pocket"
 
-    def __init__(self, config: Config) -> None:
-        super().__init__(config)
+    def __init__(self, config: Config, tell: Callable[[str], None] = lambda line: None) -> None:
+        super().__init__(config, tell)
         from plaudit.feedback.simulated import SimulatedRaters
         from plaudit.pocket import Gold, World
 
@@ -129,20 +133,29 @@ class FileMaterials(Materials):
     def _read(self, role: str) -> list[Any]:
         from plaudit.data.mixture import mix
         from plaudit.data.readers import read
+        from plaudit.data.report import ReadReport
 
         sources: Sequence[Source] = getattr(self.config.data, role)
         groups = []
         for source in sources:
             path = self.config.locate(source)
             if source.convert:
-                from plaudit.data.convert import convert
+                from plaudit.data.convert import converted
 
-                records = convert(source.convert, path, kind=KINDS[role])[: source.limit]
+                report = ReadReport(path, f"converted by {source.convert}")
+                records = list(converted(source.convert, path, report, kind=KINDS[role]))[: source.limit]
             else:
                 found = read(
-                    path, kind=KINDS[role], limit=source.limit, max_dropped=self.config.data.max_dropped
+                    path,
+                    kind=KINDS[role],
+                    limit=source.limit,
+                    fields=source.fields,
+                    labels=source.labels,
+                    max_dropped=self.config.data.max_dropped,
                 )
-                records = found.records
+                records, report = found.records, found.report
+            for line in report.lines():
+                self.tell(line)
             groups.append((records, source.weight))
         return list(mix(groups, seed=self.config.seed))
 
@@ -224,13 +237,13 @@ def _preferences(records: Sequence[Any]) -> list[Preference]:
     return [r for r in records if not isinstance(r, Labelled | Rated | Demonstration | Prompt)]
 
 
-def materials_of(config: Config) -> Materials:
+def materials_of(config: Config, tell: Callable[[str], None] = lambda line: None) -> Materials:
     """The pocket world where the recipe has one, else files."""
     if config.world is not None:
-        return PocketMaterials(config)
+        return PocketMaterials(config, tell)
     if not config.data_sources():
         raise UserError(
             f"recipe {config.name!r} names neither a world nor data",
             remedy="add `world: {}` for the pocket world, or data.demonstrations and data.preferences",
         )
-    return FileMaterials(config)
+    return FileMaterials(config, tell)

@@ -39,6 +39,8 @@ def make_plan(config: Config, context: Any, common: Mapping[str, Any]) -> Plan:
             "world": world,
             "data": data,
         }
+        if read := _how_read(config, roles):
+            settings["sources"] = read
         plan.add(
             StageSpec(
                 name,
@@ -91,6 +93,15 @@ def make_plan(config: Config, context: Any, common: Mapping[str, Any]) -> Plan:
         every = [s.name for s in plan.stages]
         add("evaluate", evaluate.evaluate, config.evaluate, every, "prompts", "preferences", "demonstrations")
     return plan
+
+
+def _how_read(config: Config, roles: tuple[str, ...]) -> dict[str, list[dict[str, Any]]]:
+    """How the files of these roles are read, where it is not as they are: other codes make other preferences."""
+    read = {
+        role: [s.model_dump(exclude={"path"}, exclude_defaults=True) for s in getattr(config.data, role)]
+        for role in roles
+    }
+    return {role: sources for role, sources in read.items() if any(sources)}
 
 
 class _Both:

@@ -97,7 +97,12 @@ def _execute(
 
     console = Console(stderr=False, highlight=False)
     ranks = Ranks.from_environment()
-    context = Context(config, folder, materials_of(config), device, ranks)
+
+    def tell(line: str) -> None:
+        if ranks.is_main:
+            console.print(line, markup=False, soft_wrap=True)
+
+    context = Context(config, folder, materials_of(config, tell), device, ranks)
     common = {
         "threads": resolved["threads"],
         "device": resolved["device"],

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -42,16 +42,24 @@ def run_method(
     out: str | Path | None = None,
     *,
     reward: str | Path | None = None,
+    fields: Mapping[str, str] | None = None,
+    labels: Mapping[Any, str] | None = None,
     dry_run: bool = False,
 ) -> RunFolder:
     """Run one method on a data file, or a recipe up to that method.
 
     ``model`` is a Hugging Face folder or hub name (needed for data); ``reward`` a saved reward model
-    (needed on data by methods that ask for a reward).
+    (needed on data by methods that ask for a reward). ``fields`` and ``labels`` say how the data file is to be
+    read, as in ``plaudit.read``; a recipe says it in its sources.
     """
     if str(source).endswith((".yaml", ".yml")) or (
         not Path(source).exists() and recipe_path(source).exists()
     ):
+        if fields or labels:
+            raise UserError(
+                f"{source} is a recipe: fields and labels belong to the file that they are about",
+                remedy="write them beside its path: {path: FILE, labels: {0: first, 1: second}}",
+            )
         config = _up_to(name, source, overrides)
         return execute_config(config, RunFolder(out or Path("runs") / config.name), dry_run=dry_run)
     if model is None:
@@ -61,7 +69,7 @@ def run_method(
     raw: dict[str, Any] = {
         "name": f"{name}-{Path(str(source)).name.split('.')[0].split('#')[-1]}",
         "policy": {"source": "pretrained", "path": str(model)},
-        "data": {ROLE[name]: [str(source)]},
+        "data": {ROLE[name]: [{"path": str(source), "fields": fields, "labels": labels}]},
         name: {},
         "evaluate": None,
     }
