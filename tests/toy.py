@@ -28,6 +28,7 @@ from plaudit.models.logprobs import log_probs
 from plaudit.models.policy import Policy, build_policy
 from plaudit.models.reward_model import RewardModel
 from plaudit.models.tokenizers import train_bpe
+from plaudit.training.engine import Engine, Group, trainable
 
 TEXT = "the cat sat on a mat and saw red blue green dogs run far away from home today"
 WORDS = TEXT.split()
@@ -82,7 +83,8 @@ def rankings(count: int = 10, smallest: int = 2, largest: int = 6) -> list[Ranki
         groups = tuple((int(j),) for j in rng.permutation(k))
         if k > 2 and i % 2:
             groups = (groups[0] + groups[1], *groups[2:])
-        made.append(Ranking(Prompt.user(sentence(rng, 1, 9)), responses, groups))
+        weight = (1.0, 2.5, 0.5)[i % 3]
+        made.append(Ranking(Prompt.user(sentence(rng, 1, 9)), responses, groups, weight=weight))
     return made
 
 
@@ -209,6 +211,27 @@ def online_dpo_case():
         for item in moved(policy, sampled_items(policy, 3), rng)
     ]
     return method, items, {"policy": policy.model}
+
+
+def gradients_of(method, items, modules, *, token_budget=4096, ranks=None):
+    """The loss of a step over the items and its gradient, as one vector."""
+    engine = Engine(
+        [Group(name, trainable(module), 1e-3) for name, module in modules.items()],
+        schedule=lambda step: 1.0,
+        token_budget=token_budget,
+        ranks=ranks,
+    )
+    for module in modules.values():
+        module.zero_grad(set_to_none=True)
+    totals = engine.accumulate([(method, items)])
+    grads = torch.cat(
+        [
+            (p.grad if p.grad is not None else torch.zeros_like(p)).flatten()
+            for g in engine.groups
+            for p in g.parameters
+        ]
+    )
+    return totals["loss"][0], grads.clone()
 
 
 # By method of the table, then by variant: every method has one at least (tests/methods/test_every_method.py).

@@ -15,32 +15,12 @@ import torch
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 from toy import CASES
+from toy import gradients_of as gradients
 
 from plaudit.data import layouts, tokens
 from plaudit.models import logprobs
 from plaudit.models.compute import computing
-from plaudit.training.engine import Engine, Group, trainable
 from plaudit.training.ranks import Ranks
-
-
-def gradients(method, items, modules, *, token_budget=4096, ranks=None):
-    engine = Engine(
-        [Group(name, trainable(module), 1e-3) for name, module in modules.items()],
-        schedule=lambda step: 1.0,
-        token_budget=token_budget,
-        ranks=ranks,
-    )
-    for module in modules.values():
-        module.zero_grad(set_to_none=True)
-    totals = engine.accumulate([(method, items)])
-    grads = torch.cat(
-        [
-            (p.grad if p.grad is not None else torch.zeros_like(p)).flatten()
-            for g in engine.groups
-            for p in g.parameters
-        ]
-    )
-    return totals["loss"][0], grads.clone()
 
 
 def assert_same(a, b):

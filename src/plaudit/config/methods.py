@@ -182,14 +182,22 @@ class Rejection(Scoring, Training):
 class Pairwise(Training):
     """What all methods share that learn from rankings directly.
 
-    ``label_smoothing`` is the share of judgements taken to be wrong, ``use_strength`` makes stated strengths
-    margins (both for log-sigmoid losses).
+    ``label_smoothing`` is the share of judgements taken to be wrong; ``use_strength`` makes stated strengths margins
+    of the implicit rewards, ``margin_scale`` · strength / the largest in the training data (both for log-sigmoid
+    losses).
     """
 
     lr: float = Field(1e-4, gt=0)
     warmup: Fraction = 0.1
     label_smoothing: float = Field(0.0, ge=0, lt=0.5)
     use_strength: bool = False
+    margin_scale: float = Field(1.0, gt=0)
+
+    @model_validator(mode="after")
+    def _margin(self) -> Pairwise:
+        if self.margin_scale != 1.0 and not self.use_strength:
+            raise ValueError("margin_scale needs use_strength: true")
+        return self
 
 
 class Referenced(Section):

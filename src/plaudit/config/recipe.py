@@ -147,13 +147,18 @@ class Rank(Section):
 
 
 class Reward(Training):
-    """A reward model on rankings (Stiennon et al. 2020; Ouyang et al. 2022)."""
+    """A reward model on rankings (Stiennon et al. 2020; Ouyang et al. 2022).
+
+    ``use_strength`` makes stated strengths margins, ``margin_scale`` · strength / the largest in the training data:
+    1 is the small margin of Touvron et al. 2023 (Llama 2), 3 the large one.
+    """
 
     backbone: Literal["policy", "base"] | PolicySource = "policy"
     pooling: Literal["last", "mean"] = "last"
     loss: Literal["pairs", "plackett_luce"] = "pairs"
     length_normalised: bool = False
     use_strength: bool = False
+    margin_scale: float = Field(1.0, gt=0)
     centring: float = Field(0.0, ge=0)
     members: Positive = 1
     aggregate: Literal["mean", "min", "mean_minus_std"] = "mean"
@@ -161,6 +166,14 @@ class Reward(Training):
     votes: Training | None = None
     lora: Lora | None = None
     batch_size: Positive = 4
+
+    @model_validator(mode="after")
+    def _strength(self) -> Reward:
+        if self.use_strength and self.loss != "pairs":
+            raise ValueError(f"use_strength is for loss pairs, not {self.loss}")
+        if self.margin_scale != 1.0 and not self.use_strength:
+            raise ValueError("margin_scale needs use_strength: true")
+        return self
 
 
 class Evaluate(Section):

@@ -15,7 +15,7 @@ from torch import Tensor
 from plaudit.config import Cpo, Dpo, Orpo, Simpo
 from plaudit.data.layouts import LayoutKind
 from plaudit.data.tokens import TokenBatch, TokenItem
-from plaudit.methods.outcomes import Pairs, best_of, judged, pairs_of, rankings_of
+from plaudit.methods.outcomes import Pairs, best_of, item_weight, pairs_of, rankings_of, total_weight
 from plaudit.methods.references import response_totals
 from plaudit.models.logprobs import log_probs
 from plaudit.models.packing import layout_for
@@ -37,10 +37,11 @@ Settings = Dpo | Simpo | Cpo | Orpo
 
 
 class DirectPreference:
-    """L = Σ_items Σ_pairs w·ℓ(left, right) / Σ_items 1 + c · Σ_items NLL(best answer) / Σ_items 1.
+    """L = Σ_items Σ_pairs w·ℓ(left, right) / Σ_items W + c · Σ_items W·NLL(best answer) / Σ_items W.
 
-    w is 1/C(K,2) over the pairs of an item; NLL is the mean per token. ``reference`` is None where the method
-    has none or the items carry its log-probs, which must be at ``temperature`` like the policy's.
+    The w of an item's pairs add up to its weight W, the mean of its judgements'; NLL is the mean per token.
+    ``reference`` is None where the method has none or the items carry its log-probs, which must be at
+    ``temperature`` like the policy's. ``strongest`` is the strength that becomes the whole ``margin_scale``.
     """
 
     def __init__(
@@ -50,12 +51,15 @@ class DirectPreference:
         *,
         reference: Callable[..., Any] | None = None,
         temperature: float = 1.0,
+        strongest: float = 0.0,
     ) -> None:
         self.model = policy.model
         self.pad_id = policy.pad_id
         self.settings = settings
         self.reference = reference
         self.temperature = temperature
+        used = settings.use_strength and strongest > 0
+        self.margin_per_strength = settings.margin_scale / strongest if used else 0.0
         self.coefficient = settings.odds_weight if isinstance(settings, Orpo) else 1.0
         self.nll = 1.0 if isinstance(settings, Orpo) else settings.nll
 
@@ -64,7 +68,7 @@ class DirectPreference:
         return layout_for(self.model)
 
     def normalizers(self, items: Sequence[TokenItem]) -> dict[str, float]:
-        return {"preference": judged(items), "nll": judged(items)}
+        return {"preference": total_weight(items), "nll": total_weight(items)}
 
     def loss(self, batch: TokenBatch) -> LossOutput:
         out = log_probs(self.model, batch, temperature=self.temperature)
@@ -75,7 +79,8 @@ class DirectPreference:
         terms = {"preference": self._preference(batch, worth, pairs)}
         if self.nll:
             weights = torch.tensor(
-                [w for item in batch.items for w in best_of(item.payload)], dtype=means.dtype
+                [w for i in batch.items for w in item_weight(i.payload) * best_of(i.payload)],
+                dtype=means.dtype,
             )
             terms["nll"] = Term(-means, weights.to(means.device), self.nll)
         return LossOutput(terms, _metrics(self._reward(worth).detach(), totals.detach(), pairs))
@@ -102,12 +107,10 @@ class DirectPreference:
     def _preference(self, batch: TokenBatch, worth: Tensor, pairs: Pairs) -> Term:
         s = self.settings
         if isinstance(s, Dpo) and s.loss == "plackett_luce":
-            values = plackett_luce_batch(s.beta * worth, rankings_of(batch), ties="equal")
-            # K answers make K − 1 choices: their mean lets a prompt weigh the same at any K.
-            choices = torch.bincount(batch.item_of, minlength=len(batch.items)) - 1
-            return Term(values / choices, torch.ones_like(values))
+            rankings = rankings_of(batch)
+            return Term(plackett_luce_batch(s.beta * worth, rankings.groups, ties="equal"), rankings.weight)
         left, right, r = worth[pairs.left], worth[pairs.right], pairs.result
-        margin: Tensor | float = pairs.strength if s.use_strength else 0.0
+        margin = pairs.strength * self.margin_per_strength
         if not isinstance(s, Dpo):
             if isinstance(s, Simpo):
                 margin = margin + s.gamma

@@ -14,7 +14,7 @@ from plaudit.data.layouts import LayoutKind
 from plaudit.data.records import Labelled, Preference, Rated, Record
 from plaudit.data.tokens import TokenBatch, TokenItem
 from plaudit.errors import UserError
-from plaudit.methods.outcomes import win_shares
+from plaudit.methods.outcomes import answer_weights, win_shares
 from plaudit.methods.references import EXTRA, response_totals
 from plaudit.models.logprobs import log_probs
 from plaudit.models.packing import layout_for
@@ -90,8 +90,8 @@ class KTO:
 def labels_of(records: Sequence[Record], threshold: float | None = None) -> list[Labelled]:
     """Single labels: thumbs as they are, ratings by ``threshold``, answers of a ranking by their share of wins.
 
-    An answer that wins as often as it loses says nothing and is left out. UserError for ratings without a
-    threshold.
+    An answer that wins as often as it loses says nothing and is left out; another weighs the mean of its judgements'
+    weights. UserError for ratings without a threshold.
     """
     labels: list[Labelled] = []
     for record in records:
@@ -106,9 +106,10 @@ def labels_of(records: Sequence[Record], threshold: float | None = None) -> list
             labels.append(Labelled(record.prompt, record.response, record.score >= threshold))
         elif isinstance(record, Preference):
             comparisons = record.comparisons()
-            for response, share in zip(comparisons.responses, win_shares(comparisons)):
+            shares, weights = win_shares(comparisons), answer_weights(comparisons)
+            for response, share, weight in zip(comparisons.responses, shares, weights):
                 if not np.isnan(share) and share != 0.5:
-                    labels.append(Labelled(record.prompt, response, bool(share > 0.5)))
+                    labels.append(Labelled(record.prompt, response, bool(share > 0.5), float(weight)))
     return labels
 
 

@@ -1,25 +1,29 @@
-"""Judgements of a batch as index tensors: pairs weighted so that a prompt weighs as one, and rankings.
+"""Judgements of a batch as index tensors: pairs and rankings, weighted so that an item weighs its own weight.
 
-All comparisons of one prompt weigh 1/C(K,2) each (Ouyang et al. 2022 §3.5), so a prompt with many answers is not
-counted many times.
+All comparisons of one prompt share its weight, 1/C(K,2) each where they weigh alike (Ouyang et al. 2022 §3.5), so a
+prompt with many answers is not counted many times. An item weighs the mean of its judgements' weights.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from plaudit.data.records import Comparisons
+from plaudit.data.records import Comparisons, Demonstration, Outcome, Preference
 from plaudit.data.tokens import TokenBatch, TokenItem
 
 
 @dataclass
 class Pairs:
-    """Outcomes of a batch [P]: indices of responses, result, weight (1 an item) and strength (0 where unknown)."""
+    """Outcomes of a batch [P]: indices of responses, result, weight and strength (0 where unknown).
+
+    The weights of one item's outcomes add up to the item's.
+    """
 
     left: Tensor
     right: Tensor
@@ -44,9 +48,8 @@ def pairs_of(batch: TokenBatch) -> Pairs:
     offset = 0
     for item in batch.items:
         outcomes = item.payload.outcomes
-        total = sum(o.weight for o in outcomes)
         rows += [
-            (offset + o.left, offset + o.right, o.result, o.weight / total, o.strength or 0.0)
+            (offset + o.left, offset + o.right, o.result, o.weight / len(outcomes), o.strength or 0.0)
             for o in outcomes
         ]
         offset += len(item.responses)
@@ -54,9 +57,19 @@ def pairs_of(batch: TokenBatch) -> Pairs:
     return Pairs(table[:, 0].long(), table[:, 1].long(), table[:, 2], table[:, 3], table[:, 4])
 
 
-def judged(items: Sequence[TokenItem]) -> float:
-    """How many items have outcomes: the normaliser of a loss in which each weighs one."""
-    return float(sum(bool(item.payload.outcomes) for item in items))
+def item_weight(judged: Any) -> float:
+    """The mean of the weights of an item's outcomes; 0 without any."""
+    return sum(o.weight for o in judged.outcomes) / max(1, len(judged.outcomes))
+
+
+def total_weight(items: Sequence[TokenItem]) -> float:
+    """Σ of the items' weights: the normalizer of a loss over judged items."""
+    return float(sum(item_weight(item.payload) for item in items))
+
+
+def largest_strength(items: Sequence[TokenItem]) -> float:
+    """The largest stated strength among the items' outcomes; 0 where none is stated."""
+    return max((o.strength or 0.0 for item in items for o in item.payload.outcomes), default=0.0)
 
 
 def win_shares(comparisons: Comparisons) -> np.ndarray:
@@ -70,6 +83,16 @@ def win_shares(comparisons: Comparisons) -> np.ndarray:
         return np.where(played > 0, won / played, np.nan)
 
 
+def answer_weights(comparisons: Comparisons) -> np.ndarray:
+    """The mean weight of each response's own outcomes: [K]; NaN where it has none."""
+    total, count = np.zeros(len(comparisons.responses)), np.zeros(len(comparisons.responses))
+    for o in comparisons.outcomes:
+        total[[o.left, o.right]] += o.weight
+        count[[o.left, o.right]] += 1
+    with np.errstate(invalid="ignore"):
+        return np.asarray(total / count)
+
+
 def best_of(comparisons: Comparisons) -> np.ndarray:
     """Weights [K] that sum to 1 over the responses with the largest share of wins; all 0 without outcomes."""
     shares = win_shares(comparisons)
@@ -79,33 +102,87 @@ def best_of(comparisons: Comparisons) -> np.ndarray:
     return np.asarray(top / top.sum(), dtype=np.float64)
 
 
-def groups_of(comparisons: Comparisons) -> list[list[int]]:
-    """The ranking behind complete, transitive outcomes: groups of responses, best first.
+def preferred_answers(records: Sequence[Preference]) -> list[Demonstration]:
+    """The answer of each prompt that wins most; prompts without any judgement are left out."""
+    judged = [c for r in records if best_of(c := r.comparisons()).any()]
+    return [Demonstration(c.prompt, c.responses[int(best_of(c).argmax())]) for c in judged]
 
-    Responses are placed by their share of wins. Raises ValueError where the outcomes are no ranking.
+
+@dataclass
+class Rankings:
+    """Rankings of a batch [Q]: groups of indices of responses, best first, and the weight of each.
+
+    A ranking of k answers makes k − 1 choices and weighs its judgements' share of the item's weight over k − 1, so
+    that an item weighs the same at any K.
     """
-    k = len(comparisons.responses)
-    wins = np.zeros(k)
-    for o in comparisons.outcomes:
-        wins[o.left] += o.result
-        wins[o.right] += 1 - o.result
-    order = sorted(set(wins.tolist()), reverse=True)
-    groups = [[i for i in range(k) if wins[i] == w] for w in order]
-    place = {i: rank for rank, group in enumerate(groups) for i in group}
-    consistent = all(
-        o.result == (0.5 if place[o.left] == place[o.right] else float(place[o.left] < place[o.right]))
-        for o in comparisons.outcomes
-    )
-    if len(comparisons.outcomes) != k * (k - 1) // 2 or not consistent:
-        raise ValueError("these outcomes are not one ranking of all responses")
-    return groups
+
+    groups: list[list[list[int]]]
+    weight: Tensor
 
 
-def rankings_of(batch: TokenBatch) -> list[list[list[int]]]:
-    """The ranking of every item, as indices of the batch's responses."""
-    rankings = []
+def rankings_of(batch: TokenBatch) -> Rankings:
+    """The rankings behind every item's outcomes, as ``rankings_in`` finds them."""
+    groups: list[list[list[int]]] = []
+    weights: list[float] = []
     offset = 0
     for item in batch.items:
-        rankings.append([[offset + i for i in group] for group in groups_of(item.payload)])
+        for ranking, weight in rankings_in(item.payload.outcomes):
+            groups.append([[offset + i for i in group] for group in ranking])
+            weights.append(weight)
         offset += len(item.responses)
-    return rankings
+    return Rankings(groups, torch.tensor(weights, dtype=torch.float32, device=batch.targets.device))
+
+
+def rankings_in(outcomes: Sequence[Outcome]) -> list[tuple[list[list[int]], float]]:
+    """Outcomes of one item as rankings (groups of answers, best first) with their weights.
+
+    Each judgement is a ranking of its own: the outcomes are read in order, and the longest run that is one complete
+    and transitive ranking of some answers is taken as that. What is no ranking of three or more is taken pair by
+    pair; a soft result r of a pair is both of its orders, with weights r and 1 − r.
+    """
+    found: list[tuple[list[list[int]], float]] = []
+    at = 0
+    while at < len(outcomes):
+        size, ranking = _longest_ranking(outcomes, at)
+        run = outcomes[at : at + size * (size - 1) // 2]
+        weight = sum(o.weight for o in run) / len(outcomes) / (size - 1)
+        if ranking is not None:
+            found.append((ranking, weight))
+        else:
+            (o,) = run
+            found.append(([[o.left], [o.right]], weight * o.result))
+            found.append(([[o.right], [o.left]], weight * (1 - o.result)))
+        at += len(run)
+    return found
+
+
+def _longest_ranking(outcomes: Sequence[Outcome], at: int) -> tuple[int, list[list[int]] | None]:
+    """How many answers the longest ranking that starts at an outcome has, and its groups; None for a soft pair."""
+    left = len(outcomes) - at
+    for size in range(int((1 + (1 + 8 * left) ** 0.5) / 2), 1, -1):
+        ranking = groups_of(outcomes[at : at + size * (size - 1) // 2], size)
+        if ranking is not None:
+            return size, ranking
+    return 2, None
+
+
+def groups_of(outcomes: Sequence[Outcome], size: int) -> list[list[int]] | None:
+    """The ranking that all outcomes make together: groups of answers, best first.
+
+    None where they are not each pair of ``size`` answers once, or not transitive.
+    """
+    answers = sorted({i for o in outcomes for i in (o.left, o.right)})
+    pairs = {frozenset((o.left, o.right)) for o in outcomes}
+    if len(answers) != size or len(pairs) != len(outcomes) or len(pairs) != size * (size - 1) // 2:
+        return None
+    wins = dict.fromkeys(answers, 0.0)
+    for o in outcomes:
+        wins[o.left] += o.result
+        wins[o.right] += 1 - o.result
+    place = {value: rank for rank, value in enumerate(sorted(set(wins.values()), reverse=True))}
+    ranks = {answer: place[value] for answer, value in wins.items()}
+    for o in outcomes:
+        equal = ranks[o.left] == ranks[o.right]
+        if o.result != (0.5 if equal else float(ranks[o.left] < ranks[o.right])):
+            return None
+    return [[i for i in answers if ranks[i] == rank] for rank in range(len(place))]

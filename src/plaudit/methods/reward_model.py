@@ -1,7 +1,7 @@
 """A reward model learns to predict human rankings.
 
-All comparisons of one prompt are one item and weigh as one, 1/C(K,2) each (Ouyang et al. 2022 §3.5):
-a prompt with many answers is not counted many times, and its pairs are never split over batches.
+All comparisons of one prompt are one item and share its weight, 1/C(K,2) each (Ouyang et al. 2022 §3.5): a prompt
+with many answers is not counted many times, and its pairs are never split over batches.
 """
 
 from __future__ import annotations
@@ -10,11 +10,10 @@ from collections.abc import Sequence
 from typing import Any, Literal
 
 import torch
-from torch import Tensor
 
 from plaudit.data.layouts import LayoutKind
 from plaudit.data.tokens import TokenBatch, TokenItem
-from plaudit.methods.outcomes import judged, pairs_of, rankings_of
+from plaudit.methods.outcomes import item_weight, pairs_of, rankings_of, total_weight
 from plaudit.models.heads import comparable_scores
 from plaudit.models.packing import layout_for
 from plaudit.objectives import bradley_terry, centring, plackett_luce_batch
@@ -24,8 +23,11 @@ from plaudit.training.engine import LossOutput, Term
 class RewardModelling:
     """Bradley–Terry over all pairs of an item, or Plackett–Luce over its ranking; ties count.
 
-    pairs: L = Σ_pairs w · BT(s_left − s_right − m) / Σ_items 1, where the w of one item sum to 1.
-    plackett_luce: L = Σ_items PL / (K − 1) / Σ_items 1.
+    pairs: L = Σ_pairs w · BT(s_left − s_right − m) / Σ_items W, where the w of one item add up to its weight W.
+    plackett_luce: L = Σ_items W · PL / (K − 1) / Σ_items W, each judgement being a ranking of its own.
+
+    W is the mean of the item's judgements' weights. m = ``margin_scale`` · strength / ``strongest``, 0 where
+    ``strongest`` is 0.
     """
 
     def __init__(
@@ -34,13 +36,14 @@ class RewardModelling:
         *,
         pad_id: int,
         loss: Literal["pairs", "plackett_luce"] = "pairs",
-        use_strength: bool = False,
+        margin_scale: float = 1.0,
+        strongest: float = 0.0,
         centring: float = 0.0,
     ) -> None:
         self.model = model
         self.pad_id = pad_id
         self.kind = loss
-        self.use_strength = use_strength
+        self.margin_per_strength = margin_scale / strongest if strongest else 0.0
         self.centring = centring
 
     @property
@@ -48,25 +51,24 @@ class RewardModelling:
         return layout_for(self.model.backbone)
 
     def normalizers(self, items: Sequence[TokenItem]) -> dict[str, float]:
-        return {"ranking": judged(items), "centring": float(len(items))}
+        return {"ranking": total_weight(items), "centring": total_weight(items)}
 
     def loss(self, batch: TokenBatch) -> LossOutput:
         raw = comparable_scores(self.model, batch)
         pairs = pairs_of(batch)
         delta = raw[pairs.left] - raw[pairs.right]
-        margin: Tensor | float = pairs.strength if self.use_strength else 0.0
         if self.kind == "pairs":
+            margin = pairs.strength * self.margin_per_strength
             values = bradley_terry(delta, result=pairs.result, margin=margin)
             ranking = Term(values, pairs.weight)
         else:
-            values = plackett_luce_batch(raw, rankings_of(batch), ties="equal")
-            # K answers make K − 1 choices: their mean lets a prompt weigh the same at any K.
-            choices = torch.bincount(batch.item_of, minlength=len(batch.items)) - 1
-            ranking = Term(values / choices, torch.ones_like(values))
+            rankings = rankings_of(batch)
+            ranking = Term(plackett_luce_batch(raw, rankings.groups, ties="equal"), rankings.weight)
         terms = {"ranking": ranking}
         if self.centring:
-            per_item = 1.0 / torch.bincount(batch.item_of, minlength=len(batch.items)).to(raw.dtype)
-            terms["centring"] = Term(centring(raw), per_item[batch.item_of], self.centring)
+            shares = [item_weight(i.payload) / len(i.responses) for i in batch.items for _ in i.responses]
+            weights = torch.tensor(shares, dtype=raw.dtype, device=raw.device)
+            terms["centring"] = Term(centring(raw), weights, self.centring)
         decided = pairs.decided
         correct = ((delta > 0) == (pairs.result > 0.5)) & decided
         return LossOutput(

@@ -21,6 +21,7 @@ from plaudit.data.rendering import Renderer
 from plaudit.data.tokens import Segment, TokenItem
 from plaudit.errors import UserError
 from plaudit.methods.reward_model import RewardModelling
+from plaudit.methods.starting import announce_judgements
 from plaudit.methods.supervised import Supervised
 from plaudit.rewards import score_items
 from plaudit.runs import Stage
@@ -128,18 +129,21 @@ def reward_model(
     renderer = renderer or Renderer(model.tokenizer)
     # √n keeps the spread of a sum over n tokens equal: length alone then decides nothing.
     model.length_power = 0.5 if settings.length_normalised else 0.0
+    stage = stage_at(out)
+    items = render_preferences(renderer, preferences)
     method = RewardModelling(
         model,
         pad_id=_pad_id(model.tokenizer),
         loss=settings.loss,
-        use_strength=settings.use_strength,
+        margin_scale=settings.margin_scale,
+        strongest=announce_judgements(items, settings, stage, ranks, label),
         centring=settings.centring,
     )
     return fit(
         method,
-        render_preferences(renderer, preferences),
+        items,
         schedule or settings,
-        stage_at(out),
+        stage,
         modules={"reward": model},
         seed=seed,
         held_out=render_preferences(renderer, held_out) if held_out else (),

@@ -19,6 +19,7 @@ from plaudit.methods.direct import DirectPreference, Settings
 from plaudit.methods.kto import KTO, attach_mismatched_reference, balance, labels_of, with_mismatches
 from plaudit.methods.references import precompute
 from plaudit.methods.rl import frozen_reference
+from plaudit.methods.starting import announce_judgements
 from plaudit.methods.train import render_preferences, stage_at
 from plaudit.runs import Stage
 from plaudit.training import FitResult, Ranks, fit
@@ -81,8 +82,9 @@ def preference(
                 policy, [*items, *held], stage, token_budget=settings.token_budget, device=device, ranks=ranks
             )
             items, held = both[: len(items)], both[len(items) :]
+    strongest = announce_judgements(items, settings, stage, ranks, label)
     return fit(
-        DirectPreference(policy, settings, reference=live),
+        DirectPreference(policy, settings, reference=live, strongest=strongest),
         items,
         settings,
         stage,

@@ -7,6 +7,7 @@ from typing import Any
 
 from plaudit.config import Pretrained, Reward, Scratch
 from plaudit.methods import train
+from plaudit.methods.outcomes import preferred_answers
 from plaudit.models.adapters import add_lora
 from plaudit.models.policy import build_policy
 from plaudit.models.reward_model import RewardModel, load_reward_model, save_reward_model
@@ -137,12 +138,9 @@ def _save_reward(context: Context, model: RewardModel, stage: Stage, summary: st
 
 
 def reference_answers(context: Context) -> Sequence[Any]:
-    """Demonstrations where there are any, else the preferred answers: what scores 0 once normalised."""
-    from plaudit.data.records import Demonstration
-
+    """Demonstrations where there are any, else the best answer of each prompt: what scores 0 once normalised."""
     if isinstance(context.materials, FileMaterials) and not context.config.data.demonstrations:
-        records = [r.comparisons() for r in context.materials.preferences[0][:500]]
-        return [Demonstration(r.prompt, r.responses[r.outcomes[0].left]) for r in records if r.outcomes]
+        return preferred_answers(context.materials.preferences[0][:500])
     return context.materials.demonstrations[0][:500]
 
 
