@@ -36,7 +36,7 @@ def test_what_is_left_out_is_listed(jsonl):
     assert head.endswith("rows.jsonl: 5 of 6 rows, read as {prompt, chosen, rejected}")
     assert [line.strip() for line in rest] == [
         "dropped 1: identical answers",
-        "columns not used: ask, id, model",
+        "columns not used: id, model",
     ]
 
 
@@ -45,7 +45,7 @@ def test_a_run_tells_what_its_files_left_out_once(jsonl):
     materials = materials_of(recipe(jsonl(*ROWS), fields={"prompt": "ask"}), told.append)
     assert len(materials.preferences[0]) + len(materials.preferences[1]) == 5
     assert materials.judge_preferences == []
-    assert told == [*told[:1], "  dropped 1: identical answers", "  columns not used: ask, id, model"]
+    assert told == [*told[:1], "  dropped 1: identical answers", "  columns not used: id, model"]
 
 
 def test_a_conversion_tells_what_it_left_out_too(jsonl, tmp_path):

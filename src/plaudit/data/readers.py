@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import contextlib
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
+from plaudit.data.exports import unwrapped
 from plaudit.data.fields import FIELDS, View
-from plaudit.data.files import rows
+from plaudit.data.files import is_hub_name, rows
 from plaudit.data.finding import find_shape
 from plaudit.data.formats import Row
-from plaudit.data.labels import known_labels
+from plaudit.data.judged import Judged, settle
+from plaudit.data.labels import code, known_labels
 from plaudit.data.own import kind_of
-from plaudit.data.records import Comparisons, Demonstration, Outcome, Preference, Prompt, Response
+from plaudit.data.records import Comparisons, Demonstration, Labelled, Outcome, Preference, Prompt, Response
 from plaudit.data.report import Fault, ReadReport, ReadResult, name_type
 from plaudit.data.shapes import Shape, shape_of
 from plaudit.errors import UserError, suggest
@@ -62,6 +65,7 @@ def scan(
     kind, labels = known_kind(kind), known_labels(labels)
     report = ReadReport(str(path))
     records: list[Any] = []
+    lines: list[int] = []
     stream = rows(path, report.refuse, by_line=kind == "prompts")
     head = list(islice(stream, HEAD))
     if not head and not report.unreadable:
@@ -91,10 +95,52 @@ def scan(
             report.drop(fault, row.line)
         else:
             records.append(record)
+            lines.append(row.line)
             report.kept += 1
             if report.kept == limit:
                 break
-    return ReadResult(records, report)
+    # Of a hub set no more is fetched than was asked for.
+    beyond = islice(stream, 0 if is_hub_name(str(path)) else None)
+    return ReadResult(_settled(records, lines, labels, report, _codes(shape, beyond, fields, report)), report)
+
+
+def _settled(
+    records: list[Any],
+    lines: Sequence[int],
+    labels: Mapping[str, str],
+    report: ReadReport,
+    beyond: Iterator[str],
+) -> list[Any]:
+    """The records, those whose judgements are codes decided together."""
+    judged = [(line, r) for line, r in zip(lines, records) if isinstance(r, Judged)]
+    if not judged:
+        if labels and records and not any(isinstance(r, Labelled) for r in records):
+            report.refuse(
+                f"labels says what codes mean, and rows read as {{{report.shape}}} hold none",
+                field="labels",
+                remedy="leave it out, or name the column of the codes: fields: {preferred: COLUMN}",
+            )
+        return records
+    settled = iter(settle(judged, labels, report, beyond))
+    if report.unreadable:
+        return []
+    decided = (next(settled) if isinstance(r, Judged) else r for r in records)
+    return [r for r in decided if r is not None]
+
+
+def _codes(
+    shape: Shape, rows: Iterable[Row], fields: Mapping[str, str] | None, report: ReadReport
+) -> Iterator[str]:
+    """The codes of rows beyond those that were asked for: they too tell what a code means."""
+    before = len(report.unreadable), report.unreadable_count
+    for row in rows:
+        if isinstance(row.values, dict):
+            with contextlib.suppress(Fault):
+                record = shape.build(View.of(row.values, renamed=fields))
+                yield from (code(s.value) for s in getattr(record, "said", ()))
+    # What is broken there does not concern the rows that were asked for.
+    del report.unreadable[before[0] :]
+    report.unreadable_count = before[1]
 
 
 def join_pairs(records: Iterable[Preference]) -> list[Comparisons]:
@@ -154,6 +200,8 @@ def _as_object(row: Row, kind: str | None) -> Row:
     values = row.values
     if kind == "prompts" and isinstance(values, dict) and set(values) == {"text"}:
         values = values["text"]
+    if isinstance(values, dict):
+        return Row(row.line, unwrapped(values))
     if isinstance(values, str):
         return Row(row.line, {"prompt" if kind == "prompts" else "text": values})
     return row
@@ -165,6 +213,10 @@ def as_kind(record: Any, kind: str | None) -> Any:
         return record.prompt
     if kind == "text" and isinstance(record, Demonstration):
         return plain_text(record)
+    if isinstance(record, Judged) and kind in (None, "preferences"):
+        return record
+    if isinstance(record, Judged):
+        raise Fault("other kind", f"the row is one of preferences, not of {kind}")
     if kind is not None and kind != kind_of(record):
         raise Fault("other kind", f"the row is one of {kind_of(record)}, not of {kind}")
     return record
