@@ -177,10 +177,10 @@ TABLE = {
     ),
     "answers without a preference": Bad(
         jsonl({"prompt": "Ask?", "response_a": "Yes.", "response_b": "No."}),
-        "says whether 'response_a' or 'response_b' is better",
+        "no column 'preferred'",
         1,
         "preferred",
-        "--fields preferred=COLUMN",
+        "add a column 'preferred'",
     ),
     "columns that nobody knows": Bad(
         jsonl({"x": "Ask?", "y": "Yes."}),
@@ -220,11 +220,7 @@ TABLE = {
         altered(chosen=42), "'chosen' is a number, not text", 7, "chosen", 'write it in quotes: "…"'
     ),
     "an answer that is a list": Bad(
-        altered(rejected=[5]),
-        "'rejected[0]' is a number, not text",
-        7,
-        "rejected[0]",
-        'write it in quotes: "…"',
+        altered(rejected=["No."]), "a message is text, not an object", 7, "rejected[0]", '{"role": "user"'
     ),
     "two equal answers": Bad(
         altered(rejected="Yes. "), "the two answers are the same", 7, "rejected", "it prefers nothing"
@@ -322,17 +318,16 @@ TABLE = {
     ),
     "a preference that could be either": Bad(
         jsonl({"prompt": "Ask?", "response_a": "Yes.", "response_b": "No.", "preferred": 0}),
-        "'preferred' says 0 (1×), which can be read in 3 ways",
-        None,
+        "0 names neither answer",
+        1,
         "preferred",
-        "--labels",
     ),
     "a label that is a scale": Bad(
         jsonl({"prompt": "Ask?", "completion": "Yes.", "label": 0.7}),
         "0.7 is neither good nor bad",
         1,
         "label",
-        'a scale belongs in a column "rating"',
+        "a scale: --fields rating=label",
     ),
     "a rating that is no number": Bad(
         jsonl('{"prompt": "Ask?", "response": "Yes.", "rating": NaN}'), "nan is no number", 1, "rating"

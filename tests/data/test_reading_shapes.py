@@ -127,8 +127,8 @@ SHAPES = {
         {"instruction": "Ask?", "output_1": "Yes.", "output_2": "No.", "preference": 2},
         ranking(["Yes.", "No."], ((1,), (0,))),
     ),
-    "outputs 1 and 2, a tie between them": (
-        {"instruction": "Ask?", "output_1": "Yes.", "output_2": "No.", "preference": 1.5},
+    "outputs 1 and 2, a tie as 0": (
+        {"instruction": "Ask?", "output_1": "Yes.", "output_2": "No.", "preference": 0},
         ranking(["Yes.", "No."], ((0, 1),)),
     ),
     "responses 0 and 1, counted from 0": (
@@ -208,7 +208,8 @@ def test_columns_that_no_record_carries_are_reported(jsonl):
 
 def test_a_column_called_record_is_no_row_of_plaudits_own(jsonl):
     row = {"record": ["x"], "prompt": "Ask?", "response": "Yes."}
-    assert read(jsonl(row, {**row, "record": "x"})).records == [DEMONSTRATION, DEMONSTRATION]
+    records = read(jsonl(row, {**row, "record": "x"})).records
+    assert [(type(r), r.prompt.id, r.response.text) for r in records] == [(Demonstration, ASK.id, "Yes.")] * 2
 
 
 def test_a_field_map_names_columns_of_ones_own(jsonl):
@@ -220,8 +221,10 @@ def test_a_field_map_names_columns_of_ones_own(jsonl):
 def test_kind_chooses_among_the_shapes_a_row_has(jsonl):
     path = jsonl({"prompt": "Ask?", "messages": [*TURNS, SAY], "chosen": "Yes.", "rejected": "No."})
     assert read(path).records == [PAIR]
-    assert read(path, kind="demonstrations").records == [LONG]
-    assert read(path, kind="prompts").records == [ASK]
+    (demonstration,) = read(path, kind="demonstrations").records
+    assert (demonstration.prompt.messages, demonstration.response) == (TALK, LONG.response)
+    (prompt,) = read(path, kind="prompts").records
+    assert (prompt.id, set(prompt.metadata)) == (ASK.id, {"messages", "chosen", "rejected"})
 
 
 def test_demonstrations_can_be_read_as_text(jsonl):
@@ -246,7 +249,7 @@ def test_a_few_faulty_first_rows_do_not_hide_the_shape(jsonl):
 
 def test_the_shape_is_that_of_most_rows_even_where_a_few_have_more_columns(jsonl):
     rows = [{"prompt": f"Ask {i}?", "response": "Yes."} for i in range(30)]
-    result = read(jsonl({**rows[0], "rating": 3}, *rows))
+    result = read(jsonl({**rows[0], "chosen": "Yes.", "rejected": "No."}, *rows))
     assert result.report.kept == 31
     assert {type(r) for r in result.records} == {Demonstration}
 
@@ -259,10 +262,10 @@ def test_a_line_of_an_answer_that_begins_like_a_turn_is_no_turn_where_blank_line
 
 
 def test_plurals_and_ids_are_columns_of_their_own_and_no_misspellings(jsonl):
-    row = {"prompt": "Ask?", "response": "Yes.", "labels": "x", "scores": [1], "rating_id": 3, "label2": 0}
+    row = {"prompt": "Ask?", "response": "Yes.", "prompts": "x", "rankings": [1], "rating_id": 3, "label2": 0}
     result = read(jsonl(row))
-    assert result.records == [DEMONSTRATION]
-    assert result.report.unused == ("labels", "scores", "rating_id", "label2")
+    assert [r.response for r in result.records] == [DEMONSTRATION.response]
+    assert result.report.unused == ("prompts", "rankings", "rating_id", "label2")
 
 
 @pytest.mark.parametrize(
@@ -308,8 +311,8 @@ def lines(end="\n"):
 
 
 def test_a_null_where_a_field_belongs_is_a_faulty_row_and_no_second_shape(jsonl):
-    good = [{"prompt": f"Ask {i}?", "completion": "Yes.", "label": True} for i in range(19)]
-    report = read(jsonl({**good[0], "label": None}, *good)).report
+    good = [{"prompt": f"Ask {i}?", "chosen": "Yes.", "rejected": "No."} for i in range(19)]
+    report = read(jsonl({**good[0], "rejected": None}, *good)).report
     assert (report.kept, dict(report.dropped)) == (19, {"missing field": 1})
 
 

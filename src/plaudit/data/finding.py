@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
-from plaudit.data.fields import COMMON, FIELDS, SEVERAL, View, misspelled, normal
+from plaudit.data.fields import COMMON, FIELDS, PAIRS, View, misspelled, normal
 from plaudit.data.formats import Row
 from plaudit.data.report import ReadReport, name_type
 from plaudit.data.shapes import SHAPES, Shape
-from plaudit.data.unreadable import known_obstacle
 from plaudit.errors import Problem, suggest
 
 
@@ -27,13 +26,9 @@ def find_shape(
             )
         return None
     columns = list(dict.fromkeys(c for row in objects for c in row.values))
-    if not _check_fields(fields, columns, report):
+    if not check_fields(fields, columns, report):
         return None
     views = [View.of(row.values, renamed=fields) for row in objects]
-    obstacle = known_obstacle(views[0]) if kind not in ("prompts", "text") else None
-    if obstacle:
-        report.refuse(obstacle[0], line=objects[0].line, remedy=obstacle[1])
-        return None
     allowed = _allowed(kind)
     votes = Counter(next((i for i, s in enumerate(allowed) if s.fits(v)), len(allowed)) for v in views)
     best = min(votes, key=lambda i: (i == len(allowed), -votes[i], i))
@@ -44,10 +39,9 @@ def find_shape(
         if problems or found is None:
             _refuse_shape(problems, columns, kind, views[0], report, objects[0].line)
             return None
-    if found.about and (example := next((v for v in views if found.fits(v)), None)):
-        report.note(found.about(example))
-    used = {c for v in views for f in (*found.needs, *found.uses, *COMMON) for c in v.columns(f)}
-    used |= {normal(c) for c in (fields or {}).values()} | set(fields or {})
+    used = {c for f in (*found.needs, *found.uses, *COMMON) if f != "pair" for c in FIELDS[f]}
+    if "pair" in found.needs:
+        used |= {c for pair in PAIRS for c in pair}
     report.unused = () if found.kind == "own" else tuple(c for c in columns if normal(c) not in used)
     return found
 
@@ -58,13 +52,17 @@ def _allowed(kind: str | None) -> list[Shape]:
         return list(SHAPES)
     if kind == "prompts":
         return [s for s in SHAPES if s.kind != "text"]
-    able = ("own", kind, *(["demonstrations"] if kind == "text" else []))
+    able = {
+        "text": ("own", "text", "demonstrations"),
+        "labels": ("own", "labelled", "rated", "preferences"),
+    }.get(kind, ("own", kind))
     return sorted((s for s in SHAPES if s.kind in able), key=lambda s: able.index(s.kind))
 
 
-def _check_fields(fields: Mapping[str, str] | None, columns: Sequence[str], report: ReadReport) -> bool:
+def check_fields(fields: Mapping[str, str] | None, columns: Sequence[str], report: ReadReport) -> bool:
+    """Whether every field and column that the user names is there; what is not is refused."""
     known = True
-    for name, column in (fields or {}).items():
+    for name, column in _named_columns(fields or {}, columns):
         if name in FIELDS and column in columns:
             continue
         known = False
@@ -77,17 +75,30 @@ def _check_fields(fields: Mapping[str, str] | None, columns: Sequence[str], repo
     return known
 
 
+def _named_columns(fields: Mapping[str, str], columns: Sequence[str]) -> Iterator[tuple[str, str]]:
+    """Each field with a column: ``ignore=a+b`` names two, ``rating=-a`` one, ``rating=a.b`` a key inside one."""
+    for name, given in fields.items():
+        if given in columns:
+            yield name, given
+        elif name == "ignore":
+            yield from ((name, part.strip().partition(".")[0]) for part in given.split("+"))
+        elif name in ("label", "rating"):
+            yield name, given.removeprefix("-").strip().partition(".")[0]
+        else:
+            yield name, given
+
+
 def _near_misses(view: View, richer: Sequence[Shape], found: Shape | None, kind: str | None) -> list[Problem]:
     """Why a richer shape was not found, where a column is misspelled or one of its marks stands alone."""
     loose = found is None or found.kind in ("prompts", "text")
     candidates = []
     for shape in richer:
-        if shape.kind == "own" or not shape.near:
+        if shape.kind == "own":
             continue
         missing = shape.missing(view)
-        taken = {c for f in shape.needs if f not in missing for c in FIELDS.get(f, view.columns(f))}
+        taken = {c for f in shape.needs if f not in missing and f != "pair" for c in FIELDS[f]}
         spare = [c for c in view.values if c not in taken]
-        close = {f: misspelled(f, spare) for f in missing if f in FIELDS}
+        close = {f: misspelled(f, spare) for f in missing if f != "pair"}
         unexplained = [f for f in missing if not close.get(f)]
         marked = any(view.column(mark) for mark in shape.marks)
         begun = marked or (found is None and len(missing) < len(shape.needs))
@@ -99,10 +110,7 @@ def _near_misses(view: View, richer: Sequence[Shape], found: Shape | None, kind:
     problems = []
     for field in shape.missing(view):
         column = close.get(field)
-        if field == "choice":
-            problems.append(_no_choice(view))
-            continue
-        name = FIELDS[field][0] if field in FIELDS else SEVERAL[field]
+        name = FIELDS[field][0] if field in FIELDS else "response_a, response_b"
         problems.append(
             Problem(
                 f"no column {name!r}, which {{{shape.name}}} needs",
@@ -111,15 +119,6 @@ def _near_misses(view: View, richer: Sequence[Shape], found: Shape | None, kind:
             )
         )
     return problems
-
-
-def _no_choice(view: View) -> Problem:
-    left, right = view.columns("pair")
-    return Problem(
-        f"no column 'preferred' or the like says whether {left!r} or {right!r} is better",
-        field="preferred",
-        remedy=f"add a column 'preferred' ({left!r}, {right!r} or 'tie'), or name yours: --fields preferred=COLUMN",
-    )
 
 
 def _refuse_shape(

@@ -2,30 +2,31 @@
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
-from plaudit.data.exports import unwrapped
+from plaudit.data import trees
+from plaudit.data.columns import unstacked
 from plaudit.data.fields import FIELDS, View
-from plaudit.data.files import is_hub_name, rows
-from plaudit.data.finding import find_shape
+from plaudit.data.files import rows
 from plaudit.data.formats import Row
-from plaudit.data.judged import Judged, settle
-from plaudit.data.labels import code, known_labels
+from plaudit.data.labels import known_labels
 from plaudit.data.own import kind_of
-from plaudit.data.records import Comparisons, Demonstration, Labelled, Outcome, Preference, Prompt, Response
+from plaudit.data.plans import Plan, as_imitated, plan_of
+from plaudit.data.records import Comparisons, Demonstration, Outcome, Preference, Prompt, Response
 from plaudit.data.report import Fault, ReadReport, ReadResult, name_type
-from plaudit.data.shapes import Shape, shape_of
+from plaudit.data.shapes import shape_of
 from plaudit.errors import UserError, suggest
 
 # Rows from which the shape of a file is found.
 HEAD = 100
 
-KINDS = ("demonstrations", "preferences", "labelled", "rated", "prompts", "text")
+KINDS = ("demonstrations", "preferences", "labelled", "rated", "labels", "prompts", "text")
+# What may label single answers: labels, ratings (by a threshold) and rankings.
+LABELING = ("labelled", "rated", "preferences")
 # The roles of a recipe, by the kind of record each is made of.
 ROLES = {"corpus": "text", "votes": "preferences"}
 
@@ -41,7 +42,7 @@ def read(
 ) -> ReadResult[Any]:
     """Read JSONL, JSON, CSV, Parquet or text (also .gz), or a hub data set ``owner/name[:split]``.
 
-    ``kind`` asks for one kind of record (demonstrations, preferences, labelled, rated, prompts, text):
+    ``kind`` asks for one kind of record (demonstrations, preferences, labelled, rated, labels, prompts, text):
     every shape has prompts, and demonstrations can be read as text, turn after turn. ``limit`` stops
     after that many records. ``fields`` says which column holds a field of ours: ``{"prompt": "ask"}``;
     ``labels`` what the codes of a preference or label mean: ``{0: "first", 1: "second", 2: "tie"}``.
@@ -65,82 +66,73 @@ def scan(
     kind, labels = known_kind(kind), known_labels(labels)
     report = ReadReport(str(path))
     records: list[Any] = []
-    lines: list[int] = []
-    stream = rows(path, report.refuse, by_line=kind == "prompts")
+    stream = (
+        _as_object(row, kind) for row in unstacked(rows(path, report.refuse, by_line=kind == "prompts"))
+    )
     head = list(islice(stream, HEAD))
     if not head and not report.unreadable:
         report.refuse("there are no rows in it", remedy="check that this is the right file")
-    named = [_as_object(row, kind) for row in head]
-    shape = find_shape(named, kind, fields, report)
-    if shape is None:
+    if kind in trees.KINDS and not fields and any(trees.is_tree(row.values) for row in head):
+        records = trees.read_trees(chain(head, stream), kind, _stem(path), limit, report)
+        return ReadResult(records, report)
+    plan = plan_of(head, kind, fields, labels, _stem(path), report)
+    if plan is None:
         # Every problem of the file is told, also those beyond the rows that show its shape.
         report.rows = len(head) + sum(1 for _ in stream)
         return ReadResult(records, report)
-    report.shape = shape.name
-    source = _stem(path)
-    for row in chain(named, (_as_object(row, kind) for row in stream)):
+    report.shape = plan.shape.name
+    prompts: set[str] = set()
+    for row in chain(head, stream):
         report.rows += 1
         try:
-            if not isinstance(row.values, dict):
-                raise Fault(
-                    "wrong type",
-                    f"the row is {name_type(row.values)}, not an object",
-                    remedy='write {"prompt": "…", …}',
-                )
-            view = View.of(row.values, source, fields, labels)
-            record = as_kind(shape.build(view), kind)
+            record = _record(row, plan, report)
         except Fault as fault:
-            if isinstance(row.values, dict) and _mixed(row.values, shape, report, row.line):
+            if isinstance(row.values, dict) and _mixed(row.values, plan, report, row.line):
                 continue
             report.drop(fault, row.line)
-        else:
-            records.append(record)
-            lines.append(row.line)
-            report.kept += 1
-            if report.kept == limit:
-                break
-    # Of a hub set no more is fetched than was asked for.
-    beyond = islice(stream, 0 if is_hub_name(str(path)) else None)
-    return ReadResult(_settled(records, lines, labels, report, _codes(shape, beyond, fields, report)), report)
+            continue
+        if record is None:
+            continue
+        records.append(record)
+        report.kept += 1
+        # A ranking is whole once the answers of another prompt begin.
+        if plan.ranks and limit is not None:
+            prompts.add(record.prompt.id)
+        if limit is not None and (len(prompts) > limit if plan.ranks else report.kept == limit):
+            break
+    return ReadResult(plan.finish(records, report, limit), report)
 
 
-def _settled(
-    records: list[Any],
-    lines: Sequence[int],
-    labels: Mapping[str, str],
-    report: ReadReport,
-    beyond: Iterator[str],
-) -> list[Any]:
-    """The records, those whose judgements are codes decided together."""
-    judged = [(line, r) for line, r in zip(lines, records) if isinstance(r, Judged)]
-    if not judged:
-        if labels and records and not any(isinstance(r, Labelled) for r in records):
-            report.refuse(
-                f"labels says what codes mean, and rows read as {{{report.shape}}} hold none",
-                field="labels",
-                remedy="leave it out, or name the column of the codes: fields: {preferred: COLUMN}",
-            )
-        return records
-    settled = iter(settle(judged, labels, report, beyond))
-    if report.unreadable:
-        return []
-    decided = (next(settled) if isinstance(r, Judged) else r for r in records)
-    return [r for r in decided if r is not None]
-
-
-def _codes(
-    shape: Shape, rows: Iterable[Row], fields: Mapping[str, str] | None, report: ReadReport
-) -> Iterator[str]:
-    """The codes of rows beyond those that were asked for: they too tell what a code means."""
-    before = len(report.unreadable), report.unreadable_count
-    for row in rows:
-        if isinstance(row.values, dict):
-            with contextlib.suppress(Fault):
-                record = shape.build(View.of(row.values, renamed=fields))
-                yield from (code(s.value) for s in getattr(record, "said", ()))
-    # What is broken there does not concern the rows that were asked for.
-    del report.unreadable[before[0] :]
-    report.unreadable_count = before[1]
+def _record(row: Row, plan: Plan, report: ReadReport) -> Any:
+    """The record of one row; None where the row is left out, which is counted. Raises ``Fault``."""
+    if not isinstance(row.values, dict):
+        raise Fault(
+            "wrong type",
+            f"the row is {name_type(row.values)}, not an object",
+            remedy='write {"prompt": "…", …}',
+        )
+    if late := plan.late_mark(row.values):
+        report.refuse(
+            f"{late!r} looks like a mark of the answer, and is empty in all rows before this one",
+            line=row.line,
+            field=late,
+            remedy=f"--fields label={late}, rating={late}, or ignore={late} where it marks nothing",
+        )
+    view = plan.view(row.values)
+    if view is None:
+        report.leave_out(
+            f"no mark in {' and '.join(map(repr, plan.marking.columns))}" if plan.marking else ""
+        )
+        return None
+    record = plan.build(view)
+    if plan.marking is None:
+        return as_kind(record, plan.kind)
+    if plan.kind in ("demonstrations", "text"):
+        good = as_imitated(record)
+        if good is None:
+            report.leave_out(f"answers that {plan.marking.columns[0]!r} calls bad")
+        return good and as_kind(good, plan.kind)
+    return record
 
 
 def join_pairs(records: Iterable[Preference]) -> list[Comparisons]:
@@ -200,8 +192,6 @@ def _as_object(row: Row, kind: str | None) -> Row:
     values = row.values
     if kind == "prompts" and isinstance(values, dict) and set(values) == {"text"}:
         values = values["text"]
-    if isinstance(values, dict):
-        return Row(row.line, unwrapped(values))
     if isinstance(values, str):
         return Row(row.line, {"prompt" if kind == "prompts" else "text": values})
     return row
@@ -213,19 +203,22 @@ def as_kind(record: Any, kind: str | None) -> Any:
         return record.prompt
     if kind == "text" and isinstance(record, Demonstration):
         return plain_text(record)
-    if isinstance(record, Judged) and kind in (None, "preferences"):
+    if kind == "labels" and kind_of(record) in LABELING:
         return record
-    if isinstance(record, Judged):
-        raise Fault("other kind", f"the row is one of preferences, not of {kind}")
     if kind is not None and kind != kind_of(record):
         raise Fault("other kind", f"the row is one of {kind_of(record)}, not of {kind}")
     return record
 
 
-def _mixed(values: Mapping[str, Any], shape: Shape, report: ReadReport, line: int) -> bool:
+def _mixed(values: Mapping[str, Any], plan: Plan, report: ReadReport, line: int) -> bool:
     """Whether a faulty row is a good row of another shape; then the file is two files in one."""
-    view = View.of(values)
-    other, missing = shape_of(values), shape.missing(view)
+    try:
+        view = View.of(plan.prepared(values))
+    except Fault:
+        return False
+    shape = plan.shape
+    needed = set(shape.needs) - ({plan.marking.field} if plan.marking else set())
+    other, missing = shape_of(view.values), [f for f in shape.missing(view) if f in needed]
     if other is None or not missing:
         return False
     # A row that lost a field, or holds null in it, is a faulty row of this file and no row of another.

@@ -29,7 +29,8 @@ class Fault(Exception):
 class ReadReport:
     """Counts and problems of one file; ``unused`` are the columns that no record carries.
 
-    ``notes`` say how the rows were understood where that is not plain, and what in them speaks against it.
+    ``notes`` say how the rows were understood where that is not plain, and what in them speaks against it;
+    ``left_out`` counts rows that are sound and of no use here, by reason.
     """
 
     file: str
@@ -42,6 +43,7 @@ class ReadReport:
     unreadable_count: int = 0
     unused: tuple[str, ...] = ()
     notes: list[str] = field(default_factory=list)
+    left_out: Counter[str] = field(default_factory=Counter)
 
     @property
     def dropped_rows(self) -> int:
@@ -90,12 +92,18 @@ class ReadReport:
         if sentence not in self.notes:
             self.notes.append(sentence)
 
+    def leave_out(self, reason: str, count: int = 1) -> None:
+        """Count rows that are sound and not what is asked for."""
+        if count:
+            self.left_out[reason] += count
+
     def lines(self) -> list[str]:
         """What reading came to and what was left out, a line each: shown wherever a file is read."""
         dropped = [f"dropped {count:,}: {reason}" for reason, count in self.dropped.most_common()]
+        left = [f"{count:,} rows left out: {reason}" for reason, count in self.left_out.most_common()]
         unused = [f"columns not used: {', '.join(self.unused)}"] if self.unused else []
         head = f"{self.file}: {self.kept:,} of {self.rows:,} rows, read as {{{self.shape}}}"
-        return [head, *(f"  {line}" for line in (*self.notes, *dropped, *unused))]
+        return [head, *(f"  {line}" for line in (*self.notes, *dropped, *left, *unused))]
 
     def require(self, max_dropped: float) -> None:
         """Raise the ``UserError`` that ``error`` describes, if there is one."""

@@ -6,9 +6,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from plaudit.data import builders, own, pairs, ranked_objects
+from plaudit.data import builders, own
 from plaudit.data.fields import View
-from plaudit.data.judged import Judged
 from plaudit.data.records import Record
 from plaudit.data.values import ROLE_NAMES, listed
 
@@ -17,19 +16,16 @@ from plaudit.data.values import ROLE_NAMES, listed
 class Shape:
     """Fields a row needs to have this shape, and what its values must be besides (``only``).
 
-    ``uses`` are fields it takes where they are there, ``marks`` those that no other shape has, ``about`` says how
-    a row is understood where that is not plain, ``near`` whether columns may be a misspelling of it.
+    ``uses`` are fields it takes where they are there, ``marks`` those that no other shape has.
     """
 
     name: str
     kind: str
     needs: tuple[str, ...]
-    build: Callable[[View], Record | Judged | str]
+    build: Callable[[View], Record | str]
     uses: tuple[str, ...] = ()
     marks: tuple[str, ...] = ()
     only: Callable[[View], bool] = lambda view: True
-    about: Callable[[View], str] | None = None
-    near: bool = True
 
     def missing(self, view: View) -> list[str]:
         return [field for field in self.needs if view.column(field) is None]
@@ -49,6 +45,10 @@ def _awaits_answer(view: View) -> bool:
     if not isinstance(last, dict):
         return False
     return ROLE_NAMES.get(str(last.get("role", last.get("from"))).lower()) != "assistant"
+
+
+def _is_answered(view: View) -> bool:
+    return not _awaits_answer(view)
 
 
 RATED_BY = ("rater", "strength")
@@ -81,53 +81,17 @@ SHAPES: tuple[Shape, ...] = (
         "prompt, chosen, rejected",
         "preferences",
         ("chosen", "rejected"),
-        pairs.better_worse,
-        ("asked", "input", *RATED_BY),
+        builders.chosen_rejected,
+        ("prompt", "messages", "input", *RATED_BY),
         ("chosen", "rejected"),
     ),
     Shape(
         "prompt, two responses, preferred",
         "preferences",
-        ("asked", "pair", "choice"),
-        pairs.two_judged,
+        ("prompt", "pair", "preferred"),
+        builders.two_responses,
         ("input", *RATED_BY),
         ("pair",),
-    ),
-    Shape(
-        "two conversations, preferred",
-        "preferences",
-        ("pair", "choice"),
-        pairs.two_judged,
-        RATED_BY,
-        only=pairs.are_conversations,
-        near=False,
-    ),
-    Shape(
-        "prompt, responses with ranks or scores",
-        "preferences",
-        ("asked", "responses"),
-        ranked_objects.ranked_objects,
-        ("input", *RATED_BY),
-        only=ranked_objects.are_ranked,
-        near=False,
-        about=ranked_objects.about_objects,
-    ),
-    Shape(
-        "prompt, responses, which is best",
-        "preferences",
-        ("asked", "responses", "preferred"),
-        pairs.listed_judged,
-        ("input", *RATED_BY),
-        only=pairs.has_place,
-        near=False,
-    ),
-    Shape(
-        "prompt, a better answer, a worse answer",
-        "preferences",
-        ("versus",),
-        pairs.better_worse,
-        ("asked", "input", *RATED_BY),
-        near=False,
     ),
     Shape(
         "prompt, response, label", "labelled", ("prompt", "response", "label"), builders.labelled, ("input",)
@@ -138,6 +102,21 @@ SHAPES: tuple[Shape, ...] = (
         ("prompt", "response", "rating"),
         builders.rated,
         ("input", "rater"),
+    ),
+    Shape(
+        "messages, label",
+        "labelled",
+        ("messages", "label"),
+        builders.labelled_conversation,
+        only=_is_answered,
+    ),
+    Shape(
+        "messages, rating",
+        "rated",
+        ("messages", "rating"),
+        builders.rated_conversation,
+        ("rater",),
+        only=_is_answered,
     ),
     Shape("messages of a prompt", "prompts", ("messages",), builders.messages_prompt, only=_awaits_answer),
     Shape("messages", "demonstrations", ("messages",), builders.whole_conversation),

@@ -8,7 +8,6 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
-from plaudit.data.labels import code
 from plaudit.data.records import Message, Role
 from plaudit.data.report import Fault, name_type
 
@@ -25,10 +24,6 @@ ROLE_NAMES: dict[str, Role] = {
     "ai": "assistant",
     "chatbot": "assistant",
 }
-ANSWER_KEYS = (
-    *("text", "content", "response", "answer", "value", "completion", "output", "generation", "summary"),
-    "generated_text",
-)
 TURN = re.compile(r"(?:^|\n)(\n?)[ \t]*(System|Human|User|Assistant):")
 GOOD = {"true", "1", "good", "yes", "up", "thumbs_up", "desirable", "chosen", "positive", "👍", "+1"}
 BAD = {"false", "0", "bad", "no", "down", "thumbs_down", "undesirable", "rejected", "negative", "👎", "-1"}
@@ -183,7 +178,9 @@ def answer_text(value: Any, field: str) -> str:
     """An answer: text, or messages of which it is the only one."""
     value = conversed(value)
     if isinstance(value, dict):
-        value = next((value[k] for k in ANSWER_KEYS if k in value), None)
+        value = next(
+            (value[k] for k in ("text", "content", "response", "answer", "value") if k in value), None
+        )
     if isinstance(value, list):
         turns = messages(value, field)
         if len(turns) != 1 or turns[0].role != "assistant":
@@ -231,7 +228,8 @@ def truth(value: Any, field: str) -> bool:
     """Good or bad, in any of the usual spellings."""
     if isinstance(value, bool):
         return value
-    word = code(value).replace(" ", "_")
+    word = str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
+    word = word.strip().lower().replace(" ", "_")
     if word in GOOD or word in BAD:
         return word in GOOD
     raise Fault(

@@ -20,7 +20,7 @@ KINDS = {
     "demonstrations": "demonstrations",
     "votes": "preferences",
     "preferences": "preferences",
-    "labels": None,
+    "labels": "labels",
     "prompts": "prompts",
 }
 

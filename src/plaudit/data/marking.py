@@ -1,0 +1,327 @@
+"""Which marks stand beside the answers of a file, and whether they say which answers are good.
+
+A mark is used for what it says, or the file is refused with a question and the option that settles it. What the
+values are is found from the first rows; a later row that says otherwise is a fault of its own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from plaudit.data import verdicts
+from plaudit.data.marks import LABELS, Mark, mark_of, words_of
+from plaudit.data.report import Fault
+from plaudit.errors import Problem
+
+Row = Mapping[str, Any]
+# Columns that a user names as no marks stand together: ``ignore=quality+toxicity``.
+IGNORE = "ignore"
+
+
+@dataclass(frozen=True)
+class Column:
+    """A mark and what its values are: ``truths`` (good or bad), ``numbers`` (with their range) or neither.
+
+    ``filled`` of the first rows have it.
+    """
+
+    mark: Mark
+    kind: str
+    filled: int = 0
+    low: float = 0.0
+    high: float = 0.0
+
+    @property
+    def name(self) -> str:
+        return self.mark.column
+
+
+@dataclass(frozen=True)
+class Marking:
+    """How the marks of a file are read: each row's ``field`` (label or rating) by ``value``, None where it has none."""
+
+    field: str
+    columns: tuple[str, ...]
+    value: Callable[[Row], bool | float | None]
+    note: str
+
+
+class Question(Exception):
+    """The marks of a file do not say which answers are good; ``problems`` say what settles it."""
+
+    def __init__(self, problems: Sequence[Problem]):
+        super().__init__(problems[0].message)
+        self.problems = list(problems)
+
+
+def cell(row: Row, name: str) -> Any:
+    """The value of a column, or of a key inside it: ``scores.helpfulness``."""
+    if name in row or "." not in name:
+        return row.get(name)
+    outer, _, inner = name.partition(".")
+    value = row.get(outer)
+    return value.get(inner) if isinstance(value, Mapping) else None
+
+
+def ignored_columns(fields: Mapping[str, str] | None, columns: Iterable[str]) -> set[str]:
+    """The columns that the user calls no marks."""
+    named = (fields or {}).get(IGNORE, "")
+    return {named} if named in columns else {part.strip() for part in named.split("+") if part.strip()}
+
+
+def marks_in(rows: Sequence[Row], taken: Iterable[str], ignored: Iterable[str]) -> list[Column]:
+    """The marks that the rows hold, besides the columns that are taken."""
+    found = []
+    skip = {*taken, *ignored}
+    for name in dict.fromkeys(c for row in rows for c in row):
+        mark = mark_of(name)
+        if name in skip or mark is None:
+            continue
+        values = [v for row in rows if not verdicts.absent(v := row.get(name))]
+        found += _nested(mark, values, skip) if _are(values, Mapping) else _column(mark, values)
+    return found
+
+
+def _are(values: Sequence[Any], kind: type) -> bool:
+    return bool(values) and all(isinstance(v, kind) for v in values)
+
+
+def _nested(mark: Mark, values: Sequence[Mapping[str, Any]], skip: set[str]) -> list[Column]:
+    """The marks inside an object, each by the name of its key."""
+    found = []
+    for key in dict.fromkeys(k for value in values for k in value):
+        name = f"{mark.column}.{key}"
+        inner = [v for value in values if not verdicts.absent(v := value.get(key))]
+        meant = mark_of(str(key))
+        known = replace(meant, column=name) if meant else Mark(name, "unclear", truths=False)
+        if (name not in skip and not _are(inner, str | Mapping)) or (meant and name not in skip):
+            found += _column(known, inner)
+    return found
+
+
+def _column(mark: Mark, values: Sequence[Any]) -> list[Column]:
+    if not values:
+        return []
+    kind, numbers = _kind(mark, values)
+    if not kind:
+        return []
+    return [Column(mark, kind, len(values), *((min(numbers), max(numbers)) if numbers else ()))]
+
+
+def _kind(mark: Mark, values: Sequence[Any]) -> tuple[str, list[float]]:
+    """``truths``, ``numbers`` or ``unclear``; empty where the column is no mark at all."""
+    if all(isinstance(v, bool) for v in values):
+        return ("unclear" if mark.scope == "unclear" or _undecided(mark) else "truths"), []
+    if mark.truths:
+        return "", []
+    numbers = [n for v in values if (n := verdicts.amount(v)) is not None]
+    if len(numbers) == len(values):
+        if mark.scope == "unclear":
+            return "unclear", numbers
+        return _numbers(mark, numbers), numbers
+    if all(verdicts.said(v) is not None or verdicts.amount(v) in (0, 1, -1) for v in values):
+        clear = all(map(verdicts.absolute, values)) or mark.scope != "unclear"
+        return ("truths" if clear and not _undecided(mark) else "unclear"), []
+    # A text beside an answer may be anything; under the name of a label it is asked about.
+    asked = mark.scope in ("label", "whole") and set(words_of(mark.column)) & LABELS
+    return ("unclear" if asked or numbers else ""), []
+
+
+def _undecided(mark: Mark) -> bool:
+    """Whether even true and false would not say which is better: a refusal may be right or wrong."""
+    return bool({"refusal", "refused"} & set(words_of(mark.column)))
+
+
+def _numbers(mark: Mark, numbers: Sequence[float]) -> str:
+    seen = set(numbers)
+    if mark.scope in ("label", "aspect") and seen <= {0.0, 1.0}:
+        # An aspect that is 1 everywhere may as well be the lowest note of a scale.
+        return "truths" if mark.scope == "label" or len(seen) == 2 else "numbers"
+    if mark.scope == "label" and seen <= {-1.0, 0.0, 1.0}:
+        return "truths"
+    plain = set(words_of(mark.column)) & LABELS
+    return "unclear" if mark.scope == "label" and plain else "numbers"
+
+
+def marking_of(
+    rows: Sequence[Row],
+    taken: Iterable[str],
+    fields: Mapping[str, str] | None,
+    labels: Mapping[str, str],
+    wanted: str | None = None,
+) -> Marking | None:
+    """How the marks of these rows are to be read; None where there are none. Raises ``Question``.
+
+    ``taken`` are columns that hold the conversation, ``wanted`` says label or rating where only one will do, and
+    ``any`` where only marked answers are of use.
+    """
+    columns = [c for row in rows for c in row]
+    named = {f: (fields or {})[f] for f in ("label", "rating") if f in (fields or {})}
+    if named:
+        return _named(rows, named, labels, wanted)
+    found = marks_in(rows, taken, ignored_columns(fields, columns))
+    clear = [c for c in found if c.kind != "unclear"]
+    # Beside a clear mark a text is a comment on it.
+    unclear = [c for c in found if c.kind == "unclear" and (not clear or c.mark.scope != "label")]
+    if labels and len(unclear) == 1 and not clear:
+        return label_by(unclear[0].mark, labels)
+    if unclear:
+        raise Question([_what_is(c, rows) for c in unclear])
+    if wanted is None and (few := [c for c in clear if 2 * c.filled < len(rows)]):
+        raise Question([_how_few(c, len(rows)) for c in few])
+    truths = [c for c in clear if c.kind == "truths"]
+    numbers = _best([c for c in clear if c.kind == "numbers"])
+    if wanted == "label" and truths:
+        numbers = []
+    if wanted == "rating" and numbers:
+        truths = []
+    if len(truths) > 1 and _agree(truths, rows, labels):
+        truths = truths[:1]
+    if len(truths) + bool(numbers) > 1:
+        raise Question([_which(truths, numbers)])
+    if truths:
+        return label_by(truths[0].mark, labels)
+    return _rating(numbers) if numbers else None
+
+
+def _best(columns: list[Column]) -> list[Column]:
+    """The numbers for the answer as a whole, where there are any; else all of its aspects."""
+    whole = [c for c in columns if c.mark.scope == "whole"]
+    by_name = [c for c in whole if c.name.rpartition(".")[2] in ("rating", "score", "reward")]
+    return by_name if len(by_name) == 1 else whole or columns
+
+
+def _named(
+    rows: Sequence[Row], named: Mapping[str, str], labels: Mapping[str, str], wanted: str | None
+) -> Marking | None:
+    field = wanted if wanted in named else next(iter(named))
+    name = named[field]
+    sense = -1 if name.startswith("-") and not any(name in row for row in rows) else 0
+    name = name[1:].strip() if sense else name
+    meant = mark_of(name)
+    if not sense:
+        sense = meant.sense if meant else 1
+    mark = Mark(name, "label" if field == "label" else "whole", sense)
+    return label_by(mark, labels) if field == "label" else _rating([Column(mark, "numbers")])
+
+
+def label_by(mark: Mark, labels: Mapping[str, str]) -> Marking:
+    """Good or bad by one column; ``labels`` maps codes to ``good``, ``bad`` or ``drop``."""
+    name = mark.column
+
+    def value(row: Row) -> bool | None:
+        return verdict(cell(row, name), mark, labels)
+
+    better = "is bad" if mark.sense < 0 else "is good"
+    said = ", ".join(f"{k} is {v}" for k, v in labels.items()) if labels else f"true or 1 {better}"
+    return Marking("label", (name,), value, f"{name!r} says which answers are good: {said}")
+
+
+def verdict(value: Any, mark: Mark, labels: Mapping[str, str]) -> bool | None:
+    """What one mark says of an answer. Raises ``Fault`` for what it cannot say."""
+    from plaudit.data.labels import code
+
+    if labels and value is not None and (meaning := labels.get(code(value))):
+        return {"good": True, "bad": False}.get(meaning)
+    if verdicts.absent(value):
+        return None
+    truth = verdicts.said(value)
+    if truth is None:
+        truth = {1.0: True, 0.0: False, -1.0: False}.get(verdicts.amount(value))  # type: ignore[arg-type]
+    if truth is None:
+        raise Fault(
+            "bad label",
+            f"{value!r} is neither good nor bad",
+            field=mark.column,
+            remedy=f"write true or false; a scale is read with --fields rating={mark.column}",
+        )
+    return truth if mark.sense > 0 or verdicts.absolute(value) else not truth
+
+
+def _rating(columns: Sequence[Column]) -> Marking:
+    """A number for the answer: one column, or the mean of several that are on one scale."""
+    worse = [c for c in columns if c.mark.sense < 0]
+    if len(columns) > 1 and (worse or _scales(columns) > 1):
+        raise Question([_which([], columns)])
+    names = tuple(c.name for c in columns)
+    sense = columns[0].mark.sense
+
+    def value(row: Row) -> float | None:
+        numbers = [_number(cell(row, name), name) for name in names]
+        if any(n is None for n in numbers):
+            return None
+        return sense * sum(n for n in numbers if n is not None) / len(numbers)
+
+    if len(names) > 1:
+        note = f"the answers are rated by the mean of {_listed(names)} (--fields rating={names[0]} takes one)"
+    else:
+        note = f"the answers are rated by {names[0]!r}, {'less' if sense < 0 else 'more'} is better"
+    return Marking("rating", names, value, note)
+
+
+def _number(value: Any, name: str) -> float | None:
+    if verdicts.absent(value):
+        return None
+    number = float(value) if isinstance(value, bool) else verdicts.amount(value)
+    if number is None:
+        raise Fault("wrong type", f"{value!r} is no number", field=name, remedy="write a finite number")
+    return number
+
+
+def _scales(columns: Sequence[Column]) -> int:
+    """On how many scales the columns seem to be: shares of 1, notes to 10, or hundreds."""
+    return len(
+        {0 if c.high <= 1 and c.low >= 0 and c.high != c.low else 1 if c.high <= 10 else 2 for c in columns}
+    )
+
+
+def _agree(columns: Sequence[Column], rows: Sequence[Row], labels: Mapping[str, str]) -> bool:
+    """Whether several labels always say the same."""
+    try:
+        said = [{verdict(cell(row, c.name), c.mark, labels) for c in columns} - {None} for row in rows]
+    except Fault:
+        return False
+    return all(len(one) < 2 for one in said)
+
+
+def _listed(names: Sequence[str]) -> str:
+    return " and ".join([*[", ".join(map(repr, names[:-1]))][: len(names) > 1], repr(names[-1])])
+
+
+def _what_is(column: Column, rows: Sequence[Row]) -> Problem:
+    name = column.name
+    values = list(dict.fromkeys(str(v) for row in rows if not verdicts.absent(v := cell(row, name))))
+    shown = ", ".join(v if len(v) < 30 else f"{v[:28]}…" for v in values[:4]) + (" …" if values[4:] else "")
+    if set(words_of(name)) <= {"label", "good", "desirable"} and values:
+        said = f"{values[0]} is neither good nor bad"
+    else:
+        said = "it does not say which answers are good"
+    return Problem(
+        f"{name!r} ({shown}) looks like a mark of the answer, and {said}",
+        field=name,
+        remedy=f"a scale: --fields rating={name} (more is better) or rating=-{name}; codes: --fields label={name} "
+        f"--labels CODE=good,CODE=bad; no mark: --fields {IGNORE}={name}",
+    )
+
+
+def _how_few(column: Column, rows: int) -> Problem:
+    field = "label" if column.kind == "truths" else "rating"
+    name = column.name
+    return Problem(
+        f"{name!r} marks {column.filled} of the first {rows} answers, and says nothing of the others",
+        field=name,
+        remedy=f"--fields {field}={name} uses the marked answers alone; --fields {IGNORE}={name} uses all",
+    )
+
+
+def _which(truths: Sequence[Column], numbers: Sequence[Column]) -> Problem:
+    both = [*truths, *numbers]
+    settle = [f"label={c.name}" for c in truths]
+    settle += [f"rating={'-' if c.mark.sense < 0 else ''}{c.name}" for c in numbers]
+    return Problem(
+        f"{_listed([c.name for c in both])} mark the answers: which of them says what is good is not clear",
+        field=both[0].name,
+        remedy=f"--fields {' or '.join(settle)}; --fields {IGNORE}={'+'.join(c.name for c in both)} uses none",
+    )

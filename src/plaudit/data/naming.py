@@ -1,0 +1,110 @@
+"""Names that say plainly what a column is, though they are not ours: ``target``, ``win`` and ``lose``, ``problem``."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from plaudit.data.fields import FIELDS
+from plaudit.data.verdicts import said
+
+# Other names of a field, taken where a row has no column of its own for it.
+OTHERS: dict[str, tuple[str, ...]] = {
+    "prompt": (
+        "problem",
+        "user_prompt",
+        "user_input",
+        "user_message",
+        "user_query",
+        "human_prompt",
+        "request",
+        "human",
+        "user",
+    ),
+    "response": (
+        "target",
+        "reply",
+        "model_response",
+        "model_output",
+        "model_answer",
+        "assistant_response",
+        "bot_response",
+        "ai_response",
+        "expected_output",
+        "generation",
+        "generated_text",
+        "assistant",
+        "bot",
+        "gpt",
+    ),
+    "system": ("system_message", "system_instruction", "sys_prompt"),
+}
+# What the better and the worse of two answers are called, alone or inside a longer name.
+SIDES: tuple[tuple[str, tuple[str, ...]], ...] = (
+    ("chosen", ("rejected", "unchosen")),
+    ("win", ("lose", "loss")),
+    ("winner", ("loser",)),
+    ("winning", ("losing",)),
+    ("better", ("worse",)),
+    ("best", ("worst",)),
+    ("good", ("bad",)),
+    ("positive", ("negative",)),
+    ("pos", ("neg",)),
+    (
+        "preferred",
+        ("dispreferred", "non_preferred", "nonpreferred", "unpreferred", "rejected", "not_preferred"),
+    ),
+    ("accepted", ("rejected",)),
+    ("accept", ("reject",)),
+    ("selected", ("rejected",)),
+    ("desirable", ("undesirable",)),
+    ("y_w", ("y_l",)),
+    ("w", ("l",)),
+)
+
+
+def renamings(rows: Sequence[Mapping[str, Any]], kind: str | None) -> dict[str, str]:
+    """Columns of these rows that hold a field under another name: ``{"target": "response"}``."""
+    columns = dict.fromkeys(c for row in rows for c in row)
+    found: dict[str, str] = {}
+    for field, others in OTHERS.items():
+        if any(c in columns for c in FIELDS[field]) or (_is_pair(columns) and field == "response"):
+            continue
+        column = next((c for c in others if c in columns and holds_text(rows, c)), None)
+        if column:
+            found[column] = field
+    if "messages" in columns or "conversations" in columns:
+        found = {c: f for c, f in found.items() if f == "system"}
+    if not {"chosen", "rejected"} & set(columns) and (sides := _sides(columns, rows)):
+        found = {c: f for c, f in found.items() if c not in sides}
+        found |= {sides[0]: "chosen", sides[1]: "rejected"}
+    return found
+
+
+def _is_pair(columns: Iterable[str]) -> bool:
+    return {"chosen", "rejected"} <= set(columns)
+
+
+def _sides(columns: Iterable[str], rows: Sequence[Mapping[str, Any]]) -> tuple[str, str] | None:
+    """The columns of the better and the worse answer: equal names but for the words that say which."""
+    names = list(columns)
+    for good, bads in SIDES:
+        for better in names:
+            parts = f"_{better}_".split(f"_{good}_")
+            if len(parts) != 2:
+                continue
+            worse = [f"_{bad}_".join(parts).strip("_") for bad in bads]
+            column = next((w for w in worse if w in names and w != better), None)
+            if column and holds_text(rows, better) and holds_text(rows, column):
+                return better, column
+    return None
+
+
+def holds_text(rows: Sequence[Mapping[str, Any]], column: str) -> bool:
+    """Whether a column holds texts or messages, and no labels or numbers."""
+    values = [v for row in rows if (v := row.get(column)) not in (None, "")]
+    return bool(values) and all(
+        (isinstance(v, str) and said(v) is None and not v.strip().isdigit())
+        or (isinstance(v, dict | list) and v and column not in ("user", "human"))
+        for v in values
+    )

@@ -1,0 +1,81 @@
+"""What one mark says: good, bad, neither, or a number; in words, signs, stars, truth values and figures."""
+
+from __future__ import annotations
+
+import math
+import re
+from typing import Any
+
+
+def words(text: str) -> frozenset[str]:
+    """The words of a text, as a set."""
+    return frozenset(text.split())
+
+
+TRUE = words("true yes y t")
+FALSE = words("false no n f")
+GOOD = words("""
+    good up thumbs_up thumbsup thumb_up desirable chosen positive like liked upvote upvoted accept accepted
+    approve approved pass passed correct right safe helpful harmless acceptable satisfied happy great ok
+    valid success :+1: :thumbsup: + +1 👍 👌 👏 ✓ ✔ ✅ ☑ 🙂 😀 😃 😄 😁 😊 ❤ ♥ 💯
+""")
+BAD = words("""
+    bad down thumbs_down thumbsdown thumb_down undesirable rejected negative dislike disliked downvote
+    downvoted reject disapprove disapproved fail failed incorrect wrong unsafe unhelpful harmful
+    unacceptable unsatisfied dissatisfied unhappy poor not_ok invalid failure toxic :-1: :thumbsdown: - 👎 ✗
+    ✘ ✖ ❌ ❎ ☹ 🙁 😞 😠 😡 😢 💩
+""")
+NEITHER = words("""
+    neutral none n/a na null nan unsure unknown skip skipped unrated not_rated no_feedback no_rating ?
+    undefined
+""")
+# Skin tones and the sign that asks for the colored picture.
+SHADES = re.compile("[\U0001f3fb-\U0001f3ff\ufe0f\ufe0e]")
+STARS = re.compile(r"(?P<full>[★⭐🌟]+)[☆✩]*")
+AMOUNT = re.compile(
+    r"(?P<number>[-+]?\d+(?:\.\d+)?)\s*(?:(?:/|out of)\s*(?P<of>\d+)|stars?|points?|%)?", re.IGNORECASE
+)
+
+
+def absent(value: Any) -> bool:
+    """Whether a cell holds no mark."""
+    if value is None or (isinstance(value, float) and math.isnan(value)):
+        return True
+    return isinstance(value, str) and (not value.strip() or word_of(value) in NEITHER)
+
+
+def word_of(text: str) -> str:
+    """A mark in words, as it is compared."""
+    return SHADES.sub("", text.strip().lower().replace(" ", "_").replace("-", "_" if len(text) > 2 else "-"))
+
+
+def said(value: Any) -> bool | None:
+    """What a truth value or a word says; None where it is neither. ``yes`` says what ``true`` does."""
+    if isinstance(value, bool):
+        return value
+    if not isinstance(value, str):
+        return None
+    word = word_of(value)
+    if word in TRUE or word in GOOD:
+        return True
+    return False if word in FALSE or word in BAD else None
+
+
+def absolute(value: Any) -> bool:
+    """Whether a word says good or bad by itself, whatever the column is called."""
+    return isinstance(value, str) and word_of(value) in GOOD | BAD
+
+
+def amount(value: Any) -> float | None:
+    """A mark as a number: ``4``, ``"4.5"``, ``"4/5"``, ``"4 stars"``, ``"★★★★☆"``, ``"80%"``; else None."""
+    if isinstance(value, bool):
+        return None
+    if isinstance(value, int | float):
+        return float(value) if math.isfinite(value) else None
+    if not isinstance(value, str):
+        return None
+    text = SHADES.sub("", value.strip())
+    if stars := STARS.fullmatch(text):
+        return float(len(stars["full"]))
+    found = AMOUNT.fullmatch(text)
+    return float(found["number"]) if found else None
