@@ -23,7 +23,8 @@ from plaudit.models.attention import CHUNK
 from plaudit.models.blocks import blocks_of
 from plaudit.models.blockwise import Attending, Blockwise, pieces_of
 from plaudit.models.fused import compiled, parts
-from plaudit.models.logprobs import Shape, _slopes
+from plaudit.models.logprobs import _slopes
+from plaudit.models.output_head import Shape
 from plaudit.training.memory import keep_freed_memory
 
 ROWS, WIDTH, INNER, HEADS, TURNED, SIZE, VOCABULARY = 512, 256, 688, 12, 8, 64, 4096

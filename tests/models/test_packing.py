@@ -270,5 +270,6 @@ def test_a_head_that_does_more_than_is_known_is_refused(tmp_path):
         return out
 
     policy.model.forward = squared.__get__(policy.model)
+    del backbone(policy.model)._plaudit_policy
     with pytest.raises(UserError, match="not its output head"):
         log_probs(policy.model, collate(ITEMS, 0))

@@ -8,7 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from plaudit.models import jit, logprobs, loops
-from plaudit.models.logprobs import Shape, _LogProb
+from plaudit.models.logprobs import _LogProb
+from plaudit.models.output_head import Shape
 
 vocabulary = loops.compiled("plaudit.models.vocabulary")
 DTYPES = [torch.float32, torch.bfloat16]

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+import torch
 from torch import Tensor, nn
 
-from plaudit.data.layouts import Layout
+from plaudit.data.batching import collate
+from plaudit.data.layouts import Layout, LayoutKind
 from plaudit.data.tokens import TokenBatch
 from plaudit.models.casts import cast_once
 from plaudit.models.compute import autocast, compute
@@ -15,6 +18,7 @@ from plaudit.models.families import backbone, is_causal
 from plaudit.models.fused.decoder import fused_hidden
 from plaudit.models.last_layer import only_at
 from plaudit.models.packing import arguments, layout_for
+from plaudit.models.rotation import apart, changing, forget, singles
 
 
 @dataclass
@@ -33,13 +37,23 @@ class Encoded:
         return self.hidden.index_select(0, self.layout.predicting)
 
 
-def encode(model: nn.Module, batch: TokenBatch, at: Literal["all", "predicting", "last"] = "all") -> Encoded:
+At = Literal["all", "predicting", "last"]
+
+
+def encode(model: nn.Module, batch: TokenBatch, at: At = "all") -> Encoded:
     """Hidden states in the best layout that the model computes exactly.
 
     ``at``: which of them will be read, those that predict response tokens or those of last tokens.
     """
     inner = backbone(model)
-    layout = batch.layout(layout_for(model))
+    kind = layout_for(model)
+    changes = changing(inner.config)
+    if changes:
+        parts = apart(batch, changes)
+        if len(parts) > 1:
+            return _encode_apart(model, batch, at, kind, parts)
+        forget(inner)
+    layout = batch.layout(kind)
     slots = None if at == "all" else layout.predicting if at == "predicting" else layout.last
     if (fused := fused_hidden(inner, layout, slots)) is not None:
         return Encoded(fused, layout)
@@ -58,3 +72,22 @@ def encode(model: nn.Module, batch: TokenBatch, at: Literal["all", "predicting",
             hidden = inner(input_ids=layout.input_ids, attention_mask=layout.attention_mask).last_hidden_state
     hidden = hidden.to(next(inner.parameters()).dtype)
     return Encoded(hidden.reshape(-1, hidden.shape[-1]), layout)
+
+
+def _encode_apart(
+    model: nn.Module, batch: TokenBatch, at: At, kind: LayoutKind, parts: Sequence[Sequence[int]]
+) -> Encoded:
+    """Responses of different rotary frequencies in calls of their own; none of these can share a prompt."""
+    layout = batch.layout("packed" if kind == "shared" else kind)
+    slots, owners = layout.whole()
+    alone = singles(batch)
+    places, states = [], []
+    for part in parts:
+        encoded = encode(model, collate([alone[i] for i in part], batch.pad_id).to(slots.device), at)
+        own_slots, own_owners = encoded.layout.whole()
+        for number, owner in enumerate(part):
+            places.append(slots[owners == owner])
+            states.append(encoded.hidden[own_slots[own_owners == number]])
+    made = torch.cat(states)
+    hidden = made.new_zeros(layout.input_ids.numel(), made.shape[-1])
+    return Encoded(hidden.index_copy(0, torch.cat(places), made), layout)

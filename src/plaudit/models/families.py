@@ -31,7 +31,10 @@ def is_causal(model: nn.Module) -> bool:
         training = inner.training
         inner.eval()
         with torch.no_grad():
-            ids = torch.tensor([[3, 4, 5], [3, 4, 6]], device=device) % inner.config.vocab_size
+            ids = (
+                torch.tensor([[3, 4, 5], [3, 4, 6]], device=device)
+                % inner.config.get_text_config().vocab_size
+            )
             hidden = inner(input_ids=ids).last_hidden_state[:, 0]
         inner.train(training)
         known = bool(torch.allclose(hidden[0], hidden[1], rtol=0, atol=1e-5 * float(hidden.abs().max())))

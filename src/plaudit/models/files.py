@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 from collections.abc import Iterator
@@ -12,6 +13,8 @@ from typing import Any
 import torch
 from torch import nn
 from transformers import AutoConfig, AutoTokenizer
+from transformers.models.auto.configuration_auto import CONFIG_MAPPING
+from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING
 from transformers.utils.logging import disable_progress_bar
 
 from plaudit.data.templates import ensure_template
@@ -67,9 +70,43 @@ def read_config(folder: Path) -> Any:
                 remedy="convert them to safetensors, or use a model that has them",
             )
         raise UserError(f"{folder} holds no weights: there is no .safetensors file")
+    _refuse_by_facts(folder)
     with readable(folder):
         config = AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
     return without_dropout(config)
+
+
+def _refuse_by_facts(folder: Path) -> None:
+    """UserError for what the config alone says cannot be computed: quantized weights, a family's own code."""
+    with readable(folder):
+        facts = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+        family = facts.get("model_type")
+        quantized = facts.get("quantization_config")
+    if quantized:
+        raise UserError(
+            f"{folder}: the weights are quantized ({quantized.get('quant_method', 'unknown')}), "
+            "and such weights are neither trained nor sampled here",
+            remedy="use the model's unquantized weights",
+        )
+    if facts.get("auto_map") and family not in CONFIG_MAPPING:
+        raise UserError(
+            f"{folder}: a model of family {family} needs the code in its own folder, which is never run",
+            remedy="use a model of a family that transformers itself knows",
+        )
+
+
+def refuse_no_decoder(folder: Path, config: Any) -> None:
+    """UserError where a config is of a family that has no causal language model."""
+    if getattr(config, "is_encoder_decoder", False) or type(config) not in MODEL_FOR_CAUSAL_LM_MAPPING:
+        kind = (
+            "an encoder-decoder"
+            if getattr(config, "is_encoder_decoder", False)
+            else "no causal language model"
+        )
+        raise UserError(
+            f"{folder}: a {config.model_type} model cannot be a policy: it is {kind}",
+            remedy="use a decoder-only text model, of the Llama, Qwen, Gemma, Mistral, Phi or GPT-2 family for example",
+        )
 
 
 def without_dropout(config: Any) -> Any:

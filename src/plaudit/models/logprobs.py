@@ -19,11 +19,12 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from plaudit.data.tokens import TokenBatch
-from plaudit.errors import UserError
+from plaudit.models.computable import check_policy
 from plaudit.models.compute import autocast, compute
 from plaudit.models.encoder import encode
 from plaudit.models.families import backbone
 from plaudit.models.loops import compiled
+from plaudit.models.output_head import Shape, output_head, shape_of
 from plaudit.models.products import ROUND, add_outer, spare_rows, times, times_back
 
 # Elements of one chunk of logits: large enough for full-speed products, small enough to stay cheap. An accelerator
@@ -41,20 +42,6 @@ class TokenLogProbs:
     correct: Tensor | None = None
 
 
-@dataclass(frozen=True)
-class Shape:
-    """What a family does to W h before the softmax: a factor, then a soft cap."""
-
-    factor: float
-    cap: float | None
-
-    def apply(self, logits: Tensor) -> Tensor:
-        """In place where no gradient is recorded."""
-        if self.factor != 1.0:
-            logits = logits * self.factor
-        return logits if self.cap is None else torch.tanh(logits / self.cap) * self.cap
-
-
 def log_probs(
     model: nn.Module, batch: TokenBatch, *, temperature: float = 1.0, details: bool = False
 ) -> TokenLogProbs:
@@ -63,7 +50,7 @@ def log_probs(
     ``temperature`` divides the logits, as the sampler's does. ``details`` adds the entropy and whether
     the token was the most probable one. Logits of prompt tokens are never computed.
     """
-    check_head(model)
+    check_policy(model)
     hidden = encode(model, batch, at="predicting").predicting
     head = output_head(model)
     shape = shape_of(model)
@@ -79,49 +66,6 @@ def log_probs(
     return TokenLogProbs(*columns) if details else TokenLogProbs(columns[0])
 
 
-def check_head(model: nn.Module) -> None:
-    """Compare logits computed here with the model's own, once a model; UserError where they differ.
-
-    A family may do more to its logits than ``Shape`` knows: its log-probs would be silently wrong.
-    """
-    inner = backbone(model)
-    if getattr(inner, "_plaudit_head", False):
-        return
-    outer: Any = model
-    outer = outer.get_base_model() if hasattr(outer, "get_base_model") else outer
-    training = outer.training
-    outer.eval()
-    with torch.no_grad(), torch.autocast(next(inner.parameters()).device.type, enabled=False):
-        ids = torch.tensor([[21, 22, 23, 24]], device=next(inner.parameters()).device)
-        expected = outer(input_ids=ids).logits[0].float()
-        logits = output_head(model)(inner(input_ids=ids).last_hidden_state[0])
-        got = shape_of(model).apply(logits.float())
-    outer.train(training)
-    fine = 1e-4 if logits.dtype == torch.float32 else 3e-2
-    worst = float((got - expected).abs().max().nan_to_num(torch.inf))
-    if not worst <= fine * max(1.0, float(expected.abs().max())):
-        raise UserError(
-            f"the logits of a {type(outer).__name__} are not its output head on its hidden states "
-            f"(they differ by {worst:.2g}), so its log-probs cannot be computed",
-            remedy="use a model whose head is linear, with a factor or a soft cap at most",
-        )
-    inner._plaudit_head = True
-
-
-def output_head(model: nn.Module) -> Any:
-    outer: Any = model
-    inner: Any = outer.get_base_model() if hasattr(outer, "get_base_model") else outer
-    return inner.get_output_embeddings()
-
-
-def shape_of(model: nn.Module) -> Shape:
-    """The factor and cap that the model's family puts on its logits, from its config."""
-    config = backbone(model).config
-    factor = float(getattr(config, "logit_scale", None) or 1.0)
-    factor /= float(getattr(config, "logits_scaling", None) or 1.0)
-    return Shape(factor, getattr(config, "final_logit_softcapping", None))
-
-
 def logits_at(model: nn.Module, hidden: Tensor) -> Tensor:
     """The model's own logits for hidden states [N, D], in fp32: [N, V]."""
     with autocast(hidden.device):
@@ -132,7 +76,7 @@ def logits_at(model: nn.Module, hidden: Tensor) -> Tensor:
 def _by_autograd(
     model: nn.Module, hidden: Tensor, targets: Tensor, temperature: float, details: bool
 ) -> tuple[Tensor, ...]:
-    chunk = max(1, CHUNK // backbone(model).config.vocab_size)
+    chunk = max(1, CHUNK // backbone(model).config.get_text_config().vocab_size)
     parts = []
     for h, t in zip(hidden.split(chunk), targets.split(chunk)):
         rows = (logits_at(model, h) / temperature).log_softmax(-1)

@@ -13,7 +13,8 @@ from transformers import AutoModelForCausalLM, LlamaConfig, LlamaForCausalLM
 from plaudit.data.templates import end_of_turn_id
 from plaudit.errors import UserError
 from plaudit.models.adapters import has_adapter, merge
-from plaudit.models.files import read_config, read_tokenizer, read_weights, resolve
+from plaudit.models.computable import check_policy
+from plaudit.models.files import read_config, read_tokenizer, read_weights, refuse_no_decoder, resolve
 from plaudit.runs.files import new_folder
 
 
@@ -92,10 +93,12 @@ def load_policy(
     """A policy from a Hugging Face folder, or from the hub if ``path`` is not a folder but a hub name.
 
     A local folder never touches the network; ``local_only`` forbids the hub altogether. Weights are
-    read from safetensors only, no code of the model's folder is run, and dropout is set to 0.
+    read from safetensors only, no code of the model's folder is run, and dropout is set to 0. UserError
+    naming the family where its log-probs cannot be computed.
     """
     folder = resolve(path, revision=revision, local_only=local_only)
     config = read_config(folder)
+    refuse_no_decoder(folder, config)
     tokenizer = read_tokenizer(folder)
     model = read_weights(AutoModelForCausalLM, folder, config, dtype)
     rows = model.get_input_embeddings().num_embeddings
@@ -104,7 +107,9 @@ def load_policy(
             f"{folder}: the tokenizer has {len(tokenizer)} tokens, the model embeddings for {rows}",
             remedy="use the tokenizer that the model was trained with",
         )
-    return Policy(model.to(device), tokenizer)
+    policy = Policy(model.to(device), tokenizer)
+    check_policy(policy.model)
+    return policy
 
 
 def save_policy(policy: Policy, path: str | Path, card: str) -> None:

@@ -24,6 +24,7 @@ from transformers import AutoModel, AutoModelForSequenceClassification
 
 from plaudit.errors import UserError
 from plaudit.models.adapters import has_adapter, merge
+from plaudit.models.computable import check_backbone
 from plaudit.models.families import OFFSET_POSITIONS, is_causal
 from plaudit.models.families import backbone as backbone_of
 from plaudit.models.files import read_config, read_tokenizer, read_weights, resolve
@@ -235,6 +236,7 @@ def _read_backbone(folder: Path, dtype: torch.dtype) -> Any:
     model = read_weights(AutoModel, folder, read_config(folder), dtype, ignore=r"^pooler\.")
     if getattr(model, "pooler", None) is not None:
         model.pooler = None
+    check_backbone(model)
     return model
 
 
