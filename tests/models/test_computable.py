@@ -62,9 +62,7 @@ def test_what_autograd_refuses_is_told_before_training():
     norm = backbone(model).norm
     plain = norm.forward
     norm.forward = lambda x: torch.from_numpy(plain(x).detach().numpy())  # a kernel without a backward
-    with pytest.raises(
-        UserError, match="cannot be a policy: it fails on plain tokens"
-    ):
+    with pytest.raises(UserError, match="cannot be a policy: it fails on plain tokens"):
         log_probs(model, collate([ITEM], 0))
     model.requires_grad_(False)  # frozen, nothing asks for one
     assert log_probs(model, collate([ITEM], 0)).log_prob.isfinite().all()

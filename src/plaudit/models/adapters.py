@@ -7,19 +7,24 @@ W ← W + (alpha / rank) · B A, where B starts at 0, so that an adapted model s
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+import logging
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import torch
 from peft import LoraConfig, get_peft_model_state_dict, inject_adapter_in_model, set_peft_model_state_dict
+from peft.tuners.lora import LoraLayer, ParamWrapper
 from peft.tuners.tuners_utils import BaseTunerLayer
+from peft.utils.other import ModulesToSaveWrapper
 from safetensors.torch import load_file, save_file
-from torch import nn
+from torch import Tensor, nn
 
 from plaudit.errors import UserError
 from plaudit.runs.files import new_folder
+
+logger = logging.getLogger(__name__)
 
 WEIGHTS, CONFIG = "adapter_model.safetensors", "adapter_config.json"
 PREFIX = "base_model.model."  # of weight names in peft's files
@@ -48,22 +53,95 @@ def add_lora(
         lora_alpha=alpha,
         lora_dropout=dropout,
         target_modules=targets if isinstance(targets, str) else list(targets),
+        exclude_modules=_own_linears(module) if targets == "all-linear" else None,
     )
     _inject(module, config, seed)
+    try:
+        _refuse_unmatched(module, config, targets)
+        _refuse_what_fails(module)
+    except UserError:
+        _take_out(module)
+        raise
+    if targets == "all-linear" and (left := _left_out(module)):
+        logger.warning("no adapters in %s: these experts stay as they are", ", ".join(left))
+
+
+def _own_linears(module: nn.Module) -> list[str] | None:
+    """Linear layers that a family computes in a way of its own (routers, say), which an adapter cannot stand in for."""
+    found = [
+        name
+        for name, layer in module.named_modules()
+        if isinstance(layer, nn.Linear) and type(layer).forward is not nn.Linear.forward
+    ]
+    return found or None
+
+
+def _refuse_unmatched(module: nn.Module, config: LoraConfig, targets: str | Sequence[str]) -> None:
+    """UserError for a named target that no layer has: peft is content when one of them matches."""
+    if isinstance(targets, str):
+        return
+    names = adapter_layers(module)
+    # peft replaces the names of experts' layers by those of the parameters that hold them.
+    kept = set(targets) & set(config.target_modules or ())
+    missing = sorted(t for t in kept if not any(n == t or n.endswith(f".{t}") for n in names))
+    if missing:
+        raise UserError(
+            f"no layer is called {', '.join(missing)}, so it would get no adapter",
+            remedy=f"linear layers of this model: {', '.join(_linear_names(module))}",
+        )
+
+
+def _refuse_what_fails(module: nn.Module) -> None:
+    """UserError where the module cannot be computed with its adapters; tried on one token."""
+    inner: Any = module
+    ids = torch.tensor([[3]], device=next(module.parameters()).device)
+    try:
+        with torch.no_grad():
+            inner(input_ids=ids)
+    except torch.OutOfMemoryError:
+        raise
+    except Exception as error:
+        # A layer that is called in another way than a linear one may fail in any way.
+        reason = str(error).strip().split("\n")[0][:160]
+        names = ", ".join(sorted({n.rpartition(".")[2] for n in adapter_layers(module)}))
+        raise UserError(
+            f"a {type(module).__name__} cannot be computed with adapters in {names} "
+            f"({type(error).__name__}: {reason})",
+            remedy="name fewer targets, such as the projections of attention",
+        ) from error
+
+
+def _left_out(module: nn.Module) -> list[str]:
+    """Names of the matrices of experts [experts, rows, columns] that have no adapter."""
+    adapted = {
+        id(layer.get_param()) for layer in adapter_layers(module).values() if isinstance(layer, ParamWrapper)
+    }
+    return sorted(
+        {n.rpartition(".")[2] for n, p in module.named_parameters() if p.ndim == 3 and id(p) not in adapted}
+    )
+
+
+def _linear_names(module: nn.Module) -> list[str]:
+    linear = [n.removesuffix(".base_layer") for n, m in module.named_modules() if isinstance(m, nn.Linear)]
+    return sorted({n.rpartition(".")[2] for n in linear if ".lora_" not in n})
 
 
 def _inject(module: nn.Module, config: LoraConfig, seed: int) -> None:
+    asked = config.target_modules
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         try:
             inject_adapter_in_model(config, module)
         except ValueError as error:
-            names = sorted(
-                {n.rpartition(".")[2] for n, m in module.named_modules() if isinstance(m, nn.Linear)}
-            )
+            _take_out(module)  # some were in before the one that failed
+            if "lora_dropout" in str(error):
+                raise UserError(
+                    "adapters on the matrices of experts take no dropout",
+                    remedy="set the adapters' dropout to 0",
+                ) from error
             raise UserError(
-                f"no layer takes a LoRA adapter for targets {config.target_modules!r}",
-                remedy=f"linear layers of this model: {', '.join(names)}",
+                f"no layer takes a LoRA adapter for targets {asked!r}",
+                remedy=f"linear layers of this model: {', '.join(_linear_names(module))}",
             ) from error
 
 
@@ -72,38 +150,136 @@ def adapter_layers(module: nn.Module) -> dict[str, Any]:
     return {name: layer for name, layer in module.named_modules() if isinstance(layer, BaseTunerLayer)}
 
 
+def saved_whole(module: nn.Module) -> dict[str, Any]:
+    """The layers that peft trains whole beside its adapters (``modules_to_save``), by name."""
+    return {name: layer for name, layer in module.named_modules() if isinstance(layer, ModulesToSaveWrapper)}
+
+
 def has_adapter(module: nn.Module) -> bool:
-    return bool(adapter_layers(module))
+    return bool(adapter_layers(module) or saved_whole(module))
 
 
 @contextmanager
 def adapter_off(module: nn.Module) -> Iterator[None]:
     """Within the block the module computes what it did without its adapters: the reference policy."""
-    layers = adapter_layers(module)
+    layers = [*adapter_layers(module).values(), *saved_whole(module).values()]
     if not layers:
         raise ValueError("the model has no adapter to switch off")
     trainable = {name: p.requires_grad for name, p in module.named_parameters()}
-    for layer in layers.values():
+    for layer in layers:
         layer.enable_adapters(False)
     try:
         yield
     finally:
-        for layer in layers.values():
+        for layer in layers:
             layer.enable_adapters(True)
         # peft freezes what it switches off and unfreezes all that it switches on.
         for name, parameter in module.named_parameters():
             parameter.requires_grad_(trainable[name])
 
 
+def is_untrained(module: nn.Module) -> bool:
+    """Whether the adapters add nothing yet and nothing else is trained: switched off, the module is what it is."""
+    layers = adapter_layers(module)
+    if saved_whole(module) or not all(map(_adds_nothing, layers.values())):
+        return False
+    return all(".lora_" in name for name, p in module.named_parameters() if p.requires_grad)
+
+
+def _adds_nothing(layer: Any) -> bool:
+    """Whether one of an adapter's two factors is 0; what is no plain LoRA is taken to add something."""
+    if not isinstance(layer, LoraLayer) or len(getattr(layer, "lora_magnitude_vector", ())):
+        return False
+    factors = [layer.lora_B, layer.lora_embedding_A]
+    return not any(bool(p.detach().any()) for factor in factors for p in factor.parameters())
+
+
+@contextmanager
+def weights_as(module: nn.Module, weights: Mapping[str, Tensor]) -> Iterator[None]:
+    """Within the block, without a gradient, the module computes with ``weights`` in place of its own of those names.
+
+    Dropout is off. Nothing is copied: parameters are pointed at other memory, and back.
+    """
+    parameters = dict(module.named_parameters())
+    training = [(part, part.training) for part in module.modules()]
+    own = {name: parameters[name].data for name in weights}
+    module.eval()
+    try:
+        with torch.no_grad():
+            for name, value in weights.items():
+                parameters[name].data = value
+            yield
+    finally:
+        for name, value in own.items():
+            parameters[name].data = value
+        for part, before in training:
+            part.training = before
+
+
 def merge(module: nn.Module) -> None:
-    """Add the adapters into the weights, in place; what is left has none and is trainable whole."""
-    for name, layer in adapter_layers(module).items():
+    """Add the adapters into the weights, in place; what is left has none and is trainable whole.
+
+    Embeddings that were tied to the output head and adapted apart from it are two matrices from then on.
+    """
+    layers = adapter_layers(module)
+    untie(module)
+    for layer in layers.values():
         layer.merge()
+    _take_out(module)
+
+
+def _take_out(module: nn.Module) -> None:
+    """Put the adapted layers themselves back in the place of their adapters; all is trainable."""
+    layers = adapter_layers(module)
+    for name, layer in layers.items():
         parent, _, leaf = name.rpartition(".")
-        setattr(module.get_submodule(parent), leaf, layer.get_base_layer())
+        if parent not in layers:  # adapters of two parameters of one module are nested: the outermost goes
+            setattr(module.get_submodule(parent), leaf, layer.get_base_layer())
+    for name, saved in saved_whole(module).items():
+        parent, _, leaf = name.rpartition(".")
+        setattr(module.get_submodule(parent), leaf, _trained(saved))
     if hasattr(module, "peft_config"):
         del module.peft_config
     module.requires_grad_(True)
+
+
+def untie(module: nn.Module) -> None:
+    """Give head and embeddings weights of their own where an adapter sits on one of them, and say so in the config.
+
+    Without effect on models that tie nothing, and where neither has an adapter.
+    """
+    inner: Any = module
+    ends = _ends(inner)
+    if not any(isinstance(end, BaseTunerLayer | ModulesToSaveWrapper) for end in ends):
+        return
+    configs = [inner.config, inner.config.get_text_config()]
+    if not any(getattr(config, "tie_word_embeddings", False) for config in configs):
+        return
+    head, embeddings = (_trained(end) for end in ends)
+    if head.weight is embeddings.weight:
+        head.weight = nn.Parameter(head.weight.detach().clone(), requires_grad=head.weight.requires_grad)
+    for config in configs:
+        config.tie_word_embeddings = False
+    inner.all_tied_weights_keys = {}
+    logger.warning(
+        "the output head and the embeddings, one matrix before, are two: adapters were on one of them"
+    )
+
+
+def _ends(module: Any) -> list[Any]:
+    """Output head and embeddings; empty where there is no head."""
+    try:
+        head, embeddings = module.get_output_embeddings(), module.get_input_embeddings()
+    except (AttributeError, NotImplementedError):
+        return []
+    return [] if head is None or embeddings is None else [head, embeddings]
+
+
+def _trained(layer: Any) -> Any:
+    """The plain layer below an adapter, or the copy of it that is trained whole."""
+    if isinstance(layer, ModulesToSaveWrapper):
+        return layer.modules_to_save[layer.active_adapters[0]]
+    return layer.get_base_layer() if isinstance(layer, BaseTunerLayer) else layer
 
 
 def save_adapter(module: nn.Module, path: str | Path) -> None:
@@ -138,6 +314,6 @@ def load_adapter(module: nn.Module, path: str | Path) -> None:
     state = {k.removeprefix(PREFIX): v for k, v in load_file(folder / WEIGHTS).items()}
     expected = get_peft_model_state_dict(module)
     if {k: v.shape for k, v in state.items()} != {k: v.shape for k, v in expected.items()}:
-        merge(module)  # fresh adapters add nothing: the module is as it was
+        _take_out(module)
         raise UserError(f"the adapter in {folder} does not fit this model", remedy="use its own base model")
     set_peft_model_state_dict(module, state)

@@ -104,6 +104,8 @@ class LlamaForward:
         ]
         if any(type(m) is not nn.Linear for m in [*projections, model.lm_head]):
             raise CannotDecode("a projection is wrapped by an adapter or quantised")
+        if type(body.embed_tokens) is not nn.Embedding:
+            raise CannotDecode("the embeddings are wrapped by an adapter")
         if any(m.bias is not None for layer in body.layers for m in (layer.mlp.gate_proj, layer.mlp.up_proj)):
             raise CannotDecode("the gate has biases")
         self.dtype = torch.bfloat16 if compute().precision == "bf16" else torch.float32

@@ -70,6 +70,8 @@ def _looks_right(inner: Any) -> bool:
         return False
     if inner.training and (config.attention_dropout or any(map(_checkpointed, inner.layers))):
         return False
+    if type(inner.embed_tokens) is not nn.Embedding:  # an adapter, say
+        return False
     # The first weight of every part speaks for it: whoever casts a model casts the whole.
     if config.hidden_act != "silu" or inner.embed_tokens.weight.dtype != torch.float32:
         return False
