@@ -28,9 +28,9 @@ from plaudit.methods.kto import KTO, attach_mismatched_reference, with_mismatche
 from plaudit.methods.online_dpo import OnlineDPO
 from plaudit.methods.policy_gradient import GRPO, RLOO
 from plaudit.methods.ppo import PPO
-from plaudit.methods.references import precompute
+from plaudit.methods.references import frozen_reference, precompute
 from plaudit.methods.reward_model import RewardModelling
-from plaudit.methods.rl import frozen_reference, rl_loop
+from plaudit.methods.rl import rl_loop
 from plaudit.methods.supervised import Supervised
 from plaudit.models.compute import computing
 from plaudit.models.critic import Critic

@@ -13,8 +13,11 @@ import torch
 
 from plaudit.data.batching import collate, plan
 from plaudit.data.tokens import TokenBatch, TokenItem
+from plaudit.models.adapters import adapter_off, has_adapter, is_untrained, weights_as
+from plaudit.models.dropout import in_eval
 from plaudit.models.logprobs import log_probs
 from plaudit.models.packing import layout_for
+from plaudit.models.policy import freeze_copy
 from plaudit.progress import Progress
 from plaudit.runs import Stage, files
 from plaudit.training.memory import ENOUGH
@@ -23,6 +26,28 @@ from plaudit.training.ranks import Ranks
 # The name of the extra that holds Σ_t log π_ref of each response.
 EXTRA = "reference"
 FILE = "reference.npz"
+
+
+def frozen_reference(policy: Any) -> Callable[..., Any]:
+    """The policy as it is in memory now: ``reference(batch, temperature=1.0) -> TokenLogProbs``, dropout off.
+
+    Without adapters it is a frozen copy; with adapters that have learnt nothing yet, the model with these switched
+    off; else a copy of all that is trained beside the one base.
+    """
+    model = policy.model
+    if not has_adapter(model):
+        frozen = freeze_copy(policy)
+        return lambda batch, *, temperature=1.0: log_probs(frozen.model, batch, temperature=temperature)
+    untrained = is_untrained(model)
+    kept = (
+        {} if untrained else {n: p.detach().clone() for n, p in model.named_parameters() if p.requires_grad}
+    )
+
+    def as_it_was(batch: Any, *, temperature: float = 1.0) -> Any:
+        with in_eval(model), adapter_off(model) if untrained else weights_as(model, kept):
+            return log_probs(model, batch, temperature=temperature)
+
+    return as_it_was
 
 
 def response_totals(batch: TokenBatch, reference: Callable[..., Any] | None) -> torch.Tensor:
@@ -90,11 +115,10 @@ def precompute(
 def _compute(
     policy: Any, items: Sequence[TokenItem], token_budget: int, device: Any, ranks: Ranks
 ) -> list[list[float]]:
-    training = policy.model.training
-    policy.model.eval()
     work = ranks.share(plan(items, token_budget, layout_for(policy.model)))
     done: list[tuple[int, list[float]]] = []
-    with Progress(len(items), "reference", unit="prompt", quiet=not ranks.is_main) as bar:
+    quiet = not ranks.is_main
+    with in_eval(policy.model), Progress(len(items), "reference", unit="prompt", quiet=quiet) as bar:
         for number, indices in enumerate(work):
             batch = collate([items[i] for i in indices], policy.pad_id).to(device)
             totals = batch.sum_by_response(log_probs(policy.model, batch).log_prob.double()).tolist()
@@ -103,7 +127,6 @@ def _compute(
                 done.append((i, totals[:count]))
                 totals = totals[count:]
             bar.update(min(len(items), (number + 1) * len(items) // len(work)))
-    policy.model.train(training)
     everyone = [entry for part in ranks.gather_shares([done]) for entry in part]
     return [totals for _, totals in sorted(everyone, key=lambda entry: entry[0])]
 

@@ -28,6 +28,7 @@ from plaudit.methods.rollouts import Rollouts, per_token, respond
 from plaudit.methods.supervised import Supervised
 from plaudit.models.adapters import has_adapter
 from plaudit.models.compute import compute
+from plaudit.models.dropout import switch_off
 from plaudit.models.logprobs import log_probs
 from plaudit.objectives import AdaptiveKL, FixedKL
 from plaudit.progress import Progress
@@ -147,8 +148,9 @@ class _Loop:
             self.kl_control.load(state["kl"])
         again = self._fit_memory()
         for module in self.modules.values():
-            # Dropout off: the policy that is trained is the one that was sampled. (Transformers computes layers
-            # again in training mode only; every dropout rate is 0 by then.)
+            # The policy that is trained is the one that was sampled. (Transformers computes layers again in
+            # training mode only.)
+            switch_off(module, adapters=True)
             module.train(again)
         metrics: dict[str, float] = {}
         if watch and self.iteration == 0:
@@ -363,19 +365,3 @@ class _Loop:
                 }
             )
         self.stage.append_samples(rows)
-
-
-def frozen_reference(policy: Any) -> Callable[..., Any]:
-    """The current in-memory policy as it is now: adapter off where it has one, else a frozen copy."""
-    from plaudit.models.adapters import adapter_off, has_adapter
-    from plaudit.models.policy import freeze_copy
-
-    if has_adapter(policy.model):
-
-        def without_adapter(batch: Any, *, temperature: float = 1.0) -> Any:
-            with adapter_off(policy.model):
-                return log_probs(policy.model, batch, temperature=temperature)
-
-        return without_adapter
-    frozen = freeze_copy(policy)
-    return lambda batch, *, temperature=1.0: log_probs(frozen.model, batch, temperature=temperature)

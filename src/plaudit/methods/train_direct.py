@@ -17,8 +17,7 @@ from plaudit.data.tokens import TokenItem
 from plaudit.errors import UserError
 from plaudit.methods.direct import DirectPreference, Settings
 from plaudit.methods.kto import KTO, attach_mismatched_reference, balance, labels_of, with_mismatches
-from plaudit.methods.references import precompute
-from plaudit.methods.rl import frozen_reference
+from plaudit.methods.references import frozen_reference, precompute
 from plaudit.methods.starting import announce_judgements
 from plaudit.methods.train import render_preferences, stage_at
 from plaudit.runs import Stage

@@ -17,7 +17,8 @@ from plaudit.data.rendering import Renderer
 from plaudit.methods.online_dpo import OnlineDPO
 from plaudit.methods.policy_gradient import GRPO, REINFORCE, RLOO
 from plaudit.methods.ppo import PPO
-from plaudit.methods.rl import Algorithm, RlResult, frozen_reference, rl_loop
+from plaudit.methods.references import frozen_reference
+from plaudit.methods.rl import Algorithm, RlResult, rl_loop
 from plaudit.methods.rollouts import respond
 from plaudit.methods.train import render_demonstrations, sft, stage_at
 from plaudit.progress import Progress

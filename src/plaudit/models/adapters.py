@@ -198,12 +198,10 @@ def _adds_nothing(layer: Any) -> bool:
 def weights_as(module: nn.Module, weights: Mapping[str, Tensor]) -> Iterator[None]:
     """Within the block, without a gradient, the module computes with ``weights`` in place of its own of those names.
 
-    Dropout is off. Nothing is copied: parameters are pointed at other memory, and back.
+    Nothing is copied: parameters are pointed at other memory, and back.
     """
     parameters = dict(module.named_parameters())
-    training = [(part, part.training) for part in module.modules()]
     own = {name: parameters[name].data for name in weights}
-    module.eval()
     try:
         with torch.no_grad():
             for name, value in weights.items():
@@ -212,8 +210,6 @@ def weights_as(module: nn.Module, weights: Mapping[str, Tensor]) -> Iterator[Non
     finally:
         for name, value in own.items():
             parameters[name].data = value
-        for part, before in training:
-            part.training = before
 
 
 def merge(module: nn.Module) -> None:

@@ -19,6 +19,7 @@ from transformers.utils.logging import disable_progress_bar
 
 from plaudit.data.templates import ensure_template
 from plaudit.errors import UserError
+from plaudit.models.dropout import without_dropout
 
 # Its bars count shards of files; a run has bars of its own.
 disable_progress_bar()
@@ -107,16 +108,6 @@ def refuse_no_decoder(folder: Path, config: Any) -> None:
             f"{folder}: a {config.model_type} model cannot be a policy: it is {kind}",
             remedy="use a decoder-only text model, of the Llama, Qwen, Gemma, Mistral, Phi or GPT-2 family for example",
         )
-
-
-def without_dropout(config: Any) -> Any:
-    """The config with every dropout rate at 0, nested configs included."""
-    for name, value in list(vars(config).items()):
-        if "drop" in name and isinstance(value, float):
-            setattr(config, name, 0.0)
-        elif hasattr(value, "model_type"):
-            without_dropout(value)
-    return config
 
 
 def read_weights(auto: Any, folder: Path, config: Any, dtype: torch.dtype, ignore: str = "") -> Any:

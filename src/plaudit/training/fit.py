@@ -15,6 +15,7 @@ from torch import nn
 from plaudit.config import Training
 from plaudit.data.tokens import TokenItem
 from plaudit.models.compute import compute
+from plaudit.models.dropout import in_eval, switch_off
 from plaudit.progress import Progress
 from plaudit.runs import Stage
 from plaudit.training import checkpoint
@@ -81,9 +82,12 @@ def fit(
 ) -> FitResult:
     """Train ``modules`` by ``method`` on ``items``, from the newest checkpoint of ``stage`` if there is one.
 
-    ``score`` names the held-out number that ``keep_best`` minimises (a leading ``-`` maximises it).
+    ``score`` names the held-out number that ``keep_best`` minimises (a leading ``-`` maximises it). Dropout is off
+    in all but adapters, and in these too while held-out items are measured.
     """
     ranks = ranks or Ranks()
+    for module in modules.values():
+        switch_off(module)
     total = total_steps(settings, len(items))
     budget = settings.token_budget
     if budget is None:
@@ -138,9 +142,10 @@ def fit(
                 metrics = {name: float(np.mean(values)) for name, values in window.items()}
                 window.clear()
                 if due_eval:
-                    held = evaluate(
-                        method, held_out, token_budget=engine.token_budget, device=device, ranks=ranks
-                    )
+                    with in_eval(*modules.values()):
+                        held = evaluate(
+                            method, held_out, token_budget=engine.token_budget, device=device, ranks=ranks
+                        )
                     if settings.keep_best and (best is None or sign * held[score] < best):
                         best = sign * held[score]
                         if ranks.is_main:
