@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
@@ -22,9 +23,19 @@ LINES = r"[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s
 
 
 def make(
-    specials: list[str], template: str | None, *, style: str = "bytes", bos: bool = False, **names: str
+    specials: list[str],
+    template: str | None,
+    *,
+    style: str = "bytes",
+    bos: bool = False,
+    thoughts: tuple[str, ...] = (),
+    **names: str,
 ) -> Any:
-    """``style``: bytes (GPT-2), spaces (SentencePiece: a space before the first word), words (BERT)."""
+    """``style``: bytes (GPT-2), lines (GPT-4), spaces (SentencePiece: a space before the first word), words (BERT).
+
+    ``fallback`` is spaces with a token for every byte, for characters that no text had. ``thoughts`` are added
+    tokens that are not special, as ``<think>`` is in most vocabularies.
+    """
     unknown = [] if style == "bytes" else ["<unk>"]
     core = Tokenizer(models.BPE(unk_token=unknown[0] if unknown else None, byte_fallback=False))
     alphabet = sorted({*map(chr, range(33, 127)), "\n"})
@@ -39,7 +50,7 @@ def make(
             )
         core.decoder = decoders.ByteLevel()
         alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
-    elif style == "spaces":
+    elif style in ("spaces", "fallback"):
         core.pre_tokenizer = pre_tokenizers.Sequence(
             [pre_tokenizers.Split("\n", "isolated"), pre_tokenizers.Metaspace(prepend_scheme="first")]
         )
@@ -59,6 +70,8 @@ def make(
             single=f"{first} $A {last}" if last else f"{first} $A",
             special_tokens=[(t, core.token_to_id(t)) for t in (first, last) if t],
         )
+    if style == "fallback":
+        core.model = with_bytes(core)
     used = set(names.values()) | set(unknown)
     tokenizer = PreTrainedTokenizerFast(
         tokenizer_object=core,
@@ -66,8 +79,19 @@ def make(
         **({"unk_token": "<unk>"} if unknown else {}),
         **names,
     )
+    tokenizer.add_tokens(list(thoughts))
     tokenizer.chat_template = template
     return tokenizer
+
+
+def with_bytes(core: Tokenizer) -> Any:
+    """The trained model with a token for every byte behind its own."""
+    trained = json.loads(core.to_str())["model"]
+    vocabulary = dict(trained["vocab"])
+    for byte in range(256):
+        vocabulary[f"<0x{byte:02X}>"] = len(vocabulary)
+    merges = [tuple(m) if isinstance(m, list) else tuple(m.split(" ")) for m in trained["merges"]]
+    return models.BPE(vocabulary, merges, unk_token="<unk>", byte_fallback=True)
 
 
 def chatml() -> Any:

@@ -468,13 +468,18 @@ def test_a_template_that_never_ends_an_answer_blocks():
         Renderer(tokenizer)
 
 
-def test_a_template_whose_prompts_are_no_prefixes_blocks():
+def test_answers_follow_their_prompts_where_a_template_changes_these_once_an_answer_follows():
     tokenizer = chatml()
     tokenizer.chat_template = "{{ messages | length }}" + tokenizer.chat_template
-    with pytest.raises(UserError, match="earlier turns differently"):
-        Renderer(tokenizer).demonstration(Demonstration(Prompt(TURNS), ANSWER))
-    with pytest.raises(UserError, match="earlier turns differently"):
-        Renderer(tokenizer).preference(Ranking.pair(Prompt(TURNS), "a", "b"))
+    renderer = Renderer(tokenizer)
+    one, two = renderer.demonstrations(Demonstration(Prompt(TURNS), ANSWER))
+    for item, turns, answer in ((one, TURNS[:1], "In a tree."), (two, TURNS, "It is 42.")):
+        assert np.array_equal(item.prompt, renderer.prompt(turns))
+        assert trained_text(tokenizer, item) == f"{answer}<|im_end|>"
+    assert renderer.counts["kept"] == 1 and renderer.counts["conversations trained turn by turn"] == 1
+    pair = renderer.preference(Ranking.pair(Prompt(TURNS), "a", "b"))
+    assert np.array_equal(pair.prompt, renderer.prompt(TURNS))
+    assert words(tokenizer, pair.responses[1].ids) == "b<|im_end|>"
 
 
 def test_a_tokenizer_that_cannot_end_a_text_blocks():

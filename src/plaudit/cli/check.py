@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -44,6 +45,10 @@ def check(
     max_dropped: Annotated[
         float | None, typer.Option(help="Share of faulty rows that is let pass (0.05).", min=0, max=1)
     ] = None,
+    chat_template: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="Which of the model's chat templates, if it has several."),
+    ] = None,
     set_: Overrides = None,
 ) -> None:
     """Show what a file can feed, what is dropped and why, and how it looks in tokens."""
@@ -51,7 +56,7 @@ def check(
 
     report = run(
         source,
-        tokenizer=_tokenizer(model),
+        tokenizer=_tokenizer(*_model_of(source, model, chat_template, set_ or ())),
         against=against,
         kind=kind,
         limit=limit,
@@ -73,15 +78,36 @@ def check(
         raise typer.Exit(2)
 
 
-def _tokenizer(model: str | None) -> object | None:
+def _model_of(
+    source: str, model: str | None, chat_template: str | None, overrides: Sequence[str]
+) -> tuple[str | None, str | None]:
+    """The model whose tokenizer counts, and its chat template: what is named, else a recipe's policy on disk."""
+    if model is not None or Path(source).suffix not in (".yaml", ".yml"):
+        return model, chat_template
+    from plaudit.config import Pretrained, load_recipe
+
+    policy = load_recipe(source, overrides).policy
+    if not isinstance(policy, Pretrained) or not Path(policy.path).is_dir():
+        return None, chat_template
+    return policy.path, chat_template or policy.chat_template
+
+
+def _tokenizer(model: str | None, chat_template: str | None) -> object | None:
+    from plaudit.errors import UserError
+
     if model is None:
+        if chat_template is not None:
+            raise UserError("--chat-template names a template of a model", remedy="add --model")
         return None
     from transformers import AutoTokenizer
 
-    from plaudit.errors import UserError
+    from plaudit.data.templates import choose_template
 
     try:
-        return AutoTokenizer.from_pretrained(model)
+        tokenizer = AutoTokenizer.from_pretrained(model)
+        if chat_template is not None:
+            choose_template(tokenizer, chat_template)
+        return tokenizer
     except (OSError, ValueError) as error:
         raise UserError(
             f"{model} has no tokenizer that can be loaded ({str(error).splitlines()[0]})",

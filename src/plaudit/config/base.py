@@ -43,11 +43,15 @@ class Scratch(Section):
 
 
 class Pretrained(Section):
-    """A Hugging Face model: a local folder, or a hub name (the only thing that uses the network)."""
+    """A Hugging Face model: a local folder, or a hub name (the only thing that uses the network).
+
+    ``chat_template`` names one of its chat templates where it has several; the trained model keeps that one.
+    """
 
     source: Literal["pretrained"]
     path: str
     revision: str | None = None
+    chat_template: str | None = None
     lora: Lora | None = None
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from plaudit.data import own
 from plaudit.data.fields import View
+from plaudit.data.messages import with_tools
 from plaudit.data.records import (
     Demonstration,
     Labelled,
@@ -27,6 +28,7 @@ from plaudit.data.values import (
     messages,
     number,
     prompt_messages,
+    split_conversation,
     transcript,
     truth,
 )
@@ -49,6 +51,7 @@ def prompt_of(view: View, turns: Sequence[Message] | None = None) -> Prompt:
     system = view.get("system")
     if system is not None and turns[0].role != "system":
         turns = (Message("system", filled_text(system, "system", "prompt")), *turns)
+    turns = with_tools(turns, view.get("tools"))
     metadata = view.get("metadata")
     known = {**view.carried, **(metadata if isinstance(metadata, dict) else {})}
     if view.get("category") is not None:
@@ -96,21 +99,27 @@ def demonstration(view: View) -> Demonstration:
 
 def whole_conversation(view: View) -> Demonstration:
     """A conversation, whose last assistant turn is the answer."""
-    before, answer = conversation(*view.take("messages"))
-    return Demonstration(prompt_of(view, before), Response(answer), _weight(view))
+    before, response = _conversed(view)
+    return Demonstration(prompt_of(view, before), response, _weight(view))
+
+
+def _conversed(view: View) -> tuple[tuple[Message, ...], Response]:
+    """A conversation up to its answer, and the answer with what its message holds besides text."""
+    before, answer = split_conversation(*view.take("messages"))
+    return before, Response(answer.content, True, {"message": dict(answer.more)} if answer.more else {})
 
 
 def labelled_conversation(view: View) -> Labelled:
     """A conversation, whose last assistant turn is good or bad."""
-    before, answer = conversation(*view.take("messages"))
+    before, response = _conversed(view)
     good = truth(*view.take("label"))
-    return Labelled(prompt_of(view, before), Response(answer), good, _weight(view))
+    return Labelled(prompt_of(view, before), response, good, _weight(view))
 
 
 def rated_conversation(view: View) -> Rated:
     """A conversation, whose last assistant turn has a number."""
-    before, answer = conversation(*view.take("messages"))
-    return Rated(prompt_of(view, before), Response(answer), number(*view.take("rating")), _rater(view))
+    before, response = _conversed(view)
+    return Rated(prompt_of(view, before), response, number(*view.take("rating")), _rater(view))
 
 
 def labelled(view: View) -> Labelled:

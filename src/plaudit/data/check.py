@@ -264,11 +264,10 @@ def _items(record: Any, renderer: Renderer) -> list[TokenItem]:
         return []
     if isinstance(record, Comparisons | Ranking):
         item = renderer.preference(record)
-    elif isinstance(record, Demonstration):
-        item = renderer.demonstration(record)
-    else:
-        item = renderer.demonstration(Demonstration(record.prompt, record.response))
-    return [item] if item is not None else []
+        return [item] if item is not None else []
+    if isinstance(record, Demonstration):
+        return renderer.demonstrations(record)
+    return renderer.demonstrations(Demonstration(record.prompt, record.response))
 
 
 def _example(record: Any, item: TokenItem, renderer: Renderer) -> Example:

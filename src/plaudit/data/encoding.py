@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -24,19 +24,19 @@ class TextEncoder:
     ``encode`` encodes the parts between cuts on their own, so that only plain text can come of it.
     """
 
-    def __init__(self, tokenizer: Any, scaffold: str) -> None:
+    def __init__(self, tokenizer: Any, scaffold: str, template: str = "") -> None:
         if not getattr(tokenizer, "is_fast", False):
             raise UserError(
                 f"{type(tokenizer).__name__} is not a fast tokenizer",
                 remedy="convert it to tokenizer.json with transformers",
             )
         self._backend = tokenizer.backend_tokenizer
-        added = tokenizer.added_tokens_decoder.values()
+        added = list(tokenizer.added_tokens_decoder.values())
         # A tokenizer may forget to call its role tokens special: what the template writes counts too.
         control = {t.content for t in added if t.special or t.content in scaffold}
-        # Length 1 cannot be cut; an unsplittable one-letter control token is no tokenizer's practice.
-        spelled = sorted((c for c in control if len(c) > 1), key=len, reverse=True)
-        self._control = re.compile("|".join(map(re.escape, spelled)) or r"(?!)")
+        self._control = _spellings(control | {c for t in added if _means(c := t.content, template)})
+        # An assistant thinks in tokens of its own: what it writes itself is no spelling.
+        self._foreign = _spellings(c for c in control if not _is_thought(c))
         # A control token that swallows no neighbouring space makes what follows it "not first", so
         # that tokenizers that put a space before the first word do not put one before a later part.
         plain = [t.content for t in added if t.content in control and not (t.lstrip or t.rstrip)]
@@ -44,16 +44,27 @@ class TextEncoder:
 
     def guard(self, messages: Sequence[Message]) -> tuple[Sequence[Message], str]:
         """The messages with a cut inside every spelled-out control token, and the cut ("" if none)."""
-        if not any(self._control.search(m.content) for m in messages):
+        if not any(self._spelled(m).search(text) for m in messages for text in _texts(m)):
             return messages, ""
         cut = CUT
-        while any(cut in m.content for m in messages):
+        while any(cut in text for m in messages for text in _texts(m)):
             cut += CUT
-        guarded = [replace(m, content=self._cut_control(m.content, cut)) for m in messages]
-        return guarded, cut
+        return [self._guarded(m, cut) for m in messages], cut
 
-    def _cut_control(self, text: str, cut: str) -> str:
-        return self._control.sub(lambda found: found[0][0] + cut + found[0][1:], text)
+    def _spelled(self, message: Message) -> re.Pattern[str]:
+        return self._foreign if message.role == "assistant" else self._control
+
+    def _guarded(self, message: Message, cut: str) -> Message:
+        spelled = self._spelled(message)
+
+        def guarded(value: Any) -> Any:
+            if isinstance(value, str):
+                return spelled.sub(lambda found: found[0][0] + cut + found[0][1:], value)
+            if isinstance(value, Mapping):
+                return {k: guarded(v) for k, v in value.items()}
+            return [guarded(v) for v in value] if isinstance(value, list) else value
+
+        return replace(message, content=guarded(message.content), more=guarded(message.more))
 
     def encode(self, text: str, cut: str = "") -> np.ndarray:
         """Token ids of a rendered text."""
@@ -107,3 +118,35 @@ class TextEncoder:
         self._backend.no_padding()
         self._backend.no_truncation()
         self._backend.encode_special_tokens = False
+
+
+def _spellings(tokens: Iterable[str]) -> re.Pattern[str]:
+    # Length 1 cannot be cut; an unsplittable one-letter control token is no tokenizer's practice.
+    spelled = sorted({c for c in tokens if len(c) > 1}, key=len, reverse=True)
+    return re.compile("|".join(map(re.escape, spelled)) or r"(?!)")
+
+
+def _is_thought(token: str) -> bool:
+    """Whether a token opens or closes a thought, as ``<think>`` and ``[/THINK]`` do."""
+    return "think" in token.lower()
+
+
+def _means(token: str, template: str) -> bool:
+    """Whether an added token means something in conversations: it opens a thought, or the template writes it."""
+    return _is_thought(token) or (bool(token.strip()) and token in template)
+
+
+def _texts(value: Any) -> Iterator[str]:
+    """Every text of a message, at any depth."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, Message):
+        yield value.content
+        if value.more:
+            yield from _texts(value.more)
+    elif isinstance(value, Mapping):
+        for inner in value.values():
+            yield from _texts(inner)
+    elif isinstance(value, list | tuple):
+        for inner in value:
+            yield from _texts(inner)

@@ -35,10 +35,11 @@ FIELDS: dict[str, tuple[str, ...]] = {
     "metadata": ("metadata",),
     # Columns that are no marks of the answer, whatever they are called.
     "ignore": (),
+    "tools": ("tools",),
 }
 KNOWN = {column for columns in FIELDS.values() for column in columns}
 # What every shape carries along where it is there.
-COMMON = ("system", "source", "category", "metadata", "weight")
+COMMON = ("system", "source", "category", "metadata", "tools", "weight")
 
 SUFFIXES = (("_a", "_b"), ("_1", "_2"), ("_0", "_1"), ("1", "2"), ("a", "b"))
 PAIRS: tuple[tuple[str, str], ...] = tuple(

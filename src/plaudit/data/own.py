@@ -150,7 +150,9 @@ def _prompt(row: Mapping[str, Any]) -> Prompt:
 def _message(value: Any, field: str) -> Message:
     if not isinstance(value, dict) or value.get("role") not in ROLES:
         raise Fault("bad role", "not a message", field=field, remedy=f"roles are {', '.join(ROLES)}")
-    return Message(value["role"], whole_text(value.get("content"), f"{field}.content"))
+    more = {k: v for k, v in value.items() if k not in ("role", "content", "trained")}
+    trained = value.get("trained", True) is not False
+    return Message(value["role"], whole_text(value.get("content"), f"{field}.content"), more, trained)
 
 
 def _responses(row: Mapping[str, Any]) -> tuple[Response, ...]:

@@ -14,6 +14,7 @@ from plaudit.data.fields import FIELDS, View
 from plaudit.data.files import rows
 from plaudit.data.formats import Row
 from plaudit.data.labels import known_labels
+from plaudit.data.messages import unused_keys
 from plaudit.data.own import kind_of
 from plaudit.data.plans import Plan, as_imitated, plan_of
 from plaudit.data.records import Comparisons, Demonstration, Outcome, Preference, Prompt, Response
@@ -82,6 +83,7 @@ def scan(
         return ReadResult(records, report)
     report.shape = plan.shape.name
     prompts: set[str] = set()
+    spare: set[str] = set()
     for row in chain(head, stream):
         report.rows += 1
         try:
@@ -95,11 +97,14 @@ def scan(
             continue
         records.append(record)
         report.kept += 1
+        if plan.shape.kind != "own":
+            spare.update(unused_keys(row.values))
         # A ranking is whole once the answers of another prompt begin.
         if plan.ranks and limit is not None:
             prompts.add(record.prompt.id)
         if limit is not None and (len(prompts) > limit if plan.ranks else report.kept == limit):
             break
+    report.unused = (*report.unused, *sorted(spare))
     return ReadResult(plan.finish(records, report, limit), report)
 
 

@@ -15,24 +15,33 @@ from functools import cached_property
 from itertools import combinations
 from typing import Any, Literal
 
-Role = Literal["system", "user", "assistant"]
-ROLES: tuple[str, ...] = ("system", "user", "assistant")
+Role = Literal["system", "user", "assistant", "tool"]
+ROLES: tuple[str, ...] = ("system", "user", "assistant", "tool")
 
 
 @dataclass(frozen=True)
 class Message:
-    """One turn of a conversation."""
+    """One turn of a conversation.
+
+    ``more`` holds what a chat template may write besides the content: ``reasoning_content``,
+    ``tool_calls``, ``tool_call_id``, ``name``, and ``tools`` on the conversation's first turn.
+    ``trained`` is False for an assistant turn that is context only.
+    """
 
     role: Role
     content: str
+    more: Mapping[str, Any] = field(default_factory=dict, hash=False)
+    trained: bool = True
 
-    def as_dict(self) -> dict[str, str]:
-        return {"role": self.role, "content": self.content}
+    def as_dict(self) -> dict[str, Any]:
+        flag = {} if self.trained else {"trained": False}
+        return {"role": self.role, "content": self.content, **self.more, **flag}
 
 
 def content_id(messages: Sequence[Message]) -> str:
     """A 16-digit hexadecimal hash of the conversation's content."""
-    text = json.dumps([[m.role, m.content] for m in messages], ensure_ascii=False)
+    turns = [[m.role, m.content, m.more] if m.more else [m.role, m.content] for m in messages]
+    text = json.dumps(turns, ensure_ascii=False, sort_keys=True)
     return hashlib.blake2b(text.encode(), digest_size=8).hexdigest()
 
 

@@ -2,41 +2,22 @@
 
 from __future__ import annotations
 
-import json
 import math
 import re
 from collections.abc import Sequence
 from typing import Any
 
-from plaudit.data.records import Message, Role
-from plaudit.data.report import Fault, name_type
+from plaudit.data.messages import ROLE_NAMES as ROLE_NAMES
+from plaudit.data.messages import messages as messages
+from plaudit.data.records import Message
+from plaudit.data.report import Fault
+from plaudit.data.texts import filled_text as filled_text
+from plaudit.data.texts import listed as listed
+from plaudit.data.texts import whole_text as whole_text
 
-ROLE_NAMES: dict[str, Role] = {
-    "system": "system",
-    "developer": "system",
-    "user": "user",
-    "human": "user",
-    "prompter": "user",
-    "assistant": "assistant",
-    "gpt": "assistant",
-    "model": "assistant",
-    "bot": "assistant",
-    "ai": "assistant",
-    "chatbot": "assistant",
-}
 TURN = re.compile(r"(?:^|\n)(\n?)[ \t]*(System|Human|User|Assistant):")
 GOOD = {"true", "1", "good", "yes", "up", "thumbs_up", "desirable", "chosen", "positive", "👍", "+1"}
 BAD = {"false", "0", "bad", "no", "down", "thumbs_down", "undesirable", "rejected", "negative", "👎", "-1"}
-
-
-def listed(value: Any) -> Any:
-    """A list of a CSV file, which holds it as JSON text, as a list."""
-    if isinstance(value, str) and value[:1] == "[":
-        try:
-            return json.loads(value)
-        except json.JSONDecodeError:
-            return value
-    return value
 
 
 def conversed(value: Any) -> Any:
@@ -48,96 +29,6 @@ def conversed(value: Any) -> Any:
         isinstance(m, dict) and {"role", "from"} & set(m) for m in turns
     )
     return turns if is_turn else value
-
-
-def whole_text(value: Any, field: str) -> str:
-    """Text that any program can hold: no number taken for text, no half characters."""
-    if value is None:
-        raise Fault("missing field", f"{field!r} is missing", field=field, remedy="give every row this field")
-    if not isinstance(value, str):
-        raise Fault(
-            "wrong type",
-            f"{field!r} is {name_type(value)}, not text",
-            field=field,
-            remedy='write it in quotes: "…"',
-        )
-    try:
-        value.encode()
-    except UnicodeEncodeError:
-        raise Fault(
-            "broken characters",
-            f"{field!r} holds half of a character pair (a lone surrogate)",
-            field=field,
-            remedy="export the text again as UTF-8",
-        ) from None
-    return value
-
-
-def filled_text(value: Any, field: str, what: str) -> str:
-    """Text with the white space around it removed, which must not be empty."""
-    text = whole_text(value, field).strip()
-    if not text:
-        raise Fault(
-            f"empty {what}", f"the {what} is empty", field=field, remedy="remove the row, or fill it in"
-        )
-    return text
-
-
-def messages(value: Any, field: str) -> tuple[Message, ...]:
-    """Turns from ``[{role, content}]`` or ``[{from, value}]``; a blank system turn says nothing and goes."""
-    value = listed(value)
-    if not isinstance(value, list):
-        raise Fault(
-            "wrong type",
-            f"{field!r} is {name_type(value)}, not a list of messages",
-            field=field,
-            remedy='write [{"role": "user", "content": "…"}, …]',
-        )
-    if not value:
-        raise Fault("empty prompt", f"{field!r} holds no message", field=field, remedy="remove the row")
-    turns = [_message(m, f"{field}[{i}]") for i, m in enumerate(value)]
-    return tuple(m for m in turns if m.role != "system" or m.content)
-
-
-def _message(value: Any, field: str) -> Message:
-    if not isinstance(value, dict):
-        raise Fault(
-            "wrong type",
-            f"a message is {name_type(value)}, not an object",
-            field=field,
-            remedy='write {"role": "user", "content": "…"}',
-        )
-    name = value.get("role", value.get("from"))
-    content = value.get("content", value.get("value"))
-    role = ROLE_NAMES.get(name.lower()) if isinstance(name, str) else None
-    if role is None:
-        message = "a message has no role" if name is None else f"{name!r} is no role that plaudit knows"
-        raise Fault("bad role", message, field=field, remedy="roles are system, user and assistant")
-    if content is None:
-        raise Fault(
-            "missing field", "a message has no content", field=field, remedy="remove the row, or fill it in"
-        )
-    if isinstance(content, list):
-        content = _joined_parts(content, field)
-    if role == "system":
-        return Message(role, whole_text(content, field).strip())
-    return Message(role, filled_text(content, field, "answer" if role == "assistant" else "prompt"))
-
-
-def _joined_parts(parts: list[Any], field: str) -> str:
-    """The text of a content list; anything but text parts cannot be learnt from here."""
-    texts = []
-    for part in parts:
-        if not isinstance(part, dict) or part.get("type") != "text":
-            kind = part.get("type") if isinstance(part, dict) else name_type(part)
-            raise Fault(
-                "wrong type",
-                f"a message holds a part of type {kind!r}, not text",
-                field=field,
-                remedy="remove it",
-            )
-        texts.append(whole_text(part.get("text"), field))
-    return "".join(texts)
 
 
 def transcript(text: str) -> list[Message] | None:
@@ -195,33 +86,56 @@ def answer_text(value: Any, field: str) -> str:
 
 
 def conversation(value: Any, field: str) -> tuple[tuple[Message, ...], str]:
-    """A whole conversation, split at its last assistant turn: what came before, and that turn."""
-    value = conversed(value)
-    turns: Sequence[Message]
-    if isinstance(value, list):
-        turns = messages(value, field)
-    else:
-        found = transcript(whole_text(value, field))
-        if found is None:
-            raise Fault(
-                "no assistant turn",
-                f"{field!r} is no conversation",
-                field=field,
-                remedy='begin turns with "Human:" and "Assistant:", or add a column "prompt"',
-            )
-        turns = found
-    last = max((i for i, m in enumerate(turns) if m.role == "assistant"), default=None)
-    if last is None:
-        raise Fault(
-            "no assistant turn", f"{field!r} has no assistant turn", field=field, remedy="remove the row"
-        )
-    if not turns[last].content:
+    """A whole conversation, split at its last assistant turn: what came before, and that turn's text."""
+    before, answer = split_conversation(value, field)
+    if not answer.content:
         raise Fault(
             "empty answer", "the answer is empty", field=field, remedy="remove the row, or fill it in"
         )
-    if last == 0 or any(not m.content for m in turns[:last]):
+    return before, answer.content
+
+
+def split_conversation(value: Any, field: str) -> tuple[tuple[Message, ...], Message]:
+    """A whole conversation, split at its last assistant turn that is trained; what follows it goes."""
+    turns = _turns(conversed(value), field)
+    assistants = [i for i, m in enumerate(turns) if m.role == "assistant"]
+    if not assistants:
+        raise Fault(
+            "no assistant turn", f"{field!r} has no assistant turn", field=field, remedy="remove the row"
+        )
+    last = max((i for i in assistants if turns[i].trained), default=None)
+    if last is None:
+        raise Fault(
+            "no trained turn",
+            f"every assistant turn of {field!r} is marked as not trained",
+            field=field,
+            remedy="remove the row, or write weight 1 (train: true) at the turns to learn",
+        )
+    if _is_empty(turns[last]):
+        raise Fault(
+            "empty answer", "the answer is empty", field=field, remedy="remove the row, or fill it in"
+        )
+    if last == 0 or any(map(_is_empty, turns[:last])):
         raise Fault("empty prompt", "nothing stands before the answer", field=field, remedy="remove the row")
-    return tuple(turns[:last]), turns[last].content
+    return tuple(turns[:last]), turns[last]
+
+
+def _is_empty(turn: Message) -> bool:
+    return not turn.content and turn.role != "tool" and "tool_calls" not in turn.more
+
+
+def _turns(value: Any, field: str) -> Sequence[Message]:
+    if isinstance(value, list):
+        return messages(value, field)
+    found = transcript(whole_text(value, field))
+    if found is None:
+        raise Fault(
+            "no assistant turn",
+            f"{field!r} is no conversation",
+            field=field,
+            remedy='begin turns with "Human:" and "Assistant:", or add a column "prompt"',
+        )
+    return found
 
 
 def truth(value: Any, field: str) -> bool:

@@ -6,8 +6,9 @@ checkpoints in ``out`` (a folder, or a temporary one); run again on the same fol
 
 from __future__ import annotations
 
+import logging
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,8 @@ from plaudit.rewards import score_items
 from plaudit.runs import Stage
 from plaudit.training import FitResult, Ranks, fit
 
+logger = logging.getLogger(__name__)
+
 
 def stage_at(out: str | Path | Stage | None) -> Stage:
     if isinstance(out, Stage):
@@ -34,11 +37,21 @@ def stage_at(out: str | Path | Stage | None) -> Stage:
     return Stage(Path(out) if out else Path(tempfile.mkdtemp(prefix="plaudit-")))
 
 
+def render_for_training(
+    render: Callable[[Renderer, Sequence[Any]], list[TokenItem]], renderer: Renderer, records: Sequence[Any]
+) -> list[TokenItem]:
+    """The items that are trained on; what rendering dropped or left out is logged."""
+    items = render(renderer, records)
+    if (note := renderer.note()) is not None:
+        logger.warning("%s", note)
+    return items
+
+
 def render_demonstrations(renderer: Renderer, records: Sequence[Demonstration]) -> list[TokenItem]:
     """Items of demonstrations, those that do not fit dropped and counted; faults that block are raised."""
-    items = [item for record in records if (item := renderer.demonstration(record)) is not None]
+    items = [item for record in records for item in renderer.demonstrations(record)]
     if not items:
-        raise UserError(f"none of {len(records)} demonstrations can be trained on: {dict(renderer.counts)}")
+        raise renderer.nothing_left(f"none of {len(records)} demonstrations can be trained on")
     spans = all("trained_span" in record.response.metadata for record in records)
     renderer.lint(items, ends=not spans)
     return items
@@ -48,7 +61,7 @@ def render_preferences(renderer: Renderer, records: Sequence[Preference]) -> lis
     """Items of preferences, one item a prompt; those that do not fit dropped and counted."""
     items = [item for record in records if (item := renderer.preference(record)) is not None]
     if not items:
-        raise UserError(f"none of {len(records)} preferences can be trained on: {dict(renderer.counts)}")
+        raise renderer.nothing_left(f"none of {len(records)} preferences can be trained on")
     return items
 
 
@@ -96,7 +109,7 @@ def sft(
     renderer = renderer or Renderer(policy.tokenizer)
     return pretrain(
         policy,
-        render_demonstrations(renderer, demonstrations),
+        render_for_training(render_demonstrations, renderer, demonstrations),
         settings or SftSettings(),
         out=out,
         seed=seed,
@@ -130,7 +143,7 @@ def reward_model(
     # √n keeps the spread of a sum over n tokens equal: length alone then decides nothing.
     model.length_power = 0.5 if settings.length_normalised else 0.0
     stage = stage_at(out)
-    items = render_preferences(renderer, preferences)
+    items = render_for_training(render_preferences, renderer, preferences)
     method = RewardModelling(
         model,
         pad_id=_pad_id(model.tokenizer),

@@ -14,7 +14,6 @@ from plaudit.config import Cpo, Dpo, Kto, Orpo, Simpo
 from plaudit.data.records import Labelled, Preference, Rated
 from plaudit.data.rendering import Renderer
 from plaudit.data.tokens import TokenItem
-from plaudit.errors import UserError
 from plaudit.methods.direct import DirectPreference, Settings
 from plaudit.methods.kto import KTO, attach_mismatched_reference, balance, labels_of, with_mismatches
 from plaudit.methods.references import frozen_reference, precompute
@@ -153,5 +152,5 @@ def _labelled(
     labels = labels_of(records, settings.threshold)
     items = [item for record in labels if (item := renderer.labelled(record)) is not None]
     if not items:
-        raise UserError(f"none of {len(records)} records gives a label to train on: {dict(renderer.counts)}")
+        raise renderer.nothing_left(f"none of {len(records)} records gives a label to train on")
     return with_mismatches(items, seed=seed)

@@ -17,7 +17,7 @@ from transformers.models.auto.configuration_auto import CONFIG_MAPPING
 from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING
 from transformers.utils.logging import disable_progress_bar
 
-from plaudit.data.templates import ensure_template
+from plaudit.data.templates import choose_template, ensure_template
 from plaudit.errors import UserError
 from plaudit.models.dropout import without_dropout
 
@@ -142,10 +142,12 @@ def read_weights(auto: Any, folder: Path, config: Any, dtype: torch.dtype, ignor
     return model.eval()
 
 
-def read_tokenizer(folder: Path) -> Any:
-    """The folder's tokenizer, given a chat template if it has none."""
+def read_tokenizer(folder: Path, chat_template: str | None = None) -> Any:
+    """The folder's tokenizer, with one of its chat templates where that is named, or with one if it has none."""
     with readable(folder):
         tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+    if chat_template is not None:
+        choose_template(tokenizer, chat_template)
     ensure_template(tokenizer)
     return tokenizer
 

@@ -89,17 +89,19 @@ def load_policy(
     dtype: torch.dtype = torch.float32,
     device: str | torch.device = "cpu",
     local_only: bool = False,
+    chat_template: str | None = None,
 ) -> Policy:
     """A policy from a Hugging Face folder, or from the hub if ``path`` is not a folder but a hub name.
 
     A local folder never touches the network; ``local_only`` forbids the hub altogether. Weights are
-    read from safetensors only, no code of the model's folder is run, and dropout is set to 0. UserError
-    naming the family where its log-probs cannot be computed.
+    read from safetensors only, no code of the model's folder is run, and dropout is set to 0.
+    ``chat_template`` names one of the tokenizer's where it has several. UserError naming the family
+    where its log-probs cannot be computed.
     """
     folder = resolve(path, revision=revision, local_only=local_only)
     config = read_config(folder)
     refuse_no_decoder(folder, config)
-    tokenizer = read_tokenizer(folder)
+    tokenizer = read_tokenizer(folder, chat_template)
     model = read_weights(AutoModelForCausalLM, folder, config, dtype)
     rows = model.get_input_embeddings().num_embeddings
     if len(tokenizer) > rows:

@@ -19,7 +19,7 @@ def base(context: Context, stage: Stage) -> Mapping[str, Any]:
     """Load the pretrained policy once and keep the run's own copy of it."""
     source = context.config.policy
     assert isinstance(source, Pretrained)
-    policy = load_policy(source.path, revision=source.revision)
+    policy = load_policy(source.path, revision=source.revision, chat_template=source.chat_template)
     context.save(policy, stage, f"Base model from {source.path}")
     return {"parameters": _parameters(policy.model)}
 

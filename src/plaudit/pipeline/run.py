@@ -10,11 +10,13 @@ import sys
 import tempfile
 import time
 from collections.abc import Mapping, Sequence
+from datetime import date
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 from plaudit.config import Config, load_recipe, validate
+from plaudit.data.dates import day_of_templates, pin_day
 from plaudit.errors import UserError
 from plaudit.pipeline.planning import make_plan
 from plaudit.pipeline.projects import frozen
@@ -71,12 +73,15 @@ def _computed(config: Config, folder: RunFolder, dry_run: bool, donor: RunFolder
     keep_freed_memory()
     spare_libraries()
     make_deterministic(device, config.deterministic)
-    with computing(
-        layout=config.layout,
-        fused=config.fused,
-        precision=resolved["precision"],
-        memory=resolved["memory_gib"] * 2**30,
-        checkpointing=config.checkpointing,
+    with (
+        pin_day(run_day(folder)),
+        computing(
+            layout=config.layout,
+            fused=config.fused,
+            precision=resolved["precision"],
+            memory=resolved["memory_gib"] * 2**30,
+            checkpointing=config.checkpointing,
+        ),
     ):
         return _execute(config, folder, resolved, device, dry_run, donor)
 
@@ -213,6 +218,14 @@ def _cpu_name() -> str:
     return next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), "")
 
 
+def run_day(folder: RunFolder) -> date:
+    """The day that chat templates write in this run: that on which it began, also when it goes on later."""
+    record = folder.read_json("run.json") or {}
+    if "date" in record:
+        return date.fromisoformat(record["date"])
+    return date.fromtimestamp(record["created"]) if "created" in record else date.today()
+
+
 def _git() -> dict[str, Any] | None:
     """Commit and cleanliness of the code, where it runs from a checkout."""
     here = Path(__file__).parent
@@ -236,6 +249,7 @@ def _git() -> dict[str, Any] | None:
 def _write_record(folder: RunFolder, config: Config, resolved: Mapping[str, Any]) -> None:
     before = folder.read_json("run.json")
     record = {
+        "date": day_of_templates().isoformat(),
         "name": config.name,
         "config": json.loads(config.model_dump_json()),
         "resolved": resolved,
