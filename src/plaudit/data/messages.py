@@ -67,7 +67,14 @@ def with_tools(turns: Sequence[Message], tools: Any) -> tuple[Message, ...]:
     tools = listed(tools)
     if not isinstance(tools, list) or not tools or not all(isinstance(t, dict) for t in tools):
         return tuple(turns)
-    return (replace(turns[0], more={**turns[0].more, "tools": tools}), *turns[1:])
+    return (replace(turns[0], more={**turns[0].more, "tools": _without_nothing(tools)}), *turns[1:])
+
+
+def _without_nothing(value: Any) -> Any:
+    """Without keys that hold None, which tables give to objects that have them not."""
+    if isinstance(value, Mapping):
+        return {k: _without_nothing(v) for k, v in value.items() if v is not None}
+    return [_without_nothing(v) for v in value] if isinstance(value, list) else value
 
 
 def unused_keys(row: Mapping[str, Any]) -> Iterable[str]:
@@ -163,7 +170,10 @@ def _call(value: Any, name: str, field: str) -> dict[str, Any]:
             remedy='write {"name": "…", "arguments": {…}}, or remove the row',
         )
     assert isinstance(inner, dict)
-    call = {"type": "function", "function": {"name": called, "arguments": inner.get("arguments", {})}}
+    call = {
+        "type": "function",
+        "function": {"name": called, "arguments": _without_nothing(inner.get("arguments", {}))},
+    }
     return call | ({"id": value["id"]} if isinstance(value.get("id"), str) else {})
 
 
