@@ -97,7 +97,7 @@ def sft_case():
 def reward_case(loss: str = "pairs"):
     policy = toy_policy()
     model = RewardModel.from_policy(policy, pooling="last", seed=0)
-    method = RewardModelling(model, pad_id=policy.pad_id, loss=loss, centring=0.1)
+    method = RewardModelling(model, pad_id=policy.pad_id, loss=loss, centering=0.1)
     return method, render_preferences(Renderer(policy.tokenizer), rankings()), {"reward": model}
 
 
@@ -198,7 +198,7 @@ def sampled_items(policy, samples: int):
 def gradient_case(kind, settings):
     policy = toy_policy()
     method = kind(policy, settings)
-    method.kl_in_loss = 0.1 if kind is GRPO else 0.0
+    method.kl.in_loss = 0.1 if kind is GRPO else 0.0
     return method, sampled_items(policy, 3), {"policy": policy.model}
 
 

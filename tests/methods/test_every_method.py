@@ -270,21 +270,23 @@ def test_rejection_sampling_keeps_what_it_chose(tmp_path):
 
 
 # One token, reward 1 for even ids and 0 for odd ones. The leashed optimum is π*(y) ∝ π_ref(y)·e^(r/β), so
-# P*(even) = p·e^(1/β) / (p·e^(1/β) + 1 − p). GRPO's k3 term in the loss has the gradient of the forward KL
+# P*(even) = p·e^(1/β) / (p·e^(1/β) + 1 − p). The k3 term in the loss has the gradient of the forward KL
 # instead: maximise Σ π·r − β·Σ π_ref·log(π_ref/π), whose optimum is π = β·π_ref / (λ − r), λ such that Σ π = 1.
 @pytest.mark.parametrize(
-    ("name", "change"),
+    ("name", "kl", "change"),
     [
-        ("ppo", {"lam": 1.0, "value_lr": 1e-2, "critic_warmup": 2}),
-        ("grpo", {"kl_in": "reward", "advantage_scale": "none"}),
-        ("grpo", {"kl_in": "reward", "advantage_scale": "batch"}),
-        ("grpo", {"kl_in": "loss", "advantage_scale": "none"}),
-        ("rloo", {}),
-        ("reinforce", {}),
+        ("ppo", {}, {"lam": 1.0, "value_lr": 1e-2, "critic_warmup": 2}),
+        ("grpo", {"place": "reward"}, {"advantage_scale": "none"}),
+        ("grpo", {"place": "reward"}, {"advantage_scale": "batch"}),
+        ("grpo", {}, {"advantage_scale": "none"}),
+        ("grpo", {"estimator": "k3"}, {"advantage_scale": "none"}),
+        ("rloo", {}, {}),
+        ("rloo", {"place": "loss", "estimator": "k2"}, {}),
+        ("reinforce", {}, {}),
     ],
     ids=str,
 )
-def test_a_bandit_ends_at_the_leashed_optimum(name, change, tmp_path):
+def test_a_bandit_ends_at_the_leashed_optimum(name, kl, change, tmp_path):
     beta = 0.6
     policy = toy_policy()
     prompt = Prompt.user("the cat")
@@ -306,13 +308,13 @@ def test_a_bandit_ends_at_the_leashed_optimum(name, change, tmp_path):
         lr=4e-3,
         checkpoint_every=1000,
         evaluate_every=1000,
-        kl=KL(coefficient=beta),
+        kl=KL(coefficient=beta, **kl),
         **change,
     )
     reward = FunctionReward(lambda sample: float(sample.ids[0] % 2 == 0))
     function(name)(policy, reward, [prompt], settings, out=tmp_path, seed=1)
     expected = prior * np.exp(1 / beta) / (prior * np.exp(1 / beta) + 1 - prior)
-    if change.get("kl_in") == "loss":
+    if kl.get("estimator") == "k3":
         low, high = 1.0, 1.0 + beta
         for _ in range(60):
             mid = (low + high) / 2

@@ -49,7 +49,7 @@ CASES = {
     "grpo entropy": (train_online.grpo, Grpo(**ONE, entropy_coefficient=0.02, aggregation="sequence")),
     "grpo cispo": (train_online.grpo, Grpo(**ONE, surrogate="cispo", temperature=0.8)),
     "gspo": (train_online.grpo, Grpo(**ONE, ratio="sequence")),
-    "grpo free": (train_online.grpo, Grpo(**ONE, **FREE, kl_in="reward")),
+    "grpo free": (train_online.grpo, Grpo(**ONE, kl=KL(coefficient=0.0, place="reward"))),
     "grpo ptx": (train_online.grpo, Grpo(**ONE, ptx_coefficient=0.5, ptx_batch_size=4)),
     "rloo": (train_online.rloo, Rloo(**ONE, **FREE)),
     "reinforce": (train_online.reinforce, Reinforce(**ONE, **FREE, baseline="group")),
@@ -127,7 +127,7 @@ def passes(monkeypatch):
         (train_online.rloo, Rloo(**ONE, **FREE), 0),
         (train_online.reinforce, Reinforce(**ONE, **FREE), 0),
         (train_online.rloo, Rloo(**ONE), 1),
-        (train_online.grpo, Grpo(**ONE, kl_in="reward"), 1),
+        (train_online.grpo, Grpo(**ONE, kl=KL(place="reward")), 1),
         (train_online.grpo, Grpo(**(ONE | {"epochs": 2})), 1),
     ],
 )
@@ -146,7 +146,7 @@ def test_the_pass_of_its_own_is_not_made(method, settings, own, tmp_path, passes
     ("kind", "settings", "expected"),
     [
         (GRPO, Grpo(**ONE), True),
-        (GRPO, Grpo(**ONE, kl_in="reward"), False),
+        (GRPO, Grpo(**ONE, kl=KL(place="reward")), False),
         (GRPO, Grpo(**(ONE | {"minibatch": 23})), False),
         (GRPO, Grpo(**(ONE | {"epochs": 2})), False),
         # A run that stops above kl_max must not have trained on what it was stopped for.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -149,18 +150,40 @@ def test_a_stronger_leash_means_less_kl(tmp_path):
     assert kls[1] < 0.5 * kls[0]
 
 
-def test_unfinished_answers_pay_the_penalty_and_scores_are_clipped(tmp_path):
-    class Ten:
-        def score(self, samples):
-            return RewardOutput(np.full(len(samples), 10.0))
+@dataclass
+class Always:
+    """A reward of one number."""
 
+    number: float
+    normalized: bool
+
+    def score(self, samples):
+        return RewardOutput(np.full(len(samples), self.number), normalized=self.normalized)
+
+
+@pytest.mark.parametrize(
+    ("clip", "number", "normalized", "paid", "clipped"),
+    [
+        ("auto", 10.0, True, 5.0, 1.0),
+        ("auto", -10.0, True, -5.0, 1.0),
+        ("auto", 5.0, True, 5.0, 0.0),
+        ("auto", 10.0, False, 10.0, None),  # a function, a sum, gold, raw scores
+        (4.0, 10.0, False, 4.0, 1.0),  # as it was asked for
+        (None, 10.0, True, 10.0, None),
+    ],
+)
+def test_normalized_scores_are_clipped_and_then_pay_for_not_ending(
+    clip, number, normalized, paid, clipped, tmp_path, caplog
+):
     settings = SMALL.model_copy(
-        update={"iterations": 1, "max_new_tokens": 1, "unfinished_penalty": 7.0, "reward_clip": 4.0}
+        update={"iterations": 1, "max_new_tokens": 1, "unfinished_penalty": 7.0, "reward_clip": clip}
     )
-    _, _, log = run(tmp_path, settings, reward=Ten())
+    _, _, log = run(tmp_path, settings, reward=Always(number, normalized))
     cut = 1 - log[0]["objective/finished"]
     assert cut > 0.5
-    assert log[0]["objective/scores"] == pytest.approx(3.0 * cut + 4.0 * (1 - cut))
+    assert log[0]["objective/scores"] == pytest.approx(paid - 7.0 * cut)
+    assert log[0].get("reward/clipped") == clipped
+    assert ("reward_clip cut 100 %" in caplog.text) == bool(clipped)
 
 
 def test_ptx_pulls_towards_the_demonstrations(tmp_path):

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from plaudit.objectives import (
     apo_down,
     apo_zero,
+    beyond_bound,
     divergence_reward,
     dpo,
     hinge_dpo,
@@ -176,6 +177,47 @@ def test_every_divergence_rises_with_the_ratio_and_stays_finite(name, x, step):
 @given(p=st.floats(1e-4, 1 - 1e-4))
 def test_log_odds_of_a_probability(p):
     assert log_odds(t(math.log(p))).item() == pytest.approx(math.log(p / (1 - p)), abs=1e-6)
+
+
+@pytest.mark.parametrize("name", ["forward_kl", "js", "alpha"])
+@given(w=st.floats(-200, 40), v=st.floats(-200, 40))
+def test_a_winner_far_below_the_reference_is_pulled_up_and_a_loser_pushed_down(name, w, v):
+    x = torch.tensor([w, v], requires_grad=True)
+    s = 0.1 * divergence_reward(x, divergence=name, alpha=0.5)
+    loss = dpo(s[:1], s[1:])
+    loss.sum().backward()
+    assert torch.isfinite(loss).all() and torch.isfinite(x.grad).all()
+    assert x.grad[0] <= 0 <= x.grad[1]
+    if w < v:  # the judgement is contradicted: the gradient on the winner is β·f''·σ ≥ β·f''(w)/2
+        slope = {"forward_kl": -w, "alpha": -0.5 * w, "js": -np.logaddexp(0, w)}[name]
+        assert x.grad[0].item() <= -0.05 * 0.999 * math.exp(min(30, slope))
+
+
+def test_the_tangent_of_a_divergence_joins_its_exponential():
+    # Value and derivative on both sides of the bound: e^30 and e^30, then one more e^30 per nat.
+    for name, rate in (("forward_kl", 1.0), ("alpha", 0.5)):
+        edge = -30 / rate
+        x = t(edge + 1e-6, edge - 1e-6, edge - 2 / rate, grad=True)
+        worth = divergence_reward(x, divergence=name, alpha=0.5)
+        worth.sum().backward()
+        assert worth[0].item() == pytest.approx(worth[1].item(), rel=1e-5)
+        assert x.grad[0].item() == pytest.approx(x.grad[1].item(), rel=1e-5)
+        assert worth[2].item() * rate == pytest.approx(-3 * math.exp(30), rel=1e-5)
+        assert beyond_bound(x, divergence=name, alpha=0.5).tolist() == [False, True, True]
+    assert not beyond_bound(t(-500.0), divergence="js").any()
+
+
+# TRL's DPO loss under f-divergences, written out in NumPy (its cap_exp does nothing at these numbers):
+# forward KL (alpha 1): e^−x_l − e^−x_w; alpha: (e^(−αx_l) − e^(−αx_w))/α; js: x_w − x_l less the softpluses.
+@given(w=st.floats(-25, 25), v=st.floats(-25, 25))
+def test_f_dpo_equals_trl_within_the_bound(w, v):
+    for name, logits in (
+        ("forward_kl", np.exp(-v) - np.exp(-w)),
+        ("alpha", (np.exp(-0.3 * v) - np.exp(-0.3 * w)) / 0.3),
+        ("js", (w - v) - (np.logaddexp(0, w) - np.logaddexp(0, v))),
+    ):
+        s = 0.1 * divergence_reward(t(w, v), divergence=name, alpha=0.3)
+        assert dpo(s[:1], s[1:]).item() == pytest.approx(-log_sigma(0.1 * logits), rel=1e-9, abs=1e-9)
 
 
 def test_log_odds_have_a_finite_gradient_where_the_probability_is_one():

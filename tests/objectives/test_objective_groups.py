@@ -17,6 +17,7 @@ from plaudit.objectives import (
     group_advantages,
     leave_one_out,
     rewards_to_go,
+    zero_variance,
 )
 
 numbers = st.floats(-50, 50)
@@ -25,18 +26,68 @@ groups = st.integers(2, 6).flatmap(
 )
 
 
+def spread_less(r):
+    """NumPy's own reading: equal but for 16 steps of fp32 at the size of the prompt's or the usual reward."""
+    size = np.maximum(np.abs(r).max(1), np.abs(r).mean())
+    return np.ptp(r, axis=1) <= 16 * np.finfo(np.float32).eps * size + 1e-150
+
+
 @given(groups)
 def test_group_advantages_equal_numpy(rows):
     r = np.array(rows)
-    centred = r - r.mean(1, keepdims=True)
-    centred[np.ptp(r, axis=1) == 0] = 0
-    for scale, std in (
-        ("group", r.std(1, ddof=1, keepdims=True)),
-        ("batch", r.std(ddof=1)),
-        ("none", 1 - 1e-6),
-    ):
+    flat = spread_less(r)
+    np.testing.assert_array_equal(zero_variance(torch.tensor(r)).numpy(), flat)
+    centered = r - r.mean(1, keepdims=True)
+    centered[flat] = 0
+    each = r.std(1, ddof=1, keepdims=True)
+    # The lower of two middle values, as torch takes it.
+    usual = 0 if flat.all() else np.sort(each[~flat].ravel())[(np.sum(~flat) - 1) // 2]
+    for scale, std in (("group", each + 1e-4 * usual), ("batch", r.std(ddof=1) + 1e-4 * usual), ("none", 1)):
         got = group_advantages(torch.tensor(r), scale=scale).numpy()
-        np.testing.assert_allclose(got, centred / (std + 1e-6), atol=1e-6, rtol=1e-6)
+        expected = np.divide(
+            centered, np.broadcast_to(std, r.shape), out=np.zeros_like(r), where=~flat[:, None]
+        )
+        np.testing.assert_allclose(got, expected, atol=1e-9, rtol=1e-9)
+
+
+@given(groups, st.floats(-6, 6))
+def test_a_factor_changes_no_scaled_advantage(rows, power):
+    r = torch.tensor(rows, dtype=torch.float64).round(decimals=3)
+    for scale in ("group", "batch"):
+        once, scaled = (group_advantages(x, scale=scale) for x in (r, r * 10**power))
+        torch.testing.assert_close(once, scaled, atol=1e-6, rtol=1e-6)
+
+
+@given(
+    st.lists(st.floats(-8, 8), min_size=2, max_size=6),
+    st.integers(2, 8),
+    st.floats(-3, 3),
+    st.integers(0, 10_000),
+)
+def test_rounding_of_an_fp32_model_is_no_spread(means, size, power, seed):
+    """Each prompt's samples score the same but for a few steps of fp32 at the size of the scores around them."""
+    scores = np.array(means) * 10**power
+    noise = np.random.default_rng(seed).uniform(-3, 3, (len(means), size)) * np.finfo(np.float32).eps
+    usual = max(np.abs(scores).mean(), 0)
+    r = torch.tensor(scores[:, None] + noise * usual)
+    assert zero_variance(r).all()
+    for scale in ("group", "batch", "none"):
+        assert group_advantages(r, scale=scale).abs().max() == 0
+
+
+def test_what_differs_by_more_than_rounding_is_a_spread():
+    # The last row is rounding beside the others, whose advantages it leaves as they are.
+    r = torch.tensor([[0.0, 1.0, 0.0, 1.0], [0.5, 0.501, 0.5, 0.5], [0.3, 0.3 + 1.2e-7, 0.3, 0.3]])
+    assert zero_variance(r).tolist() == [False, False, True]
+    assert group_advantages(r)[:2].abs().amax(1).min() > 0.8
+    assert not zero_variance(torch.tensor([[1e5, 1e5 + 1]])).any()  # exact rewards far from 0
+
+
+def test_a_spread_far_below_the_usual_one_is_damped():
+    # TRL adds 1e-4 to a deviation of about 1: spreads of 1e-5 then weigh a tenth of what they would.
+    r = torch.tensor([[0.0, 1.0], [0.0, 1.0], [0.5, 0.50001]], dtype=torch.float64)
+    small = float(group_advantages(r)[2, 1])
+    assert small == pytest.approx(5e-6 / (5e-6 * 2**0.5 + 1e-4 * 0.5**0.5), rel=1e-6)
 
 
 @given(groups, st.floats(-100, 100))

@@ -10,16 +10,28 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.special import rel_entr, softmax
 
-from plaudit.objectives import AdaptiveKL, FixedKL, exact_kl, kl_k1, kl_k2, kl_k3
+from plaudit.objectives import (
+    K3_BOUND,
+    AdaptiveKL,
+    FixedKL,
+    exact_kl,
+    kl_k1,
+    kl_k2,
+    kl_k3,
+    kl_k3_ratio,
+    kl_penalty,
+)
 
 logits = st.lists(st.floats(-5, 5), min_size=5, max_size=5)
+# Ratios within K3_BOUND, where k3 is what Schulman wrote.
+near = st.lists(st.floats(-3, 3), min_size=5, max_size=5)
 
 
 def two(p: list[float], q: list[float]) -> tuple[torch.Tensor, torch.Tensor]:
     return torch.tensor(p, dtype=torch.float64), torch.tensor(q, dtype=torch.float64)
 
 
-@given(logits, logits)
+@given(near, near)
 def test_k1_and_k3_are_unbiased(p: list[float], q: list[float]) -> None:
     # The expectation under p is a finite sum over the vocabulary: no sampling, no tolerance for noise.
     a, b = two(p, q)
@@ -44,7 +56,7 @@ def test_the_bias_of_k2_is_of_third_order() -> None:
     assert large[0] / small[0] == pytest.approx(8, rel=0.05)
 
 
-@given(logits, logits)
+@given(near, near)
 def test_as_a_loss_k2_follows_the_kl_and_k1_goes_nowhere(p: list[float], q: list[float]) -> None:
     # The sampled token is fixed, so the expectation's weights carry no gradient: E_p[∇k1] = E_p[∇log p]
     # = 0, E_p[∇k2] = E_p[log(p/q)·∇log p] = ∇KL(p ‖ q), and E_p[∇k3] = E_p[(1 − q/p)·∇log p] = ∇KL(q ‖ p).
@@ -65,13 +77,82 @@ def test_as_a_loss_k2_follows_the_kl_and_k1_goes_nowhere(p: list[float], q: list
     )
 
 
+@given(logits, logits, logits)
+def test_k3_by_the_ratio_is_the_kl_in_value_and_gradient_from_any_old_policy(
+    p: list[float], q: list[float], old: list[float]
+) -> None:
+    a, b = two(p, q)
+    a.requires_grad_()
+    log_p, log_q = a.log_softmax(0), b.log_softmax(0)
+    log_old = torch.tensor(old, dtype=torch.float64).log_softmax(0)
+    loss = (log_old.exp() * kl_k3_ratio(log_p, log_q, log_old)).sum()
+    truth = exact_kl(a, b)
+    # Both are sums to which every token adds; where k3 is bounded its value, but not its gradient, is smaller.
+    if (log_q - log_p).max() <= K3_BOUND:
+        assert loss.item() == pytest.approx(truth.item(), abs=1e-8)
+    gradients = [torch.autograd.grad(x, a, retain_graph=True)[0].numpy() for x in (loss, truth)]
+    np.testing.assert_allclose(*gradients, atol=1e-8)
+
+
+# TRL's per-token KL with use_bias_correction_kl, written out: ρ·(e^x − x − 1), differentiated by autograd.
+@given(st.lists(st.tuples(st.floats(-8, 0), st.floats(-8, 0), st.floats(-8, 0)), min_size=1, max_size=4))
+def test_k3_by_the_ratio_equals_trl(rows: list[tuple[float, float, float]]) -> None:
+    now, reference, old = (torch.tensor(column, dtype=torch.float64) for column in zip(*rows))
+    gradients, values = [], []
+    for ours in (True, False):
+        x = now.clone().requires_grad_()
+        if ours:
+            loss = kl_k3_ratio(x, reference, old)
+        else:
+            loss = (x - old).exp() * ((reference - x).exp() - (reference - x) - 1)
+        values.append(loss.detach().numpy())
+        gradients.append(torch.autograd.grad(loss.sum(), x)[0].numpy())
+    np.testing.assert_allclose(*values, rtol=1e-7, atol=1e-9)
+    np.testing.assert_allclose(*gradients, rtol=1e-7, atol=1e-9)
+
+
+@given(st.floats(-200, 200))
+def test_every_estimator_is_finite_in_float32_and_pulls_towards_the_reference(gap: float) -> None:
+    """``gap`` nats between reference and policy: 88.8 would overflow e^x."""
+    reference = torch.tensor([gap])
+    for estimator in ("k2", "k3", "k3_ratio"):
+        x = torch.zeros(1, requires_grad=True)
+        values, bounded = kl_penalty(x, reference, estimator=estimator, old_log_prob=torch.zeros(1))
+        values.sum().backward()
+        assert x.grad is not None and math.isfinite(values.item()) and math.isfinite(x.grad.item())
+        assert values.item() >= 0 and x.grad.item() * gap <= 0
+        # A gap below fp32's own step may leave no gradient of e^x − 1.
+        assert x.grad.item() != 0 or abs(gap) < 1e-7
+        assert bounded.item() == (gap > K3_BOUND and estimator != "k2")
+
+
+def test_k3_beyond_its_bound_goes_on_along_its_tangent() -> None:
+    e10 = math.exp(10)
+    x = torch.tensor([10.0, 11.0, 88.8], dtype=torch.float64)
+    expected = [e10 - 11, 2 * e10 - 12, (1 + 78.8) * e10 - 89.8]
+    np.testing.assert_allclose(kl_k3(-x, torch.zeros(3)).numpy(), expected, rtol=1e-12)
+
+
+def test_an_estimator_is_asked_for_by_its_name() -> None:
+    a, b, old = torch.tensor([-1.0]), torch.tensor([-1.5]), torch.tensor([-1.2])
+    for name, values in (("k1", kl_k1(a, b)), ("k2", kl_k2(a, b)), ("k3", kl_k3(a, b))):
+        assert torch.equal(kl_penalty(a, b, estimator=name)[0], values)  # type: ignore[arg-type]
+    got = kl_penalty(a, b, estimator="k3_ratio", old_log_prob=old)[0]
+    assert got.item() == pytest.approx(math.exp(0.2) * kl_k3(a, b).item())
+    with pytest.raises(ValueError, match="policy that sampled"):
+        kl_penalty(a, b, estimator="k3_ratio")
+    with pytest.raises(ValueError, match="k4"):
+        kl_penalty(a, b, estimator="k4")  # type: ignore[arg-type]
+
+
 @given(st.floats(-30, 0), st.floats(-30, 0))
 def test_single_tokens_by_formula_and_sign(log_prob: float, reference: float) -> None:
     a, b = two([log_prob], [reference])
     assert kl_k1(a, b).item() == log_prob - reference
     assert kl_k2(a, b).item() == pytest.approx((log_prob - reference) ** 2 / 2)
-    k3 = kl_k3(a, b).item()
-    assert k3 == pytest.approx(math.expm1(reference - log_prob) - (reference - log_prob), rel=1e-9, abs=1e-15)
+    k3, x = kl_k3(a, b).item(), reference - log_prob
+    exponential = math.expm1(min(x, 10)) + math.exp(10) * max(0, x - 10)
+    assert k3 == pytest.approx(exponential - x, rel=1e-9, abs=1e-15)
     # Not negative but for the rounding of x itself.
     assert k3 >= -2.3e-16 * abs(reference - log_prob)
     assert kl_k2(a, b).item() >= 0

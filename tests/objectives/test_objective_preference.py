@@ -9,7 +9,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from plaudit.objectives import all_pairs, bradley_terry, centring, length_normalise, pair_weights
+from plaudit.objectives import all_pairs, bradley_terry, centering, length_normalise, pair_weights
 
 LOG2, LOG3, LOG4 = math.log(2), math.log(3), math.log(4)
 deltas = st.floats(-30, 30)
@@ -181,14 +181,33 @@ def test_all_pairs_of_a_ranking_cost_their_mean() -> None:
     assert (losses * weights).sum().item() == pytest.approx(expected, abs=1e-7)
 
 
-@given(st.floats(-50, 50))
-def test_centring_pulls_a_score_to_zero_in_proportion(score: float) -> None:
-    s = t(score, grad=True)
-    loss = centring(s)
+@given(st.floats(-50, 50), st.floats(-50, 50))
+def test_centering_of_a_pair_is_the_square_of_its_sum(winner: float, loser: float) -> None:
+    # Eisenstein et al. 2023: η·(r(x, y⁺) + r(x, y⁻))², as TRL has it too.
+    assert centering(t(winner, loser), torch.zeros(2).long()).tolist() == [
+        pytest.approx((winner + loser) ** 2, abs=1e-12)
+    ]
+
+
+@given(st.lists(st.lists(st.floats(-20, 20), min_size=1, max_size=6), min_size=1, max_size=4))
+def test_centering_moves_a_mean_and_shrinks_no_margin(items: list[list[float]]) -> None:
+    s = t(*(x for item in items for x in item), grad=True)
+    owner = torch.tensor([i for i, item in enumerate(items) for _ in item])
+    loss = centering(s, owner)
+    np.testing.assert_allclose(loss.detach().numpy(), [4 * np.mean(i) ** 2 for i in items], atol=1e-9)
     loss.sum().backward()
-    assert loss.item() == pytest.approx(score * score)
     assert s.grad is not None
-    assert s.grad.item() == pytest.approx(2 * score)
+    for i, item in enumerate(items):
+        # One number for all responses of an item: their differences do not move.
+        np.testing.assert_allclose(
+            s.grad[owner == i].numpy(), 8 * np.mean(item) / len(item), atol=1e-9, rtol=1e-9
+        )
+
+
+def test_centering_refuses_unequal_shapes_and_takes_no_scores() -> None:
+    with pytest.raises(ValueError, match="shapes must be equal"):
+        centering(t(1, 2), torch.tensor([0]))
+    assert centering(t(), torch.zeros(0).long()).shape == (0,)
 
 
 def test_length_normalising_by_powers() -> None:

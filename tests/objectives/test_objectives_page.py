@@ -66,7 +66,7 @@ def test_every_name_is_on_the_page_and_every_function_in_the_table() -> None:
     table = "\n".join(line for line in PAGE.splitlines() if line.startswith("| `"))
     for name in objectives.__all__:
         assert f"`{name}" in PAGE, name
-        if name not in ("EXACT_TIES", "KLController"):
+        if name != "KLController" and callable(getattr(objectives, name)):
             assert f"`{name}`" in table, name
 
 

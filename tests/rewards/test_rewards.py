@@ -70,6 +70,27 @@ def test_an_ensemble_is_its_mean_minimum_or_mean_minus_k_std():
     assert careful.parts["ensemble_std"].tolist() == [1, 2, 0]
 
 
+def test_coste_s_uncertainty_takes_off_the_variance():
+    # Members (1, 3, 8): mean 4, variance 26/3 with the divisor n.
+    rewards = [Fixed(1.0), Fixed(3.0), Fixed(8.0)]
+    out = EnsembleReward(rewards, aggregate="mean_minus_variance", std_penalty=0.5).score(SAMPLES[:1])
+    assert out.scores.tolist() == pytest.approx([4 - 0.5 * 26 / 3])
+
+
+def test_only_scores_that_stored_numbers_normalize_count_as_normalized():
+    class Stored(Fixed):
+        def score(self, samples):
+            return RewardOutput(self.scores, normalized=True)
+
+    one, raw = Stored(1, 2, 3), Fixed(1, 2, 3)
+    for aggregate in ("mean", "min", "mean_minus_std", "mean_minus_variance"):
+        assert EnsembleReward([one, one], aggregate=aggregate).score(SAMPLES).normalized
+        assert not EnsembleReward([one, raw], aggregate=aggregate).score(SAMPLES).normalized
+    assert checked(one, SAMPLES).normalized and not checked(raw, SAMPLES).normalized
+    assert not checked(SumReward({"a": (one, 1.0)}), SAMPLES).normalized
+    assert not checked(FunctionReward(lambda s: 1.0), SAMPLES).normalized
+
+
 def test_a_function_is_found_by_its_path_in_the_current_folder(tmp_path, monkeypatch):
     (tmp_path / "my_reward_module.py").write_text(
         "def short(sample):\n    return -len(sample.answer)\nnumber = 3\n"

@@ -4,9 +4,9 @@ An unknown key is an error with a suggestion, and all errors of a recipe are tol
 """
 
 from plaudit.config.base import Fraction, Lora, PolicySource, Positive, Pretrained, Scratch, Section, Training
+from plaudit.config.kl import KL, KL_STEP, KlEstimator, KlPlace
 from plaudit.config.methods import (
     FINAL,
-    KL,
     ONLINE,
     PAIRWISE,
     Clipped,
@@ -50,6 +50,7 @@ from plaudit.config.recipe import (
 __all__ = [
     "FINAL",
     "KL",
+    "KL_STEP",
     "ONLINE",
     "PAIRWISE",
     "ROLES",
@@ -62,6 +63,8 @@ __all__ = [
     "Fraction",
     "Group",
     "Grpo",
+    "KlEstimator",
+    "KlPlace",
     "Kto",
     "Lora",
     "Meaning",

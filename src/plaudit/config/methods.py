@@ -2,28 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from plaudit.config.base import Fraction, Positive, Section, Training
+from plaudit.config.kl import KL, KL_STEP, KlPlace
 
 
 class Sft(Training):
     """Supervised fine-tuning on demonstrations: loss on assistant tokens only."""
 
     epochs: float = Field(2.0, gt=0)
-
-
-class KL(Section):
-    """The leash. Fixed, or the adaptive controller of Ziegler et al. 2019 (target in nats per response)."""
-
-    controller: Literal["fixed", "adaptive"] = "fixed"
-    coefficient: float = Field(0.05, ge=0)
-    target: float = Field(6.0, gt=0)
-    horizon: Positive = 10_000
-    kl_max: float | None = Field(None, gt=0)
-    epoch_target: float | None = Field(None, gt=0)
 
 
 class RewardPart(Section):
@@ -65,7 +55,14 @@ class Scoring(Section):
 
 
 class Online(Scoring):
-    """What all methods share that learn from their own samples (the RL loop)."""
+    """What all methods share that learn from their own samples (the RL loop).
+
+    ``reward_clip`` bounds scores before the penalty for unfinished answers is taken off: ``auto`` is ±5 for scores
+    that a reward model's stored mean and std normalize, and no bound for any other reward; a number bounds whatever
+    the reward is, null nothing. What is cut is logged as ``reward/clipped``.
+    """
+
+    kl_place: ClassVar[KlPlace] = "reward"
 
     iterations: Positive = 14
     prompts_per_iteration: Positive = 256
@@ -82,7 +79,7 @@ class Online(Scoring):
     kl: KL = KL()
     temperature: float = Field(1.0, gt=0)
     max_new_tokens: Positive = 48
-    reward_clip: float | None = Field(5.0, gt=0)
+    reward_clip: float | Literal["auto"] | None = "auto"
     unfinished_penalty: float | None = None
     ptx_coefficient: float = Field(0.0, ge=0)
     ptx_batch_size: Positive = 32
@@ -91,6 +88,36 @@ class Online(Scoring):
     keep_last: Positive = 1
     evaluate_every: Positive = 2
     show_samples: Positive = 4
+
+    @field_validator("reward_clip", mode="before")
+    @classmethod
+    def _clip(cls, bound: Any) -> Any:
+        number = isinstance(bound, int | float) and not isinstance(bound, bool) and bound > 0
+        if not (number or bound is None or bound == "auto"):
+            raise ValueError("reward_clip must be auto, a number above 0, or null for no bound")
+        return bound
+
+    @field_validator("kl")
+    @classmethod
+    def _kl(cls, kl: KL) -> KL:
+        return kl.resolved(cls.kl_place)
+
+    @model_validator(mode="after")
+    def _horizon(self) -> Online:
+        least = KL_STEP * self.prompts_per_iteration * self.samples_per_prompt
+        if self.kl.controller == "adaptive" and self.kl.horizon is not None and self.kl.horizon <= least:
+            raise ValueError(
+                f"kl.horizon {self.kl.horizon} is too short: one iteration has "
+                f"{self.prompts_per_iteration * self.samples_per_prompt} samples, so it must be above {least:g}, "
+                "or left out (a tenth of the run's samples)"
+            )
+        return self
+
+    @property
+    def kl_horizon(self) -> float:
+        """Samples over which the adaptive controller acts: as given, or a tenth of the run (one iteration at least)."""
+        each = self.prompts_per_iteration * self.samples_per_prompt
+        return self.kl.horizon or max(each, self.iterations * each / 10)
 
 
 class Clipped(Online):
@@ -124,19 +151,20 @@ class Grpo(Group):
 
     ``advantage_scale: none`` with ``aggregation: fixed`` is Dr. GRPO (Liu et al. 2025); ``aggregation: token``
     with ``clip_high`` DAPO (Yu et al. 2025); ``ratio: sequence`` GSPO (Zheng et al. 2025); ``surrogate: cispo``
-    MiniMax 2025.
+    MiniMax 2025. The KL is a term of the loss (``kl.place: loss``), as published.
     """
+
+    kl_place: ClassVar[KlPlace] = "loss"
 
     advantage_scale: Literal["group", "batch", "none"] = "group"
     aggregation: Literal["token", "sequence", "fixed"] = "token"
     ratio: Literal["token", "sequence"] = "token"
     surrogate: Literal["clip", "cispo"] = "clip"
     clip_high: float | None = Field(None, gt=0)
-    kl_in: Literal["loss", "reward"] = "loss"
 
 
 class Rloo(Group):
-    """RLOO (Ahmadian et al. 2024): REINFORCE with the mean of the other samples as baseline, KL in the reward."""
+    """RLOO (Ahmadian et al. 2024): REINFORCE with the mean of the other samples as baseline."""
 
     ratio: Literal["token", "sequence"] = "sequence"
 
@@ -154,7 +182,7 @@ class Reinforce(Clipped):
 class OnlineDpo(Online):
     """Online DPO (Guo et al. 2024): the reward ranks own samples, DPO learns from the ranking.
 
-    ``kl.coefficient`` is DPO's β.
+    ``kl.coefficient`` is DPO's β. With ``loss: ipo`` log-ratios are means per token, as in ``dpo``.
     """
 
     prompts_per_iteration: Positive = 64
@@ -163,11 +191,18 @@ class OnlineDpo(Online):
     loss: Literal["sigmoid", "ipo", "hinge"] = "sigmoid"
     kl: KL = KL(coefficient=0.1)
 
-    @model_validator(mode="after")
-    def _beta(self) -> OnlineDpo:
-        if self.kl.coefficient == 0:
+    @field_validator("kl")
+    @classmethod
+    def _kl(cls, kl: KL) -> KL:
+        if kl.coefficient == 0:
             raise ValueError("kl.coefficient is DPO's β here and must be above 0")
-        return self
+        given = [name for name in ("place", "estimator") if getattr(kl, name) is not None]
+        if given:
+            raise ValueError(
+                f"{' and '.join(f'kl.{name}' for name in given)}: online DPO has no KL term to place or to estimate, "
+                "its loss holds the KL by β = kl.coefficient; leave it out"
+            )
+        return kl
 
 
 class Rejection(Scoring, Training):
@@ -215,16 +250,23 @@ DpoLoss = Literal["sigmoid", "robust", "hinge", "ipo", "sppo_hard", "apo_zero", 
 class Dpo(Referenced, Pairwise):
     """DPO (Rafailov et al. 2023) and its variants.
 
-    ``ipo`` is length-averaged where ``length_normalised``; ``nll`` adds the NLL of the preferred answer (RPO,
-    Pang et al. 2024); ``divergence`` replaces the reverse KL (Wang et al. 2023), ``alpha`` being .5 unless given.
+    ``length_normalised`` takes log-ratios per token: by default for ``ipo`` alone, whose target 1/(2β) is one number
+    for answers of every length (as its authors confirmed and TRL does; false gives sums, eq. 17 as printed). ``nll``
+    adds the NLL of the preferred answer (RPO, Pang et al. 2024); ``divergence`` replaces the reverse KL (Wang et al.
+    2023), ``alpha`` being .5 unless given.
     """
 
     beta: float = Field(0.1, gt=0)
     loss: DpoLoss = "sigmoid"
-    length_normalised: bool = False
+    length_normalised: bool | None = None
     divergence: Literal["reverse_kl", "forward_kl", "js", "alpha"] = "reverse_kl"
     alpha: float | None = Field(None, gt=0, lt=1)
     nll: float = Field(0.0, ge=0)
+
+    @field_validator("length_normalised")
+    @classmethod
+    def _per_token(cls, given: bool | None, info: ValidationInfo) -> bool:
+        return info.data.get("loss") == "ipo" if given is None else given
 
     @model_validator(mode="after")
     def _fits(self) -> Dpo:

@@ -159,9 +159,9 @@ class Reward(Training):
     length_normalised: bool = False
     use_strength: bool = False
     margin_scale: float = Field(1.0, gt=0)
-    centring: float = Field(0.0, ge=0)
+    centering: float = Field(0.0, ge=0)
     members: Positive = 1
-    aggregate: Literal["mean", "min", "mean_minus_std"] = "mean"
+    aggregate: Literal["mean", "min", "mean_minus_std", "mean_minus_variance"] = "mean"
     std_penalty: float = Field(1.0, ge=0)
     votes: Training | None = None
     lora: Lora | None = None

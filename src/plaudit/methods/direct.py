@@ -22,6 +22,7 @@ from plaudit.models.packing import layout_for
 from plaudit.objectives import (
     apo_down,
     apo_zero,
+    beyond_bound,
     divergence_reward,
     dpo,
     hinge_dpo,
@@ -74,7 +75,8 @@ class DirectPreference:
         out = log_probs(self.model, batch, temperature=self.temperature)
         totals = batch.sum_by_response(out.log_prob)
         means = totals / batch.lengths
-        worth = self._worth(batch, totals, means)
+        ratio = self._log_ratio(batch, totals)
+        worth = self._worth(ratio, totals, means)
         pairs = pairs_of(batch)
         terms = {"preference": self._preference(batch, worth, pairs)}
         if self.nll:
@@ -83,9 +85,26 @@ class DirectPreference:
                 dtype=means.dtype,
             )
             terms["nll"] = Term(-means, weights.to(means.device), self.nll)
-        return LossOutput(terms, _metrics(self._reward(worth).detach(), totals.detach(), pairs))
+        metrics = _metrics(self._reward(worth).detach(), totals.detach(), pairs)
+        return LossOutput(terms, metrics | self._bounded(ratio.detach()))
 
-    def _worth(self, batch: TokenBatch, totals: Tensor, means: Tensor) -> Tensor:
+    def _log_ratio(self, batch: TokenBatch, totals: Tensor) -> Tensor:
+        """log π − log π_ref of each response, per token where so asked: [R]; zeros without a reference."""
+        s = self.settings
+        if not isinstance(s, Dpo):
+            return torch.zeros_like(totals)
+        ratio = totals - response_totals(batch, self.reference)
+        return ratio / batch.lengths if s.length_normalised else ratio
+
+    def _bounded(self, ratio: Tensor) -> dict[str, tuple[Tensor | float, Tensor | float]]:
+        """How many responses lie where the divergence's exponential is held to its tangent."""
+        s = self.settings
+        if not isinstance(s, Dpo) or s.divergence not in ("forward_kl", "alpha"):
+            return {}
+        beyond = beyond_bound(ratio, divergence=s.divergence, alpha=s.alpha or 0.5)
+        return {"divergence/bounded": (beyond.sum(), len(beyond))}
+
+    def _worth(self, ratio: Tensor, totals: Tensor, means: Tensor) -> Tensor:
         """What the loss is taken of: log-ratios of DPO, unscaled, else the implicit reward itself: [R]."""
         s = self.settings
         if isinstance(s, Orpo):
@@ -94,12 +113,7 @@ class DirectPreference:
             return s.beta * means
         if isinstance(s, Cpo):
             return s.beta * totals
-        ratio = totals - response_totals(batch, self.reference)
-        return divergence_reward(
-            ratio / batch.lengths if s.length_normalised else ratio,
-            divergence=s.divergence,
-            alpha=s.alpha or 0.5,
-        )
+        return divergence_reward(ratio, divergence=s.divergence, alpha=s.alpha or 0.5)
 
     def _reward(self, worth: Tensor) -> Tensor:
         return self.settings.beta * worth if isinstance(self.settings, Dpo) else worth

@@ -6,6 +6,7 @@ import numpy as np
 import torch
 
 from plaudit.methods.rollouts import Rollouts
+from plaudit.objectives import kl_k3, zero_variance
 
 
 def describe(rollouts: Rollouts, kl_coefficient: float) -> dict[str, float]:
@@ -14,10 +15,10 @@ def describe(rollouts: Rollouts, kl_coefficient: float) -> dict[str, float]:
     mask = rollouts.mask
     ratio = reference - old
     kl = (-ratio * mask).sum(1).numpy()
-    kl_k3 = ((torch.expm1(ratio) - ratio) * mask).sum(1).numpy()
+    k3 = (kl_k3(old, reference) * mask).sum(1).numpy()
     gap = (rollouts.rows("sampler_log_probs") - old).abs()[mask]
     scores = rollouts.scores
-    groups = scores.reshape(len(rollouts.items), -1)
+    groups = torch.from_numpy(scores).reshape(len(rollouts.items), -1)
     alone = groups.shape[1] == 1
     low, high = np.quantile(scores, [0.1, 0.9])
     kl_low, kl_high = np.quantile(kl, [0.1, 0.9])
@@ -28,14 +29,14 @@ def describe(rollouts: Rollouts, kl_coefficient: float) -> dict[str, float]:
         "objective/kl": float(kl.mean()),
         "objective/kl_low": float(kl_low),
         "objective/kl_high": float(kl_high),
-        "objective/kl_k3": float(kl_k3.mean()),
+        "objective/kl_k3": float(k3.mean()),
         "objective/kl_coef": kl_coefficient,
         "objective/rlhf_reward": float((scores - kl_coefficient * kl).mean()),
         "objective/entropy": float(rollouts.rows("entropies").sum(1).mean()),
         "objective/response_length": float(rollouts.lengths.float().mean()),
         "objective/finished": float(1 - rollouts.cut.mean()),
         # Groups whose samples all score the same teach nothing to methods that compare within them.
-        **({} if alone else {"group/zero_variance": float(np.mean(np.ptp(groups, axis=1) == 0))}),
+        **({} if alone else {"group/zero_variance": float(zero_variance(groups).float().mean())}),
         "rollout/log_prob_gap_mean": float(gap.mean()),
         "rollout/log_prob_gap_max": float(gap.max()),
     }

@@ -8,6 +8,7 @@ from itertools import combinations
 from typing import Any
 
 import numpy as np
+import torch
 
 from plaudit.config import Dpo, OnlineDpo
 from plaudit.data.layouts import LayoutKind
@@ -16,6 +17,7 @@ from plaudit.data.tokens import TokenBatch, TokenItem
 from plaudit.methods.direct import DirectPreference
 from plaudit.methods.references import EXTRA
 from plaudit.methods.rollouts import Rollouts
+from plaudit.objectives import tie_tolerance
 from plaudit.training.engine import LossOutput
 
 
@@ -51,16 +53,17 @@ class OnlineDPO:
         """Attach outcomes and the reference's log-probs to the rollouts' items."""
         self.direct = self._direct(max(kl_coefficient, 1e-8))
         groups = rollouts.scores.reshape(len(rollouts.items), -1)
+        within = tie_tolerance(torch.from_numpy(groups)).flatten().tolist()
         rollouts.items = [
             replace(
                 item,
-                payload=Judged(outcomes(scores, self.settings.pairs)),
+                payload=Judged(outcomes(scores, self.settings.pairs, within=tie)),
                 extras={
                     **item.extras,
                     EXTRA: [float(np.sum(row)) for row in item.extras["reference_log_probs"]],
                 },
             )
-            for item, scores in zip(rollouts.items, groups)
+            for item, scores, tie in zip(rollouts.items, groups, within)
         ]
         return {}
 
@@ -75,13 +78,16 @@ class OnlineDPO:
         return self.direct.loss(batch)
 
 
-def outcomes(scores: np.ndarray, pairs: str) -> tuple[Outcome, ...]:
-    """Judgements of one prompt's samples by their scores: all pairs, or the best against the worst."""
-    if scores.max() == scores.min():
+def outcomes(scores: np.ndarray, pairs: str, *, within: float = 0.0) -> tuple[Outcome, ...]:
+    """Judgements of one prompt's samples by their scores: all pairs, or the best against the worst.
+
+    Scores that differ by ``within`` or less tie: rounding is no judgement.
+    """
+    if scores.max() - scores.min() <= within:
         return ()
     if pairs == "best_worst":
         return (Outcome(int(scores.argmax()), int(scores.argmin()), 1.0),)
     return tuple(
-        Outcome(i, j, 0.5 if scores[i] == scores[j] else float(scores[i] > scores[j]))
+        Outcome(i, j, 0.5 if abs(scores[i] - scores[j]) <= within else float(scores[i] > scores[j]))
         for i, j in combinations(range(len(scores)), 2)
     )

@@ -14,6 +14,7 @@ from torch import Tensor
 from plaudit.config import Grpo, Reinforce, Rloo
 from plaudit.data.layouts import LayoutKind
 from plaudit.data.tokens import TokenBatch, TokenItem
+from plaudit.methods.kl_penalty import KLPenalty
 from plaudit.methods.on_policy import OWN, own_tokens
 from plaudit.methods.rollouts import Rollouts
 from plaudit.methods.surrogate import Aggregation, normaliser, policy_terms
@@ -33,7 +34,7 @@ class PolicyGradient:
         self.settings = settings
         self.pad_id = policy.pad_id
         self.train_policy = True
-        self.kl_in_loss = 0.0
+        self.kl = KLPenalty(settings)
 
     def modules(self) -> dict[str, tuple[Any, float]]:
         """What is trained, by name, with its learning rate."""
@@ -44,7 +45,7 @@ class PolicyGradient:
 
     def pays_kl(self, kl_coefficient: float) -> bool:
         """Whether the reward holds a KL: the policy's log-probs are then needed before its update."""
-        return kl_coefficient != 0
+        return self.kl.paid_by_reward(kl_coefficient)
 
     @property
     def layout(self) -> LayoutKind:
@@ -58,6 +59,7 @@ class PolicyGradient:
         return {
             "advantages/std": float(advantages[mask].std()),
             "advantages/max": float(advantages[mask].abs().max()),
+            **self.kl.metrics,
         }
 
     def advantages(self, rollouts: Rollouts, kl_coefficient: float) -> Tensor:
@@ -95,18 +97,11 @@ class PolicyGradient:
             clip=s.clip,
             aggregation=self.aggregation,
             entropy_coefficient=s.entropy_coefficient,
-            kl_coefficient=self.kl_in_loss,
+            kl=self.kl,
             on_policy=on_policy,
             **self.surrogate(),
         )
         return LossOutput(terms, metrics, own_tokens(out) if on_policy else {})
-
-
-def _kl(rollouts: Rollouts, coefficient: float) -> Tensor:
-    """log π_old − log π_ref per token: [R, T]; unread, and 0, where it is not to be paid for."""
-    if not coefficient:
-        return torch.zeros(rollouts.mask.shape)
-    return rollouts.rows("old_log_probs") - rollouts.rows("reference_log_probs")
 
 
 def _by_group(rollouts: Rollouts, rewards: Tensor) -> Tensor:
@@ -114,10 +109,10 @@ def _by_group(rollouts: Rollouts, rewards: Tensor) -> Tensor:
     return rewards.view(len(rollouts.items), -1)
 
 
-def _rewards(rollouts: Rollouts, kl_coefficient: float) -> Tensor:
-    """score − β · Σ_t KL_t of each response: [R]."""
-    scores = torch.from_numpy(rollouts.scores).float()
-    return scores - kl_coefficient * (_kl(rollouts, kl_coefficient) * rollouts.mask).sum(1)
+def _rewards(rollouts: Rollouts, penalty: KLPenalty, kl_coefficient: float) -> Tensor:
+    """score − β · Σ_t KL_t of each response, the score alone where the loss pays for the KL: [R]."""
+    kl, coefficient = penalty.of_reward(rollouts, kl_coefficient)
+    return torch.from_numpy(rollouts.scores).float() - coefficient * kl.sum(1)
 
 
 def _spread(rollouts: Rollouts, advantages: Tensor) -> Tensor:
@@ -126,7 +121,7 @@ def _spread(rollouts: Rollouts, advantages: Tensor) -> Tensor:
 
 
 class GRPO(PolicyGradient):
-    """A = (R − mean_g)/std_g at every token; the KL to the reference as a k3 term of the loss, or in the reward."""
+    """A = (R − mean_g)/std_g at every token of a response."""
 
     settings: Grpo
 
@@ -134,13 +129,8 @@ class GRPO(PolicyGradient):
         super().__init__(policy, settings)
         self.aggregation = settings.aggregation
 
-    def pays_kl(self, kl_coefficient: float) -> bool:
-        return self.settings.kl_in == "reward" and super().pays_kl(kl_coefficient)
-
     def advantages(self, rollouts: Rollouts, kl_coefficient: float) -> Tensor:
-        in_loss = self.settings.kl_in == "loss"
-        self.kl_in_loss = kl_coefficient if in_loss else 0.0
-        rewards = _rewards(rollouts, 0.0 if in_loss else kl_coefficient)
+        rewards = _rewards(rollouts, self.kl, kl_coefficient)
         scaled = group_advantages(_by_group(rollouts, rewards), scale=self.settings.advantage_scale)
         return _spread(rollouts, scaled)
 
@@ -150,20 +140,21 @@ class GRPO(PolicyGradient):
 
 
 class RLOO(PolicyGradient):
-    """A_i = R_i − mean of the other samples, R = score − β·KL; summed over the tokens of a response."""
+    """A_i = R_i − mean of the other samples; summed over the tokens of a response."""
 
     settings: Rloo
     aggregation: Aggregation = "sum"
 
     def advantages(self, rollouts: Rollouts, kl_coefficient: float) -> Tensor:
-        return _spread(rollouts, leave_one_out(_by_group(rollouts, _rewards(rollouts, kl_coefficient))))
+        rewards = _rewards(rollouts, self.kl, kl_coefficient)
+        return _spread(rollouts, leave_one_out(_by_group(rollouts, rewards)))
 
     def surrogate(self) -> dict[str, Any]:
         return {"ratio": self.settings.ratio, "length_normalised": False}
 
 
 class REINFORCE(PolicyGradient):
-    """Rewards to go with the KL of every token, whitened over the batch's tokens."""
+    """Rewards to go, each token's with its own KL where the reward pays for it, whitened over the batch's tokens."""
 
     settings: Reinforce
 
@@ -174,6 +165,6 @@ class REINFORCE(PolicyGradient):
             scores = (
                 _by_group(rollouts, scores) - _by_group(rollouts, scores).mean(1, keepdim=True)
             ).flatten()
-        kl = _kl(rollouts, kl_coefficient)
-        rewards = shaped_rewards(kl, scores, rollouts.lengths, coefficient=kl_coefficient)
+        kl, coefficient = self.kl.of_reward(rollouts, kl_coefficient)
+        rewards = shaped_rewards(kl, scores, rollouts.lengths, coefficient=coefficient)
         return whiten(rewards_to_go(rewards, mask, gamma=self.settings.gamma), mask)

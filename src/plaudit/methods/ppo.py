@@ -14,6 +14,7 @@ import torch
 from plaudit.config import Ppo as PpoSettings
 from plaudit.data.layouts import LayoutKind
 from plaudit.data.tokens import TokenBatch, TokenItem
+from plaudit.methods.kl_penalty import KLPenalty
 from plaudit.methods.rollouts import Rollouts, per_token
 from plaudit.methods.surrogate import policy_terms
 from plaudit.models.heads import values
@@ -51,6 +52,7 @@ class PPO:
         self.ranks = ranks or Ranks()
         self.pad_id = policy.pad_id
         self.train_policy = True
+        self.kl = KLPenalty(settings)
 
     def modules(self) -> dict[str, tuple[Any, float]]:
         """What is trained, by name, with its learning rate."""
@@ -78,9 +80,9 @@ class PPO:
         rollouts.attach(old_values=old_values)
         mask = rollouts.mask
         value_rows = rollouts.rows("old_values")
-        kl = rollouts.rows("old_log_probs") - rollouts.rows("reference_log_probs")
+        kl, coefficient = self.kl.of_reward(rollouts, kl_coefficient)
         rewards = shaped_rewards(
-            kl, torch.from_numpy(rollouts.scores).float(), rollouts.lengths, coefficient=kl_coefficient
+            kl, torch.from_numpy(rollouts.scores).float(), rollouts.lengths, coefficient=coefficient
         )
         advantages, returns = gae(rewards, value_rows, mask, gamma=s.gamma, lam=s.lam)
         rollouts.attach(
@@ -91,6 +93,7 @@ class PPO:
             "val/mean": float(masked_mean(value_rows, mask)),
             "returns/mean": float(masked_mean(returns, mask)),
             "advantages/std": float(advantages[mask].std()),
+            **self.kl.metrics,
         }
 
     @property
@@ -99,7 +102,7 @@ class PPO:
 
     def normalizers(self, items: Sequence[TokenItem]) -> dict[str, float]:
         tokens = float(sum(len(r) for item in items for r in item.responses))
-        return {"policy": tokens, "value": tokens, "entropy": tokens}
+        return {"policy": tokens, "value": tokens, "entropy": tokens, "kl": tokens}
 
     def loss(self, batch: TokenBatch) -> LossOutput:
         s = self.settings
@@ -114,7 +117,9 @@ class PPO:
             out = log_probs(
                 self.policy.model, batch, temperature=s.temperature, details=s.entropy_coefficient > 0
             )
-            policy, more = policy_terms(out, batch, clip=s.clip, entropy_coefficient=s.entropy_coefficient)
+            policy, more = policy_terms(
+                out, batch, clip=s.clip, entropy_coefficient=s.entropy_coefficient, kl=self.kl
+            )
             terms |= policy
             metrics |= more
         return LossOutput(terms, metrics)

@@ -16,7 +16,7 @@ from plaudit.data.tokens import TokenBatch, TokenItem
 from plaudit.methods.outcomes import item_weight, pairs_of, rankings_of, total_weight
 from plaudit.models.heads import comparable_scores
 from plaudit.models.packing import layout_for
-from plaudit.objectives import bradley_terry, centring, plackett_luce_batch
+from plaudit.objectives import bradley_terry, centering, plackett_luce_batch
 from plaudit.training.engine import LossOutput, Term
 
 
@@ -38,20 +38,20 @@ class RewardModelling:
         loss: Literal["pairs", "plackett_luce"] = "pairs",
         margin_scale: float = 1.0,
         strongest: float = 0.0,
-        centring: float = 0.0,
+        centering: float = 0.0,
     ) -> None:
         self.model = model
         self.pad_id = pad_id
         self.kind = loss
         self.margin_per_strength = margin_scale / strongest if strongest else 0.0
-        self.centring = centring
+        self.centering = centering
 
     @property
     def layout(self) -> LayoutKind:
         return layout_for(self.model.backbone)
 
     def normalizers(self, items: Sequence[TokenItem]) -> dict[str, float]:
-        return {"ranking": total_weight(items), "centring": total_weight(items)}
+        return {"ranking": total_weight(items), "centering": total_weight(items)}
 
     def loss(self, batch: TokenBatch) -> LossOutput:
         raw = comparable_scores(self.model, batch)
@@ -65,10 +65,10 @@ class RewardModelling:
             rankings = rankings_of(batch)
             ranking = Term(plackett_luce_batch(raw, rankings.groups, ties="equal"), rankings.weight)
         terms = {"ranking": ranking}
-        if self.centring:
-            shares = [item_weight(i.payload) / len(i.responses) for i in batch.items for _ in i.responses]
-            weights = torch.tensor(shares, dtype=raw.dtype, device=raw.device)
-            terms["centring"] = Term(centring(raw), weights, self.centring)
+        if self.centering:
+            weights = torch.tensor([item_weight(i.payload) for i in batch.items], dtype=raw.dtype)
+            pull = centering(raw, batch.item_of)
+            terms["centering"] = Term(pull, weights.to(raw.device), self.centering)
         decided = pairs.decided
         correct = ((delta > 0) == (pairs.result > 0.5)) & decided
         return LossOutput(

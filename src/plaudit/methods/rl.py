@@ -7,6 +7,7 @@ is here.
 
 from __future__ import annotations
 
+import logging
 import shutil
 import time
 from collections import defaultdict
@@ -18,6 +19,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from plaudit.config import KL_STEP
 from plaudit.config import Online as RlSettings
 from plaudit.data.records import Prompt
 from plaudit.data.rendering import Renderer
@@ -25,6 +27,7 @@ from plaudit.data.tokens import TokenItem
 from plaudit.methods.measures import describe
 from plaudit.methods.on_policy import OWN, Recording, is_on_policy, minibatch_items, own_tokens
 from plaudit.methods.rollouts import Rollouts, per_token, respond
+from plaudit.methods.scores import CLIPPED, pay
 from plaudit.methods.supervised import Supervised
 from plaudit.models.adapters import has_adapter
 from plaudit.models.compute import compute
@@ -32,7 +35,7 @@ from plaudit.models.dropout import switch_off
 from plaudit.models.logprobs import log_probs
 from plaudit.objectives import AdaptiveKL, FixedKL
 from plaudit.progress import Progress
-from plaudit.rewards import Reward, checked
+from plaudit.rewards import Reward
 from plaudit.rollout.protocol import Sampler, SamplingSettings
 from plaudit.runs import Stage
 from plaudit.training import checkpoint
@@ -40,6 +43,11 @@ from plaudit.training.engine import Engine, Group, Method, schedule_factor, trai
 from plaudit.training.fit import batch_indices
 from plaudit.training.memory import ENOUGH, checkpoint_layers, fit_memory
 from plaudit.training.ranks import Ranks
+
+logger = logging.getLogger(__name__)
+
+# The share of clipped scores that is worth a warning.
+MUCH = 0.1
 
 
 class Algorithm(Method, Protocol):
@@ -113,9 +121,10 @@ class _Loop:
         self.prompts: Sequence[Prompt] = ()
         self.ptx_items: Sequence[TokenItem] = ()
         self.iteration = 0
+        self.warned = False
         kl = settings.kl
         self.kl_control: FixedKL | AdaptiveKL = (
-            AdaptiveKL(kl.coefficient, target=kl.target, horizon=kl.horizon)
+            AdaptiveKL(kl.coefficient, target=kl.target, horizon=settings.kl_horizon, max_error=KL_STEP)
             if kl.controller == "adaptive"
             else FixedKL(kl.coefficient)
         )
@@ -179,7 +188,13 @@ class _Loop:
                 self._show(rollouts)
                 if not done and (self.iteration % s.checkpoint_every == 0 or s.kl.kl_max is not None):
                     self._save()
-                bar.update(self.iteration, score=metrics["objective/scores"], kl=metrics["objective/kl"])
+                bar.update(
+                    self.iteration,
+                    score=metrics["objective/scores"],
+                    kl=metrics["objective/kl"],
+                    # Shown once it has acted.
+                    clipped=metrics.get(CLIPPED) or None,
+                )
         return RlResult(self.iteration, None, metrics)
 
     def _fit_memory(self) -> bool:
@@ -240,16 +255,22 @@ class _Loop:
         )
         names = ("reference_log_probs",) if on_policy else ("reference_log_probs", *OWN)
         rollouts.attach(**dict(zip(names, found)))
-        output = checked(self.reward, rollouts.samples)
-        scores = output.scores - (s.unfinished_penalty or 0.0) * rollouts.cut
-        if s.reward_clip is not None:
-            scores = np.clip(scores, -s.reward_clip, s.reward_clip)
-        rollouts.scores = scores
-        metrics = {} if on_policy else self._describe(rollouts)
-        metrics |= {f"reward/{name}": float(np.mean(part)) for name, part in output.parts.items()}
+        paid = pay(rollouts, self.reward, s)
+        self._warn_of_clipping(paid.get(CLIPPED, 0.0))
+        metrics = paid | ({} if on_policy else self._describe(rollouts))
         metrics |= self.algorithm.estimate(rollouts, self.kl_control.value)
         clock["score"] = time.perf_counter() - began
         return rollouts, metrics, clock
+
+    def _warn_of_clipping(self, share: float) -> None:
+        """Once a run, where so much is cut that it decides what is learned."""
+        if share > MUCH and not self.warned:
+            self.warned = True
+            logger.warning(
+                "reward_clip cut %.0f %% of this iteration's scores: answers beyond it all count the same",
+                100 * share,
+            )
+            self.stage.event(event="reward_clipped", iteration=self.iteration, share=share)
 
     def _reference_log_probs(self, batch: Any) -> list[torch.Tensor]:
         return [self.reference(batch, temperature=self.settings.temperature).log_prob]

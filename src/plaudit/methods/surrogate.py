@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from plaudit.data.tokens import TokenBatch, TokenItem
+from plaudit.methods.kl_penalty import KLPenalty
 from plaudit.models.logprobs import TokenLogProbs
 from plaudit.objectives import cispo_loss, clipped_policy_loss, kl_k3
 from plaudit.training.engine import Term
@@ -42,7 +43,7 @@ def policy_terms(
     length_normalised: bool = True,
     aggregation: Aggregation = "token",
     entropy_coefficient: float = 0.0,
-    kl_coefficient: float = 0.0,
+    kl: KLPenalty | None = None,
     on_policy: bool = False,
 ) -> tuple[dict[str, Term], dict[str, Any]]:
     """Terms ``policy``, ``entropy`` and ``kl`` of items with old log-probs and advantages, and their metrics.
@@ -73,10 +74,8 @@ def policy_terms(
         clipfrac = (clipped.float().sum(), batch.tokens)
     if out.entropy is not None and entropy_coefficient:
         terms["entropy"] = Term(-out.entropy, weights, entropy_coefficient)
-    if kl_coefficient:
-        leash = kl_k3(out.log_prob, batch.per_token("reference_log_probs"))
-        terms["kl"] = Term(leash, weights, kl_coefficient)
-    return terms, {
+    penalty, metrics = kl.of_loss(out.log_prob, old, batch, weights) if kl else ({}, {})
+    return terms | penalty, metrics | {
         "policy/clipfrac": clipfrac,
         # KL(old ‖ new) on old samples: the k3 estimator with the roles of policy and reference.
         "policy/approxkl": (kl_k3(old, detached).sum(), batch.tokens),

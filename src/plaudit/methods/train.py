@@ -150,7 +150,7 @@ def reward_model(
         loss=settings.loss,
         margin_scale=settings.margin_scale,
         strongest=announce_judgements(items, settings, stage, ranks, label),
-        centring=settings.centring,
+        centering=settings.centering,
     )
     return fit(
         method,

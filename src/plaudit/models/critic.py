@@ -16,7 +16,7 @@ from plaudit.models.reward_model import RewardModel, linear_head, new_head
 
 
 class Critic(nn.Module):
-    """value = w · h + b for a hidden state h, in units of the (normalised) reward."""
+    """value = w · h + b for a hidden state h, in units of the reward as it is paid."""
 
     def __init__(self, backbone: nn.Module, head: nn.Linear) -> None:
         super().__init__()
@@ -29,17 +29,21 @@ class Critic(nn.Module):
         return values
 
     @classmethod
-    def from_reward_model(cls, model: RewardModel) -> Critic:
-        """A copy of a causal reward model whose first values are its normalised scores so far.
+    def from_reward_model(cls, model: RewardModel, *, normalized: bool = True, weight: float = 1.0) -> Critic:
+        """A copy of a causal reward model whose first values are what it would be paid for the tokens so far.
 
-        w = w_rm / std, b = −mean / std, so that V = (score − mean) / std (Stiennon et al. 2020 start the
-        value function from the reward model). ValueError where a score is no function of the tokens so far.
+            V = weight·(score − mean)/std, or weight·score where the reward is not normalized
+
+        Stiennon et al. 2020 start the value function from the reward model. ValueError where a score is not the
+        head's own number at the last token so far (``fits_critic``).
         """
-        if model.pooling != "last" or not is_causal(model.backbone):
-            raise ValueError("a critic needs a causal reward model with pooling 'last'")
-        mean = 0.0 if model.mean is None else model.mean
-        std = 1.0 if model.std is None else model.std
-        head = linear_head(model.head.weight.detach() / std, bias=-mean / std)
+        if not fits_critic(model):
+            raise ValueError(
+                "a critic needs a causal reward model with pooling 'last', not length-normalized"
+            )
+        mean = model.mean if normalized and model.mean is not None else 0.0
+        std = model.std if normalized and model.std is not None else 1.0
+        head = linear_head(weight * model.head.weight.detach() / std, bias=-weight * mean / std)
         return cls(_plain_copy(model.backbone), head)
 
     @classmethod
@@ -48,6 +52,11 @@ class Critic(nn.Module):
         backbone = _plain_copy(policy.model)
         weight = new_head(backbone, seed=0).weight
         return cls(backbone, linear_head(torch.zeros_like(weight), bias=0.0))
+
+
+def fits_critic(model: RewardModel) -> bool:
+    """Whether a reward model's head says at every token what the answer so far would be paid."""
+    return model.pooling == "last" and not model.length_power and is_causal(model.backbone)
 
 
 def _plain_copy(model: nn.Module) -> Any:

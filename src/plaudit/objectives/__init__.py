@@ -10,8 +10,10 @@ ranking, V vocabulary. Log-probs and KL are in nats.
 
 from plaudit.objectives.advantages import gae, shaped_rewards, whiten
 from plaudit.objectives.direct import (
+    EXPONENT_BOUND,
     apo_down,
     apo_zero,
+    beyond_bound,
     divergence_reward,
     dpo,
     hinge_dpo,
@@ -28,15 +30,30 @@ from plaudit.objectives.groups import (
     group_advantages,
     leave_one_out,
     rewards_to_go,
+    tie_tolerance,
+    zero_variance,
 )
-from plaudit.objectives.kl import AdaptiveKL, FixedKL, KLController, exact_kl, kl_k1, kl_k2, kl_k3
+from plaudit.objectives.kl import (
+    K3_BOUND,
+    AdaptiveKL,
+    FixedKL,
+    KLController,
+    exact_kl,
+    kl_k1,
+    kl_k2,
+    kl_k3,
+    kl_k3_ratio,
+    kl_penalty,
+)
 from plaudit.objectives.policy import clipped_policy_loss, clipped_value_loss, entropy_from_logits
-from plaudit.objectives.preference import all_pairs, bradley_terry, centring, length_normalise, pair_weights
+from plaudit.objectives.preference import all_pairs, bradley_terry, centering, length_normalise, pair_weights
 from plaudit.objectives.ranking import EXACT_TIES, plackett_luce, plackett_luce_batch
 from plaudit.objectives.statistics import explained_variance, masked_mean
 
 __all__ = [
     "EXACT_TIES",
+    "EXPONENT_BOUND",
+    "K3_BOUND",
     "AdaptiveKL",
     "FixedKL",
     "KLController",
@@ -45,8 +62,9 @@ __all__ = [
     "apo_zero",
     "best_of_n_kl",
     "best_of_n_mean",
+    "beyond_bound",
     "bradley_terry",
-    "centring",
+    "centering",
     "cispo_loss",
     "clipped_policy_loss",
     "clipped_value_loss",
@@ -62,6 +80,8 @@ __all__ = [
     "kl_k1",
     "kl_k2",
     "kl_k3",
+    "kl_k3_ratio",
+    "kl_penalty",
     "kto",
     "leave_one_out",
     "length_normalise",
@@ -74,5 +94,7 @@ __all__ = [
     "robust_dpo",
     "shaped_rewards",
     "sppo_hard",
+    "tie_tolerance",
     "whiten",
+    "zero_variance",
 ]

@@ -10,6 +10,7 @@ so that a tie pulls both ways alike. Sums of log-probs over a response are in na
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Literal
 
@@ -21,6 +22,9 @@ from plaudit.objectives.checks import expect_rank, expect_same_shape
 from plaudit.objectives.preference import bradley_terry
 
 Divergence = Literal["reverse_kl", "forward_kl", "js", "alpha"]
+
+EXPONENT_BOUND = 30.0
+"""Nats beyond which the exponential of a divergence goes on along its tangent."""
 
 
 def divergence_reward(
@@ -34,7 +38,8 @@ def divergence_reward(
         log_ratio: x = log π − log π_ref of whole responses, any shape.
         alpha: in (0, 1), of the α-divergence alone.
 
-    Constants are left out: they cancel between two responses. Exponents are held within 30.
+    Constants are left out: they cancel between two responses. An exponential goes on along its tangent beyond
+    30 = ``EXPONENT_BOUND``, e^y → e^30·(1 + y − 30): the worth and its gradient stay finite, and neither is ever 0.
     Limits: α → 0 is reverse_kl, α → 1 is forward_kl plus a constant.
     Wang et al. 2023 (arXiv:2309.16240) table 1.
     """
@@ -43,10 +48,24 @@ def divergence_reward(
     if divergence == "js":
         return F.logsigmoid(log_ratio)
     if divergence == "forward_kl":
-        return -(-log_ratio).clamp(max=30.0).exp()
+        return -_bounded(torch.exp, -log_ratio)
     if not 0 < alpha < 1:
         raise ValueError(f"alpha must be in (0, 1), got {alpha}")
-    return -torch.expm1((-alpha * log_ratio).clamp(max=30.0)) / alpha
+    return -_bounded(torch.expm1, -alpha * log_ratio) / alpha
+
+
+def beyond_bound(log_ratio: Tensor, *, divergence: Divergence, alpha: float = 0.5) -> Tensor:
+    """Where ``divergence_reward`` goes on along a tangent: bool, in the shape of the input."""
+    rate = {"forward_kl": 1.0, "alpha": alpha}.get(divergence)
+    if rate is None:
+        return torch.zeros_like(log_ratio, dtype=torch.bool)
+    return -rate * log_ratio > EXPONENT_BOUND
+
+
+def _bounded(exponential: Callable[[Tensor], Tensor], y: Tensor) -> Tensor:
+    # Two branches that never share a gradient: e^30 less e^30 would leave nothing of a small one.
+    tangent = math.exp(EXPONENT_BOUND) * F.relu(y - EXPONENT_BOUND)
+    return exponential(y.clamp(max=EXPONENT_BOUND)) + tangent
 
 
 def smoothed(result: Tensor | float, label_smoothing: float) -> Tensor | float:

@@ -16,30 +16,56 @@ from plaudit.objectives.policy import LOG_RATIO_LIMIT
 Scale = Literal["group", "batch", "none"]
 
 
-def group_advantages(rewards: Tensor, *, scale: Scale = "group", eps: float = 1e-6) -> Tensor:
+ROUNDING = 16 * torch.finfo(torch.float32).eps
+"""What an fp32 model's score of one answer may differ by, relative to its size, from batch to batch."""
+
+
+def tie_tolerance(rewards: Tensor) -> Tensor:
+    """By how much two rewards of a prompt may differ and still be one number but for rounding.
+
+        τ_g = 16·ε₃₂ · max(max_i |R_gi|, mean |R|),   ε₃₂ = 1.2e-7
+
+    [I, G] → [I, 1]. The mean is that of all rewards: a score that happens to be near 0 was rounded where scores of
+    the usual size are. Exact rewards of 0 and 1 are safe beside others of up to 500,000 on average.
+    """
+    expect_rank(2, rewards=rewards)
+    size = rewards.abs()
+    # Below the root of the smallest number a deviation, whose square is taken, would be 0.
+    least = torch.finfo(rewards.dtype).tiny ** 0.5
+    return ROUNDING * torch.maximum(size.amax(1, keepdim=True), size.mean()) + least
+
+
+def zero_variance(rewards: Tensor) -> Tensor:
+    """Which prompts' samples all score the same, within ``tie_tolerance``: [I, G] → [I] bool."""
+    spread = rewards.amax(1, keepdim=True) - rewards.amin(1, keepdim=True)
+    return (spread <= tie_tolerance(rewards)).squeeze(1)
+
+
+def group_advantages(rewards: Tensor, *, scale: Scale = "group", eps: float = 1e-4) -> Tensor:
     """How much better a sample is than its prompt's others on average.
 
-        A = (R − mean_g) / (std + ε),   std of the group, of the batch, or 1
+        A = (R − mean_g) / (std + ε·usual),   std of the group, of the batch, or A = R − mean_g
 
     Args:
         rewards: [I, G], G ≥ 2. A prompt asked twice is two rows.
         scale: ``none`` leaves the spread (Dr. GRPO): prompts whose samples differ little then weigh little.
+        eps: ε, relative to the usual std: the median over the groups that have a spread.
 
-    Returns [I, G]; 0 where all samples of a prompt score the same. ``std`` has the divisor G − 1 (or I·G − 1).
+    Returns [I, G]; 0 where all samples of a prompt score the same within rounding (``zero_variance``). ``std`` has the
+    divisor G − 1 (or I·G − 1).
     Limits: rewards moved by a constant per prompt give the same; with scale the same at any positive factor.
     Shao et al. 2024 (arXiv:2402.03300) eq. 3; none: Liu et al. 2025 (arXiv:2503.20783).
     """
     expect_rank(2, rewards=rewards)
     if rewards.shape[1] < 2:
         raise ValueError("a group needs two samples or more")
-    centred = rewards - rewards.mean(1, keepdim=True)
-    # Rounding of equal rewards must not become an advantage once it is divided by its own spread.
-    flat = rewards.amax(1, keepdim=True) == rewards.amin(1, keepdim=True)
-    centred = centred.masked_fill(flat, 0.0)
-    if scale == "none":
-        return centred
-    std = rewards.std(1, keepdim=True) if scale == "group" else rewards.std()
-    return centred / (std + eps)
+    flat = zero_variance(rewards)
+    centered = (rewards - rewards.mean(1, keepdim=True)).masked_fill(flat[:, None], 0.0)
+    if scale == "none" or bool(flat.all()):
+        return centered
+    each = rewards.std(1, keepdim=True)
+    std = each if scale == "group" else rewards.std()
+    return centered / (std + eps * each[~flat].median())
 
 
 def leave_one_out(rewards: Tensor) -> Tensor:

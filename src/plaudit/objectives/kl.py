@@ -4,12 +4,19 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import Protocol
+from typing import Literal, Protocol
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from plaudit.objectives.checks import expect_same_shape
+from plaudit.objectives.policy import LOG_RATIO_LIMIT
+
+Estimator = Literal["k1", "k2", "k3", "k3_ratio"]
+
+K3_BOUND = 10.0
+"""Nats by which the reference may find a token likelier before k3 goes on along its tangent."""
 
 
 def kl_k1(log_prob: Tensor, reference_log_prob: Tensor) -> Tensor:
@@ -35,11 +42,54 @@ def kl_k2(log_prob: Tensor, reference_log_prob: Tensor) -> Tensor:
 def kl_k3(log_prob: Tensor, reference_log_prob: Tensor) -> Tensor:
     """The unbiased estimator that is never negative: (e^x − 1) − x, x = log π_ref − log π.
 
-    Equal shapes in and out, nats. Computed by expm1, which keeps the digits near x = 0; a token that
-    the reference finds e^88 times likelier overflows in float32. Schulman 2020.
+    Equal shapes in and out, nats. As a *loss* its mean gradient under π is that of KL(π_ref ‖ π), the other
+    direction. Computed by expm1, which keeps the digits near x = 0. Where x > 10 = ``K3_BOUND``, e^x goes on along
+    its tangent, e^10·(1 + x − 10): finite at any x, with a gradient that stays at e^10 − 1 and does not vanish.
+    Schulman 2020.
     """
     x = kl_k1(reference_log_prob, log_prob)
-    return torch.expm1(x) - x
+    # Two branches that never share a gradient: e^10 less e^10 would leave little of a small one.
+    return torch.expm1(x.clamp(max=K3_BOUND)) + math.exp(K3_BOUND) * F.relu(x - K3_BOUND) - x
+
+
+def kl_k3_ratio(log_prob: Tensor, reference_log_prob: Tensor, old_log_prob: Tensor) -> Tensor:
+    """k3 of tokens that an older policy drew, weighed by ρ = π/π_old, whose gradient counts: ρ·k3.
+
+        ∇(ρ·k3) = ρ·(k3 + 1 − e^x)·∇log π = ρ·(log π − log π_ref)·∇log π
+
+    Equal shapes in and out, nats. Its mean under π_old is Σ_t KL(π(·|s_t) ‖ π_ref(·|s_t)) over π_old's states, value
+    and gradient, so as a loss it follows the reverse KL also after the policy has moved. The gradient is computed in
+    its last form: k3 and e^x cancel in it, which would leave no digit of a large x. ρ is held within e^±20.
+    DeepSeek-AI 2025 (V3.2, arXiv:2512.02556) §3.1.
+    """
+    expect_same_shape(log_prob=log_prob, old_log_prob=old_log_prob)
+    now = log_prob.detach()
+    ratio = (now - old_log_prob).clamp(-LOG_RATIO_LIMIT, LOG_RATIO_LIMIT).exp()
+    slope = ratio * kl_k1(now, reference_log_prob)
+    # The second part is 0, and carries the gradient.
+    return ratio * kl_k3(now, reference_log_prob) + slope * (log_prob - now)
+
+
+def kl_penalty(
+    log_prob: Tensor, reference_log_prob: Tensor, *, estimator: Estimator, old_log_prob: Tensor | None = None
+) -> tuple[Tensor, Tensor]:
+    """The estimator of this name, and where it was bounded: (nats, bool), in the shape of the input.
+
+    ``old_log_prob`` is needed by ``k3_ratio`` alone. Raises ValueError for another name.
+    """
+    if estimator == "k3_ratio":
+        if old_log_prob is None:
+            raise ValueError("k3_ratio needs the log-probs of the policy that sampled")
+        values = kl_k3_ratio(log_prob, reference_log_prob, old_log_prob)
+    elif estimator in _PLAIN:
+        values = _PLAIN[estimator](log_prob, reference_log_prob)
+    else:
+        raise ValueError(f"the KL estimator must be k1, k2, k3 or k3_ratio, got {estimator!r}")
+    beyond = (reference_log_prob - log_prob).detach() > K3_BOUND
+    return values, beyond if estimator in ("k3", "k3_ratio") else torch.zeros_like(beyond)
+
+
+_PLAIN = {"k1": kl_k1, "k2": kl_k2, "k3": kl_k3}
 
 
 def exact_kl(logits_p: Tensor, logits_q: Tensor) -> Tensor:

@@ -63,12 +63,26 @@ def pair_weights(item_of: Tensor, weight: Tensor | None = None) -> Tensor:
     return weight / totals[item_of]
 
 
-def centring(scores: Tensor) -> Tensor:
-    """A pull towards zero, which fixes the constant that comparisons leave free: s².
+def centering(scores: Tensor, item_of: Tensor) -> Tensor:
+    """A pull of each item's mean score towards zero, which fixes the constant that comparisons leave free.
 
-    [R] → [R], whatever the shape. Eisenstein et al. 2023 (there: (s_left + s_right)² per pair).
+        L = (2/K · Σ_i s_i)²,   so (s_w + s_l)² of a pair
+
+    Args:
+        scores: [R]. item_of: [R] integers from 0: the item that each response belongs to.
+
+    Returns [I], 0 for an item without a response. All scores of an item have the same gradient, whatever K, so no
+    margin shrinks: the mean of (s_i + s_j)² over the pairs of a ranking would pull its scores together.
+    Eisenstein et al. 2023 (arXiv:2312.09244) §3, for pairs.
     """
-    return scores.square()
+    expect_rank(1, scores=scores)
+    expect_same_shape(scores=scores, item_of=item_of)
+    if item_of.numel() == 0:
+        return scores
+    items = int(item_of.max()) + 1
+    sums = scores.new_zeros(items).index_add(0, item_of, scores)
+    counts = torch.bincount(item_of, minlength=items).clamp(min=1)
+    return (2 * sums / counts).square()
 
 
 def length_normalise(totals: Tensor, lengths: Tensor, *, power: float = 1.0) -> Tensor:

@@ -6,8 +6,7 @@ from pathlib import Path
 
 from plaudit.config import RewardPart, Scoring
 from plaudit.errors import UserError
-from plaudit.models.critic import Critic
-from plaudit.models.families import is_causal
+from plaudit.models.critic import Critic, fits_critic
 from plaudit.models.policy import Policy
 from plaudit.models.reward_model import load_reward_model
 from plaudit.models.tokenizers import same_tokenizer
@@ -94,11 +93,13 @@ def new_critic(context: Context, policy: Policy) -> Critic:
     models = [part for part in parts_of(rl) if part.source in ("own", "model")]
     if rl.critic != "policy" and models:
         model = load_reward_model(model_paths(context, models[0])[0]).to(context.device)
-        if is_causal(model.backbone) and same_tokenizer(model.tokenizer, policy.tokenizer):
-            return Critic.from_reward_model(model).to(context.device)
+        if fits_critic(model) and same_tokenizer(model.tokenizer, policy.tokenizer):
+            paid = {"normalized": rl.normalisation == "stored", "weight": models[0].weight}
+            return Critic.from_reward_model(model, **paid).to(context.device)
         if rl.critic == "reward":
             raise UserError(
-                "ppo.critic: reward needs a causal reward model with the policy's tokenizer",
+                "ppo.critic: reward needs a causal reward model (pooling last, not length-normalized) with the "
+                "policy's tokenizer",
                 remedy="use ppo.critic: policy",
             )
     return Critic.from_policy(policy).to(context.device)

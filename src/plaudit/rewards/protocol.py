@@ -34,10 +34,11 @@ class Sample:
 
 @dataclass
 class RewardOutput:
-    """Scores [R], and the named parts they were made of."""
+    """Scores [R], the named parts they were made of, and whether stored numbers brought them to mean 0, deviation 1."""
 
     scores: np.ndarray
     parts: Mapping[str, np.ndarray] = field(default_factory=dict)
+    normalized: bool = False
 
 
 class Reward(Protocol):
@@ -63,7 +64,7 @@ def checked(reward: Reward, samples: Sequence[Sample]) -> RewardOutput:
     if not np.isfinite(scores).all():
         where = int(np.flatnonzero(~np.isfinite(scores))[0])
         raise RewardError(f"the reward of a sample is {scores[where]}{_show(samples[where])}")
-    return RewardOutput(scores, output.parts)
+    return RewardOutput(scores, output.parts, output.normalized)
 
 
 def _first_failing(reward: Reward, samples: Sequence[Sample]) -> Sample | None:

@@ -90,17 +90,23 @@ class ModelReward:
         )
         if self.normalisation == "none":
             return RewardOutput(raw)
-        return RewardOutput((raw - self.model.mean) / self.model.std)
+        return RewardOutput((raw - self.model.mean) / self.model.std, normalized=True)
 
 
 class EnsembleReward:
-    """Several rewards on the same samples: their mean, minimum, or mean − k · std (Coste et al. 2023)."""
+    """Several rewards on the same samples: their mean, their minimum, or less where they disagree.
+
+        mean_minus_std: μ − λ·σ        mean_minus_variance: μ − λ·σ²,        μ and σ over the members
+
+    λ is ``std_penalty``. The mean, the minimum (WCO) and the variance (UWO) are Coste et al. 2023's
+    (arXiv:2310.02743); the deviation has the reward's own units, whatever its scale.
+    """
 
     def __init__(
         self,
         members: Sequence[Reward],
         *,
-        aggregate: Literal["mean", "min", "mean_minus_std"] = "mean",
+        aggregate: Literal["mean", "min", "mean_minus_std", "mean_minus_variance"] = "mean",
         std_penalty: float = 1.0,
     ) -> None:
         self.members = list(members)
@@ -108,15 +114,19 @@ class EnsembleReward:
         self.std_penalty = std_penalty
 
     def score(self, samples: Sequence[Sample]) -> RewardOutput:
-        every = np.stack([m.score(samples).scores for m in self.members])
+        outputs = [m.score(samples) for m in self.members]
+        every = np.stack([output.scores for output in outputs])
         mean, std = every.mean(0), every.std(0)
         if self.aggregate == "min":
             combined = every.min(0)
         elif self.aggregate == "mean_minus_std":
             combined = mean - self.std_penalty * std
+        elif self.aggregate == "mean_minus_variance":
+            combined = mean - self.std_penalty * std**2
         else:
             combined = mean
-        return RewardOutput(combined, {"ensemble_std": std})
+        normalized = all(output.normalized for output in outputs)
+        return RewardOutput(combined, {"ensemble_std": std}, normalized)
 
 
 class FunctionReward:

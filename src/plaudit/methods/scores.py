@@ -1,0 +1,38 @@
+"""What a rollout is paid: the reward's score, bounded where it is normalized, less the price of not ending."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from plaudit.config import Online
+from plaudit.methods.rollouts import Rollouts
+from plaudit.rewards import Reward, RewardOutput, checked
+
+NORMALIZED_CLIP = 5.0
+"""Standard deviations of the reference answers: further out a reward model extrapolates."""
+
+CLIPPED = "reward/clipped"
+
+
+def bound(output: RewardOutput, settings: Online) -> float | None:
+    """Within what scores are held: ``auto`` holds normalized ones alone, whose unit it knows."""
+    if settings.reward_clip == "auto":
+        return NORMALIZED_CLIP if output.normalized else None
+    return settings.reward_clip
+
+
+def pay(rollouts: Rollouts, reward: Reward, settings: Online) -> dict[str, float]:
+    """Set the rollouts' scores; returns the mean of each part of the reward, and the share of scores that was cut.
+
+        score = clip(reward, ±c) − penalty·[cut by the length limit]
+
+    The penalty comes last: inside the bound an answer at the floor would pay nothing for it.
+    """
+    output = checked(reward, rollouts.samples)
+    scores, limit = output.scores, bound(output, settings)
+    metrics = {f"reward/{name}": float(np.mean(part)) for name, part in output.parts.items()}
+    if limit is not None:
+        metrics[CLIPPED] = float(np.mean(np.abs(scores) > limit))
+        scores = np.clip(scores, -limit, limit)
+    rollouts.scores = scores - (settings.unfinished_penalty or 0.0) * rollouts.cut
+    return metrics
