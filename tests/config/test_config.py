@@ -15,6 +15,21 @@ from plaudit.errors import UserError
 ROOT = Path(__file__).parents[2]
 
 
+@pytest.mark.parametrize(
+    ("section", "per_token"),
+    [
+        ({"loss": "ipo"}, True),
+        ({"loss": "ipo", "length_normalised": False}, False),
+        ({}, False),
+        ({"length_normalised": True}, True),
+        ({"loss": "sppo_hard"}, False),
+    ],
+    ids=str,
+)
+def test_ipo_alone_is_per_token_unless_said_otherwise(section, per_token):
+    assert validate({"dpo": section}, "r.yaml").dpo.length_normalised is per_token
+
+
 def test_all_problems_of_a_recipe_are_told_at_once_with_suggestions():
     raw = {
         "polcy": {},

@@ -88,6 +88,24 @@ def trained(name, path, **changes):
     return torch.cat([p.detach().flatten() for p in module.parameters()]), result, Stage(path).metrics()
 
 
+@pytest.mark.parametrize("name", ["grpo", "rloo", "reinforce", "online_dpo"])
+def test_a_reward_function_on_a_large_scale_teaches_as_it_does_on_a_small_one(name, tmp_path):
+    """By default nothing of a function's scores is cut: tens as well as tenths."""
+
+    def run(scale):
+        settings = settings_of(
+            name, iterations=1, prompts_per_iteration=4, samples_per_prompt=4, minibatch=16
+        )
+        reward = FunctionReward(lambda sample: scale * (len(sample.ids) + sample.ids[0] % 7))
+        policy = toy_policy()
+        function(name)(policy, reward, PROMPTS[:8], settings, out=tmp_path / str(scale), seed=1)
+        (row,) = Stage(tmp_path / str(scale)).metrics()
+        assert row["group/zero_variance"] < 0.5 and row["grad_norm"] > 0 and "reward/clipped" not in row
+        return row["objective/scores"] / scale
+
+    assert run(100.0) == pytest.approx(run(0.01))
+
+
 def test_every_method_has_cases_for_the_invariances():
     # Pretraining and rejection sampling end in the very fit that SFT does.
     named = {case.split()[0] for case in CASES} | {"pretrain", "rejection"}
@@ -153,8 +171,8 @@ def test_rankings_teach_what_is_liked(name, tmp_path):
 @pytest.mark.parametrize(
     "change",
     [
-        {"loss": "ipo"},
-        {"loss": "ipo", "length_normalised": True, "beta": 0.5},
+        {"loss": "ipo", "length_normalised": False},
+        {"loss": "ipo", "beta": 0.5},
         {"loss": "hinge"},
         {"loss": "robust", "label_smoothing": 0.1},
         {"loss": "sppo_hard"},

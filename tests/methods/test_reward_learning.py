@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import torch
 from toy import sentence, toy_policy
 
 from plaudit.config import Reward
@@ -39,6 +40,28 @@ def test_it_predicts_held_out_rankings(change, tmp_path):
     held = colour_lovers(60, seed=2)
     result = train.reward_model(model, colour_lovers(250, 1), settings, out=tmp_path, held_out=held)
     assert result.evaluation["accuracy"] > 0.85
+
+
+@pytest.mark.parametrize("smallest", [2, 4])
+def test_centering_moves_no_margin_of_a_reward_model(smallest):
+    """The head's gradient by the centering term alone: the same push for all answers of a prompt, K = 2 or more."""
+    from toy import rankings
+
+    from plaudit.data.batching import collate
+    from plaudit.data.rendering import Renderer
+    from plaudit.methods.outcomes import item_weight
+    from plaudit.methods.reward_model import RewardModelling
+    from plaudit.models.heads import comparable_scores
+
+    policy = toy_policy()
+    model = RewardModel.from_policy(policy, pooling="last", seed=0)
+    items = train.render_preferences(Renderer(policy.tokenizer), rankings(5, smallest, smallest))
+    batch = collate(items, policy.pad_id)
+    term = RewardModelling(model, pad_id=policy.pad_id, centering=0.1).loss(batch).terms["centering"]
+    scores = comparable_scores(model, batch).detach().view(5, smallest)
+    torch.testing.assert_close(term.values.detach(), 4 * scores.mean(1).square())
+    assert term.coefficient == 0.1
+    assert term.weights.tolist() == [item_weight(item.payload) for item in items]
 
 
 def test_demonstrations_score_zero_after_normalisation_also_once_reloaded(tmp_path):

@@ -15,7 +15,7 @@ from plaudit.data.records import Prompt, Ranking
 from plaudit.data.rendering import Renderer
 from plaudit.data.tokens import Segment, TokenItem
 from plaudit.errors import UserError
-from plaudit.models.critic import Critic
+from plaudit.models.critic import Critic, fits_critic
 from plaudit.models.heads import scores, values
 from plaudit.models.policy import build_policy, load_policy
 from plaudit.models.reward_model import RewardEnsemble, RewardModel, load_reward_model, save_reward_model
@@ -303,6 +303,32 @@ def test_a_critic_starts_at_the_normalised_score_so_far():
                 ids = torch.tensor([[*item.prompt, *segment.ids[:t]]])
                 expected.append((model(ids, torch.ones_like(ids)) - 0.7) / 1.9)
     torch.testing.assert_close(got, torch.cat(expected), atol=1e-5, rtol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("normalized", "weight", "paid"),
+    [
+        (True, 1.0, lambda s: (s - 0.7) / 1.9),
+        (True, 2.0, lambda s: 2 * (s - 0.7) / 1.9),
+        (False, 1.0, lambda s: s),
+        (False, -0.5, lambda s: -0.5 * s),
+    ],
+)
+def test_a_critic_starts_in_the_units_of_the_reward(normalized, weight, paid):
+    model = small_reward_model()
+    model.mean, model.std = 0.7, 1.9
+    critic = Critic.from_reward_model(model, normalized=normalized, weight=weight)
+    hidden = torch.randn(5, model.head.weight.shape[1], generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        torch.testing.assert_close(critic.value(hidden), paid(model.head(hidden).squeeze(1)))
+
+
+def test_a_length_normalized_score_is_no_start_for_a_critic():
+    model = small_reward_model()
+    model.length_power = 0.5
+    assert not fits_critic(model)
+    with pytest.raises(ValueError, match="not length-normalized"):
+        Critic.from_reward_model(model)
 
 
 def test_a_critic_from_the_policy_starts_at_zero_and_can_learn():

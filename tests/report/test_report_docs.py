@@ -35,6 +35,7 @@ def test_the_rules_are_those_of_the_code_in_its_order():
         ("sampler_disagrees", (health.LOG_PROB_GAP,)),
         ("first_minibatch_moved", (health.FIRST_APPROX_KL,)),
         ("groups_teach_nothing", (health_direct.ZERO_VARIANCE,)),
+        ("scores_clipped", (health_direct.CLIPPED,)),
         ("likelihood_displacement", (health_direct.FALLEN,)),
     ],
 )

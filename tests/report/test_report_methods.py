@@ -93,6 +93,17 @@ def test_groups_without_spread_are_explained():
     assert health_direct.groups_teach_nothing(rows[:4], {}) is None
 
 
+def test_a_clip_that_makes_scores_equal_is_named_with_its_remedy():
+    rows = [{"step": i, "group/zero_variance": 0.9, "reward/clipped": 0.6} for i in range(12)]
+    found = {f.rule: f for f in examine(rows, {}, "grpo", "GRPO")}
+    groups, clipped = found["groups_teach_nothing"], found["scores_clipped"]
+    assert "grpo.reward_clip cut 60.0%" in groups.evidence and "grpo.reward_clip" in groups.action
+    assert "grpo.reward_clip cut 60%" in clipped.evidence and "null" in clipped.action
+    idle = [{**row, "reward/clipped": 0.0} for row in rows]
+    found = {f.rule: f for f in examine(idle, {}, "grpo", "GRPO")}
+    assert "scores_clipped" not in found and "reward_clip" not in str(found["groups_teach_nothing"])
+
+
 def test_findings_name_the_section_that_the_reader_has():
     rows = [{"step": i, "objective/kl": 2.0 * i} for i in range(1, 12)]
     found = examine(rows, {}, "rloo", "RLOO")

@@ -13,7 +13,7 @@ from plaudit.evaluation.frontier import over_optimisation
 from plaudit.report.findings import Finding, Rows, Summary, mean, series, tail
 from plaudit.report.folder import dig
 from plaudit.report.formatting import after, finite, number, percent
-from plaudit.report.health_direct import groups_teach_nothing, likelihood_displacement
+from plaudit.report.health_direct import groups_teach_nothing, likelihood_displacement, scores_clipped
 
 KL_WARNING, KL_SERIOUS = 6.0, 15.0  # nats per response; 6 is the usual target of the adaptive controller
 ENTROPY_SHARE = 0.10
@@ -281,6 +281,7 @@ RULES: tuple[Callable[[Rows, Summary], Finding | None], ...] = (
     clip_fraction_too_hot,
     critic_explains_nothing,
     groups_teach_nothing,
+    scores_clipped,
     likelihood_displacement,
 )
 

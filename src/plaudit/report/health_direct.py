@@ -7,6 +7,7 @@ from plaudit.report.formatting import number, percent
 
 FALLEN = 1.0  # nats per answer: less is noise of which answers a batch holds
 ZERO_VARIANCE = 0.5
+CLIPPED = 0.1
 
 
 def likelihood_displacement(rows: Rows, summary: Summary) -> Finding | None:
@@ -52,6 +53,29 @@ def groups_teach_nothing(rows: Rows, summary: Summary) -> Finding | None:
         "groups_teach_nothing",
         "warning",
         "Most prompts teach nothing any more: all their samples score the same.",
-        f"{percent(mean(late))} of groups in the last quarter have no spread of scores.",
-        "Take harder (or easier) prompts, more samples a prompt, a higher temperature, or a finer reward.",
+        f"{percent(mean(late))} of groups in the last quarter have no spread of scores.{_cut(rows)}",
+        ("Set ppo.reward_clip to null or a larger number. " if _cut(rows) else "")
+        + "Take harder (or easier) prompts, more samples a prompt, a higher temperature, or a finer reward.",
+    )
+
+
+def _cut(rows: Rows) -> str:
+    """That scores were clipped in the last quarter, so that different ones became equal; empty where none was."""
+    share = mean(tail(points)) if (points := series(rows, "reward/clipped")) else 0.0
+    return f" ppo.reward_clip cut {percent(share, 1)} of the scores to its bound." if share else ""
+
+
+def scores_clipped(rows: Rows, summary: Summary) -> Finding | None:
+    """So many scores lie beyond the bound that it decides what is learned."""
+    points = series(rows, "reward/clipped")
+    late = tail(points)
+    if not late or mean(late) <= CLIPPED:
+        return None
+    return Finding(
+        "scores_clipped",
+        "warning",
+        "Many scores are cut to the bound: among them, better answers are paid no more.",
+        f"ppo.reward_clip cut {percent(mean(late))} of the scores in the last quarter.",
+        "Raise ppo.reward_clip, or set it to null. Scores that far from a reward model's reference answers may also mean "
+        "that the policy has found what the model is wrong about: read the best answers.",
     )
