@@ -76,6 +76,6 @@ def scores_clipped(rows: Rows, summary: Summary) -> Finding | None:
         "warning",
         "Many scores are cut to the bound: among them, better answers are paid no more.",
         f"ppo.reward_clip cut {percent(mean(late))} of the scores in the last quarter.",
-        "Raise ppo.reward_clip, or set it to null. Scores that far from a reward model's reference answers may also mean "
-        "that the policy has found what the model is wrong about: read the best answers.",
+        "Raise ppo.reward_clip, or set it to null. Scores that far from a reward model's reference answers may also "
+        "mean that the policy has found what the model is wrong about: read the best answers.",
     )
