@@ -9,18 +9,24 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Problem:
-    """One thing wrong with an input, with the place and the remedy."""
+    """One thing wrong with an input, with the place and the remedy.
+
+    ``row`` counts rows from 1 where a line says little: the rows of a JSON array may all stand on one.
+    """
 
     message: str
     file: str | None = None
     line: int | None = None
     field: str | None = None
     remedy: str | None = None
+    row: int | None = None
 
     def __str__(self) -> str:
         place = self.file or ""
         if self.line is not None:
             place += f":{self.line}" if place else f"line {self.line}"
+        if self.row is not None:
+            place += f" (row {self.row})" if place else f"row {self.row}"
         if self.field is not None:
             place += f" [{self.field}]" if place else f"[{self.field}]"
         text = f"{place}: {self.message}" if place else self.message

@@ -177,10 +177,10 @@ TABLE = {
     ),
     "answers without a preference": Bad(
         jsonl({"prompt": "Ask?", "response_a": "Yes.", "response_b": "No."}),
-        "no column 'preferred'",
+        "says whether 'response_a' or 'response_b' is better",
         1,
         "preferred",
-        "add a column 'preferred'",
+        "--fields preferred=COLUMN",
     ),
     "columns that nobody knows": Bad(
         jsonl({"x": "Ask?", "y": "Yes."}),
@@ -220,7 +220,11 @@ TABLE = {
         altered(chosen=42), "'chosen' is a number, not text", 7, "chosen", 'write it in quotes: "…"'
     ),
     "an answer that is a list": Bad(
-        altered(rejected=["No."]), "a message is text, not an object", 7, "rejected[0]", '{"role": "user"'
+        altered(rejected=[5]),
+        "'rejected[0]' is a number, not text",
+        7,
+        "rejected[0]",
+        'write it in quotes: "…"',
     ),
     "two equal answers": Bad(
         altered(rejected="Yes. "), "the two answers are the same", 7, "rejected", "it prefers nothing"
@@ -318,9 +322,10 @@ TABLE = {
     ),
     "a preference that could be either": Bad(
         jsonl({"prompt": "Ask?", "response_a": "Yes.", "response_b": "No.", "preferred": 0}),
-        "0 names neither answer",
-        1,
+        "'preferred' says 0 (1×), which can be read in 3 ways",
+        None,
         "preferred",
+        "--labels",
     ),
     "a label that is a scale": Bad(
         jsonl({"prompt": "Ask?", "completion": "Yes.", "label": 0.7}),

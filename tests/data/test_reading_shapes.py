@@ -127,8 +127,8 @@ SHAPES = {
         {"instruction": "Ask?", "output_1": "Yes.", "output_2": "No.", "preference": 2},
         ranking(["Yes.", "No."], ((1,), (0,))),
     ),
-    "outputs 1 and 2, a tie as 0": (
-        {"instruction": "Ask?", "output_1": "Yes.", "output_2": "No.", "preference": 0},
+    "outputs 1 and 2, a tie between them": (
+        {"instruction": "Ask?", "output_1": "Yes.", "output_2": "No.", "preference": 1.5},
         ranking(["Yes.", "No."], ((0, 1),)),
     ),
     "responses 0 and 1, counted from 0": (

@@ -264,6 +264,8 @@ def _problems(file: FileCheck) -> Group:
 
 def _problem(problem: Problem, path: str) -> Text:
     place = f"line {problem.line}" if problem.line is not None else ""
+    if problem.row is not None:
+        place = f"row {problem.row}" + (f", {place}" if place else "")
     if problem.file and problem.file != path:
         place = f"{problem.file} {place}".strip()
     if problem.field:

@@ -21,20 +21,14 @@ from plaudit.data.records import (
 from plaudit.data.report import Fault, name_type
 from plaudit.data.values import (
     answer_text,
-    conversation,
-    conversed,
     filled_text,
     listed,
     messages,
     number,
     prompt_messages,
     split_conversation,
-    transcript,
     truth,
 )
-
-TIES = {"tie", "tied", "equal", "same", "both", "draw", "neither", "none", "tie_(bothbad)", "both_bad"}
-
 
 # -- prompts -------------------------------------------------------------------------------------
 
@@ -77,30 +71,30 @@ def _response(view: View) -> Response:
     return Response(answer_text(*view.take("response")))
 
 
-def _weight(view: View) -> float:
+def weight_of(view: View) -> float:
     weight = view.get("weight")
     return 1.0 if weight is None else number(weight, "weight")
 
 
-def _rater(view: View) -> str | None:
+def rater_of(view: View) -> str | None:
     rater = view.get("rater")
     return None if rater is None else str(rater)
 
 
-def _strength(view: View) -> float | None:
+def strength_of(view: View) -> float | None:
     strength = view.get("strength")
     return None if strength is None else number(strength, "strength")
 
 
 def demonstration(view: View) -> Demonstration:
     """A prompt and its answer."""
-    return Demonstration(prompt_of(view), _response(view), _weight(view))
+    return Demonstration(prompt_of(view), _response(view), weight_of(view))
 
 
 def whole_conversation(view: View) -> Demonstration:
     """A conversation, whose last assistant turn is the answer."""
     before, response = _conversed(view)
-    return Demonstration(prompt_of(view, before), response, _weight(view))
+    return Demonstration(prompt_of(view, before), response, weight_of(view))
 
 
 def _conversed(view: View) -> tuple[tuple[Message, ...], Response]:
@@ -113,23 +107,23 @@ def labelled_conversation(view: View) -> Labelled:
     """A conversation, whose last assistant turn is good or bad."""
     before, response = _conversed(view)
     good = truth(*view.take("label"))
-    return Labelled(prompt_of(view, before), response, good, _weight(view))
+    return Labelled(prompt_of(view, before), response, good, weight_of(view))
 
 
 def rated_conversation(view: View) -> Rated:
     """A conversation, whose last assistant turn has a number."""
     before, response = _conversed(view)
-    return Rated(prompt_of(view, before), response, number(*view.take("rating")), _rater(view))
+    return Rated(prompt_of(view, before), response, number(*view.take("rating")), rater_of(view))
 
 
 def labelled(view: View) -> Labelled:
     """An answer, good or bad."""
-    return Labelled(prompt_of(view), _response(view), truth(*view.take("label")), _weight(view))
+    return Labelled(prompt_of(view), _response(view), truth(*view.take("label")), weight_of(view))
 
 
 def rated(view: View) -> Rated:
     """An answer and a number."""
-    return Rated(prompt_of(view), _response(view), number(*view.take("rating")), _rater(view))
+    return Rated(prompt_of(view), _response(view), number(*view.take("rating")), rater_of(view))
 
 
 def raw_text(view: View) -> str:
@@ -140,9 +134,8 @@ def raw_text(view: View) -> str:
 # -- several answers -----------------------------------------------------------------------------
 
 
-def _ranking(
-    view: View, prompt: Prompt, texts: Sequence[str], groups: Sequence[Sequence[int]], field: str
-) -> Ranking:
+def differing(texts: Sequence[str], field: str) -> None:
+    """Raise ``Fault`` where all answers are the same."""
     if len(set(texts)) == 1:
         raise Fault(
             "identical answers",
@@ -150,82 +143,19 @@ def _ranking(
             field=field,
             remedy="remove the row: it prefers nothing",
         )
+
+
+def ranking_of(
+    view: View, prompt: Prompt, texts: Sequence[str], groups: Sequence[Sequence[int]], field: str
+) -> Ranking:
+    differing(texts, field)
     return Ranking(
         prompt,
         tuple(map(Response, texts)),
         tuple(tuple(g) for g in groups),
-        rater=_rater(view),
-        weight=_weight(view),
-        strength=_strength(view),
-    )
-
-
-def _has_prompt(view: View) -> bool:
-    return view.column("prompt") is not None
-
-
-def _answer_and_prompt(view: View, field: str) -> tuple[tuple[Message, ...] | None, str]:
-    """An answer, and the turns before it where it is given as a whole conversation."""
-    value, column = view.take(field)
-    value = conversed(value)
-    if isinstance(value, list):
-        turns = messages(value, column)
-        if _has_prompt(view) and len(turns) == 1:
-            return None, answer_text(value, column)
-        return conversation(value, column)
-    if not _has_prompt(view) and view.column("messages") is None:
-        return conversation(value, column)
-    text = filled_text(value, column, "answer")
-    prompt = view.get("prompt")
-    if isinstance(prompt, str) and transcript(text) and text.startswith(prompt.strip()):
-        return conversation(text, column)
-    return None, text
-
-
-def chosen_rejected(view: View) -> Ranking:
-    """A pair; where the two are whole conversations, all but the last assistant turn is the prompt."""
-    before, chosen = _answer_and_prompt(view, "chosen")
-    other, rejected = _answer_and_prompt(view, "rejected")
-    if before != other:
-        raise Fault(
-            "prompts differ",
-            "chosen and rejected answer different prompts",
-            field="rejected",
-            remedy="the two may differ in the last assistant turn alone",
-        )
-    from_messages = before is None and not _has_prompt(view)
-    prompt = messages_prompt(view) if from_messages else prompt_of(view, before)
-    return _ranking(view, prompt, (chosen, rejected), ((0,), (1,)), "rejected")
-
-
-def two_responses(view: View) -> Ranking:
-    """A pair, and which is preferred, or a tie."""
-    pair = view.pair()
-    assert pair
-    texts = [answer_text(view.values[column], column) for column in pair]
-    value, column = view.take("preferred")
-    groups = order_of_two(value, column, pair)
-    return _ranking(view, prompt_of(view), texts, groups, pair[1])
-
-
-def order_of_two(value: Any, column: str, pair: tuple[str, str]) -> Sequence[Sequence[int]]:
-    """Groups, best first, from ``A``, ``response_b``, ``2``, ``tie`` …, in the words of the two columns."""
-    if isinstance(value, float) and value.is_integer():
-        value = int(value)
-    word = str(value).strip().lower().replace(" ", "_").replace("-", "_")
-    ends = [name[-1] for name in pair]
-    places = (("first", "left"), ("second", "right"))
-    for i, (name, end) in enumerate(zip(pair, ends)):
-        counted = {str(i + 1)} if end.isalpha() else set()
-        if word in {name, end, f"model_{end}", f"response_{end}", *places[i], *counted}:
-            return ((i,), (1 - i,))
-    if word in TIES or (word == "0" and ends == ["1", "2"]):
-        return ((0, 1),)
-    raise Fault(
-        "bad label",
-        f"{value!r} names neither answer",
-        field=column,
-        remedy=f"write {ends[0]!r}, {ends[1]!r} or 'tie'",
+        rater=rater_of(view),
+        weight=weight_of(view),
+        strength=strength_of(view),
     )
 
 
@@ -247,7 +177,7 @@ def ranked(view: View) -> Ranking:
     texts, column = responses_of(view)
     value, field = view.take("ranking")
     groups = order_groups(listed(value), len(texts), field)
-    return _ranking(view, prompt_of(view), texts, groups, column)
+    return ranking_of(view, prompt_of(view), texts, groups, column)
 
 
 def order_groups(value: Any, k: int, field: str) -> list[list[int]]:
@@ -297,10 +227,14 @@ def scored(field: str, sign: int) -> Callable[[View], Ranking]:
                 remedy="write one number per answer",
             )
         marks = [sign * number(v, name) for v in value]
-        groups = [[i for i, m in enumerate(marks) if m == mark] for mark in sorted(set(marks))]
-        return _ranking(view, prompt_of(view), texts, groups, column)
+        return ranking_of(view, prompt_of(view), texts, grouped(marks), column)
 
     return build
+
+
+def grouped(marks: Sequence[float]) -> list[list[int]]:
+    """Groups of indices, the smallest mark first, equal ones together."""
+    return [[i for i, m in enumerate(marks) if m == mark] for mark in sorted(set(marks))]
 
 
 def own_record(view: View) -> Record | str:

@@ -15,7 +15,7 @@ def unstacked(rows: Iterable[Row]) -> Iterator[Row]:
         if table is None:
             yield row
         else:
-            yield from (Row(i, values) for i, values in enumerate(table, row.line))
+            yield from (Row(row.line, values, i) for i, values in enumerate(table, 1))
 
 
 def _table(values: Any) -> list[dict[str, Any]] | None:

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from plaudit.data.answer_columns import SAYING, Choice, choice_of, two_answers, versus
 from plaudit.data.report import Fault
 
 # Our name of a field: the columns that hold it, the first that is there counts.
@@ -15,13 +16,29 @@ FIELDS: dict[str, tuple[str, ...]] = {
     "prompt": ("prompt", "question", "query", "instruction", "input"),
     "response": ("response", "completion", "answer", "output"),
     "messages": ("messages", "conversations", "conversation"),
+    "asked": (
+        *("prompt", "question", "query", "instruction", "input", "messages", "conversations", "conversation"),
+        *(
+            "context",
+            "history",
+            "post",
+            "info",
+            "user_prompt",
+            "user_input",
+            "dialogue",
+            "problem",
+            "request",
+        ),
+    ),
     "chosen": ("chosen",),
     "rejected": ("rejected",),
-    "responses": ("responses", "completions", "answers", "outputs", "candidates"),
+    "first": ("first",),
+    "second": ("second",),
+    "responses": ("responses", "completions", "answers", "outputs", "candidates", "summaries", "generations"),
     "ranking": ("ranking",),
-    "ranks": ("ranks",),
+    "ranks": ("ranks", "rank"),
     "scores": ("scores",),
-    "preferred": ("preferred", "preference", "winner", "label", "choice"),
+    "preferred": SAYING,
     "label": ("label", "good", "desirable"),
     "rating": ("rating", "score", "reward"),
     "text": ("text", "document", "content"),
@@ -41,12 +58,12 @@ KNOWN = {column for columns in FIELDS.values() for column in columns}
 # What every shape carries along where it is there.
 COMMON = ("system", "source", "category", "metadata", "tools", "weight")
 
-SUFFIXES = (("_a", "_b"), ("_1", "_2"), ("_0", "_1"), ("1", "2"), ("a", "b"))
-PAIRS: tuple[tuple[str, str], ...] = tuple(
-    (f"{base}{left}", f"{base}{right}")
-    for base in ("response", "completion", "answer", "output", "candidate", "model_output")
-    for left, right in SUFFIXES
-)
+# What no one column holds, in words: two answers, the better and the worse, what says which is better.
+SEVERAL = {
+    "pair": "response_a, response_b",
+    "versus": "chosen, rejected",
+    "choice": "preferred",
+}
 
 
 def normal(column: str) -> str:
@@ -64,6 +81,7 @@ class View:
     values: Mapping[str, Any]
     source: str = ""
     labels: Mapping[str, str] = field(default_factory=dict)
+    origins: Mapping[str, str] = field(default_factory=dict)
     carried: Mapping[str, Any] = field(default_factory=dict)
 
     @classmethod
@@ -76,21 +94,50 @@ class View:
     ) -> View:
         if renamed:
             row = {**row, **{name: row.get(column) for name, column in renamed.items()}}
-        return cls({normal(k): v for k, v in row.items()}, source, labels or {})
+        origins = {name: normal(column) for name, column in (renamed or {}).items()}
+        return cls({normal(k): v for k, v in row.items()}, source, labels or {}, origins)
 
     def column(self, field: str) -> str | None:
         """The column that holds a field, or None."""
+        return next(iter(self.columns(field)), None)
+
+    def columns(self, field: str) -> tuple[str, ...]:
+        """All columns that hold a field: one, except for what several hold together (``SEVERAL``)."""
         if field == "pair":
-            pair = self.pair()
-            return pair[0] if pair else None
-        return next((c for c in FIELDS[field] if self.values.get(c) is not None), None)
+            return self.pair() or ()
+        if field == "versus":
+            return versus(self.values) or ()
+        if field == "choice":
+            choice = self.choice()
+            return choice.columns if choice else ()
+        column = next((c for c in FIELDS[field] if self.values.get(c) is not None), None)
+        return (column,) if column else ()
 
     def pair(self) -> tuple[str, str] | None:
         """The two columns that hold an answer each."""
-        for left, right in PAIRS:
-            if self.values.get(left) is not None and self.values.get(right) is not None:
-                return left, right
-        return None
+        return two_answers(self.values)
+
+    def versus_columns(self) -> tuple[str, str]:
+        """The columns of the better and the worse answer, by their names. Raises ``Fault`` where one is missing."""
+        plain = ("chosen", "rejected")
+        found = plain if all(self.values.get(c) is not None for c in plain) else versus(self.values)
+        if found is None:
+            missing = next((f for f in ("chosen", "rejected") if self.values.get(f) is None), "chosen")
+            raise Fault(
+                "missing field",
+                f"the row has no {missing!r}",
+                field=missing,
+                remedy=f"give every row a {missing!r}",
+            )
+        return found
+
+    def choice(self) -> Choice | None:
+        """What says which of two answers is better."""
+        return choice_of(self.values, self.pair())
+
+    def original(self, column: str) -> str:
+        """What the file itself calls a column that the user renamed."""
+        return self.origins.get(column, column)
 
     def get(self, field: str) -> Any:
         """The value of a field, or None; an empty cell of a CSV file is None."""
@@ -120,6 +167,9 @@ def misspelled(field: str, columns: Iterable[str]) -> str | None:
     for column in columns:
         for name in FIELDS[field]:
             if column in KNOWN or column == f"{name}s" or column.endswith("_id") or column[-1:].isdigit():
+                continue
+            # conversation_a is one of two conversations, and no misspelled conversation.
+            if column[-2:-1] == "_":
                 continue
             if abs(len(column) - len(name)) > 2:
                 continue

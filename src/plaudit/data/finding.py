@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 
-from plaudit.data.fields import COMMON, FIELDS, PAIRS, View, misspelled, normal
+from plaudit.data.fields import COMMON, FIELDS, SEVERAL, View, misspelled, normal
 from plaudit.data.formats import Row
 from plaudit.data.report import ReadReport, name_type
 from plaudit.data.shapes import SHAPES, Shape
+from plaudit.data.unreadable import known_obstacle
 from plaudit.errors import Problem, suggest
 
 
@@ -29,6 +30,10 @@ def find_shape(
     if not check_fields(fields, columns, report):
         return None
     views = [View.of(row.values, renamed=fields) for row in objects]
+    obstacle = known_obstacle(views[0]) if kind not in ("prompts", "text") else None
+    if obstacle:
+        report.refuse(obstacle[0], line=objects[0].line, remedy=obstacle[1])
+        return None
     allowed = _allowed(kind)
     votes = Counter(next((i for i, s in enumerate(allowed) if s.fits(v)), len(allowed)) for v in views)
     best = min(votes, key=lambda i: (i == len(allowed), -votes[i], i))
@@ -39,9 +44,10 @@ def find_shape(
         if problems or found is None:
             _refuse_shape(problems, columns, kind, views[0], report, objects[0].line)
             return None
-    used = {c for f in (*found.needs, *found.uses, *COMMON) if f != "pair" for c in FIELDS[f]}
-    if "pair" in found.needs:
-        used |= {c for pair in PAIRS for c in pair}
+    if found.about and (example := next((v for v in views if found.fits(v)), None)):
+        report.note(found.about(example))
+    used = {c for v in views for f in (*found.needs, *found.uses, *COMMON) for c in v.columns(f)}
+    used |= {normal(c) for c in (fields or {}).values()} | set(fields or {})
     report.unused = () if found.kind == "own" else tuple(c for c in columns if normal(c) not in used)
     return found
 
@@ -93,12 +99,12 @@ def _near_misses(view: View, richer: Sequence[Shape], found: Shape | None, kind:
     loose = found is None or found.kind in ("prompts", "text")
     candidates = []
     for shape in richer:
-        if shape.kind == "own":
+        if shape.kind == "own" or not shape.near:
             continue
         missing = shape.missing(view)
-        taken = {c for f in shape.needs if f not in missing and f != "pair" for c in FIELDS[f]}
+        taken = {c for f in shape.needs if f not in missing for c in FIELDS.get(f, view.columns(f))}
         spare = [c for c in view.values if c not in taken]
-        close = {f: misspelled(f, spare) for f in missing if f != "pair"}
+        close = {f: misspelled(f, spare) for f in missing if f in FIELDS}
         unexplained = [f for f in missing if not close.get(f)]
         marked = any(view.column(mark) for mark in shape.marks)
         begun = marked or (found is None and len(missing) < len(shape.needs))
@@ -110,15 +116,37 @@ def _near_misses(view: View, richer: Sequence[Shape], found: Shape | None, kind:
     problems = []
     for field in shape.missing(view):
         column = close.get(field)
-        name = FIELDS[field][0] if field in FIELDS else "response_a, response_b"
+        if field == "choice":
+            problems.append(_no_choice(view))
+            continue
+        name = FIELDS[field][0] if field in FIELDS else SEVERAL[field]
         problems.append(
             Problem(
                 f"no column {name!r}, which {{{shape.name}}} needs",
-                field=field,
-                remedy=f"did you mean: rename {column!r} to {name!r}" if column else f"add a column {name!r}",
+                field="prompt" if field == "asked" else field,
+                remedy=f"did you mean: rename {column!r} to {name!r}" if column else _addition(field, name),
             )
         )
     return problems
+
+
+def _addition(field: str, name: str) -> str:
+    if field == "ranking":
+        return (
+            "say how the answers rank: a column 'ranking' (places from 0, best first), 'ranks' (1 is best), 'scores' "
+            "(more is better) or 'choice' (the best one), or name yours: --fields ranks=COLUMN"
+        )
+    mine = "prompt" if field == "asked" else field
+    return f"add a column {name!r}" + (f", or name yours: --fields {mine}=COLUMN" if mine in FIELDS else "")
+
+
+def _no_choice(view: View) -> Problem:
+    left, right = view.columns("pair")
+    return Problem(
+        f"no column 'preferred' or the like says whether {left!r} or {right!r} is better",
+        field="preferred",
+        remedy=f"add a column 'preferred' ({left!r}, {right!r} or 'tie'), or name yours: --fields preferred=COLUMN",
+    )
 
 
 def _refuse_shape(

@@ -26,10 +26,14 @@ WRAPPERS = ("data", "train", "validation", "test", "rows", "records", "examples"
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One row and the line it begins on (for Parquet and the hub: its number, from 1)."""
+    """One row and the line it begins on (for Parquet and the hub: its number, from 1).
+
+    ``number`` counts the rows of a JSON array, or of a table in columns, from 1.
+    """
 
     line: int
     values: Any
+    number: int | None = None
 
 
 class Refuse(Protocol):
@@ -140,7 +144,7 @@ def _array(text: str, start: int, refuse: Refuse, *, nested: bool = False) -> It
         found = space.match(text, at)
         return found.end() if found else at
 
-    line, counted = 1, 0
+    line, counted, number = 1, 0, 0
     at = skip(start + 1)
     if text[at : at + 1] != "]":
         while True:
@@ -151,7 +155,8 @@ def _array(text: str, start: int, refuse: Refuse, *, nested: bool = False) -> It
             except json.JSONDecodeError as error:
                 _bad_json(error, refuse)
                 return
-            yield Row(line, value)
+            number += 1
+            yield Row(line, value, number)
             at = skip(end)
             if text[at : at + 1] != ",":
                 break

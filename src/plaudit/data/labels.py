@@ -17,7 +17,8 @@ def code(value: Any) -> str:
     """A label as it is compared: ``1``, ``1.0`` and ``"1.0"`` are one code; so are ``True``, ``true`` and ``Yes``."""
     text = str(value).strip().lower()
     try:
-        number = float(text)
+        # A judge that was asked to answer [[1]] or "1".
+        number = float(text.strip("[]()\"'` "))
     except ValueError:
         return TRUTHS.get(text, text)
     return str(int(number)) if number.is_integer() else str(number)

@@ -9,7 +9,7 @@ from typing import Any
 
 from plaudit.data import builders
 from plaudit.data.carried import carried
-from plaudit.data.fields import FIELDS, View, normal
+from plaudit.data.fields import View, normal
 from plaudit.data.finding import check_fields, find_shape
 from plaudit.data.formats import Row
 from plaudit.data.grouping import many_answers, rankings
@@ -60,7 +60,8 @@ class Plan:
         view = View.of(row, self.source, None, self.labels)
         if self.shape.kind in ("own", "text"):
             return view
-        return replace(view, carried=carried(values, self.used(view)))
+        origins = {name: normal(column) for name, column in self.fields.items()}
+        return replace(view, carried=carried(values, self.used(view)), origins=origins)
 
     def prepared(self, values: Mapping[str, Any]) -> dict[str, Any]:
         """A row as the shapes know it."""
@@ -75,8 +76,7 @@ class Plan:
             names += [f for f in self.shape.needs if f in ("messages", *whole)]
         elif self.shape.kind in ("demonstrations", "labelled", "preferences"):
             names.append("weight")
-        found = {view.column(f) for f in names if f in FIELDS}
-        found |= set(view.pair() or ()) if "pair" in names else set()
+        found = {c for f in names for c in view.columns(f)}
         if not isinstance(view.get("metadata"), dict):
             found.discard("metadata")
         if not isinstance(view.get("source"), str):
@@ -85,7 +85,7 @@ class Plan:
         given = {
             normal(c) for f, c in self.fields.items() if self.kind != "prompts" or f in (*ASKING, "messages")
         }
-        return {c for c in found if c} | self.prepare.consumed | {normal(c) for c in marks} | given
+        return found | self.prepare.consumed | {normal(c) for c in marks} | given
 
     def build(self, view: View) -> Any:
         """The record of a row. Raises ``Fault``."""

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import contextlib
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import chain, islice
 from pathlib import Path
@@ -10,10 +11,12 @@ from typing import Any
 
 from plaudit.data import trees
 from plaudit.data.columns import unstacked
+from plaudit.data.exports import unwrapped
 from plaudit.data.fields import FIELDS, View
-from plaudit.data.files import rows
+from plaudit.data.files import is_hub_name, rows
 from plaudit.data.formats import Row
-from plaudit.data.labels import known_labels
+from plaudit.data.judged import Judged, Place, settle
+from plaudit.data.labels import code, known_labels
 from plaudit.data.messages import unused_keys
 from plaudit.data.own import kind_of
 from plaudit.data.plans import Plan, as_imitated, plan_of
@@ -67,6 +70,7 @@ def scan(
     kind, labels = known_kind(kind), known_labels(labels)
     report = ReadReport(str(path))
     records: list[Any] = []
+    places: list[Place] = []
     stream = (
         _as_object(row, kind) for row in unstacked(rows(path, report.refuse, by_line=kind == "prompts"))
     )
@@ -91,11 +95,12 @@ def scan(
         except Fault as fault:
             if isinstance(row.values, dict) and _mixed(row.values, plan, report, row.line):
                 continue
-            report.drop(fault, row.line)
+            report.drop(fault, row.line, row.number)
             continue
         if record is None:
             continue
         records.append(record)
+        places.append((row.line, row.number))
         report.kept += 1
         if plan.shape.kind != "own":
             spare.update(unused_keys(row.values))
@@ -105,7 +110,44 @@ def scan(
         if limit is not None and (len(prompts) > limit if plan.ranks else report.kept == limit):
             break
     report.unused = (*report.unused, *sorted(spare))
+    # Of a hub set no more is fetched than was asked for.
+    beyond = islice(stream, 0 if is_hub_name(str(path)) else None)
+    records = _settled(records, places, plan, report, _codes(beyond, plan, report))
     return ReadResult(plan.finish(records, report, limit), report)
+
+
+def _settled(
+    records: list[Any], places: Sequence[Place], plan: Plan, report: ReadReport, beyond: Iterator[str]
+) -> list[Any]:
+    """The records, those whose judgements are codes decided together."""
+    judged = [(place, r) for place, r in zip(places, records) if isinstance(r, Judged)]
+    if not judged:
+        if plan.labels and records and plan.marking is None and plan.kind != "prompts":
+            report.refuse(
+                f"labels says what codes mean, and rows read as {{{report.shape}}} hold none",
+                field="labels",
+                remedy="leave it out, or name the column of the codes: fields: {preferred: COLUMN}",
+            )
+        return records
+    settled = iter(settle(judged, plan.labels, report, beyond))
+    if report.unreadable:
+        return []
+    decided = (next(settled) if isinstance(r, Judged) else r for r in records)
+    return [r for r in decided if r is not None]
+
+
+def _codes(rows: Iterable[Row], plan: Plan, report: ReadReport) -> Iterator[str]:
+    """The codes of rows beyond those that were asked for: they too tell what a code means."""
+    before = len(report.unreadable), report.unreadable_count
+    for row in rows:
+        if isinstance(row.values, dict):
+            with contextlib.suppress(Fault):
+                view = plan.view(row.values)
+                record = plan.build(view) if view is not None else None
+                yield from (code(s.value) for s in getattr(record, "said", ()))
+    # What is broken there does not concern the rows that were asked for.
+    del report.unreadable[before[0] :]
+    report.unreadable_count = before[1]
 
 
 def _record(row: Row, plan: Plan, report: ReadReport) -> Any:
@@ -197,8 +239,10 @@ def _as_object(row: Row, kind: str | None) -> Row:
     values = row.values
     if kind == "prompts" and isinstance(values, dict) and set(values) == {"text"}:
         values = values["text"]
+    if isinstance(values, dict):
+        return replace(row, values=unwrapped(values))
     if isinstance(values, str):
-        return Row(row.line, {"prompt" if kind == "prompts" else "text": values})
+        return replace(row, values={"prompt" if kind == "prompts" else "text": values})
     return row
 
 
@@ -208,6 +252,10 @@ def as_kind(record: Any, kind: str | None) -> Any:
         return record.prompt
     if kind == "text" and isinstance(record, Demonstration):
         return plain_text(record)
+    if isinstance(record, Judged):
+        if kind in (None, "preferences", "labels"):
+            return record
+        raise Fault("other kind", f"the row is one of preferences, not of {kind}")
     if kind == "labels" and kind_of(record) in LABELING:
         return record
     if kind is not None and kind != kind_of(record):

@@ -53,11 +53,11 @@ class ReadReport:
     def dropped_share(self) -> float:
         return self.dropped_rows / self.rows if self.rows else 0.0
 
-    def drop(self, fault: Fault, line: int | None) -> None:
+    def drop(self, fault: Fault, line: int | None, row: int | None = None) -> None:
         """Count a row that cannot be used, and keep where and why."""
         self.dropped[fault.reason] += 1
         if self.dropped[fault.reason] <= SHOWN:
-            self.problems.append(Problem(fault.message, self.file, line, fault.field, fault.remedy))
+            self.problems.append(Problem(fault.message, self.file, line, fault.field, fault.remedy, row))
 
     def refuse(
         self, message: str, *, line: int | None = None, field: str | None = None, remedy: str | None = None

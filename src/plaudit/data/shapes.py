@@ -6,8 +6,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from plaudit.data import builders, own
+from plaudit.data import builders, own, pairs, ranked_objects
 from plaudit.data.fields import View
+from plaudit.data.judged import Judged
 from plaudit.data.records import Record
 from plaudit.data.values import ROLE_NAMES, listed
 
@@ -16,16 +17,19 @@ from plaudit.data.values import ROLE_NAMES, listed
 class Shape:
     """Fields a row needs to have this shape, and what its values must be besides (``only``).
 
-    ``uses`` are fields it takes where they are there, ``marks`` those that no other shape has.
+    ``uses`` are fields it takes where they are there, ``marks`` those that no other shape has, ``about`` says how
+    a row is understood where that is not plain, ``near`` whether columns may be a misspelling of it.
     """
 
     name: str
     kind: str
     needs: tuple[str, ...]
-    build: Callable[[View], Record | str]
+    build: Callable[[View], Record | Judged | str]
     uses: tuple[str, ...] = ()
     marks: tuple[str, ...] = ()
     only: Callable[[View], bool] = lambda view: True
+    about: Callable[[View], str] | None = None
+    near: bool = True
 
     def missing(self, view: View) -> list[str]:
         return [field for field in self.needs if view.column(field) is None]
@@ -81,17 +85,53 @@ SHAPES: tuple[Shape, ...] = (
         "prompt, chosen, rejected",
         "preferences",
         ("chosen", "rejected"),
-        builders.chosen_rejected,
-        ("prompt", "messages", "input", *RATED_BY),
+        pairs.better_worse,
+        ("asked", "messages", "input", *RATED_BY),
         ("chosen", "rejected"),
     ),
     Shape(
         "prompt, two responses, preferred",
         "preferences",
-        ("prompt", "pair", "preferred"),
-        builders.two_responses,
+        ("asked", "pair", "choice"),
+        pairs.two_judged,
         ("input", *RATED_BY),
         ("pair",),
+    ),
+    Shape(
+        "two conversations, preferred",
+        "preferences",
+        ("pair", "choice"),
+        pairs.two_judged,
+        RATED_BY,
+        only=pairs.are_conversations,
+        near=False,
+    ),
+    Shape(
+        "prompt, responses with ranks or scores",
+        "preferences",
+        ("asked", "responses"),
+        ranked_objects.ranked_objects,
+        ("input", *RATED_BY),
+        only=ranked_objects.are_ranked,
+        near=False,
+        about=ranked_objects.about_objects,
+    ),
+    Shape(
+        "prompt, responses, which is best",
+        "preferences",
+        ("asked", "responses", "preferred"),
+        pairs.listed_judged,
+        ("input", *RATED_BY),
+        only=pairs.has_place,
+        near=False,
+    ),
+    Shape(
+        "prompt, a better answer, a worse answer",
+        "preferences",
+        ("versus",),
+        pairs.better_worse,
+        ("asked", "messages", "input", *RATED_BY),
+        near=False,
     ),
     Shape(
         "prompt, response, label", "labelled", ("prompt", "response", "label"), builders.labelled, ("input",)

@@ -7,6 +7,7 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
+from plaudit.data.labels import code
 from plaudit.data.messages import ROLE_NAMES as ROLE_NAMES
 from plaudit.data.messages import messages as messages
 from plaudit.data.records import Message
@@ -15,6 +16,10 @@ from plaudit.data.texts import filled_text as filled_text
 from plaudit.data.texts import listed as listed
 from plaudit.data.texts import whole_text as whole_text
 
+ANSWER_KEYS = (
+    *("text", "content", "response", "answer", "value", "completion", "output", "generation", "summary"),
+    "generated_text",
+)
 TURN = re.compile(r"(?:^|\n)(\n?)[ \t]*(System|Human|User|Assistant):")
 GOOD = {"true", "1", "good", "yes", "up", "thumbs_up", "desirable", "chosen", "positive", "👍", "+1"}
 BAD = {"false", "0", "bad", "no", "down", "thumbs_down", "undesirable", "rejected", "negative", "👎", "-1"}
@@ -69,9 +74,7 @@ def answer_text(value: Any, field: str) -> str:
     """An answer: text, or messages of which it is the only one."""
     value = conversed(value)
     if isinstance(value, dict):
-        value = next(
-            (value[k] for k in ("text", "content", "response", "answer", "value") if k in value), None
-        )
+        value = next((value[k] for k in ANSWER_KEYS if k in value), None)
     if isinstance(value, list):
         turns = messages(value, field)
         if len(turns) != 1 or turns[0].role != "assistant":
@@ -142,8 +145,7 @@ def truth(value: Any, field: str) -> bool:
     """Good or bad, in any of the usual spellings."""
     if isinstance(value, bool):
         return value
-    word = str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
-    word = word.strip().lower().replace(" ", "_")
+    word = code(value).replace(" ", "_")
     if word in GOOD or word in BAD:
         return word in GOOD
     raise Fault(
