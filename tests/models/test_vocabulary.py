@@ -59,6 +59,57 @@ def test_what_is_not_finite_stays_in_its_row(dtype, strange):
     assert torch.equal(slopes[others], clean_slopes[others])
 
 
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("factor", [1.0, 0.25])
+def test_a_logit_of_minus_infinity_is_a_token_that_never_comes(dtype, factor):
+    z, targets, grad = drawn(6, 300, dtype, 0)
+    targets[:] = torch.arange(6) + 100
+    z[1, 250], z[2, :99], z[3, 103] = -torch.inf, -torch.inf, -torch.inf  # beside, many, the target itself
+    z[4] = -torch.inf
+    z[4, 104] = 3.0  # the only one that comes
+    wide = z.double().requires_grad_()
+    table = (factor * wide).log_softmax(-1)
+    expected = table.gather(1, targets[:, None])[:, 0]
+    (slope,) = torch.autograd.grad((expected * grad)[expected.isfinite()].sum(), wide)
+    log_prob, normaliser = vocabulary.chosen(z, targets, factor)
+    entropy, hits = vocabulary.details(z, targets, normaliser, factor)
+    found = vocabulary.slopes(z.clone(), targets, normaliser, grad, factor)
+    assert log_prob[3] == -torch.inf
+    torch.testing.assert_close(log_prob.double(), expected.detach(), atol=2e-5, rtol=1e-5)
+    p = table.detach().exp()
+    torch.testing.assert_close(entropy.double(), torch.special.entr(p).sum(-1), atol=3e-5, rtol=3e-5)
+    assert torch.equal(hits, z.argmax(-1) == targets)
+    rows = torch.tensor([0, 1, 2, 4, 5])
+    near = {torch.float32: 1e-5, torch.bfloat16: 1e-2}[dtype]
+    torch.testing.assert_close(found[rows].double(), slope[rows], atol=near, rtol=near)
+    assert bool(found.isfinite().all())
+
+
+@pytest.mark.parametrize("details", [False, True])
+@pytest.mark.parametrize("loops", [True, False])
+def test_such_a_logit_gives_the_same_with_and_without_loops(loops, details, monkeypatch):
+    if not loops:
+        monkeypatch.setattr(logprobs, "compiled", lambda name: None)
+    hidden = torch.ones(5, 8, requires_grad=True)
+    weight = drawn(40, 8, torch.float32, 3)[0]
+    weight[7] = -torch.inf
+    weight.requires_grad_()
+    targets = torch.arange(5)
+    log_prob, *more = _LogProb.apply(
+        hidden, weight, None, targets, Shape(1.0, None), 0.8, details, False, True
+    )
+    z = (hidden @ weight.T / 0.8).detach().double()
+    table = z.log_softmax(-1)
+    torch.testing.assert_close(log_prob.detach().double(), table[targets, targets], atol=1e-5, rtol=1e-5)
+    total = log_prob.sum()
+    if details:
+        entropy = torch.special.entr(table.exp()).sum(-1)
+        torch.testing.assert_close(more[0].detach().double(), entropy, atol=1e-5, rtol=1e-5)
+        total = total + more[0].sum()
+    (slope,) = torch.autograd.grad(total, weight)
+    assert bool(slope.isfinite().all()) and float(slope[7].abs().max()) < 1e-30
+
+
 def test_threads_change_no_bit(monkeypatch):
     z, targets, grad = drawn(33, 500, torch.float32, 1)
     before = torch.get_num_threads()

@@ -31,6 +31,8 @@ from plaudit.models.products import ROUND, add_outer, spare_rows, times, times_b
 # needs larger products, and adds to the head's whole gradient once a chunk.
 CHUNK = 2**24
 ACCELERATED = 2**26
+# A log-probability whose exponential is 0 in fp32: p log p is 0 where p is, and would be NaN at -inf.
+NEVER = -200.0
 
 
 @dataclass
@@ -82,7 +84,7 @@ def _by_autograd(
         rows = (logits_at(model, h) / temperature).log_softmax(-1)
         part: tuple[Tensor, ...] = (rows.gather(-1, t[:, None]).squeeze(-1),)
         if details:
-            part += (-(rows.exp() * rows).sum(-1), rows.detach().argmax(-1) == t)
+            part += (-(rows.exp() * rows.clamp(min=NEVER)).sum(-1), rows.detach().argmax(-1) == t)
         parts.append(part)
     return tuple(torch.cat(column) for column in zip(*parts))
 
@@ -111,7 +113,9 @@ class _LogProb(torch.autograd.Function):
         ctx.loops = found = _loops(weight, bias, shape, dtype)
         ctx.count = count = len(hidden)
         spare = spare_rows(count, hidden.device)
-        hidden, targets = F.pad(hidden, (0, 0, 0, spare)), F.pad(targets, (0, spare))
+        if spare:  # more of the last row: zeros times an infinite weight would be NaN
+            hidden = torch.cat([hidden, hidden[-1:].expand(spare, -1)])
+        targets = F.pad(targets, (0, spare))
         chunk = _rows(weight)
         low = weight.to(dtype)
         kept: list[Tensor] = []
@@ -129,7 +133,7 @@ class _LogProb(torch.autograd.Function):
             chosen = table.gather(-1, t[:, None]).squeeze(-1)
             part = (chosen, z.gather(-1, t[:, None]).squeeze(-1) - chosen)
             if details:
-                part += (-torch.linalg.vecdot(table.exp(), table), z.argmax(-1) == t)
+                part += (-torch.linalg.vecdot(table.exp(), table.clamp(min=NEVER)), z.argmax(-1) == t)
             columns.append(part)
             if keep:
                 kept.append(table)
@@ -213,7 +217,7 @@ def _slopes(
         slope = 1 - ((g + normaliser[:, None]) * (temperature / shape.cap)) ** 2
     if entropy is not None:
         p = g.exp()
-        g = p.mul(g.add_(entropy[0])).mul_(-entropy[1]).sub_(p.mul_(grad[:, None]))
+        g = p.mul(g.clamp_(min=NEVER).add_(entropy[0])).mul_(-entropy[1]).sub_(p.mul_(grad[:, None]))
     else:
         g = g.exp_().mul_(-grad[:, None])
     g.scatter_add_(1, targets[:, None], grad[:, None])

@@ -2,7 +2,8 @@
 
     log p = s z_y − log Σ_v exp(s z_v),   d log p / d z_v = s (1[v = y] − p_v)
 
-Logits are read and slopes written in fp32 or bf16; everything between is fp32. What is not finite makes its row NaN.
+Logits are read and slopes written in fp32 or bf16; everything between is fp32. A logit of -inf has
+probability 0; a NaN or +inf makes its row NaN.
 
 Shapes: N rows, V vocabulary.
 """
@@ -62,14 +63,20 @@ def _highest(row: Any, tops: Any) -> Any:
     return np.max(tops)
 
 
+@njit(inline="always")
+def _open(x: Any) -> Any:
+    """x, and the lowest number that ``exp`` tells apart for what lies below it, -inf too; NaN stays."""
+    return np.float32(-87.0) if x < np.float32(-87.0) else x
+
+
 def _chosen_rows(z: Any, targets: Any, factor: Any, log_prob: Any, normaliser: Any) -> None:
     for r in prange(len(z)):
         row = z[r]
         top = factor * _highest(row, np.empty(LANES, dtype=np.float32))
         total = np.float32(0)
         for i in range(len(row)):
-            x = factor * number(row[i]) - top
-            # The last term is 0, or NaN where a logit is not finite.
+            x = _open(factor * number(row[i]) - top)
+            # The last term is 0, or NaN where a logit is NaN or +inf.
             total += exp(x) + np.float32(0) * x
         normaliser[r] = top + np.log(total)
         log_prob[r] = factor * number(row[targets[r]]) - normaliser[r]
@@ -80,7 +87,7 @@ def _detail_rows(z: Any, targets: Any, normaliser: Any, factor: Any, entropy: An
         row, base = z[r], normaliser[r]
         total = np.float32(0)
         for i in range(len(row)):
-            x = factor * number(row[i]) - base
+            x = _open(factor * number(row[i]) - base)
             total -= exp(x) * x
         entropy[r] = total
         top = _highest(row, np.empty(LANES, dtype=np.float32))
@@ -96,7 +103,7 @@ def _slope_rows(z: Any, targets: Any, normaliser: Any, grad: Any, factor: Any) -
         row, scale, base = z[r], -grad[r] * factor, normaliser[r]
         at = factor * number(row[targets[r]]) - base
         for i in range(len(row)):
-            x = factor * number(row[i]) - base
+            x = _open(factor * number(row[i]) - base)
             row[i] = stored(scale * (exp(x) + np.float32(0) * x), row[0])
         row[targets[r]] = stored(scale * (exp(at) - np.float32(1)), row[0])
 
