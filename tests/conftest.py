@@ -1,4 +1,7 @@
-"""Every test: no network, 80 columns, no colours from outside. Its folder holds what tests share (``toy``)."""
+"""Every test: no network, 80 columns, no colors from outside, and the same examples of every property each time.
+
+Its folder holds what tests share (``toy``). Other examples are drawn by ``--hypothesis-profile=random``.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +9,13 @@ import os
 import sys
 
 import pytest
+from hypothesis import HealthCheck, settings
+
+# A busy machine is no failure: neither a deadline for an example nor one for drawing it.
+BUSY = {"deadline": None, "suppress_health_check": [HealthCheck.too_slow]}
+settings.register_profile("same", derandomize=True, database=None, **BUSY)
+settings.register_profile("random", database=None, print_blob=True, **BUSY)
+settings.load_profile("same")
 
 os.environ["HF_HUB_OFFLINE"] = "1"  # read when huggingface_hub is imported
 os.environ["COLUMNS"] = "80"

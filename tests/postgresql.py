@@ -108,7 +108,7 @@ def running() -> Iterator[Server]:
         yield server
     finally:
         supervisor.stdin.close()
-        supervisor.wait(timeout=30)
+        supervisor.wait(timeout=300)
 
 
 def _someone() -> pwd.struct_passwd:
@@ -119,7 +119,7 @@ def _someone() -> pwd.struct_passwd:
 
 
 def _await(server: Server) -> None:
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 300
     while True:
         try:
             server._do("SELECT 1")

@@ -20,4 +20,4 @@ def run(*arguments: str) -> int:
 def process(*arguments: str, text: str = "") -> subprocess.CompletedProcess[str]:
     """``python -m plaudit`` with piped input and output."""
     command = [sys.executable, "-m", "plaudit", *arguments]
-    return subprocess.run(command, input=text, capture_output=True, text=True, timeout=120)
+    return subprocess.run(command, input=text, capture_output=True, text=True, timeout=900)

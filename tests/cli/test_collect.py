@@ -237,7 +237,7 @@ def test_it_serves_prints_a_link_that_signs_in_once_and_stops_at_ctrl_c(here):
             request = urllib.request.Request(
                 f"{address}/api/links/enter", body, {"content-type": "application/json"}
             )
-            return urllib.request.urlopen(request, timeout=20)
+            return urllib.request.urlopen(request, timeout=300)
 
         with enter() as answer:
             assert json.load(answer)["projects"][0]["role"] == "owner"
@@ -245,7 +245,7 @@ def test_it_serves_prints_a_link_that_signs_in_once_and_stops_at_ctrl_c(here):
             enter()
         assert again.value.code == 404
         os.kill(process.pid, signal.SIGINT)
-        _, told = process.communicate(timeout=20)
+        _, told = process.communicate(timeout=300)
         assert process.returncode == 0 and "the same command goes on" in told
     finally:
         process.kill()

@@ -233,7 +233,7 @@ class Meeting:
     """Ranks as threads: ``reduce`` waits for all of them and gives each the sum."""
 
     def __init__(self, ranks: int) -> None:
-        self.barrier = threading.Barrier(ranks, timeout=20)
+        self.barrier = threading.Barrier(ranks, timeout=300)
         self.parts: list[torch.Tensor] = []
         self.lock = threading.Lock()
 
