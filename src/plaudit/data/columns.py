@@ -37,7 +37,7 @@ def _table(values: Any) -> list[dict[str, Any]] | None:
         return None
     if not all(isinstance(c, list) and len(c) == len(columns[0]) for c in columns) or not columns[0]:
         return None
-    if any(_is_message(v) for c in columns for v in c) or (len(columns) == 1 and not _texts(columns[0])):
+    if any(_is_message(v) for c in columns for v in c) or (len(columns) == 1 and not _listed(values)):
         return None
     return [dict(zip(values, row)) for row in zip(*columns)]
 
@@ -46,5 +46,8 @@ def _is_message(value: Any) -> bool:
     return isinstance(value, Mapping) and bool({"role", "from"} & set(value))
 
 
-def _texts(column: list[Any]) -> bool:
-    return len(column) > 1 and all(isinstance(v, str) for v in column)
+def _listed(values: Mapping[str, Any]) -> bool:
+    """Whether a single column holds texts, each a row: a conversation may be a list of texts, a prompt is none."""
+    ((name, column),) = values.items()
+    texts = len(column) > 1 and all(isinstance(v, str) for v in column)
+    return texts and str(name).lower() in ("text", "texts", "prompt", "prompts", "question", "questions")

@@ -113,6 +113,10 @@ def json_rows(file: BinaryIO, refuse: Refuse) -> Iterator[Row]:
     if text[end:].strip():
         yield from jsonl_rows(io.BytesIO(text.encode()), refuse)
         return
+    if isinstance(whole.get("columns"), list) and "data" in whole:
+        # pandas' `split` form; `data.columns` gives its rows.
+        yield Row(1, whole)
+        return
     held = [k for k in WRAPPERS if isinstance(whole.get(k), list)]
     if len(held) > 1:
         refuse(

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from plaudit.data import verdicts
+from plaudit.data.fields import normal
 from plaudit.data.marks import LABELS, Mark, mark_of, words_of
 from plaudit.data.report import Fault
 from plaudit.errors import Problem
@@ -18,6 +19,8 @@ from plaudit.errors import Problem
 Row = Mapping[str, Any]
 # Columns that a user names as no marks stand together: ``ignore=quality+toxicity``.
 IGNORE = "ignore"
+# Objects in which marks may stand.
+HOLDERS = ("metadata", "meta", "info", "extra", "extra_info")
 
 
 @dataclass(frozen=True)
@@ -77,27 +80,28 @@ def marks_in(rows: Sequence[Row], taken: Iterable[str], ignored: Iterable[str]) 
     skip = {*taken, *ignored}
     for name in dict.fromkeys(c for row in rows for c in row):
         mark = mark_of(name)
-        if name in skip or mark is None:
-            continue
         values = [v for row in rows if not verdicts.absent(v := row.get(name))]
-        found += _nested(mark, values, skip) if _are(values, Mapping) else _column(mark, values)
+        if _are(values, Mapping) and name not in skip and (mark or normal(name) in HOLDERS):
+            found += _nested(name, values, skip, bool(mark))
+        elif mark is not None and name not in skip:
+            found += _column(mark, values)
     return found
 
 
-def _are(values: Sequence[Any], kind: type) -> bool:
+def _are(values: Sequence[Any], kind: Any) -> bool:
     return bool(values) and all(isinstance(v, kind) for v in values)
 
 
-def _nested(mark: Mark, values: Sequence[Mapping[str, Any]], skip: set[str]) -> list[Column]:
-    """The marks inside an object, each by the name of its key."""
+def _nested(column: str, values: Sequence[Mapping[str, Any]], skip: set[str], marked: bool) -> list[Column]:
+    """The marks inside an object, each by the name of its key; where the object is a mark, any number is one."""
     found = []
     for key in dict.fromkeys(k for value in values for k in value):
-        name = f"{mark.column}.{key}"
+        name = f"{column}.{key}"
         inner = [v for value in values if not verdicts.absent(v := value.get(key))]
         meant = mark_of(str(key))
-        known = replace(meant, column=name) if meant else Mark(name, "unclear", truths=False)
-        if (name not in skip and not _are(inner, str | Mapping)) or (meant and name not in skip):
-            found += _column(known, inner)
+        if name in skip or (meant is None and (not marked or not _are(inner, int | float))):
+            continue
+        found += _column(replace(meant, column=name) if meant else Mark(name, "unclear"), inner)
     return found
 
 
@@ -124,8 +128,8 @@ def _kind(mark: Mark, values: Sequence[Any]) -> tuple[str, list[float]]:
     if all(verdicts.said(v) is not None or verdicts.amount(v) in (0, 1, -1) for v in values):
         clear = all(map(verdicts.absolute, values)) or mark.scope != "unclear"
         return ("truths" if clear and not _undecided(mark) else "unclear"), []
-    # A text beside an answer may be anything; under the name of a label it is asked about.
-    asked = mark.scope in ("label", "whole") and set(words_of(mark.column)) & LABELS
+    # A text or a list beside an answer may be anything; under the name of a label or a rating it is asked about.
+    asked = mark.scope == "whole" or (mark.scope == "label" and set(words_of(mark.column)) & LABELS)
     return ("unclear" if asked or numbers else ""), []
 
 
@@ -166,13 +170,16 @@ def marking_of(
     # Beside a clear mark a text is a comment on it.
     unclear = [c for c in found if c.kind == "unclear" and (not clear or c.mark.scope != "label")]
     if labels and len(unclear) == 1 and not clear:
-        return label_by(unclear[0].mark, labels)
+        return label_by(unclear[0], labels)
     if unclear:
         raise Question([_what_is(c, rows) for c in unclear])
     if wanted is None and (few := [c for c in clear if 2 * c.filled < len(rows)]):
         raise Question([_how_few(c, len(rows)) for c in few])
     truths = [c for c in clear if c.kind == "truths"]
     numbers = _best([c for c in clear if c.kind == "numbers"])
+    if counts := [c for c in clear if c.kind == "numbers" and c.mark.scope == "label" and c not in numbers]:
+        # Dislikes beside likes: neither alone says how good an answer is.
+        raise Question([_which([], [*numbers, *counts])])
     if wanted == "label" and truths:
         numbers = []
     if wanted == "rating" and numbers:
@@ -182,7 +189,7 @@ def marking_of(
     if len(truths) + bool(numbers) > 1:
         raise Question([_which(truths, numbers)])
     if truths:
-        return label_by(truths[0].mark, labels)
+        return label_by(truths[0], labels)
     return _rating(numbers) if numbers else None
 
 
@@ -204,18 +211,26 @@ def _named(
     if not sense:
         sense = meant.sense if meant else 1
     mark = Mark(name, "label" if field == "label" else "whole", sense)
-    return label_by(mark, labels) if field == "label" else _rating([Column(mark, "numbers")])
+    if field == "rating":
+        return _rating([Column(mark, "numbers")])
+    numbers = [n for row in rows if (n := verdicts.amount(cell(row, name))) is not None]
+    return label_by(Column(mark, "truths", low=min(numbers, default=0.0)), labels)
 
 
-def label_by(mark: Mark, labels: Mapping[str, str]) -> Marking:
-    """Good or bad by one column; ``labels`` maps codes to ``good``, ``bad`` or ``drop``."""
-    name = mark.column
+def label_by(column: Column, labels: Mapping[str, str]) -> Marking:
+    """Good or bad by one column; ``labels`` maps codes to ``good``, ``bad`` or ``drop``.
+
+    Beside 1 and -1 a 0 says neither.
+    """
+    mark, name, signed = column.mark, column.name, column.low < 0
 
     def value(row: Row) -> bool | None:
-        return verdict(cell(row, name), mark, labels)
+        given = cell(row, name)
+        return None if signed and verdicts.amount(given) == 0 else verdict(given, mark, labels)
 
     better = "is bad" if mark.sense < 0 else "is good"
     said = ", ".join(f"{k} is {v}" for k, v in labels.items()) if labels else f"true or 1 {better}"
+    said += ", 0 is neither" if signed else ""
     return Marking("label", (name,), value, f"{name!r} says which answers are good: {said}")
 
 
@@ -252,7 +267,7 @@ def _rating(columns: Sequence[Column]) -> Marking:
         numbers = [_number(cell(row, name), name) for name in names]
         if any(n is None for n in numbers):
             return None
-        return sense * sum(n for n in numbers if n is not None) / len(numbers)
+        return sense * sum(n for n in numbers if n is not None) / len(numbers) + 0.0
 
     if len(names) > 1:
         note = f"the answers are rated by the mean of {_listed(names)} (--fields rating={names[0]} takes one)"
@@ -264,6 +279,9 @@ def _rating(columns: Sequence[Column]) -> Marking:
 def _number(value: Any, name: str) -> float | None:
     if verdicts.absent(value):
         return None
+    if isinstance(value, list) and value and all(isinstance(v, int | float) for v in value):
+        # Several people's ratings of one answer.
+        return sum(map(float, value)) / len(value)
     number = float(value) if isinstance(value, bool) else verdicts.amount(value)
     if number is None:
         raise Fault("wrong type", f"{value!r} is no number", field=name, remedy="write a finite number")

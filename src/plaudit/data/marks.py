@@ -23,13 +23,13 @@ JOINING = words("""
     count number num type field rate my our
 """)
 WHOLE = words("""
-    rating ratings rated score scores reward rewards grade grades graded stars star quality points likes
+    rating ratings rated score scores reward rewards grade grades graded stars star quality likes
     upvotes votes karma rank csat nps
 """)
 LABELS = words("""
     label labels feedback feedbacks thumb thumbs vote verdict judgment judgement judgments reaction
-    reactions kto evaluation evaluations annotation annotations assessment mark refusal refused preference
-    decision outcome
+    reactions kto review reviews evaluation evaluations annotation annotations assessment mark refusal
+    refused preference decision outcome
 """)
 # True or more is better.
 GOOD = words("""

@@ -38,6 +38,7 @@ OTHERS: dict[str, tuple[str, ...]] = {
         "gpt",
     ),
     "system": ("system_message", "system_instruction", "sys_prompt"),
+    "messages": ("dialogue", "dialog", "chat", "turns", "chat_history"),
 }
 # What the better and the worse of two answers are called, alone or inside a longer name.
 SIDES: tuple[tuple[str, tuple[str, ...]], ...] = (
@@ -70,7 +71,8 @@ def renamings(rows: Sequence[Mapping[str, Any]], kind: str | None) -> dict[str, 
     for field, others in OTHERS.items():
         if any(c in columns for c in FIELDS[field]) or (_is_pair(columns) and field == "response"):
             continue
-        column = next((c for c in others if c in columns and holds_text(rows, c)), None)
+        holds = holds_messages if field == "messages" else holds_text
+        column = next((c for c in others if c in columns and holds(rows, c)), None)
         if column:
             found[column] = field
     if "messages" in columns or "conversations" in columns:
@@ -106,5 +108,14 @@ def holds_text(rows: Sequence[Mapping[str, Any]], column: str) -> bool:
     return bool(values) and all(
         (isinstance(v, str) and said(v) is None and not v.strip().isdigit())
         or (isinstance(v, dict | list) and v and column not in ("user", "human"))
+        for v in values
+    )
+
+
+def holds_messages(rows: Sequence[Mapping[str, Any]], column: str) -> bool:
+    """Whether a column holds lists of turns with roles."""
+    values = [v for row in rows if (v := row.get(column))]
+    return bool(values) and all(
+        isinstance(v, list) and all(isinstance(m, Mapping) and {"role", "from"} & set(m) for m in v)
         for v in values
     )

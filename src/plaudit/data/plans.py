@@ -39,6 +39,7 @@ class Plan:
     marking: Marking | None = None
     fields: Mapping[str, str] = field(default_factory=dict)
     labels: Mapping[str, str] = field(default_factory=dict)
+    ignored: set[str] = field(default_factory=set)
     seen: set[str] = field(default_factory=set)
     watches: bool = False
 
@@ -65,7 +66,8 @@ class Plan:
 
     def prepared(self, values: Mapping[str, Any]) -> dict[str, Any]:
         """A row as the shapes know it."""
-        return self.prepare(_renamed(values, self.fields))
+        row = self.prepare(_renamed(values, self.fields))
+        return {k: v for k, v in row.items() if k not in self.ignored}
 
     def used(self, view: View) -> set[str]:
         """The columns, by normal names, that are text of the conversation or parts of the record."""
@@ -92,7 +94,7 @@ class Plan:
         if self.kind == "prompts" and "prompt" in self.shape.needs:
             return builders.prompt_only(view)
         record = self.shape.build(view)
-        if self.kind == "prompts" and isinstance(record, Demonstration):
+        if self.kind == "prompts" and isinstance(record, Demonstration | Labelled | Rated):
             known = {"response": record.response.text, **record.prompt.metadata}
             return replace(record.prompt, metadata=known)
         return record
@@ -159,8 +161,8 @@ def plan_of(
         if not fields and (name := converter_of(values, kind)):
             _refuse_set(name, report, objects[0].line)
             return None
-        prepare = preparation([_renamed(v, given) for v in values], kind, ignored)
-    plan = Plan(SHAPES[-1], kind, source, prepare, None, given, labels)
+        prepare = preparation([_renamed(v, given) for v in values], kind, ignored, given)
+    plan = Plan(SHAPES[-1], kind, source, prepare, None, given, labels, {normal(c) for c in ignored})
     for problem in prepare.problems:
         report.refuse(problem.message, line=objects[0].line, field=problem.field, remedy=problem.remedy)
     if prepare.problems:
@@ -230,17 +232,7 @@ def _marking(
     views: Sequence[View],
     fields: Mapping[str, str] | None,
 ) -> Marking | None:
-    conversation = (
-        "prompt",
-        "response",
-        "messages",
-        "system",
-        "chosen",
-        "rejected",
-        "responses",
-        "text",
-        "weight",
-    )
+    conversation = ("prompt", "response", "messages", "system", "text", "weight")
     talk = {c for view in views for f in conversation if (c := view.column(f))} | plan.prepare.consumed
     taken = {c for v in values for c in v if normal(c) in talk} | set(plan.fields.values())
     wanted = {"labelled": "label", "rated": "rating", "preferences": "rating", "labels": "any"}.get(

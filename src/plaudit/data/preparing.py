@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import ast
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -41,6 +41,7 @@ class Preparation:
     notes: list[str] = field(default_factory=list)
     problems: list[Problem] = field(default_factory=list)
     consumed: set[str] = field(default_factory=set)
+    settled: frozenset[str] = frozenset()
 
     def __call__(self, row: Mapping[str, Any]) -> Values:
         """The row by normal names, prepared. Raises ``Fault``."""
@@ -50,11 +51,13 @@ class Preparation:
         return values
 
 
-def preparation(rows: Sequence[Mapping[str, Any]], kind: str | None, ignored: set[str]) -> Preparation:
-    """The steps that these first rows need; ``ignored`` columns stay what they are."""
-    made = Preparation()
+def preparation(
+    rows: Sequence[Mapping[str, Any]], kind: str | None, ignored: set[str], settled: Iterable[str] = ()
+) -> Preparation:
+    """The steps that these first rows need; ``ignored`` columns stay what they are, ``settled`` fields are named."""
+    made = Preparation(settled=frozenset(settled))
     kept = {normal(c) for c in ignored}
-    for find in (_unquoted, _renamed, _spoken, _unrepeated, _templated, _unended, _joined, _visible):
+    for find in STEPS:
         current = [made(row) for row in rows]
         find(made, [{k: v for k, v in r.items() if k not in kept} for r in current], kind)
     return made
@@ -179,31 +182,37 @@ def _answered(text: str) -> bool:
 
 def _templated(made: Preparation, rows: Sequence[Values], kind: str | None) -> None:
     """Prompts and whole conversations that a chat template has already written out."""
+    answered = any(c in row for c in ANSWERS for row in rows)
     for column in (*FIELDS["prompt"], "chosen", "rejected"):
         texts = [v for v in _filled(rows, column) if isinstance(v, str)]
-        marked = [t for t in texts if spoken.turns_of(t)]
-        raw = [t for t in texts if spoken.CONTROL.match(t) and not spoken.turns_of(t)]
-        if len(marked) > 0.9 * len(texts) and texts:
-            made.steps.append(_as_turns(column))
-            made.notes.append(
-                f"{column!r} was written by a chat template ({spoken.family_of(marked[0])}): read as its turns"
-            )
-        elif 10 * (len(marked) + len(raw)) > len(texts):
-            made.problems.append(
-                Problem(
-                    f"{len(marked) + len(raw)} of the first {len(texts)} texts of {column!r} were written by a chat "
-                    "template: they would be put into a second one",
-                    field=column,
-                    remedy="give the turns without the template's marks, as messages: "
-                    '[{"role": "user", "content": "…"}]',
-                )
-            )
+        if column in FIELDS["prompt"] and not answered and _share(texts, _answered) > 0.9:
+            # With its answer in it, a prompt is a whole conversation.
+            made.steps.append(_as_turns(column, "messages"))
+            made.consumed.add(column)
+            made.notes.append(f"{column!r} holds its answer too: read as conversations")
+        elif _share(texts, lambda t: bool(spoken.turns_of(t))) > 0.9:
+            made.steps.append(_as_turns(column, column))
+            mark = spoken.family_of(texts[0])
+            made.notes.append(f"{column!r} was written by a chat template ({mark}): read as its turns")
+        elif _share(texts, lambda t: bool(spoken.turns_of(t) or spoken.CONTROL.match(t))) > 0.1:
+            made.problems.append(_half_templated(texts, column))
 
 
-def _as_turns(column: str) -> Change:
+def _half_templated(texts: Sequence[str], column: str) -> Problem:
+    marked = sum(bool(spoken.turns_of(t) or spoken.CONTROL.match(t)) for t in texts)
+    return Problem(
+        f"{marked} of the first {len(texts)} texts of {column!r} were written by a chat template: they would be put "
+        "into a second one",
+        field=column,
+        remedy='give the turns without the template\'s marks, as messages: [{"role": "user", "content": "…"}]',
+    )
+
+
+def _as_turns(column: str, name: str) -> Change:
     def change(row: Values) -> Values:
-        turns = spoken.turns_of(row[column]) if isinstance(row.get(column), str) else None
-        return row | {column: [m.as_dict() for m in turns]} if turns else row
+        turns = _turns(row[column]) if isinstance(row.get(column), str) else None
+        rest = {k: v for k, v in row.items() if k != column}
+        return rest | {name: [m.as_dict() for m in turns]} if turns else row
 
     return change
 
@@ -383,3 +392,32 @@ def _shown(row: Values, column: str) -> bool:
     texts = value.get("text", list(value.values())) if isinstance(value, Mapping) else value
     texts = [texts] if isinstance(texts, str) else texts
     return isinstance(texts, list) and all(str(t) in str(_asked(row)) for t in texts)
+
+
+def _single(made: Preparation, rows: Sequence[Values], kind: str | None) -> None:
+    """Where two columns could be the answer, or the prompt, and say different things, the user is asked."""
+    answers = (
+        () if kind == "prompts" or any("chosen" in row for row in rows) else (*FIELDS["response"], "solution")
+    )
+    for field_, names in (("response", answers), ("prompt", ("prompt", "question", "query"))):
+        held = [c for c in names if 2 * len([v for v in _filled(rows, c) if isinstance(v, str)]) > len(rows)]
+        different = [c for c in held if any(_differ(row, held[0], c) for row in rows)]
+        if different and field_ not in made.settled:
+            named = [held[0], *different]
+            made.problems.append(
+                Problem(
+                    f"{' and '.join(map(repr, named))} hold different texts, and each could be the {field_}",
+                    field=named[0],
+                    remedy=f"--fields {' or '.join(f'{field_}={c}' for c in named)}",
+                )
+            )
+
+
+def _differ(row: Values, first: str, second: str) -> bool:
+    one, other = row.get(first), row.get(second)
+    if not isinstance(one, str) or not isinstance(other, str):
+        return False
+    return one.strip() not in other and (other.strip() not in one or first == "response")
+
+
+STEPS = (_unquoted, _renamed, _spoken, _unrepeated, _templated, _unended, _single, _joined, _visible)

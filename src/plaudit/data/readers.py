@@ -79,7 +79,7 @@ def scan(
         report.refuse("there are no rows in it", remedy="check that this is the right file")
     if kind in trees.KINDS and not fields and any(trees.is_tree(row.values) for row in head):
         records = trees.read_trees(chain(head, stream), kind, _stem(path), limit, report)
-        return ReadResult(records, report)
+        return ReadResult([as_kind(record, kind) for record in records], report)
     plan = plan_of(head, kind, fields, labels, _stem(path), report)
     if plan is None:
         # Every problem of the file is told, also those beyond the rows that show its shape.

@@ -7,7 +7,7 @@ only where it begins with a mark (or with an introduction before the first one) 
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from plaudit.data.records import Message
 from plaudit.data.values import ROLE_NAMES
@@ -38,52 +38,46 @@ CONTROL = re.compile(r"\s*(?:<s>)?\s*(?:<\|[A-Za-z_]+\|>|<start_of_turn>|\[INST\
 class Family:
     """A way to mark turns: ``turn`` finds a mark and its role, ``end`` what closes a turn.
 
-    ``introduced`` where text before the first mark is a system turn. ``sure`` where nobody writes such marks by hand.
+    ``introduced`` where text before the first mark is a system turn.
     """
 
-    name: str
     turn: re.Pattern[str]
-    end: re.Pattern[str] = field(default_factory=lambda: re.compile(r"$^"))
+    end: re.Pattern[str]
     introduced: bool = False
 
 
-def _family(name: str, turn: str, end: str = r"$^", introduced: bool = False) -> Family:
-    return Family(name, re.compile(turn), re.compile(end), introduced)
+def _family(turn: str, end: str = r"$^", introduced: bool = False) -> Family:
+    return Family(re.compile(turn), re.compile(end), introduced)
 
 
 FAMILIES: tuple[Family, ...] = (
-    _family("<|im_start|>", r"<\|im_start\|>[ ]*(?P<role>\w+)(?:\s*\n|\s|$)", r"<\|im_end\|>\s*$"),
+    _family(r"<\|im_start\|>[ ]*(?P<role>\w+)(?:\s*\n|\s|$)", r"<\|im_end\|>\s*$"),
     _family(
-        "<|start_header_id|>",
         r"<\|start_header_id\|>(?P<role>\w+)<\|end_header_id\|>\s*",
         r"(?:<\|eot_id\|>|<\|eom_id\|>)\s*$",
     ),
-    _family("<start_of_turn>", r"<start_of_turn>(?P<role>\w+)(?:\s*\n|\s|$)", r"<end_of_turn>\s*$"),
+    _family(r"<start_of_turn>(?P<role>\w+)(?:\s*\n|\s|$)", r"<end_of_turn>\s*$"),
     _family(
-        "<|start_of_role|>",
         r"<\|start_of_role\|>(?P<role>\w+)<\|end_of_role\|>",
         r"<\|end_of_text\|>\s*$",
     ),
     _family(
-        "<|START_OF_TURN_TOKEN|>",
         r"<\|START_OF_TURN_TOKEN\|><\|(?P<role>USER|CHATBOT|SYSTEM)_TOKEN\|>",
         r"<\|END_OF_TURN_TOKEN\|>\s*$",
     ),
-    _family("<｜User｜>", r"<｜(?P<role>User|Assistant)｜>", r"<｜end▁of▁sentence｜>\s*$", introduced=True),
+    _family(r"<｜(?P<role>User|Assistant)｜>", r"<｜end▁of▁sentence｜>\s*$", introduced=True),
     _family(
-        "<|user|>",
         r"<\|(?P<role>system|user|assistant|prompter|model|bot|human)\|>\s*",
         r"(?:<\|end\|>|</s>|<\|endoftext\|>)\s*$",
     ),
-    _family("<human>:", r"(?:^|\n)\s*<(?P<role>human|user|bot|assistant|system)>:\s*"),
+    _family(r"(?:^|\n)\s*<(?P<role>human|user|bot|assistant|system)>:\s*"),
     _family(
-        "### Human:",
         r"(?:^|\n|(?<=[^\n#\s]))[ \t]*#{2,3}\s*(?P<role>Human|User|Assistant|System|Instruction|Response|Input"
         r"|Question|Answer|ChatGPT|Prompter)\s*:\s*",
         r"</s>\s*$",
         introduced=True,
     ),
-    _family("USER:", r"(?:^|\s|</s>)(?P<role>USER|ASSISTANT|SYSTEM):\s*", r"</s>\s*$", introduced=True),
+    _family(r"(?:^|\s|</s>)(?P<role>USER|ASSISTANT|SYSTEM):\s*", r"</s>\s*$", introduced=True),
 )
 LLAMA = re.compile(r"\[INST\](?P<user>.*?)\[/INST\](?P<assistant>.*?)(?=(?:<s>\s*)?\[INST\]|$)", re.DOTALL)
 LLAMA_SYSTEM = re.compile(r"\s*<<SYS>>(.*?)<</SYS>>(.*)", re.DOTALL)
@@ -91,7 +85,7 @@ PLAIN = re.compile(r"\s*(?:Human|User|System|Assistant):")
 
 
 def family_of(text: str) -> str | None:
-    """The name of the marks with which a text is a conversation, or None."""
+    """The first of the marks by which a text is a conversation, or None."""
     found = _parsed(text)
     return found[0] if found else None
 
@@ -114,8 +108,9 @@ def _parsed(text: str) -> tuple[str, list[Message]] | None:
         return ("[INST]", turns) if turns else None
     for family in FAMILIES:
         turns = _turns(bare, family)
-        if turns:
-            return family.name, turns
+        mark = family.turn.search(bare)
+        if turns and mark:
+            return mark[0].strip(), turns
     return None
 
 
@@ -126,6 +121,9 @@ def _turns(text: str, family: Family) -> list[Message] | None:
     before = text[: marks[0].start()].strip()
     if before and not (family.introduced and len(before) < 2000):
         return None
+    # Words before a lone turn may be anybody's; before a turn and its answer they introduce.
+    if before and not any(_role(m["role"]) == "assistant" for m in marks):
+        return None
     turns = [Message("system", before)] if before else []
     for mark, end in zip(marks, [*(m.start() for m in marks[1:]), len(text)]):
         name = mark["role"].lower()
@@ -133,11 +131,15 @@ def _turns(text: str, family: Family) -> list[Message] | None:
         if name == "input" and turns and turns[-1].role == "user":
             turns[-1] = Message("user", f"{turns[-1].content}\n\n{content}".strip())
             continue
-        role = ROLE_NAMES.get(name) or MORE_ROLES.get(name)
+        role = _role(name)
         if role is None:
             return None
         turns.append(Message(role, content))  # type: ignore[arg-type]
     return _alternating(turns)
+
+
+def _role(name: str) -> str | None:
+    return ROLE_NAMES.get(name.lower()) or MORE_ROLES.get(name.lower())
 
 
 def _llama(text: str) -> list[Message] | None:

@@ -22,7 +22,7 @@ PARENTS = ("parent_id", "parent", "parent_message_id", "reply_to", "in_reply_to"
 IDS = ("message_id", "id", "node_id", "comment_id")
 TEXTS = ("text", "content", "body", "message", "value")
 REPLIES = ("replies", "children")
-KINDS = (None, "preferences", "demonstrations", "prompts")
+KINDS = (None, "preferences", "labels", "demonstrations", "text", "prompts")
 # Columns that make the tree, and no metadata of a prompt.
 STRUCTURE = frozenset((*PARENTS, *IDS, *TEXTS, *REPLIES, "role", "from", "rank"))
 
@@ -69,15 +69,17 @@ def read_trees(
     if not roots and not report.unreadable:
         report.refuse("no tree in it begins with a message", remedy="keep the rows whose parent is null")
     records: list[Any] = []
+    wanted = {"labels": "preferences", "text": "demonstrations"}.get(kind or "", kind)
     for root in roots:
-        records += _records(root, (), True, source, kind)
+        records += _records(root, (), True, source, wanted)
     counts = {k: sum(isinstance(r, k) for r in records) for k in (Ranking, Demonstration, Prompt)}
     words = {
         Ranking: "rankings of siblings by 'rank' (0 is best)",
         Demonstration: "demonstrations of the best",
     }
     told = [f"{counts[k]} {words[k]}" for k in words if counts[k]] or [f"{counts[Prompt]} prompts"]
-    report.note(f"{len(roots)} trees: {' and '.join(told)}")
+    if records:
+        report.note(f"{len(roots)} trees: {' and '.join(told)}")
     if roots and not records:
         report.refuse(
             f"no {kind or 'record'} in these trees: no message has answers with different ranks",

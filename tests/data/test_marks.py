@@ -1,0 +1,232 @@
+"""What marks the answers of a file is used for what it says, or asked about; it is never passed over."""
+
+from __future__ import annotations
+
+import csv
+
+import pytest
+
+from plaudit.data.marks import mark_of
+from plaudit.data.readers import read
+from plaudit.data.records import Demonstration, Labelled, Ranking, Rated
+from plaudit.errors import UserError
+
+
+def rows(column, marks, n=8):
+    return [{"prompt": f"Ask {i}?", "response": f"Yes {i}.", column: marks[i % len(marks)]} for i in range(n)]
+
+
+# A column, its marks, and what each of them says; None where it says nothing.
+LABELS = {
+    "true and false": ("label", [True, False], [True, False]),
+    "0 and 1": ("is_correct", [1, 0], [True, False]),
+    "0.0 and 1.0": ("label", [1.0, 0.0], [True, False]),
+    "0 and 1 as text": ("accepted", ["1", "0"], [True, False]),
+    "1 and -1": ("vote", [1, -1], [True, False]),
+    "1, 0 and -1": ("thumbs", [1, 0, -1], [True, None, False]),
+    "yes and no": ("approved", ["yes", "No"], [True, False]),
+    "thumbs": ("thumb", ["up", "down"], [True, False]),
+    "thumbs in words": ("feedback", ["thumbs-up", "Thumbs Down"], [True, False]),
+    "thumbs of any color": ("reaction", ["👍🏽", "👎"], [True, False]),
+    "ticks": ("verdict", ["✅", "❌"], [True, False]),
+    "good, neutral and bad": ("quality", ["good", "neutral", "bad"], [True, None, False]),
+    "safe in another case": ("isSafe", [True, False], [True, False]),
+    "safe and unsafe": ("safety_label", ["safe", "unsafe"], [True, False]),
+    "harm": ("is_harmful", [True, False], [False, True]),
+    "harm as 0 and 1": ("toxic", [1, 0], [False, True]),
+    "flags": ("flagged", [False, True], [True, False]),
+    "a name turned around": ("not_helpful", [True, False], [False, True]),
+    "a word that says it by itself": ("toxicity", ["safe", "toxic"], [True, False]),
+    "a thumb down": ("thumbs_down", [False, True], [True, False]),
+    "a tag of LLaMA-Factory": ("kto_tag", [True, False], [True, False]),
+    "null for some": ("approved", [True, None, False, ""], [True, None, False, None]),
+    "a truth inside an object": ("feedback", [{"thumb": "up"}, {"thumb": "down"}], [True, False]),
+}
+
+
+@pytest.mark.parametrize("case", LABELS)
+def test_a_mark_that_says_good_or_bad_is_a_label(jsonl, case):
+    column, marks, meant = LABELS[case]
+    path = jsonl(*rows(column, marks))
+    expected = [m for i in range(8) if (m := meant[i % len(meant)]) is not None]
+    result = read(path)
+    assert all(isinstance(r, Labelled) for r in result.records)
+    assert [r.good for r in result.records] == expected
+    assert sum(result.report.left_out.values()) == 8 - len(expected)
+    imitated = read(path, kind="demonstrations").records
+    good = [i for i in range(8) if meant[i % len(meant)]]
+    assert [r.response.text for r in imitated] == [f"Yes {i}." for i in good]
+    assert any(column in note for note in result.report.notes)
+
+
+NUMBERS = {
+    "a rating": ("rating", [1, 5, 3], [1, 5, 3]),
+    "a rating of 5": ("rating", ["1/5", "5/5"], [1, 5]),
+    "stars": ("stars", ["★★☆☆☆", "★★★★★"], [2, 5]),
+    "stars in words": ("stars", ["4 stars", "1 star"], [4, 1]),
+    "a score in text": ("judge_score", ["0.5", "2"], [0.5, 2]),
+    "upvotes": ("upvotes", [0, 12], [0, 12]),
+    "a reward": ("reward", [-0.5, 1.25], [-0.5, 1.25]),
+    "a side of quality": ("helpfulness", [0, 4, 2], [0, 4, 2]),
+    "of which less is better": ("toxicity", [0.25, 0.5], [-0.25, -0.5]),
+    "a number inside an object": ("scores", [{"overall": 3}, {"overall": 4}], None),
+    "two sides inside an object": ("scores", [{"honesty": 3, "helpfulness": 1}], [2]),
+    "inside metadata": ("metadata", [{"rating": 3}, {"rating": 4}], [3, 4]),
+}
+
+
+@pytest.mark.parametrize("case", NUMBERS)
+def test_a_number_that_marks_an_answer_rates_it(jsonl, case):
+    column, marks, meant = NUMBERS[case]
+    path = jsonl(*rows(column, marks))
+    if meant is None:
+        with pytest.raises(UserError, match="looks like a mark"):
+            read(path)
+        return
+    records = read(path).records
+    assert all(isinstance(r, Rated) for r in records)
+    assert [r.score for r in records] == [meant[i % len(meant)] for i in range(8)]
+    with pytest.raises(UserError, match="the worst of them would be learned as well as the best"):
+        read(path, kind="demonstrations")
+
+
+QUESTIONS = {
+    "1 and 2": ("label", [1, 2], "--labels CODE=good"),
+    "a scale under the name of a label": ("label", [1, 2, 3, 4], "--fields rating=label"),
+    "topics": ("label", ["math", "sport"], "--fields ignore=label"),
+    "a text": ("feedback", ["It was too long for me.", "Thanks a lot!"], "--fields ignore=feedback"),
+    "notes in letters": ("grade", ["A", "B", "F"], "--fields ignore=grade"),
+    "a scale in words": ("quality", ["excellent", "fair"], "CODE=bad"),
+    "a list of notes": ("ratings", [[1, 2], [4, 5]], "--fields rating=ratings"),
+    "reviews": ("reviews", [[{"rating": 2}], [{"rating": 5}]], "--fields ignore=reviews"),
+    "a name that is half known": ("edu_score", [1.5, 2.5], "--fields rating=edu_score"),
+    "refusals": ("is_refusal", [True, False], "--fields label=is_refusal"),
+    "very few": ("feedback", ["up", *[None] * 7], "uses the marked answers alone"),
+}
+
+
+@pytest.mark.parametrize("case", QUESTIONS)
+@pytest.mark.parametrize("kind", [None, "demonstrations"])
+def test_a_mark_that_could_mean_two_things_is_asked_about(jsonl, case, kind):
+    column, marks, remedy = QUESTIONS[case]
+    path = jsonl(*rows(column, marks))
+    with pytest.raises(UserError) as caught:
+        read(path, kind=kind)
+    (problem,) = caught.value.problems
+    assert (problem.file, problem.line, problem.field) == (str(path), 1, column)
+    assert remedy in (problem.remedy or "")
+    asked = read(path, kind=kind, fields={"ignore": column}).records
+    assert all(isinstance(r, Demonstration) for r in asked)
+    assert len(asked) == 8
+    given = rows(column, marks)
+    assert [r.prompt.metadata.get(column) for r in asked] == [row[column] for row in given]
+
+
+def test_what_is_asked_can_be_answered(jsonl):
+    path = jsonl(*rows("label", [1, 2]))
+    told = read(path, fields={"label": "label"}, labels={1: "bad", 2: "good"}).records
+    assert [r.good for r in told] == [False, True] * 4
+    assert read(path, labels={1: "bad", 2: "good"}).records == told
+    assert [r.score for r in read(path, fields={"rating": "-label"}).records] == [-1, -2] * 4
+    few = jsonl(*rows("feedback", ["up", *[None] * 7]))
+    assert [r.good for r in read(few, fields={"label": "feedback"}).records] == [True]
+    lists = jsonl(*rows("ratings", [[1, 2], [4, 5]]))
+    assert [r.score for r in read(lists, fields={"rating": "ratings"}).records] == [1.5, 4.5] * 4
+    inside = jsonl(*rows("scores", [{"overall": 3}, {"overall": 4}]))
+    assert [r.score for r in read(inside, fields={"rating": "scores.overall"}).records] == [3, 4] * 4
+
+
+def test_two_marks_that_disagree_are_asked_about_and_two_that_agree_are_one(jsonl):
+    safe = [row | {"is_helpful": i % 3 == 0} for i, row in enumerate(rows("is_safe", [True, False]))]
+    with pytest.raises(UserError, match="'is_safe' and 'is_helpful' mark the answers"):
+        read(jsonl(*safe))
+    twice = [row | {"unsafe": not row["is_safe"]} for row in rows("is_safe", [True, False])]
+    assert [r.good for r in read(jsonl(*twice)).records] == [True, False] * 4
+    liked = [row | {"dislikes": 3} for row in rows("likes", [1, 7])]
+    with pytest.raises(UserError, match="rating=likes or rating=-dislikes"):
+        read(jsonl(*liked))
+
+
+def test_a_text_beside_a_clear_mark_is_a_comment_on_it(jsonl):
+    marked = [row | {"feedback": "Too long, I think."} for row in rows("rating", [1, 5])]
+    result = read(jsonl(*marked))
+    assert {type(r) for r in result.records} == {Rated}
+    assert result.report.unused == ("feedback",)
+    assert result.records[0].prompt.metadata == {"feedback": "Too long, I think."}
+
+
+def test_a_mark_that_begins_far_into_the_file_stops_it(jsonl):
+    plain = [{"prompt": f"Ask {i}?", "response": "Yes."} for i in range(120)]
+    with pytest.raises(UserError) as caught:
+        read(jsonl(*plain, plain[0] | {"feedback": "thumbs_down"}))
+    (problem,) = caught.value.problems
+    assert (problem.line, problem.field) == (121, "feedback")
+    empty = [row | {"feedback": None} for row in plain]
+    assert len(read(jsonl(*empty)).records) == 120
+
+
+@pytest.mark.parametrize(
+    "column",
+    [
+        "correct_answer",
+        "best_answer",
+        "rating_id",
+        "language_score",
+        "complexity",
+        "label_text",
+        "good_to_know",
+    ],
+)
+def test_names_that_only_look_like_marks_are_none(jsonl, column):
+    result = read(jsonl(*rows(column, ["42", "17"])))
+    assert {type(r) for r in result.records} == {Demonstration}
+    assert result.report.unused == (column,)
+
+
+@pytest.mark.parametrize("column", ["score_chosen", "is_response_0_safe", "rating_a", "prompt_toxicity"])
+def test_a_mark_of_one_of_two_answers_or_of_the_prompt_is_no_mark_of_this_answer(column):
+    assert mark_of(column) is None
+
+
+def test_answers_that_are_labeled_rank_each_other_where_preferences_are_asked_for(jsonl):
+    given = [
+        {"prompt": p, "response": r, "is_correct": good}
+        for p, r, good in [("A?", "1", 1), ("A?", "2", 0), ("A?", "3", 1), ("B?", "4", 0), ("C?", "5", 1)]
+    ]
+    result = read(jsonl(*given), kind="preferences")
+    (ranking,) = result.records
+    assert isinstance(ranking, Ranking)
+    assert ([r.text for r in ranking.responses], ranking.groups) == (["1", "2", "3"], ((0, 2), (1,)))
+    assert result.report.left_out == {"the only answer to its prompt": 2}
+    assert {type(r) for r in read(jsonl(*given)).records} == {Labelled}
+
+
+def test_several_peoples_ratings_of_an_answer_count_by_their_mean(jsonl):
+    given = [
+        {"prompt": "A?", "response": r, "rating": s} for r, s in [("x", 1), ("x", 4), ("y", 2), ("z", 2.5)]
+    ]
+    (ranking,) = read(jsonl(*given)).records
+    assert ranking.groups == ((0, 2), (1,))
+    assert ranking.metadata == {"scores": [2.5, 2.0, 2.5]}
+
+
+def test_a_limit_counts_rankings_and_cuts_none(jsonl):
+    given = [{"prompt": f"Ask {i}?", "response": f"{k}", "score": k} for i in range(5) for k in range(3)]
+    records = read(jsonl(*given), limit=2).records
+    assert [len(r.responses) for r in records] == [3, 3]
+
+
+def test_marks_of_a_csv_file_are_read_as_well(tmp_path):
+    path = tmp_path / "marks.csv"
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        writer.writerow(["instruction", "output", "Is Harmful"])
+        writer.writerows([["Ask?", "Yes.", "True"], ["Ask?", "No.", "false"], ["Ask?", "Well.", ""]])
+    result = read(path)
+    assert [r.good for r in result.records] == [False, True]
+    assert result.report.left_out == {"no mark in 'Is Harmful'": 1}
+
+
+def test_the_marks_of_prompts_are_known_and_change_nothing(jsonl):
+    prompts = read(jsonl(*rows("feedback", ["thumbs_down", "too long to say"])), kind="prompts").records
+    assert [p.metadata["feedback"] for p in prompts] == ["thumbs_down", "too long to say"] * 4

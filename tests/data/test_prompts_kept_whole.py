@@ -1,0 +1,339 @@
+"""No text of a conversation is lost or doubled: parts of a prompt, marked texts, printed lists, tables, trees."""
+
+from __future__ import annotations
+
+import csv
+import json
+
+import pytest
+
+from plaudit.data.readers import read
+from plaudit.data.records import Demonstration, Message, Ranking
+from plaudit.data.spoken import turns_of
+from plaudit.errors import UserError
+
+ASK = "What is two plus two?"
+USER, SAY = Message("user", ASK), "The sum is four."
+BRIEF = Message("system", "Be brief.")
+EARLIER = (Message("user", "Hi"), Message("assistant", "Hello"))
+MORE = (*EARLIER, Message("user", "More"))
+
+# A row, the turns of its prompt, and its answer.
+WHOLE = {
+    "a passage after an instruction": (
+        {"instruction": "Sum up.", "context": "A passage.", "response": SAY},
+        (Message("user", "Sum up.\n\nA passage."),),
+    ),
+    "a passage before a question": (
+        {"question": ASK, "context": "A passage.", "answer": SAY},
+        (Message("user", f"A passage.\n\n{ASK}"),),
+    ),
+    "passages": (
+        {"query": ASK, "passages": ["One.", "Two."], "answer": SAY},
+        (Message("user", f"One.\n\nTwo.\n\n{ASK}"),),
+    ),
+    "a passage beside messages": (
+        {"prompt": [m.as_dict() for m in (BRIEF, USER)], "document": "A passage.", "completion": SAY},
+        (BRIEF, Message("user", f"A passage.\n\n{ASK}")),
+    ),
+    "a passage that the prompt already holds": (
+        {"prompt": f"A passage. {ASK}", "context": "A passage.", "response": SAY},
+        (Message("user", f"A passage. {ASK}"),),
+    ),
+    "no passage": ({"instruction": ASK, "context": "", "response": SAY}, (USER,)),
+    "an input below any prompt": (
+        {"prompt": "Translate:", "input": "Guten Tag", "output": SAY},
+        (Message("user", "Translate:\n\nGuten Tag"),),
+    ),
+    "an instruction above a question": (
+        {"instruction": "Answer in a sentence.", "question": ASK, "answer": SAY},
+        (Message("user", f"Answer in a sentence.\n\n{ASK}"),),
+    ),
+    "earlier turns in pairs": (
+        {"instruction": "More", "input": "", "output": SAY, "history": [["Hi", "Hello"]]},
+        MORE,
+    ),
+    "earlier turns as messages": (
+        {"prompt": "More", "response": SAY, "history": [m.as_dict() for m in EARLIER]},
+        MORE,
+    ),
+    "a system message under another name": (
+        {"system_message": "Be brief.", "prompt": ASK, "response": SAY},
+        (BRIEF, USER),
+    ),
+    "input and target": ({"input": ASK, "target": SAY}, (USER,)),
+    "a problem and its reply": ({"problem": ASK, "reply": SAY}, (USER,)),
+    "user and assistant": ({"user": ASK, "assistant": SAY}, (USER,)),
+    "a dialogue": (
+        {"dialogue": [USER.as_dict(), {"role": "assistant", "content": SAY}]},
+        (USER,),
+    ),
+    "messages as JSON text": (
+        {"messages": json.dumps([USER.as_dict(), {"role": "assistant", "content": SAY}], indent=1)},
+        (USER,),
+    ),
+    "messages as Python prints them": (
+        {"messages": str([USER.as_dict(), {"role": "assistant", "content": SAY}])},
+        (USER,),
+    ),
+    "one message as JSON text": (
+        {
+            "prompt": json.dumps(USER.as_dict()),
+            "completion": json.dumps([{"role": "assistant", "content": SAY}]),
+        },
+        (USER,),
+    ),
+    "a prompt repeated before its answer": ({"prompt": ASK, "response": f"{ASK} {SAY}"}, (USER,)),
+    "messages repeated before their answer": (
+        {"prompt": [USER.as_dict()], "completion": [USER.as_dict(), {"role": "assistant", "content": SAY}]},
+        (USER,),
+    ),
+    "an answer that closes its turn": ({"prompt": ASK, "response": f"{SAY}<|im_end|>\n"}, (USER,)),
+    "a prompt in ChatML": (
+        {
+            "prompt": "<|im_start|>system\nBe brief.<|im_end|>\n"
+            f"<|im_start|>user\n{ASK}<|im_end|>\n<|im_start|>assistant\n",
+            "response": f"{SAY}<|im_end|>",
+        },
+        (BRIEF, USER),
+    ),
+    "a prompt in [INST]": ({"prompt": f"<s>[INST] {ASK} [/INST]", "completion": f" {SAY}</s>"}, (USER,)),
+    "a prompt for Human and Assistant": (
+        {"prompt": f"Human: Hi\n\nAssistant: Hello\n\nHuman: {ASK}\n\nAssistant:", "response": SAY},
+        (*EARLIER, USER),
+    ),
+    "a prompt of Alpaca's": (
+        {"prompt": f"Be brief.\n\n### Instruction:\n{ASK}\n\n### Response:\n", "output": SAY},
+        (BRIEF, USER),
+    ),
+    "a prompt that holds its answer": (
+        {"prompt": f"<|user|>\n{ASK}<|end|>\n<|assistant|>\n{SAY}<|end|>"},
+        (USER,),
+    ),
+}
+
+
+@pytest.mark.parametrize("case", WHOLE)
+def test_every_part_of_a_prompt_is_in_it_once(jsonl, case):
+    row, turns = WHOLE[case]
+    records = read(jsonl(row, row)).records
+    assert [(type(r), r.prompt.messages, r.response.text) for r in records] == [
+        (Demonstration, turns, SAY)
+    ] * 2
+    used = {c for c in row if c in records[0].prompt.metadata}
+    assert used <= {"context"}  # a passage that the prompt holds stays known as what it was
+
+
+SPOKEN = {
+    "guanaco": f"### Human: {ASK}### Assistant: {SAY}",
+    "guanaco on lines": f"### Human: {ASK}\n### Assistant: {SAY}",
+    "ChatML": f"<|im_start|>user\n{ASK}<|im_end|>\n<|im_start|>assistant\n{SAY}<|im_end|>\n",
+    "Llama 2": f"<s>[INST] {ASK} [/INST] {SAY} </s>",
+    "Llama 3": "<|begin_of_text|><|start_header_id|>user<|end_header_id|>\n\n"
+    f"{ASK}<|eot_id|><|start_header_id|>assistant<|end_header_id|>\n\n{SAY}<|eot_id|>",
+    "Gemma": f"<bos><start_of_turn>user\n{ASK}<end_of_turn>\n<start_of_turn>model\n{SAY}<end_of_turn>\n",
+    "Phi": f"<|user|>\n{ASK}<|end|>\n<|assistant|>\n{SAY}<|end|>\n<|endoftext|>",
+    "Zephyr": f"<|user|>\n{ASK}</s>\n<|assistant|>\n{SAY}</s>",
+    "Granite": "<|start_of_role|>user<|end_of_role|>"
+    f"{ASK}<|end_of_text|>\n<|start_of_role|>assistant<|end_of_role|>{SAY}<|end_of_text|>",
+    "Cohere": "<|START_OF_TURN_TOKEN|><|USER_TOKEN|>"
+    f"{ASK}<|END_OF_TURN_TOKEN|><|START_OF_TURN_TOKEN|><|CHATBOT_TOKEN|>{SAY}<|END_OF_TURN_TOKEN|>",
+    "DeepSeek": f"<｜begin▁of▁sentence｜><｜User｜>{ASK}<｜Assistant｜>{SAY}<｜end▁of▁sentence｜>",
+    "OIG": f"<human>: {ASK}\n<bot>: {SAY}",
+    "HH": f"\n\nHuman: {ASK}\n\nAssistant: {SAY}",
+    "Alpaca": f"### Instruction:\n{ASK}\n\n### Response:\n{SAY}",
+}
+
+
+@pytest.mark.parametrize("case", SPOKEN)
+def test_a_text_with_the_marks_of_turns_is_a_conversation(jsonl, case):
+    path = jsonl({"text": SPOKEN[case]}, {"text": SPOKEN[case]})
+    result = read(path)
+    assert [(r.prompt.messages, r.response.text) for r in result.records] == [((USER,), SAY)] * 2
+    assert "is read as conversations" in result.report.notes[0]
+    assert read(path, kind="text").records == [SPOKEN[case].strip()] * 2
+    assert [p.messages for p in read(path, kind="prompts").records] == [(USER,)] * 2
+
+
+def test_turns_of_a_marked_text_alternate_and_keep_their_order():
+    text = f"<s>[INST] <<SYS>>\nBe brief.\n<</SYS>>\n\nHi [/INST] Hello </s><s>[INST] {ASK} [/INST]"
+    assert turns_of(text) == [BRIEF, *EARLIER, USER]
+    assert turns_of(f"A chat. USER: Hi ASSISTANT: Hello</s>USER: {ASK} ASSISTANT:") == [
+        Message("system", "A chat."),
+        *EARLIER,
+        USER,
+    ]
+    for text in ("What does <|im_start|> mean?", "He said: USER: no", "### Plan\n\n1. Go", "[INST] open"):
+        assert turns_of(text) is None
+
+
+def test_marks_in_what_people_ask_stay_text(jsonl):
+    asked = "What does <|im_start|>user mean in [INST] templates?"
+    (record,) = read(jsonl({"prompt": asked, "response": SAY})).records
+    assert record.prompt.text == asked
+
+
+def test_a_story_that_quotes_a_turn_is_no_conversation(jsonl):
+    texts = ["A tale. Human: he said.", "Another one."]
+    assert read(jsonl(*({"text": t} for t in texts))).records == texts
+
+
+SIDES = [("win", "lose"), ("y_w", "y_l"), ("better", "worse"), ("good_response", "bad_response"),
+         ("preferred_response", "dispreferred_response"), ("positive", "negative"), ("winner", "loser")]  # fmt: skip
+
+
+@pytest.mark.parametrize("better, worse", SIDES)
+def test_a_better_and_a_worse_text_are_a_pair(jsonl, better, worse):
+    path = jsonl({"prompt": ASK, better: SAY, worse: "No idea."})
+    assert [(r.responses[0].text, r.groups) for r in read(path).records] == [(SAY, ((0,), (1,)))]
+    turned = jsonl({"prompt": ASK, worse: SAY, better: "No idea."})
+    assert read(turned).records[0].responses[0].text == "No idea."
+
+
+def test_prompts_repeated_in_both_answers_of_a_pair_are_taken_off(jsonl):
+    (pair,) = read(jsonl({"prompt": ASK, "chosen": f"{ASK}\n{SAY}", "rejected": f"{ASK}\nNo."})).records
+    assert isinstance(pair, Ranking)
+    assert [r.text for r in pair.responses] == [SAY, "No."]
+
+
+def test_an_answer_that_happens_to_begin_with_its_prompt_is_left_alone(jsonl):
+    rows = [{"prompt": f"Say word {i}", "response": SAY} for i in range(9)]
+    rows.append({"prompt": "Say hello there", "response": "Say hello there, friend."})
+    assert read(jsonl(*rows)).records[-1].response.text == "Say hello there, friend."
+
+
+REFUSED = {
+    "choices": ({"question": ASK, "choices": ["3", "4"], "answer": "4"}, "choices", "into the prompt"),
+    "a picture": ({"question": ASK, "image": "x.png", "answer": SAY}, "image", "ignore=image"),
+    "a passage that is no text": (
+        {"question": ASK, "context": {"title": ["x"]}, "answer": SAY},
+        "context",
+        "ignore=context",
+    ),
+    "two answers": ({"question": ASK, "answer": "4", "solution": SAY}, "answer", "response=solution"),
+    "two prompts": ({"prompt": "Do it.", "question": ASK, "response": SAY}, "prompt", "prompt=question"),
+    "a list that numpy printed": (
+        {"messages": "[{'role': 'user', 'content': 'a'}\n {'role': 'assistant', 'content': 'b'}]"},
+        "messages",
+        "JSON lines or Parquet",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", REFUSED)
+def test_what_would_be_lost_is_refused_with_the_option_that_settles_it(jsonl, case):
+    row, column, remedy = REFUSED[case]
+    with pytest.raises(UserError) as caught:
+        read(jsonl(row, row))
+    (problem,) = caught.value.problems
+    assert problem.field == column
+    assert remedy in (problem.remedy or "")
+
+
+def test_what_is_refused_can_be_settled(jsonl):
+    shown = jsonl({"question": f"{ASK} 3 or 4?", "choices": ["3", "4"], "answer": "4"})
+    assert len(read(shown).records) == 1
+    path = jsonl({"question": ASK, "choices": ["3", "4"], "answer": "4"})
+    assert read(path, fields={"ignore": "choices"}).records[0].prompt.metadata == {"choices": ["3", "4"]}
+    two = jsonl({"question": ASK, "answer": "4", "solution": SAY})
+    (record,) = read(two, fields={"response": "solution"}).records
+    assert (record.response.text, record.prompt.metadata) == (SAY, {"answer": "4"})
+
+
+def test_a_file_where_some_prompts_are_templated_is_refused(jsonl):
+    plain = [{"prompt": ASK, "response": SAY}] * 3
+    with pytest.raises(UserError, match="1 of the first 4 texts of 'prompt' were written by a chat template"):
+        read(jsonl(*plain, {"prompt": f"<|im_start|>user\n{ASK}<|im_end|>", "response": SAY}))
+
+
+TABLES = {
+    "columns": {"prompt": [ASK, "And?"], "response": [SAY, "Well."]},
+    "pandas": {"prompt": {"0": ASK, "1": "And?"}, "response": {"0": SAY, "1": "Well."}},
+    "split": {"columns": ["prompt", "response"], "index": [0, 1], "data": [[ASK, SAY], ["And?", "Well."]]},
+}
+
+
+@pytest.mark.parametrize("form", TABLES)
+def test_a_table_saved_by_columns_is_read_by_rows(tmp_path, form):
+    path = tmp_path / "table.json"
+    path.write_text(json.dumps(TABLES[form]))
+    assert [(r.prompt.text, r.response.text) for r in read(path).records] == [(ASK, SAY), ("And?", "Well.")]
+
+
+def test_a_row_of_lists_is_no_table(jsonl):
+    (pair,) = read(
+        jsonl(
+            {
+                "chosen": [USER.as_dict(), {"role": "assistant", "content": SAY}],
+                "rejected": [USER.as_dict(), {"role": "assistant", "content": "No."}],
+            }
+        )
+    ).records
+    assert isinstance(pair, Ranking)
+
+
+def test_printed_lists_of_a_csv_file_are_read(tmp_path):
+    path = tmp_path / "chat.csv"
+    talk = [USER.as_dict(), {"role": "assistant", "content": "It's four."}]
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        writer.writerows([["messages", "thumb"], [str(talk), "👍"], [json.dumps(talk), "👎"]])
+    assert [(r.response.text, r.good) for r in read(path).records] == [
+        ("It's four.", True),
+        ("It's four.", False),
+    ]
+
+
+TREE = {
+    "message_id": "m",
+    "text": ASK,
+    "role": "prompter",
+    "replies": [
+        {"text": "Five.", "role": "assistant", "rank": 1, "replies": []},
+        {
+            "text": SAY,
+            "role": "assistant",
+            "rank": 0,
+            "replies": [
+                {
+                    "text": "Sure?",
+                    "role": "prompter",
+                    "replies": [{"text": "Yes.", "role": "assistant", "rank": None, "replies": []}],
+                }
+            ],
+        },
+        {"text": "Gone.", "role": "assistant", "rank": 2, "deleted": True, "replies": []},
+    ],
+}
+
+
+def flat(node, parent=None, key="0"):
+    yield {"message_id": key, "parent_id": parent, **{k: v for k, v in node.items() if k != "replies"}} | {
+        "message_id": key
+    }
+    for i, reply in enumerate(node["replies"]):
+        yield from flat(reply, key, f"{key}.{i}")
+
+
+@pytest.mark.parametrize("form", ["whole trees", "trees under a prompt", "a row a message"])
+def test_a_tree_is_read_in_any_form(jsonl, form):
+    forms = {
+        "whole trees": [TREE],
+        "trees under a prompt": [{"message_tree_id": "m", "prompt": TREE}],
+        "a row a message": [*flat(TREE)][::-1],
+    }
+    path = jsonl(*forms[form])
+    (ranking,) = read(path, kind="preferences", max_dropped=1).records
+    by_text = {ranking.responses[i].text: place for place, group in enumerate(ranking.groups) for i in group}
+    assert (ranking.prompt.messages, by_text) == ((USER,), {SAY: 0, "Five.": 1})
+    best = read(path, kind="demonstrations", max_dropped=1).records
+    assert [(d.prompt.messages, d.response.text) for d in best] == [
+        ((USER,), SAY),
+        ((USER, Message("assistant", SAY), Message("user", "Sure?")), "Yes."),
+    ]
+
+
+def test_messages_that_answer_nobody_in_the_file_are_dropped_and_counted(jsonl):
+    rows = [*flat(TREE), {"message_id": "x", "parent_id": "lost", "text": "Hm.", "role": "assistant"}]
+    report = read(jsonl(*rows), max_dropped=1).report
+    assert report.dropped == {"deleted": 1, "no parent": 1}
