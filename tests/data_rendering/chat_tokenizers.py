@@ -72,6 +72,9 @@ def make(
         )
     if style == "fallback":
         core.model = with_bytes(core)
+        core.decoder = decoders.Sequence(
+            [decoders.Replace("▁", " "), decoders.ByteFallback(), decoders.Fuse(), decoders.Strip(" ", 1, 0)]
+        )
     used = set(names.values()) | set(unknown)
     tokenizer = PreTrainedTokenizerFast(
         tokenizer_object=core,

@@ -77,6 +77,8 @@ class TurnFinder:
         if not begun:
             text = self.render(messages, False)
             span = self.find(text, messages, len(messages) - 1)
+            if span is None:
+                raise UserError(f"the chat template does not write {answer.content[:40]!r}")
             return Answered(text[: span.end], span.start)
         return self._composed(begun, answer, finished, opener)
 
@@ -116,8 +118,8 @@ class TurnFinder:
 
     # -- turns in the middle ---------------------------------------------------------------------
 
-    def span(self, text: str, messages: Sequence[Message], i: int) -> Span:
-        """Where assistant turn ``i`` stands in the text of the whole conversation."""
+    def span(self, text: str, messages: Sequence[Message], i: int) -> Span | None:
+        """Where assistant turn ``i`` stands in the text of the whole conversation; None where it does not."""
         if i > 0:
             begun = self.render(messages[:i], True)
             if text.startswith(begun):
@@ -125,10 +127,10 @@ class TurnFinder:
                 return Span(len(begun), end, begun)
         return self.find(text, messages, i)
 
-    def as_written(self, text: str, messages: Sequence[Message], i: int, span: Span) -> bool:
+    def as_written(self, text: str, messages: Sequence[Message], i: int, span: Span | None) -> bool:
         """Whether turn ``i`` stands in the text exactly as a model writes it behind its prompt."""
         turn = messages[i]
-        if span.beginning is None and i > 0:
+        if span is None or (span.beginning is None and i > 0):
             return False
         if not turn.more and text.startswith(self.lead + turn.content + self.closing, span.start):
             return True
@@ -138,7 +140,7 @@ class TurnFinder:
             return False
         return text.startswith(alone.text) and span.end == len(alone.text)
 
-    def find(self, text: str, messages: Sequence[Message], i: int) -> Span:
+    def find(self, text: str, messages: Sequence[Message], i: int) -> Span | None:
         """Turn ``i`` by what the template writes between contents, whatever it made of earlier turns."""
         plain = [replace(m, content=f"qz{j}zq") for j, m in enumerate(messages)]
         # The last turn may stand behind a generation prompt that the template itself would have changed.
@@ -148,10 +150,7 @@ class TurnFinder:
                 if start is not None:
                     end = self._end(text, start, messages[i], last=i == len(messages) - 1)[1]
                     return Span(start, end)
-        raise UserError(
-            f"an assistant turn is not found in what the chat template writes: {messages[i].content[:40]!r}",
-            remedy="use train_on: last",
-        )
+        return None
 
     def _walk(self, text: str, skeleton: str, turns: Sequence[Message]) -> int | None:
         """Where the last of these turns begins in a text that has the skeleton's pieces around its contents."""
@@ -296,7 +295,11 @@ def _ends_with(text: str, start: int, end: int, content: str) -> bool:
     """Whether text[start:end] ends with an answer, white space and its thought aside."""
     if text.startswith(content, max(start, end - len(content))):
         return True
-    return flat(text[start:end]).endswith(flat(unthought(content) or content))
+    said = flat(unthought(content))
+    if said:
+        return flat(text[start:end]).endswith(said)
+    # A thought alone: the generation prompt may have opened it.
+    return _unmarked(text[start:end]).endswith(_unmarked(content))
 
 
 def _first(text: str, marks: Sequence[str], start: int) -> tuple[int, int] | None:
@@ -324,6 +327,12 @@ def _said_until(text: str, message: Message, start: int) -> int:
 def _behind(text: str, thought: str, start: int) -> int:
     at = text.find(thought, start) if thought else -1
     return at + len(thought) if at >= 0 else start
+
+
+def _unmarked(text: str) -> str:
+    for mark in (*OPENERS, *CLOSERS):
+        text = text.replace(mark, "")
+    return flat(text)
 
 
 def flat(text: str) -> str:
