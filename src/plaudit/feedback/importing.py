@@ -57,7 +57,7 @@ def read_items(path: str | Path, *, purpose: str = "work", max_dropped: float = 
 
 
 def items_of_rows(
-    values: Sequence[Mapping[str, Any]], *, purpose: str, source: str, max_dropped: float = 0.0
+    values: Iterable[Mapping[str, Any]], *, purpose: str, source: str, max_dropped: float = 0.0
 ) -> Imported:
     """As ``read_items``, from rows at hand."""
     report = ReadReport(source)

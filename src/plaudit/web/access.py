@@ -15,6 +15,8 @@ from plaudit.feedback.store.people import ROLES, SEEN_EVERY, Who
 from plaudit.feedback.store.schema import ApiToken, Member, Project, Session, User
 from plaudit.web.server import SAFE, Server
 
+KEPT = "plaudit.asker"  # where a request's scope holds who was found to be asking
+
 
 @dataclass(frozen=True)
 class Asker:
@@ -59,6 +61,13 @@ class Access:
         self.scope = scope
 
     def __call__(self, request: Request) -> Asker:
+        # Asked twice: before the body is read, and by FastAPI, which reads a body before it asks anything.
+        kept: tuple[Access, Asker] | None = request.scope.get(KEPT)
+        if kept is None or kept[0] is not self:
+            kept = request.scope[KEPT] = self, self._ask(request)
+        return kept[1]
+
+    def _ask(self, request: Request) -> Asker:
         server: Server = request.app.state.server
         slug = request.path_params.get("project")
         asker = server.database.read(self._find, server, request, slug)
@@ -97,15 +106,6 @@ class Access:
         ):
             raise Forbidden("csrf", "the page is out of date: reload it")
         return who, csrf
-
-
-def is_known(server: Server, request: Request) -> bool:
-    """Whether the request comes from someone who has signed in, or from a token of theirs."""
-    try:
-        server.database.read(_who, server, request)
-    except SignInNeeded:
-        return False
-    return True
 
 
 def _who(db: Db, server: Server, request: Request) -> Who:

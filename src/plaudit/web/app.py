@@ -14,7 +14,7 @@ from pydantic import ValidationError
 from starlette.exceptions import HTTPException
 
 from plaudit.errors import UserError
-from plaudit.feedback.store.errors import Refused, SignInNeeded, TooMany
+from plaudit.feedback.store.errors import Later, Refused, SignInNeeded
 from plaudit.web import assets, pages
 from plaudit.web.api import ROUTERS
 from plaudit.web.manage import pages as manage
@@ -86,7 +86,7 @@ def _refused(request: Request, error: Any) -> Response:
         return RedirectResponse(f"/sign-in?next={quote(target, safe='')}", 303)
     problems = [{"field": p.field, "message": p.message} for p in error.problems]
     answer = _answer(request, error.status, error.code, error.message, problems)
-    if isinstance(error, TooMany):
+    if isinstance(error, Later):
         answer.headers["retry-after"] = str(max(1, round(error.wait)))
     return answer
 

@@ -1,24 +1,19 @@
-"""What holds for every request: who may ask from where, how much, and what a browser may do with the answer."""
+"""What holds for every request: who may ask from where, and what a browser may do with the answer."""
 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 
-from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import Headers, MutableHeaders
-from starlette.requests import Request
 from starlette.responses import JSONResponse
 
-from plaudit.web.access import is_known
+from plaudit.web.bodies import MOST_BODY
 from plaudit.web.server import SAFE, Server
 
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
-
-MOST_BODY = 64 * 2**20  # an import of items, by someone who has signed in
-MOST_SMALL = 2**18  # everything else
 
 # Nothing may run, load or frame but what this server itself sends; no inline script, no inline style.
 POLICY = "; ".join(
@@ -49,7 +44,7 @@ HEADERS = {
 
 
 class Security:
-    """ASGI, around everything else: host, origin and size on the way in, headers on the way out."""
+    """ASGI, around everything else: host and origin on the way in, headers on the way out."""
 
     def __init__(self, app: Any, server: Server) -> None:
         self.app = app
@@ -71,18 +66,10 @@ class Security:
                     headers["cache-control"] = "no-store"
             await send(message)
 
-        most = MOST_SMALL
-        if scope["method"] == "POST" and scope["path"].endswith("/items"):
-            # A body is read and parsed before anyone asks who sent it: of strangers only a small one.
-            known = await run_in_threadpool(is_known, self.server, Request(scope))
-            most = MOST_BODY if known else MOST_SMALL
-        refusal = self._refusal(scope, most)
-        if refusal is not None:
-            await refusal(scope, receive, secured)
-            return
-        await self.app(scope, _limited(receive, most), secured)
+        refusal = self._refusal(scope)
+        await (refusal or self.app)(scope, receive, secured)
 
-    def _refusal(self, scope: Scope, most: int) -> JSONResponse | None:
+    def _refusal(self, scope: Scope) -> JSONResponse | None:
         headers = Headers(scope=scope)
         if not self.server.knows_host(headers.get("host", "")):
             return _refused(421, "wrong_host", "this server is not reached by that name")
@@ -94,7 +81,7 @@ class Security:
         if headers.get("sec-fetch-site", "same-origin") != "same-origin" or not self._own_origin(headers):
             return _refused(403, "cross_origin", "the request comes from another site")
         length = headers.get("content-length", "0")
-        if not (length.isascii() and length.isdigit() and len(length) < 12) or int(length) > most:
+        if not (length.isascii() and length.isdigit() and len(length) < 12) or int(length) > MOST_BODY:
             return _refused(413, "too_large", "the request is too large")
         has_body = length != "0" or "transfer-encoding" in headers
         if has_body and headers.get("content-type", "").partition(";")[0].strip() != "application/json":
@@ -106,22 +93,6 @@ class Security:
         origin = headers.get("origin")
         # No browser: those send it with every change.
         return origin is None or self.server.is_own_origin(origin, headers.get("host", ""))
-
-
-def _limited(receive: Receive, most: int) -> Receive:
-    """A body without a stated length is counted as it comes; beyond the limit the client counts as gone."""
-    seen = 0
-
-    async def counted() -> MutableMapping[str, Any]:
-        nonlocal seen
-        message = await receive()
-        if message["type"] == "http.request":
-            seen += len(message.get("body", b""))
-            if seen > most:
-                return {"type": "http.disconnect"}
-        return message
-
-    return counted
 
 
 def _refused(status: int, code: str, message: str) -> JSONResponse:

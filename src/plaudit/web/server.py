@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 
 from plaudit.feedback.store.database import Database
 from plaudit.feedback.store.people import People
+from plaudit.web.hashing import Hashing
 
 SAFE = {"GET", "HEAD", "OPTIONS"}  # methods that change nothing
 
@@ -28,6 +29,10 @@ class Server:
     @cached_property
     def people(self) -> People:
         return People(self.secret)
+
+    @cached_property
+    def hashing(self) -> Hashing:
+        return Hashing()
 
     @property
     def secure(self) -> bool:
@@ -56,6 +61,18 @@ def host_in(address: str) -> str:
         return urlsplit(address).hostname or ""
     except ValueError:
         return ""
+
+
+def place_of(host: str) -> str:
+    """Whose address it is, as far as one can tell: of IPv6, a household has 2⁶⁴ of them."""
+    try:
+        address = ipaddress.ip_address(host.partition("%")[0])
+    except ValueError:
+        return host
+    if isinstance(address, ipaddress.IPv6Address):
+        mapped = address.ipv4_mapped
+        return str(mapped or ipaddress.IPv6Network((address, 64), strict=False))
+    return str(address)
 
 
 def is_loopback(host: str) -> bool:

@@ -13,7 +13,7 @@ from web.security.site import NOW, Site, Visitor, judge, pair, verdict
 from web.security.world import TABLE, World
 
 from plaudit.feedback.whole import DEEPEST, mended, problem_of
-from plaudit.web.security import MOST_BODY, MOST_SMALL
+from plaudit.web.bodies import MOST_BODY, MOST_OPEN, MOST_SMALL
 
 ROOT = "/api/projects/demo"
 JSON = {"content-type": "application/json"}
@@ -203,7 +203,7 @@ def test_strange_headers(demo: Site) -> None:
 
 @pytest.mark.parametrize(
     "content",
-    [b"", b"{", b"nul", b"\xff\xfe\x00", b"\xef\xbb\xbf{}", b'{"a":"\xed\xa0\x80"}', b"[" * 100_000, b'{"a":' * 40_000,
+    [b"", b"{", b"nul", b"\xff\xfe\x00", b"\xef\xbb\xbf{}", b'{"a":"\xed\xa0\x80"}', b"[" * 100_000, b'{"a":' * 40_000, b"[" * 15_000,
      b'{"name":' + b"9" * 5000 + b"}", b"NaN", b"[]", b"1", b'"x"', b"null", b'{"name":"a","name":"b"}', b"{}" * 10],
 )  # fmt: skip
 def test_broken_bodies(site: Site, content: bytes) -> None:
@@ -213,7 +213,7 @@ def test_broken_bodies(site: Site, content: bytes) -> None:
     for path in ("/api/sign-in", f"{ROOT}/items", f"{ROOT}/settings", "/api/me/tokens"):
         method = "PATCH" if path.endswith("settings") else "POST"
         answer = raw(olga, method, path, content)
-        assert answer.status_code in ((200, 400, 422) if content.endswith(b"{}") else (400, 422)), path
+        assert answer.status_code in ((200, 400, 422) if content.endswith(b"{}") else (400, 413, 422)), path
         assert answer.status_code == 200 or set(answer.json()) == {"error"}
 
 
@@ -223,12 +223,13 @@ def test_bodies_have_a_limit(site: Site) -> None:
     site.member("demo", "Lena", "labeler")
     olga = site.browser("Olga")
     big = b'{"items":[' + b" " * MOST_SMALL + b"]}"
-    assert raw(olga, "POST", f"{ROOT}/guidelines", big).status_code == 413
+    assert raw(olga, "POST", f"{ROOT}/invitations", big).status_code == 413
     assert raw(olga, "POST", f"{ROOT}/items", big).status_code == 422
-    # Before anyone asks who it is, a body has been read: of strangers only a small one is.
-    for visitor in (site.nobody, site.with_cookie("x" * 50), Visitor(site, token="plaudit_t_" + "x" * 43)):
-        assert raw(visitor, "POST", f"{ROOT}/items", big).status_code == 413
-        assert raw(visitor, "POST", "/items", big).status_code == 413
+    strangers = site.nobody, site.with_cookie("x" * 50), Visitor(site, token="plaudit_t_" + "x" * 43)
+    assert [raw(v, "POST", f"{ROOT}/items", big).status_code for v in strangers] == [401] * 3
+    assert raw(site.browser("Lena"), "POST", f"{ROOT}/items", big).status_code == 403
+    open_to_all = b'{"name": "x", "password": "' + b"x" * MOST_OPEN + b'"}'
+    assert raw(site.nobody, "POST", "/api/sign-in", open_to_all).status_code == 413
     assert raw(site.program("Olga", "manage"), "POST", f"{ROOT}/items", big).status_code == 422
     for length in (str(MOST_BODY + 1), "9" * 30, "-1", "1e3", "²", "0x10", "1_0", ""):
         answer = olga.post(
@@ -247,7 +248,7 @@ def test_a_body_of_no_stated_length_is_counted(site: Site) -> None:
             yield b" " * 2**16
 
     answer = site.nobody.post("/api/sign-in", content=endless(), headers=JSON)
-    assert answer.status_code == 400
+    assert (answer.status_code, answer.json()["error"]["code"]) == (413, "too_large")
 
 
 def test_an_import_has_a_limit_of_rows(site: Site) -> None:

@@ -42,14 +42,27 @@ class Invalid(Refused):
     status = 422
 
 
-class TooMany(Refused):
-    """Too many attempts; ``wait`` is in seconds."""
+class Later(Refused):
+    """Not now; ``wait`` is in seconds."""
+
+    def __init__(self, code: str, message: str, wait: float) -> None:
+        self.wait = wait
+        super().__init__(code, f"{message}: try again in {_spoken(wait)}")
+
+
+class TooMany(Later):
+    """Too many attempts."""
 
     status = 429
 
     def __init__(self, wait: float) -> None:
-        self.wait = wait
-        super().__init__("too_many_attempts", f"too many attempts: try again in {_spoken(wait)}")
+        super().__init__("too_many_attempts", "too many attempts", wait)
+
+
+class Busy(Later):
+    """The server has too much to do, or cannot reach what it needs."""
+
+    status = 503
 
 
 def _spoken(seconds: float) -> str:

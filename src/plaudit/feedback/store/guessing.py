@@ -1,4 +1,4 @@
-"""Guessing a password gets slow: failures are counted by name and by address."""
+"""Guessing a password gets slow: tries are counted by name and by address, before they are made."""
 
 from __future__ import annotations
 
@@ -13,26 +13,35 @@ from plaudit.feedback.store.ids import keyed_hash
 from plaudit.feedback.store.schema import Attempt
 
 DAY = 86_400
-FREE_TRIES, LONGEST_WAIT, FORGET = 5, 900, DAY
+FREE_TRIES, FORGET = 5, DAY
+FIRST_WAIT, LONGEST_WAIT = 30.0, 900.0  # seconds after as many tries; twice as long after each further one
 
 
 class Guessing:
-    """Counts failures under keyed hashes: what is kept names nobody."""
+    """Counts tries under keyed hashes: what is kept names nobody."""
 
     def __init__(self, secret: bytes) -> None:
         self.secret = secret
 
-    def check_tries(self, db: Db, keys: Mapping[str, int], *, now: float) -> None:
-        """TooMany while a name or an address has failed too often lately. ``keys``: with how much patience for each."""
-        for key, patience in keys.items():
-            found = db.get(Attempt, self._key(key))
-            if found and found.count >= FREE_TRIES * patience:
-                over = found.count - FREE_TRIES * patience
-                until = found.last + min(LONGEST_WAIT, 2.0 ** min(over + 1, 20))
-                if until > now:
-                    raise TooMany(until - now)
+    def reserve(self, db: Db, keys: Mapping[str, int], *, now: float) -> None:
+        """Count a try that is about to be made. ``keys``: with how much patience for each.
 
-    def count_try(self, db: Db, keys: list[str], *, now: float) -> None:
+        TooMany, and nothing counted, where a name or an address has failed too often lately. Of many tries at once
+        each sees those before it: the rows are locked until the transaction ends.
+        """
+        for key in sorted(keys):
+            self._check(db, key, keys[key], now)
+        self._count(db, sorted(keys), now=now)
+
+    def _check(self, db: Db, key: str, patience: int, now: float) -> None:
+        found = db.get(Attempt, self._key(key), with_for_update=True, populate_existing=True)
+        if found and found.count >= FREE_TRIES * patience:
+            over = found.count - FREE_TRIES * patience
+            until = found.last + min(LONGEST_WAIT, FIRST_WAIT * 2.0 ** min(over, 20))
+            if until > now:
+                raise TooMany(until - now)
+
+    def _count(self, db: Db, keys: list[str], *, now: float) -> None:
         for key in keys:
             hashed = self._key(key)
             # Counted by the database: of many tries at once, each counts.
@@ -46,9 +55,10 @@ class Guessing:
                 db.add(Attempt(key=hashed, count=1, last=now))
                 db.flush()
 
-    def forgive(self, db: Db, name: str, address: str) -> None:
-        """Someone came in: their own failures are forgotten, for the address too, but not those on other names."""
-        mine, theirs = db.get(Attempt, self._key(name)), db.get(Attempt, self._key(address))
+    def forgive(self, db: Db, name: str, address: str | None = None) -> None:
+        """Someone came in: their own tries are forgotten, for the address too, but not those on other names."""
+        mine = db.get(Attempt, self._key(name))
+        theirs = db.get(Attempt, self._key(address)) if address else None
         if mine is not None:
             if theirs is not None:
                 theirs.count = max(0, theirs.count - mine.count)

@@ -7,7 +7,6 @@ are kept with argon2id. There is no default account, no default password and no 
 from __future__ import annotations
 
 import functools
-import threading
 import unicodedata
 from dataclasses import dataclass
 from typing import Any
@@ -27,7 +26,6 @@ SESSION_SECONDS = 14 * DAY
 SEEN_EVERY = 300  # how precisely the time of a session's last request is kept, in seconds
 LEAST_PASSWORD = 10
 LONGEST_KEY = 160
-HASHERS = 4  # passwords hashed at a time: each takes 64 MiB, and anyone may ask for it
 
 
 @dataclass(frozen=True)
@@ -172,9 +170,6 @@ def _hasher() -> Any:
     return PasswordHasher(time_cost=3, memory_cost=65_536, parallelism=4)
 
 
-_hashing = threading.BoundedSemaphore(HASHERS)
-
-
 @functools.cache
 def _unknown() -> str:
     """A hash for names that nobody has, so that they take as long as those that somebody has."""
@@ -185,8 +180,7 @@ def hash_password(password: str) -> str:
     """The argon2id hash. Invalid for one that is too short."""
     if len(password) < LEAST_PASSWORD:
         raise Invalid("short_password", f"a password has at least {LEAST_PASSWORD} characters")
-    with _hashing:
-        return str(_hasher().hash(password))
+    return str(_hasher().hash(password))
 
 
 def password_matches(stored: str | None, password: str) -> bool:
@@ -194,8 +188,7 @@ def password_matches(stored: str | None, password: str) -> bool:
     from argon2.exceptions import InvalidHashError, VerificationError
 
     try:
-        with _hashing:
-            return bool(_hasher().verify(stored or _unknown(), password)) and stored is not None
+        return bool(_hasher().verify(stored or _unknown(), password)) and stored is not None
     except (VerificationError, InvalidHashError):
         return False
 

@@ -162,7 +162,7 @@ def add_items(session: Session, project: Project, items: Sequence[NewItem], *, n
     """Add items; those that are there already are left as they are. Returns how many were new."""
     project = lock_project(session, project.id)
     settings = Settings.model_validate(project.settings)
-    known = set(session.scalars(select(Item.key).where(Item.project_id == project.id)))
+    known = _known(session, project.id, [item.key for item in items])
     position = session.scalar(select(func.max(Item.position)).where(Item.project_id == project.id))
     position = -1 if position is None else position
     rows: list[dict[str, Any]] = []
@@ -191,6 +191,15 @@ def add_items(session: Session, project: Project, items: Sequence[NewItem], *, n
         if values:
             session.execute(insert(Base.metadata.tables[table]), values)
     return len(rows)
+
+
+def _known(session: Session, project_id: str, keys: Sequence[str]) -> set[str]:
+    """Those of the keys whose items are there."""
+    found: set[str] = set()
+    for i in range(0, len(keys), AT_ONCE):
+        mine = select(Item.key).where(Item.project_id == project_id, Item.key.in_(keys[i : i + AT_ONCE]))
+        found.update(session.scalars(mine))
+    return found
 
 
 def _row(

@@ -16,11 +16,13 @@ from plaudit.feedback.store.projects import LONGEST_GUIDELINE, publish
 from plaudit.feedback.store.schema import Guideline, Member, Project
 from plaudit.feedback.store.verdict import Plain
 from plaudit.web.access import Access, Asker
+from plaudit.web.bodies import Guarded, takes
 from plaudit.web.rendering import to_html
 
-router = APIRouter(prefix="/api/projects/{project}", tags=["guidelines"])
+router = APIRouter(prefix="/api/projects/{project}", tags=["guidelines"], route_class=Guarded)
 Labeler = Annotated[Asker, Depends(Access("labeler", "label"))]
 Owner = Annotated[Asker, Depends(Access("owner", "manage"))]
+MOST_GUIDELINE = 2**20  # bytes: a character takes up to six as an escape
 Version = Annotated[int, Query(ge=0, le=2**31 - 1)]
 
 
@@ -103,12 +105,14 @@ def post_seen(body: Seen, asker: Labeler) -> None:
 
 
 @router.post("/guidelines/preview")
+@takes(MOST_GUIDELINE)
 def post_preview(body: Draft, asker: Owner) -> Preview:
     """A draft as labelers would see it. Nothing is kept."""
     return Preview(html=to_html(body.markdown))
 
 
 @router.post("/guidelines", status_code=201)
+@takes(MOST_GUIDELINE)
 def post_guidelines(body: GuidelineIn, asker: Owner) -> Published:
     """Publish a new version. Judgements keep the version under which they were made."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Depends
@@ -14,17 +15,21 @@ from plaudit.feedback.importing import items_of_rows
 from plaudit.feedback.store.errors import Forbidden, NotFound, Refused
 from plaudit.feedback.store.locks import lock_project
 from plaudit.feedback.store.people import note
-from plaudit.feedback.store.projects import add_items, check_accepted
+from plaudit.feedback.store.projects import NewItem, add_items, check_accepted
 from plaudit.feedback.store.schema import Assignment, Gold, Item, Judgement, Skip
 from plaudit.feedback.store.verdict import Plain
 from plaudit.web.access import Access, Asker
+from plaudit.web.bodies import MOST_BODY, Guarded, takes
 from plaudit.web.rendering import to_html
+from plaudit.web.rows import MOST_ROWS, import_of, rested
 
-router = APIRouter(prefix="/api/projects/{project}", tags=["items"])
+router = APIRouter(prefix="/api/projects/{project}", tags=["items"], route_class=Guarded)
 Reviewer = Annotated[Asker, Depends(Access("reviewer", "review"))]
 Owner = Annotated[Asker, Depends(Access("owner", "manage"))]
 Purpose = Literal["work", "gold", "calibration"]
 MOST = 500
+AT_ONCE, CHARACTERS_AT_ONCE = 100, 500_000  # items that one transaction adds
+BETWEEN = 0.02  # seconds in which others may write
 
 
 class ItemLine(BaseModel):
@@ -94,7 +99,12 @@ class FullItem(ItemLine):
 class Import(BaseModel):
     """Rows as in a file: ``{"prompt": …, "responses": [{"text": …, "model": …}, …]}`` and the other shapes."""
 
-    items: list[dict[str, Any]] = Field(min_length=1, max_length=20_000)
+    # What each row holds is asked where it is read, off the event loop.
+    items: list[Any] = Field(
+        min_length=1,
+        max_length=MOST_ROWS,
+        json_schema_extra={"items": {"type": "object", "additionalProperties": True}},
+    )
     purpose: Purpose = "work"
     source: Plain = Field("", max_length=200)
 
@@ -213,26 +223,43 @@ def full_item(db: Db, asker: Asker, item_id: str) -> FullItem:
 
 
 @router.post("/items", status_code=201)
+@takes(MOST_BODY, import_of)
 def post_items(body: Import, asker: Owner) -> ImportDone:
-    """Add items; those that are there already are left as they are. All rows must be good, or none is added."""
-    made = items_of_rows(body.items, purpose=body.purpose, source=body.source or "api")
+    """Add items; those that are there already are left as they are. All rows must be good, or none is added.
 
-    def work(db: Db) -> int:
+    They are written some at a time, so that nobody waits long: where the server stops meanwhile, send all again.
+    """
+    made = items_of_rows(rested(body.items), purpose=body.purpose, source=body.source or "api")
+
+    added = 0
+    for some in rested(batches(made.items), rest=BETWEEN):
+        added += asker.server.database.write(_add, asker.the_project().id, some, now=asker.now)
+
+    def work(db: Db) -> None:
         project = lock_project(db, asker.the_project().id)
-        added = add_items(db, project, made.items, now=asker.now)
-        note(
-            db,
-            "added items",
-            now=asker.now,
-            by=asker.user,
-            project=project,
-            target=str(added),
-            purpose=body.purpose,
-        )
-        return added
+        who = {"now": asker.now, "by": asker.user, "project": project}
+        note(db, "added items", **who, target=str(added), purpose=body.purpose)
 
-    added = asker.server.database.write(work)
+    asker.server.database.write(work)
     return ImportDone(added=added, known=len(made.items) - added, notes=made.notes)
+
+
+def batches(items: Iterable[NewItem]) -> Iterator[list[NewItem]]:
+    """The items, some at a time: so many that others wait a few hundredths of a second for the database."""
+    some: list[NewItem] = []
+    size = 0
+    for item in items:
+        some.append(item)
+        size += sum(len(a.text) for a in item.answers) + sum(len(m["content"]) for m in item.prompt)
+        if len(some) == AT_ONCE or size > CHARACTERS_AT_ONCE:
+            yield some
+            some, size = [], 0
+    if some:
+        yield some
+
+
+def _add(db: Db, project_id: str, items: Sequence[NewItem], *, now: float) -> int:
+    return add_items(db, lock_project(db, project_id), items, now=now)
 
 
 @router.patch("/items/{item}")

@@ -18,9 +18,10 @@ from plaudit.feedback.store.settings import Settings
 from plaudit.feedback.store.verdict import Plain, Verdict
 from plaudit.feedback.whole import mended
 from plaudit.web.access import Access, Asker
+from plaudit.web.bodies import Guarded
 from plaudit.web.tasks import Kept, Progress, Task, progress_of, task_of
 
-router = APIRouter(prefix="/api/projects/{project}", tags=["labeling"])
+router = APIRouter(prefix="/api/projects/{project}", tags=["labeling"], route_class=Guarded)
 Labeler = Annotated[Asker, Depends(Access("labeler", "label"))]
 Key = Annotated[str, Header(alias="Idempotency-Key", min_length=8, max_length=80, pattern=r"^[\x21-\x7e]+$")]
 

@@ -14,8 +14,9 @@ from plaudit.feedback.store.people import note, revoke_links, revoke_sessions
 from plaudit.feedback.store.schema import Assignment, Link, Member, User
 from plaudit.feedback.store.verdict import Plain
 from plaudit.web.access import Access, Asker
+from plaudit.web.bodies import Guarded
 
-router = APIRouter(prefix="/api/projects/{project}", tags=["people"])
+router = APIRouter(prefix="/api/projects/{project}", tags=["people"], route_class=Guarded)
 Owner = Annotated[Asker, Depends(Access("owner", "manage"))]
 # Whoever can make a link could sign in by it: a program with a token must not become a person.
 InPerson = Annotated[Asker, Depends(Access("owner", None))]

@@ -19,8 +19,9 @@ from plaudit.feedback.store.schema import Audit, Member, User
 from plaudit.feedback.store.settings import Settings
 from plaudit.feedback.store.verdict import Plain
 from plaudit.web.access import Access, Asker
+from plaudit.web.bodies import Guarded
 
-router = APIRouter(prefix="/api/projects/{project}", tags=["project"])
+router = APIRouter(prefix="/api/projects/{project}", tags=["project"], route_class=Guarded)
 Labeler = Annotated[Asker, Depends(Access("labeler", "label"))]
 Reviewer = Annotated[Asker, Depends(Access("reviewer", "review"))]
 Owner = Annotated[Asker, Depends(Access("owner", "manage"))]

@@ -15,9 +15,10 @@ from plaudit.feedback.exporting import exported
 from plaudit.feedback.store.people import note
 from plaudit.feedback.store.schema import Project
 from plaudit.web.access import Access, Asker
+from plaudit.web.bodies import Guarded
 from plaudit.web.statistics import Statistics, to_csv, to_json
 
-router = APIRouter(prefix="/api/projects/{project}", tags=["results"])
+router = APIRouter(prefix="/api/projects/{project}", tags=["results"], route_class=Guarded)
 Reviewer = Annotated[Asker, Depends(Access("reviewer", "review"))]
 Exporter = Annotated[Asker, Depends(Access("owner", "export"))]
 Purpose = Literal["work", "gold", "calibration", "repeat"]

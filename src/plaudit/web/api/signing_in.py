@@ -8,6 +8,7 @@ from fastapi import APIRouter, Depends, Request, Response
 from pydantic import BaseModel, Field
 from sqlalchemy import select
 from sqlalchemy.orm import Session as Db
+from starlette.concurrency import run_in_threadpool
 
 from plaudit.feedback.store.errors import Forbidden, Invalid, NotFound, SignInNeeded
 from plaudit.feedback.store.people import (
@@ -25,9 +26,10 @@ from plaudit.feedback.store.people import (
 from plaudit.feedback.store.schema import ApiToken, Link, Member, Project, User
 from plaudit.feedback.store.verdict import Plain
 from plaudit.web.access import Access, Asker
-from plaudit.web.server import Server
+from plaudit.web.bodies import Guarded
+from plaudit.web.server import Server, place_of
 
-router = APIRouter(prefix="/api", tags=["signing in"])
+router = APIRouter(prefix="/api", tags=["signing in"], route_class=Guarded)
 Anyone = Annotated[Asker, Depends(Access(None, None))]
 Password = Annotated[str, Field(max_length=200)]
 Token = Annotated[str, Field(max_length=200)]
@@ -99,21 +101,27 @@ def _server(request: Request) -> Server:
     return found
 
 
+def _place(request: Request) -> str:
+    return place_of(request.client.host if request.client else "")
+
+
 @router.post("/sign-in")
-def sign_in(body: SignIn, request: Request, response: Response) -> Me:
-    """Sign in with a name and a password. Failed tries of a name, or from an address, slow down the next."""
+async def sign_in(body: SignIn, request: Request, response: Response) -> Me:
+    """Sign in with a name and a password. Tries of a name, or from an address, slow down the next.
+
+    503 with Retry-After while too many others sign in.
+    """
     server = _server(request)
     now = server.clock()
     # One name, however it is spelt.
-    name = f"name:{name_key(body.name)}"
-    address = f"address:{request.client.host if request.client else ''}"
-    tries = {name: 1, address: 10}
-    server.database.read(server.people.check_tries, tries, now=now)
-    user = server.database.read(user_by_name, body.name)
-    # Before the transaction: hashing takes a tenth of a second, for which no one else should wait.
-    if not password_matches(user.password_hash if user else None, body.password) or user is None:
-        server.database.write(server.people.count_try, list(tries), now=now)
-        raise SignInNeeded("wrong_password", "the name or the password is wrong")
+    name, address = f"name:{name_key(body.name)}", f"address:{_place(request)}"
+    async with server.hashing.place(address) as hashed:
+        # Counted before it is tested: of many at once only as many are tested as are free.
+        await run_in_threadpool(server.database.write, server.people.reserve, {name: 1, address: 10}, now=now)
+        user = await run_in_threadpool(server.database.read, user_by_name, body.name)
+        stored = user.password_hash if user else None
+        if not await hashed(password_matches, stored, body.password) or user is None:
+            raise SignInNeeded("wrong_password", "the name or the password is wrong")
 
     def work(db: Db) -> tuple[str, Me]:
         server.people.forgive(db, name, address)
@@ -121,7 +129,8 @@ def sign_in(body: SignIn, request: Request, response: Response) -> Me:
         token = server.people.start_session(db, found, now=now)
         return token, _me(db, found, server.people.csrf(token))
 
-    return _signed_in(server, request, response, *server.database.write(work))
+    token, me = await run_in_threadpool(server.database.write, work)
+    return await run_in_threadpool(_signed_in, server, request, response, token, me)
 
 
 @router.post("/links/look")
@@ -148,6 +157,8 @@ def enter_by_link(body: LinkIn, request: Request, response: Response) -> Me:
     """Sign in with a one-time link."""
     server = _server(request)
     now = server.clock()
+    # A wrong link costs a look, and not a transaction for which others wait.
+    server.database.read(server.people.look_at_link, body.token, now=now)
 
     def work(db: Db) -> tuple[str, Me]:
         link = server.people.use_link(db, body.token, now=now)
@@ -162,25 +173,29 @@ def enter_by_link(body: LinkIn, request: Request, response: Response) -> Me:
 
 
 @router.post("/links/join", status_code=201)
-def join_by_link(body: Join, request: Request, response: Response) -> Me:
+async def join_by_link(body: Join, request: Request, response: Response) -> Me:
     """Join a project with an invitation, under a new name."""
     server = _server(request)
     now = server.clock()
-    server.database.read(server.people.look_at_link, body.token, now=now)
-    hashed = hash_password(body.password) if body.password else None
+    await run_in_threadpool(server.database.read, server.people.look_at_link, body.token, now=now)
+    stored = None
+    if body.password:
+        async with server.hashing.place(f"address:{_place(request)}") as hashed:
+            stored = await hashed(hash_password, body.password)
 
     def work(db: Db) -> tuple[str, Me]:
         link = server.people.use_link(db, body.token, now=now)
         if link.kind != "invite" or link.project_id is None or link.role is None:
             raise Invalid("no_invitation", "this link is no invitation")
         project = db.get_one(Project, link.project_id)
-        user = add_user(db, body.name, now=now, password_hash=hashed)
+        user = add_user(db, body.name, now=now, password_hash=stored)
         add_member(db, project, user, link.role, now=now)
         note(db, "joined", now=now, by=user, project=project, target=user.name, role=link.role)
         token = server.people.start_session(db, user, now=now)
         return token, _me(db, user, server.people.csrf(token))
 
-    return _signed_in(server, request, response, *server.database.write(work))
+    token, me = await run_in_threadpool(server.database.write, work)
+    return await run_in_threadpool(_signed_in, server, request, response, token, me)
 
 
 @router.post("/links/accept")
@@ -230,26 +245,26 @@ def get_me(asker: Annotated[Asker, Depends(Access(None, "label"))]) -> Me:
 
 
 @router.post("/me/password", status_code=204)
-def set_password(body: NewPassword, asker: Anyone) -> None:
+async def set_password(body: NewPassword, asker: Anyone) -> None:
     """Set or change one's password; all other sessions, and links to sign in, end."""
-    if asker.user.password_hash:
-        # As at the front door: who found an open browser may not guess as often as they like.
-        database, people = asker.server.database, asker.server.people
-        tries = {f"change:{asker.user.id}": 1}
-        database.read(people.check_tries, tries, now=asker.now)
-        if not password_matches(asker.user.password_hash, body.old or ""):
-            database.write(people.count_try, list(tries), now=asker.now)
-            raise Forbidden("wrong_password", "the old password is wrong")
-    hashed = hash_password(body.password)
-    session = asker.who.session
+    database, people, session = asker.server.database, asker.server.people, asker.who.session
+    tries = f"change:{asker.user.id}"
+    async with asker.server.hashing.place(tries) as hashed:
+        if asker.user.password_hash:
+            # As at the front door: who found an open browser may not guess as often as they like.
+            await run_in_threadpool(database.write, people.reserve, {tries: 1}, now=asker.now)
+            if not await hashed(password_matches, asker.user.password_hash, body.old or ""):
+                raise Forbidden("wrong_password", "the old password is wrong")
+        stored = await hashed(hash_password, body.password)
 
     def work(db: Db) -> None:
-        db.get_one(User, asker.user.id).password_hash = hashed
+        people.forgive(db, tries)
+        db.get_one(User, asker.user.id).password_hash = stored
         revoke_links(db, Link.user_id == asker.user.id, now=asker.now)
         revoke_sessions(db, asker.user.id, now=asker.now, but=session.id if session else None)
         note(db, "changed password", now=asker.now, by=asker.user)
 
-    asker.server.database.write(work)
+    await run_in_threadpool(database.write, work)
 
 
 @router.get("/me/tokens")
