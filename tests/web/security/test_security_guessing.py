@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
 import time
+from collections import Counter
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
 from web.security.site import Site
 
 from plaudit.feedback.store import people
+from plaudit.feedback.store.errors import Busy
+from plaudit.feedback.store.guessing import FREE_TRIES
+from plaudit.web.api import signing_in
+from plaudit.web.hashing import PLACES_OF_ONE, Hashing
+from plaudit.web.server import place_of
 
 PASSWORD = "correct horse battery"
 
@@ -55,14 +63,14 @@ def attempt(site: Site, name: str, password: str = "wrong") -> Any:
 def test_failures_on_one_name_slow_down_the_next(known: Site, hasher: Counting) -> None:
     assert [attempt(known, "Ann").status_code for _ in range(5)] == [401] * 5
     waits = []
-    for _ in range(12):
+    for _ in range(8):
         refused = attempt(known, "Ann")
         assert (refused.status_code, refused.json()["error"]["code"]) == (429, "too_many_attempts")
         waits.append(int(refused.headers["retry-after"]))
         known.now += waits[-1] + 1
         assert attempt(known, "Ann").status_code == 401
     # Twice as long each time, a quarter of an hour at most.
-    assert waits == [2, 4, 8, 16, 32, 64, 128, 256, 512, 900, 900, 900]
+    assert waits == [30, 60, 120, 240, 480, 900, 900, 900]
 
 
 def test_while_it_is_slowed_down_not_even_the_right_password_counts(known: Site, hasher: Counting) -> None:
@@ -72,7 +80,7 @@ def test_while_it_is_slowed_down_not_even_the_right_password_counts(known: Site,
     checked = len(hasher.checked)
     assert attempt(known, "Ann", PASSWORD).status_code == 429
     assert len(hasher.checked) == checked
-    known.now += 3
+    known.now += 31
     assert attempt(known, "Ann", PASSWORD).status_code == 200
 
 
@@ -156,28 +164,103 @@ def test_nobody_signs_in_without_a_password_that_they_set(known: Site) -> None:
         known.now += 100_000
 
 
-def test_no_more_than_a_few_passwords_are_hashed_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Each takes 64 MiB; anyone may ask for one."""
-    at_once, most, lock = 0, 0, threading.Lock()
+@pytest.fixture
+def slow(known: Site, monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
+    """Nobody's hash is done before ``site.let_go``; what is being tested meanwhile."""
+    tested, going = [], threading.Event()
+    monkeypatch.setattr(known, "let_go", going.set, raising=False)
 
-    class Slow:
-        def hash(self, _: str) -> str:
-            nonlocal at_once, most
-            with lock:
-                at_once += 1
-                most = max(most, at_once)
-            time.sleep(0.02)
-            with lock:
-                at_once -= 1
-            return "x"
+    def wait(stored: str | None, password: str) -> bool:
+        tested.append(password)
+        assert going.wait(20)
+        return False
 
-    monkeypatch.setattr(people, "_hasher", Slow)
-    threads = [threading.Thread(target=people.hash_password, args=("0123456789",)) for _ in range(16)]
+    monkeypatch.setattr(signing_in, "password_matches", wait)
+    yield tested
+    going.set()
+
+
+def at_once(site: Site, count: int, name: str, let_go_after: int) -> list[Any]:
+    """The answers to so many guesses at the same time; hashing goes on when ``let_go_after`` have been answered."""
+    answers: list[Any] = []
+    threads = [
+        threading.Thread(target=lambda i=i: answers.append(attempt(site, name.format(i), f"guess {i}")))
+        for i in range(count)
+    ]
     for thread in threads:
         thread.start()
+    until = time.monotonic() + 20
+    while len(answers) < let_go_after and time.monotonic() < until:
+        time.sleep(0.005)
+    site.let_go()
     for thread in threads:
         thread.join()
-    assert most == people.HASHERS
+    return answers
+
+
+def test_of_sixty_guesses_at_once_no_more_than_the_free_ones_are_tested(known: Site, slow: list[str]) -> None:
+    answers = at_once(known, 60, "Ann", 55)
+    assert len(slow) == FREE_TRIES
+    assert Counter(a.status_code for a in answers)[401] == FREE_TRIES
+    assert {a.status_code for a in answers} <= {401, 429, 503}
+
+
+def test_a_crowd_at_the_door_is_sent_away_and_nobody_inside_waits(known: Site, slow: list[str]) -> None:
+    """While all hashers are held, others are told to come back, and everything else is served."""
+    known.project("demo")
+    known.member("demo", "Lena", "labeler")
+    lena = known.browser("Lena")
+    inside: list[int] = []
+
+    def look() -> None:
+        while len(inside) < 3:
+            inside.append(lena.get("/api/me").status_code)
+
+    looking = threading.Thread(target=look)
+    looking.start()
+    answers = at_once(known, 30, "stranger {}", 30 - PLACES_OF_ONE)
+    looking.join()
+    away = [a for a in answers if a.status_code == 503]
+    assert len(away) == 30 - PLACES_OF_ONE and inside == [200] * 3
+    assert {(a.json()["error"]["code"], a.headers["retry-after"]) for a in away} == {("busy", "2")}
+    assert len(slow) == PLACES_OF_ONE, "who had a place is answered after all"
+    assert attempt(known, "afterwards").status_code == 401, "and the places are free again"
+
+
+def test_no_more_than_a_few_passwords_are_hashed_at_a_time() -> None:
+    """Each takes 64 MiB; anyone may ask for one."""
+    now, most, lock = 0, 0, threading.Lock()
+
+    def hash_() -> None:
+        nonlocal now, most
+        with lock:
+            now += 1
+            most = max(most, now)
+        time.sleep(0.01)
+        with lock:
+            now -= 1
+
+    async def ask(hashing: Hashing, address: str) -> str:
+        try:
+            async with hashing.place(address) as hashed:
+                await hashed(hash_)
+        except Busy:
+            return "busy"
+        return "done"
+
+    async def crowd() -> list[str]:
+        hashing = Hashing(hashers=2, places=8, places_of_one=5)
+        return await asyncio.gather(*(ask(hashing, "one" if i < 9 else "another") for i in range(15)))
+
+    said = asyncio.run(crowd())
+    assert most == 2
+    assert said == ["done"] * 5 + ["busy"] * 4 + ["done"] * 3 + ["busy"] * 3
+
+
+def test_a_household_of_ipv6_addresses_counts_as_one() -> None:
+    assert place_of("2001:db8:1:2:3:4:5:6") == place_of("2001:db8:1:2::9") != place_of("2001:db8:1:3::9")
+    assert place_of("::ffff:192.0.2.7") == place_of("192.0.2.7") != place_of("192.0.2.8")
+    assert place_of("fe80::1%eth0") == place_of("fe80::2") and place_of("testclient") == "testclient"
 
 
 def test_passwords_are_kept_with_argon2id() -> None:

@@ -176,10 +176,14 @@ def _unknown() -> str:
     return str(_hasher().hash("nobody's password"))
 
 
-def hash_password(password: str) -> str:
-    """The argon2id hash. Invalid for one that is too short."""
+def require_long(password: str) -> None:
     if len(password) < LEAST_PASSWORD:
         raise Invalid("short_password", f"a password has at least {LEAST_PASSWORD} characters")
+
+
+def hash_password(password: str) -> str:
+    """The argon2id hash. Invalid for one that is too short."""
+    require_long(password)
     return str(_hasher().hash(password))
 
 

@@ -19,6 +19,7 @@ from plaudit.feedback.store.people import (
     name_key,
     note,
     password_matches,
+    require_long,
     revoke_links,
     revoke_sessions,
     user_by_name,
@@ -249,6 +250,7 @@ async def set_password(body: NewPassword, asker: Anyone) -> None:
     """Set or change one's password; all other sessions, and links to sign in, end."""
     database, people, session = asker.server.database, asker.server.people, asker.who.session
     tries = f"change:{asker.user.id}"
+    require_long(body.password)
     async with asker.server.hashing.place(tries) as hashed:
         if asker.user.password_hash:
             # As at the front door: who found an open browser may not guess as often as they like.
