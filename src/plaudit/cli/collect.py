@@ -74,6 +74,13 @@ def collect(
     origin: Annotated[
         str | None, typer.Option(metavar="URL", help="The address people type, where a proxy speaks TLS.")
     ] = None,
+    proxy: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="ADDRESS",
+            help="A proxy whose X-Forwarded-For is believed: its address or network; may be repeated.",
+        ),
+    ] = None,
     tls_cert: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Certificate, to speak TLS itself.")
     ] = None,
@@ -96,6 +103,7 @@ def collect(
     from plaudit.feedback.collecting import database_url, folder_of, only_project, owner_link, prepare
     from plaudit.feedback.store.database import checked_url
     from plaudit.feedback.store.people import People
+    from plaudit.feedback.whereabouts import noted
     from plaudit.web.serving import Listening, bind
     from plaudit.web.serving import serve as listen
 
@@ -106,7 +114,8 @@ def collect(
         )
     folder = folder_of(project, responses or prompts)
     url = checked_url(database_url(folder, database))
-    listening = Listening(host, port, origin, tls_cert, tls_key, workers, own_secret=secret_file is not None)
+    own = secret_file is not None
+    listening = Listening(host, port, origin, tls_cert, tls_key, workers, tuple(proxy or ()), own_secret=own)
     listening.check(url)
     wanted = _wanted(folder, name, title, set_ or [], guidelines)
     for path, purpose in ((responses, "work"), (gold, "gold"), (calibration, "calibration")):
@@ -133,9 +142,11 @@ def collect(
             typer.echo(
                 f"{who}: {address}/enter#{token}\n  signs in once, within a day; invite others under People"
             )
+            for warning in listening.warnings():
+                typer.echo(f"note: {warning}", err=True)
             typer.echo("Ctrl-C stops the server; what was judged is kept", err=True)
             # The server takes Ctrl-C itself, and may or may not pass it on.
-            with suppress(KeyboardInterrupt):
+            with noted(folder, url, address), suppress(KeyboardInterrupt):
                 listen(opened, secret, listening, sock)
             typer.echo("stopped; the same command goes on", err=True)
 

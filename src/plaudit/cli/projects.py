@@ -123,8 +123,12 @@ def link(
         Path | None, typer.Option(metavar="FILE", help="The server's secret, where it was given.")
     ] = None,
     origin: Annotated[
-        str, typer.Option(metavar="URL", help="Where the server is reached.")
-    ] = "http://127.0.0.1:8642",
+        str | None, typer.Option(metavar="URL", help="Where the server is reached (default: as it noted).")
+    ] = None,
+    port: Annotated[
+        int | None,
+        typer.Option(metavar="N", help="Its port on this machine (default: as it noted).", min=1, max=65535),
+    ] = None,
 ) -> None:
     """A new one-time link for the owner, for a server that runs already."""
     from plaudit.feedback.collecting import owner_link
@@ -134,10 +138,25 @@ def link(
 
     with _existing(project, name, database) as (opened, slug, folder):
         made = opened.read(named_project, slug)
+        address = origin or _address(folder, opened.url, port)
         who, token = owner_link(
             opened, People(read_secret(secret_file) if secret_file else secret_in(folder)), made.slug
         )
-    typer.echo(f"{who}: {origin}/enter#{token}")
+    typer.echo(f"{who}: {address}/enter#{token}")
+
+
+def _address(folder: Path, url: str, port: int | None) -> str:
+    """Where the server is reached: as it noted when it began to listen, or on the port that was given."""
+    from plaudit.feedback.whereabouts import whereabouts
+
+    if port is not None:
+        return f"http://127.0.0.1:{port}"
+    found = whereabouts(folder, url)
+    if found is None:
+        typer.echo("no server of this project has noted where it is: --port or --origin tells", err=True)
+    elif not found.runs:
+        typer.echo("the server seems not to run any more: start it with `plaudit collect`", err=True)
+    return found.address if found else "http://127.0.0.1:8642"
 
 
 def backup(

@@ -9,10 +9,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from sqlalchemy.exc import DBAPIError
+
 from plaudit.errors import UserError, suggest
 from plaudit.feedback.store import migrate
-from plaudit.feedback.store.database import Database
-from plaudit.feedback.store.errors import Refused
+from plaudit.feedback.store.database import Database, away_of, shown
+from plaudit.feedback.store.errors import Away, Refused
 
 SCHEME = "project://"
 FOLDER = Path("projects")
@@ -62,7 +64,13 @@ def opened(url: str) -> Iterator[Database]:
         migrate.upgrade(database)
         yield database
     except Refused as error:
-        raise UserError(error.message, problems=error.problems) from None
+        cause = f" ({error.cause.strip()})" if isinstance(error, Away) else ""
+        raise UserError(error.message + cause, problems=error.problems) from None
+    except DBAPIError as error:
+        # Before the first transaction, while the tables are looked at.
+        if (away := away_of(error)) is None:
+            raise
+        raise UserError(f"{shown(url)}: {away.message} ({away.cause.strip()})") from None
     finally:
         database.close()
 

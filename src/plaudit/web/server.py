@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import ipaddress
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import Any
 from urllib.parse import urlsplit
 
 from plaudit.feedback.store.database import Database
 from plaudit.feedback.store.people import People
 from plaudit.web.hashing import Hashing
 
+LOOPBACK = ("127.0.0.0/8", "::1")
 SAFE = {"GET", "HEAD", "OPTIONS"}  # methods that change nothing
 
 
@@ -61,6 +63,21 @@ def host_in(address: str) -> str:
         return urlsplit(address).hostname or ""
     except ValueError:
         return ""
+
+
+class Addresses:
+    """A set of addresses and networks, such as 10.0.0.0/8. ValueError for what is neither."""
+
+    def __init__(self, texts: Iterable[str]) -> None:
+        self._networks = [ipaddress.ip_network(text, strict=False) for text in texts]
+
+    def __contains__(self, host: str) -> bool:
+        try:
+            address: Any = ipaddress.ip_address(host.partition("%")[0])
+        except ValueError:
+            return False
+        address = getattr(address, "ipv4_mapped", None) or address
+        return any(address in network for network in self._networks)
 
 
 def place_of(host: str) -> str:

@@ -17,17 +17,20 @@ from fastapi import FastAPI
 
 from plaudit.errors import Problem, UserError
 from plaudit.feedback.store.database import Database
-from plaudit.web.server import Server, host_in, is_loopback
+from plaudit.web.server import Addresses, Server, host_in, is_loopback
 
 PORT = 8642
 TRIED = 20  # ports after the first, where that one is taken and none was asked for
 # How the workers of one server hear of it; the database's password and the secret stay out of the process list.
-VARIABLES = ("PLAUDIT_SERVE_DATABASE", "PLAUDIT_SERVE_SECRET", "PLAUDIT_SERVE_ORIGIN", "PLAUDIT_SERVE_PORT")
+VARIABLES = tuple(f"PLAUDIT_SERVE_{name}" for name in ("DATABASE", "SECRET", "ORIGIN", "PORT", "PROXIES"))
 
 
 @dataclass(frozen=True)
 class Listening:
-    """How to listen. ``origin`` is the address that people type, where a proxy in front speaks TLS."""
+    """How to listen. ``origin`` is the address that people type, where a proxy in front speaks TLS.
+
+    ``proxies``: addresses or networks whose X-Forwarded-For is believed; nobody else's is.
+    """
 
     host: str = "127.0.0.1"
     port: int | None = None
@@ -35,6 +38,7 @@ class Listening:
     certificate: Path | None = None
     key: Path | None = None
     workers: int = 1
+    proxies: tuple[str, ...] = ()
     own_secret: bool = field(default=False, kw_only=True)  # whether the secret was given rather than made
 
     def check(self, database_url: str) -> None:
@@ -47,6 +51,7 @@ class Listening:
                 problems.append(Problem(f"there is no file {path}", field="--tls-cert"))
         if self.origin:
             problems += _origin_problems(self.origin)
+        problems += [p for proxy in self.proxies for p in _proxy_problems(proxy)]
         if not is_loopback(self.host):
             if not self.certificate and not (self.origin or "").startswith("https://"):
                 problems.append(
@@ -82,6 +87,15 @@ class Listening:
             )
         if problems:
             raise UserError("the server cannot listen like this", problems=problems)
+
+    def warnings(self) -> list[str]:
+        """What is not wrong, but should be known."""
+        if self.origin and not self.certificate and not self.proxies:
+            return [
+                "everyone seems to come from the proxy's address: too many wrong passwords of one keep all others out; "
+                "name the proxy with --proxy (such as --proxy 127.0.0.1) if it sets X-Forwarded-For"
+            ]
+        return []
 
     def address(self, port: int) -> str:
         """What to type into a browser."""
@@ -121,13 +135,18 @@ def serve(database: Database, secret: bytes, listening: Listening, sock: socket.
     """Serve until interrupted."""
     import uvicorn
 
+    from plaudit.web.connections import Connection, configure
+
     port = sock.getsockname()[1]
     options: dict[str, Any] = {
         "log_level": "warning",
         "server_header": False,
         "access_log": False,
-        "http": "httptools",
+        "http": Connection,
+        "ws": "none",
         "loop": "asyncio",
+        "proxy_headers": bool(listening.proxies),
+        "forwarded_allow_ips": list(listening.proxies),
         "lifespan": "off",
         "timeout_graceful_shutdown": 5,
         "timeout_keep_alive": 75,
@@ -135,12 +154,14 @@ def serve(database: Database, secret: bytes, listening: Listening, sock: socket.
         "ssl_keyfile": listening.key,
     }
     if listening.workers == 1:
+        configure(listening.proxies)
         app = application(database, secret, listening.origin or _own(listening, port), port)
         uvicorn.Server(uvicorn.Config(app, **options)).run(sockets=[sock])
         return
     from uvicorn.supervisors import Multiprocess
 
-    values = (database.url, secret.hex(), listening.origin or _own(listening, port) or "", str(port))
+    origin = listening.origin or _own(listening, port) or ""
+    values = (database.url, secret.hex(), origin, str(port), ",".join(listening.proxies))
     os.environ.update(zip(VARIABLES, values))
     database.close()
     config = uvicorn.Config("plaudit.web.serving:worker", factory=True, workers=listening.workers, **options)
@@ -155,8 +176,11 @@ def application(database: Database, secret: bytes, origin: str | None, port: int
 
 def worker() -> FastAPI:
     """The application of one of several processes, which ends with the process that started it."""
+    from plaudit.web.connections import configure
+
     threading.Thread(target=_end_with, args=(os.getppid(),), daemon=True).start()
-    url, secret, origin, port = (os.environ[name] for name in VARIABLES)
+    url, secret, origin, port, proxies = (os.environ[name] for name in VARIABLES)
+    configure([p for p in proxies.split(",") if p])
     return application(Database(url), bytes.fromhex(secret), origin or None, int(port))
 
 
@@ -186,6 +210,15 @@ def _origin_problems(origin: str) -> list[Problem]:
                 remedy="put it behind TLS and write https://",
             )
         ]
+    return []
+
+
+def _proxy_problems(proxy: str) -> list[Problem]:
+    try:
+        Addresses([proxy])
+    except ValueError:
+        remedy = "write the address from which it connects, such as 127.0.0.1 or 10.0.0.0/8"
+        return [Problem(f"{proxy!r} is no address", field="--proxy", remedy=remedy)]
     return []
 
 

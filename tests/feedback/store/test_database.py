@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
 import sqlite3
 from typing import ClassVar
 
+import psycopg
 import pytest
 from making import NOW, all_of, make
-from sqlalchemy import text, update
+from sqlalchemy import event, text, update
 from sqlalchemy.exc import DBAPIError, IntegrityError
 
 from plaudit.errors import UserError
+from plaudit.feedback.opening import opened
 from plaudit.feedback.store import database as module
-from plaudit.feedback.store.database import Database, checked_url, shown
+from plaudit.feedback.store.database import Database, away_of, checked_url, shown
+from plaudit.feedback.store.errors import Away
 from plaudit.feedback.store.people import add_user
 from plaudit.feedback.store.schema import Item, Project, User
 
@@ -181,3 +185,122 @@ def test_who_opens_a_new_file_at_the_same_time_waits(monkeypatch):
     Busy.answers = [sqlite3.OperationalError("database is locked")] * 50
     with pytest.raises(sqlite3.OperationalError, match="locked"):
         module._write_ahead(Busy())
+
+
+# What ends by itself
+
+
+def sqlite_error(kind, code, words):
+    made = kind(words)
+    made.sqlite_errorcode = code
+    return made
+
+
+def postgresql_error(state):
+    from psycopg.errors import lookup
+
+    return lookup(state)("words of the server")
+
+
+@pytest.mark.parametrize(
+    "error, code",
+    [
+        (
+            sqlite_error(sqlite3.OperationalError, sqlite3.SQLITE_FULL, "database or disk is full"),
+            "disk_full",
+        ),
+        (
+            sqlite_error(sqlite3.OperationalError, sqlite3.SQLITE_IOERR | 3 << 8, "disk I/O error"),
+            "database_away",
+        ),
+        (sqlite_error(sqlite3.OperationalError, sqlite3.SQLITE_BUSY, "database is locked"), "database_away"),
+        (sqlite_error(sqlite3.OperationalError, sqlite3.SQLITE_CANTOPEN, "unable to open"), "database_away"),
+        (
+            sqlite_error(sqlite3.OperationalError, sqlite3.SQLITE_READONLY, "readonly database"),
+            "database_away",
+        ),
+        (sqlite_error(sqlite3.DatabaseError, sqlite3.SQLITE_CORRUPT, "malformed"), None),
+        (sqlite_error(sqlite3.IntegrityError, sqlite3.SQLITE_CONSTRAINT, "UNIQUE"), None),
+        (sqlite_error(sqlite3.OperationalError, sqlite3.SQLITE_ERROR, "no such table"), None),
+        *[(state, "database_away") for state in ("08006", "53300", "57P01", "57P03", "58030", "25006")],
+        ("53100", "disk_full"),
+        *[(state, "database_busy") for state in ("40001", "40P01")],
+        *[(state, None) for state in ("23505", "42P01", "22001", "23514")],
+    ],
+)
+def test_what_ends_by_itself_is_told_from_faults(error, code):
+    found = postgresql_error(error) if isinstance(error, str) else error
+    wrapped = DBAPIError.instance("SELECT 1", {}, found, sqlite3.Error if found is error else psycopg.Error)
+    away = away_of(wrapped)
+    assert (away.code if away else None) == code
+    assert away is None or (away.status, away.wait > 0, "words" in away.message) == (503, True, False)
+
+
+def test_a_full_disk_refuses_the_writer_and_changes_nothing(database):
+    """The real thing: SQLite with no page left."""
+    if not database.is_sqlite:
+        pytest.skip("SQLite's own limit")
+    made = make(database, items=1)
+    full = Database(database.url)
+    event.listen(full.engine, "connect", lambda line, _: line.execute("PRAGMA max_page_count = 1"))
+    with pytest.raises(Away) as refused:
+        full.write(lambda s: s.execute(BIG, {"much": "x" * 300_000}))
+    full.close()
+    assert (refused.value.code, refused.value.wait) == ("disk_full", 30)
+    assert len(all_of(database, Project)) == 1 and made.project
+
+
+COLUMNS = "id, action, target, detail, created"
+BIG = text(f"INSERT INTO audit ({COLUMNS}) VALUES ('x', 'y', '', :much, 0)")
+
+
+def test_a_server_that_is_gone_or_restarts_is_away_until_it_is_back(postgresql, database):
+    """Its connections are ended from elsewhere; then it cannot be reached at all; then it is back."""
+    if database.is_sqlite:
+        pytest.skip("PostgreSQL only")
+    others = "datname = current_database() AND pid <> pg_backend_pid()"
+    end = text(f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE {others}")
+
+    def work(session):
+        session.execute(text("SELECT 1"))
+        other = Database(database.url)
+        while other.write(lambda s: s.execute(end).all()):
+            pass
+        other.close()
+        return session.execute(text("SELECT 1")).scalar()
+
+    for run in (database.read, database.write):
+        with pytest.raises(Away) as refused:
+            run(work)
+        assert refused.value.code == "database_away"
+    assert database.read(lambda s: s.execute(text("SELECT 1")).scalar()) == 1
+    nowhere = Database("postgresql://tests@/x?host=/nonexistent")
+    with pytest.raises(Away):
+        nowhere.read(lambda s: s.execute(text("SELECT 1")))
+
+
+def test_all_connections_in_use_is_away_and_no_fault(tmp_path, monkeypatch):
+    monkeypatch.setattr(module, "POOL_SECONDS", 0.01)
+    database = Database(f"sqlite:///{tmp_path / 'a.db'}")
+    with contextlib.ExitStack() as held:
+        for _ in range(60):
+            held.enter_context(database.engine.connect())
+        with pytest.raises(Away) as refused:
+            database.read(lambda s: s)
+    assert refused.value.code == "database_busy"
+    database.close()
+
+
+def test_a_folder_that_goes_away_while_it_serves_names_no_path(tmp_path):
+    folder = tmp_path / "there"
+    folder.mkdir()
+    database = Database(f"sqlite:///{folder / 'a.db'}")
+    assert database.read(lambda s: s.execute(text("SELECT 1")).scalar()) == 1
+    database.close()
+    folder.rename(tmp_path / "elsewhere")
+    with pytest.raises(Away) as refused:
+        database.read(lambda s: s.execute(text("SELECT 1")))
+    assert str(tmp_path) not in refused.value.message
+    # At the start it is a mistake of whoever named it.
+    with pytest.raises(UserError, match="unable to open"), opened(f"sqlite:///{folder / 'a.db'}"):
+        pass

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import gzip
 import json
 import os
@@ -21,6 +22,9 @@ from plaudit.feedback.collecting import Wanted, owner_link, prepare
 from plaudit.feedback.opening import opened, read_secret, secret_in
 from plaudit.feedback.store.database import Database
 from plaudit.feedback.store.people import People
+from plaudit.feedback.whereabouts import noted, whereabouts
+from plaudit.web import serving
+from plaudit.web.connections import Connection
 from plaudit.web.serving import PORT, Listening, bind
 
 
@@ -220,3 +224,127 @@ def test_the_secret_is_not_shown(site: Site, tmp_path: Path) -> None:
     assert "secret of the tests" not in repr(site.server)
     assert "hunter2" not in shown("postgresql://u:hunter2@h/d")
     assert isinstance(site.database, Database)
+
+
+# Proxies
+
+
+def test_forwarded_addresses_are_believed_of_named_proxies_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also on loopback: anyone on this machine, and every proxy that nobody named, could write what it likes."""
+    for proxies, believed in (((), False), (("127.0.0.1",), True), (("10.0.0.0/8",), False)):
+        assert client_seen(monkeypatch, Listening(proxies=proxies)) == (
+            "203.0.113.9" if believed else "127.0.0.1"
+        )
+
+
+def client_seen(monkeypatch: pytest.MonkeyPatch, listening: Listening) -> str:
+    """Who a request from 127.0.0.1 comes from, which says that it was sent on for 203.0.113.9."""
+    import uvicorn
+
+    made: list[uvicorn.Config] = []
+    monkeypatch.setenv("FORWARDED_ALLOW_IPS", "*")
+    monkeypatch.setattr(uvicorn.Server, "run", lambda self, sockets: made.append(self.config))
+    seen = []
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        seen.append(scope["client"][0])
+
+    monkeypatch.setattr(serving, "application", lambda *_: app)
+    monkeypatch.setattr(Connection, "limits", Connection.limits)
+    monkeypatch.setattr(Connection, "open", Connection.open)
+    with bind(Listening(port=0)) as sock:
+        serving.serve(Database("sqlite:///never.db"), b"", listening, sock)
+    made[0].load()
+    headers = [(b"x-forwarded-for", b"198.51.100.1, 203.0.113.9")]
+    scope = {"type": "http", "client": ("127.0.0.1", 1), "scheme": "http", "headers": headers}
+    asyncio.run(made[0].loaded_app(scope, None, None))
+    return str(seen[0])
+
+
+def test_what_is_no_proxy_is_refused() -> None:
+    for proxy in ("*", "", "proxy.example", "10.0.0.0/99", "1.2.3"):
+        assert problems(Listening(proxies=(proxy,))) == ["--proxy"]
+    Listening(proxies=("127.0.0.1", "10.0.0.0/8", "::1", "2001:db8::/32")).check("sqlite:///x.db")
+
+
+def test_a_proxy_that_nobody_named_is_spoken_of(tmp_path: Path) -> None:
+    told = Listening(origin="https://label.example").warnings()
+    assert len(told) == 1 and "--proxy" in told[0]
+    assert not Listening().warnings()
+    assert not Listening(origin="https://label.example", proxies=("127.0.0.1",)).warnings()
+    assert not Listening(origin="https://label.example", certificate=tmp_path, key=tmp_path).warnings()
+
+
+# Where it is
+
+
+def link(capsys: pytest.CaptureFixture[str], *more: str) -> tuple[str, str]:
+    """What `plaudit collect link` prints: the address, and what it says beside."""
+    with pytest.raises(SystemExit):
+        main(["collect", "link", *more])
+    told = capsys.readouterr()
+    return told.out.splitlines()[-1].partition(": ")[2].partition("/enter#")[0], told.err
+
+
+def test_a_link_leads_to_where_the_server_listens(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("sys.argv", ["plaudit"])
+    folder = tmp_path / "projects" / "demo"
+    folder.mkdir(parents=True)
+    secret_in(folder)
+    url = f"sqlite:///{folder / 'collect.db'}"
+    with opened(url) as database:
+        prepare(database, Wanted("demo"))
+    address, told = link(capsys)
+    assert address == "http://127.0.0.1:8642" and "--port" in told
+    with noted(folder, url, "https://label.example:9000"):
+        assert link(capsys) == ("https://label.example:9000", "")
+        assert link(capsys, "--port", "9001") == ("http://127.0.0.1:9001", "")
+        assert link(capsys, "--origin", "https://other.example")[0] == "https://other.example"
+        with noted(folder, url, "http://127.0.0.1:9002"):
+            assert link(capsys)[0] == "http://127.0.0.1:9002"
+        kept = (
+            json.loads((folder / "serving.json").read_text()) if (folder / "serving.json").exists() else None
+        )
+    assert kept is None and not (folder / "serving.json").exists()
+    # Killed: what it noted stays, and is not trusted.
+    gone = {"address": "http://127.0.0.1:9003", "process": 2**22 + 1, "database": str(folder / "collect.db")}
+    (folder / "serving.json").write_text(json.dumps(gone))
+    address, told = link(capsys)
+    assert address == "http://127.0.0.1:9003" and "seems not to run" in told
+    for broken in ("", "[]", "{}", "\x00"):
+        (folder / "serving.json").write_text(broken)
+        assert link(capsys)[0] == "http://127.0.0.1:8642"
+
+
+def test_a_server_of_a_database_is_found_from_elsewhere(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "projects/one").mkdir(parents=True)
+    url = "postgresql+psycopg://label:hunter2@db/plaudit"
+    with noted(Path("projects/one"), url, "https://label.example"):
+        assert whereabouts(Path(), url).address == "https://label.example"  # type: ignore[union-attr]
+        assert whereabouts(Path(), url + "2") is None
+        assert "hunter2" not in Path("projects/one/serving.json").read_text()
+
+
+def test_the_command_notes_where_it_listens_while_it_does(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("sys.argv", ["plaudit"])
+    (tmp_path / "a.jsonl").write_text(json.dumps({"prompt": "p", "responses": ["x", "y"]}) + "\n")
+    said = []
+
+    def listen(database: Database, secret: bytes, listening: Listening, sock: socket.socket) -> None:
+        capsys.readouterr()
+        said.append((sock.getsockname()[1], link(capsys)[0]))
+
+    monkeypatch.setattr(serving, "serve", listen)
+    with pytest.raises(SystemExit):
+        main(["collect", "--responses", "a.jsonl", "--port", "0"])
+    assert said == [(said[0][0], f"http://127.0.0.1:{said[0][0]}")]
+    assert not (tmp_path / "projects/a/serving.json").exists()

@@ -408,3 +408,35 @@ def test_what_people_do_to_people_is_in_the_log(demo: Site) -> None:
     assert [e["action"] for e in log] == ["made sign-in link", "changed person", "invited"]
     assert {e["who"] for e in log} == {"Olga"}
     assert "plaudit_" not in str(log)
+
+
+def test_a_token_makes_no_owners(demo: Site) -> None:
+    """Whoever it makes an owner could make links and sign in by them: a program must not become a person."""
+    olga, program = demo.browser("Olga"), demo.program("Olga", "manage")
+    lena, otto = person(demo, "Lena"), demo.member("demo", "Otto", "owner")
+    for change in (
+        {"role": "owner"},
+        {"role": "owner", "disabled": False},
+        {"role": "owner", "disabled": True},
+    ):
+        before = demo.rows()
+        answer = program.patch(f"/api/projects/demo/people/{lena}", change)
+        if change.get("disabled"):
+            assert answer.status_code == 200, "nobody's part that has ended is an owner's"
+            enabled = program.patch(f"/api/projects/demo/people/{lena}", {"disabled": False})
+            assert enabled.status_code == 403
+            assert olga.patch(f"/api/projects/demo/people/{lena}", {"role": "labeler"}).status_code == 200
+        else:
+            assert (answer.status_code, answer.json()["error"]["code"]) == (403, "browser_only")
+            assert demo.rows() == before
+    # Neither anew, nor by a link; what is no promotion is a program's to do.
+    demo.disable_member(otto)
+    assert program.patch(f"/api/projects/demo/people/{otto}", {"disabled": False}).status_code == 403
+    assert program.post("/api/projects/demo/invitations", {"role": "owner"}).status_code == 403
+    assert program.patch(
+        f"/api/projects/demo/people/{lena}", {"role": "reviewer", "disabled": False}
+    ).is_success
+    assert olga.patch(f"/api/projects/demo/people/{lena}", {"role": "owner"}).json()["role"] == "owner"
+    assert program.patch(f"/api/projects/demo/people/{lena}", {"role": "owner"}).is_success, (
+        "an owner stays one"
+    )

@@ -65,5 +65,13 @@ class Busy(Later):
     status = 503
 
 
+class Away(Busy):
+    """The database cannot be reached, or cannot write; ``cause`` for the log, in the database's own words."""
+
+    def __init__(self, code: str, message: str, wait: float, cause: str) -> None:
+        self.cause = cause
+        super().__init__(code, message, wait)
+
+
 def _spoken(seconds: float) -> str:
     return f"{max(1, round(seconds))} seconds" if seconds < 90 else f"{round(seconds / 60)} minutes"

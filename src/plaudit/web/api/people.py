@@ -104,6 +104,7 @@ def patch_person(person: str, body: PersonIn, asker: Owner) -> Person:
             )
             .with_for_update()
         )
+        was_owner = _is_owner(member)
         leaves = (
             member.role == "owner"
             and member.disabled_at is None
@@ -123,6 +124,9 @@ def patch_person(person: str, body: PersonIn, asker: Owner) -> Person:
             member.role = body.role
         if body.disabled is not None:
             member.disabled_at = asker.now if body.disabled else None
+        if asker.who.token is not None and _is_owner(member) and not was_owner:
+            # Whoever it makes an owner can make links, by which one becomes a person.
+            raise Forbidden("browser_only", "a token cannot make owners: sign in with a browser")
         note(
             db,
             "changed person",
@@ -230,6 +234,10 @@ def delete_invitation(invitation: str, asker: Owner) -> None:
         )
 
     asker.server.database.write(work)
+
+
+def _is_owner(member: Member) -> bool:
+    return member.role == "owner" and member.disabled_at is None
 
 
 def _member(db: Db, asker: Asker, member_id: str) -> Member:
