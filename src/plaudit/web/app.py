@@ -14,7 +14,7 @@ from pydantic import ValidationError
 from starlette.exceptions import HTTPException
 
 from plaudit.errors import UserError
-from plaudit.feedback.store.errors import Later, Refused, SignInNeeded
+from plaudit.feedback.store.errors import Away, Later, Refused, SignInNeeded
 from plaudit.web import assets, pages
 from plaudit.web.api import ROUTERS
 from plaudit.web.manage import pages as manage
@@ -84,10 +84,15 @@ def _refused(request: Request, error: Any) -> Response:
     if isinstance(error, SignInNeeded) and not _is_api(request):
         target = request.url.path + (f"?{request.url.query}" if request.url.query else "")
         return RedirectResponse(f"/sign-in?next={quote(target, safe='')}", 303)
+    if isinstance(error, Away):
+        server: Server = request.app.state.server
+        server.troubles.note(error, server.clock())
     problems = [{"field": p.field, "message": p.message} for p in error.problems]
     answer = _answer(request, error.status, error.code, error.message, problems)
     if isinstance(error, Later):
         answer.headers["retry-after"] = str(max(1, round(error.wait)))
+        if error.status == 503 and request.method == "GET" and not _is_api(request):
+            answer.headers["refresh"] = answer.headers["retry-after"]  # the page comes again by itself
     return answer
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import tempfile
 from collections.abc import Callable, Coroutine
@@ -15,7 +16,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
-from plaudit.feedback.store.errors import Refused
+from plaudit.feedback.store.errors import Away, Refused
 from plaudit.web.access import Access
 
 MOST_OPEN = 2**14  # of anyone, before they have signed in
@@ -119,9 +120,13 @@ async def _kept(request: Request, kept: IO[bytes], most: int) -> int:
             if len(waiting) >= AT_ONCE:
                 await run_in_threadpool(kept.write, bytes(waiting))
                 waiting.clear()
+        await run_in_threadpool(kept.write, bytes(waiting))
     except ClientDisconnect:
         raise HTTPException(400, "the request broke off") from None
-    await run_in_threadpool(kept.write, bytes(waiting))
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        raise Away("disk_full", "the disk of the server is full", 30, str(error)) from error
     return size
 
 

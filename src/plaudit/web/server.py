@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 from plaudit.feedback.store.database import Database
 from plaudit.feedback.store.people import People
 from plaudit.web.hashing import Hashing
+from plaudit.web.troubles import Troubles
 
 LOOPBACK = ("127.0.0.0/8", "::1")
 SAFE = {"GET", "HEAD", "OPTIONS"}  # methods that change nothing
@@ -31,6 +32,10 @@ class Server:
     @cached_property
     def people(self) -> People:
         return People(self.secret)
+
+    @cached_property
+    def troubles(self) -> Troubles:
+        return Troubles()
 
     @cached_property
     def hashing(self) -> Hashing:

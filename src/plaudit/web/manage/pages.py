@@ -50,6 +50,7 @@ def get_dashboard(request: Request, asker: Reviewer, models: bool = False) -> Re
         asker=asker,
         project=project,
         now=asker.now,
+        troubles=asker.server.troubles.lately(asker.now) if asker.is_at_least("owner") else [],
         **asker.server.database.read(work),
     )
 

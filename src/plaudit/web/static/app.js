@@ -32,9 +32,9 @@ export const reducedMotion = () => matchMedia("(prefers-reduced-motion: reduce)"
 // Requests
 
 export class ApiError extends Error {
-  constructor(status, { code, message, problems = [] }, body = null) {
+  constructor(status, { code, message, problems = [] }, body = null, wait = 0) {
     super(message);
-    Object.assign(this, { status, code, problems, body });
+    Object.assign(this, { status, code, problems, body, wait });
   }
   /** Worth trying again: no answer, or one that says nothing about the request. */
   get passing() {
@@ -44,13 +44,13 @@ export class ApiError extends Error {
 
 /**
  * A request with JSON in and out. Throws ApiError {status, code, message, problems, body}; status 0 means that no
- * answer came. Signed out meanwhile: a dialog asks to sign in in another tab, and the request is sent again.
+ * answer came; wait is how many seconds the server asks for. Signed out meanwhile: a dialog asks to sign in in another tab, and the request is sent again.
  */
 export async function api(method, path, body = undefined, { headers = {}, timeout = 20000, ask = true, stale = true } = {}) {
   const answer = await send(method, path, body, headers, timeout);
   if (answer.ok) return answer.status === 204 ? null : answer.json();
   const found = await answer.json().catch(() => null);
-  const error = new ApiError(answer.status, found?.error ?? unexplained(answer.status), found);
+  const error = new ApiError(answer.status, found?.error ?? unexplained(answer.status), found, Number(answer.headers.get("retry-after")) || 0);
   const again = { headers, timeout, ask, stale: false };
   if (error.code === "csrf" && user && stale) {
     // The session is another one: of the same person, who signed in anew, or of someone else.
@@ -63,6 +63,19 @@ export async function api(method, path, body = undefined, { headers = {}, timeou
     return api(method, path, body, again);
   }
   throw error;
+}
+
+/** As api, sent again a few times while the server is too busy to begin. */
+export async function patient(...request) {
+  for (let tries = 1; ; tries++) {
+    try {
+      return await api(...request);
+    } catch (error) {
+      if (error.code !== "busy" || tries === 6) throw error;
+      const wait = error.wait * 1000 * (0.5 + Math.random());
+      await new Promise((resolve) => setTimeout(resolve, wait));
+    }
+  }
 }
 
 async function send(method, path, body, headers, timeout) {

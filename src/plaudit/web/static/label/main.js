@@ -107,8 +107,8 @@ async function submit({ reviewed = false } = {}) {
   view.busy(true);
   try {
     const body = verdict.body(clock?.ms ?? 0);
-    const waiting = (is) => {
-      if (is) notice("Waiting for the connection. Your judgement is kept on this computer and sent as soon as the server answers.", "warn");
+    const waiting = (is, error) => {
+      if (is) notice(`${trouble(error)} Your judgement is kept on this computer and sent as soon as the server answers.`, "warn");
       else told.notice.hidden = true;
       view.freeze(is);
     };
@@ -135,6 +135,9 @@ async function submit({ reviewed = false } = {}) {
     notice([error.message, ...error.problems.map((p) => p.message)].map(sentence).join(" "), "bad");
   }
 }
+
+/** Why a judgement waits. */
+const trouble = (error) => (error.status === 0 ? "Waiting for the connection." : sentence(error.message));
 
 async function skip(reason) {
   const said = await askSkip(reasons, reason);
@@ -222,8 +225,9 @@ function later(ms) {
 
 function refused(error) {
   if (error.passing) {
-    message("The server cannot be reached", [el("p", { class: "lead" }, "This page tries again by itself. Nothing that you did is lost.")]);
-    return later(4000);
+    const words = error.status === 0 ? "The server cannot be reached" : sentence(error.message.split(":")[0]);
+    message(words.replace(/\.$/, ""), [el("p", { class: "lead" }, "This page tries again by itself. Nothing that you did is lost.")]);
+    return later(Math.max(4000, 1000 * error.wait));
   }
   const words = { project_paused: "The project is paused", project_closed: "The project is closed" }[error.code] ?? "This did not work";
   return message(words, [el("p", { class: "lead" }, sentence(error.message)), error.code?.startsWith("project_") && el("p", {}, "What you have judged is kept.")], [
@@ -289,7 +293,7 @@ addEventListener("beforeunload", (event) => {
 });
 work.hidden = false;
 if (guidelines) await guide.load().catch(() => {});
-const sent = await flush((is) => is && notice("Waiting for the connection to send an earlier judgement.", "warn"));
+const sent = await flush((is, error) => is && notice(`${trouble(error)} An earlier judgement waits to be sent.`, "warn"));
 if (sent) toast("An earlier judgement has been sent.");
 told.notice.hidden = true;
 const wanted = new URLSearchParams(location.search).get("edit");

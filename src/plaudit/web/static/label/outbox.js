@@ -7,7 +7,7 @@ const wait = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
 
 /**
  * Send a judgement, kept in this browser before anything else, once ``before`` is through. ``waiting(true)`` while the
- * server cannot be reached. Throws what the server refuses.
+ * server cannot be reached, and why. Throws what the server refuses.
  */
 export async function send(path, assignment, action, body, { waiting, before }) {
   const letter = { path, assignment, action, body, key: crypto.randomUUID(), user };
@@ -29,9 +29,9 @@ async function deliver(letter, waiting) {
         waiting(false);
         throw error;
       }
-      waiting(true);
+      waiting(true, error);
       // Sooner, if the browser says that the line is back.
-      await Promise.race([wait(pause), new Promise((resolve) => addEventListener("online", resolve, { once: true }))]);
+      await Promise.race([wait(Math.max(pause, 1000 * error.wait)), new Promise((resolve) => addEventListener("online", resolve, { once: true }))]);
     }
   }
 }

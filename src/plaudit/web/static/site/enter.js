@@ -1,6 +1,6 @@
 // A one-time link or an invitation. The token stands behind #; it leaves the address bar at once.
 
-import { ApiError, api, el, onSubmit, sentence, tellSignedIn } from "../app.js";
+import { ApiError, api, el, onSubmit, patient, sentence, tellSignedIn } from "../app.js";
 
 const place = document.getElementById("enter");
 const token = location.hash.slice(1);
@@ -44,7 +44,7 @@ async function invitation(found) {
     el("p", {}, el("button", { class: "button primary large", type: "submit" }, "Join")),
   );
   onSubmit(form, async ({ name, password }) => {
-    await api("POST", "/api/links/join", { token, name, password: password || null }, { ask: false });
+    await patient("POST", "/api/links/join", { token, name, password: password || null }, { ask: false });
     entered();
   });
   if (!me) return say("Welcome", form);
