@@ -17,6 +17,7 @@ from plaudit.feedback.store.projects import NewAnswer, NewItem
 from plaudit.feedback.whole import problem_of
 
 MOST_ANSWERS = 9
+LONGEST_TEXT = 200_000  # characters of an answer, and of a prompt
 LEVELS = "0 (harmless) to 3"
 
 
@@ -234,6 +235,7 @@ def _item(part: _Part, purpose: str) -> NewItem:
             field="responses",
             remedy=f"nobody ranks more than {MOST_ANSWERS} with care: split them into several items",
         )
+    _require_readable(part.prompt, answers)
     if purpose != "work" and not accepted:
         raise Fault(
             "no ranking",
@@ -251,6 +253,23 @@ def _item(part: _Part, purpose: str) -> NewItem:
         accepted=accepted if purpose != "work" else (),
         rationale=part.rationale,
     )
+
+
+def _require_readable(prompt: Prompt, answers: Sequence[NewAnswer]) -> None:
+    """What nobody could read is refused, where it would slow down those who read the rest."""
+    sizes = {
+        "responses": max(len(a.text) for a in answers),
+        "prompt": sum(len(m.content) for m in prompt.messages),
+    }
+    for field_, size in sizes.items():
+        if size > LONGEST_TEXT:
+            what = "an answer" if field_ == "responses" else "the prompt"
+            raise Fault(
+                "too long",
+                f"{what} has {size:,} characters",
+                field=field_,
+                remedy=f"nobody reads more than {LONGEST_TEXT:,} with care: cut it, or leave the row out",
+            )
 
 
 def _without_twins(part: _Part) -> tuple[tuple[NewAnswer, ...], tuple[tuple[tuple[int, ...], ...], ...]]:

@@ -4,22 +4,31 @@ from __future__ import annotations
 
 import functools
 import re
+from collections.abc import Iterable
 from html import escape
+from typing import Any
 
 import nh3
 from markdown_it import MarkdownIt
 from markdown_it.renderer import RendererHTML
+from markdown_it.rules_block import StateBlock, table
 from markdown_it.token import Token
 from pygments import highlight
 from pygments.formatters import HtmlFormatter
 from pygments.lexers import get_lexer_by_name
 from pygments.util import ClassNotFound
 
+from plaudit.web.keeping import Kept
+
 # Marks that turn the direction of text around, and so can make it read as something else than it is.
 TURNING = {
     "\u202a": "LRE", "\u202b": "RLE", "\u202c": "PDF", "\u202d": "LRO", "\u202e": "RLO",
     "\u2066": "LRI", "\u2067": "RLI", "\u2068": "FSI", "\u2069": "PDI",
 }  # fmt: skip
+MOST_MARKDOWN = 100_000  # characters; parsing takes about a second for as many
+MOST_CELLS = 10_000  # of all tables of a text
+MOST_HTML = 600_000  # characters that it may become
+KEPT = 32 * 2**20  # bytes of HTML, of the texts that were shown last
 MOST_HIGHLIGHTED = 8_000  # characters of a text; beyond, colours cost more than they tell
 # Languages whose lexers stay quick on text that is made to slow them down; others take minutes (Java's, say).
 COLOURED = {
@@ -36,10 +45,56 @@ TAGS = {
 ATTRIBUTES = {"a": {"href", "title"}, "ol": {"start"}, "span": {"class"}, "code": {"class"}, "pre": {"class"}}
 
 
-@functools.lru_cache(maxsize=4096)
+class TooMuch(Exception):
+    """Markdown that would become many times its size."""
+
+
 def to_html(text: str) -> str:
-    """Markdown as sanitised HTML. Images become their description: a picture elsewhere would tell who looks."""
-    html = _parser(len(text) <= MOST_HIGHLIGHTED).render(text)
+    """Markdown as sanitised HTML, made once a text. Images become their description.
+
+    A picture elsewhere would tell who looks. What would be too large to draw is shown as it was written, and says so.
+    """
+    return _kept(text)
+
+
+def render(text: str) -> str:
+    """As ``to_html``, each time anew."""
+    try:
+        html = _drawn(text)
+    except TooMuch as reason:
+        html = _as_written(text, str(reason))
+    return _safe(html)
+
+
+def _drawn(text: str) -> str:
+    """Markdown as HTML. TooMuch beyond the limits, which are asked before the work is done."""
+    if len(text) > MOST_MARKDOWN:
+        raise TooMuch(f"a text of {len(text):,} characters")
+    parser = _parser(len(text) <= MOST_HIGHLIGHTED)
+    env: dict[str, Any] = {}
+    tokens = parser.parse(text, env)
+    # Many uses of one long link: sixty thousand characters could become a hundred million.
+    if _size(tokens) > MOST_HTML:
+        raise TooMuch("its links")
+    html: str = parser.renderer.render(tokens, parser.options, env)
+    if len(html) > MOST_HTML:
+        raise TooMuch(f"what becomes {len(html):,} characters of HTML")
+    return html
+
+
+def _size(tokens: Iterable[Token]) -> int:
+    return sum(
+        len(t.content) + sum(len(str(v)) for v in t.attrs.values()) + _size(t.children or ()) for t in tokens
+    )
+
+
+def _as_written(text: str, reason: str) -> str:
+    note = f"<p><em>[Shown as it was written, not as Markdown: {escape(reason)} would be too much to draw.]</em></p>"
+    lines = escape(text).replace("\n", "<br>")
+    return f"{note}<p>{lines}</p>"
+
+
+def _safe(html: str) -> str:
     made: str = nh3.clean(
         html,
         tags=TAGS,
@@ -65,10 +120,23 @@ def _parser(colours: bool) -> MarkdownIt:
     code = _coloured if colours else _plain
     made = MarkdownIt("commonmark", {"html": False, "linkify": False, "breaks": True, "highlight": code})
     made.enable(["table", "strikethrough"])
+    made.block.ruler.at("table", _table, {"alt": ["paragraph", "reference"]})
     made.add_render_rule("image", _image)
     for rule in ("heading_open", "heading_close"):
         made.add_render_rule(rule, _heading)
     return made
+
+
+def _table(state: StateBlock, first: int, last: int, silent: bool) -> bool:
+    """A table, unless its cells, of which Markdown adds those that a row leaves out, are too many."""
+    if silent or not table(state, first, last, True):
+        return table(state, first, last, silent)
+    columns = state.getLines(first + 1, first + 2, 0, False).strip().strip("|").count("|") + 1
+    rows = next((n for n in range(first + 2, last) if state.isEmpty(n)), last) - first - 1
+    state.env["cells"] = state.env.get("cells", 0) + columns * rows
+    if state.env["cells"] > MOST_CELLS:
+        raise TooMuch(f"a table of {columns:,} columns and {rows:,} rows")
+    return table(state, first, last, silent)
 
 
 def _mark_turning(text: str) -> str:
@@ -102,3 +170,6 @@ def _coloured(code: str, language: str, _: str) -> str:
 
 def _plain(code: str, *_: str) -> str:
     return f'<pre class="code"><code>{escape(code)}</code></pre>'
+
+
+_kept = Kept(render, KEPT)

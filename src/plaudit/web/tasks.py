@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any, Literal
 
 from pydantic import BaseModel, Field
@@ -11,7 +12,7 @@ from sqlalchemy.orm import Session as Db
 from plaudit.feedback.store.claiming import eligible
 from plaudit.feedback.store.judging import editable, latest
 from plaudit.feedback.store.leases import done, live
-from plaudit.feedback.store.schema import Answer, Assignment, Draft, Judgement, Member, Project
+from plaudit.feedback.store.schema import Assignment, Draft, Judgement, Member, Project
 from plaudit.feedback.store.settings import Attribute, Settings
 from plaudit.feedback.store.verdict import LETTERS, to_letters
 from plaudit.web.rendering import to_html
@@ -93,30 +94,55 @@ class Task(BaseModel):
     progress: Progress
 
 
-def task_of(db: Db, project: Project, member: Member, assignment: Assignment, *, now: float) -> Task:
-    """The page's view of an assignment."""
+@dataclass(frozen=True)
+class Sheet:
+    """An assignment as it was read, with texts that are yet to be drawn: others wait while a transaction is open."""
+
+    prompt: list[dict[str, str]]
+    answers: list[tuple[str, str, bool]]  # key, text, finished
+    rest: dict[str, Any]
+
+    @property
+    def progress(self) -> Progress:
+        found: Progress = self.rest["progress"]
+        return found
+
+    def drawn(self) -> Task:
+        """The page's view, to be made when the transaction has ended."""
+        return Task(
+            prompt=[
+                Turn.model_validate({"role": m["role"], "html": to_html(m["content"])}) for m in self.prompt
+            ],
+            answers=[Shown(key=k, html=to_html(text), finished=done) for k, text, done in self.answers],
+            **self.rest,
+        )
+
+
+def sheet_of(db: Db, project: Project, member: Member, assignment: Assignment, *, now: float) -> Sheet:
+    """All that the page needs of an assignment."""
     settings = Settings.model_validate(project.settings)
     item = assignment.item
     by_position = {a.position: a for a in item.answers}
     draft = db.get(Draft, assignment.id)
     judged = latest(db, assignment.id) if assignment.state == "submitted" else None
-    return Task(
-        assignment=assignment.id,
-        state=assignment.state,
-        training=assignment.purpose == "calibration",
-        seconds_left=max(0.0, assignment.expires_at - now),
-        heartbeat_seconds=settings.lease_seconds / HEARTBEATS,
-        prompt=[Turn.model_validate({"role": m["role"], "html": to_html(m["content"])}) for m in item.prompt],
-        answers=[_shown(i, by_position[p]) for i, p in enumerate(assignment.order)],
-        sensitivity=item.sensitivity,
-        hidden=item.sensitivity >= settings.blur_from and assignment.revealed_at is None,
-        form=_form(settings, len(assignment.order)),
-        guideline_version=project.guideline_version,
-        draft=Kept(rev=draft.rev, payload=draft.payload) if draft else None,
-        judgement=stored(judged, assignment.order) if judged else None,
-        editable=editable(assignment, settings, now),
-        progress=progress_of(db, project, member, now=now),
-    )
+    rest = {
+        "assignment": assignment.id,
+        "state": assignment.state,
+        "training": assignment.purpose == "calibration",
+        "seconds_left": max(0.0, assignment.expires_at - now),
+        "heartbeat_seconds": settings.lease_seconds / HEARTBEATS,
+        "sensitivity": item.sensitivity,
+        "hidden": item.sensitivity >= settings.blur_from and assignment.revealed_at is None,
+        "form": _form(settings, len(assignment.order)),
+        "guideline_version": project.guideline_version,
+        "draft": Kept(rev=draft.rev, payload=draft.payload) if draft else None,
+        "judgement": stored(judged, assignment.order) if judged else None,
+        "editable": editable(assignment, settings, now),
+        "progress": progress_of(db, project, member, now=now),
+    }
+    shown = [by_position[p] for p in assignment.order]
+    answers = [(LETTERS[i], a.text, a.finished) for i, a in enumerate(shown)]
+    return Sheet(list(item.prompt), answers, rest)
 
 
 def progress_of(db: Db, project: Project, member: Member, *, now: float) -> Progress:
@@ -160,10 +186,6 @@ def stored(judgement: Judgement, order: list[int]) -> Stored:
         },
         created=judgement.created,
     )
-
-
-def _shown(place: int, answer: Answer) -> Shown:
-    return Shown(key=LETTERS[place], html=to_html(answer.text), finished=answer.finished)
 
 
 def _form(settings: Settings, count: int) -> Form:

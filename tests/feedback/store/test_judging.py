@@ -141,6 +141,49 @@ def test_submitting_twice_under_a_key_stores_it_once(database):
     require_sound(database)
 
 
+ANOTHER = (
+    {"groups": [["B"], ["A"]]},
+    {"groups": [["A", "B"]]},
+    {"all_bad": True},
+    {"groups": [], "not_rankable": True},
+    {"untouched": True},
+    {"rationale": "because"},
+    {"active_ms": 1001},
+    {"guideline_version": 1},
+    {"client": {"width": 2}},
+    {"attributes": {"x": {"A": 1}}},
+    {"groups": [["A"], ["Z"]]},
+)
+
+
+def test_a_key_that_comes_with_another_judgement_is_refused(database):
+    """Whatever it differs in: one of the two would be dropped without a word."""
+    held = claim(database, make(database, items=1).members[0])
+    said = {"groups": [["A"], ["B"]], "active_ms": 1000, "client": {"width": 1, "touch": False}}
+    late = {"now": NOW + 9, "key": "the-same-key"}
+    first = submit(database, held, verdict=Verdict(**said), **late)
+    for other in ANOTHER:
+        for action in (judging.submit, judging.revise):
+            with pytest.raises(Invalid, match="another judgement") as refused:
+                submit(database, held, verdict=Verdict(**said | other), action=action, **late)
+            assert (refused.value.status, refused.value.code) == (422, "key_used")
+    assert count_of(database, Judgement) == 1
+    again = submit(database, held, verdict=Verdict(**said), key="the-same-key", now=NOW + 99)
+    assert again.again and again.judgement.id == first.judgement.id
+
+
+def test_time_that_was_cut_to_what_is_possible_is_the_same_when_it_comes_again(database):
+    held = claim(database, make(database, items=1).members[0])
+    long = verdict_on(held, active_ms=10**8, rationale="  spaces around  ")
+    assert submit(database, held, verdict=long, key="the-same-key", now=NOW + 5).judgement.active_ms == 5000
+    assert submit(database, held, verdict=long, key="the-same-key", now=NOW + 60).again
+    tie = Verdict(groups=[["A", "B"]])
+    revised = submit(database, held, verdict=tie, key="another-key", action=judging.revise, now=NOW + 61)
+    assert revised.judgement.revision == 2
+    # What was said first is known by its key, also after it was changed.
+    assert submit(database, held, verdict=long, key="the-same-key", now=NOW + 62).judgement.revision == 1
+
+
 def test_keys_of_different_people_do_not_meet(database):
     made = make(database, items=2, members=2)
     one, two = (claim(database, m) for m in made.members)
@@ -206,7 +249,8 @@ def test_calibration_answers_once_and_shows_what_is_right(database):
     right = [[letters[held.order.index(i)]] for i in range(3)]
     receipt = submit(database, held, verdict=Verdict(groups=right), key="calibrated")
     assert receipt.feedback == {"agreement": 1.0, "accepted": [right], "rationale": ""}
-    assert submit(database, held, key="calibrated").feedback == receipt.feedback
+    again = submit(database, held, verdict=Verdict(groups=right), key="calibrated")
+    assert again.feedback == receipt.feedback
     with pytest.raises(Refused, match="no longer"):
         submit(database, held, action=judging.revise)
 

@@ -177,3 +177,20 @@ def test_a_refused_judgement_stays_on_the_page(desk: Desk) -> None:
     page.locator("#submit").click()
     expect(page.get_by_role("heading", name="Nothing is left for you")).to_be_visible()
     assert desk.judged()[0].rationale == "it is right"
+
+
+def test_a_server_without_its_database_says_so_and_gets_the_judgement_later(desk: Desk) -> None:
+    desk.expect("503")
+    desk.project(ranking(3, 1), ranking(3, 2))
+    page = ready(desk.open())
+    said = {
+        "error": {"code": "disk_full", "message": "the disk of the server is full: try again in 1 seconds"}
+    }
+    page.route("**/submit", lambda route: route.fulfill(status=503, json=said, headers={"retry-after": "1"}))
+    rank(page)
+    page.locator("#submit").click()
+    expect(page.get_by_role("alert").filter(has_text="The disk of the server is full")).to_be_visible()
+    assert not desk.judged()
+    page.unroute("**/submit")
+    saved(page)
+    assert len(desk.judged()) == 1

@@ -98,7 +98,7 @@ def submit(
 ) -> Receipt:
     """Store a judgement. Invalid where it does not answer what is asked; Refused where it was answered before."""
     assignment = own(session, assignment_id, member, lock=True)
-    before = _by_key(session, member, key, assignment_id)
+    before = _by_key(session, member, key, assignment, verdict)
     if before is not None:
         return Receipt(before, assignment, _feedback(session, assignment, before), again=True)
     if assignment.state == "submitted":
@@ -123,7 +123,7 @@ def revise(
 ) -> Receipt:
     """Add a new revision to one's own judgement, as long as it may be edited."""
     assignment = own(session, assignment_id, member, lock=True)
-    before = _by_key(session, member, key, assignment_id)
+    before = _by_key(session, member, key, assignment, verdict)
     if before is not None:
         return Receipt(before, assignment, _feedback(session, assignment, before), again=True)
     if not editable(assignment, _settings(session, assignment), now):
@@ -196,13 +196,32 @@ def editable(assignment: Assignment, settings: Settings, now: float) -> bool:
     )
 
 
-def _by_key(session: Session, member: Member, key: str, assignment_id: str) -> Judgement | None:
+def _by_key(
+    session: Session, member: Member, key: str, assignment: Assignment, verdict: Verdict
+) -> Judgement | None:
+    """What was stored under that key. Invalid where it was another item's, or said something else."""
     found = session.scalar(
         select(Judgement).where(Judgement.member_id == member.id, Judgement.idempotency_key == key)
     )
-    if found is not None and found.assignment_id != assignment_id:
+    if found is not None and found.assignment_id != assignment.id:
         raise Invalid("key_used", "this idempotency key was used for another item")
+    if found is not None and not _same(found, verdict, assignment):
+        raise Invalid(
+            "key_used",
+            "this idempotency key came with another judgement before, which holds: send this one under a new key",
+        )
     return found
+
+
+def _same(stored: Judgement, verdict: Verdict, assignment: Assignment) -> bool:
+    """Whether the verdict is the one that was stored, to the last field."""
+    try:
+        said = to_positions(verdict, assignment.order)
+    except KeyError:
+        return False  # it names answers that there are not
+    # What was active longer than the item was theirs was cut to that.
+    said["active_ms"] = min(verdict.active_ms, MOST_MS, stored.wall_ms)
+    return all(getattr(stored, name) == value for name, value in said.items())
 
 
 def _store(

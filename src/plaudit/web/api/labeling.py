@@ -19,7 +19,7 @@ from plaudit.feedback.store.verdict import Plain, Verdict
 from plaudit.feedback.whole import mended
 from plaudit.web.access import Access, Asker
 from plaudit.web.bodies import Guarded
-from plaudit.web.tasks import Kept, Progress, Task, progress_of, task_of
+from plaudit.web.tasks import Kept, Progress, Sheet, Task, progress_of, sheet_of
 
 router = APIRouter(prefix="/api/projects/{project}", tags=["labeling"], route_class=Guarded)
 Labeler = Annotated[Asker, Depends(Access("labeler", "label"))]
@@ -85,7 +85,7 @@ def claim_item(asker: Labeler) -> Claimed:
     """The labeler's current item, or the next one, leased for a while."""
     now = asker.now
 
-    def work(db: Db) -> Claimed:
+    def work(db: Db) -> Claimed | Sheet:
         found = claim(db, asker.the_member().id, now=now)
         member = db.get_one(Member, asker.the_member().id)
         project = db.get_one(Project, asker.the_project().id)
@@ -93,21 +93,21 @@ def claim_item(asker: Labeler) -> Claimed:
             seconds = max(1.0, found.seconds - now) if found.why == "wait" else None
             progress = progress_of(db, project, member, now=now)
             return Claimed(task=None, why=found.why, seconds=seconds, progress=progress)
-        task = task_of(db, project, member, found, now=now)
-        return Claimed(task=task, progress=task.progress)
+        return sheet_of(db, project, member, found, now=now)
 
-    return asker.server.database.write(work)
+    made = asker.server.database.write(work)
+    return Claimed(task=made.drawn(), progress=made.progress) if isinstance(made, Sheet) else made
 
 
 @router.get("/assignments/{assignment}")
 def get_assignment(assignment: str, asker: Labeler) -> Task:
     """One of the labeler's own items, as it was shown."""
 
-    def work(db: Db) -> Task:
+    def work(db: Db) -> Sheet:
         found = judging.own(db, assignment, asker.the_member())
-        return task_of(db, asker.the_project(), asker.the_member(), found, now=asker.now)
+        return sheet_of(db, asker.the_project(), asker.the_member(), found, now=asker.now)
 
-    return asker.server.database.read(work)
+    return asker.server.database.read(work).drawn()
 
 
 @router.post("/assignments/{assignment}/heartbeat")

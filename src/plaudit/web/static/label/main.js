@@ -137,7 +137,7 @@ async function submit({ reviewed = false } = {}) {
 }
 
 /** Why a judgement waits. */
-const trouble = (error) => (error.status === 0 ? "Waiting for the connection." : sentence(error.message));
+const trouble = (error) => (error.wait ? sentence(error.message) : "Waiting for the connection.");
 
 async function skip(reason) {
   const said = await askSkip(reasons, reason);
@@ -225,7 +225,7 @@ function later(ms) {
 
 function refused(error) {
   if (error.passing) {
-    const words = error.status === 0 ? "The server cannot be reached" : sentence(error.message.split(":")[0]);
+    const words = error.wait ? sentence(error.message.split(":")[0]) : "The server cannot be reached";
     message(words.replace(/\.$/, ""), [el("p", { class: "lead" }, "This page tries again by itself. Nothing that you did is lost.")]);
     return later(Math.max(4000, 1000 * error.wait));
   }
