@@ -61,4 +61,5 @@ class Hash:
 def _yield_to_others() -> Any:
     """Where the system can: this thread, and those that it starts, compute when no other wants to."""
     with suppress(OSError, AttributeError):
-        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), NICENESS)
+        mine = threading.get_native_id()
+        os.setpriority(os.PRIO_PROCESS, mine, os.getpriority(os.PRIO_PROCESS, mine) + NICENESS)

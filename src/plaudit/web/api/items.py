@@ -237,8 +237,8 @@ def post_items(body: Import, asker: Owner) -> ImportDone:
 
     def work(db: Db) -> None:
         project = lock_project(db, asker.the_project().id)
-        who = {"now": asker.now, "by": asker.user, "project": project}
-        note(db, "added items", **who, target=str(added), purpose=body.purpose)
+        detail = {"target": str(added), "purpose": body.purpose}
+        note(db, "added items", now=asker.now, by=asker.user, project=project, **detail)
 
     asker.server.database.write(work)
     return ImportDone(added=added, known=len(made.items) - added, notes=made.notes)
