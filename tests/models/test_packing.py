@@ -150,6 +150,28 @@ def test_a_family_that_cannot_pack_is_padded_with_a_reason(tmp_path, caplog):
     )
 
 
+def test_a_window_that_only_the_mask_knows_is_found_however_long_it_is(caplog):
+    """PhiMoE's attention is not told of it: a packed row, which has no mask, would see beyond."""
+    from transformers import PhimoeConfig, PhimoeForCausalLM
+
+    torch.manual_seed(1)
+    config = PhimoeConfig(
+        hidden_size=32,
+        intermediate_size=48,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        num_key_value_heads=2,
+        num_local_experts=2,
+        vocab_size=256,
+        sliding_window=50,
+    )
+    model = PhimoeForCausalLM(config).eval()
+    assert layout_for(model) == "padded" and config.sliding_window == 50
+    torch.testing.assert_close(
+        log_probs(model, collate(ITEMS, 0)).log_prob, direct(model, ITEMS), atol=2e-5, rtol=1e-5
+    )
+
+
 FAULTS = {
     "no sequences": lambda rows: ((0, rows[-1][1], 0, 0),),
     "no shared prompt": lambda rows: tuple((a, b, a, a) for a, b, _, _ in rows),
