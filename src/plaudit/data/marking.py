@@ -80,7 +80,7 @@ def marks_in(rows: Sequence[Row], taken: Iterable[str], ignored: Iterable[str]) 
     skip = {*taken, *ignored}
     for name in dict.fromkeys(c for row in rows for c in row):
         mark = mark_of(name)
-        values = [v for row in rows if not verdicts.absent(v := row.get(name))]
+        values: list[Any] = [v for row in rows if not verdicts.absent(v := row.get(name))]
         if _are(values, Mapping) and name not in skip and (mark or normal(name) in HOLDERS):
             found += _nested(name, values, skip, bool(mark))
         elif mark is not None and name not in skip:
@@ -203,7 +203,7 @@ def _best(columns: list[Column]) -> list[Column]:
 def _named(
     rows: Sequence[Row], named: Mapping[str, str], labels: Mapping[str, str], wanted: str | None
 ) -> Marking | None:
-    field = wanted if wanted in named else next(iter(named))
+    field = wanted if wanted is not None and wanted in named else next(iter(named))
     name = named[field]
     sense = -1 if name.startswith("-") and not any(name in row for row in rows) else 0
     name = name[1:].strip() if sense else name

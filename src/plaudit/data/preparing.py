@@ -284,7 +284,7 @@ def _joined(made: Preparation, rows: Sequence[Values], kind: str | None) -> None
         if not values:
             continue
         if all(_whole(row, column) is not None for row, _ in values):
-            made.steps.append(lambda row, column=column: _whole(row, column) or row)
+            made.steps.append(_standing(column))
             made.consumed.add(column)
             if column != "input":
                 made.notes.append(f"{column!r} stands in the prompt")
@@ -296,6 +296,23 @@ def _joined(made: Preparation, rows: Sequence[Values], kind: str | None) -> None
                     remedy=f"write it into the prompt, or leave it out with --fields ignore={column}",
                 )
             )
+
+
+def _standing(column: str) -> Change:
+    """A step that puts a column's text into the prompt."""
+
+    def change(row: Values) -> Values:
+        whole = _whole(row, column)
+        if whole is None:
+            raise Fault(
+                "wrong type",
+                f"{column!r} belongs to the prompt, and is no text that could stand in it",
+                field=column,
+                remedy="write it as text, or remove the row",
+            )
+        return whole
+
+    return change
 
 
 def _apart(row: Values, column: str) -> bool:

@@ -7,6 +7,7 @@ answers along the path of the best ones.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -72,12 +73,13 @@ def read_trees(
     wanted = {"labels": "preferences", "text": "demonstrations"}.get(kind or "", kind)
     for root in roots:
         records += _records(root, (), True, source, wanted)
-    counts = {k: sum(isinstance(r, k) for r in records) for k in (Ranking, Demonstration, Prompt)}
+    counts = Counter(type(r).__name__ for r in records)
     words = {
-        Ranking: "rankings of siblings by 'rank' (0 is best)",
-        Demonstration: "demonstrations of the best",
+        "Ranking": "rankings of siblings by 'rank' (0 is best)",
+        "Demonstration": "demonstrations of the best",
+        "Prompt": "prompts",
     }
-    told = [f"{counts[k]} {words[k]}" for k in words if counts[k]] or [f"{counts[Prompt]} prompts"]
+    told = [f"{counts[k]} {words[k]}" for k in words if counts[k]]
     if records:
         report.note(f"{len(roots)} trees: {' and '.join(told)}")
     if roots and not records:
@@ -134,6 +136,7 @@ def _first(answers: list[Node]) -> Node | None:
 def _roots(rows: Iterable[Row], report: ReadReport) -> Iterator[Node]:
     nodes: dict[str, Node] = {}
     waiting: list[tuple[str, Node, int]] = []
+    first: list[Node] = []
     for row in rows:
         report.rows += 1
         try:
@@ -151,15 +154,14 @@ def _roots(rows: Iterable[Row], report: ReadReport) -> Iterator[Node]:
     for parent, node, line in waiting:
         if not parent:
             report.kept += 1
-            yield_root = node
-            nodes.setdefault("", Node("", "", None, {})).replies.append(yield_root)
+            first.append(node)
         elif parent in nodes:
             report.kept += 1
             nodes[parent].replies.append(node)
         else:
-            fault = Fault("no parent", f"the message answers {parent!r}, which is not in the file")
-            report.drop(fault, line)
-    yield from nodes.get("", Node("", "", None, {})).replies
+            lost = Fault("no parent", f"the message answers {parent!r}, which is not in the file")
+            report.drop(lost, line)
+    yield from first
 
 
 def _flat(values: Any) -> tuple[str, str, Node]:

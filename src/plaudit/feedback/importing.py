@@ -10,6 +10,8 @@ from typing import Any
 from plaudit.data import builders, own
 from plaudit.data.fields import View
 from plaudit.data.files import rows
+from plaudit.data.pairs import better_worse
+from plaudit.data.preference_words import verdict_of
 from plaudit.data.records import Comparisons, Demonstration, Prompt, Ranking, Response
 from plaudit.data.report import Fault, ReadReport, name_type
 from plaudit.data.values import answer_text, listed
@@ -136,16 +138,15 @@ def _content(view: View) -> _Part:
         models = [_name(view.values.get(f"model_{column.rpartition('_')[2]}")) for column in pair]
         value = view.get("preferred")
         accepted = (
-            (_frozen(builders.order_of_two(value, str(view.column("preferred")), pair)),)
-            if value is not None
-            else ()
+            (_frozen(_order_of_two(value, str(view.column("preferred")), pair)),) if value is not None else ()
         )
         return _Part(
             builders.prompt_of(view), tuple(NewAnswer(t, model=m) for t, m in zip(texts, models)), accepted
         )
     if view.column("chosen") is not None and view.column("rejected") is not None:
-        ranking = builders.chosen_rejected(view)
-        return _Part(ranking.prompt, tuple(NewAnswer(r.text) for r in ranking.responses), (ranking.groups,))
+        judged = better_worse(view)
+        answers = tuple(NewAnswer(r.text) for r in judged.responses)
+        return _Part(judged.prompt, answers, (((0,), (1,)),) if len(answers) == 2 else ())
     if view.column("response") is not None:
         answer = NewAnswer(answer_text(*view.take("response")), model=_name(view.values.get("model")))
         return _Part(builders.prompt_of(view), (answer,))
@@ -155,6 +156,19 @@ def _content(view: View) -> _Part:
         field="responses",
         remedy='write "responses": ["…", "…"], or "response_a" and "response_b", or a row per "response"',
     )
+
+
+def _order_of_two(value: Any, column: str, pair: tuple[str, str]) -> Sequence[Sequence[int]]:
+    """Groups, best first, from a word or a code that names one of two answers, or a tie."""
+    said = verdict_of(str(value), pair)
+    if said is None or said.share not in (0.0, 0.5, 1.0):
+        raise Fault(
+            "bad label",
+            f"{value!r} names neither answer",
+            field=column,
+            remedy=f"write {pair[0]!r}, {pair[1]!r} or 'tie'",
+        )
+    return {1.0: ((0,), (1,)), 0.0: ((1,), (0,)), 0.5: ((0, 1),)}[said.share]
 
 
 def _own(view: View) -> _Part:
