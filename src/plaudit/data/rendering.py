@@ -71,13 +71,13 @@ class Renderer:
             raise UserError(f"the prompt cannot be rendered: {drop.reason}") from drop
         return ids
 
-    def prompts(self, records: Iterable[Prompt]) -> tuple[list[Prompt], list[np.ndarray]]:
-        """The prompts that fit, and their ids; the others are dropped and counted."""
+    def prompts(self, records: Iterable[Prompt], *, room: int = 0) -> tuple[list[Prompt], list[np.ndarray]]:
+        """The prompts that fit beside ``room`` tokens of answer, and their ids; the others are dropped and counted."""
         kept: list[Prompt] = []
         ids: list[np.ndarray] = []
         for record in records:
             try:
-                rendered, turns = self._fit(record.messages, 0)
+                rendered, turns = self._fit(record.messages, room)
             except Dropped as drop:
                 self._dropped(drop)
                 continue
@@ -178,11 +178,6 @@ class Renderer:
         if len(valid) < len(texts):
             self.counts[f"dropped: {NOT_UNICODE}"] += len(texts) - len(valid)
         return items
-
-    def note(self) -> str | None:
-        """What rendering dropped, shortened or left out so far, in one line; None where that is nothing."""
-        rest = [f"{name}: {count:,}" for name, count in self.counts.items() if count and name != "kept"]
-        return f"rendering: {self.counts['kept']:,} records kept; {'; '.join(rest)}" if rest else None
 
     def nothing_left(self, message: str) -> UserError:
         """Why no record is left to train on: the counts, and what can be mended."""

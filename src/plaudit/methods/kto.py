@@ -12,7 +12,7 @@ import torch
 from plaudit.config import Kto
 from plaudit.data.layouts import LayoutKind
 from plaudit.data.records import Labelled, Preference, Rated, Record
-from plaudit.data.tokens import TokenBatch, TokenItem
+from plaudit.data.tokens import Segment, TokenBatch, TokenItem
 from plaudit.errors import UserError
 from plaudit.methods.outcomes import answer_weights, win_shares
 from plaudit.methods.references import EXTRA, response_totals
@@ -24,6 +24,8 @@ from plaudit.training.passes import Pass
 
 # The paper's range for (weight · count) of good answers over that of bad ones (§4.3).
 LOW, HIGH = 1.0, 4 / 3
+# The extra of a mismatched answer that says whether it was cut.
+SHORTENED = "shortened"
 
 
 class KTO:
@@ -113,24 +115,65 @@ def labels_of(records: Sequence[Record], threshold: float | None = None) -> list
     return labels
 
 
-def with_mismatches(items: Sequence[TokenItem], *, seed: int) -> list[TokenItem]:
+def with_mismatches(
+    items: Sequence[TokenItem],
+    *,
+    seed: int,
+    max_length: int | None = None,
+    answers: Sequence[TokenItem] = (),
+) -> list[TokenItem]:
     """Give every item, as its payload, its own prompt with the answer to another prompt, drawn once by ``seed``.
 
     Drawn over the whole data, not the batch: z is then the same estimate at any batch size, and the reference's
-    log-probs of it are computed once.
+    log-probs of it are computed once. An answer that does not fit ``max_length`` behind the prompt is cut. Where all
+    items have one prompt, the answers are those of the items ``answers``, which are to other prompts. UserError
+    where there are none.
     """
-    keys = np.array([item.key for item in items])
-    if len(set(keys.tolist())) < 2:
-        raise UserError("KTO estimates KL on answers to other prompts, and there is one prompt alone")
+    keys = [item.key for item in items]
+    pool = items if len(set(keys)) > 1 else [item for item in answers if item.key != keys[0]]
+    if not pool:
+        raise UserError(
+            f"KTO estimates its KL on answers to other prompts, and all {len(items)} labels are of one prompt",
+            remedy="give labels of two prompts or more; data.preference_validation takes some of them out of training",
+        )
     rng = np.random.default_rng([seed, 77])
-    partner = rng.permutation(len(items))
-    for i in range(len(items)):
-        while keys[partner[i]] == keys[i]:
-            partner[i] = rng.integers(len(items))
-    return [
-        replace(item, payload=TokenItem(item.prompt, items[j].responses, key=item.key, extras={}))
-        for item, j in zip(items, partner)
-    ]
+    partner = derangement(keys, rng) if pool is items else rng.integers(len(pool), size=len(items))
+    return [replace(item, payload=_mismatched(item, pool[j], max_length)) for item, j in zip(items, partner)]
+
+
+def derangement(keys: Sequence[str], rng: np.random.Generator) -> np.ndarray:
+    """For each place another one whose key differs, at random: [N], in linear time.
+
+    Places are put in random order, those of one key side by side, and moved on by the size of the largest group. No
+    place is taken twice unless one key has more than half of all. ValueError for fewer than two keys.
+    """
+    groups: np.ndarray = np.unique(np.asarray(keys), return_inverse=True)[1]
+    sizes = np.bincount(groups)
+    if len(sizes) < 2:
+        raise ValueError("all keys are equal")
+    order = rng.permutation(len(groups))
+    order = order[np.argsort(rng.permutation(len(sizes))[groups[order]], kind="stable")]
+    largest, rest = int(sizes.max()), len(groups) - int(sizes.max())
+    partner = np.empty(len(groups), dtype=np.int64)
+    if largest <= rest:
+        partner[order] = np.roll(order, -largest)
+        return partner
+    inside = groups[order] == sizes.argmax()
+    many, few = order[inside], order[~inside]
+    partner[many], partner[few] = np.resize(few, largest), many[:rest]
+    return partner
+
+
+def _mismatched(item: TokenItem, other: TokenItem, max_length: int | None) -> TokenItem:
+    room = None if max_length is None else max_length - len(item.prompt)
+    segments = tuple(Segment.of(r.ids[:room]) for r in other.responses)
+    extras = {SHORTENED: [float(len(cut) < len(r)) for cut, r in zip(segments, other.responses)]}
+    return TokenItem(item.prompt, segments, key=item.key, extras=extras)
+
+
+def shortened_mismatches(items: Sequence[TokenItem]) -> int:
+    """How many of the items' mismatched answers were cut."""
+    return sum(bool(item.payload.extras[SHORTENED][0]) for item in items)
 
 
 def balance(items: Sequence[TokenItem], settings: Kto) -> str | None:

@@ -206,7 +206,8 @@ class _Loop:
             return bool(compute().checkpointing)
         s = self.settings
         group = s.samples_per_prompt
-        lengths = [len(self.renderer.prompt(p.messages)) for p in self.prompts] or [1]
+        room = s.max_new_tokens
+        lengths = [len(self.renderer.prompt(p.messages, room=room)) for p in self.prompts] or [1]
         usual = sum(lengths) // len(lengths) + s.max_new_tokens
         size = sum(p.numel() for p in self.policy.model.parameters())
         shared = self.algorithm.layout == "shared"

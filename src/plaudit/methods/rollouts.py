@@ -95,14 +95,18 @@ def respond(
     ranks: Ranks | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> Rollouts:
-    """Sample G responses to each prompt; ranks share the prompts and all receive all of them."""
+    """Sample G responses to each prompt; ranks share the prompts and all receive all of them.
+
+    A prompt too long beside ``max_new_tokens`` loses its oldest turns; UserError where that is not enough.
+    """
     ranks = ranks or Ranks()
     requests = []
     asked: Counter[str] = Counter()
     for p in prompts:
         # A prompt that is asked twice gets different samples, whichever rank answers it.
         start = asked[p.id] * samples_per_prompt
-        requests.append(Request(renderer.prompt(p.messages), key=p.id, n=samples_per_prompt, start=start))
+        ids = renderer.prompt(p.messages, room=settings.max_new_tokens)
+        requests.append(Request(ids, key=p.id, n=samples_per_prompt, start=start))
         asked[p.id] += 1
     mine = list(ranks.share(requests))
     drawn = (

@@ -6,9 +6,8 @@ checkpoints in ``out`` (a folder, or a temporary one); run again on the same fol
 
 from __future__ import annotations
 
-import logging
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +20,7 @@ from plaudit.data.records import Demonstration, Preference
 from plaudit.data.rendering import Renderer
 from plaudit.data.tokens import Segment, TokenItem
 from plaudit.errors import UserError
+from plaudit.methods.lengths import bounded, fitting
 from plaudit.methods.reward_model import RewardModelling
 from plaudit.methods.starting import announce_judgements
 from plaudit.methods.supervised import Supervised
@@ -28,23 +28,11 @@ from plaudit.rewards import score_items
 from plaudit.runs import Stage
 from plaudit.training import FitResult, Ranks, fit
 
-logger = logging.getLogger(__name__)
-
 
 def stage_at(out: str | Path | Stage | None) -> Stage:
     if isinstance(out, Stage):
         return out
     return Stage(Path(out) if out else Path(tempfile.mkdtemp(prefix="plaudit-")))
-
-
-def render_for_training(
-    render: Callable[[Renderer, Sequence[Any]], list[TokenItem]], renderer: Renderer, records: Sequence[Any]
-) -> list[TokenItem]:
-    """The items that are trained on; what rendering dropped or left out is logged."""
-    items = render(renderer, records)
-    if (note := renderer.note()) is not None:
-        logger.warning("%s", note)
-    return items
 
 
 def render_demonstrations(renderer: Renderer, records: Sequence[Demonstration]) -> list[TokenItem]:
@@ -106,14 +94,19 @@ def sft(
     ranks: Ranks | None = None,
 ) -> FitResult:
     """Supervised fine-tuning of ``policy`` in place: cross-entropy on assistant tokens."""
-    renderer = renderer or Renderer(policy.tokenizer)
+    renderer = bounded(renderer or Renderer(policy.tokenizer), policy.model)
+    stage = stage_at(out)
+    items = fitting(renderer, demonstrations, render_demonstrations, stage, ranks, label)
+    held: Sequence[TokenItem] = ()
+    if held_out:
+        held = fitting(renderer, held_out, render_demonstrations, stage, ranks, f"{label}, held out")
     return pretrain(
         policy,
-        render_for_training(render_demonstrations, renderer, demonstrations),
+        items,
         settings or SftSettings(),
-        out=out,
+        out=stage,
         seed=seed,
-        held_out=render_demonstrations(renderer, held_out) if held_out else (),
+        held_out=held,
         label=label,
         device=device,
         ranks=ranks,
@@ -139,11 +132,14 @@ def reward_model(
     ``schedule`` replaces the optimisation part of the settings (for a first stage on weaker votes).
     """
     settings = settings or RewardSettings()
-    renderer = renderer or Renderer(model.tokenizer)
+    renderer = bounded(renderer or Renderer(model.tokenizer), model)
     # √n keeps the spread of a sum over n tokens equal: length alone then decides nothing.
     model.length_power = 0.5 if settings.length_normalised else 0.0
     stage = stage_at(out)
-    items = render_for_training(render_preferences, renderer, preferences)
+    items = fitting(renderer, preferences, render_preferences, stage, ranks, label)
+    held: Sequence[TokenItem] = ()
+    if held_out:
+        held = fitting(renderer, held_out, render_preferences, stage, ranks, f"{label}, held out")
     method = RewardModelling(
         model,
         pad_id=_pad_id(model.tokenizer),
@@ -159,7 +155,7 @@ def reward_model(
         stage,
         modules={"reward": model},
         seed=seed,
-        held_out=render_preferences(renderer, held_out) if held_out else (),
+        held_out=held,
         score="-accuracy",
         label=label,
         device=device,

@@ -15,9 +15,17 @@ from plaudit.data.records import Labelled, Preference, Rated
 from plaudit.data.rendering import Renderer
 from plaudit.data.tokens import TokenItem
 from plaudit.methods.direct import DirectPreference, Settings
-from plaudit.methods.kto import KTO, attach_mismatched_reference, balance, labels_of, with_mismatches
+from plaudit.methods.kto import (
+    KTO,
+    attach_mismatched_reference,
+    balance,
+    labels_of,
+    shortened_mismatches,
+    with_mismatches,
+)
+from plaudit.methods.lengths import bounded, fitting
 from plaudit.methods.references import frozen_reference, precompute
-from plaudit.methods.starting import announce_judgements
+from plaudit.methods.starting import announce, announce_judgements
 from plaudit.methods.train import render_preferences, stage_at
 from plaudit.runs import Stage
 from plaudit.training import FitResult, Ranks, fit
@@ -67,10 +75,12 @@ def preference(
     ranks: Ranks | None = None,
 ) -> FitResult:
     """Train ``policy`` in place on pairs and rankings of any K; the reference is what it is now."""
-    renderer = renderer or Renderer(policy.tokenizer)
+    renderer = bounded(renderer or Renderer(policy.tokenizer), policy.model)
     stage = stage_at(out)
-    items = render_preferences(renderer, preferences)
-    held = render_preferences(renderer, held_out) if held_out else []
+    items = fitting(renderer, preferences, render_preferences, stage, ranks, label)
+    held: list[TokenItem] = []
+    if held_out:
+        held = fitting(renderer, held_out, render_preferences, stage, ranks, f"{label}, held out")
     live = None
     if isinstance(settings, Dpo):
         if settings.reference == "live":
@@ -110,10 +120,29 @@ def kto(
 ) -> FitResult:
     """KTO on thumbs, ratings (by ``threshold``) or rankings: improve ``policy`` in place."""
     settings = settings or Kto()
-    renderer = renderer or Renderer(policy.tokenizer)
+    renderer = bounded(renderer or Renderer(policy.tokenizer), policy.model)
     stage = stage_at(out)
-    items = _labelled(renderer, records, settings, seed)
-    held = _labelled(renderer, held_out, settings, seed) if held_out else []
+    labels = labels_of(records, settings.threshold)
+    items = fitting(renderer, labels, render_labels, stage, ranks, label, what="labels")
+    held: list[TokenItem] = []
+    if held_out:
+        apart = labels_of(held_out, settings.threshold)
+        held = fitting(renderer, apart, render_labels, stage, ranks, f"{label}, held out", what="labels")
+    limit = renderer.max_length
+    items = with_mismatches(items, seed=seed, max_length=limit)
+    # A held-out part with one prompt alone borrows the answers of training, which are to other prompts.
+    held = with_mismatches(held, seed=seed, max_length=limit, answers=items) if held else []
+    for part, name in ((items, label), (held, f"{label}, held out")):
+        if shortened := shortened_mismatches(part):
+            announce(
+                stage,
+                ranks,
+                "mismatches",
+                f"{name}: {shortened} of {len(part)} answers to other prompts, from which KTO's KL is estimated, are "
+                f"cut to fit {limit} tokens",
+                shortened=shortened,
+                labels=len(part),
+            )
     if (words := balance(items, settings)) is not None:
         logger.warning("%s", words)
     live = None
@@ -146,11 +175,9 @@ def kto(
     )
 
 
-def _labelled(
-    renderer: Renderer, records: Sequence[Labelled | Rated | Preference], settings: Kto, seed: int
-) -> list[TokenItem]:
-    labels = labels_of(records, settings.threshold)
-    items = [item for record in labels if (item := renderer.labelled(record)) is not None]
+def render_labels(renderer: Renderer, records: Sequence[Labelled]) -> list[TokenItem]:
+    """Items of single labels; those that do not fit dropped and counted."""
+    items = [item for record in records if (item := renderer.labelled(record)) is not None]
     if not items:
-        raise renderer.nothing_left(f"none of {len(records)} records gives a label to train on")
-    return with_mismatches(items, seed=seed)
+        raise renderer.nothing_left(f"none of {len(records)} labels can be trained on")
+    return items

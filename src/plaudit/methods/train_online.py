@@ -14,6 +14,9 @@ import numpy as np
 from plaudit.config import Grpo, Online, OnlineDpo, Ppo, Reinforce, Rejection, Rloo
 from plaudit.data.records import Demonstration, Prompt
 from plaudit.data.rendering import Renderer
+from plaudit.data.tokens import TokenItem
+from plaudit.errors import UserError
+from plaudit.methods.lengths import bounded, fitting, fitting_prompts
 from plaudit.methods.online_dpo import OnlineDPO
 from plaudit.methods.policy_gradient import GRPO, REINFORCE, RLOO
 from plaudit.methods.ppo import PPO
@@ -22,7 +25,7 @@ from plaudit.methods.rl import Algorithm, RlResult, rl_loop
 from plaudit.methods.rollouts import respond
 from plaudit.methods.train import render_demonstrations, sft, stage_at
 from plaudit.progress import Progress
-from plaudit.rewards import Reward, checked
+from plaudit.rewards import Reward, checked, fewest
 from plaudit.rollout.native import NativeSampler
 from plaudit.rollout.protocol import Sampler, SamplingSettings
 from plaudit.runs import Stage
@@ -113,19 +116,29 @@ def online(
     ``demonstrations`` feed the PTX term where ``ptx_coefficient`` is not 0; ``watch(iteration)`` measures what
     training must not see.
     """
-    renderer = renderer or Renderer(policy.tokenizer)
+    renderer = bounded(
+        renderer or Renderer(policy.tokenizer),
+        policy.model,
+        *(module for module, _ in algorithm.modules().values()),
+        positions=fewest([reward]),
+    )
+    stage = stage_at(out)
+    kept = fitting_prompts(renderer, prompts, settings.max_new_tokens, stage, ranks, label)
+    ptx: list[TokenItem] = []
+    if settings.ptx_coefficient:
+        ptx = fitting(renderer, demonstrations, render_demonstrations, stage, ranks, f"{label}, ptx")
     return rl_loop(
         algorithm,
         policy=policy,
         reference=reference or frozen_reference(policy),
         reward=reward,
-        prompts=renderer.prompts(prompts)[0],
+        prompts=kept,
         renderer=renderer,
         sampler=sampler or NativeSampler(policy),
         settings=settings,
-        stage=stage_at(out),
+        stage=stage,
         seed=seed,
-        ptx_items=render_demonstrations(renderer, demonstrations) if settings.ptx_coefficient else (),
+        ptx_items=ptx,
         watch=watch,
         device=device,
         ranks=ranks,
@@ -192,15 +205,21 @@ def rejection(
     from plaudit.data.writers import write_jsonl
 
     settings = settings or Rejection()
-    renderer = renderer or Renderer(policy.tokenizer)
+    renderer = bounded(renderer or Renderer(policy.tokenizer), policy.model, positions=fewest([reward]))
     stage, ranks = stage_at(out), ranks or Ranks()
     path = stage.path / "chosen.jsonl"
     if not path.exists():
         # Kept, so that a resumed run imitates what was sampled before the policy began to move.
-        kept = renderer.prompts(prompts)[0][: settings.prompts]
+        kept = fitting_prompts(renderer, prompts, settings.max_new_tokens, stage, ranks, "rejection")
+        kept = kept[: settings.prompts]
         records, facts = best_answers(
             policy, reward, kept, settings, renderer=renderer, seed=seed, ranks=ranks
         )
+        if not records:
+            raise UserError(
+                f"none of {len(kept) * settings.n} answers to {len(kept)} prompts came to its end",
+                remedy=f"raise max_new_tokens (now {settings.max_new_tokens}), or train the policy to stop first (sft)",
+            )
         if ranks.is_main:
             write_jsonl(records, path)
             stage.event(event="chosen", **facts)

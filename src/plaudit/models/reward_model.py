@@ -25,10 +25,11 @@ from transformers import AutoModel, AutoModelForSequenceClassification
 from plaudit.errors import UserError
 from plaudit.models.adapters import has_adapter, merge
 from plaudit.models.computable import check_backbone
-from plaudit.models.families import OFFSET_POSITIONS, is_causal
 from plaudit.models.families import backbone as backbone_of
+from plaudit.models.families import is_causal
 from plaudit.models.files import read_config, read_tokenizer, read_weights, resolve
 from plaudit.models.policy import Policy
+from plaudit.models.positions import positions_of
 from plaudit.models.tokenizers import with_own_pad
 from plaudit.runs.files import new_folder
 
@@ -98,10 +99,7 @@ class RewardModel(nn.Module):
     @property
     def max_positions(self) -> int | None:
         """The longest prompt + answer, in tokens, that the backbone has positions for, where it says so."""
-        config = backbone_of(self.backbone).config
-        length = getattr(config, "max_position_embeddings", None)
-        offset = (config.pad_token_id or 0) + 1 if config.model_type in OFFSET_POSITIONS else 0
-        return None if length is None or length < 0 else int(length) - offset
+        return positions_of(self)
 
     def forward(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
         """Raw scores of whole rows, padded on either side: [B]."""

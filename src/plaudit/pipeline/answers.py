@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from plaudit.data.records import Prompt, Response
+from plaudit.methods.lengths import bounded
 from plaudit.methods.rollouts import respond
 from plaudit.models.policy import Policy
 from plaudit.progress import Progress
@@ -36,7 +37,7 @@ def answer(
     with Progress(len(prompts) * n, label, unit="answer") as bar:
         rollouts = respond(
             prompts,
-            renderer=context.renderer(policy.tokenizer),
+            renderer=bounded(context.renderer(policy.tokenizer), policy.model),
             sampler=NativeSampler(policy),
             settings=SamplingSettings(max_new_tokens=max_new_tokens, temperature=temperature),
             samples_per_prompt=n,

@@ -18,6 +18,7 @@ from plaudit.evaluation.statistics import gap_closed, mean_interval, win_rate
 from plaudit.models.reward_model import load_reward_model
 from plaudit.models.tokenizers import same_tokenizer
 from plaudit.pipeline.answers import answer
+from plaudit.pipeline.evaluation_prompts import test_prompts
 from plaudit.pipeline.reward_evaluation import evaluate_reward
 from plaudit.pipeline.rewards import load_reward
 from plaudit.rewards import ModelReward, Sample
@@ -36,8 +37,7 @@ def evaluate(context: Any, stage: Stage) -> Mapping[str, Any]:
     if final:
         names[final] = final
     policies = {name: context.load(folder) for name, folder in names.items()}
-    renderer = context.renderer(next(iter(policies.values())).tokenizer)
-    prompts = renderer.prompts(context.materials.test_prompts)[0][: settings.prompts]
+    prompts = test_prompts(context, list(policies.values()), stage)
     answers = {
         name: answer(
             context, policy, prompts, temperature=settings.temperature, max_new_tokens=settings.max_new_tokens
@@ -47,7 +47,7 @@ def evaluate(context: Any, stage: Stage) -> Mapping[str, Any]:
     result: dict[str, Any] = {
         "kind": context.materials.kind,
         "prompts": len(prompts),
-        "prompts_rendered": dict(renderer.counts),
+        "prompts_asked": settings.prompts,
         "temperature": settings.temperature,
         "length": {name: _lengths(samples) for name, samples in answers.items()},
     }

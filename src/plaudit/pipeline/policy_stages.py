@@ -7,6 +7,7 @@ from typing import Any
 
 from plaudit.config import Pretrained, Scratch
 from plaudit.methods import train
+from plaudit.methods.lengths import bounded
 from plaudit.models.adapters import add_lora
 from plaudit.models.policy import build_policy, load_policy
 from plaudit.models.tokenizers import train_bpe
@@ -45,7 +46,7 @@ def pretrain(context: Context, stage: Stage) -> Mapping[str, Any]:
     policy.model.to(context.device)
     outcome: dict[str, Any] = {"parameters": _parameters(policy.model), "vocabulary": len(tokenizer)}
     if settings is not None and texts:
-        renderer = context.renderer(tokenizer)
+        renderer = bounded(context.renderer(tokenizer), policy.model)
         items = renderer.documents(texts)
         held = items[: max(1, len(items) // 100)]
         result = train.pretrain(

@@ -97,6 +97,7 @@ def _execute(
     from rich.console import Console
 
     from plaudit.pipeline.context import Context
+    from plaudit.pipeline.evaluation_prompts import check_held_out
     from plaudit.pipeline.materials import materials_of
     from plaudit.training.ranks import Ranks
 
@@ -117,6 +118,8 @@ def _execute(
         "torch": resolved["versions"]["torch"],
     }
     plan = make_plan(config, context, common)
+    if (few := check_held_out(context)) and ranks.is_main:
+        console.print(few, markup=False, soft_wrap=True)
     if dry_run:
         from plaudit.pipeline.dry_run import describe
 

@@ -1,7 +1,14 @@
 """The reward door: reward model, ensemble, Python function, sums."""
 
 from plaudit.rewards.protocol import Reward, RewardError, RewardOutput, Sample, checked
-from plaudit.rewards.sources import EnsembleReward, FunctionReward, ModelReward, SumReward, score_items
+from plaudit.rewards.sources import (
+    EnsembleReward,
+    FunctionReward,
+    ModelReward,
+    SumReward,
+    fewest,
+    score_items,
+)
 
 __all__ = [
     "EnsembleReward",
@@ -13,5 +20,6 @@ __all__ = [
     "Sample",
     "SumReward",
     "checked",
+    "fewest",
     "score_items",
 ]

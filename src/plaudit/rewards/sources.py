@@ -37,6 +37,12 @@ def score_items(
     return np.concatenate([r for r in results if r is not None]) if items else np.zeros(0)
 
 
+def fewest(rewards: Sequence[Any]) -> int | None:
+    """The longest sample, in the policy's tokens, that all of these rewards can score; None where none knows."""
+    known = [n for reward in rewards if (n := getattr(reward, "max_positions", None)) is not None]
+    return min(known, default=None)
+
+
 class ModelReward:
     """The score of a reward model, normalised by the mean and std that were stored with it.
 
@@ -64,6 +70,11 @@ class ModelReward:
         self.normalisation = normalisation
         self.token_budget = token_budget
         self.device = device
+
+    @property
+    def max_positions(self) -> int | None:
+        """The longest prompt + answer that can be scored, in the policy's tokens; None where nothing is known."""
+        return self.model.max_positions if self.renderer is None else None
 
     def _encode(self, sample: Sample) -> tuple[np.ndarray, np.ndarray]:
         if self.renderer is None:
@@ -112,6 +123,11 @@ class EnsembleReward:
         self.members = list(members)
         self.aggregate = aggregate
         self.std_penalty = std_penalty
+
+    @property
+    def max_positions(self) -> int | None:
+        """The longest sample that every member can score."""
+        return fewest(self.members)
 
     def score(self, samples: Sequence[Sample]) -> RewardOutput:
         outputs = [m.score(samples) for m in self.members]
@@ -163,6 +179,11 @@ class SumReward:
 
     def __init__(self, parts: Mapping[str, tuple[Reward, float]]) -> None:
         self.parts = dict(parts)
+
+    @property
+    def max_positions(self) -> int | None:
+        """The longest sample that every part can score."""
+        return fewest([reward for reward, _ in self.parts.values()])
 
     def score(self, samples: Sequence[Sample]) -> RewardOutput:
         scored = {name: reward.score(samples).scores for name, (reward, _) in self.parts.items()}

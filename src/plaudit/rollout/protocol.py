@@ -9,6 +9,7 @@ from typing import Any, Literal, Protocol
 import numpy as np
 
 from plaudit.errors import Problem, UserError
+from plaudit.models.positions import positions_of_config
 
 Finish = Literal["end", "stop", "length"]
 Progress = Callable[[int, int], None]
@@ -133,7 +134,7 @@ def rows_of(requests: Sequence[Request]) -> list[Row]:
 
 def check_room(rows: Sequence[Row], settings: SamplingSettings, config: Any) -> None:
     """Raise ``UserError`` when a prompt and its longest answer exceed the positions of the model's config."""
-    positions = getattr(config.get_text_config(), "max_position_embeddings", None)
+    positions = positions_of_config(config)
     longest = max((len(row.prompt_ids) for row in rows), default=0)
     if positions is not None and longest + settings.max_new_tokens > positions:
         room = positions - longest

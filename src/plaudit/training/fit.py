@@ -20,7 +20,7 @@ from plaudit.progress import Progress
 from plaudit.runs import Stage
 from plaudit.training import checkpoint
 from plaudit.training.engine import Engine, Group, Method, evaluate, schedule_factor, trainable
-from plaudit.training.memory import checkpoint_layers, fit_memory, longest_of, response_share
+from plaudit.training.memory import check_positions, checkpoint_layers, fit_memory, longest_of, response_share
 from plaudit.training.ranks import Ranks
 
 
@@ -88,6 +88,7 @@ def fit(
     ranks = ranks or Ranks()
     for module in modules.values():
         switch_off(module)
+    check_positions(modules, [*items, *held_out])
     total = total_steps(settings, len(items))
     budget = settings.token_budget
     if budget is None:

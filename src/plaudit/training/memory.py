@@ -11,7 +11,7 @@ import ctypes
 import gc
 import logging
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import astuple, dataclass
 from functools import cache
 from pathlib import Path
@@ -22,9 +22,11 @@ from torch import nn
 
 from plaudit.data.layouts import LayoutKind, slots_of
 from plaudit.data.tokens import TokenItem
+from plaudit.errors import UserError
 from plaudit.models.compute import Precision, compute
 from plaudit.models.families import backbone
 from plaudit.models.fused.decoder import fits
+from plaudit.models.positions import fewest_positions
 from plaudit.training.probe import Footprint, footprint
 
 logger = logging.getLogger(__name__)
@@ -179,9 +181,29 @@ def checkpoint_layers(module: nn.Module) -> None:
     switch({"use_reentrant": False})
 
 
+def every_item(items: Sequence[TokenItem]) -> Iterator[TokenItem]:
+    """The items, and those that they bring along as payload (KTO's answers to other prompts)."""
+    for item in items:
+        yield item
+        if isinstance(item.payload, TokenItem):
+            yield item.payload
+
+
 def longest_of(items: Sequence[TokenItem], layout: LayoutKind) -> int:
-    """Slots of the largest item."""
-    return max((slots_of(item, layout) for item in items), default=1)
+    """Slots of the largest item, those brought along included."""
+    return max((slots_of(item, layout) for item in every_item(items)), default=1)
+
+
+def check_positions(modules: Mapping[str, nn.Module], items: Sequence[TokenItem]) -> None:
+    """Raise UserError where an item is longer than the positions of a module."""
+    longest = max((item.longest for item in every_item(items)), default=0)
+    positions = fewest_positions(*modules.values())
+    if positions is not None and longest > positions:
+        many = sum(item.longest > positions for item in every_item(items))
+        raise UserError(
+            f"{many} of {len(items)} items exceed the model's {positions} positions: the longest has {longest} tokens",
+            remedy=f"render them with Renderer(…, max_length={positions}), or set data.max_length to at most that",
+        )
 
 
 def response_share(items: Sequence[TokenItem], layout: LayoutKind) -> float:

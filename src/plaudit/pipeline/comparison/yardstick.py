@@ -23,6 +23,7 @@ def write_yardstick(config: Config, folder: RunFolder, *, samples: int, sizes: S
     from plaudit.models.compute import computing
     from plaudit.pipeline.answers import answer
     from plaudit.pipeline.context import Context
+    from plaudit.pipeline.evaluation_prompts import test_prompts
     from plaudit.pipeline.materials import materials_of
     from plaudit.pipeline.rewards import load_reward
     from plaudit.training.device import resolve_device
@@ -33,8 +34,7 @@ def write_yardstick(config: Config, folder: RunFolder, *, samples: int, sizes: S
     settings = config.evaluate
     with computing(precision=resolved["precision"], layout=config.layout):
         policy = context.load(context.sft_stage())
-        renderer = context.renderer(policy.tokenizer)
-        prompts = renderer.prompts(context.materials.test_prompts)[0][: settings.prompts]
+        prompts = test_prompts(context, [policy], label="best of n")
         drawn = answer(
             context,
             policy,

@@ -1,0 +1,55 @@
+"""Whether any prompt is left to evaluate on is known before anything is trained."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from plaudit.config import validate
+from plaudit.errors import UserError
+from plaudit.pipeline import run
+
+
+def recipe(tmp_path, pairs: int, **changes):
+    """Pairs and as many demonstrations on the same prompts, and a recipe of them."""
+    rows = [
+        {"prompt": f"question {i}", "chosen": f"answer {i}", "rejected": f"nothing {i}"} for i in range(pairs)
+    ]
+    told = [{"prompt": r["prompt"], "response": r["chosen"]} for r in rows]
+    for name, lines in (("pairs", rows), ("told", told)):
+        (tmp_path / f"{name}.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    data = {
+        "demonstrations": [str(tmp_path / "told.jsonl")],
+        "preferences": [str(tmp_path / "pairs.jsonl")],
+        "preference_validation": 0.1,
+        "validation": 0.1,
+    }
+    raw = {
+        "name": "small",
+        "threads": 1,
+        "precision": "fp32",
+        "data": data,
+        "pretrain": None,
+        "sft": {},
+        "dpo": {},
+    }
+    return validate(raw | changes, "recipe")
+
+
+@pytest.mark.parametrize("dry_run", [True, False])
+def test_a_run_without_a_held_out_prompt_is_refused_before_it_trains(tmp_path, dry_run):
+    with pytest.raises(UserError, match="no prompt is held out to evaluate on") as caught:
+        run(recipe(tmp_path, 3), out=tmp_path / "run", dry_run=dry_run)
+    assert "preference_validation (now 0.1)" in str(caught.value) and "evaluate: null" in str(caught.value)
+    assert not (tmp_path / "run" / "stages").exists()
+
+
+def test_fewer_prompts_than_asked_are_said_before_training(tmp_path, capsys):
+    run(recipe(tmp_path, 200, evaluate={"prompts": 100}), out=tmp_path / "run", dry_run=True)
+    said = " ".join(capsys.readouterr().out.split())
+    assert "evaluate: 100 prompts asked, " in said and "held out; raise data.preference_validation" in said
+
+
+def test_nothing_is_asked_of_a_run_that_does_not_evaluate(tmp_path):
+    run(recipe(tmp_path, 3, evaluate=None), out=tmp_path / "run", dry_run=True)
