@@ -12,6 +12,7 @@ from plaudit.data.records import Prompt, Ranking
 from plaudit.evaluation.calibration import (
     accuracy,
     accuracy_by_kind,
+    calibration_noise,
     expected_calibration_error,
     longer_wins,
     pair_report,
@@ -70,6 +71,24 @@ def test_longer_wins_agrees_with_the_data_rooms_baseline():
         longer.append(len(a) - len(b))
         outcome.append(result)
     assert longer_wins(longer, outcome) == pytest.approx(baselines.longer_wins(records))
+
+
+@pytest.mark.parametrize("n", [50, 200])
+def test_perfect_calibration_shows_the_ece_that_noise_alone_makes(n):
+    runs = [simulated(n, seed=seed) for seed in range(150)]
+    shown = np.mean([expected_calibration_error(*run) for run in runs])
+    said = np.mean([calibration_noise(*run, draws=20) for run in runs])
+    assert said == pytest.approx(shown, rel=0.1)
+    assert shown > 0.03  # which is why it has to be said
+    overconfident = simulated(n, scale=4.0)
+    assert expected_calibration_error(*overconfident) > 1.5 * calibration_noise(*overconfident)
+
+
+def test_half_wins_make_less_noise_and_no_pairs_none():
+    delta = simulated(100)[0]
+    assert calibration_noise(delta, np.full(100, 0.5)) < 0.9 * calibration_noise(delta, np.ones(100))
+    assert math.isnan(calibration_noise([], []))
+    assert pair_report(delta, np.ones(100), delta)["ece_noise"] == calibration_noise(delta, np.ones(100))
 
 
 def test_ece_equals_the_sum_written_out():

@@ -6,9 +6,8 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy import stats
 
-from plaudit.evaluation.statistics import gap_closed, mean_interval, paired_difference, wilson, win_rate
+from plaudit.evaluation.statistics import gap_closed, mean_interval, paired_difference, win_rate
 
 scores = st.lists(st.integers(-5, 5).map(lambda v: v / 2), min_size=2, max_size=40)
 
@@ -22,36 +21,10 @@ def test_the_interval_of_a_mean_agrees_with_the_normal_formula_on_many_prompts()
     assert found["mean"] - found["low"] == pytest.approx(half, rel=0.06)
 
 
-def test_the_interval_agrees_with_scipys_percentile_bootstrap():
-    values = np.random.default_rng(5).exponential(1.0, 120)
-    theirs = stats.bootstrap(
-        (values,), np.mean, method="percentile", n_resamples=4000, rng=np.random.default_rng(1)
-    ).confidence_interval
-    ours = mean_interval(values, resamples=4000)
-    assert ours["low"] == pytest.approx(theirs.low, abs=0.02)
-    assert ours["high"] == pytest.approx(theirs.high, abs=0.02)
-
-
-def test_a_95_percent_interval_holds_the_true_mean_about_95_times_in_100():
-    rng = np.random.default_rng(11)
-    held = 0
-    for seed in range(400):
-        found = mean_interval(rng.normal(0, 1, 80), resamples=400, seed=seed)
-        held += found["low"] <= 0 <= found["high"]
-    # The percentile bootstrap is a little too narrow; five standard errors of 400 trials are 0.055.
-    assert 0.88 <= held / 400 <= 0.99
-
-
 def test_a_level_of_80_percent_is_narrower_than_one_of_95():
     values = np.random.default_rng(0).normal(size=200)
     wide, narrow = mean_interval(values), mean_interval(values, level=0.8)
     assert wide["low"] < narrow["low"] < narrow["high"] < wide["high"]
-
-
-def test_the_same_seed_gives_the_same_interval_and_another_seed_another():
-    values = np.random.default_rng(0).normal(size=50)
-    assert mean_interval(values) == mean_interval(values)
-    assert mean_interval(values) != mean_interval(values, seed=1)
 
 
 def test_samples_of_one_prompt_are_one_draw():
@@ -63,20 +36,11 @@ def test_samples_of_one_prompt_are_one_draw():
     assert grouped["high"] - grouped["low"] > 2 * (flat["high"] - flat["low"])
 
 
-def test_chunked_resampling_of_many_prompts_keeps_memory_and_meaning(monkeypatch):
-    values = np.random.default_rng(4).normal(size=900)
-    whole = mean_interval(values)
-    monkeypatch.setattr("plaudit.evaluation.statistics._CELLS", 10_000)
-    parts = mean_interval(values)
-    assert parts["low"] == pytest.approx(whole["low"], abs=0.02)
-    assert parts["high"] == pytest.approx(whole["high"], abs=0.02)
-
-
 @given(scores, st.floats(-100, 100), st.floats(0.1, 50))
 @settings(max_examples=30, deadline=None)
 def test_an_interval_moves_and_stretches_with_its_values(values, shift, scale):
-    found = mean_interval(values, resamples=200)
-    moved = mean_interval(np.asarray(values) * scale + shift, resamples=200)
+    found = mean_interval(values)
+    moved = mean_interval(np.asarray(values) * scale + shift)
     for key in ("mean", "low", "high"):
         assert moved[key] == pytest.approx(found[key] * scale + shift, rel=1e-6, abs=1e-6)
 
@@ -121,7 +85,7 @@ def test_a_win_rate_counts_wins_and_half_of_the_ties():
 @settings(max_examples=50, deadline=None)
 def test_a_win_rate_and_its_reverse_add_up_to_one(pairs):
     a, b = (np.asarray(side, dtype=float) for side in zip(*pairs))
-    one, other = win_rate(a, b, resamples=200), win_rate(b, a, resamples=200)
+    one, other = win_rate(a, b), win_rate(b, a)
     assert one["mean"] + other["mean"] == pytest.approx(1)
     assert one["low"] + other["high"] == pytest.approx(1)
     assert one["wins"] == other["losses"] and one["ties"] == other["ties"]
@@ -129,33 +93,19 @@ def test_a_win_rate_and_its_reverse_add_up_to_one(pairs):
 
 def test_a_win_rate_against_oneself_is_one_half():
     found = win_rate([1.0, 2.0, 3.0], [1.0, 2.0, 3.0])
-    assert (found["mean"], found["low"], found["high"]) == (0.5, 0.5, 0.5)
+    assert found["mean"] == 0.5 and found["low"] < 0.5 < found["high"]
+    assert found["low"] + found["high"] == pytest.approx(1)
+
+
+def test_ten_wins_of_ten_are_not_certain():
+    for n, low in ((10, 0.7225), (200, 0.9812)):
+        found = win_rate(np.ones(n), np.zeros(n))
+        assert (found["mean"], found["high"]) == (1, 1) and found["low"] == pytest.approx(low, abs=1e-4)
 
 
 def test_a_win_rate_wants_one_answer_per_prompt():
     with pytest.raises(ValueError, match="one answer per prompt"):
         win_rate([[1.0, 2.0]], [[1.0, 2.0]])
-
-
-@pytest.mark.parametrize(("k", "n"), [(0, 5), (5, 5), (3, 10), (498, 800), (1, 1), (37, 1000)])
-@pytest.mark.parametrize("level", [0.8, 0.95, 0.99])
-def test_wilson_agrees_with_scipy(k, n, level):
-    theirs = stats.binomtest(k, n).proportion_ci(confidence_level=level, method="wilson")
-    ours = wilson(k, n, level=level)
-    assert ours["low"] == pytest.approx(theirs.low, abs=1e-9)
-    assert ours["high"] == pytest.approx(theirs.high, abs=1e-9)
-
-
-@given(st.floats(0, 1), st.integers(1, 10_000))
-def test_wilson_stays_within_bounds_and_holds_the_proportion(share, n):
-    found = wilson(share * n, n)
-    assert 0 <= found["low"] <= found["mean"] <= found["high"] <= 1
-
-
-@pytest.mark.parametrize(("k", "n"), [(1, 0), (-1, 5), (6, 5)])
-def test_wilson_refuses_what_is_no_proportion(k, n):
-    with pytest.raises(ValueError):
-        wilson(k, n)
 
 
 def test_gap_closed_is_the_share_of_the_way_to_perfect():
@@ -165,7 +115,7 @@ def test_gap_closed_is_the_share_of_the_way_to_perfect():
     assert found["low"] == pytest.approx(0.6) and found["high"] == pytest.approx(0.6)
 
 
-def test_gap_closed_resamples_all_three_together():
+def test_gap_closed_is_paired_as_a_bootstrap_of_all_three_together_is():
     rng = np.random.default_rng(1)
     sft, perfect = rng.normal(0, 1, 200), np.full(200, 2.0)
     ppo = sft + rng.normal(1.0, 0.5, 200)
@@ -174,7 +124,7 @@ def test_gap_closed_resamples_all_three_together():
     for _ in range(4000):
         i = own.integers(200, size=200)
         ratios.append((ppo[i].mean() - sft[i].mean()) / (perfect[i].mean() - sft[i].mean()))
-    found = gap_closed(sft, ppo, perfect, resamples=4000)
+    found = gap_closed(sft, ppo, perfect)
     assert found["low"] == pytest.approx(np.quantile(ratios, 0.025), abs=0.01)
     assert found["high"] == pytest.approx(np.quantile(ratios, 0.975), abs=0.01)
 
@@ -195,8 +145,8 @@ def test_where_there_is_no_gap_there_is_no_share_of_it():
     assert all(math.isnan(found[key]) for key in ("mean", "low", "high"))
 
 
-def test_a_gap_that_some_resamples_lack_has_no_honest_bounds():
-    # One prompt carries the whole gap: resamples without it have none.
+def test_a_gap_that_is_not_clearly_there_has_no_honest_bounds():
+    # One prompt carries the whole gap.
     found = gap_closed([0.0, 0.0, 0.0], [0.5, 0.0, 0.0], [1.0, 0.0, 0.0])
     assert found["mean"] == pytest.approx(0.5)
     assert math.isnan(found["low"]) and math.isnan(found["high"])

@@ -15,7 +15,10 @@ from typing import Any
 
 import numpy as np
 
-from plaudit.evaluation.statistics import Interval, bootstrap, wilson
+from plaudit import intervals
+from plaudit.evaluation.statistics import Interval
+
+CELLS = 1_000_000  # outcomes drawn at once
 
 
 def _agreement(prediction: np.ndarray, outcome: np.ndarray) -> np.ndarray:
@@ -38,22 +41,19 @@ def _checked(delta: Any, outcome: Any) -> tuple[np.ndarray, np.ndarray]:
 
 
 def accuracy(delta: Any, outcome: Any, groups: Any = None) -> Interval:
-    """The share of decided pairs whose winner scores higher, with an interval.
+    """The share of decided pairs whose winner scores higher, with an interval (``intervals.share``).
 
-    ``groups`` [N] names each pair's prompt: pairs of one ranking are not independent, so prompts are
-    resampled. Without it every pair stands for itself (Wilson). NaN where no pair is decided.
+    ``groups`` [N] names each pair's prompt: pairs of one ranking are not independent, so the prompt is the
+    interval's unit. Without it every pair stands for itself. NaN where no pair is decided.
     """
     d, o = _checked(delta, outcome)
     decided = o != 0.5
     right = _agreement(d, o)[decided]
     if not len(right):
         return {"mean": math.nan, "low": math.nan, "high": math.nan}
-    if groups is None:
-        return wilson(float(right.sum()), len(right))
-    names, place = np.unique(np.asarray(groups)[decided], return_inverse=True)
-    sums = np.bincount(place, weights=right, minlength=len(names))
-    counts = np.bincount(place, minlength=len(names))
-    low, high = bootstrap(lambda m: m[:, 0] / m[:, 1], np.stack([sums, counts], axis=1))
+    names = np.arange(len(right)) if groups is None else np.asarray(groups)[decided]
+    place = np.unique(names, return_inverse=True)[1]
+    low, high = intervals.share(np.bincount(place, weights=right), np.bincount(place))
     return {"mean": float(right.mean()), "low": low, "high": high}
 
 
@@ -74,6 +74,15 @@ def accuracy_by_kind(delta: Any, outcome: Any, kinds: Sequence[str]) -> dict[str
     return found
 
 
+def _mirrored_bins(delta: np.ndarray, bins: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """σ(Δ), and the bins of each pair seen one way and the other: [N] each."""
+    chance = 1 / (1 + np.exp(-np.clip(delta, -50, 50)))
+    # The bin of one side is the mirror of the other's, whatever rounding does to 1 − σ(Δ).
+    upper = np.minimum((np.maximum(chance, 1 - chance) * bins).astype(int), bins - 1)
+    first = np.where(delta >= 0, upper, bins - 1 - upper)
+    return chance, first, bins - 1 - first
+
+
 def reliability(delta: Any, outcome: Any, bins: int = 10) -> list[dict[str, float]]:
     """Stated against observed: σ(Δ) in equal bins over [0, 1], with the mean outcome in each.
 
@@ -81,15 +90,12 @@ def reliability(delta: Any, outcome: Any, bins: int = 10) -> list[dict[str, floa
     names its answers cannot matter; a bin's ``count`` is of such entries. Empty bins are left out.
     """
     d, o = _checked(delta, outcome)
-    chance = 1 / (1 + np.exp(-np.clip(d, -50, 50)))
+    chance, first, second = _mirrored_bins(d, bins)
     stated = np.concatenate([chance, 1 - chance])
     # A pair at exactly one half has no sure side: seen both ways round its mean outcome is one half.
     seen = np.where(d == 0, 0.5, o)
     observed = np.concatenate([seen, 1 - seen])
-    # The bin of one side is the mirror of the other's, whatever rounding does to 1 − σ(Δ).
-    upper = np.minimum((np.maximum(chance, 1 - chance) * bins).astype(int), bins - 1)
-    first = np.where(d >= 0, upper, bins - 1 - upper)
-    place = np.concatenate([first, bins - 1 - first])
+    place = np.concatenate([first, second])
     found = []
     for b in range(bins):
         inside = place == b
@@ -115,6 +121,30 @@ def expected_calibration_error(delta: Any, outcome: Any, bins: int = 10) -> floa
     return sum(b["count"] / total * abs(b["observed"] - b["predicted"]) for b in found)
 
 
+def calibration_noise(delta: Any, outcome: Any, bins: int = 10, *, draws: int = 200, seed: int = 0) -> float:
+    """The ECE that a perfectly calibrated model with these predictions shows on so many pairs, by chance alone.
+
+    The mean ECE over outcomes drawn from σ(Δ): a decided pair is one draw, a tied one the mean of two, each pair by
+    itself. ECE is above 0 by about this much however good the model is; NaN without pairs.
+    """
+    d, o = _checked(delta, outcome)
+    if not len(d):
+        return math.nan
+    # Seen from the side that scores higher, so that the order in which a file names its answers cannot matter.
+    chance, first, second = _mirrored_bins(np.abs(d), bins)
+    tied = o == 0.5
+    # Observed less predicted, added up in each bin; the other way round it is of the opposite sign.
+    place = (np.arange(bins) == first[:, None]).astype(float) - (np.arange(bins) == second[:, None])
+    rng = np.random.default_rng(seed)
+    total = 0.0
+    at_once = max(1, CELLS // len(d))
+    for start in range(0, draws, at_once):
+        drawn = rng.random((2, min(at_once, draws - start), len(d))) < chance
+        won = np.where(tied, drawn.mean(axis=0), drawn[0]) - chance
+        total += float(np.abs(won @ place).sum()) / (2 * len(d))
+    return total / draws
+
+
 def pair_report(
     delta: Any,
     outcome: Any,
@@ -127,8 +157,9 @@ def pair_report(
     """What ``summary.json`` says of a reward model on held-out pairs.
 
     ``accuracy`` with ``low`` and ``high``; ``longer_wins``; accuracy where the winner was the longer
-    and where it was the shorter answer; ``ece`` with its ``bins``; counts; the noise ``ceiling`` (the
-    accuracy that the true order itself reaches on these labels) where the caller knows one.
+    and where it was the shorter answer; ``ece`` with its ``bins`` and ``ece_noise``, what it is of perfect
+    calibration; counts; the noise ``ceiling`` (the accuracy that the true order itself reaches on these labels) where
+    the caller knows one.
     """
     d, o = _checked(delta, outcome)
     size = np.asarray(longer, dtype=float)
@@ -142,6 +173,7 @@ def pair_report(
         "when_longer": accuracy(d[favours > 0], o[favours > 0])["mean"],
         "when_shorter": accuracy(d[favours < 0], o[favours < 0])["mean"],
         "ece": expected_calibration_error(d, o, bins),
+        "ece_noise": calibration_noise(d, o, bins),
         "bins": reliability(d, o, bins),
         "decided": int((o != 0.5).sum()),
         "ties": int((o == 0.5).sum()),

@@ -58,7 +58,7 @@ GLOSSARY: dict[str, Term] = {
         "95% interval",
         "Where the number would fall in 95 of 100 draws of the test prompts. It covers the luck of the prompts, "
         "not that of the training seed.",
-        "2.5th to 97.5th percentile of a bootstrap by prompt",
+        "a t-interval over prompts corrected for skewness; for shares Wilson's score interval",
     ),
     "kl": Term(
         "KL",
@@ -134,7 +134,8 @@ GLOSSARY: dict[str, Term] = {
     "human_agreement": Term("Human agreement", "How often two people who judged the same pair agree."),
     "ece": Term(
         "ECE",
-        "Expected calibration error: the mean distance between how sure the reward model is and how often it is right.",
+        "Expected calibration error: the mean distance between how sure the reward model is and how often it is right. "
+        "On few pairs even a perfectly calibrated model shows some, by chance: read it beside that number.",
         "Σ over bins of share · |observed − stated|",
     ),
     "temperature": Term(

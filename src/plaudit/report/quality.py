@@ -207,6 +207,7 @@ def reward_model(run: Run) -> dict[str, Any] | None:
         "kinds": interval_rows(kinds, **options),
         "decided": count(model.get("decided")) if finite(model.get("decided")) is not None else "",
         "ece": number(model.get("ece"), 3),
+        "ece_noise": number(model.get("ece_noise"), 3) if finite(model.get("ece_noise")) is not None else "",
         "calibration": calibration(bins) if bins else None,
         "bins": [(percent(p), percent(o), count(n)) for p, o, n in bins],
         "lean": {"longer": percent(longer), "shorter": percent(shorter)} if known else None,

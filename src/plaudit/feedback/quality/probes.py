@@ -167,7 +167,9 @@ def median(values: Any, items: Any, *, resamples: int = RESAMPLES, seed: int = 0
         return UNDEFINED
     middle = float(np.median(v))
     below = share((v < middle) + (v == middle) / 2, items, resamples=resamples, seed=seed)
-    if not math.isfinite(below.low):
+    # One item shows nothing of how items differ.
+    if below.n < 2 or not math.isfinite(below.low):
         return Estimate(middle, math.nan, math.nan, below.n)
-    low, high = np.quantile(v, [below.low - below.value + 0.5, below.high - below.value + 0.5])
+    shares = np.clip([below.low - below.value + 0.5, below.high - below.value + 0.5], 0, 1)
+    low, high = np.quantile(v, shares)
     return Estimate(middle, float(low), float(high), below.n)

@@ -1,9 +1,9 @@
 """Bootstrap over items, fast enough for a page that is opened: many items, many statistics.
 
-The same percentile bootstrap as ``evaluation.statistics.bootstrap`` (Efron 1979). There every item is drawn by
-itself; here items that contribute equal numbers are drawn together, as one multinomial count, which is the same
-distribution at a cost that does not grow with the number of items. Judgements have few values, so nearly all
-items have an equal.
+A percentile bootstrap (Efron 1979), as wide as a t-interval (``intervals.bootstrap_quantiles``). Items that
+contribute equal numbers are drawn together, as one multinomial count, which is the same distribution at a cost that
+does not grow with the number of items. Judgements have few values, so nearly all items have an equal. Shares need no
+resampling (``intervals.share``).
 """
 
 from __future__ import annotations
@@ -11,10 +11,11 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from statistics import NormalDist
 from typing import Any
 
 import numpy as np
+
+from plaudit import intervals
 
 RESAMPLES = 1000
 GROUPS = 2048  # more different rows than this are first added up in random groups
@@ -101,8 +102,8 @@ def estimate(
 ) -> Estimate:
     """``statistic(column sums [R, C]) -> [R]`` of one row per item, [N, C], with its interval over items.
 
-    As with ``bootstrap``, no bound is given where a resample leaves the statistic undefined, nor for one item.
-    ``resamples=0`` gives the value alone.
+    No bound is given where a resample leaves the statistic undefined, nor for one item. ``resamples=0`` gives the
+    value alone.
     """
     rows = np.asarray(columns, dtype=float)
     if not len(rows):
@@ -114,7 +115,7 @@ def estimate(
         values = statistic(resampled(rows, resamples=resamples, seed=seed))
     if not np.isfinite(values).all():
         return Estimate(value, math.nan, math.nan, len(rows))
-    low, high = np.quantile(values, [(1 - level) / 2, (1 + level) / 2])
+    low, high = np.quantile(values, intervals.bootstrap_quantiles(len(rows), level=level))
     return Estimate(value, float(low), float(high), len(rows))
 
 
@@ -124,15 +125,16 @@ def ratio(sums: np.ndarray) -> np.ndarray:
 
 
 def proportion(columns: Any, *, level: float = 0.95, resamples: int = RESAMPLES, seed: int = 0) -> Estimate:
-    """Σ part / Σ whole of items [N, 2], 0 ≤ part ≤ whole, with its interval over items.
+    """Σ part / Σ whole of items [N, 2], 0 ≤ part ≤ whole, with its interval over items (``intervals.share``).
 
-    At 0 and at 1 all items are alike, and resampling them shows nothing of what was not seen: there the other bound is
-    Wilson's for N items, z² / (N + z²) away (Wilson 1927).
+    Called as ``estimate`` is: ``resamples=0`` gives the value alone. Nothing is drawn, whatever the seed.
     """
-    found = estimate(ratio, columns, level=level, resamples=resamples, seed=seed)
-    if not resamples or not found.n or min(abs(found.value), abs(1 - found.value)) > 1e-12:
-        return found
-    z = NormalDist().inv_cdf((1 + level) / 2)
-    away = z * z / (found.n + z * z)
-    low, high = (0.0, away) if found.value < 0.5 else (1 - away, 1.0)
-    return Estimate(round(found.value, 12), low, high, found.n)
+    del seed
+    rows = np.asarray(columns, dtype=float).reshape(-1, 2)
+    rows = rows[rows[:, 1] > 0]
+    if not len(rows):
+        return UNDEFINED
+    # Sums of weights differ by rounding, which must not put a share beyond 0 and 1.
+    part, whole = np.clip(rows[:, 0], 0, rows[:, 1]), rows[:, 1]
+    low, high = intervals.share(part, whole, level=level) if resamples else intervals.NO_BOUNDS
+    return Estimate(float(part.sum() / whole.sum()), low, high, len(rows))

@@ -17,6 +17,7 @@ import numpy as np
 from scipy.sparse import csr_array
 from scipy.sparse.csgraph import connected_components
 
+from plaudit import intervals
 from plaudit.feedback.quality.judged import Answer
 from plaudit.feedback.quality.pairs import SECOND, TIE, Pairs
 from plaudit.feedback.quality.resampling import RESAMPLES, Estimate, pooled, resampled, summed
@@ -225,5 +226,5 @@ def _by_item(
 def _interval(value: float, drawn: np.ndarray, n: int) -> Estimate:
     if not np.isfinite(drawn).all():
         return Estimate(float(value), math.nan, math.nan, n)
-    low, high = np.quantile(drawn, [0.025, 0.975])
+    low, high = np.quantile(drawn, intervals.bootstrap_quantiles(max(2, n)))
     return Estimate(float(value), float(low), float(high), n)
