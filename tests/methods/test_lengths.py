@@ -28,7 +28,7 @@ from plaudit.methods.kto import derangement, shortened_mismatches, with_mismatch
 from plaudit.models.policy import build_policy
 from plaudit.models.positions import positions_of, positions_of_config
 from plaudit.models.reward_model import RewardModel
-from plaudit.rewards import FunctionReward, ModelReward, SumReward, fewest
+from plaudit.rewards import FunctionReward, ModelReward, Sample, SumReward, fewest
 from plaudit.runs import Stage
 from plaudit.training.memory import longest_of
 
@@ -124,6 +124,26 @@ def test_a_reward_model_with_fewer_positions_bounds_the_prompts(policy, tmp_path
     with caplog.at_level(logging.WARNING):
         train_online.reinforce(policy, reward, prompts, settings_, out=tmp_path)
     assert "1 of 2 prompts are used; 1 dropped: too long (max_length 40 tokens" in caplog.text
+
+
+@pytest.mark.parametrize("same_tokenizer", [True, False])
+def test_a_sample_too_long_for_a_reward_model_is_cut_and_said_not_fatal(same_tokenizer, policy, caplog):
+    model = RewardModel.from_policy(policy, pooling="last", seed=0)
+    reward = ModelReward(model, same_tokenizer=same_tokenizer, normalisation="none")
+    renderer = Renderer(policy.tokenizer)
+    samples = []
+    for asked, said in ((3, 90), (90, 3), (90, 90), (3, 3)):
+        prompt, response = Prompt.user(words(asked)), Response(words(said))
+        ids = renderer.response_ids(prompt.messages, response)
+        samples.append(
+            Sample(prompt, renderer.prompt(prompt.messages), ids, response.text, response.text, "end")
+        )
+    with caplog.at_level(logging.WARNING):
+        scores = reward.score(samples).scores
+    assert np.isfinite(scores).all() and reward.cut == 3
+    assert caplog.text.count(f"longer than the reward model's {POSITIONS} positions") == 1
+    fitting = reward.score(samples[3:]).scores
+    assert scores[3] == pytest.approx(fitting[0], abs=1e-5)
 
 
 OFFLINE = {

@@ -172,7 +172,7 @@ def store_normalisation(
     model: Any, references: Sequence[Demonstration], *, renderer: Renderer | None = None, device: Any = "cpu"
 ) -> None:
     """Store the mean and std of raw scores on reference answers: demonstrations then score 0 on average."""
-    renderer = renderer or Renderer(model.tokenizer)
+    renderer = bounded(renderer or Renderer(model.tokenizer), model)
     items = []
     for record in references:
         if renderer.demonstration(record) is None:

@@ -10,6 +10,7 @@ import numpy as np
 from plaudit.data.baselines import human_agreement
 from plaudit.data.records import Comparisons, Preference
 from plaudit.evaluation.calibration import accuracy, pair_report
+from plaudit.methods.lengths import bounded
 from plaudit.methods.train import render_preferences
 from plaudit.models.reward_model import load_reward_model
 from plaudit.pipeline.reward_stages import members, preferences
@@ -43,7 +44,7 @@ def _deltas(
 
     Scores of several members are averaged after each is brought to unit spread by its stored std.
     """
-    renderer = context.renderer(models[0].tokenizer)
+    renderer = bounded(context.renderer(models[0].tokenizer), *models)
     items = render_preferences(renderer, records)
     every = []
     for model in models:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import logging
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -18,6 +19,8 @@ from plaudit.errors import UserError
 from plaudit.models.heads import comparable_scores
 from plaudit.models.packing import layout_for
 from plaudit.rewards.protocol import Reward, RewardOutput, Sample
+
+logger = logging.getLogger(__name__)
 
 
 @torch.no_grad()
@@ -68,6 +71,7 @@ class ModelReward:
         longest = getattr(model, "max_positions", None)
         self.renderer = None if same_tokenizer else Renderer(model.tokenizer, max_length=longest)
         self.normalisation = normalisation
+        self.cut = 0  # samples that were too long for the model
         self.token_budget = token_budget
         self.device = device
 
@@ -78,10 +82,35 @@ class ModelReward:
 
     def _encode(self, sample: Sample) -> tuple[np.ndarray, np.ndarray]:
         if self.renderer is None:
-            return sample.prompt_ids, sample.ids
+            return self._within(sample.prompt_ids, sample.ids)
         messages = sample.prompt.messages
         ids = self.renderer.response_ids(messages, sample.response)
-        return self.renderer.prompt(messages, room=len(ids)), ids
+        limit = self.renderer.max_length
+        try:
+            return self.renderer.prompt(messages, room=len(ids)), ids
+        except UserError:
+            # Not even the last turn fits whole: cut by tokens.
+            self.renderer.max_length = None
+            return self._within(self.renderer.prompt(messages), ids)
+        finally:
+            self.renderer.max_length = limit
+
+    def _within(self, prompt: np.ndarray, ids: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Prompt and answer cut to the model's positions: the answer's end first, down to half of them."""
+        limit = self.model.max_positions
+        if limit is None or len(prompt) + len(ids) <= limit:
+            return prompt, ids
+        if not self.cut:
+            logger.warning(
+                "a sample of %d + %d tokens is longer than the reward model's %d positions: what does not fit of such "
+                "answers and prompts is not scored",
+                len(prompt),
+                len(ids),
+                limit,
+            )
+        self.cut += 1
+        ids = ids[: max(limit - len(prompt), limit // 2)]
+        return prompt[len(prompt) + len(ids) - limit :] if len(prompt) + len(ids) > limit else prompt, ids
 
     def _items(self, samples: Sequence[Sample]) -> list[TokenItem]:
         """Samples in order; neighbours with the same prompt are one item, whose prompt is computed once."""
