@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from dataclasses import dataclass
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -17,6 +18,7 @@ from plaudit.config import KL, OnlineDpo, Ppo
 from plaudit.data.records import Prompt
 from plaudit.errors import UserError
 from plaudit.methods import train, train_online
+from plaudit.methods.scores import pay
 from plaudit.models.critic import Critic
 from plaudit.models.reward_model import RewardModel
 from plaudit.rewards import FunctionReward, ModelReward, RewardError, RewardOutput
@@ -172,18 +174,22 @@ class Always:
         (None, 10.0, True, 10.0, None),
     ],
 )
-def test_normalized_scores_are_clipped_and_then_pay_for_not_ending(
-    clip, number, normalized, paid, clipped, tmp_path, caplog
-):
-    settings = SMALL.model_copy(
-        update={"iterations": 1, "max_new_tokens": 1, "unfinished_penalty": 7.0, "reward_clip": clip}
-    )
-    _, _, log = run(tmp_path, settings, reward=Always(number, normalized))
+def test_normalized_scores_are_clipped_and_then_pay_for_not_ending(clip, number, normalized, paid, clipped):
+    rollouts = SimpleNamespace(samples=[None] * 3, cut=np.array([True, False, True]))
+    settings = Ppo(unfinished_penalty=7.0, reward_clip=clip)
+    metrics = pay(rollouts, Always(number, normalized), settings)
+    assert rollouts.scores.tolist() == [paid - 7.0, paid, paid - 7.0]
+    assert metrics.get("reward/clipped") == clipped
+
+
+def test_a_run_whose_scores_are_cut_says_so_once(tmp_path, caplog):
+    settings = SMALL.model_copy(update={"iterations": 2, "max_new_tokens": 1, "unfinished_penalty": 7.0})
+    _, _, log = run(tmp_path, settings, reward=Always(10.0, True))
     cut = 1 - log[0]["objective/finished"]
-    assert cut > 0.5
-    assert log[0]["objective/scores"] == pytest.approx(paid - 7.0 * cut)
-    assert log[0].get("reward/clipped") == clipped
-    assert ("reward_clip cut 100 %" in caplog.text) == bool(clipped)
+    assert cut > 0.5 and log[0]["objective/scores"] == pytest.approx(5.0 - 7.0 * cut)
+    assert [row["reward/clipped"] for row in log] == [1.0, 1.0]
+    assert caplog.text.count("reward_clip cut 100 %") == 1
+    assert [e["event"] for e in Stage(tmp_path).events()].count("reward_clipped") == 1
 
 
 def test_ptx_pulls_towards_the_demonstrations(tmp_path):

@@ -94,8 +94,9 @@ def new_critic(context: Context, policy: Policy) -> Critic:
     if rl.critic != "policy" and models:
         model = load_reward_model(model_paths(context, models[0])[0]).to(context.device)
         if fits_critic(model) and same_tokenizer(model.tokenizer, policy.tokenizer):
-            paid = {"normalized": rl.normalisation == "stored", "weight": models[0].weight}
-            return Critic.from_reward_model(model, **paid).to(context.device)
+            normalized = rl.normalisation == "stored"
+            critic = Critic.from_reward_model(model, normalized=normalized, weight=models[0].weight)
+            return critic.to(context.device)
         if rl.critic == "reward":
             raise UserError(
                 "ppo.critic: reward needs a causal reward model (pooling last, not length-normalized) with the "
