@@ -100,7 +100,12 @@ def whole_conversation(view: View) -> Demonstration:
 def _conversed(view: View) -> tuple[tuple[Message, ...], Response]:
     """A conversation up to its answer, and the answer with what its message holds besides text."""
     before, answer = split_conversation(*view.take("messages"))
-    return before, Response(answer.content, True, {"message": dict(answer.more)} if answer.more else {})
+    return before, answered(answer)
+
+
+def answered(turn: Message) -> Response:
+    """An assistant turn as an answer, with what its message holds besides text."""
+    return Response(turn.content, True, {"message": dict(turn.more)} if turn.more else {})
 
 
 def labelled_conversation(view: View) -> Labelled:

@@ -8,6 +8,7 @@ from typing import Any
 
 from plaudit.data.answer_columns import MODELS, SCORES, Choice, beside, numbers
 from plaudit.data.builders import (
+    answered,
     differing,
     prompt_of,
     rater_of,
@@ -24,12 +25,12 @@ from plaudit.data.records import Comparisons, Message, Outcome, Prompt, Response
 from plaudit.data.report import Fault
 from plaudit.data.values import (
     answer_text,
-    conversation,
     conversed,
     filled_text,
     listed,
     messages,
     prompt_messages,
+    split_conversation,
     transcript,
 )
 
@@ -88,7 +89,7 @@ def _inside(value: Mapping[str, Any], column: str) -> tuple[Any, dict[str, Any]]
 # -- the answers ---------------------------------------------------------------------------------
 
 
-def spoken(view: View, column: str) -> tuple[tuple[Message, ...] | None, str]:
+def spoken(view: View, column: str) -> tuple[tuple[Message, ...] | None, Response]:
     """An answer, and the turns before it where it is given as a whole conversation."""
     value = conversed(view.values[column])
     prompted = view.column("asked") is not None
@@ -96,22 +97,57 @@ def spoken(view: View, column: str) -> tuple[tuple[Message, ...] | None, str]:
         value = [value]
     if isinstance(value, list):
         turns = messages(value, column)
-        if prompted and len(turns) == 1:
-            return None, answer_text(value, column)
-        return conversation(value, column)
+        if not prompted or len(turns) > 1:
+            return _split(value, column)
+        if turns[0].role != "assistant" or not turns[0].more:
+            return None, Response(answer_text(value, column))
+        return None, answered(turns[0])
     if isinstance(value, dict):
-        return None, answer_text(value, column)
+        return None, Response(answer_text(value, column))
     if not prompted:
-        return conversation(value, column)
+        return _split(value, column)
     text = filled_text(value, column, "answer")
     prompt = view.get("prompt")
     if isinstance(prompt, str) and transcript(text) and text.startswith(prompt.strip()):
-        return conversation(text, column)
-    return None, text
+        return _split(text, column)
+    return None, Response(text)
+
+
+def _split(value: Any, column: str) -> tuple[tuple[Message, ...], Response]:
+    before, answer = split_conversation(value, column)
+    return before, answered(answer)
+
+
+def _by_turns(view: View, columns: tuple[str, str]) -> tuple[list[str], list[list[str]]] | None:
+    """The texts of a prompt's user turns and of each side's answers, where all are lists of texts (LMSYS)."""
+    column = view.column("prompt")
+    cells = [listed(view.values[c]) for c in (*([column] if column else []), *columns)]
+    if len(cells) < 3 or not all(
+        isinstance(c, list) and c and all(isinstance(t, str) for t in c) for c in cells
+    ):
+        return None
+    asked_, *answers = cells
+    return (asked_, answers) if len({len(c) for c in cells}) == 1 else None
+
+
+def _turned(asked_: Sequence[str], answers: Sequence[str]) -> tuple[tuple[Message, ...], Response]:
+    """One side's conversation: what stands before its last answer, and that answer."""
+    turns = [
+        {"role": r, "content": t}
+        for pair in zip(asked_, answers)
+        for r, t in zip(("user", "assistant"), pair)
+    ]
+    return _split(turns, "prompt")
+
+
+def _sides(view: View, columns: tuple[str, str]) -> list[tuple[tuple[Message, ...] | None, Response]]:
+    if found := _by_turns(view, columns):
+        return [_turned(found[0], side) for side in found[1]]
+    return [spoken(view, c) for c in columns]
 
 
 def _both(view: View, columns: tuple[str, str]) -> tuple[Prompt, tuple[Response, ...]]:
-    (before, first), (other, second) = (spoken(view, c) for c in columns)
+    (before, first), (other, second) = _sides(view, columns)
     if before != other:
         raise Fault(
             "prompts differ",
@@ -119,8 +155,9 @@ def _both(view: View, columns: tuple[str, str]) -> tuple[Prompt, tuple[Response,
             field=columns[1],
             remedy="the two may differ in the last assistant turn alone",
         )
-    differing((first, second), columns[1])
-    return asked(view, before), (Response(first), Response(second))
+    if first.metadata == second.metadata:
+        differing((first.text, second.text), columns[1])
+    return asked(view, before), (first, second)
 
 
 def are_conversations(view: View) -> bool:
@@ -162,7 +199,7 @@ def _all_pairs(view: View, columns: tuple[str, str], values: tuple[Any, ...]) ->
     sides = [
         [answer_text(v, f"{c}[{i}]") for i, v in enumerate(value)]
         if _several(value)
-        else [spoken(view, c)[1]]
+        else [spoken(view, c)[1].text]
         for c, value in zip(columns, values)
     ]
     for column, side in zip(columns, sides):

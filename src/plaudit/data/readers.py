@@ -88,7 +88,8 @@ def scan(
     report.shape = plan.shape.name
     prompts: set[str] = set()
     spare: set[str] = set()
-    for row in chain(head, stream):
+    every = chain(head, stream)
+    for row in every:
         report.rows += 1
         try:
             record = _record(row, plan, report)
@@ -111,7 +112,7 @@ def scan(
             break
     report.unused = (*report.unused, *sorted(spare))
     # Of a hub set no more is fetched than was asked for.
-    beyond = islice(stream, 0 if is_hub_name(str(path)) else None)
+    beyond = islice(every, max(0, len(head) - report.rows) if is_hub_name(str(path)) else None)
     records = _settled(records, places, plan, report, _codes(beyond, plan, report))
     return ReadResult(plan.finish(records, report, limit), report)
 

@@ -1,0 +1,325 @@
+"""What a code of a preference means: read where it is plain, refused with every reading where it is not."""
+
+from __future__ import annotations
+
+import csv
+import json
+from pathlib import Path
+
+import pytest
+import typer
+from hypothesis import given
+from hypothesis import strategies as st
+from typer.testing import CliRunner
+
+from plaudit.cli.check import check as check_command
+from plaudit.data.baselines import longer_wins
+from plaudit.data.preference_words import verdict_of
+from plaudit.data.readers import read, scan
+from plaudit.data.records import Comparisons
+from plaudit.errors import UserError
+
+SHORT, LONG = (
+    ["Sure.", "Yes.", "Tea.", "Hot."],
+    ["I do not know at all.", "It is not, never.", "A cup.", "It is warm."],
+)
+F, S, T = 1.0, 0.0, 0.5
+
+
+def pairs(column, values, left="response_a", right="response_b", **more):
+    """Rows of two answers and a code; the second answer is always the longer one."""
+    return [
+        {
+            "prompt": f"Ask {i}?",
+            left: SHORT[i % 4],
+            right: LONG[i % 4],
+            column: v,
+            **{k: m[i] for k, m in more.items()},
+        }
+        for i, v in enumerate(values)
+    ]
+
+
+def results(records):
+    """The share of the win of each record's first answer."""
+    return [o.result for r in records for o in r.comparisons().outcomes]
+
+
+ONE_TWO, ZERO_ONE, A_B = (
+    ("response_1", "response_2"),
+    ("response_0", "response_1"),
+    ("response_a", "response_b"),
+)
+PLAIN = {
+    "letters in any case, with spaces": (A_B, "winner", [" A", "b", "TIE", "a "], [F, S, T, F]),
+    "letters beside numbered columns": (ONE_TWO, "label", ["A", "B", "tie"], [F, S, T]),
+    "1 and 2 beside _1 and _2": (ONE_TWO, "label", [1, 2, 1], [F, S, F]),
+    "1.0 and 2.0 as text": (ONE_TWO, "label", ["1.0", "2.0", "1.0"], [F, S, F]),
+    "1.5 between 1 and 2": (ONE_TWO, "preference", [1.0, 1.5, 2.0], [F, T, S]),
+    "0 and 1 beside _0 and _1": (ZERO_ONE, "label", [0, 1, "0"], [F, S, F]),
+    "1, 2 and a tie in words": (A_B, "label", [1, "tie", 2], [F, T, S]),
+    "an index": (A_B, "winner_index", [0, 1, 0], [F, S, F]),
+    "an index from 1": (A_B, "winner_index", [1, 2, 2], [F, S, S]),
+    "A>B": (A_B, "preference", ["A>B", "B > A", "A=B", "A>>B", "a<b"], [F, S, T, F, S]),
+    "1>2": (ONE_TWO, "preference", ["1>2", "2>1", "1=2"], [F, S, T]),
+    "[[A]]": (A_B, "verdict", ["[[A]]", "[[B]]", "[[C]]", "[[A>>B]]"], [F, S, T, F]),
+    "[[1]]": (ONE_TWO, "verdict", ["[[1]]", "[[2]]"], [F, S]),
+    "model_a": (A_B, "winner", ["model_a", "model_b", "tie", "tie (bothbad)"], [F, S, T, T]),
+    "model_1": (ONE_TWO, "winner", ["model_1", "model_2", "both_bad"], [F, S, T]),
+    "first and second": (A_B, "choice", ["first", "Second", "neither"], [F, S, T]),
+    "left and right": (("left", "right"), "selected", ["left", "right", "both"], [F, S, T]),
+    "the columns' own names": (("output_1", "output_2"), "preferred", ["output_2", "output_1"], [S, F]),
+    "sentences": (A_B, "preference", ["A is much better", "B is slightly better", "a-is-better"], [F, S, F]),
+    "true under a name that says of whom": (A_B, "a_is_better", [True, False, 1], [F, S, F]),
+    "the other name": (A_B, "response_b_wins", ["true", "false"], [S, F]),
+    "the answer's own text": (A_B, "preferred_answer", ["Sure.", "It is not, never."], [F, S]),
+    "a strength with a sign": (ONE_TWO, "preference_strength", [-3, 2, 0], [F, S, T]),
+}
+
+
+@pytest.mark.parametrize("case", PLAIN)
+def test_a_plain_code_is_read(jsonl, case):
+    names, column, values, expected = PLAIN[case]
+    result = read(jsonl(*pairs(column, values, *names)), max_dropped=0)
+    assert results(result.records) == expected
+
+
+AMBIGUOUS = {
+    "0 and 1 beside _1 and _2": (ONE_TWO, "label", [0, 1, 0, 0]),
+    "0 and 1 beside _a and _b": (A_B, "preferred", ["0", "1", "1", "1"]),
+    "0.0 and 1.0": (A_B, "winner", [0.0, 1.0, 1.0]),
+    "0, 0.5 and 1": (A_B, "winner", [0, 0.5, 1]),
+    "0, 1 and 2 beside _1 and _2": (ONE_TWO, "label", [0, 1, 2, 1]),
+    "0, 1 and 2 beside _a and _b": (A_B, "label", [0, 1, 2, 1]),
+    "0, 1 and 2 beside _0 and _1": (ZERO_ONE, "label", [0, 1, 2, 1]),
+    "1 and 2 beside _a and _b": (A_B, "label", [1, 2, 2]),
+    "1, 2 and 3": (A_B, "label", [1, 2, 3, 3]),
+    "-1, 0 and 1": (A_B, "label", [-1, 0, 1, 1]),
+    "a sign in a column of no set": (ONE_TWO, "preference", [-2, 3, 0, 1]),
+    "true and false": (A_B, "preferred", [True, False, True]),
+    "yes and no": (A_B, "preferred", ["yes", "no", "yes"]),
+    "a scale of 5": (A_B, "preference", [1, 5, 3, 2]),
+    "a scale of 7": (A_B, "label", [1, 7, 4, 2, 6]),
+}
+
+
+@pytest.mark.parametrize("case", AMBIGUOUS)
+def test_a_code_with_several_readings_is_refused_and_each_reading_settles_it(jsonl, case):
+    names, column, values = AMBIGUOUS[case]
+    path = jsonl(*pairs(column, values, *names))
+    with pytest.raises(UserError) as caught:
+        read(path)
+    head, *readings = caught.value.problems
+    assert f"{column!r} says" in head.message and f"can be read in {len(readings)} ways" in head.message
+    assert len(readings) >= 2
+    read_as = set()
+    for reading in readings:
+        option = reading.remedy.removeprefix("--labels ")
+        records = read(
+            path, labels=dict(part.rsplit("=", 1) for part in option.split(",")), max_dropped=0
+        ).records
+        read_as.add(tuple(results(records)))
+        # What the refusal says of a reading is what the reading gives.
+        counts = [results(records).count(share) for share in (F, S, T)]
+        assert (
+            f"{names[0]} is better in {counts[0]}, {names[1]} in {counts[1]}, ties {counts[2]}"
+            in reading.message
+        )
+        longer = longer_wins(records)
+        assert longer is None or f"the longer answer wins {longer:.2f}" in reading.message
+    assert len(read_as) == len(readings)
+
+
+def test_prompts_can_be_read_whatever_the_codes_mean(jsonl):
+    assert len(read(jsonl(*pairs("label", [0, 1, 0])), kind="prompts").records) == 3
+
+
+def test_rows_beyond_a_limit_tell_what_a_code_means(jsonl):
+    """Else the first ten rows of a file would be read as another coding than the whole."""
+    path = jsonl(*pairs("label", [1, 2, 1, 1, 0], *ONE_TWO))
+    with pytest.raises(UserError, match="can be read in 2 ways"):
+        read(path, limit=2)
+    told = read(path, limit=2, labels={0: "first", 1: "second", 2: "tie"})
+    assert results(told.records) == [S, T]
+
+
+def test_a_broken_line_beyond_a_limit_does_not_concern_the_rows_asked_for(jsonl):
+    rows = [json.dumps(r) for r in pairs("label", [1, 2] * 60, *ONE_TWO)]
+    assert results(read(jsonl(*rows, '{"prompt": "As'), limit=2).records) == [F, S]
+
+
+def test_labels_may_leave_rows_out_and_name_signs(jsonl):
+    path = jsonl(*pairs("preference", [-2, 3, 0, 9], *ONE_TWO))
+    labels = {"negative": "first", "positive": "second", 9: "drop", 0: "tie"}
+    result = read(path, labels=labels, max_dropped=0.3)
+    assert results(result.records) == [F, S, T]
+    assert [r.strength for r in result.records] == [2.0, 3.0, None]
+    assert result.report.dropped == {"set aside by labels": 1}
+
+
+def test_a_code_that_labels_does_not_name_is_a_faulty_row(jsonl):
+    report = scan(jsonl(*pairs("label", [0, 1, 2])), labels={0: "first", 1: "second", 7: "tie"}).report
+    assert report.dropped == {"bad label": 1} and report.kept == 2
+    assert report.notes == ["labels: no row of 'label' says 7"]
+
+
+def test_labels_that_change_nothing_are_refused(jsonl):
+    plain = jsonl({"prompt": "Ask?", "chosen": "Yes.", "rejected": "No."})
+    with pytest.raises(UserError, match="the names of the columns say here which answer is better"):
+        read(plain, labels={0: "first"})
+    with pytest.raises(UserError, match=r"rows read as \{prompt, responses, ranks\} hold none"):
+        read(jsonl({"prompt": "Ask?", "responses": ["a", "b"], "ranks": [1, 2]}), labels={0: "first"})
+    with pytest.raises(UserError, match="is about two answers"):
+        read(jsonl(*pairs("label", [0, 1])), labels={0: "good", 1: "bad"})
+
+
+def test_a_missing_or_unknown_verdict_is_a_dropped_row(jsonl):
+    values = ["a", None, "b", "None", "c", "gpt-4"]
+    report = scan(jsonl(*pairs("winner", values))).report
+    assert (report.kept, dict(report.dropped)) == (2, {"missing field": 1, "bad label": 3})
+
+
+def test_a_winner_may_be_named_by_its_model(jsonl):
+    models = {"model_a": ["gpt-4", "gpt-4", "claude"], "model_b": ["claude", "claude", "gpt-4"]}
+    rows = pairs("winner", ["gpt-4", "claude", "gpt-4"], **models)
+    assert results(read(jsonl(*rows), max_dropped=0).records) == [F, S, S]
+
+
+def test_one_column_per_verdict(tmp_path):
+    flags = {"winner_model_a": [1, 0, 0], "winner_model_b": [0, 1, 0], "winner_tie": [0, 0, 1]}
+    rows = [
+        {
+            "prompt": json.dumps([f"Ask {i}?"]),
+            "response_a": json.dumps([SHORT[i]]),
+            "response_b": json.dumps([LONG[i]]),
+            **{name: values[i] for name, values in flags.items()},
+        }
+        for i in range(3)
+    ]
+    path = tmp_path / "arena.csv"
+    with path.open("w", newline="") as file:
+        writer = csv.DictWriter(file, rows[0])
+        writer.writeheader()
+        writer.writerows(rows)
+    records = read(path, max_dropped=0).records
+    assert results(records) == [F, S, T]
+    assert [r.prompt.text for r in records] == ["Ask 0?", "Ask 1?", "Ask 2?"]
+    assert records[0].responses[0].text == "Sure."
+
+
+@pytest.mark.parametrize(
+    "numbers",
+    [{"score_a": [3, 1, 2], "score_b": [1, 3, 2]}, {"rank_a": [1, 2, 1], "rank_b": [2, 1, 1]}],
+    ids=["scores", "ranks"],
+)
+def test_numbers_beside_two_answers_rank_them(jsonl, numbers):
+    first, *others = numbers
+    rows = pairs(first, numbers[first], **{name: numbers[name] for name in others})
+    assert results(read(jsonl(*rows)).records) == [F, S, T]
+
+
+def test_several_raters_in_one_row_are_several_judgements(jsonl):
+    rows = pairs("annotator_1", ["A", "B"], annotator_2=["tie", "B"])
+    records = read(jsonl(*rows)).records
+    assert [[(o.result, o.rater) for o in r.outcomes] for r in records] == [
+        [(F, "annotator_1"), (T, "annotator_2")],
+        [(S, "annotator_1"), (S, "annotator_2")],
+    ]
+
+
+def test_several_better_and_worse_answers_are_one_item_of_all_pairs(jsonl):
+    row = {"prompt": "Ask?", "chosen": ["a", "b"], "rejected": ["c", "d", "e"]}
+    (record,) = read(jsonl(row)).records
+    assert isinstance(record, Comparisons)
+    assert {(o.left, o.right, o.result) for o in record.outcomes} == {
+        (i, j, F) for i in (0, 1) for j in (2, 3, 4)
+    }
+    with pytest.raises(UserError, match="is both chosen and rejected"):
+        read(jsonl({**row, "rejected": ["a"]}))
+
+
+def test_the_best_of_several_beats_each_other(jsonl):
+    rows = [{"prompt": f"Ask {i}?", "responses": ["x", "y", "z"], "best": i} for i in range(3)]
+    records = read(jsonl(*rows)).records
+    won = [{(o.left, o.right) for o in r.outcomes} for r in records]
+    assert won == [{(0, 1), (0, 2)}, {(1, 0), (1, 2)}, {(2, 0), (2, 1)}]
+    with pytest.raises(UserError, match="open whether the first is 0 or 1"):
+        read(jsonl(*[{**r, "best": 1 + i % 2} for i, r in enumerate(rows)]))
+
+
+TWO_SAID = {"response_a": "Yes.", "response_b": "No."}
+REMEDIES = {
+    "nothing says which is better": ({"prompt": "Ask?", **TWO_SAID, "who": "a"}, "--fields preferred=COLUMN"),
+    "no prompt": ({"task_text": "Ask?", **TWO_SAID, "winner": "a"}, "--fields prompt=COLUMN"),
+    "three answers in columns": (
+        {"prompt": "Ask?", "response_1": "a", "response_2": "b", "response_3": "c", "best": 1},
+        "one column 'responses'",
+    ),
+    "answers that nothing ranks": ({"prompt": "Ask?", "responses": ["a", "b"]}, "'ranks' (1 is best)"),
+}
+
+
+@pytest.mark.parametrize("case", REMEDIES)
+def test_the_remedy_is_the_right_one(jsonl, case):
+    row, remedy = REMEDIES[case]
+    with pytest.raises(UserError) as caught:
+        read(jsonl(row))
+    (problem,) = caught.value.problems
+    assert remedy in problem.remedy
+
+
+def test_problems_of_an_array_name_the_row(tmp_path):
+    rows = pairs("winner", ["a", "b", "x", "a"])
+    rows[1]["response_b"] = 5
+    path = tmp_path / "rows.json"
+    path.write_text(json.dumps(rows))
+    problems = scan(path).report.problems
+    assert [(p.row, p.field) for p in problems] == [(2, "response_b"), (3, "winner")]
+    assert "rows.json:1 (row 2) [response_b]" in str(problems[0])
+
+
+def test_check_shows_the_readings_and_takes_the_option(jsonl):
+    app = typer.Typer()
+    app.command()(check_command)
+    path = str(jsonl(*pairs("label", [0, 1, 2, 1], *ONE_TWO)))
+    refused = CliRunner().invoke(app, [path], env={"COLUMNS": "300"})
+    assert refused.exit_code == 2
+    assert (
+        "--labels 0=first,1=second,2=tie" in refused.output
+        and "--labels 0=tie,1=first,2=second" in refused.output
+    )
+    told = CliRunner().invoke(app, [path, "--labels", "0=first,1=second,2=tie"], env={"COLUMNS": "300"})
+    assert told.exit_code == 0, told.output
+    assert "4, of these 1 ties" in told.output
+
+
+FORMS = [
+    "{}",
+    "[[{}]]",
+    "response_{}",
+    "Model {}",
+    "assistant-{}",
+    " {} ",
+    "({})",
+    "{} is better",
+    "prefer {}",
+]
+
+
+@given(st.sampled_from("ab"), st.sampled_from(FORMS), st.booleans())
+def test_a_word_and_its_other_side_are_opposite(letter, form, upper):
+    def said(end):
+        return verdict_of(form.format(end.upper() if upper else end), A_B)
+
+    other = "b" if letter == "a" else "a"
+    assert {said(letter).share, said(other).share} == {F, S}
+    assert said(letter).share == (F if letter == "a" else S)
+
+
+def test_judgements_counted_from_0_with_ties_are_not_read_inverted(real):
+    """Auto-J's test set: 0 the first, 1 the second, 2 a tie; people preferred the longer answer in .72."""
+    path: Path = real("autoj_pairwise/testdata_pairwise.jsonl")
+    with pytest.raises(UserError, match="can be read in 2 ways"):
+        read(path)
+    records = read(path, labels={0: "first", 1: "second", 2: "tie"}).records
+    assert longer_wins(records) == pytest.approx(0.72, abs=0.01)
