@@ -20,7 +20,7 @@ from plaudit.feedback.store.errors import Away, Refused
 from plaudit.web.access import Access
 
 MOST_OPEN = 2**14  # of anyone, before they have signed in
-MOST_SMALL = 2**18  # of those who have
+MOST_SMALL = 2**16  # of those who have: a judgement with the longest rationale, each character an escape
 MOST_BODY = 64 * 2**20  # an import of items, by someone who may
 AT_ONCE = 2**20  # bytes that are written to disk in one go
 

@@ -6,12 +6,14 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Header
 from fastapi.responses import JSONResponse
-from pydantic import BaseModel, BeforeValidator, Field
+from pydantic import BaseModel, Field
 from sqlalchemy import select
 from sqlalchemy.orm import Session as Db
 
+from plaudit.errors import Problem
 from plaudit.feedback.store import judging
 from plaudit.feedback.store.claiming import Nothing, claim
+from plaudit.feedback.store.errors import Invalid
 from plaudit.feedback.store.leases import done
 from plaudit.feedback.store.schema import Assignment, Member, Project
 from plaudit.feedback.store.settings import Settings
@@ -48,7 +50,7 @@ class DraftIn(BaseModel):
     """Unfinished work is kept whatever was typed: what no database holds is mended, not refused."""
 
     rev: int = Field(ge=0)
-    payload: Annotated[dict[Any, Any], BeforeValidator(mended)]
+    payload: dict[Any, Any]
 
 
 class SkipIn(BaseModel):
@@ -125,10 +127,16 @@ def post_heartbeat(assignment: str, beat: Beat, asker: Labeler) -> Held:
 @router.put("/assignments/{assignment}/draft", responses={409: {"model": Kept}})
 def put_draft(assignment: str, draft: DraftIn, asker: Labeler) -> Any:
     """Keep unfinished work. 409 with the draft kept, where another page has written since revision ``rev``."""
+    try:
+        # Here, in a thread: a large draft takes a while to look through.
+        payload = mended(draft.payload)
+    except ValueError as error:
+        problem = Problem(str(error), field="payload")
+        raise Invalid("invalid", "the draft cannot be kept", problems=[problem]) from None
 
     def work(db: Db) -> tuple[Kept, bool]:
         kept, is_mine = judging.save_draft(
-            db, asker.the_member(), assignment, payload=draft.payload, rev=draft.rev, now=asker.now
+            db, asker.the_member(), assignment, payload=payload, rev=draft.rev, now=asker.now
         )
         return Kept(rev=kept.rev, payload=kept.payload), is_mine
 
