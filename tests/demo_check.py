@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from plaudit.pipeline.summary import BARS
+from plaudit.pocket.bars import BARS
 from plaudit.runs import RunFolder
 
 AIM = 360  # seconds on two idle cores; said, not judged: a busy machine is no fault of the code

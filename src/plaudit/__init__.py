@@ -8,6 +8,8 @@ from __future__ import annotations
 import importlib
 from typing import Any
 
+from plaudit.methods.descriptors import OWN
+
 __version__ = "0.1.0"
 
 _PLACES = {
@@ -41,14 +43,19 @@ _PLACES = {
         "Sample",
         "SumReward",
     ),
-    "plaudit.methods.train": ("pretrain", "reward_model", "sft", "store_normalisation"),
-    "plaudit.methods.train_direct": ("cpo", "dpo", "kto", "orpo", "simpo"),
-    "plaudit.methods.train_online": ("grpo", "online_dpo", "ppo", "reinforce", "rejection", "rloo"),
+    "plaudit.methods.train": ("store_normalisation",),
     "plaudit.runs": ("RunFolder",),
-    "plaudit.pipeline": ("demo", "resume", "run"),
-    "plaudit.errors": ("Problem", "UserError"),
+    "plaudit.pipeline.demo": ("demo",),
+    "plaudit.pipeline.run": ("resume", "run"),
+    "plaudit.pipeline.comparison.run": ("compare",),
+    "plaudit.protocols": ("ChatModel", "Judge", "Reward", "Sampler", "World"),
+    "plaudit.registry": ("JudgeKind", "Method", "StepKind", "WorldKind"),
+    "plaudit.extend": ("estimator", "preference_loss"),
+    "plaudit.errors": ("Problem", "UserError", "Waiting"),
 }
 _MODULE_OF = {name: module for module, names in _PLACES.items() for name in names}
+# The function of each of plaudit's own methods.
+_MODULE_OF |= {name: module for module, _, name in (m.function.partition(":") for m in OWN)}
 
 __all__ = sorted(_MODULE_OF)
 

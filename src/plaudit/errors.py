@@ -54,6 +54,10 @@ class UserError(PlauditError, ValueError):
         return "\n".join(lines)
 
 
+class Waiting(PlauditError):
+    """A step waits for people, or for more money: the run ends here with exit code 3, and `plaudit resume` goes on."""
+
+
 class MissingExtraError(UserError):
     """An optional library is not installed; names the extra that brings it."""
 

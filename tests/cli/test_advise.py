@@ -8,13 +8,13 @@ import json
 import pytest
 import yaml
 from command_line import run
+from plaudit.methods_table import METHODS
 
 from plaudit.advice import HAVE, Situation, advise, infer
 from plaudit.config import Config, load_recipe
 from plaudit.data.records import Prompt, Ranking, Response
 from plaudit.data.writers import write_jsonl
 from plaudit.errors import UserError
-from plaudit.methods_table import METHODS
 
 
 def first(*have, **options):

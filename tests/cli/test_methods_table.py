@@ -6,11 +6,11 @@ import importlib
 import inspect
 
 import pytest
+from plaudit.methods_table import METHODS
 
 from plaudit.cli import SECTIONS
 from plaudit.config import Config
 from plaudit.methods import train_direct, train_online
-from plaudit.methods_table import METHODS
 from plaudit.pipeline.single import ROLE
 
 

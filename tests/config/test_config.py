@@ -9,8 +9,9 @@ import pytest
 from pydantic import BaseModel
 
 from plaudit.config import Config, Data, apply_override, load_recipe, validate
-from plaudit.config import recipe as config_module
+from plaudit.config.steps import section_class
 from plaudit.errors import UserError
+from plaudit.registry import JUDGES, STEPS, WORLDS, resolve
 
 ROOT = Path(__file__).parents[2]
 
@@ -27,14 +28,15 @@ ROOT = Path(__file__).parents[2]
     ids=str,
 )
 def test_ipo_alone_is_per_token_unless_said_otherwise(section, per_token):
-    assert validate({"dpo": section}, "r.yaml").dpo.length_normalised is per_token
+    config = validate({"steps": {"dpo": section}}, "r.yaml")
+    assert config.steps["dpo"].settings.length_normalised is per_token
 
 
 def test_all_problems_of_a_recipe_are_told_at_once_with_suggestions():
     raw = {
         "polcy": {},
-        "ppo": {"iteratons": 3, "lr": -1},
-        "policy": {"source": "scratch", "hiden": 3},
+        "steps": {"ppo": {"iteratons": 3, "lr": -1}},
+        "policy": {"hiden": 3},
         "data": {"corpus": ["a", {"path": "b", "wieght": 1}]},
     }
     with pytest.raises(UserError) as caught:
@@ -42,33 +44,38 @@ def test_all_problems_of_a_recipe_are_told_at_once_with_suggestions():
     text = str(caught.value)
     for place, suggestion in (
         ("polcy", "policy"),
-        ("ppo.iteratons", "iterations"),
+        ("steps.ppo.iteratons", "iterations"),
         ("policy.hiden", "hidden"),
         ("data.corpus.1.wieght", "weight"),
     ):
         assert f"[{place}]" in text and f"did you mean '{suggestion}'?" in text
-    assert "[ppo.lr]" in text and "greater than 0" in text
+    assert "[steps.ppo.lr]" in text and "greater than 0" in text
     assert len(caught.value.problems) == 5
 
 
 def test_overrides_reach_any_depth_and_read_numbers():
-    raw = {"ppo": {"lr": 0.1}}
-    apply_override(raw, "ppo.kl.coefficient=0")
-    apply_override(raw, "ppo.lr=1e-4")
-    apply_override(raw, "sft.epochs=3")
+    raw = {"steps": {"sft": None, "ppo": {"lr": 0.1}, "loop": {"rounds": 2, "steps": {"dpo": {}}}}}
+    for override in ("ppo.kl.coefficient=0", "ppo.lr=1e-4", "sft.epochs=3", "dpo.beta=0.3", "loop.rounds=3"):
+        apply_override(raw, f"steps.{override}")
+    apply_override(raw, "data.validation=0.2")
     config = validate(raw, "x")
-    assert config.ppo.kl.coefficient == 0 and config.ppo.lr == 1e-4 and config.sft.epochs == 3
+    ppo, sft = config.steps["ppo"].settings, config.steps["sft"].settings
+    assert (ppo.kl.coefficient, ppo.lr, sft.epochs) == (0, 1e-4, 3)
+    assert [config.steps[f"dpo-{i}"].settings.beta for i in (1, 2, 3)] == [0.3] * 3
+    assert config.data.validation == 0.2
 
 
-@pytest.mark.parametrize("bad", ["ppo.lr", "=3", "ppo.lr.x=3"])
-def test_a_malformed_override_is_refused(bad):
+@pytest.mark.parametrize(
+    "bad", ["steps.ppo.lr", "=3", "steps.ppo.lr.x=3", "steps.dpo.beta=1", "steps.ppo=null", "steps.pp.lr=1"]
+)
+def test_an_override_that_is_malformed_or_would_create_a_step_is_refused(bad):
     with pytest.raises(UserError, match="--set"):
-        apply_override({"ppo": {"lr": 0.1}}, bad)
+        apply_override({"steps": {"ppo": {"lr": 0.1}}}, bad)
 
 
 def test_a_recipe_that_is_no_yaml_names_the_line(tmp_path):
     path = tmp_path / "r.yaml"
-    path.write_text("seed: 1\nppo: [1, 2\nsft: {}\n")
+    path.write_text("seed: 1\nsteps: [1, 2\nname: x\n")
     with pytest.raises(UserError, match=r"r\.yaml:3"):
         load_recipe(path)
     with pytest.raises(UserError, match="there is no recipe"):
@@ -84,14 +91,28 @@ def test_plain_paths_are_sources():
     assert [(s.path, s.weight) for s in data.corpus] == [("b", 1.0), ("c", 2.0)]
 
 
+def inner_sections(annotation):
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        yield annotation
+    for argument in getattr(annotation, "__args__", ()):
+        yield from inner_sections(argument)
+
+
 def sections(model: type[BaseModel], seen=None):
     seen = seen if seen is not None else set()
     if model not in seen:
         seen.add(model)
         for field in model.model_fields.values():
-            for inner in config_module._sections_in(field.annotation):
+            for inner in inner_sections(field.annotation):
                 sections(inner, seen)
     return seen
+
+
+def every_section():
+    roots = [Config, *map(section_class, STEPS.values())]
+    roots += [resolve(found.settings) for found in WORLDS.values()]
+    roots += [resolve(judge.options) for judge in JUDGES.values() if judge.options]
+    return {section for root in roots for section in sections(root)}
 
 
 def test_every_key_of_the_config_is_read_by_something():
@@ -99,7 +120,7 @@ def test_every_key_of_the_config_is_read_by_something():
     code = "\n".join(p.read_text() for p in (ROOT / "src/plaudit").rglob("*.py") if p.parent.name != "config")
     unread = [
         f"{section.__name__}.{name}"
-        for section in sections(Config)
+        for section in every_section()
         for name in section.model_fields
         if not re.search(rf"\.{name}\b|\"{name}\"", code)
     ]

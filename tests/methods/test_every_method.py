@@ -12,6 +12,7 @@ import pytest
 import torch
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
+from plaudit.methods_table import METHODS
 from test_reward_learning import colour_lovers
 from toy import CASES, LOOPED, WORDS, demonstrations, sentence, toy_policy
 
@@ -19,7 +20,6 @@ from plaudit.config import FINAL, KL, Config
 from plaudit.data.records import Labelled, Prompt, Response
 from plaudit.data.rendering import Renderer
 from plaudit.methods.kto import balance, labels_of, with_mismatches
-from plaudit.methods_table import METHODS
 from plaudit.models.reward_model import RewardModel
 from plaudit.rewards import FunctionReward
 from plaudit.runs import Stage

@@ -9,9 +9,9 @@ import sys
 
 import pytest
 from pages import MARK, OF_PAGE, PAGES, rows
+from plaudit.methods_table import METHODS
 
 from plaudit.config import Config
-from plaudit.methods_table import METHODS
 from plaudit.pipeline.comparison.arms import VARIANTS
 
 FORM = [

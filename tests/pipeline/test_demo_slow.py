@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from plaudit.evaluation.frontier import over_optimisation
-from plaudit.pipeline import demo
-from plaudit.pipeline.summary import BARS
+from plaudit.pipeline.demo import demo
+from plaudit.pocket.bars import BARS
 from plaudit.runs import RunFolder
 
 
@@ -28,7 +28,7 @@ def base(tmp_path_factory):
 def test_without_a_leash_the_proxy_rises_while_gold_falls(base):
     demo(seed=0, out=base, no_leash=True)
     gold = RunFolder(base).read_json("summary.json")["gold"]
-    gap = gold["perfect"]["mean"] - gold["sft"]["mean"]
+    gap = gold["perfect"]["mean"] - gold["start"]["mean"]
     free = over_optimisation(RunFolder(base / "siblings/no-leash").stage("ppo").metrics())
     held = over_optimisation(RunFolder(base / "siblings/leashed").stage("ppo").metrics())
     assert free["gold"]["peak"] - free["gold"]["end"] >= 0.6 * gap
@@ -41,7 +41,7 @@ def test_biased_raters_get_what_they_like(base):
     demo(seed=0, out=base, biased_raters=True)
     fair = RunFolder(base).read_json("summary.json")
     biased = RunFolder(base / "siblings/biased-raters").read_json("summary.json")
-    sft, ppo = fair["attributes"]["sft"], biased["attributes"]["ppo"]
+    sft, ppo = fair["attributes"]["start"], biased["attributes"]["end"]
     assert ppo["words"] > sft["words"] and ppo["flattery"] > sft["flattery"]
     assert ppo["agreement"] > sft["agreement"]
-    assert biased["gold"]["ppo"]["mean"] < fair["gold"]["sft"]["mean"]
+    assert biased["gold"]["end"]["mean"] < fair["gold"]["start"]["mean"]

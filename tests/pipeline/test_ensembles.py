@@ -12,16 +12,17 @@ from small import SMALL
 
 from plaudit.data.records import Prompt
 from plaudit.models.reward_model import load_reward_model
-from plaudit.pipeline import run
+from plaudit.pipeline.run import run
 from plaudit.rewards import EnsembleReward, ModelReward, Sample
 
 
 def test_two_members_are_trained_apart_and_pay_less_where_they_disagree(tmp_path):
     changes = [
-        "reward.members=2",
-        "reward.aggregate=mean_minus_std",
-        "reward.std_penalty=0.5",
-        "ppo.iterations=2",
+        "steps.votes.members=2",
+        "steps.reward.members=2",
+        "steps.reward.aggregate=mean_minus_std",
+        "steps.reward.std_penalty=0.5",
+        "steps.ppo.iterations=2",
     ]
     folder = run("pocket", [*SMALL, *changes], tmp_path / "run")
     models = [load_reward_model(folder.stage("reward").path / f"member-{i}" / "model") for i in range(2)]

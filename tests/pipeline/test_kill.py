@@ -16,9 +16,7 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parent))
 from small import SMALL
 
-CODE = (
-    "import sys, json; from plaudit.pipeline import run; run('pocket', json.loads(sys.argv[1]), sys.argv[2])"
-)
+CODE = "import sys, json; from plaudit.pipeline.run import run; run('pocket', json.loads(sys.argv[1]), sys.argv[2])"
 FINAL = ("stages/sft/model", "stages/reward/model", "stages/ppo/model")
 
 
@@ -113,7 +111,7 @@ def test_twenty_kills_at_random_moments(unbroken, tmp_path):
 
 
 def test_a_finished_run_is_skipped_and_a_changed_stage_runs_again(unbroken, tmp_path):
-    from plaudit.pipeline import run
+    from plaudit.pipeline.run import run
     from plaudit.runs import RunFolder
 
     out = tmp_path / "again"
@@ -123,7 +121,7 @@ def test_a_finished_run_is_skipped_and_a_changed_stage_runs_again(unbroken, tmp_
     run("pocket", SMALL, out)
     events = [e for e in folder.events() if e["event"] == "started"]
     assert len(events) == len(folder.stages())
-    run("pocket", [*SMALL, "ppo.clip=0.1"], out)
+    run("pocket", [*SMALL, "steps.ppo.clip=0.1"], out)
     again = [e["stage"] for e in folder.events() if e["event"] == "started"][len(events) :]
     assert again == ["ppo", "evaluate"]
     assert sorted(p.name for p in (out / "replaced").iterdir()) == ["evaluate-001", "ppo-001"]

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from plaudit.audit.run import Run
 from plaudit.report.charts import (
     HEIGHT,
     WIDTH,
@@ -22,7 +23,6 @@ from plaudit.report.charts import (
     svg,
 )
 from plaudit.report.curves import MOST_POINTS, table, thin
-from plaudit.report.folder import Run
 from plaudit.report.quality import LABEL_WIDTH, gold_scale
 from plaudit.report.rows import Entry, interval_rows, place
 

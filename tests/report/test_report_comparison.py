@@ -3,8 +3,8 @@
 import pytest
 from made_runs import write_run
 
+from plaudit.audit.run import read_run
 from plaudit.report.comparison import comparison
-from plaudit.report.folder import read_run
 
 
 @pytest.fixture(scope="module")

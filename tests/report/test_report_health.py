@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from made_runs import pocket_summary, ppo_rows
 
+from plaudit.audit.health import RULES, examine
 from plaudit.report import health
-from plaudit.report.health import RULES, examine
 
 SUMMARY = {"gold": {"sft": {"mean": 0.3}, "perfect": {"mean": 1.1}}}
 STEPS = range(1, 21)

@@ -7,15 +7,15 @@ import json
 import numpy as np
 import pytest
 from made_runs import pocket_summary, write_run
-
 from plaudit.methods_table import METHODS
+
+from plaudit.audit.health import examine
+from plaudit.audit.run import Run, StageRecord, method_of
+from plaudit.audit.verdict import verdict
+from plaudit.display.formatting import stage_name
 from plaudit.report import health_direct
 from plaudit.report.build import render
 from plaudit.report.curves import direct_charts
-from plaudit.report.folder import Run, StageRecord, method_of
-from plaudit.report.formatting import stage_name
-from plaudit.report.health import examine
-from plaudit.report.verdict import verdict
 
 
 def renamed(run, method):

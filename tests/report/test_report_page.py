@@ -15,13 +15,13 @@ from itertools import pairwise
 import pytest
 from made_runs import write_run
 
+from plaudit.audit.health import RULES
+from plaudit.audit.run import read_run
 from plaudit.errors import UserError
 from plaudit.report import build
 from plaudit.report.answers import spread
 from plaudit.report.build import render
-from plaudit.report.folder import read_run
 from plaudit.report.glossary import GLOSSARY
-from plaudit.report.health import RULES
 from plaudit.report.view import view
 
 VOID = {"meta", "link", "br", "img", "input", "hr"}

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from made_runs import interval, pocket_summary, real_summary
 
-from plaudit.report.folder import Run, StageRecord
-from plaudit.report.verdict import sharpening, verdict
+from plaudit.audit.run import Run, StageRecord
+from plaudit.audit.verdict import sharpening, verdict
 
 
 def run(summary, *stages):

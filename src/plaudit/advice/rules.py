@@ -8,8 +8,9 @@ from typing import Any
 
 from plaudit.advice.situation import FEW, Situation
 from plaudit.errors import UserError
-from plaudit.methods_table import METHODS, Method
+from plaudit.registry import METHODS, Method, resolve
 
+ADAPTER_LR = 1e-5  # adapters take larger steps than whole models
 # What the reason for leaving a method out is called.
 MISSING: Mapping[str, str] = {
     "text": "raw text",
@@ -51,7 +52,7 @@ def advise(found: Situation) -> Path:
         missing = [MISSING[need] for need in method.needs if need not in fed]
         if missing:
             path.left_out[method.name] = f"needs {' and '.join(missing)}"
-        elif method.name not in ("pretrain", "reward"):
+        elif method.fit is not None or method.trains_policy:
             score, reason = _fit(method, found)
             if score <= 0:
                 path.left_out[method.name] = reason
@@ -70,64 +71,13 @@ def advise(found: Situation) -> Path:
 
 def _fit(method: Method, found: Situation) -> tuple[float, str]:
     """How well a method serves the situation (0: not at all), and why."""
-    have, best, draft = found.have, found.quality == "best", found.quality == "draft"
-    ranked, verifiable = bool(have & {"pairs", "rankings"}), "function" in have
-    k_way = "rankings" in have
-    full = found.memory is None or found.gib(method.models) <= found.memory
-    lora = found.memory is not None and not full and found.gib(method.models, adapters=True) <= found.memory
-    if not full and not lora:
-        need = found.gib(method.models, adapters=True)
+    need = found.gib(method.models, adapters=True)
+    if found.memory is not None and min(need, found.gib(method.models)) > found.memory:
         return 0.0, f"takes {need:.1f} GiB even with adapters, more than {found.memory:g}"
-    few = ranked and 0 < found.preferences < FEW and not verifiable and "reward_model" not in have
-    if method.name == "sft":
-        alone = not (ranked or verifiable or have & {"thumbs", "reward_model"})
-        return (9.0 if alone else 1.0), (
-            "only good answers are there: imitate them" if alone else "the ground for every other method"
-        )
-    if method.name == "dpo":
-        score = 6.0 + 1.5 * (not best) + 1.0 * few - 3.0 * verifiable
-        return (
-            score,
-            "rankings are there; one model in memory, nothing to sample, and it is hard to break"
-            + ("; rankings of K answers are used whole" if k_way else ""),
-        )
-    if method.name == "ppo":
-        score = 5.0 + 3.0 * best - 2.0 * draft - 2.0 * few - 1.0 * lora
-        return (
-            score,
-            "fresh samples against a reward model go beyond what the data holds; credit token by token",
-        )
-    if method.name == "rloo":
-        score = 5.2 + 2.5 * best - 1.5 * draft - 2.0 * few + 2.0 * verifiable
-        return score, "as PPO without a critic: less memory, fewer knobs, the KL in the reward"
-    if method.name == "grpo":
-        score = 4.5 + 2.0 * best + 5.0 * verifiable - 1.5 * draft - 2.0 * few
-        return (
-            score,
-            "answers can be checked" if verifiable else "as RLOO, with advantages scaled by the group",
-        )
-    if method.name == "rejection":
-        score = 4.0 + 3.0 * draft - 1.0 * few
-        return score, "the best of n by the reward, imitated: SFT is all that runs, nothing can diverge"
-    if method.name == "kto":
-        score = 8.0 if "thumbs" in have and not ranked else 2.0
-        return (
-            score,
-            "single labels are there" if "thumbs" in have else "rankings say more than the labels in them",
-        )
-    if method.name == "orpo":
-        score = 4.0 + 2.5 * ("demonstrations" not in have and ranked)
-        return (
-            score,
-            "no demonstrations beside the preferred answers: SFT and preference in one stage, no reference",
-        )
-    notes = {
-        "simpo": (3.5, "as DPO without a reference; watch that answers do not drift"),
-        "cpo": (3.0, "as DPO without a reference, with the preferred answers imitated"),
-        "reinforce": (4.0 + 1.0 * best, "as RLOO where prompts are many: one sample each"),
-        "online_dpo": (4.2 + 1.0 * best - 1.0 * few, "DPO's loss on fresh samples that the reward ranks"),
-    }
-    return notes[method.name]
+    if method.fit is None:
+        return 1.0, method.when or method.summary
+    score, reason = resolve(method.fit)(found)
+    return float(score), str(reason)
 
 
 def _warnings(found: Situation) -> list[str]:
@@ -157,37 +107,39 @@ def _passes(method: Method) -> float:
     """Forward-and-backward passes over the data's tokens, roughly, for a time estimate."""
     if method.online:
         return 20.0 * (2.0 if "critic" in method.models else 1.0)
-    return 4.0 if method.name == "rejection" else 1.0 + (1 / 3 if "reference" in method.needs else 0.0)
+    return 4.0 if method.rewarded else 1.0 + (1 / 3 if "reference" in method.needs else 0.0)
 
 
 def _recipe(method: Method, found: Situation, adapters: bool) -> dict[str, Any]:
-    """A recipe that runs: stages that the method stands on, then the method."""
+    """A recipe that runs: the steps that the method stands on, then the method."""
     files = found.files
     data = {
         "demonstrations": files.get("demonstrations", []),
         "preferences": [*files.get("pairs", []), *files.get("rankings", [])],
-        "labels": files.get("thumbs", []) if method.name == "kto" else [],
+        "labels": files.get("thumbs", []) if method.data == "labels" else [],
         "prompts": files.get("prompts", []) if "prompts" in method.needs else [],
     }
-    policy: dict[str, Any] = {"source": "pretrained", "path": found.model or "MODEL"}
+    policy: dict[str, Any] = {"path": found.model or "MODEL"}
     if adapters:
         policy["lora"] = {"rank": 16}
     recipe: dict[str, Any] = {"name": method.verb, "policy": policy}
     recipe["data"] = {role: list(dict.fromkeys(paths)) for role, paths in data.items() if paths}
-    if "demonstrations" in found.have and method.name not in ("sft", "orpo"):
-        recipe["sft"] = {"lr": 2e-5}
+    steps: dict[str, Any] = {}
+    if "demonstrations" in found.have and "demonstrations" not in method.needs and not method.imitates:
+        steps["sft"] = dict(METHODS["sft"].advised)
     section: dict[str, Any] = {}
-    if "reward" in method.needs:
+    if method.rewarded:
         if "function" in found.have:
             section["reward_function"] = "my_rewards:score"
         elif "reward_model" in found.have:
             section["reward_model"] = "REWARD_MODEL"
         else:
-            recipe["reward"] = {"lr": 1e-5}
-    section["lr"] = {"sft": 2e-5, "rejection": 1e-5}.get(method.name, 1e-6 if not adapters else 1e-5)
-    if method.name == "ppo":
-        section["value_lr"] = 1e-5
-    recipe[method.name] = section
+            steps["reward"] = dict(METHODS["reward"].advised)
+    section |= method.advised
+    if adapters and section.get("lr"):
+        section["lr"] = max(section["lr"], ADAPTER_LR)
+    steps[method.name] = section
+    recipe["steps"] = steps
     recipe["evaluate"] = {} if "preferences" in recipe["data"] or "prompts" in recipe["data"] else None
     return recipe
 
@@ -203,9 +155,9 @@ def _steps(found: Situation, first: str | None) -> list[str]:
             "AI feedback at scale: let a strong model rank many answers by written principles, and keep the principles",
             "DPO on those rankings: cheap, and one model in memory",
             "human rankings where the stakes are highest: on the prompts where AI feedback and people disagree",
-            "a reward model on the human rankings, then PPO or RLOO with a KL leash, and the audit of `plaudit report`",
+            "a reward model on the human rankings, then PPO or RLOO with a KL penalty; read its report",
         ]
-    elif people and first in ("dpo", "ppo", "rloo"):
+    elif people and first is not None and METHODS[first].trains_policy:
         steps.append(
             "afterwards: rank fresh answers of the trained model; old rankings speak of a model that is gone"
         )

@@ -83,6 +83,10 @@ class Situation:
                 total += TRAINED if name in trained else FROZEN
         return total * self.parameters / 2**30
 
+    def needs_adapters(self, models: Sequence[str]) -> bool:
+        """Whether these models fit the memory with adapters alone."""
+        return self.memory is not None and self.gib(models) > self.memory
+
 
 def infer(
     paths: Sequence[str],

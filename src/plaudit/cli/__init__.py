@@ -7,24 +7,24 @@ import os
 import sys
 import traceback
 from collections.abc import Sequence
+from functools import cache
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from plaudit.errors import PlauditError, UserError, suggest
-from plaudit.methods_table import METHODS
+from plaudit.errors import PlauditError, UserError, Waiting, suggest
+from plaudit.registry import METHODS, Method
 
 if TYPE_CHECKING:
     from typer.core import TyperCommand, TyperGroup
 
 ABOUT = """\
 Human feedback into a better language model: rankings, a reward model, PPO with
-a KL leash, DPO and its successors, an honest report."""
+a KL penalty, DPO and its successors, an honest report."""
 OPTIONS = """\
 Options:
   --version   Show the version.
   -h, --help  Show this; after a command, what it takes."""
 RESUME = "what was done is kept: `plaudit resume RUN`, or the same command again, goes on from there"
-BY_VERB = {method.verb: method for method in METHODS.values() if method.name != "pretrain"}
-RUNS = ("demo", "run", "resume", "compare", "evaluate", *BY_VERB)
+WHOLE = ("demo", "run", "resume", "compare", "evaluate")
 
 
 class Verb(NamedTuple):
@@ -35,53 +35,67 @@ class Verb(NamedTuple):
     help: str
 
 
-SECTIONS: dict[str, dict[str, Verb]] = {
-    "Whole runs": {
-        "demo": Verb("demo", "demo", "The whole loop on the pocket world, from raw text to report."),
-        "run": Verb("run", "run", "Run a recipe to its report."),
-        "resume": Verb("run", "resume", "Continue a run that was cut off."),
-        "compare": Verb("compare", "compare", "Several methods on the same data: reward against KL."),
-    },
-    "Data": {
-        "collect": Verb("collect", "app", "People compare and rank answers on a local web page."),
-        "advise": Verb("advise", "advise", "Which method serves your data, quality and machine."),
-        "check": Verb("check", "check", "What a data file, or a recipe's data, is good for."),
-        "data": Verb("data", "app", "Convert public data sets into plaudit's JSONL."),
-    },
-    "One method": {verb: Verb("methods", m.name, m.summary) for verb, m in BY_VERB.items()},
-    "Results": {
-        "sample": Verb("sample", "sample", "Answers of a model to a prompt."),
-        "chat": Verb("chat", "chat", "Talk to any stage of a run, or to two side by side."),
-        "evaluate": Verb("evaluate", "evaluate", "Bring a run's evaluation up to date, print its numbers."),
-        "report": Verb("report", "report", "Write a run's report anew."),
-    },
-}  # fmt: skip
-VERBS = {name: verb for verbs in SECTIONS.values() for name, verb in verbs.items()}
+WHOLE_RUNS = {
+    "demo": Verb("demo", "demo", "The whole loop on the pocket world, from raw text to report."),
+    "run": Verb("run", "run", "Run a recipe to its report."),
+    "resume": Verb("run", "resume", "Continue a run that was cut off, or that waited for people."),
+    "compare": Verb("compare", "compare", "Several methods on the same data: reward against KL."),
+}
+DATA = {
+    "collect": Verb("collect", "app", "People compare and rank answers on a local web page."),
+    "advise": Verb("advise", "advise", "Which method serves your data, quality and machine."),
+    "check": Verb("check", "check", "What a data file, or a recipe's data, is good for."),
+    "data": Verb("data", "app", "Convert public data sets into plaudit's JSONL."),
+}
+RESULTS = {
+    "sample": Verb("sample", "sample", "Answers of a model to a prompt."),
+    "chat": Verb("chat", "chat", "Talk to a run's model, or to two side by side."),
+    "evaluate": Verb("evaluate", "evaluate", "Show the numbers of a run's evaluation."),
+    "report": Verb("report", "report", "Write a run's report anew."),
+}
+
+
+@cache
+def by_verb() -> dict[str, Method]:
+    """The methods that have a command, by its name."""
+    return {m.verb: m for m in METHODS.values() if m.starts is not None}
+
+
+@cache
+def sections() -> dict[str, dict[str, Verb]]:
+    """All commands, by the heading that they stand under."""
+    methods = {verb: Verb("methods", m.name, m.summary) for verb, m in by_verb().items()}
+    return {"Whole runs": WHOLE_RUNS, "Data": DATA, "One method": methods, "Results": RESULTS}
+
+
+@cache
+def verbs() -> dict[str, Verb]:
+    """All commands by name."""
+    return {name: verb for found in sections().values() for name, verb in found.items()}
 
 
 def overview() -> str:
     """What `plaudit --help` prints."""
-    width = max(map(len, VERBS)) + 2
-    sections = [
-        f"{title}:\n" + "\n".join(f"  {name:<{width}}{verb.help}" for name, verb in verbs.items())
-        for title, verbs in SECTIONS.items()
+    width = max(map(len, verbs())) + 2
+    parts = [
+        f"{title}:\n" + "\n".join(f"  {name:<{width}}{verb.help}" for name, verb in found.items())
+        for title, found in sections().items()
     ]
-    sections.append(OPTIONS)
-    return "\n\n".join(["Usage: plaudit COMMAND [ARGUMENTS]", ABOUT, *sections])
+    return "\n\n".join(["Usage: plaudit COMMAND [ARGUMENTS]", ABOUT, *parts, OPTIONS])
 
 
 def command(name: str) -> TyperCommand | TyperGroup:
     """The command of that name, its module imported."""
     import typer
 
-    verb = VERBS[name]
+    verb = verbs()[name]
     found: Any = getattr(importlib.import_module(f"plaudit.cli.{verb.module}"), verb.name)
     settings = {"help_option_names": ["-h", "--help"]}
     app = typer.Typer(add_completion=False, rich_markup_mode=None)
     if isinstance(found, typer.Typer):
         app.add_typer(found, name=name, context_settings=settings)
     else:
-        epilog = BY_VERB[name].facts if name in BY_VERB else None
+        epilog = by_verb()[name].facts if name in by_verb() else None
         app.command(name, epilog=epilog, context_settings=settings)(found)
     app.callback()(lambda: None)  # keeps a lone command inside a group, where it can be taken from by name
     made: Any = typer.main.get_command(app)
@@ -90,12 +104,15 @@ def command(name: str) -> TyperCommand | TyperGroup:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Run the command line and exit: 0 done, 1 a fault, 2 a mistake of the user, 130 interrupted."""
+    """Run the command line and exit: 0 done, 1 a fault, 2 a mistake of the user, 3 waiting, 130 interrupted."""
     words = list(sys.argv[1:] if arguments is None else arguments)
-    hint = f"\n  → {RESUME}" if words and words[0] in RUNS else ""
+    hint = f"\n  → {RESUME}" if words and (words[0] in WHOLE or words[0] in by_verb()) else ""
     try:
         code = _run(words)
         sys.stdout.flush()
+    except Waiting as waiting:
+        print(waiting, flush=True)
+        code = 3
     except UserError as error:
         _complain(str(error))
         code = 2
@@ -111,7 +128,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         code = 1
     except Exception:
         traceback.print_exc()
-        _complain(f"nobody foresaw this; the lines above say where it happened{hint}")
+        _complain(f"internal error; please report it with the traceback above{hint}")
         code = 1
     sys.exit(code)
 
@@ -126,9 +143,11 @@ def _run(words: list[str]) -> int:
         print(f"plaudit {__version__}")
         return 0
     name, *rest = words
-    if name not in VERBS:
+    if name not in verbs():
         kind = "option" if name.startswith("-") else "command"
-        raise UserError(f"there is no {kind} {name!r}", remedy=suggest(name, VERBS) or "see `plaudit --help`")
+        raise UserError(
+            f"there is no {kind} {name!r}", remedy=suggest(name, verbs()) or "see `plaudit --help`"
+        )
     chosen = command(name)
     try:
         # Not `main()` of the command: that would turn an interrupt into an exit code and hide it.

@@ -100,7 +100,7 @@ def _show(found: Situation, way: Way) -> None:
     from rich.table import Table
 
     from plaudit.advice import HAVE
-    from plaudit.methods_table import METHODS
+    from plaudit.registry import METHODS
 
     console = Console(highlight=False, markup=False)
     counted = [

@@ -7,20 +7,22 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from plaudit.cli.options import Seed, Temperature, Tokens
+from plaudit.cli.options import Model, Seed, Temperature, Tokens
 
 if TYPE_CHECKING:
     from rich.console import Console
 
 
 def chat(
-    source: Annotated[str, typer.Argument(metavar="RUN|MODEL", help="A run, or a model folder.")],
-    stage: Annotated[
+    source: Model,
+    step: Annotated[
         list[str] | None,
-        typer.Option(metavar="NAME", help="Stage to talk to (default: the last); twice for two."),
+        typer.Option(
+            "--step", "--stage", metavar="NAME", help="Step to talk to (default: the end); twice for two."
+        ),
     ] = None,
     side_by_side: Annotated[
-        bool, typer.Option("--side-by-side", help="Two stages answer next to each other.")
+        bool, typer.Option("--side-by-side", help="Start and end answer next to each other.")
     ] = False,
     temperature: Temperature = 0.7,
     max_new_tokens: Tokens = 64,
@@ -32,11 +34,13 @@ def chat(
     from plaudit.data.records import Message
     from plaudit.rollout.talking import CUT, speakers
 
-    found = speakers(source, stage or (), 2 if side_by_side else 1)
+    found = speakers(source, step or (), 2 if side_by_side else 1)
     console = Console(highlight=False)
     interactive = sys.stdin.isatty()
     if interactive:
         console.print(f"{' and '.join(s.name for s in found)} · an empty line ends, /new starts over")
+    else:
+        typer.echo(f"model: {' and '.join(s.name for s in found)}", err=True)
     talks: list[list[Message]] = [[] for _ in found]
     turn = 0
     while (said := _listen(interactive)) is not None:

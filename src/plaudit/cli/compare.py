@@ -8,16 +8,19 @@ import typer
 
 from plaudit.cli.options import Out, Overrides
 
-METHODS = "ppo,grpo,rloo,dpo,ipo,kto,orpo,simpo,cpo,rejection"
-
 
 def compare(
     recipe: Annotated[
         str, typer.Argument(metavar="RECIPE", help="A recipe (.yaml), or the built-in one: pocket.")
     ] = "pocket",
     methods: Annotated[
-        str, typer.Option(metavar="A,B,…", help="Methods; also reinforce, online-dpo, dr-grpo, gspo, cispo.")
-    ] = METHODS,
+        str | None,
+        typer.Option(metavar="A,B,…", help="Methods and variants of them (default: the usual ones)."),
+    ] = None,
+    step: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="The step to replace (default: the one that makes the end)."),
+    ] = None,
     seeds: Annotated[str, typer.Option(metavar="0,1,…", help="Seeds, each with its own base.")] = "0",
     grid: Annotated[
         list[str] | None,
@@ -33,13 +36,14 @@ def compare(
     """Run several methods on the same data and show reward against KL on one page."""
     from rich.console import Console
 
-    from plaudit.pipeline.comparison import compare as run
     from plaudit.pipeline.comparison.arms import parse_grid
+    from plaudit.pipeline.comparison.run import compare as run
     from plaudit.pipeline.comparison.show import show
 
     page = run(
         recipe,
-        methods=[m.strip() for m in methods.split(",") if m.strip()],
+        methods=[m.strip() for m in (methods or "").split(",") if m.strip()],
+        step=step,
         seeds=_numbers(seeds),
         grid=parse_grid(grid) if grid else None,
         overrides=set_ or (),

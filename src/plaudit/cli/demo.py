@@ -28,6 +28,6 @@ def demo(
     dry_run: DryRun = False,
 ) -> None:
     """The whole loop on the pocket world: pretraining, SFT, rankings, reward model, PPO, report."""
-    from plaudit.pipeline import demo as run
+    from plaudit.pipeline.demo import demo as run
 
     run(seed=seed, out=out, no_leash=no_leash, biased_raters=biased_raters, quick=quick, dry_run=dry_run)

@@ -9,19 +9,21 @@ from plaudit.errors import UserError
 
 
 def evaluate(folder: Run) -> None:
-    """Bring a run's evaluation up to date and print its main numbers."""
+    """Print the main numbers of a run's evaluation, made first from its models where it is missing."""
     from rich.console import Console
     from rich.table import Table
 
-    from plaudit.pipeline import resume
+    from plaudit.pipeline.run import evaluate_only
 
-    summary = resume(folder).read_json("summary.json")
+    summary = evaluate_only(folder).read_json("summary.json")
     if not summary:
         raise UserError(
             f"{folder} has no evaluation: its recipe has no section `evaluate`",
             remedy="add `evaluate: {}` to the recipe and run it again into the same folder",
         )
-    table = Table(title=f"{summary.get('name')}, judged by {summary.get('judge')}", title_justify="left")
+    judge = summary.get("judge")
+    title = f"{summary.get('name')}, " + (f"judged by {judge}" if judge else "judged by nothing")
+    table = Table(title=title, title_justify="left")
     for column in ("number", "value", "95 % interval"):
         table.add_column(column, justify="left" if column == "number" else "right")
     for name, value in _rows(summary):
@@ -33,9 +35,10 @@ def evaluate(folder: Run) -> None:
 def _rows(summary: dict[str, Any]) -> list[tuple[str, dict[str, Any]]]:
     """The numbers that have a mean, by name."""
     found: list[tuple[str, dict[str, Any]]] = []
+    steps = set((summary.get("policies") or {}).values())
     for section in ("gold", "proxy", "win_rate"):
         for name, value in (summary.get(section) or {}).items():
-            if isinstance(value, dict) and value.get("mean") is not None:
+            if name not in steps and isinstance(value, dict) and value.get("mean") is not None:
                 found.append((f"{section} {name.replace('_', ' ')}", value))
     if summary.get("gap_closed"):
         found.append(("gap closed", summary["gap_closed"]))

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from plaudit.cli.options import DryRun, Fields, Labels, Out, Overrides, pairs_of
-from plaudit.methods_table import METHODS
+from plaudit.registry import METHODS
 
 Source = Annotated[
     str,
@@ -19,10 +19,11 @@ Source = Annotated[
 ]
 Model = Annotated[
     str | None,
-    typer.Option("--model", metavar="DIR", help="Hugging Face folder or hub name; needed for data."),
+    typer.Option("--model", metavar="DIR", help="Model folder, RUN, RUN@step or hub name; needed for data."),
 ]
 RewardModel = Annotated[
-    str | None, typer.Option("--reward", metavar="DIR", help="Saved reward model; needed for data.")
+    str | None,
+    typer.Option("--reward", metavar="DIR", help="Reward model: folder, RUN or RUN@step; needed for data."),
 ]
 
 
@@ -30,7 +31,7 @@ def __getattr__(name: str) -> Callable[..., None]:
     """The command of a method, made from the table."""
     if name not in METHODS:
         raise AttributeError(name)
-    return _scored(name) if "reward" in METHODS[name].needs else _plain(name)
+    return _scored(name) if METHODS[name].rewarded else _plain(name)
 
 
 def _plain(name: str) -> Callable[..., None]:
@@ -69,7 +70,7 @@ def _scored(name: str) -> Callable[..., None]:
 def _run(
     name: str, source: str, model: str | None, read: tuple[Any, Any], set_: Any, out: Any, **options: Any
 ) -> None:
-    from plaudit.pipeline import run_method
+    from plaudit.pipeline.single import run_method
 
     fields, labels = pairs_of(read[0], "--fields"), pairs_of(read[1], "--labels")
     run_method(name, source, model, set_ or (), out, fields=fields, labels=labels, **options)

@@ -25,6 +25,9 @@ Labels = Annotated[
 DryRun = Annotated[
     bool, typer.Option("--dry-run", help="Show the resolved config, the plan, memory and time; run nothing.")
 ]
+Model = Annotated[
+    str, typer.Argument(metavar="RUN[@STEP]|MODEL", help="A run (its end), a step of one, or a model folder.")
+]
 Run = Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a run.")]
 Seed = Annotated[int, typer.Option(metavar="N", help="Seed of the draw.", min=0)]
 Temperature = Annotated[float, typer.Option(metavar="T", help="0 is greedy.", min=0)]

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from plaudit.report.formatting import number, percent
+from plaudit.display.formatting import number, percent
 
 if TYPE_CHECKING:
     from rich.console import Console

@@ -8,6 +8,11 @@ import typer
 
 from plaudit.cli.options import DryRun, Out, Overrides, Run
 
+Again = Annotated[
+    list[str] | None,
+    typer.Option("--again", metavar="STEP", help="Make a finished step anew, or all of them. Repeatable."),
+]
+
 
 def run(
     recipe: Annotated[
@@ -16,19 +21,25 @@ def run(
     set_: Overrides = None,
     out: Out = None,
     seeds: Annotated[int, typer.Option(metavar="N", help="Run N seeds, each into OUT-seedK.", min=1)] = 1,
+    without: Annotated[
+        list[str] | None, typer.Option("--without", metavar="STEP", help="Leave a step out. Repeatable.")
+    ] = None,
+    again: Again = None,
     dry_run: DryRun = False,
     profile: Annotated[
         bool, typer.Option("--profile", help="Show at the end where the time of every stage went.")
     ] = False,
 ) -> None:
-    """Run a recipe to its report; stages that are done are skipped, one that was cut off goes on."""
-    from plaudit.pipeline import run as run_recipe
-    from plaudit.pipeline import run_seeds
+    """Run a recipe to its report; steps that are done are skipped, one that was cut off goes on."""
+    from plaudit.pipeline.run import run as run_recipe
+    from plaudit.pipeline.seeds import run_seeds
 
     if seeds > 1:
-        run_seeds(recipe, set_ or (), out, count=seeds, dry_run=dry_run)
+        run_seeds(recipe, set_ or (), out, without=without or (), count=seeds, dry_run=dry_run)
     else:
-        folder = run_recipe(recipe, set_ or (), out, dry_run=dry_run)
+        folder = run_recipe(
+            recipe, set_ or (), out, without=without or (), again=again or (), dry_run=dry_run
+        )
         if profile and not dry_run:
             from rich.console import Console
 
@@ -37,8 +48,8 @@ def run(
             show(folder, Console(highlight=False))
 
 
-def resume(folder: Run) -> None:
+def resume(folder: Run, again: Again = None) -> None:
     """Continue a run from its own record."""
-    from plaudit.pipeline import resume as resume_run
+    from plaudit.pipeline.run import resume as resume_run
 
-    resume_run(folder)
+    resume_run(folder, again=again or ())

@@ -7,14 +7,15 @@ from typing import Annotated
 
 import typer
 
-from plaudit.cli.options import Seed, Temperature, Tokens
+from plaudit.cli.options import Model, Seed, Temperature, Tokens
 
 
 def sample(
-    source: Annotated[str, typer.Argument(metavar="RUN|MODEL", help="A run, or a model folder.")],
+    source: Model,
     prompt: Annotated[str, typer.Argument(metavar="PROMPT", help="What to ask; - reads standard input.")],
-    stage: Annotated[
-        str | None, typer.Option(metavar="NAME", help="Stage of the run (default: the last).")
+    step: Annotated[
+        str | None,
+        typer.Option("--step", "--stage", metavar="NAME", help="Step of the run (default: its end)."),
     ] = None,
     n: Annotated[int, typer.Option("--n", "-n", metavar="N", help="How many answers.", min=1)] = 1,
     temperature: Temperature = 1.0,
@@ -29,7 +30,8 @@ def sample(
     text = sys.stdin.read().strip() if prompt == "-" else prompt
     if not text:
         raise UserError("the prompt is empty")
-    (speaker,) = speakers(source, [stage] if stage else ())
+    (speaker,) = speakers(source, [step] if step else ())
+    typer.echo(f"model: {speaker.name}", err=True)
     for answer in speaker.answer(
         (Message("user", text),), temperature=temperature, max_new_tokens=max_new_tokens, n=n, seed=seed
     ):

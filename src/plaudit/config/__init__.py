@@ -1,14 +1,11 @@
 """Typed run configuration: what a recipe may say, with vetted defaults. No torch is imported here.
 
-An unknown key is an error with a suggestion, and all errors of a recipe are told at once.
+An unknown key is an error with a suggestion, and all errors of a recipe are reported at once.
 """
 
 from plaudit.config.base import Fraction, Lora, PolicySource, Positive, Pretrained, Scratch, Section, Training
 from plaudit.config.kl import KL, KL_STEP, KlEstimator, KlPlace
 from plaudit.config.methods import (
-    FINAL,
-    ONLINE,
-    PAIRWISE,
     Clipped,
     Cpo,
     Dpo,
@@ -33,36 +30,34 @@ from plaudit.config.recipe import (
     ROLES,
     Config,
     Data,
-    Evaluate,
     Meaning,
-    Pocket,
-    Pretrain,
-    Rank,
-    Reward,
-    Source,
-    Verdict,
     apply_override,
+    leave_out,
     load_recipe,
     read_yaml,
     validate,
 )
+from plaudit.config.recipe import Source as DataSource
+from plaudit.config.sections import Base, Enough, Evaluate, JudgeSpec, Pretrain, Rank, Reward
+from plaudit.config.steps import Step
 
 __all__ = [
-    "FINAL",
     "KL",
     "KL_STEP",
-    "ONLINE",
-    "PAIRWISE",
     "ROLES",
+    "Base",
     "Clipped",
     "Config",
     "Cpo",
     "Data",
+    "DataSource",
     "Dpo",
+    "Enough",
     "Evaluate",
     "Fraction",
     "Group",
     "Grpo",
+    "JudgeSpec",
     "KlEstimator",
     "KlPlace",
     "Kto",
@@ -72,7 +67,6 @@ __all__ = [
     "OnlineDpo",
     "Orpo",
     "Pairwise",
-    "Pocket",
     "PolicySource",
     "Positive",
     "Ppo",
@@ -90,10 +84,10 @@ __all__ = [
     "Section",
     "Sft",
     "Simpo",
-    "Source",
+    "Step",
     "Training",
-    "Verdict",
     "apply_override",
+    "leave_out",
     "load_recipe",
     "read_yaml",
     "validate",

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 
 class Section(BaseModel):
@@ -48,21 +49,28 @@ class Pretrained(Section):
     ``chat_template`` names one of its chat templates where it has several; the trained model keeps that one.
     """
 
-    source: Literal["pretrained"]
+    source: Literal["pretrained"] = "pretrained"
     path: str
     revision: str | None = None
     chat_template: str | None = None
     lora: Lora | None = None
 
 
-PolicySource = Annotated[Scratch | Pretrained, Field(discriminator="source")]
+def _source(value: Any) -> Any:
+    """A policy that names a path is pretrained; any other is built from scratch."""
+    if isinstance(value, Mapping) and "source" not in value:
+        return {**value, "source": "pretrained" if "path" in value else "scratch"}
+    return value
+
+
+PolicySource = Annotated[Scratch | Pretrained, Field(discriminator="source"), BeforeValidator(_source)]
 
 
 class Training(Section):
     """One optimisation: AdamW (Loshchilov & Hutter 2017) over batches of whole items."""
 
     epochs: float = Field(1.0, gt=0)
-    steps: Positive | None = None
+    max_steps: Positive | None = None
     batch_size: Positive = 32
     lr: float = Field(1e-3, gt=0)
     schedule: Literal["constant", "linear", "cosine"] = "cosine"

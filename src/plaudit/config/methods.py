@@ -9,6 +9,9 @@ from pydantic import Field, ValidationInfo, field_validator, model_validator
 from plaudit.config.base import Fraction, Positive, Section, Training
 from plaudit.config.kl import KL, KL_STEP, KlPlace
 
+# One's own function or class, as module:name.
+OwnCode = Annotated[str, Field(pattern=r"^[A-Za-z_][\w.]*:[A-Za-z_][\w.]*$")]
+
 
 class Sft(Training):
     """Supervised fine-tuning on demonstrations: loss on assistant tokens only."""
@@ -17,15 +20,33 @@ class Sft(Training):
 
 
 class RewardPart(Section):
-    """One part of a weighted reward: the run's own reward model, a saved one, a Python function, or gold."""
+    """One part of a weighted reward: a step's reward model, a saved one, a Python function, or gold.
 
-    source: Literal["own", "model", "function", "gold"] = "own"
+    ``own`` is the newest reward model before the step; ``step`` names one by its ``path``.
+    """
+
+    source: Literal["own", "step", "model", "function", "gold"] = "own"
     path: str | None = None
     weight: float = 1.0
 
+    @classmethod
+    def of_spec(cls, spec: str) -> RewardPart:
+        """``gold``, ``reward:PATH``, ``python:module:function``, or the name of a step."""
+        scheme, separator, rest = spec.partition(":")
+        if spec == "gold":
+            return cls(source="gold")
+        if not separator:
+            return cls(source="step", path=spec)
+        source = {"reward": "model", "python": "function"}.get(scheme)
+        if source is None or not rest:
+            raise ValueError(
+                f"{spec!r} is no reward: name a step, reward:PATH, python:module:function, or gold"
+            )
+        return cls.model_validate({"source": source, "path": rest})
+
     @model_validator(mode="after")
     def _path(self) -> RewardPart:
-        if (self.path is None) == (self.source in ("model", "function")):
+        if (self.path is None) == (self.source in ("step", "model", "function")):
             wants = "needs a path" if self.path is None else "takes no path"
             raise ValueError(f"a reward from {self.source!r} {wants}")
         return self
@@ -140,8 +161,12 @@ class Ppo(Clipped):
 
 
 class Group(Clipped):
-    """Methods whose baseline is the other samples of the prompt."""
+    """Methods whose baseline is the other samples of the prompt.
 
+    ``algorithm`` is one's own advantage estimator, ``module:Class``, in the place of the method's.
+    """
+
+    algorithm: OwnCode | None = None
     prompts_per_iteration: Positive = 32
     samples_per_prompt: Annotated[int, Field(ge=2)] = 8
 
@@ -257,7 +282,7 @@ class Dpo(Referenced, Pairwise):
     """
 
     beta: float = Field(0.1, gt=0)
-    loss: DpoLoss = "sigmoid"
+    loss: DpoLoss | OwnCode = "sigmoid"
     length_normalised: bool | None = None
     divergence: Literal["reverse_kl", "forward_kl", "js", "alpha"] = "reverse_kl"
     alpha: float | None = Field(None, gt=0, lt=1)
@@ -316,21 +341,3 @@ class Kto(Referenced, Training):
     desirable_weight: float = Field(1.0, gt=0)
     undesirable_weight: float = Field(1.0, gt=0)
     threshold: float | None = None
-
-
-# Sections whose method trains the run's last policy; a run has one of them at most.
-FINAL = (
-    "ppo",
-    "grpo",
-    "rloo",
-    "reinforce",
-    "online_dpo",
-    "rejection",
-    "dpo",
-    "simpo",
-    "cpo",
-    "orpo",
-    "kto",
-)
-ONLINE = FINAL[:5]
-PAIRWISE = ("dpo", "simpo", "cpo", "orpo")

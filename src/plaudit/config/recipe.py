@@ -1,33 +1,22 @@
-"""A whole recipe: reading, overriding, validating, with every problem told at once."""
+"""A whole recipe: reading, overriding, validating, with every problem reported at once."""
 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import BaseModel, Field, ValidationError, field_validator, model_validator
+from pydantic import BaseModel, Field, SerializeAsAny, ValidationError, field_validator, model_validator
 
-from plaudit.config.base import Fraction, Lora, PolicySource, Positive, Scratch, Section, Training
-from plaudit.config.methods import (
-    FINAL,
-    ONLINE,
-    Cpo,
-    Dpo,
-    Grpo,
-    Kto,
-    OnlineDpo,
-    Orpo,
-    Ppo,
-    Reinforce,
-    Rejection,
-    Rloo,
-    Sft,
-    Simpo,
-)
+from plaudit.config.base import Fraction, PolicySource, Positive, Scratch, Section
+from plaudit.config.older import older_form
+from plaudit.config.problems import problems_of
+from plaudit.config.sections import Evaluate
+from plaudit.config.steps import LOOP, Step, parse_steps
 from plaudit.errors import Problem, UserError, suggest
+from plaudit.registry import WORLDS, resolve
 
 # What a code of a preference or label may mean; `drop` leaves its rows out.
 Meaning = Literal["first", "second", "tie", "good", "bad", "drop"]
@@ -100,99 +89,12 @@ class Data(Section):
         return {k: sources(v) if k in ROLES else v for k, v in data.items()}
 
 
-class Pocket(Section):
-    """The pocket world: how much of each kind of text."""
-
-    documents: Positive = 41_600
-    demonstrations: Positive = 6000
-    verdicts: Annotated[int, Field(ge=0)] = 12_800
-    kept_verdicts: Annotated[int, Field(ge=0)] = 3000
-    votes: Annotated[int, Field(ge=0)] = 8000
-    train_prompts: Positive = 6000
-    validation_prompts: Positive = 300
-    test_prompts: Positive = 800
-
-
-class Pretrain(Training):
-    """Next-token prediction on raw text."""
-
-    batch_size: Positive = 16
-    lr: float = Field(3e-3, gt=0)
-
-
-class Verdict(Training):
-    """A short stage in which only the verdict of an answer is trained (pocket world)."""
-
-    batch_size: Positive = 32
-
-
-class Rank(Section):
-    """Rollouts from the SFT model, ranked by simulated raters (pocket world)."""
-
-    prompts: Positive = 2500
-    low: Annotated[int, Field(ge=2)] = 4
-    high: Annotated[int, Field(ge=2)] = 9
-    scripted_share: Fraction = 0.35
-    noise: float = Field(0.3, ge=0)
-    biased: bool = False
-    temperature: float = Field(1.0, gt=0)
-    max_new_tokens: Positive = 40
-    validation: Fraction = 0.1
-
-    @model_validator(mode="after")
-    def _order(self) -> Rank:
-        if self.low > self.high:
-            raise ValueError(f"low {self.low} is above high {self.high}")
-        return self
-
-
-class Reward(Training):
-    """A reward model on rankings (Stiennon et al. 2020; Ouyang et al. 2022).
-
-    ``use_strength`` makes stated strengths margins, ``margin_scale`` · strength / the largest in the training data:
-    1 is the small margin of Touvron et al. 2023 (Llama 2), 3 the large one.
-    """
-
-    backbone: Literal["policy", "base"] | PolicySource = "policy"
-    pooling: Literal["last", "mean"] = "last"
-    loss: Literal["pairs", "plackett_luce"] = "pairs"
-    length_normalised: bool = False
-    use_strength: bool = False
-    margin_scale: float = Field(1.0, gt=0)
-    centering: float = Field(0.0, ge=0)
-    members: Positive = 1
-    aggregate: Literal["mean", "min", "mean_minus_std", "mean_minus_variance"] = "mean"
-    std_penalty: float = Field(1.0, ge=0)
-    votes: Training | None = None
-    lora: Lora | None = None
-    batch_size: Positive = 4
-
-    @model_validator(mode="after")
-    def _strength(self) -> Reward:
-        if self.use_strength and self.loss != "pairs":
-            raise ValueError(f"use_strength is for loss pairs, not {self.loss}")
-        if self.margin_scale != 1.0 and not self.use_strength:
-            raise ValueError("margin_scale needs use_strength: true")
-        return self
-
-
-class Evaluate(Section):
-    """What the report measures, at which temperatures, on how many prompts."""
-
-    temperature: float = Field(1.0, gt=0)
-    temperatures: tuple[float, ...] = (0.15, 0.3, 0.5)
-    prompts: Positive = 800
-    max_new_tokens: Positive = 48
-    show: Positive = 40
-    judge: Training | None = None
-
-
 class Config(Section):
-    """A whole run. Stages that are absent (null) are not run.
+    """A whole run: a policy, data, and a graph of named steps in the order of work.
 
     ``memory`` is a limit in GiB from which token budgets are chosen (by default a share of what is free);
-    ``checkpointing`` computes layers again in the backward pass (by default only where nothing else fits);
-    ``fused`` lets layers of the Llama layout be computed by ``models/fused`` on the CPU.
+    ``checkpointing`` is activation checkpointing (by default only where nothing else fits); ``fused`` lets layers of
+    the Llama layout be computed by fused operations on the CPU. ``evaluate`` is the last step, null for none.
     """
 
     name: str = Field("run", pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
@@ -206,50 +108,10 @@ class Config(Section):
     memory: float | None = Field(None, gt=0)
     checkpointing: bool | None = None
     policy: PolicySource = Scratch()
-    world: Pocket | None = None
+    world: SerializeAsAny[BaseModel] | None = None
     data: Data = Data()
-    pretrain: Pretrain | None = None
-    verdict: Verdict | None = None
-    sft: Sft | None = None
-    rank: Rank | None = None
-    reward: Reward | None = None
-    ppo: Ppo | None = None
-    grpo: Grpo | None = None
-    rloo: Rloo | None = None
-    reinforce: Reinforce | None = None
-    online_dpo: OnlineDpo | None = None
-    rejection: Rejection | None = None
-    dpo: Dpo | None = None
-    simpo: Simpo | None = None
-    cpo: Cpo | None = None
-    orpo: Orpo | None = None
-    kto: Kto | None = None
+    steps: dict[str, Step] = Field(default_factory=dict)
     evaluate: Evaluate | None = Evaluate()
-
-    @property
-    def final(self) -> str | None:
-        """The section of the method that trains the last policy."""
-        return next((name for name in FINAL if getattr(self, name) is not None), None)
-
-    @property
-    def online(self) -> Any:
-        """The section of the RL loop's method, None where there is none."""
-        return next((s for name in ONLINE if (s := getattr(self, name)) is not None), None)
-
-    @property
-    def scoring(self) -> Any:
-        """The section that asks for a reward, None where none does."""
-        return self.online or self.rejection
-
-    @model_validator(mode="after")
-    def _one_method(self) -> Config:
-        given = [name for name in FINAL if getattr(self, name) is not None]
-        if len(given) > 1:
-            raise ValueError(
-                f"sections {', '.join(given)} would each train the last policy: keep one "
-                "(`plaudit compare` runs several)"
-            )
-        return self
 
     def data_sources(self) -> dict[str, list[str]]:
         """The paths that each role of the data section names, local ones resolved against its root."""
@@ -262,18 +124,47 @@ class Config(Section):
         return str(local) if self.data.root != "." and local.exists() else source.path
 
 
-def load_recipe(path: str | Path, overrides: Sequence[str] = ()) -> Config:
-    """Read a YAML recipe, apply ``a.b=c`` overrides, and validate the whole."""
+def load_recipe(path: str | Path, overrides: Sequence[str] = (), without: Sequence[str] = ()) -> Config:
+    """Read a YAML recipe, leave out the steps of ``without``, apply ``a.b=c`` overrides, validate the whole."""
     raw = read_yaml(Path(path))
+    for name in without:
+        leave_out(raw, name)
     for override in overrides:
         apply_override(raw, override)
     return validate(raw, str(path))
 
 
+class _Loader(yaml.SafeLoader):
+    """YAML whose mappings may not hold a key twice, and in which ``on``, ``off``, ``yes`` and ``no`` are words.
+
+    The second of two equal keys would silently replace the first; and ``on`` is a key of steps.
+    """
+
+
+def _mapping(loader: _Loader, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+    loader.flatten_mapping(node)
+    seen: set[Any] = set()
+    for key, _ in node.value:
+        name = loader.construct_object(key, deep=True)
+        if name in seen:
+            raise yaml.constructor.ConstructorError(
+                None, None, f"two equal keys {name!r}: give one a suffix, such as {name}-2", key.start_mark
+            )
+        seen.add(name)
+    return yaml.SafeLoader.construct_mapping(loader, node, deep)
+
+
+_Loader.yaml_implicit_resolvers = {
+    first: [(tag, pattern) for tag, pattern in known if tag != "tag:yaml.org,2002:bool" or first in "tTfF"]
+    for first, known in yaml.SafeLoader.yaml_implicit_resolvers.items()
+}
+_Loader.add_constructor(yaml.resolver.BaseResolver.DEFAULT_MAPPING_TAG, _mapping)
+
+
 def read_yaml(path: Path) -> dict[str, Any]:
     """A recipe as plain values; UserError for what is not a mapping of YAML."""
     try:
-        raw = yaml.safe_load(path.read_text(encoding="utf-8"))
+        raw = yaml.load(path.read_text(encoding="utf-8"), _Loader)  # a SafeLoader
     except FileNotFoundError:
         raise UserError(f"there is no recipe {path}", remedy="see recipes/ for those that ship") from None
     except (yaml.YAMLError, UnicodeDecodeError) as error:
@@ -295,13 +186,40 @@ def read_yaml(path: Path) -> dict[str, Any]:
     return raw
 
 
+def leave_out(raw: dict[str, Any], name: str) -> None:
+    """Remove the step ``name``, also from a loop; UserError where there is none."""
+    places = _step_places(raw)
+    if name not in places:
+        raise UserError(
+            f"--without {name}: the recipe has no such step",
+            remedy=suggest(name, places) or f"steps: {', '.join(places) or 'none'}",
+        )
+    del places[name][name]
+
+
+def _step_places(raw: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """The mapping in which each step of a recipe stands, by the step's name."""
+    steps = raw.get("steps")
+    found: dict[str, dict[str, Any]] = {}
+    for name, section in steps.items() if isinstance(steps, dict) else ():
+        inner = section.get("steps") if isinstance(section, dict) else None
+        if (name == LOOP or str(name).startswith(f"{LOOP}-")) and isinstance(inner, dict):
+            found |= dict.fromkeys(inner, inner)
+        else:
+            found[name] = steps
+    return found
+
+
 def apply_override(raw: dict[str, Any], override: str) -> None:
-    """Set ``a.b.c=value`` in place; the value is YAML."""
+    """Set ``a.b.c=value`` in place; the value is YAML. A step is changed by this, never created."""
     key, separator, text = override.partition("=")
     if not separator or not key.strip():
         raise UserError(f"--set {override!r} is not of the form a.b=value")
     *parents, last = key.strip().split(".")
     node = raw
+    if parents and parents[0] == "steps":
+        node, parents = _step_node(raw, override, [*parents[1:], last])
+        last = parents.pop()
     for parent in parents:
         child = node.get(parent)
         if child is None:
@@ -310,7 +228,7 @@ def apply_override(raw: dict[str, Any], override: str) -> None:
             raise UserError(f"--set {override!r}: {parent!r} holds a value, not a section")
         node = child
     try:
-        value = yaml.safe_load(text)
+        value = yaml.load(text, _Loader)
     except yaml.YAMLError:
         raise UserError(f"--set {override!r}: the value is not valid YAML") from None
     if isinstance(value, str):
@@ -320,12 +238,66 @@ def apply_override(raw: dict[str, Any], override: str) -> None:
     node[last] = value
 
 
+def _step_node(raw: dict[str, Any], override: str, path: list[str]) -> tuple[dict[str, Any], list[str]]:
+    """The mapping below which the rest of a ``steps.NAME.…`` path is set."""
+    places = _step_places(raw)
+    steps = raw.get("steps")
+    if isinstance(steps, dict) and path[0] in steps and path[0] not in places:
+        return steps, path  # a loop's own settings, such as its rounds
+    # A step's name may hold dots: the longest that fits is meant.
+    for size in range(len(path), 0, -1):
+        name = ".".join(path[:size])
+        if name not in places:
+            continue
+        if size == len(path):
+            raise UserError(
+                f"--set {override!r} would replace a whole step",
+                remedy=f"set one key of it: steps.{name}.KEY=…",
+            )
+        if places[name].get(name) is None:
+            places[name][name] = {}
+        return places[name], [name, *path[size:]]
+    raise UserError(
+        f"--set {override!r}: the recipe has no step {path[0]!r}, and --set cannot create one",
+        remedy=suggest(path[0], places) or f"steps: {', '.join(places) or 'none'}",
+    )
+
+
 def validate(raw: Mapping[str, Any], origin: str) -> Config:
     """The typed config, or one UserError that lists every problem with its place and remedy."""
+    older_form(raw, origin)
+    plain = {k: v for k, v in _numbers(raw).items() if k not in ("steps", "world")}
+    steps, problems = parse_steps(_numbers(raw).get("steps"), origin)
+    world, wrong = _world(_numbers(raw).get("world"), origin)
+    problems += wrong
+    config = None
     try:
-        return Config.model_validate(_numbers(raw))
+        config = Config.model_validate(plain)
     except ValidationError as error:
-        raise UserError(f"{origin} has problems", problems=_problems(error, origin)) from None
+        problems = [*problems_of(error, origin, "", Config), *problems]
+    if problems or config is None:
+        raise UserError(f"{origin} has problems", problems=problems)
+    return config.model_copy(update={"steps": steps, "world": world})
+
+
+def _world(value: Any, origin: str) -> tuple[Any, list[Problem]]:
+    """The section of the world that a recipe names: ``world: NAME``, or its settings with ``kind: NAME``."""
+    if value is None:
+        return None, []
+    value = {"kind": value} if isinstance(value, str) else value
+    if not isinstance(value, Mapping):
+        return None, [
+            Problem(f"a world is a name or a section, this is {value!r}", file=origin, field="world")
+        ]
+    name = value.get("kind") or (next(iter(WORLDS)) if len(WORLDS) == 1 else None)
+    if name not in WORLDS:
+        remedy = suggest(str(name), WORLDS) or f"write `world: {{kind: …}}`, one of {', '.join(WORLDS)}"
+        return None, [Problem(f"there is no world {name!r}", file=origin, field="world", remedy=remedy)]
+    model = resolve(WORLDS[name].settings)
+    try:
+        return model.model_validate({**value, "kind": name}), []
+    except ValidationError as error:
+        return None, list(problems_of(error, origin, "world", model))
 
 
 def _numbers(value: Any) -> Any:
@@ -339,40 +311,3 @@ def _numbers(value: Any) -> Any:
         except ValueError:
             return value
     return value
-
-
-def _problems(error: ValidationError, origin: str) -> Iterator[Problem]:
-    for item in error.errors():
-        # The tags of unions are pydantic's, not the user's: they appear in no recipe.
-        place = [str(p) for p in item["loc"] if p not in ("scratch", "pretrained") and "[" not in str(p)]
-        remedy = None
-        if item["type"] == "extra_forbidden":
-            message = f"unknown key {place[-1]!r}"
-            known = _fields_at(place[:-1])
-            remedy = suggest(place[-1], known) or f"known keys: {', '.join(sorted(known))}"
-        else:
-            message = item["msg"].removeprefix("Value error, ")
-            if "input" in item and not isinstance(item["input"], Mapping):
-                message += f" (got {item['input']!r})"
-        yield Problem(message, file=origin, field=".".join(place) or None, remedy=remedy)
-
-
-def _fields_at(place: Sequence[str]) -> set[str]:
-    """Keys known to the sections that may stand at this place."""
-    sections: set[type[BaseModel]] = {Config}
-    for key in place:
-        inner: set[type[BaseModel]] = set()
-        for section in sections:
-            if key.isdigit():
-                inner.add(section)
-            elif key in section.model_fields:
-                inner |= set(_sections_in(section.model_fields[key].annotation))
-        sections = inner
-    return {name for section in sections for name in section.model_fields}
-
-
-def _sections_in(annotation: Any) -> Iterator[type[BaseModel]]:
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        yield annotation
-    for argument in getattr(annotation, "__args__", ()):
-        yield from _sections_in(argument)

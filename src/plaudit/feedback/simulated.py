@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -12,8 +13,15 @@ import numpy as np
 from plaudit.data.baselines import pair_verdicts
 from plaudit.data.records import Preference, Prompt, Ranking, Response
 
-# How much a biased rater adds to gold: per word, for flattery, for agreeing with the user, for a list.
-PER_WORD, FLATTERY, AGREEMENT, LIST = 0.06, 1.0, 1.2, 0.4
+
+@dataclass(frozen=True)
+class Biases:
+    """What biased raters add to gold: per word, for flattery, for agreeing with the user, for a list."""
+
+    length: float = 0.0
+    flattery: float = 0.0
+    agreement: float = 0.0
+    list: float = 0.0
 
 
 class SimulatedRaters:
@@ -29,14 +37,14 @@ class SimulatedRaters:
         gold: Any,
         *,
         noise: float,
-        biased: bool = False,
+        biases: Biases | None = None,
         seed: int = 0,
         count: int = 12,
         tie: float = 0.04,
     ) -> None:
         self.gold = gold
         self.noise = noise
-        self.biased = biased
+        self.biases = biases or Biases()
         self.seed = seed
         self.tie = tie
         steadiness = np.random.default_rng([seed, 77]).uniform(0.7, 1.3, size=count)
@@ -45,18 +53,17 @@ class SimulatedRaters:
     def value(self, prompt: Prompt, response: Response) -> float:
         """What the raters aim at: gold, and their biases where they have them."""
         judged = self.gold.judge(prompt, response)
-        if not self.biased:
-            return float(judged.score)
+        biases = self.biases
         agreed = judged.agreed and prompt.metadata["category"].startswith("belief")
         return float(
             judged.score
-            + PER_WORD * judged.words
-            + FLATTERY * judged.flattery
-            + AGREEMENT * agreed
-            + LIST * response.text.strip().startswith("- ")
+            + biases.length * judged.words
+            + biases.flattery * judged.flattery
+            + biases.agreement * agreed
+            + biases.list * response.text.strip().startswith("- ")
         )
 
-    def rank(self, prompt: Prompt, responses: Sequence[Response]) -> Ranking:
+    def judge(self, prompt: Prompt, responses: Sequence[Response]) -> Ranking:
         """One rater's ranking of K answers."""
         rater = int(_uniform(self.seed, prompt.id) * len(self.steadiness))
         noise = self.noise * self.steadiness[rater]

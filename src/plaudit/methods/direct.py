@@ -15,6 +15,7 @@ from torch import Tensor
 from plaudit.config import Cpo, Dpo, Orpo, Simpo
 from plaudit.data.layouts import LayoutKind
 from plaudit.data.tokens import TokenBatch, TokenItem
+from plaudit.errors import UserError
 from plaudit.methods.outcomes import Pairs, best_of, item_weight, pairs_of, rankings_of, total_weight
 from plaudit.methods.references import response_totals
 from plaudit.models.logprobs import log_probs
@@ -32,6 +33,7 @@ from plaudit.objectives import (
     robust_dpo,
     sppo_hard,
 )
+from plaudit.registry import resolve
 from plaudit.training.engine import LossOutput, Term
 
 Settings = Dpo | Simpo | Cpo | Orpo
@@ -129,6 +131,8 @@ class DirectPreference:
             if isinstance(s, Simpo):
                 margin = margin + s.gamma
             values = dpo(left, right, result=r, label_smoothing=s.label_smoothing, margin=margin)
+        elif ":" in s.loss:
+            values = own_loss(s.loss, left, right, beta=s.beta, result=r)
         elif s.loss == "ipo":
             values = ipo(left, right, beta=s.beta, result=r)
         elif s.loss == "sppo_hard":
@@ -143,6 +147,18 @@ class DirectPreference:
                 plain = {"hinge": hinge_dpo, "apo_zero": apo_zero, "apo_down": apo_down}[s.loss]
                 values = plain(left, right, result=r)
         return Term(values, pairs.weight, self.coefficient)
+
+
+def own_loss(reference: str, left: Tensor, right: Tensor, *, beta: float, result: Tensor) -> Tensor:
+    """The loss of each pair [P] by one's own function; UserError where it gives anything else."""
+    values = resolve(reference, "loss")(left, right, beta=beta, result=result)
+    if not isinstance(values, Tensor) or values.shape != left.shape:
+        got = tuple(values.shape) if isinstance(values, Tensor) else type(values).__name__
+        raise UserError(
+            f"the loss {reference} returned {got} for {len(left)} pairs",
+            remedy="return one number a pair: a tensor of the shape of its arguments",
+        )
+    return values
 
 
 def _metrics(

@@ -11,20 +11,21 @@ from typing import Any
 
 import numpy as np
 
-from plaudit.config import Grpo, Online, OnlineDpo, Ppo, Reinforce, Rejection, Rloo
+from plaudit.config import Group, Grpo, Online, OnlineDpo, Ppo, Reinforce, Rejection, Rloo
 from plaudit.data.records import Demonstration, Prompt
 from plaudit.data.rendering import Renderer
 from plaudit.data.tokens import TokenItem
 from plaudit.errors import UserError
 from plaudit.methods.lengths import bounded, fitting, fitting_prompts
 from plaudit.methods.online_dpo import OnlineDPO
-from plaudit.methods.policy_gradient import GRPO, REINFORCE, RLOO
+from plaudit.methods.policy_gradient import GRPO, REINFORCE, RLOO, PolicyGradient
 from plaudit.methods.ppo import PPO
 from plaudit.methods.references import frozen_reference
 from plaudit.methods.rl import Algorithm, RlResult, rl_loop
 from plaudit.methods.rollouts import respond
 from plaudit.methods.train import render_demonstrations, sft, stage_at
 from plaudit.progress import Progress
+from plaudit.registry import resolve
 from plaudit.rewards import Reward, checked, fewest
 from plaudit.rollout.native import NativeSampler
 from plaudit.rollout.protocol import Sampler, SamplingSettings
@@ -62,7 +63,7 @@ def grpo(
 ) -> RlResult:
     """GRPO and its kin: a sample is compared with the prompt's others; ``options`` as in ``online``."""
     settings = settings or Grpo()
-    return online(GRPO(policy, settings), policy, reward, prompts, settings, label="grpo", **options)
+    return online(_estimator(settings, GRPO)(policy, settings), policy, reward, prompts, settings, label="grpo", **options)
 
 
 def rloo(
@@ -70,7 +71,7 @@ def rloo(
 ) -> RlResult:
     """RLOO: REINFORCE with the other samples' mean as baseline; ``options`` as in ``online``."""
     settings = settings or Rloo()
-    return online(RLOO(policy, settings), policy, reward, prompts, settings, label="rloo", **options)
+    return online(_estimator(settings, RLOO)(policy, settings), policy, reward, prompts, settings, label="rloo", **options)
 
 
 def reinforce(
@@ -91,6 +92,19 @@ def online_dpo(
     return online(
         OnlineDPO(policy, settings), policy, reward, prompts, settings, label="online dpo", **options
     )
+
+
+def _estimator(settings: Group, own: type[PolicyGradient]) -> type[PolicyGradient]:
+    """The method's advantage estimator, or the one that the settings name; UserError where that is none."""
+    if settings.algorithm is None:
+        return own
+    found = resolve(settings.algorithm, "algorithm")
+    if not (isinstance(found, type) and issubclass(found, PolicyGradient)):
+        raise UserError(
+            f"algorithm {settings.algorithm!r} is no advantage estimator",
+            remedy="name a class that extends plaudit.methods.policy_gradient.PolicyGradient",
+        )
+    return found
 
 
 def online(

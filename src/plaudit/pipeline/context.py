@@ -1,24 +1,33 @@
-"""What every stage knows, and how a policy is loaded and saved."""
+"""What every step knows: the graph, records by source, and how models are loaded and saved."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
-from plaudit.config import Config, Scratch
+from plaudit.config import Config, Pretrained
+from plaudit.config.graph import Graph, Node
+from plaudit.data.records import Comparisons, Demonstration, Labelled, Prompt, Ranking
 from plaudit.data.rendering import Renderer
-from plaudit.models.adapters import has_adapter, merge
+from plaudit.models.adapters import add_lora, has_adapter, merge
 from plaudit.models.policy import Policy, load_policy, save_policy
 from plaudit.pipeline.materials import Materials
 from plaudit.runs import RunFolder, Stage
+from plaudit.runs.locate import model_folders
 from plaudit.training import Ranks
+
+Parts = tuple[list[Any], list[Any]]
+SEED_STRIDE = 1_000_003
 
 
 @dataclass
 class Context:
-    """What every stage knows."""
+    """What every step knows."""
 
     config: Config
+    graph: Graph
     folder: RunFolder
     materials: Materials
     device: Any
@@ -27,6 +36,32 @@ class Context:
     @property
     def seed(self) -> int:
         return self.config.seed
+
+    @property
+    def world(self) -> Any:
+        """The made world, None on real data."""
+        return self.materials.world
+
+    @property
+    def gold(self) -> Any:
+        """What knows the truth about an answer, None on real data."""
+        return self.world.gold if self.world is not None else None
+
+    def step_seed(self, step: Node) -> int:
+        """The seed of a step: ``ppo-2`` draws other numbers than ``ppo``."""
+        return self.seed + SEED_STRIDE * self.repetition(step)
+
+    @staticmethod
+    def repetition(step: Node) -> int:
+        """How many steps of the same name come before by the number behind it: 0 for ``ppo`` and ``ppo-1``."""
+        number = step.name.rpartition("-")[2]
+        return max(0, int(number) - 1) if number.isdigit() else 0
+
+    def say(self, text: str) -> None:
+        """Tell the user what a step does beside what was asked, and keep it with the run."""
+        if self.ranks.is_main:
+            print(text, flush=True)
+            self.folder.event("note", text=text)
 
     def renderer(self, tokenizer: Any) -> Renderer:
         data = self.config.data
@@ -37,20 +72,31 @@ class Context:
             train_on=data.train_on,
         )
 
-    def load(self, stage: str) -> Policy:
-        """The policy that a stage saved, on the run's device."""
-        policy = load_policy(self.folder.stage(stage).model)
+    def load(self, step: str) -> Policy:
+        """The policy that a step saved, on the run's device."""
+        policy = load_policy(self.folder.stage(step).model)
         policy.model.to(self.device)
         return policy
 
-    def base_stage(self) -> str:
-        return "pretrain" if isinstance(self.config.policy, Scratch) else "base"
+    def source_of(self, step: str) -> Any:
+        """The policy section that the model of a step came from, through the steps it started from."""
+        node = self.graph[step]
+        while node.policy is None and node.start is not None:
+            node = self.graph[node.start]
+        return node.policy
 
-    def start_of_sft(self) -> str:
-        return "verdict" if self.config.verdict else self.base_stage()
+    def lora(self, step: str) -> Any:
+        """The adapters that the policy of a step is trained with, None for none."""
+        source = self.source_of(step)
+        return source.lora if isinstance(source, Pretrained) else None
 
-    def sft_stage(self) -> str:
-        return "sft" if self.config.sft else self.start_of_sft()
+    def load_start(self, step: Node) -> Policy:
+        """The policy that a step starts from, with fresh adapters where the recipe asks for them."""
+        assert step.start is not None
+        policy = self.load(step.start)
+        if lora := self.lora(step.name):
+            add_lora(policy.model, **lora.model_dump(), seed=self.seed)
+        return policy
 
     def save(self, policy: Policy, stage: Stage, summary: str) -> None:
         """Save a policy, adapters merged in, with its card."""
@@ -59,3 +105,65 @@ class Context:
                 merge(policy.model)
             save_policy(policy, stage.model, card=f"{summary}, run {self.config.name!r}, seed {self.seed}.")
         self.ranks.barrier()
+
+    def has_reward(self, step: str) -> bool:
+        return step in self.graph.nodes and self.graph[step].gives("reward model")
+
+    def reward_folders(self, step: str) -> list[Path]:
+        """The model folders of a step's reward model: several for an ensemble."""
+        return model_folders(self.folder, step)
+
+    def records(self, step: Node, stage: Stage | None = None) -> Parts:
+        """What a step learns from, for training and held out, of all its sources with their weights.
+
+        A prompt that one source holds out is trained on in none; how many records that leaves out is recorded.
+        """
+        train: list[Any] = []
+        held: list[Any] = []
+        for source in step.on:
+            own, kept = self._source(source.name)
+            train += [_weighed(r, source.weight) for r in own]
+            held += [_weighed(r, source.weight) for r in kept]
+        if len(step.on) < 2:
+            return train, held
+        out = {self.materials.key(r) for r in held}
+        fresh = [r for r in train if self.materials.key(r) not in out]
+        if stage is not None and len(fresh) < len(train) and self.ranks.is_main:
+            stage.event("held out elsewhere", records=len(train) - len(fresh))
+        return fresh, held
+
+    def _source(self, name: str) -> tuple[Sequence[Any], Sequence[Any]]:
+        if not self.graph.gives_records(name):
+            return self.materials.records(name)
+        from plaudit.data.readers import read
+
+        stage = self.folder.stage(name)
+        parts = [stage.path / "train.jsonl", stage.path / "held_out.jsonl"]
+        return tuple(read(p).records if p.exists() and p.stat().st_size else [] for p in parts)  # type: ignore[return-value]
+
+    def prompts(self, step: Node) -> Sequence[Prompt]:
+        """The training prompts of a step's sources."""
+        names = [s.name for s in step.on]
+        if not any(map(self.graph.gives_records, names)) and ("prompts" in names or not self._narrowed(step)):
+            return self.materials.prompts("train")
+        found: dict[str, Prompt] = {}
+        for name in names:
+            records = self.materials.prompts("train") if name == "prompts" else self._source(name)[0]
+            for record in records:
+                prompt = record if isinstance(record, Prompt) else record.prompt
+                found.setdefault(prompt.id, prompt)
+        return list(found.values())
+
+    def _narrowed(self, step: Node) -> bool:
+        return step.name in self.config.steps and self.config.steps[step.name].on is not None
+
+
+def _weighed(record: Any, weight: float) -> Any:
+    """The record with its judgements' weights times ``weight``."""
+    if weight == 1:
+        return record
+    if isinstance(record, Comparisons):
+        return replace(record, outcomes=tuple(replace(o, weight=o.weight * weight) for o in record.outcomes))
+    if isinstance(record, Ranking | Demonstration | Labelled):
+        return replace(record, weight=record.weight * weight)
+    return record

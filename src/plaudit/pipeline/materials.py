@@ -1,4 +1,4 @@
-"""What a run works on: texts, demonstrations, preferences and prompts, from the pocket world or files.
+"""What a run works on: records by role, from a made world or from files, split by prompt.
 
 Everything is a pure function of the config and the files, computed when first asked for.
 """
@@ -6,13 +6,16 @@ Everything is a pure function of the config and the files, computed when first a
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
 
-from plaudit.config import Config, Source
+from plaudit.config import Config
+from plaudit.config import DataSource as Source
 from plaudit.data.records import Demonstration, Labelled, Preference, Prompt, Rated
+from plaudit.data.splits import prompt_key
 from plaudit.errors import UserError
+from plaudit.registry import WORLDS, resolve
 
 # What each role is made of; every other kind of record in a file is converted or refused by the reader.
 KINDS = {
@@ -23,112 +26,59 @@ KINDS = {
     "labels": "labels",
     "prompts": "prompts",
 }
+Parts = tuple[Sequence[Any], Sequence[Any]]
 
 
 class Materials:
-    """The records of a run. ``gold`` and ``raters`` exist only where the truth is known.
+    """The records of a run. ``world`` exists only where the truth is known; files come before what it makes.
 
-    ``tell`` gets a line for all that reading a file left out or had to interpret.
+    The parts of the preferences (training, held out, proxy) share no prompt, and no evaluation prompt appears among
+    the demonstrations' prompts. ``tell`` gets a line for all that reading a file left out or had to interpret.
     """
-
-    kind = "real"
-    gold: Any = None
-    raters: Any = None
-    world: Any = None
 
     def __init__(self, config: Config, tell: Callable[[str], None] = lambda line: None) -> None:
         self.config = config
         self.tell = tell
+        self.world: Any = None
+        if config.world is not None:
+            kind = WORLDS[config.world.kind]  # type: ignore[attr-defined]
+            self.world = resolve(kind.make)(config.world, config.seed)
+        self.sources = config.data_sources()
+        self.records = cache(self._records)
+
+    @property
+    def kind(self) -> str:
+        """The world's name, or ``real``."""
+        return self.config.world.kind if self.config.world is not None else "real"  # type: ignore[attr-defined,no-any-return]
 
     def files(self, *roles: str) -> list[Path]:
-        """The files that these roles read, for the keys of the stages."""
-        sources = self.config.data_sources()
-        return [Path(path) for role in roles for path in sources.get(role, [])]
+        """The files that these roles read, for the keys of the steps."""
+        return [Path(path) for role in roles for path in self.sources.get(role, [])]
 
-    @property
-    def corpus(self) -> Sequence[str]:
-        raise NotImplementedError
+    def key(self, record: Any) -> str:
+        """What a record is split by: its prompt."""
+        if self.world is None or isinstance(record, str):
+            return prompt_key(record)
+        return str(self.world.held_out_key(record if isinstance(record, Prompt) else record.prompt))
 
-    @property
-    def demonstrations(self) -> tuple[Sequence[Demonstration], Sequence[Demonstration]]:
-        """For training and held out."""
-        raise NotImplementedError
-
-    @property
-    def votes(self) -> tuple[Sequence[Preference], Sequence[Preference]]:
-        raise NotImplementedError
-
-    @property
-    def prompts(self) -> Sequence[Prompt]:
-        raise NotImplementedError
-
-    @property
-    def validation_prompts(self) -> Sequence[Prompt]:
-        raise NotImplementedError
-
-    @property
-    def test_prompts(self) -> Sequence[Prompt]:
-        raise NotImplementedError
-
-
-class PocketMaterials(Materials):
-    """The pocket world at the run's seed."""
-
-    kind = "pocket"
-
-    def __init__(self, config: Config, tell: Callable[[str], None] = lambda line: None) -> None:
-        super().__init__(config, tell)
-        from plaudit.feedback.simulated import SimulatedRaters
-        from plaudit.pocket import Gold, World
-
-        assert config.world is not None
-        self.settings = config.world
-        self.world = World(config.seed)
-        self.gold = Gold()
-        if config.rank is not None:
-            self.raters = SimulatedRaters(
-                self.gold, noise=config.rank.noise, biased=config.rank.biased, seed=config.seed
-            )
-
-    @cached_property
-    def corpus(self) -> Sequence[str]:
-        return self.world.corpus(self.settings.documents)
-
-    @cached_property
-    def demonstrations(self) -> tuple[Sequence[Demonstration], Sequence[Demonstration]]:
-        records = self.world.demonstrations(self.settings.demonstrations)
-        held = max(1, len(records) // 50)
-        return records[held:], records[:held]
-
-    @cached_property
-    def verdicts(self) -> Sequence[Demonstration]:
-        return self.world.verdicts(self.settings.verdicts)
-
-    @cached_property
-    def votes(self) -> tuple[Sequence[Preference], Sequence[Preference]]:
-        records = self.world.votes(self.settings.votes)
-        held = max(1, len(records) // 50)
-        return records[held:], records[:held]
-
-    @cached_property
-    def prompts(self) -> Sequence[Prompt]:
-        return self.world.prompts("train", self.settings.train_prompts)
-
-    @cached_property
-    def validation_prompts(self) -> Sequence[Prompt]:
-        return self.world.prompts("validation", self.settings.validation_prompts)
-
-    @cached_property
-    def test_prompts(self) -> Sequence[Prompt]:
-        return self.world.prompts("test", self.settings.test_prompts)
-
-
-class FileMaterials(Materials):
-    """Records read from files or hub data sets, split by prompt.
-
-    The three parts of the preferences (training, held-out, judge) share no prompt, and no evaluation
-    prompt appears among the demonstrations' prompts.
-    """
+    def _records(self, role: str) -> Parts:
+        if role not in self.sources:
+            found: Parts = self.world.records(role) if self.world is not None else ((), ())
+            return found
+        if role == "preferences":
+            return self._preferences[:2]
+        if role == "prompts":
+            return self.prompts("train"), ()
+        records = self._read(role)
+        if role == "corpus":
+            return [t if isinstance(t, str) else t.text for t in records], ()
+        if role == "demonstrations":
+            kept = [r for r in records if isinstance(r, Demonstration)]
+            return self._split(kept, self.config.data.validation)
+        if role == "votes":
+            return self._split(_preferences(records), self.config.data.validation)
+        labels = [r for r in records if not isinstance(r, Demonstration | Prompt)]
+        return self._split(labels, self.config.data.preference_validation)
 
     def _read(self, role: str) -> list[Any]:
         from plaudit.data.mixture import mix
@@ -165,71 +115,44 @@ class FileMaterials(Materials):
         return split(records, validation=share, seed=self.config.seed, salt=salt)
 
     @cached_property
-    def corpus(self) -> Sequence[str]:
-        texts = self._read("corpus")
-        return [t if isinstance(t, str) else t.text for t in texts]
-
-    @cached_property
-    def demonstrations(self) -> tuple[Sequence[Demonstration], Sequence[Demonstration]]:
-        records = [r for r in self._read("demonstrations") if isinstance(r, Demonstration)]
-        return self._split(records, self.config.data.validation)
-
-    @cached_property
-    def votes(self) -> tuple[Sequence[Preference], Sequence[Preference]]:
-        return self._split(_preferences(self._read("votes")), self.config.data.validation)
-
-    @cached_property
     def _preferences(self) -> tuple[list[Preference], list[Preference], list[Preference]]:
         from plaudit.data.readers import join_pairs
 
         records = join_pairs(_preferences(self._read("preferences")))
         train, held = self._split(records, self.config.data.preference_validation)
-        if self.config.evaluate is None or self.config.evaluate.judge is None:
+        if self.config.evaluate is None or self.config.evaluate.proxy is None:
             return train, held, []
-        train, judge = self._split(train, self.config.data.judge_share, salt="judge")
-        return train, held, judge
+        train, proxy = self._split(train, self.config.data.judge_share, salt="judge")
+        return train, held, proxy
 
     @property
-    def preferences(self) -> tuple[Sequence[Preference], Sequence[Preference]]:
-        return self._preferences[:2]
-
-    @cached_property
-    def labels(self) -> tuple[Sequence[Any], Sequence[Any]]:
-        """Thumbs and ratings of single answers, for training and held out."""
-        records = [r for r in self._read("labels") if not isinstance(r, Demonstration | Prompt)]
-        return self._split(records, self.config.data.preference_validation)
-
-    @property
-    def judge_preferences(self) -> Sequence[Preference]:
+    def proxy_preferences(self) -> Sequence[Preference]:
         """Preferences that only the proxy judge learns from."""
-        return self._preferences[2]
+        return self._preferences[2] if "preferences" in self.sources else ()
 
     @cached_property
-    def _prompts(self) -> tuple[list[Prompt], list[Prompt]]:
-        records = self._read("prompts")
-        if not records:
+    def _file_prompts(self) -> tuple[list[Prompt], list[Prompt]]:
+        records = self._read("prompts") if "prompts" in self.sources else []
+        if not records and "preferences" in self.sources:
             train, held, _ = self._preferences
             records = [r.prompt for r in (*train, *held)]
         prompts = {p.id: p for p in (r if isinstance(r, Prompt) else r.prompt for r in records)}
-        seen = {r.prompt.id for r in self.demonstrations[0]} if self.config.data.demonstrations else set()
-        if self.config.data.preferences:
-            train, held, judge = self._preferences
-            seen |= {r.prompt.id for r in (*train, *judge)}
+        seen = {r.prompt.id for r in self.records("demonstrations")[0]}
+        if "preferences" in self.sources:
+            train, held, proxy = self._preferences
+            seen |= {r.prompt.id for r in (*train, *proxy)}
             fresh = [p for p in prompts.values() if p.id not in seen]
             return [p for p in prompts.values() if p.id in seen], fresh
         return self._split(list(prompts.values()), self.config.data.validation)
 
-    @property
-    def prompts(self) -> Sequence[Prompt]:
-        return self._prompts[0]
-
-    @cached_property
-    def validation_prompts(self) -> Sequence[Prompt]:
-        return self._prompts[1][: len(self._prompts[1]) // 3]
-
-    @cached_property
-    def test_prompts(self) -> Sequence[Prompt]:
-        return self._prompts[1][len(self._prompts[1]) // 3 :]
+    def prompts(self, part: str) -> Sequence[Prompt]:
+        """Prompts of ``train``, ``validation`` or ``test``."""
+        if self.world is not None and "prompts" not in self.sources:
+            found: Sequence[Prompt] = self.world.prompts(part)
+            return found
+        train, fresh = self._file_prompts
+        third = len(fresh) // 3
+        return {"train": train, "validation": fresh[:third], "test": fresh[third:]}[part]
 
 
 def _preferences(records: Sequence[Any]) -> list[Preference]:
@@ -238,12 +161,11 @@ def _preferences(records: Sequence[Any]) -> list[Preference]:
 
 
 def materials_of(config: Config, tell: Callable[[str], None] = lambda line: None) -> Materials:
-    """The pocket world where the recipe has one, else files."""
-    if config.world is not None:
-        return PocketMaterials(config, tell)
-    if not config.data_sources():
+    """The records of a recipe; UserError where it names neither a world nor data."""
+    if config.world is None and not config.data_sources():
+        worlds = ", ".join(WORLDS)
         raise UserError(
             f"recipe {config.name!r} names neither a world nor data",
-            remedy="add `world: {}` for the pocket world, or data.demonstrations and data.preferences",
+            remedy=f"add data.demonstrations and data.preferences, or a made world: {worlds}",
         )
-    return FileMaterials(config, tell)
+    return Materials(config, tell)

@@ -1,218 +1,123 @@
-"""From a config to a plan of stages."""
+"""From a graph to a plan of stages: what decides each one's key, and which code it is made by."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from plaudit.config import PAIRWISE, ROLES, Config, Pretrained, Scratch
-from plaudit.errors import UserError
+from plaudit.config import ROLES, Config, Pretrained
+from plaudit.config.graph import Graph, Node
+from plaudit.data.files import is_hub_name
+from plaudit.errors import Problem, UserError
+from plaudit.pipeline.code_version import code_version, source_hash
 from plaudit.pipeline.stages import Plan, StageSpec
-from plaudit.runs import Stage
+from plaudit.registry import Method, resolve
 
 
-def make_plan(config: Config, context: Any, common: Mapping[str, Any]) -> Plan:
-    """The stages that a config asks for, each with what it depends on."""
-    from plaudit.pipeline import answers, evaluate, method_stages, policy_stages, reward_stages
-
-    check(config)
+def make_plan(context: Any, common: Mapping[str, Any]) -> Plan:
+    """The stages that a graph asks for, each with what it depends on."""
+    check_sources(context.config)
     plan = Plan(common=common)
-    files = context.materials.files
-    scratch = isinstance(config.policy, Scratch)
-    first = "pretrain" if scratch else "base"
-    world = config.world.model_dump() if config.world else None
-    data = config.data.model_dump(exclude=set(ROLES))
-    start = "verdict" if config.verdict else first
-    policy = "sft" if config.sft else start
-
-    def add(
-        name: str,
-        function: Callable[[Any, Stage], Mapping[str, Any]],
-        section: Any,
-        inputs: list[str],
-        *roles: str,
-    ) -> None:
-        settings = {
-            "section": section.model_dump() if section is not None else None,
-            "seed": config.seed,
-            "world": world,
-            "data": data,
-        }
-        if read := _how_read(config, roles):
-            settings["sources"] = read
-        plan.add(
-            StageSpec(
-                name,
-                lambda stage: function(context, stage),
-                settings=settings,
-                inputs=inputs,
-                reads=files(*roles),
-            )
-        )
-
-    if scratch:
-        add(
-            "pretrain",
-            policy_stages.pretrain,
-            _Both(config.policy, config.pretrain),
-            [],
-            "corpus",
-            "demonstrations",
-        )
-    else:
-        add("base", policy_stages.base, config.policy, [])
-    if config.verdict:
-        add("verdict", policy_stages.verdict, config.verdict, [first])
-    if config.sft:
-        add("sft", policy_stages.sft, config.sft, [start], "demonstrations")
-    if config.reward and config.reward.votes:
-        add("votes", reward_stages.votes, config.reward, [first, policy], "votes")
-    if config.rank:
-        add("rank", answers.rank, config.rank, [policy])
-    if config.reward:
-        inputs = [first, policy] + [s for s in ("votes", "rank") if s in {p.name for p in plan.stages}]
-        add("reward", reward_stages.reward, config.reward, inputs, "preferences", "demonstrations")
-    if config.evaluate and config.evaluate.judge and config.reward:
-        add(
-            "judge",
-            reward_stages.judge,
-            _Both(config.reward, config.evaluate.judge),
-            [first, policy],
-            "preferences",
-        )
-    if config.final:
-        section = getattr(config, config.final)
-        scored = config.scoring is not None
-        inputs = [policy] + (["reward"] if config.reward and scored else [])
-        if not scored and config.rank:
-            inputs.append("rank")
-        reads = ("prompts", "preferences", "demonstrations") if scored else ("preferences", "labels")
-        add(config.final, method_stages.method, section, inputs, *reads)
-    if config.evaluate:
-        every = [s.name for s in plan.stages]
-        add("evaluate", evaluate.evaluate, config.evaluate, every, "prompts", "preferences", "demonstrations")
+    for node in context.graph.nodes.values():
+        plan.add(_stage(context, node))
     return plan
 
 
-def _how_read(config: Config, roles: tuple[str, ...]) -> dict[str, list[dict[str, Any]]]:
+def _stage(context: Any, node: Node) -> StageSpec:
+    config: Config = context.config
+    return StageSpec(
+        node.name,
+        _runner(context, node),
+        settings={
+            "kind": node.kind.name,
+            "section": _dumped(node.settings),
+            "policy": _dumped(node.policy),
+            "on": [s.model_dump() for s in node.on],
+            "rewards": [p.model_dump() for p in node.rewards],
+            "seed": config.seed,
+            "world": _dumped(config.world),
+            "data": config.data.model_dump(exclude=set(ROLES)),
+            "functions": {f: source_hash(f) for f in functions_of(node)},
+            "sources": _how_read(config, context.graph.roles_of(node.name)),
+        },
+        inputs=context.graph.steps_of(node.name),
+        reads=context.materials.files(*_roles(context.graph, node)),
+        code=code_version(_roots(node)),
+        asked=_asks_people(node),
+    )
+
+
+def _how_read(config: Config, roles: Sequence[str]) -> dict[str, list[dict[str, Any]]]:
     """How the files of these roles are read, where it is not as they are: other codes make other preferences."""
     read = {
         role: [s.model_dump(exclude={"path"}, exclude_defaults=True) for s in getattr(config.data, role)]
         for role in roles
+        if role in ROLES
     }
     return {role: sources for role, sources in read.items() if any(sources)}
 
 
-class _Both:
-    """Two sections as one, where a stage reads both."""
-
-    def __init__(self, *sections: Any) -> None:
-        self.sections = sections
-
-    def model_dump(self) -> list[Any]:
-        return [s.model_dump() if s is not None else None for s in self.sections]
+def _runner(context: Any, node: Node) -> Callable[[Any], Mapping[str, Any]]:
+    return lambda stage: resolve(node.kind.run)(context, node, stage)
 
 
-def check(config: Config) -> None:
-    """Sections that need each other are there together; all that is missing is told at once."""
-    from plaudit.data.files import is_hub_name
-    from plaudit.errors import Problem
+def _dumped(value: Any) -> Any:
+    if isinstance(value, tuple):
+        return [_dumped(v) for v in value]
+    return value.model_dump() if hasattr(value, "model_dump") else value
 
-    problems = []
 
-    def need(condition: bool, field: str, message: str, remedy: str) -> None:
-        if not condition:
-            problems.append(Problem(message, field=field, remedy=remedy))
+def _roles(graph: Graph, node: Node) -> list[str]:
+    """The roles that a step reads: its sources, and what prompts, normalization and evaluation are taken from."""
+    roles = graph.roles_of(node.name)
+    if node.rewards or node.kind.judged or not node.kind.gives or node.gives("numbers"):
+        roles += ["prompts", "preferences", "demonstrations"]
+    if node.gives("reward model") or (node.kind.starts is None and node.gives("policy")):
+        roles += ["demonstrations"]
+    return list(dict.fromkeys(roles))
 
-    data, world = config.data, config.world is not None
-    need(
-        not (config.verdict and not world), "verdict", "the verdict stage needs the pocket world", "remove it"
-    )
-    need(
-        not (config.rank and not world),
-        "rank",
-        "simulated raters need the pocket world",
-        "remove it and name data.preferences",
-    )
-    need(
-        not config.sft or world or bool(data.demonstrations),
-        "sft",
-        "no demonstrations to learn from",
-        "name data.demonstrations or remove sft",
-    )
-    need(
-        not config.reward or world or bool(data.preferences),
-        "reward",
-        "no preferences to learn from",
-        "name data.preferences or remove reward",
-    )
-    need(
-        not (config.reward and world) or config.rank is not None,
-        "rank",
-        "the pocket world's rankings are made by the rank stage",
-        "add `rank: {}`",
-    )
-    need(
-        not (config.reward and config.reward.votes) or world or bool(data.votes),
-        "reward.votes",
-        "no votes to learn from",
-        "name data.votes or set reward.votes: null",
-    )
-    scoring, final = config.scoring, config.final
-    need(
-        scoring is None or config.reward is not None or not scoring.needs_own,
-        str(final),
-        "nothing scores the answers",
-        f"add a reward section, or name {final}.reward_model, {final}.reward_function or {final}.rewards",
-    )
-    need(
-        scoring is None or world or all(part.source != "gold" for part in scoring.rewards),
-        f"{final}.rewards",
-        "gold is known in the pocket world alone",
-        "name a reward model or a function",
-    )
-    need(
-        final not in PAIRWISE or bool(config.rank or data.preferences),
-        str(final),
-        "no rankings or pairs to learn from",
-        "name data.preferences, or add `rank: {}` in the pocket world",
-    )
-    need(
-        final != "kto" or bool(config.rank or data.preferences or data.labels),
-        "kto",
-        "no labels to learn from",
-        "name data.labels or data.preferences",
-    )
-    need(
-        not isinstance(config.policy, Scratch) or config.pretrain is None or world or bool(data.corpus),
-        "pretrain",
-        "no text to pretrain on",
-        "name data.corpus or set pretrain: null",
-    )
-    need(
-        not config.online or not config.online.ptx_coefficient or world or bool(data.demonstrations),
-        f"{final}.ptx_coefficient",
-        "the PTX term needs demonstrations",
-        "name data.demonstrations or set it to 0",
-    )
+
+def _roots(node: Node) -> list[Any]:
+    kind = node.kind
+    function = [kind.function] if isinstance(kind, Method) and kind.function else []
+    return [kind.run, *function, *kind.code]
+
+
+def functions_of(node: Node) -> list[str]:
+    """The user's own functions that a step calls, as ``module:name``: a change of their code runs it again."""
+    found = [str(p.path) for p in node.rewards if p.source == "function"]
+    by = getattr(node.settings, "by", None)
+    if by is not None and by.scheme == "python":
+        found.append(by.rest)
+    for key in ("loss", "algorithm"):
+        value = getattr(node.settings, key, None)
+        if isinstance(value, str) and ":" in value:
+            found.append(value)
+    return found
+
+
+def _asks_people(node: Node) -> bool:
+    by = getattr(node.settings, "by", None)
+    return bool(by is not None and by.people)
+
+
+def check_sources(config: Config) -> None:
+    """UserError with every file and model folder that a recipe names and that is not there."""
+    found = []
     for role, paths in config.data_sources().items():
         for path in paths:
-            there = Path(path).exists() or is_hub_name(path)
-            need(
-                there,
-                f"data.{role}",
-                f"there is no file {path}",
-                "mend the path, or set data.root to its folder",
-            )
-    if isinstance(config.policy, Pretrained):
-        path = config.policy.path
-        there = Path(path).exists() or is_hub_name(path)
-        need(
-            there,
-            "policy.path",
-            f"there is no model folder {path}",
-            "name a folder, or owner/name of the hub",
-        )
-    if problems:
-        raise UserError(f"recipe {config.name!r} does not hold together", problems=problems)
+            if not Path(path).exists() and not is_hub_name(path):
+                remedy = "correct the path, or set data.root to its folder"
+                found.append(Problem(f"there is no file {path}", field=f"data.{role}", remedy=remedy))
+    policies = {"policy.path": config.policy} | {
+        f"steps.{name}.policy.path": step.policy
+        for name, step in config.steps.items()
+        if step.policy is not None
+    }
+    for place, policy in policies.items():
+        if isinstance(policy, Pretrained) and not Path(policy.path).exists() and not is_hub_name(policy.path):
+            remedy = "name a folder, or owner/name of the hub"
+            found.append(Problem(f"there is no model folder {policy.path}", field=place, remedy=remedy))
+    if found:
+        raise UserError(f"recipe {config.name!r} names what is not there", problems=found)

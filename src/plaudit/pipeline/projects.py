@@ -7,7 +7,8 @@ import re
 from pathlib import Path
 from typing import Any
 
-from plaudit.config import ROLES, Config, Source
+from plaudit.config import ROLES, Config
+from plaudit.config import DataSource as Source
 from plaudit.data.files import is_project
 from plaudit.errors import UserError
 

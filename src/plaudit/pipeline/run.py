@@ -3,27 +3,36 @@
 from __future__ import annotations
 
 import json
-import os
-import platform
-import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import date
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 from plaudit.config import Config, load_recipe, validate
+from plaudit.config.graph import EVALUATE, Graph, graph_of
 from plaudit.data.dates import day_of_templates, pin_day
-from plaudit.errors import UserError
-from plaudit.pipeline.planning import make_plan
+from plaudit.errors import UserError, suggest
+from plaudit.pipeline.machine import commit, look, set_threads
+from plaudit.pipeline.planning import check_sources, make_plan
 from plaudit.pipeline.projects import frozen
-from plaudit.pipeline.stages import execute, is_done
+from plaudit.pipeline.stages import ALL, Plan, execute, is_done, made_by_other_code
 from plaudit.runs import RunFolder, files
 
 BUILT_IN = Path(__file__).parent / "recipes"
+
+
+@dataclass(frozen=True)
+class Options:
+    """How a run is executed: not at all, from a donor's steps, with some made anew, or only some."""
+
+    dry_run: bool = False
+    donor: RunFolder | None = None
+    again: tuple[str, ...] = ()
+    only: tuple[str, ...] | None = None
 
 
 def recipe_path(recipe: str | Path) -> Path:
@@ -38,38 +47,87 @@ def run(
     overrides: Sequence[str] = (),
     out: str | Path | None = None,
     *,
+    without: Sequence[str] = (),
+    again: Sequence[str] = (),
     dry_run: bool = False,
 ) -> RunFolder:
-    """Run a recipe to its report, skipping stages that are done and resuming the one that was cut off."""
-    config = recipe if isinstance(recipe, Config) else load_recipe(recipe_path(recipe), overrides)
+    """Run a recipe to its report, skipping steps that are done and resuming the one that was cut off.
+
+    ``without`` leaves steps out, ``again`` makes finished ones anew (``all`` of them, but for people's answers).
+    ``Waiting`` where a step waits for people.
+    """
+    config = recipe if isinstance(recipe, Config) else load_recipe(recipe_path(recipe), overrides, without)
     folder = RunFolder(out or Path("runs") / config.name)
-    return execute_config(config, folder, dry_run=dry_run)
+    return execute_config(config, folder, dry_run=dry_run, again=again)
 
 
-def resume(path: str | Path) -> RunFolder:
+def resume(path: str | Path, *, again: Sequence[str] = ()) -> RunFolder:
     """Continue a run from its own record."""
     folder = RunFolder.existing(path)
     record = folder.read_json("run.json")
-    return execute_config(validate(record["config"], f"{path}/run.json"), folder)
+    return execute_config(validate(record["config"], f"{path}/run.json"), folder, again=again)
+
+
+def evaluate_only(path: str | Path) -> RunFolder:
+    """Evaluate a run whose steps are done, and write its summary and report; nothing is trained.
+
+    UserError where a step is not done, or where the recipe has no evaluation.
+    """
+    folder = RunFolder.existing(path)
+    record = folder.read_json("run.json")
+    if "steps" not in record:
+        return folder  # recorded before recipes were graphs: its summary is what there is
+    config = validate(record["config"], f"{path}/run.json")
+    if config.evaluate is None:
+        return folder
+    undone = [
+        n
+        for n in record["steps"]
+        if n != EVALUATE and (folder.stage(n).read_json() or {}).get("status") != "done"
+    ]
+    if undone:
+        raise UserError(
+            f"{path} cannot be evaluated: {', '.join(undone)} is not done", remedy=f"plaudit resume {path}"
+        )
+    return execute_config(config, folder, only=(EVALUATE,))
 
 
 def execute_config(
-    config: Config, folder: RunFolder, *, dry_run: bool = False, donor: RunFolder | None = None
+    config: Config,
+    folder: RunFolder,
+    *,
+    dry_run: bool = False,
+    donor: RunFolder | None = None,
+    again: Sequence[str] = (),
+    only: Sequence[str] | None = None,
 ) -> RunFolder:
-    """Bring a run folder to what its config says."""
+    """Bring a run folder to what its config says; ``only`` some of its steps, the others being left as they are."""
+    graph = graph_of(config)
+    for name in again:
+        if name != ALL and name not in graph.nodes:
+            known = [ALL, *graph.nodes]
+            remedy = suggest(name, known) or f"steps: {', '.join(graph.nodes)}, or {ALL}"
+            raise UserError(f"--again {name}: the run has no such step", remedy=remedy)
+    check_sources(config)
     with tempfile.TemporaryDirectory() as nowhere:
         snapshots = Path(nowhere) if dry_run else folder.path / "data"
-        return _computed(frozen(config, snapshots), folder, dry_run, donor)
+        options = Options(dry_run, donor, tuple(again), None if only is None else tuple(only))
+        return _computed(frozen(config, snapshots), graph, folder, options)
 
 
-def _computed(config: Config, folder: RunFolder, dry_run: bool, donor: RunFolder | None) -> RunFolder:
+def _computed(
+    config: Config,
+    graph: Graph,
+    folder: RunFolder,
+    options: Options,
+) -> RunFolder:
     from plaudit.models.compute import computing
     from plaudit.training.device import make_deterministic, resolve_device
     from plaudit.training.memory import keep_freed_memory, spare_libraries
 
     device = resolve_device(config.device)
-    resolved = _resolve(config, folder, device)
-    _set_threads(resolved["threads"])
+    resolved = look(config, folder, device)
+    set_threads(resolved["threads"])
     keep_freed_memory()
     spare_libraries()
     make_deterministic(device, config.deterministic)
@@ -83,22 +141,22 @@ def _computed(config: Config, folder: RunFolder, dry_run: bool, donor: RunFolder
             checkpointing=config.checkpointing,
         ),
     ):
-        return _execute(config, folder, resolved, device, dry_run, donor)
+        return _execute(config, graph, folder, resolved, device, options)
 
 
 def _execute(
     config: Config,
+    graph: Graph,
     folder: RunFolder,
     resolved: dict[str, Any],
     device: Any,
-    dry_run: bool,
-    donor: RunFolder | None,
+    options: Options,
 ) -> RunFolder:
     from rich.console import Console
 
     from plaudit.pipeline.context import Context
-    from plaudit.pipeline.evaluation_prompts import check_held_out
     from plaudit.pipeline.materials import materials_of
+    from plaudit.pipeline.steps.evaluation_prompts import check_held_out
     from plaudit.training.ranks import Ranks
 
     console = Console(stderr=False, highlight=False)
@@ -108,117 +166,54 @@ def _execute(
         if ranks.is_main:
             console.print(line, markup=False, soft_wrap=True)
 
-    context = Context(config, folder, materials_of(config, tell), device, ranks)
-    common = {
-        "threads": resolved["threads"],
-        "device": resolved["device"],
-        "precision": resolved["precision"],
-        "layout": config.layout,
-        "fused": config.fused,
-        "torch": resolved["versions"]["torch"],
-    }
-    plan = make_plan(config, context, common)
-    if (few := check_held_out(context)) and ranks.is_main:
-        console.print(few, markup=False, soft_wrap=True)
-    if dry_run:
+    context = Context(config, graph, folder, materials_of(config, tell), device, ranks)
+    plan = make_plan(context, _common(config, resolved))
+    if few := check_held_out(context):
+        tell(few)
+    if options.dry_run:
         from plaudit.pipeline.dry_run import describe
 
-        describe(plan, config, context, folder, resolved, console)
+        describe(plan, context, resolved, console)
         return folder
+    made_by = plan.codes(resolved["versions"])
+    other = made_by_other_code(plan, folder, made_by)
     if ranks.is_main:
         files.sweep(folder.path)
-        _write_record(folder, config, resolved)
-    keys = plan.keys()
-    todo = [name for name in keys if not is_done(folder, name, keys[name])]
-    total = len(keys)
-    numbers = {name: i + 1 for i, name in enumerate(keys)}
-    if ranks.is_main:
-        line = f"{config.name}: {total} stages, {total - len(todo)} done before → {folder.path}"
-        console.print(line, style="bold", markup=False, soft_wrap=True)
-
-    def announce(name: str, state: str) -> None:
-        if not ranks.is_main:
-            return
-        head = f"[{numbers[name]}/{total}] {name}"
-        if state == "done":
-            seconds = folder.stage(name).read_json()["seconds"]
-            console.print(f"{head}: done in {seconds:.1f} s", style="green", markup=False)
-        else:
-            words = {"skipped": "unchanged, skipped", "resumed": "resumed", "started": "started"}
-            console.print(f"{head}: {words[state]}", markup=False)
-
-    execute(plan, folder, announce=announce, donor=donor, is_main=ranks.is_main)
+        _write_record(
+            folder, config, graph, resolved, {n: w for n, w in other.items() if n not in options.again}
+        )
+        _begin(config, plan, folder, other, options.again, console)
+    execute(
+        plan,
+        folder,
+        announce=_announcer(plan, folder, console, ranks.is_main),
+        donor=options.donor,
+        is_main=ranks.is_main,
+        again=options.again,
+        made_by=made_by,
+        only=options.only,
+    )
     if ranks.is_main and config.evaluate is not None:
+        from plaudit.audit.write import write_findings
         from plaudit.pipeline.summary import write_summary
-        from plaudit.report import build
+        from plaudit.report.build import build
 
         write_summary(folder)
+        write_findings(folder.path)
         path = build(folder.path)
         console.print(f"report: {path}", markup=False, soft_wrap=True)
     return folder
 
 
-def _set_threads(threads: int) -> None:
-    import torch
-
-    torch.set_num_threads(threads)
-
-
-def _resolve(config: Config, folder: RunFolder, device: Any) -> dict[str, Any]:
-    """Choices made by looking at the machine, made once: a later start reads them from the run."""
-    import torch
-
-    from plaudit.training.device import measure_precision, measure_threads
-    from plaudit.training.memory import memory_limit
-    from plaudit.training.probe import config_of
-
-    before = (folder.read_json("run.json") or {}).get("resolved")
-    if (
-        before
-        and before["device"] == device.type
-        and config.threads in (None, before["threads"])
-        and config.precision in ("auto", before["precision"])
-        and config.memory in (None, before["memory_gib"])
-    ):
-        return dict(before)
-    if config.threads is not None:
-        threads, reason = config.threads, "set by the recipe"
-    elif device.type != "cpu":
-        threads, reason = torch.get_num_threads(), "torch's default: the work is on the accelerator"
-    else:
-        threads, reason = measure_threads(getattr(config.policy, "hidden", 1024))
-    _set_threads(threads)
-    if config.precision == "auto":
-        precision, why = measure_precision(config_of(config.policy), device)
-    else:
-        precision, why = config.precision, "set by the recipe"
+def _common(config: Config, resolved: Mapping[str, Any]) -> dict[str, Any]:
+    """What belongs to the key of every step."""
     return {
-        "device": device.type,
-        "threads": threads,
-        "threads_reason": reason,
-        "precision": precision,
-        "precision_reason": why,
-        "memory_gib": memory_limit(device, config.memory) / 2**30,
-        "versions": {
-            "python": platform.python_version(),
-            **{name: version(name) for name in ("plaudit", "torch", "transformers", "tokenizers")},
-        },
-        "hardware": {
-            "machine": platform.machine(),
-            "system": platform.system(),
-            "cpu": _cpu_name(),
-            "cores": os.cpu_count(),
-            "accelerator": torch.cuda.get_device_name() if device.type == "cuda" else None,
-        },
+        "threads": resolved["threads"],
+        "device": resolved["device"],
+        "precision": resolved["precision"],
+        "layout": config.layout,
+        "fused": config.fused,
     }
-
-
-def _cpu_name() -> str:
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-    except OSError:
-        return platform.processor()
-    return next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), "")
 
 
 def run_day(folder: RunFolder) -> date:
@@ -229,76 +224,87 @@ def run_day(folder: RunFolder) -> date:
     return date.fromtimestamp(record["created"]) if "created" in record else date.today()
 
 
-def _git() -> dict[str, Any] | None:
-    """Commit and cleanliness of the code, where it runs from a checkout."""
-    here = Path(__file__).parent
-    try:
-        commit = subprocess.run(
-            ["git", "rev-parse", "HEAD"], cwd=here, capture_output=True, text=True, check=True, timeout=5
-        ).stdout.strip()
-        dirty = subprocess.run(
-            ["git", "status", "--porcelain", "--untracked-files=no"],
-            cwd=here,
-            capture_output=True,
-            text=True,
-            check=True,
-            timeout=5,
-        ).stdout
-    except (OSError, subprocess.SubprocessError):
-        return None
-    return {"commit": commit, "dirty": bool(dirty.strip())}
+def _begin(
+    config: Config,
+    plan: Plan,
+    folder: RunFolder,
+    other: Mapping[str, str],
+    again: Sequence[str],
+    console: Any,
+) -> None:
+    """How far the run is, and what is kept although other code made it."""
+    keys = plan.keys(folder)
+    todo = [name for name in keys if not is_done(folder, name, keys[name])]
+    line = f"{config.name}: {len(keys)} steps, {len(keys) - len(todo)} done before → {folder.path}"
+    console.print(line, style="bold", markup=False, soft_wrap=True)
+    if ALL in again:
+        return
+    for name, why in other.items():
+        if name not in again:
+            line = f"{name}: {why}, kept; `--again {name}` makes it anew"
+            console.print(line, style="yellow", markup=False, soft_wrap=True)
 
 
-def _write_record(folder: RunFolder, config: Config, resolved: Mapping[str, Any]) -> None:
+def _announcer(plan: Plan, folder: RunFolder, console: Any, is_main: bool) -> Any:
+    """What is printed as steps are skipped, resumed, started and done."""
+    names = [spec.name for spec in plan.stages]
+
+    def announce(name: str, state: str) -> None:
+        if not is_main:
+            return
+        head = f"[{names.index(name) + 1}/{len(names)}] {name}"
+        if state == "done":
+            seconds = folder.stage(name).read_json()["seconds"]
+            console.print(f"{head}: done in {seconds:.1f} s", style="green", markup=False)
+        else:
+            words = {"skipped": "unchanged, skipped", "resumed": "resumed", "started": "started"}
+            console.print(f"{head}: {words[state]}", markup=False)
+
+    return announce
+
+
+def _write_record(
+    folder: RunFolder, config: Config, graph: Graph, resolved: Mapping[str, Any], other: Mapping[str, str]
+) -> None:
     before = folder.read_json("run.json")
     record = {
         "date": day_of_templates().isoformat(),
         "name": config.name,
         "config": json.loads(config.model_dump_json()),
+        "steps": steps_record(graph),
+        "places": graph.places,
+        "other_code": dict(other),
         "resolved": resolved,
-        "git": _git(),
+        "git": commit(),
         "created": (before or {}).get("created", time.time()),
         "command": sys.argv,
     }
     folder.write_json("run.json", record)
 
 
-def demo(
-    *,
-    seed: int = 0,
-    out: str | Path | None = None,
-    no_leash: bool = False,
-    biased_raters: bool = False,
-    quick: bool = False,
-    dry_run: bool = False,
-) -> RunFolder:
-    """The pocket world from raw text to report; on request without a leash, or with biased raters."""
-    if no_leash and biased_raters:
-        raise UserError("--no-leash and --biased-raters are two experiments", remedy="run one at a time")
-    base = Path(out) if out else Path("runs") / ("pocket" if seed == 0 else f"pocket-seed{seed}")
-    overrides = [f"seed={seed}"]
-    if quick:
-        overrides += QUICK
-    folder = run("pocket", overrides, base, dry_run=dry_run)
-    if dry_run or not (no_leash or biased_raters):
-        return folder
-    from plaudit.pipeline.siblings import run_siblings
-
-    return run_siblings(folder, "no-leash" if no_leash else "biased-raters", overrides)
+def steps_record(graph: Graph) -> dict[str, dict[str, Any]]:
+    """What readers of a run need to know of its steps, so that they need not resolve the recipe."""
+    return {
+        name: {
+            "kind": node.kind.name,
+            "title": title_of(name, node.kind.name, node.kind.title),
+            "tone": node.kind.tone,
+            "gives": list(node.kind.gives),
+            "preference": node.kind.preference,
+            "from": node.start,
+            "on": [s.name for s in node.on],
+            "rewards": [f"{p.source}:{p.path}" if p.path else p.source for p in node.rewards],
+            "inputs": graph.steps_of(name),
+        }
+        for name, node in graph.nodes.items()
+    }
 
 
-# A few seconds a stage: shows that everything runs, not that it learns.
-QUICK = (
-    "world.documents=600",
-    "world.demonstrations=300",
-    "world.verdicts=64",
-    "world.votes=100",
-    "world.train_prompts=300",
-    "world.validation_prompts=40",
-    "world.test_prompts=60",
-    "rank.prompts=60",
-    "ppo.iterations=2",
-    "ppo.prompts_per_iteration=64",
-    "evaluate.prompts=60",
-    "evaluate.show=12",
-)
+def title_of(name: str, kind: str, title: str) -> str:
+    """A step in words: the title of its kind, with what its name adds (``PPO 2``, ``SFT (verdict)``)."""
+    plain, own = name.replace("_", "-"), kind.replace("_", "-")
+    if plain == own:
+        return title
+    if plain.startswith(f"{own}-"):
+        return f"{title} {plain[len(own) + 1 :].replace('-', ' ')}"
+    return f"{title} ({plain.replace('-', ' ')})"

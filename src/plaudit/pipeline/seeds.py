@@ -17,6 +17,7 @@ def run_seeds(
     overrides: Sequence[str] = (),
     out: str | Path | None = None,
     *,
+    without: Sequence[str] = (),
     count: int,
     dry_run: bool = False,
 ) -> list[RunFolder]:
@@ -24,12 +25,12 @@ def run_seeds(
     from rich.console import Console
     from rich.table import Table
 
-    config = load_recipe(recipe_path(recipe), overrides)
+    config = load_recipe(recipe_path(recipe), overrides, without)
     base = Path(out) if out else Path("runs") / config.name
     folders = []
     for seed in range(config.seed, config.seed + count):
         path = base.with_name(f"{base.name}-seed{seed}")
-        seeded = load_recipe(recipe_path(recipe), [*overrides, f"seed={seed}"])
+        seeded = load_recipe(recipe_path(recipe), [*overrides, f"seed={seed}"], without)
         if not dry_run:  # all seeds see what a labeling project held when the first began
             seeded = frozen(seeded, base.with_name(f"{base.name}-data"), keep=seed > config.seed)
         folders.append(run(seeded, out=path, dry_run=dry_run))
@@ -54,9 +55,11 @@ def run_seeds(
 def numbers(summary: Mapping[str, Any]) -> dict[str, float]:
     """The main numbers of a summary by a flat name."""
     found: dict[str, float] = {}
+    steps = set((summary.get("policies") or {}).values())
     for section in ("gold", "proxy", "win_rate"):
         for name, value in (summary.get(section) or {}).items():
-            if isinstance(value, Mapping) and value.get("mean") is not None:
+            # What stands at a place is shown by its place, and not once more by its step.
+            if name not in steps and isinstance(value, Mapping) and value.get("mean") is not None:
                 found[f"{section}/{name}"] = value["mean"]
     for name, path in (
         ("gap_closed", ("gap_closed", "mean")),
@@ -68,7 +71,7 @@ def numbers(summary: Mapping[str, Any]) -> dict[str, float]:
             at = at.get(key) if isinstance(at, Mapping) else None
         if at is not None:
             found[name] = at
-    for name, value in (summary.get("attributes", {}).get("ppo") or {}).items():
+    for name, value in ((summary.get("attributes") or {}).get("end") or {}).items():
         if value is not None:
-            found[f"attributes/ppo/{name}"] = value
+            found[f"attributes/end/{name}"] = value
     return found

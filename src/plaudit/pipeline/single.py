@@ -1,4 +1,4 @@
-"""One method by its own verb: `plaudit METHOD DATA --model DIR` or `plaudit METHOD RECIPE`."""
+"""One method by its own verb: `plaudit METHOD DATA --model DIR` or `plaudit METHOD RECIPE`: a graph of one step."""
 
 from __future__ import annotations
 
@@ -6,32 +6,52 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from plaudit.config import FINAL, ONLINE, PAIRWISE, Config, apply_override, read_yaml, validate
+from plaudit.config import Config, apply_override, read_yaml, validate
+from plaudit.config.graph import FEEDS
+from plaudit.config.steps import kind_name
 from plaudit.errors import UserError
 from plaudit.pipeline.run import execute_config, recipe_path
+from plaudit.registry import METHODS, STEPS, Method
 from plaudit.runs import RunFolder
 
-# The sections of a recipe in the order of their stages; a verb keeps those up to its own.
-ORDER = ("pretrain", "verdict", "sft", "rank", "reward", *FINAL, "evaluate")
-ROLE = {"sft": "demonstrations", "reward": "preferences", "kto": "labels"}
-REWARDS = ("reward_model", "reward_function", "rewards")
-ROLE |= dict.fromkeys(PAIRWISE, "preferences") | dict.fromkeys((*ONLINE, "rejection"), "prompts")
+REWARDS = ("reward", "reward_model", "reward_function", "rewards")
 
 
-def _up_to(name: str, source: str | Path, overrides: Sequence[str]) -> Config:
-    """A recipe without what comes after a method; a last method takes the place of the recipe's own."""
+def _up_to(method: Method, source: str | Path, overrides: Sequence[str]) -> Config:
+    """A recipe up to the step of a method, without evaluation; a last method takes the place of the recipe's own."""
     raw = read_yaml(recipe_path(source))
-    if name in FINAL:
-        raw = {key: value for key, value in raw.items() if key == name or key not in FINAL}
-        raw.setdefault(name, {})
-        later: tuple[str, ...] = ("evaluate",)
+    steps = dict(raw.get("steps") or {})
+    names = list(steps)
+    own = [n for n in names if (steps[n] or {}).get("kind", kind_name(n)) == method.name]
+    if own:
+        kept = {n: steps[n] for n in names[: names.index(own[0]) + 1]}
+        if method.trains_policy:
+            # Another last method before it would be trained for nothing.
+            kept = {n: s for n, s in kept.items() if n == own[0] or not _last(n, s)}
+    elif method.trains_policy:
+        kept = {n: s for n, s in steps.items() if not _last(n, s)}
+        kept[method.name] = {}
     else:
-        if raw.get(name) is None:
-            raise UserError(f"{source} has no section {name!r}", remedy=f"add `{name}: {{}}`")
-        later = ORDER[ORDER.index(name) + 1 :]
+        raise UserError(
+            f"{source} has no step {method.name!r}", remedy=f"add `{method.name}: {{}}` to its steps"
+        )
+    raw |= {"steps": kept, "evaluate": None}
     for override in overrides:
-        apply_override(raw, override)
-    return validate(raw, str(source)).model_copy(update=dict.fromkeys(later))
+        apply_override(raw, _of_step(method, own[0] if own else method.name, override))
+    return validate(raw, str(source))
+
+
+def _last(name: str, section: Any) -> bool:
+    kind = STEPS.get((section or {}).get("kind") or kind_name(name) or "")
+    return kind is not None and kind.preference
+
+
+def _of_step(method: Method, step: str, override: str) -> str:
+    """``METHOD.key=value`` as ``steps.METHOD.key=value``; everything else stands at top level."""
+    for name in dict.fromkeys((step, method.name, method.verb)):
+        if override.startswith(f"{name}."):
+            return f"steps.{step}.{override.removeprefix(f'{name}.')}"
+    return override
 
 
 def run_method(
@@ -48,10 +68,11 @@ def run_method(
 ) -> RunFolder:
     """Run one method on a data file, or a recipe up to that method.
 
-    ``model`` is a Hugging Face folder or hub name (needed for data); ``reward`` a saved reward model
+    ``model`` is a Hugging Face folder, RUN, RUN@step or hub name (needed for data); ``reward`` a saved reward model
     (needed on data by methods that ask for a reward). ``fields`` and ``labels`` say how the data file is to be
     read, as in ``plaudit.read``; a recipe says it in its sources.
     """
+    method = METHODS[name]
     if str(source).endswith((".yaml", ".yml")) or (
         not Path(source).exists() and recipe_path(source).exists()
     ):
@@ -60,28 +81,27 @@ def run_method(
                 f"{source} is a recipe: fields and labels belong to the file that they are about",
                 remedy="write them beside its path: {path: FILE, labels: {0: first, 1: second}}",
             )
-        config = _up_to(name, source, overrides)
+        config = _up_to(method, source, overrides)
         return execute_config(config, RunFolder(out or Path("runs") / config.name), dry_run=dry_run)
     if model is None:
         raise UserError(
-            f"`plaudit {name} {source}` needs a model", remedy="add --model DIR, or give a recipe"
+            f"`plaudit {method.verb} {source}` needs a model", remedy="add --model DIR, or give a recipe"
         )
+    role = FEEDS[str(method.data)][0]
     raw: dict[str, Any] = {
         "name": f"{name}-{Path(str(source)).name.split('.')[0].split('#')[-1]}",
-        "policy": {"source": "pretrained", "path": str(model)},
-        "data": {ROLE[name]: [{"path": str(source), "fields": fields, "labels": labels}]},
-        name: {},
+        "policy": {"path": str(model)},
+        "data": {role: [{"path": str(source), "fields": fields, "labels": labels}]},
+        "steps": {name: {"reward_model": str(reward)} if reward is not None else {}},
         "evaluate": None,
     }
-    if reward is not None:
-        raw[name] = {"reward_model": str(reward)}
     for override in overrides:
-        apply_override(raw, override)
-    if ROLE[name] == "prompts" and not any(raw[name].get(key) for key in REWARDS):
+        apply_override(raw, _of_step(method, name, override))
+    if method.rewarded and not any(raw["steps"][name].get(key) for key in REWARDS):
         raise UserError(
-            f"`plaudit {name} DATA` needs a reward",
+            f"`plaudit {method.verb} DATA` needs a reward",
             remedy="add --reward DIR, a reward model that `plaudit reward` saved, or "
             f"--set {name}.reward_function=module:function",
         )
-    made: Config = validate(raw, f"plaudit {name}")
+    made: Config = validate(raw, f"plaudit {method.verb}")
     return execute_config(made, RunFolder(out or Path("runs") / made.name), dry_run=dry_run)

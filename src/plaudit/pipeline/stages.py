@@ -1,8 +1,9 @@
 """Stages: what each one depends on, when it may be skipped, and how it is run to its end.
 
-A stage's key is a hash of its settings, its inputs' keys, the content of the files it reads and its
-code version. A stage that is done under the same key is skipped; one that was cut off is resumed; one
-that is done under another key is set aside and run again.
+A stage's key is a hash of its settings, its inputs' keys, the content of the files it reads and the user's functions
+that it calls. A stage that is done under the same key is skipped; one that was cut off is resumed; one that is done
+under another key is set aside and run again. Beside the key stands the version of the code that made it: a stage made
+by other code, or from one that was, is kept and named; ``again`` makes it anew.
 """
 
 from __future__ import annotations
@@ -20,17 +21,21 @@ from typing import Any
 from plaudit.runs import RunFolder, Stage, files
 from plaudit.runs.memory import begin_peak, peak_mb
 
+ALL = "all"
+FROZEN = "frozen"  # in the outcome of a step that people answered: the hash of what they gave
+
 
 @dataclass(frozen=True)
 class StageSpec:
-    """One stage of a plan. ``version`` changes when its code computes something else than before."""
+    """One stage of a plan. ``code`` is the version of the code that it runs; ``asked`` marks people's answers."""
 
     name: str
     run: Callable[[Stage], Mapping[str, Any]]
     settings: Any = None
     inputs: Sequence[str] = ()
     reads: Sequence[Path] = ()
-    version: int = 1
+    code: str = ""
+    asked: bool = False
 
 
 @dataclass
@@ -46,21 +51,35 @@ class Plan:
             raise ValueError(f"stage {spec.name!r} reads {sorted(missing)}, which come later or never")
         self.stages.append(spec)
 
-    def keys(self) -> dict[str, str]:
-        """The key of every stage, from the first to the last."""
+    def keys(self, folder: RunFolder | None = None) -> dict[str, str]:
+        """The key of every stage, from the first to the last; in ``folder`` people's frozen answers are their own."""
         keys: dict[str, str] = {}
         for spec in self.stages:
-            content = {
-                "name": spec.name,
-                "version": spec.version,
-                "settings": spec.settings,
-                "common": self.common,
-                "inputs": {name: keys[name] for name in spec.inputs},
-                "reads": {path.name: file_hash(path) for path in spec.reads},
-            }
-            text = json.dumps(content, sort_keys=True, default=str)
-            keys[spec.name] = hashlib.blake2b(text.encode(), digest_size=8).hexdigest()
+            keys[spec.name] = self.key(spec, keys, folder)
         return keys
+
+    def key(self, spec: StageSpec, before: Mapping[str, str], folder: RunFolder | None = None) -> str:
+        """One stage's key, from the keys of its inputs.
+
+        A stage that people answered is never asked again by itself: its key is that of what they gave.
+        """
+        if spec.asked and folder is not None:
+            record = folder.stage(spec.name).read_json() or {}
+            if record.get("status") == "done":
+                return str(record["key"])
+        content = {
+            "name": spec.name,
+            "settings": spec.settings,
+            "common": self.common,
+            "inputs": {name: before[name] for name in spec.inputs},
+            "reads": {path.name: file_hash(path) for path in spec.reads},
+        }
+        text = json.dumps(content, sort_keys=True, default=str)
+        return hashlib.blake2b(text.encode(), digest_size=8).hexdigest()
+
+    def codes(self, versions: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+        """What each stage is made by: the version of its code and of the libraries."""
+        return {spec.name: {"code": spec.code, "versions": dict(versions)} for spec in self.stages}
 
 
 def file_hash(path: Path) -> str:
@@ -79,6 +98,28 @@ def is_done(folder: RunFolder, name: str, key: str) -> bool:
     return record.get("key") == key and record.get("status") == "done"
 
 
+def made_by_other_code(
+    plan: Plan, folder: RunFolder, made_by: Mapping[str, Mapping[str, Any]]
+) -> dict[str, str]:
+    """Finished stages of other code or libraries than these, or that follow from one; why, by name."""
+    found: dict[str, str] = {}
+    keys = plan.keys(folder)
+    for spec in plan.stages:
+        record = folder.stage(spec.name).read_json() or {}
+        if not is_done(folder, spec.name, keys[spec.name]):
+            continue
+        known, now = record.get("made_by"), made_by.get(spec.name, {})
+        after = [name for name in spec.inputs if name in found]
+        if known and known.get("code") != now.get("code"):
+            found[spec.name] = "made by other code"
+        elif known and known.get("versions") != now.get("versions"):
+            differ = [k for k, v in now.get("versions", {}).items() if known.get("versions", {}).get(k) != v]
+            found[spec.name] = f"made with another {', '.join(differ)}"
+        elif after:
+            found[spec.name] = f"follows {after[0]}, which was"
+    return found
+
+
 def execute(
     plan: Plan,
     folder: RunFolder,
@@ -86,41 +127,67 @@ def execute(
     announce: Callable[[str, str], None],
     donor: RunFolder | None = None,
     is_main: bool = True,
+    again: Sequence[str] = (),
+    made_by: Mapping[str, Any] | None = None,
+    only: Sequence[str] | None = None,
 ) -> None:
     """Run the plan. ``announce(stage, state)`` hears "skipped", "resumed", "started", "done".
 
-    A stage that ``donor`` has done under the same key is copied from there.
+    A stage that ``donor`` has done under the same key is copied from there. ``again`` names stages to make anew
+    (``all`` for every one that no people were asked for), with everything that follows from them; ``only`` names the
+    ones that may run, the others being taken as they are.
     """
-    for name, key in plan.keys().items():
-        spec = next(s for s in plan.stages if s.name == name)
+    anew: set[str] = set()
+    for spec in plan.stages:
+        if (
+            spec.name in again
+            or (ALL in again and not spec.asked)
+            or (anew & set(spec.inputs) and not spec.asked)
+        ):
+            anew.add(spec.name)
+    keys: dict[str, str] = {}
+    for spec in plan.stages:
+        name = spec.name
+        key = keys[name] = plan.key(spec, keys, folder)
         stage = folder.stage(name)
+        if only is not None and name not in only:
+            keys[name] = (stage.read_json() or {}).get("key", key)
+            continue
+        fresh = name in anew and is_done(folder, name, key)
         if donor and is_main and not is_done(folder, name, key) and is_done(donor, name, key):
             _adopt(stage, donor.stage(name))
             folder.event("adopted", stage=name, donor=str(donor.path))
-        if is_done(folder, name, key):
+        if is_done(folder, name, key) and not fresh:
             announce(name, "skipped")
             continue
         before = stage.read_json() or {}
-        resumed = before.get("key") == key
+        resumed = before.get("key") == key and not fresh
         if is_main:
             if before and not resumed:
                 _set_aside(folder, stage)
             files.sweep(stage.path)
             began = before["started"] if resumed else time.time()
-            stage.write_json("stage.json", {"key": key, "status": "running", "started": began})
+            record = {"key": key, "status": "running", "started": began}
+            stage.write_json("stage.json", record | _by(made_by, name))
             folder.event("resumed" if resumed else "started", stage=name)
         announce(name, "resumed" if resumed else "started")
         begin_peak()
         clock = time.perf_counter()
         outcome = dict(spec.run(stage))
         seconds = time.perf_counter() - clock
+        # What people gave decides what follows, not how they were asked.
+        key = keys[name] = outcome.pop(FROZEN, key)
         if is_main:
             began = (stage.read_json() or {}).get("started")
             record = {"key": key, "status": "done", "started": began, "seconds": seconds, "resumed": resumed}
             record["peak_mb"] = peak_mb()
-            stage.write_json("stage.json", {**record, **outcome})
+            stage.write_json("stage.json", {**record, **_by(made_by, name), **outcome})
             folder.event("done", stage=name, seconds=seconds)
         announce(name, "done")
+
+
+def _by(made_by: Mapping[str, Any] | None, name: str) -> dict[str, Any]:
+    return {"made_by": made_by[name]} if made_by and name in made_by else {}
 
 
 def _adopt(stage: Stage, source: Stage) -> None:

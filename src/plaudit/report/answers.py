@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from plaudit.report.attributes import category_name
-from plaudit.report.folder import Row, Run
-from plaudit.report.formatting import clean, finite, number
+from plaudit.audit.run import Row, Run
+from plaudit.display.attributes import vocabulary
+from plaudit.display.formatting import clean, finite, number
+from plaudit.report.quality import policies
 
 FIRST = 8
 LONG = 900  # characters above which an answer scrolls in its own box
@@ -42,7 +43,8 @@ def cards(run: Run) -> dict[str, Any] | None:
         return None
     names = list(dict.fromkeys(str(row.get("category") or "") for row in rows))
     first = set(spread(rows, names, FIRST))
-    stages = (("base", "Base"), ("sft", "SFT"), ("trained", run.title))
+    spoken = vocabulary(run.get("kind"))
+    shown = [p for p in policies(run) if any(p.key in row for row in rows)]
     made = []
     for i, row in enumerate(rows):
         perfect = row.get("perfect")
@@ -50,10 +52,12 @@ def cards(run: Run) -> dict[str, Any] | None:
             {
                 "first": i in first,
                 "category": names.index(str(row.get("category") or "")),
-                "name": category_name(str(row.get("category") or "")),
+                "name": spoken.category(str(row.get("category") or "")),
                 "prompt": clean(row["prompt"]),
                 "long": len(str(row["prompt"])) > LONG,
-                "answers": [a for s, label in stages if (a := answer(row.get(s), s, label))],
+                "answers": [
+                    a for p in shown if p.key != "perfect" and (a := answer(row.get(p.key), p.tone, p.label))
+                ],
                 "perfect": clean(perfect["text"])
                 if isinstance(perfect, Mapping) and perfect.get("text")
                 else "",
@@ -66,7 +70,7 @@ def cards(run: Run) -> dict[str, Any] | None:
         "categories": [
             {
                 "id": i,
-                "name": category_name(name) or "Other",
+                "name": spoken.category(name) or "Other",
                 "count": sum(c["category"] == i for c in made),
             }
             for i, name in enumerate(names)
@@ -96,11 +100,7 @@ def spread(rows: Sequence[Row], names: Sequence[str], count: int) -> list[int]:
 
 def training_samples(run: Run) -> list[dict[str, Any]]:
     """What the policy wrote while it learned: answers of the first and last recorded iteration, score / kl / total."""
-    rows = [
-        r
-        for r in (run.stages["trained"].samples if "trained" in run.stages else ())
-        if isinstance(r.get("step"), int)
-    ]
+    rows = [r for r in run.samples("end") if isinstance(r.get("step"), int)]
     if not rows:
         return []
     steps = sorted({row["step"] for row in rows})

@@ -7,7 +7,7 @@ import hashlib
 from pathlib import Path
 from typing import Any
 
-from plaudit.report.folder import read_run
+from plaudit.audit.run import read_run
 from plaudit.runs import files
 
 TEMPLATES = Path(__file__).parent / "templates"

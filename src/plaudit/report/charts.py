@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 
 from markupsafe import Markup, escape
 
-from plaudit.report.formatting import number
+from plaudit.display.formatting import number
 
 WIDTH, HEIGHT = 330, 212
 LEFT, RIGHT, TOP, BOTTOM = 42, 10, 12, 36

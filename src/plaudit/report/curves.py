@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from plaudit.audit.findings import series
+from plaudit.audit.run import Row, Run
+from plaudit.display.formatting import number, percent
 from plaudit.evaluation.frontier import points
 from plaudit.report.charts import Chart, Series
-from plaudit.report.folder import Row, Run
-from plaudit.report.formatting import number, percent
-from plaudit.report.health import series
 
 MOST_POINTS = 240
 KL_AXIS = "KL, nats per response (√ scale)"
@@ -213,21 +213,13 @@ def gold_by_kl(rows: Sequence[Row], changed: Sequence[Row], label: str) -> Chart
     return Chart("Gold by KL", KL_AXIS, lines, square_root=True, note="Each dot is one policy.", term="kl")
 
 
-_EARLIER = (
-    ("pretrain", "Pretraining", "base"),
-    ("verdict", "Verdict stage", "sft"),
-    ("sft", "SFT", "sft"),
-    ("votes", "Votes", "reward"),
-    ("reward", "Reward model", "reward"),
-    ("judge", "Proxy judge", "muted"),
-)
-
-
 def earlier_charts(run: Run) -> list[Chart]:
-    """Loss of every stage before the last, held-out loss beside it, and pair accuracy where there are pairs."""
+    """Loss of every step that learned from records, held-out loss beside it, pair accuracy where there are pairs."""
     charts: list[Chart | None] = []
-    for stage, title, tone in _EARLIER:
-        rows = run.metrics(stage)
+    for step, facts in run.steps.items():
+        if facts["preference"]:
+            continue
+        title, tone, rows = run.step_title(step), str(facts["tone"]), run.metrics(step)
         held = series(rows, "eval/loss")
         lines = [_line(rows, "loss", "training", tone)]
         if len(held) > 1:

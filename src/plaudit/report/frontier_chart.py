@@ -8,8 +8,8 @@ from typing import Any
 
 from markupsafe import Markup, escape
 
+from plaudit.display.formatting import number
 from plaudit.report.charts import nice_ticks
-from plaudit.report.formatting import number
 
 WIDTH, HEIGHT = 760, 460
 LEFT, RIGHT, TOP, BOTTOM = 52, 24, 18, 44

@@ -6,17 +6,21 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from plaudit.display.formatting import clean, count, duration, finite, number, percent
+from plaudit.registry import METHODS
 from plaudit.report.build import TEMPLATES, environment
-from plaudit.report.formatting import clean, count, duration, finite, number, percent, stage_name
 from plaudit.report.frontier_chart import frontier_svg
 from plaudit.runs import RunFolder, files
 
-SPELLED = {"ipo": "IPO", "dr-grpo": "Dr. GRPO", "gspo": "GSPO", "cispo": "CISPO"}
 TONES = 12
 
 
 def method_name(method: str) -> str:
-    return SPELLED.get(method) or stage_name(method)
+    """A method or a variant of one in words."""
+    for kind in METHODS.values():
+        if method in kind.variants:
+            return kind.variants[method].title
+    return METHODS[method].title if method in METHODS else method
 
 
 def render_page(root: str | Path) -> str:

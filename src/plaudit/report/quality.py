@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
-from plaudit.report.attributes import GROUPS, describe
+from plaudit.audit.run import Run, dig
+from plaudit.audit.verdict import sharpening
+from plaudit.display.attributes import OTHER, vocabulary
+from plaudit.display.formatting import count, finite, number, percent, span, temperature, words
 from plaudit.report.charts import calibration
-from plaudit.report.folder import Run, dig
-from plaudit.report.formatting import count, finite, number, percent, span, temperature, words
 from plaudit.report.rows import Entry, interval_rows, place
-from plaudit.report.verdict import sharpening
 
 # Where a label of the gold scale may stand, best first, and its width in percent of a phone's screen.
 LABEL_ROWS = ("below", "above", "below far", "above far")
@@ -23,9 +24,32 @@ PAIRS = {
 }
 
 
-def policies(run: Run) -> list[tuple[str, str]]:
-    """Key and label of everything that answered, in the order of training."""
-    return [("base", "Base"), ("sft", "SFT"), ("trained", run.title), ("perfect", "Perfect")]
+@dataclass(frozen=True)
+class Shown:
+    """A policy that answered: its key in the summary, what it is called, its color."""
+
+    key: str
+    label: str
+    tone: str
+
+
+def policies(run: Run) -> list[Shown]:
+    """Everything that answered, in the order of training, and the perfect policy."""
+    lengths = run.mapping("length")
+    names = [n for n in run.steps if n in lengths] or list(dict.fromkeys(run.places.values()))
+    found = [Shown(n, policy_label(run, n), policy_tone(run, n)) for n in names]
+    return [*found, Shown("perfect", "Perfect", "perfect")]
+
+
+def policy_label(run: Run, step: str) -> str:
+    """A policy in a word or two: Base, SFT, PPO."""
+    return "Base" if step == run.places.get("base") else run.step_title(step)
+
+
+def policy_tone(run: Run, step: str) -> str:
+    """Its color: the places have colors of their own."""
+    tones = {"base": "base", "start": "sft", "end": "trained"}
+    return next((tones[p] for p in ("end", "start", "base") if run.places.get(p) == step), "hot")
 
 
 def percent_span(value: Any) -> str:
@@ -33,8 +57,8 @@ def percent_span(value: Any) -> str:
 
 
 def gold_scale(run: Run) -> dict[str, Any] | None:
-    """Base, SFT, the trained policy and perfect on one line of gold, with the part of the gap that was closed."""
-    entries = [Entry(label, key, run.get("gold", key)) for key, label in policies(run)]
+    """All policies and perfect on one line of gold, with the part of the gap that was closed."""
+    entries = [Entry(p.label, p.tone, run.get("gold", p.key)) for p in policies(run)]
     known = sorted(((m, e) for e in entries if (m := e.mean) is not None), key=lambda k: k[0])
     if len(known) < 2 or known[-1][0] <= known[0][0]:
         return None
@@ -75,7 +99,7 @@ def gold_scale(run: Run) -> dict[str, Any] | None:
 
 def figures(run: Run) -> list[dict[str, str]]:
     """The four numbers of the verdict."""
-    gap, win, kl = run.get("gap_closed"), run.get("win_rate", "trained_vs_sft"), run.get("kl")
+    gap, win, kl = run.get("gap_closed"), run.get("win_rate", "end_vs_start"), run.get("kl")
     model = run.get("reward_model")
     found = [
         ("gap", "gap closed", dig(gap, "mean"), percent, percent_span(gap)),
@@ -92,14 +116,16 @@ def figures(run: Run) -> list[dict[str, str]]:
 
 def wins(run: Run) -> dict[str, Any] | None:
     """The trained policy's win rate with the perfect policy's beside it."""
-    win, best = run.get("win_rate", "trained_vs_sft"), run.get("best_temperature")
+    win, best = run.get("win_rate", "end_vs_start"), run.get("best_temperature")
     at = temperature(dig(best, "temperature"))
     found = interval_rows(
         [
             Entry(f"{run.title} against {run.start}", "trained", win),
-            Entry(f"{run.title} against SFT", "trained", dig(best, "win_rate"), note=f"both at T = {at}"),
-            Entry("Perfect against SFT", "perfect", run.get("win_rate", "perfect_vs_sft")),
-            Entry("SFT against base", "sft", run.get("win_rate", "sft_vs_base")),
+            Entry(
+                f"{run.title} against {run.start}", "trained", dig(best, "win_rate"), note=f"both at T = {at}"
+            ),
+            Entry(f"Perfect against {run.start}", "perfect", run.get("win_rate", "perfect_vs_start")),
+            Entry(f"{run.start} against base", "sft", run.get("win_rate", "start_vs_base")),
         ],
         format=percent,
         spread=percent_span,
@@ -115,36 +141,37 @@ def wins(run: Run) -> dict[str, Any] | None:
 def attributes(run: Run) -> dict[str, Any] | None:
     """Every attribute by stage, in groups: helpful, honest, harmless, follows instructions, other."""
     table = run.mapping("attributes")
-    stages = [(key, label) for key, label in policies(run) if isinstance(table.get(key), Mapping)]
-    rows: dict[str, list[dict[str, Any]]] = {group: [] for group in GROUPS}
-    for name in dict.fromkeys(str(n) for key, _ in stages for n in table[key]):
-        values = [finite(table[key].get(name)) for key, _ in stages]
+    stages = [p for p in policies(run) if isinstance(table.get(p.key), Mapping)]
+    spoken = vocabulary(run.get("kind"))
+    rows: dict[str, list[dict[str, Any]]] = {group: [] for group in (*spoken.groups, OTHER)}
+    for name in dict.fromkeys(str(n) for p in stages for n in table[p.key]):
+        values = [finite(table[p.key].get(name)) for p in stages]
         known = [v for v in values if v is not None]
         if not known:
             continue
         share = all(0 <= v <= 1 for v in known)
         top = 1.0 if share else max(map(abs, known))
-        about = describe(name)
+        about = spoken.describe(name)
         cells = [
             {
-                "tone": key,
-                "label": label,
+                "tone": p.tone,
+                "label": p.label,
                 "text": percent(v) if share else number(v, 1),
                 "bar": None if v is None else place(max(v, 0.0), 0.0, top),
             }
-            for (key, label), v in zip(stages, values)
+            for p, v in zip(stages, values)
         ]
         less = about.more_is_better is False
         rows[about.group].append(
             {"label": about.label, "meaning": about.meaning, "less": less, "cells": cells}
         )
     groups = [{"name": name, "rows": found} for name, found in rows.items() if found]
-    heads = [{"tone": key, "label": label} for key, label in stages]
+    heads = [{"tone": p.tone, "label": p.label} for p in stages]
     return {"stages": heads, "groups": groups} if groups else None
 
 
 def best_temperature(run: Run) -> dict[str, Any] | None:
-    """Gold of SFT and the trained policy at the run's temperature and at the one that is best for SFT."""
+    """Gold of the start and the end at the run's temperature and at the one that is best for the start."""
     best = run.mapping("best_temperature")
     if not best:
         return None
@@ -152,10 +179,10 @@ def best_temperature(run: Run) -> dict[str, Any] | None:
     perfect = finite(run.get("gold", "perfect", "mean"))
     found = interval_rows(
         [
-            Entry(f"SFT at T = {usual}", "sft", run.get("gold", "sft")),
-            Entry(f"SFT at T = {at}", "sft", best.get("sft"), note="its best"),
-            Entry(f"{run.title} at T = {usual}", "trained", run.get("gold", "trained")),
-            Entry(f"{run.title} at T = {at}", "trained", best.get("trained")),
+            Entry(f"{run.start} at T = {usual}", "sft", run.get("gold", "start")),
+            Entry(f"{run.start} at T = {at}", "sft", best.get("start"), note="its best"),
+            Entry(f"{run.title} at T = {usual}", "trained", run.get("gold", "end")),
+            Entry(f"{run.title} at T = {at}", "trained", best.get("end")),
         ],
         format=number,
         spread=span,
@@ -201,7 +228,7 @@ def reward_model(run: Run) -> dict[str, Any] | None:
     bins = [(p, o, int(n)) for p, o, n in found if p is not None and o is not None and n is not None]
     longer, shorter = model.get("when_longer"), model.get("when_shorter")
     known = finite(longer) is not None and finite(shorter) is not None
-    judge = finite(dig(run.stages["judge"].record, "accuracy")) if "judge" in run.stages else None
+    judge = next((finite(run.stages[n].record.get("accuracy")) for n in run.steps if _is_proxy(run, n)), None)
     return {
         "main": main,
         "kinds": interval_rows(kinds, **options),
@@ -215,6 +242,10 @@ def reward_model(run: Run) -> dict[str, Any] | None:
     }
 
 
+def _is_proxy(run: Run, step: str) -> bool:
+    return run.steps[step]["kind"] == "proxy" and step in run.stages
+
+
 def _list(value: Any) -> list[Any]:
     return value if isinstance(value, list) else []
 
@@ -223,11 +254,11 @@ def length(run: Run) -> dict[str, Any] | None:
     """Tokens per answer by stage."""
     lengths = run.mapping("length")
     entries = []
-    for key, label in policies(run):
-        mean, finished, p90 = (finite(dig(lengths, key, k)) for k in ("mean", "finished", "p90"))
+    for shown in policies(run):
+        mean, finished, p90 = (finite(dig(lengths, shown.key, k)) for k in ("mean", "finished", "p90"))
         notes = [f"{percent(finished)} finished"] if finished is not None else []
         notes += [f"90% within {number(p90, 0)}"] if p90 is not None else []
-        entries.append(Entry(label, key, mean, note=", ".join(notes)))
+        entries.append(Entry(shown.label, shown.tone, mean, note=", ".join(notes)))
     top = max((e.mean or 0.0 for e in entries), default=0.0)
     found = interval_rows(
         entries,
@@ -239,10 +270,10 @@ def length(run: Run) -> dict[str, Any] | None:
     )
     if not found:
         return None
-    start, after = finite(dig(lengths, run.start.lower(), "mean")), finite(dig(lengths, "trained", "mean"))
+    start, after = finite(dig(lengths, "start", "mean")), finite(dig(lengths, "end", "mean"))
     sentence = (
         f"{run.title}’s answers are {number(after / start)} times as long as the {run.start} model’s."
-        if start and after
+        if start and after and run.places.get("start") != run.places.get("end")
         else ""
     )
     return {**found, "sentence": sentence}

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from plaudit.report.folder import Run, dig
-from plaudit.report.formatting import (
+from plaudit.audit.run import Run, dig
+from plaudit.display.formatting import (
     clean,
     count,
     date,
@@ -14,27 +14,17 @@ from plaudit.report.formatting import (
     finite,
     number,
     percent,
-    stage_name,
     words,
 )
 
-KINDS = {"pocket": "a simulated world with a known truth", "real": "real data"}
+REAL, MADE = "real data", "a made world with a known truth"
 DEVICES = {"cpu": "a CPU", "cuda": "a GPU", "mps": "a Mac’s GPU"}
-TONES = {
-    "pretrain": "base",
-    "base": "base",
-    "verdict": "sft",
-    "sft": "sft",
-    "votes": "reward",
-    "rank": "reward",
-    "reward": "reward",
-    "trained": "trained",
-}
 
 
 def facts(run: Run) -> list[str]:
     """The line under the title."""
-    found = [KINDS.get(str(run.get("kind")))]
+    kind = run.get("kind")
+    found = [None if kind is None else REAL if kind == "real" else MADE]
     parameters = next((p for s in run.stages.values() if (p := finite(s.record.get("parameters")))), None)
     if parameters and parameters >= 1e9:
         found.append(f"{number(parameters / 1e9, 1)} billion parameters")
@@ -68,8 +58,8 @@ def time(run: Run) -> dict[str, Any] | None:
         return None
     rows = [
         {
-            "name": clean(run.title if n == "trained" else stage_name(n)),
-            "tone": TONES.get(n, "muted"),
+            "name": clean(run.step_title(n)),
+            "tone": str(dig(run.steps, n, "tone") or "muted"),
             "text": duration(v),
             "share": percent(v / total),
             "width": round(100 * v / total, 2),
@@ -80,8 +70,19 @@ def time(run: Run) -> dict[str, Any] | None:
 
 
 def labels(run: Run) -> list[str]:
-    """How much human (here: simulated) judgement the run was given."""
-    return [f"{count(v)} {words(str(k))}" for k, v in run.mapping("labels").items() if finite(v)]
+    """How much human (or simulated) judgement each step was given."""
+    found = []
+    for step, counts in run.mapping("labels").items():
+        known = [f"{count(v)} {words(str(k))}" for k, v in counts.items() if finite(v)] if counts else []
+        if known:
+            found.append(f"{clean(run.step_title(str(step)))}: {', '.join(known)}")
+    return found
+
+
+def other_code(run: Run) -> list[str]:
+    """Steps that were kept although other code or libraries made them."""
+    found = run.record.get("other_code")
+    return [clean(f"{name}: {why}") for name, why in found.items()] if isinstance(found, Mapping) else []
 
 
 def settings(run: Run) -> str:

@@ -10,8 +10,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from plaudit.display.formatting import finite
 from plaudit.report.charts import nice_ticks
-from plaudit.report.formatting import finite
 
 
 @dataclass(frozen=True)

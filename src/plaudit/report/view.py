@@ -4,21 +4,30 @@ from __future__ import annotations
 
 from typing import Any
 
+from plaudit.audit.health import RULES
+from plaudit.audit.run import Run
+from plaudit.audit.verdict import verdict
+from plaudit.audit.write import findings
+from plaudit.display.formatting import clean
 from plaudit.report import quality, record
 from plaudit.report.answers import cards, training_samples
 from plaudit.report.charts import Chart, svg
 from plaudit.report.comparison import comparison
 from plaudit.report.curves import direct_charts, earlier_charts, rl_charts, table
-from plaudit.report.folder import Run
-from plaudit.report.formatting import clean
 from plaudit.report.glossary import GLOSSARY
-from plaudit.report.health import RULES, examine
-from plaudit.report.verdict import verdict
+from plaudit.report.graph_picture import graph_picture
 
 
 def drawn(chart: Chart) -> dict[str, Any]:
     """A chart with its drawing and its numbers."""
     return {"chart": chart, "svg": svg(chart), "table": table(chart)}
+
+
+def training(run: Run, step: str) -> dict[str, Any] | None:
+    """The curves of one step that learned from preferences or rewards."""
+    rows = run.metrics(step)
+    charts = [drawn(c) for c in (*rl_charts(rows), *direct_charts(rows))]
+    return {"title": run.step_title(step), "curves": charts} if charts else None
 
 
 def view(run: Run) -> dict[str, Any]:
@@ -36,16 +45,15 @@ def view(run: Run) -> dict[str, Any]:
         "scale": quality.gold_scale(run),
         "verdict": verdict(run),
         "figures": quality.figures(run),
-        "findings": examine(run.metrics("trained"), run.summary, run.method, run.title),
+        "findings": findings(run),
         "rule_count": len(RULES),
         "checks": record.checks(run),
         "answers": cards(run),
         "wins": quality.wins(run),
         "attributes": quality.attributes(run),
         "best": quality.best_temperature(run),
-        "curves": [
-            drawn(c) for c in (*rl_charts(run.metrics("trained")), *direct_charts(run.metrics("trained")))
-        ],
+        "trainings": [t for step in run.trained if (t := training(run, step))],
+        "graph": graph_picture(run),
         "training_samples": training_samples(run),
         "earlier": [drawn(c) for c in earlier_charts(run)],
         "reward": quality.reward_model(run),
@@ -53,6 +61,7 @@ def view(run: Run) -> dict[str, Any]:
         "comparison": compared,
         "time": record.time(run),
         "labels": record.labels(run),
+        "other_code": record.other_code(run),
         "settings": record.settings(run),
         "versions": record.versions(run),
         "glossary": GLOSSARY,

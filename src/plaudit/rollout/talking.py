@@ -1,4 +1,4 @@
-"""Models to talk to: stages of a run, or a plain Hugging Face folder."""
+"""Models to talk to: the end of a run, its steps, or a plain Hugging Face folder."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from plaudit.data.records import Message, content_id
-from plaudit.errors import UserError, suggest
+from plaudit.errors import UserError
+from plaudit.runs import RunFolder
+from plaudit.runs.locate import is_run, locate, places_of
 
-# Stages whose model answers, the furthest first.
-LAST_FIRST = ("ppo", "sft", "verdict", "pretrain", "base")
 CUT = " …"  # behind an answer that the length limit ended
 
 
@@ -68,30 +68,27 @@ class Speaker:
         return [answers[at : at + n] for at in range(0, len(answers), n)]
 
 
-def speakers(source: str, stages: Sequence[str], count: int = 1) -> list[Speaker]:
-    """The stages asked for, or the last ``count`` that have a policy; a model folder speaks for itself."""
-    path = Path(source)
-    if not (path / "run.json").exists():
-        if path.exists() and not (path / "config.json").exists():
-            raise UserError(
-                f"{source} is neither a run nor a model: it holds no run.json and no config.json",
-                remedy="name the folder of a run, such as runs/pocket, or a Hugging Face model folder",
-            )
-        if stages or count > 1:
-            raise UserError(f"{source} is a single model; only a run has stages")
-        return [Speaker(path.name or source, source)]
-    there = [s for s in LAST_FIRST if (path / "stages" / s / "model" / "config.json").exists()]
-    if not there:
-        raise UserError(f"{source} has no trained policy yet", remedy=f"plaudit resume {source}")
-    for stage in stages:
-        if stage not in there:
-            known = f"there are: {', '.join(reversed(there))}"
-            raise UserError(
-                f"{source} has no policy of a stage {stage!r}", remedy=suggest(stage, there) or known
-            )
-    chosen = list(stages) or there[:count][::-1]
+def speakers(source: str, steps: Sequence[str] = (), count: int = 1) -> list[Speaker]:
+    """The models that a folder, RUN or RUN@step names; RUN is its end, two of it are its start and its end.
+
+    ``steps`` names steps (or ``base``, ``start``, ``end``) of RUN instead.
+    """
+    whole = Path(source)
+    if not (whole / "run.json").exists():
+        if count > 1 or steps:
+            what = f"{source} is one step of a run" if is_run(source) else f"{source} is a single model"
+            raise UserError(f"{what}; only a whole run has several", remedy="name the run's folder alone")
+        found = locate(source)
+        return [Speaker(found.name, found.folder)]
+    chosen = list(steps)
+    if not chosen and count > 1:
+        places = places_of(RunFolder(whole))
+        chosen = list(dict.fromkeys([places.get("start", places["base"]), places["end"]])) if places else []
+    elif not chosen:
+        found = locate(source)
+        return [Speaker(found.name, found.folder)]
     if len(chosen) < count:
-        raise UserError(
-            f"side by side needs two stages, and there is only {chosen[0]!r}", remedy="add --stage NAME"
-        )
-    return [Speaker(stage, path / "stages" / stage / "model") for stage in chosen]
+        known = f"only {chosen[0]!r} has a policy" if chosen else "no step has a policy yet"
+        raise UserError(f"side by side needs two policies: {known}", remedy="add --step NAME")
+    located = [locate(f"{source}@{name}") for name in chosen]
+    return [Speaker(str(one.step), one.folder) for one in located]

@@ -35,7 +35,7 @@ class FitResult:
 
 def total_steps(settings: Training, items: int) -> int:
     """Optimiser steps of a fit: ``steps`` where given, else ``epochs`` over the items."""
-    return settings.steps or max(1, math.ceil(settings.epochs * items / settings.batch_size))
+    return settings.max_steps or max(1, math.ceil(settings.epochs * items / settings.batch_size))
 
 
 def batch_indices(step: int, *, items: int, batch_size: int, seed: int) -> list[int]:

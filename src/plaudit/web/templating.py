@@ -10,7 +10,7 @@ from fastapi import Request
 from fastapi.responses import HTMLResponse
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from plaudit.report.formatting import count, number, percent
+from plaudit.display.formatting import count, number, percent
 from plaudit.web import assets
 
 

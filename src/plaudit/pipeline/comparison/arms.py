@@ -2,43 +2,25 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import yaml
 
-from plaudit.config import FINAL
+from plaudit.config import apply_override
 from plaudit.errors import UserError, suggest
+from plaudit.registry import METHODS, Method
 
-# Names that are a method with an option, as users speak of them.
-VARIANTS: dict[str, tuple[str, tuple[str, ...]]] = {
-    "ipo": ("dpo", ("loss=ipo", "length_normalised=true")),
-    "dr-grpo": ("grpo", ("advantage_scale=none", "aggregation=fixed")),
-    "gspo": ("grpo", ("ratio=sequence",)),
-    "cispo": ("grpo", ("surrogate=cispo",)),
-}
-# The knob that trades reward for KL, and two values of it, one on each side of the usual.
-GRID: dict[str, tuple[str, tuple[float, ...]]] = {
-    "ppo": ("kl.coefficient", (0.05, 0.2)),
-    "grpo": ("kl.coefficient", (0.1, 0.4)),
-    "rloo": ("kl.coefficient", (0.05, 0.2)),
-    "reinforce": ("kl.coefficient", (0.05, 0.2)),
-    "online_dpo": ("kl.coefficient", (0.2, 1.0)),
-    "rejection": ("n", (4, 16)),
-    "dpo": ("beta", (0.1, 0.5)),
-    "ipo": ("beta", (0.2, 1.0)),
-    "simpo": ("beta", (1.0, 4.0)),
-    "cpo": ("beta", (0.05, 0.1)),
-    "orpo": ("odds_weight", (0.2, 1.0)),
-    "kto": ("beta", (0.1, 0.5)),
-}
-DEFAULT = ("ppo", "grpo", "rloo", "dpo", "ipo", "kto", "orpo", "simpo", "cpo", "rejection")
+Grid = Mapping[str, tuple[str, Sequence[Any]]]
+# What a step takes from others stays as it is when another method takes its place.
+KEPT = ("from", "on", "reward")
 
 
 @dataclass(frozen=True)
 class Arm:
-    """One run of the comparison: a method, the recipe section it is, and what is set there."""
+    """One run of the comparison: a method (or a variant of one), its kind of step, and what is set there."""
 
     method: str
     section: str
@@ -50,46 +32,93 @@ class Arm:
         """A folder's name."""
         return self.method + (f"-{self.point.replace('=', '-')}" if self.point else "")
 
-    @property
-    def overrides(self) -> list[str]:
-        """What turns a recipe into this run's: every other method gone."""
-        others = [f"{name}=null" for name in FINAL if name != self.section]
-        return [*others, f"{self.section}={{}}", *(f"{self.section}.{s}" for s in self.sets)]
+
+def names_known() -> dict[str, tuple[Method, tuple[str, ...]]]:
+    """Every name that can be compared: methods and their variants, with what a variant sets."""
+    found: dict[str, tuple[Method, tuple[str, ...]]] = {}
+    for method in METHODS.values():
+        if method.trains_policy:
+            found[method.name] = (method, ())
+            found |= {name: (method, variant.sets) for name, variant in method.variants.items()}
+    return found
+
+
+def default_methods() -> list[str]:
+    """What is compared unless a user names methods."""
+    found = []
+    for method in METHODS.values():
+        if method.trains_policy and method.compared:
+            found.append(method.name)
+        found += [name for name, variant in method.variants.items() if variant.compared]
+    return found
+
+
+def default_grid() -> dict[str, tuple[str, Sequence[Any]]]:
+    """Two values of the setting that trades reward for KL, of every method that names one."""
+    grid: dict[str, tuple[str, Sequence[Any]]] = {}
+    for method in METHODS.values():
+        if method.grid:
+            grid[method.name] = method.grid
+        grid |= {name: variant.grid for name, variant in method.variants.items() if variant.grid}
+    return grid
 
 
 def arms_of(
     methods: Sequence[str],
-    grid: Mapping[str, tuple[str, Sequence[Any]]] | None = None,
+    grid: Grid | None = None,
     shared: Sequence[str] = (),
     own: Mapping[str, Any] | None = None,
 ) -> list[Arm]:
     """The runs for these methods: each at every point of its grid.
 
-    ``shared`` are ``section.key=value`` overrides, kept where their section is the method's; ``own`` is a
-    recipe's section per method, which is where a method starts from.
+    ``shared`` are ``METHOD.key=value`` overrides, kept where the method is theirs; ``own`` is a recipe's section by
+    kind, which is where a method starts from.
     """
+    known = names_known()
     arms = []
     for given in methods:
-        method = given.replace("-", "_") if given.replace("-", "_") in FINAL else given
-        section, sets = VARIANTS.get(method, (method, ()))
-        if section not in FINAL:
-            known = [*FINAL, *VARIANTS]
+        method = given if given in known else given.replace("-", "_")
+        if method not in known:
             raise UserError(
                 f"there is no method {given!r} to compare",
                 remedy=suggest(given, known) or f"methods: {', '.join(known)}",
             )
-        base = tuple(_sets((own or {}).get(section) or {}))
-        mine = tuple(s.removeprefix(f"{section}.") for s in shared if s.startswith(f"{section}."))
+        kind, sets = known[method]
+        base = tuple(_sets((own or {}).get(kind.name) or {}))
+        mine = tuple(s.partition(".")[2] for s in shared if s.partition(".")[0] in (kind.name, kind.verb))
         key, values = (grid or {}).get(method, ("", ()))
         # The label leaves out the section of a nested key: kl.coefficient is the coefficient.
         arms += [
-            Arm(method, section, (*base, *sets, *mine, f"{key}={value}"), f"{key.split('.')[-1]}={value}")
+            Arm(method, kind.name, (*base, *sets, *mine, f"{key}={value}"), f"{key.split('.')[-1]}={value}")
             for value in values
-        ] or [Arm(method, section, (*base, *sets, *mine))]
+        ] or [Arm(method, kind.name, (*base, *sets, *mine))]
     names = [arm.name for arm in arms]
     if twice := sorted({n for n in names if names.count(n) > 1}):
         raise UserError(f"{', '.join(twice)} would run twice")
     return arms
+
+
+def with_arm(raw: Mapping[str, Any], step: str, arm: Arm) -> dict[str, Any]:
+    """A recipe in which an arm's method makes the step ``step``; what the step takes from others stays."""
+    made: dict[str, Any] = copy.deepcopy(dict(raw))
+    before = made["steps"].get(step) or {}
+    inputs = {key: before[key] for key in KEPT if key in before}
+    if not METHODS[arm.section].rewarded:
+        inputs.pop("reward", None)
+    made["steps"] = {
+        n: ({"kind": arm.section, **inputs} if n == step else section) for n, section in made["steps"].items()
+    }
+    for override in arm.sets:
+        apply_override(made, f"steps.{step}.{override}")
+    return made
+
+
+def without_arm(raw: Mapping[str, Any], step: str) -> dict[str, Any]:
+    """A recipe up to what all arms share: without the step and what comes after it."""
+    made: dict[str, Any] = copy.deepcopy(dict(raw))
+    names = list(made["steps"])
+    made["steps"] = {n: made["steps"][n] for n in names[: names.index(step)]}
+    return made
 
 
 def parse_grid(texts: Sequence[str]) -> dict[str, tuple[str, tuple[Any, ...]]]:
@@ -100,7 +129,7 @@ def parse_grid(texts: Sequence[str]) -> dict[str, tuple[str, tuple[Any, ...]]]:
         method, dot, key = place.partition(".")
         if not (separator and dot and key and values):
             raise UserError(f"--grid {text!r} is not of the form method.key=v1,v2")
-        found[method.replace("-", "_") if method not in VARIANTS else method] = (
+        found[method if method in names_known() else method.replace("-", "_")] = (
             key,
             tuple(yaml.safe_load(v) for v in values.split(",")),
         )

@@ -24,7 +24,7 @@ def gather(root: Path) -> dict[str, Any]:
             folder = RunFolder(root / f"seed-{seed}" / arm["name"])
             summary = folder.read_json("summary.json")
             if summary:
-                start = (_value(summary, "sft") or {"mean": 0.5})["mean"]
+                start = ((summary.get("gold") or {}).get("start") or {"mean": 0.5})["mean"]
                 points.append({**_point(folder, summary, arm, seed), "start": start})
                 starts.append(start)
                 if perfect := (summary.get("gold") or {}).get("perfect"):
@@ -45,21 +45,19 @@ def gather(root: Path) -> dict[str, Any]:
     }
 
 
-def _value(summary: Mapping[str, Any], policy: str) -> dict[str, float] | None:
-    """Gold of a policy, or where there is none the judge's win rate of it against the start."""
-    if summary.get("gold"):
-        found: dict[str, float] = summary["gold"][policy]
-        return found
-    return (summary.get("win_rate") or {}).get(f"{policy}_vs_sft")
+def _value(summary: Mapping[str, Any]) -> Mapping[str, float]:
+    """Gold of the end, or where there is none the judge's win rate of it against the start."""
+    found = (summary.get("gold") or {}).get("end") or (summary.get("win_rate") or {}).get("end_vs_start")
+    return found or {}
 
 
 def _point(
     folder: RunFolder, summary: Mapping[str, Any], arm: Mapping[str, Any], seed: int
 ) -> dict[str, Any]:
-    section = arm["section"]
-    value = _value(summary, section) or {}
-    record = folder.stage(section).read_json() or {}
-    win = (summary.get("win_rate") or {}).get(f"{section}_vs_sft") or {}
+    step = arm["step"]
+    value = _value(summary)
+    record = folder.stage(step).read_json() or {}
+    win = (summary.get("win_rate") or {}).get("end_vs_start") or {}
     return {
         "arm": arm["name"],
         "method": arm["method"],
@@ -70,21 +68,21 @@ def _point(
         "high": value.get("high"),
         "kl": (summary.get("kl") or {}).get("exact"),
         "win_rate": win.get("mean"),
-        "length": ((summary.get("length") or {}).get(section) or {}).get("mean"),
+        "length": ((summary.get("length") or {}).get("end") or {}).get("mean"),
         "seconds": record.get("seconds"),
         "peak_mb": record.get("peak_mb"),
-        "samples": _samples(folder, section, record),
+        "samples": _samples(folder, step, record),
         "run": str(folder.path),
     }
 
 
-def _samples(folder: RunFolder, section: str, record: Mapping[str, Any]) -> float | None:
+def _samples(folder: RunFolder, step: str, record: Mapping[str, Any]) -> float | None:
     """Answers that the method learned from: its own episodes, or those of the data, each time it was seen."""
-    rows = folder.stage(section).metrics()
+    rows = folder.stage(step).metrics()
     episodes = [row["elapsed/episodes"] for row in rows if "elapsed/episodes" in row]
     if episodes:
         return float(episodes[-1])
-    config = (folder.read_json("run.json") or {})["config"][section]
+    config = (folder.read_json("run.json") or {})["config"]["steps"][step]
     steps = record.get("steps")
     return float(steps * config["batch_size"]) if steps else None
 

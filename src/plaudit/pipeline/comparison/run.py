@@ -12,12 +12,23 @@ from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
-from plaudit.config import FINAL, Config, apply_override, read_yaml, validate
-from plaudit.errors import UserError
-from plaudit.pipeline.comparison.arms import DEFAULT, GRID, Arm, arms_of
+from plaudit.config import Config, apply_override, read_yaml, validate
+from plaudit.config.graph import graph_of
+from plaudit.config.sections import Rank
+from plaudit.errors import UserError, suggest
+from plaudit.pipeline.comparison.arms import (
+    Arm,
+    Grid,
+    arms_of,
+    default_grid,
+    default_methods,
+    with_arm,
+    without_arm,
+)
 from plaudit.pipeline.projects import frozen
 from plaudit.pipeline.run import recipe_path
 from plaudit.progress import Progress
+from plaudit.registry import METHODS, STEPS
 from plaudit.runs import RunFolder, files
 
 # Answers per prompt for the best-of-n yardstick, and the n that are shown.
@@ -29,7 +40,7 @@ QUICKER = (
     "world.documents=32000",
     "world.verdicts=8000",
     "world.votes=12000",
-    "rank.prompts=1500",
+    "steps.rank.prompts=1500",
     "evaluate.prompts=400",
     "world.test_prompts=400",
     "world.validation_prompts=60",
@@ -49,37 +60,38 @@ class Job:
 def compare(
     recipe: str | Path = "pocket",
     *,
-    methods: Sequence[str] = DEFAULT,
+    methods: Sequence[str] = (),
     seeds: Sequence[int] = (0,),
-    grid: Mapping[str, tuple[str, Sequence[Any]]] | None = None,
+    grid: Grid | None = None,
     overrides: Sequence[str] = (),
     out: str | Path | None = None,
     jobs: int | None = None,
     quick: bool = False,
+    step: str | None = None,
 ) -> Path:
     """Run every method at every point and seed, gather them, write ``compare.json`` and ``compare.html``.
 
-    Stages before the method are trained once a seed and shared. What is done is skipped: the same call goes on
-    where it was cut off. Returns the page's path.
+    Each method takes the place of ``step``, the one that makes the recipe's end unless another is named. Steps before
+    it are trained once a seed and shared. What is done is skipped: the same call goes on where it was cut off.
+    Returns the page's path.
     """
     from plaudit.pipeline.comparison.gather import gather
     from plaudit.report.frontier_page import build_page
 
     raw = read_yaml(recipe_path(recipe))
-    own = {name: raw.pop(name) for name in FINAL if raw.get(name)}
+    place, own = _replaced(raw, str(recipe), step)
     root = Path(out or Path("runs") / f"compare-{raw['name']}")
-    chosen = GRID if grid is None else {**GRID, **grid}
-    arms = arms_of(methods, {} if quick and grid is None else chosen, shared=overrides, own=own)
+    chosen = default_grid() if grid is None else {**default_grid(), **grid}
+    names = list(methods) or default_methods()
+    arms = arms_of(names, {} if quick and grid is None else chosen, shared=overrides, own=own)
     common = [*LEAN, *(QUICKER if quick and raw.get("world") else ())]
-    common += [o for o in overrides if o.partition(".")[0] not in FINAL]
+    common += [o for o in overrides if o.partition(".")[0].replace("-", "_") not in METHODS]
     workers = jobs or (os.cpu_count() or 1)
     if "threads" not in raw and not any(o.startswith("threads=") for o in common):
         # As many runs at once as there are cores, each on one: nothing is lost to waiting for one another.
         common.append(f"threads={max(1, (os.cpu_count() or 1) // workers)}")
-    bases = [_base(raw, common, root, seed) for seed in seeds]
-    runs = [_arm(raw, common, root, seed, arm) for seed in seeds for arm in arms]
-    if not arms:
-        raise UserError("no methods to compare")
+    bases = [_base(raw, common, root, seed, place) for seed in seeds]
+    runs = [_arm(raw, common, root, seed, place, arm) for seed in seeds for arm in arms]
     everything = [*bases, *runs]
     root.mkdir(parents=True, exist_ok=True)
     files.write_json(
@@ -88,7 +100,8 @@ def compare(
             "recipe": str(recipe),
             "seeds": list(seeds),
             "arms": [
-                {"method": a.method, "section": a.section, "name": a.name, "point": a.point} for a in arms
+                {"method": a.method, "section": a.section, "name": a.name, "point": a.point, "step": place}
+                for a in arms
             ],
         },
     )
@@ -104,24 +117,56 @@ def compare(
     return build_page(root)
 
 
+def _replaced(raw: dict[str, Any], origin: str, step: str | None) -> tuple[str, dict[str, Any]]:
+    """The step that the methods take the place of, and the recipe's own section of it by its kind.
+
+    A recipe without a step that learns from preferences or rewards gets one at its end.
+    """
+    config = validate(raw, origin)
+    graph = graph_of(config)
+    for node in graph.nodes.values():
+        if isinstance(node.settings, Rank) and node.settings.by is not None and node.settings.by.people:
+            raise UserError(
+                f"the step {node.name!r} asks people, and a comparison cannot wait for them",
+                remedy="run the recipe first, then compare on its export as data.preferences",
+            )
+    learning = [n for n in graph.policies if graph[n].kind.preference and n in config.steps]
+    if step is not None and step not in learning:
+        raise UserError(
+            f"--step {step}: no method can take its place",
+            remedy=suggest(step, learning)
+            or f"steps that learn from preferences: {', '.join(learning) or 'none'}",
+        )
+    raw["steps"] = json.loads(config.model_dump_json())["steps"]
+    if not learning:
+        raw["steps"]["method"] = {"kind": next(n for n, k in STEPS.items() if k.preference)}
+        return "method", {}
+    place = step or learning[-1]
+    section = config.steps[place].settings.model_dump(mode="json", exclude_unset=True)
+    return place, {config.steps[place].kind: section}
+
+
 def _config(raw: Mapping[str, Any], overrides: Sequence[str], root: Path) -> dict[str, Any]:
     made = json.loads(json.dumps(raw))
+    steps = made["steps"]
     for override in overrides:
-        apply_override(made, override)
+        # What every arm shares may name a step that this run does not have.
+        if not override.startswith("steps.") or override.split(".")[1] in steps:
+            apply_override(made, override)
     config: Config = frozen(validate(made, str(raw.get("name"))), root / "data", keep=True)
     dumped: dict[str, Any] = json.loads(config.model_dump_json())
     return dumped
 
 
-def _base(raw: Mapping[str, Any], common: Sequence[str], root: Path, seed: int) -> Job:
-    config = _config(raw, [*common, f"seed={seed}", "name=base"], root)
+def _base(raw: Mapping[str, Any], common: Sequence[str], root: Path, seed: int, place: str) -> Job:
+    config = _config(without_arm(raw, place), [*common, f"seed={seed}", "name=base"], root)
     return Job(str(root / f"seed-{seed}" / "base"), config, None, kind="base")
 
 
-def _arm(raw: Mapping[str, Any], common: Sequence[str], root: Path, seed: int, arm: Arm) -> Job:
-    config = _config(raw, [*common, *arm.overrides, f"seed={seed}", f"name={arm.name}"], root)
-    place = root / f"seed-{seed}"
-    return Job(str(place / arm.name), config, str(place / "base"))
+def _arm(raw: Mapping[str, Any], common: Sequence[str], root: Path, seed: int, place: str, arm: Arm) -> Job:
+    config = _config(with_arm(raw, place, arm), [*common, f"seed={seed}", f"name={arm.name}"], root)
+    folder = root / f"seed-{seed}"
+    return Job(str(folder / arm.name), config, str(folder / "base"))
 
 
 def _is_done(job: Job) -> bool:

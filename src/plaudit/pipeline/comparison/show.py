@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from plaudit.report.formatting import number
+from plaudit.display.formatting import number
 from plaudit.report.frontier_page import method_name
 from plaudit.runs import RunFolder
 

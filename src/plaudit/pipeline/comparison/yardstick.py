@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from plaudit.config import Config
+from plaudit.config.graph import PROXY, graph_of
 from plaudit.evaluation.best_of_n import best_of_n_frontier
 from plaudit.runs import RunFolder, files
 
@@ -17,23 +18,24 @@ STEP = 4_000_000
 def write_yardstick(config: Config, folder: RunFolder, *, samples: int, sizes: Sequence[int]) -> None:
     """Sample, score, judge, and write ``best_of_n.json``; without a reward model there is none to choose by."""
     target = folder.path / "best_of_n.json"
-    if config.reward is None or config.evaluate is None:
+    graph = graph_of(config)
+    if not graph.reward_models or config.evaluate is None:
         files.write_json(target, {"points": [], "reason": "the recipe trains no reward model to choose by"})
         return
     from plaudit.models.compute import computing
-    from plaudit.pipeline.answers import answer
     from plaudit.pipeline.context import Context
-    from plaudit.pipeline.evaluation_prompts import test_prompts
     from plaudit.pipeline.materials import materials_of
-    from plaudit.pipeline.rewards import load_reward
+    from plaudit.pipeline.steps.evaluation_prompts import test_prompts
+    from plaudit.pipeline.steps.sampling import answer
+    from plaudit.pipeline.steps.scoring import step_reward
     from plaudit.training.device import resolve_device
     from plaudit.training.ranks import Ranks
 
     resolved = (folder.read_json("run.json") or {})["resolved"]
-    context = Context(config, folder, materials_of(config), resolve_device(config.device), Ranks())
+    context = Context(config, graph, folder, materials_of(config), resolve_device(config.device), Ranks())
     settings = config.evaluate
     with computing(precision=resolved["precision"], layout=config.layout):
-        policy = context.load(context.sft_stage())
+        policy = context.load(graph.places["end"])
         prompts = test_prompts(context, [policy], label="best of n")
         drawn = answer(
             context,
@@ -44,21 +46,23 @@ def write_yardstick(config: Config, folder: RunFolder, *, samples: int, sizes: S
             n=samples,
             step=STEP,
         )
-        scores = load_reward(context, policy).score(drawn).scores.reshape(-1, samples)
+        scores = (
+            step_reward(context, graph.reward_models[-1], policy).score(drawn).scores.reshape(-1, samples)
+        )
         values = _values(context, policy, drawn).reshape(-1, samples)
     files.write_json(target, {"points": best_of_n_frontier(scores, values, sizes), "samples": samples})
 
 
 def _values(context: Any, policy: Any, drawn: Sequence[Any]) -> np.ndarray:
     """Gold, or the proxy judge's win share against another answer of the start to the same prompt."""
-    gold = context.materials.gold
+    gold = context.gold
     if gold is not None:
         return np.array([gold.judge(s.prompt, s.response).score for s in drawn])
     from plaudit.models.reward_model import load_reward_model
     from plaudit.models.tokenizers import same_tokenizer
     from plaudit.rewards import ModelReward
 
-    model = load_reward_model(context.folder.stage("judge").model).to(context.device)
+    model = load_reward_model(context.folder.stage(PROXY).model).to(context.device)
     judge = ModelReward(
         model,
         same_tokenizer=same_tokenizer(model.tokenizer, policy.tokenizer),

@@ -9,13 +9,13 @@ from typing import Any
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from plaudit.display.formatting import number
 from plaudit.feedback.quality.references import REFERENCES, Reference
 from plaudit.feedback.quality.tables import Table, Value
 from plaudit.feedback.standing import standing
 from plaudit.feedback.store.claiming import left
 from plaudit.feedback.store.judging import SKIP_REASONS
 from plaudit.feedback.store.schema import Assignment, Item, Member, Project
-from plaudit.report.formatting import number
 from plaudit.web.manage import figures
 from plaudit.web.manage.pace import day_name, pace
 from plaudit.web.manage.strips import Strips, measured, models_strips, published, strips_of

@@ -9,8 +9,8 @@ from urllib.parse import urlencode
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
+from plaudit.display.formatting import duration
 from plaudit.feedback.store.schema import Item
-from plaudit.report.formatting import duration
 from plaudit.web.api.items import Said
 
 STRENGTHS = ("", "slightly better", "better", "clearly better", "much better")  # as on the labeler's page

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+from plaudit.display.formatting import percent
 from plaudit.feedback.quality.tables import Table, Value
 from plaudit.feedback.standing import Standing
-from plaudit.report.formatting import percent
 from plaudit.web.manage.pace import Pace
 from plaudit.web.manage.wording import plural, stretch, worded
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from plaudit.display.formatting import ABSENT, count, duration, finite, number, percent, span
 from plaudit.feedback.quality.tables import Column, Table, Value
-from plaudit.report.formatting import ABSENT, count, duration, finite, number, percent, span
 
 
 def worded(value: Value, unit: str) -> str:

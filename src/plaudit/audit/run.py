@@ -1,0 +1,169 @@
+"""A run as recorded: its steps, places, summary and curves, read from its folder and from nowhere else."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from plaudit.audit.older import modern
+from plaudit.errors import Problem, UserError
+from plaudit.runs import RunFolder, Stage
+
+Row = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class StageRecord:
+    """What one step left behind."""
+
+    name: str
+    record: Mapping[str, Any]
+    metrics: Sequence[Row]
+    samples: Sequence[Row]
+
+
+@dataclass(frozen=True)
+class Sibling:
+    """The same run with one thing changed."""
+
+    name: str
+    run: Run
+
+
+@dataclass(frozen=True)
+class Run:
+    """A whole run, as recorded."""
+
+    record: Mapping[str, Any]
+    summary: Mapping[str, Any]
+    stages: Mapping[str, StageRecord] = field(default_factory=dict)
+    siblings: Sequence[Sibling] = ()
+
+    @property
+    def steps(self) -> Mapping[str, Mapping[str, Any]]:
+        """What is known of every step, in the order of work."""
+        found = self.record.get("steps")
+        return found if isinstance(found, Mapping) else {}
+
+    @property
+    def places(self) -> Mapping[str, str]:
+        """The steps at ``base``, ``start`` and ``end``."""
+        found = self.record.get("places")
+        return found if isinstance(found, Mapping) else {}
+
+    def step_title(self, name: str) -> str:
+        """A step in words."""
+        return str(dig(self.steps, name, "title") or name)
+
+    @property
+    def title(self) -> str:
+        """The title of the step that made the end."""
+        return self.step_title(self.places["end"]) if "end" in self.places else "Training"
+
+    @property
+    def start(self) -> str:
+        """What the start is called in a sentence: SFT, or base."""
+        start = self.places.get("start", "")
+        if not start or start == self.places.get("base"):
+            return "base"
+        return self.step_title(start)
+
+    @property
+    def trained(self) -> list[str]:
+        """The steps that learned from preferences or rewards, in order."""
+        return [n for n, s in self.steps.items() if s.get("preference")]
+
+    def get(self, *path: str) -> Any:
+        """A value of the summary by its path, None where any part is missing."""
+        return dig(self.summary, *path)
+
+    def mapping(self, *path: str) -> Mapping[str, Any]:
+        """A mapping of the summary by its path, empty where there is none."""
+        value = self.get(*path)
+        return value if isinstance(value, Mapping) else {}
+
+    def metrics(self, step: str) -> Sequence[Row]:
+        """The rows that a step recorded; a place stands for its step."""
+        name = self.places.get(step, step)
+        return self.stages[name].metrics if name in self.stages else ()
+
+    def samples(self, step: str) -> Sequence[Row]:
+        """The samples that a step kept; a place stands for its step."""
+        name = self.places.get(step, step)
+        return self.stages[name].samples if name in self.stages else ()
+
+
+def dig(value: Any, *path: str) -> Any:
+    """A value in nested mappings by its path, None where any part is missing."""
+    for key in path:
+        value = value.get(key) if isinstance(value, Mapping) else None
+    return value
+
+
+def _read(folder: RunFolder, name: str) -> dict[str, Any]:
+    file = str(folder.path / name)
+    try:
+        value = folder.read_json(name)
+    except ValueError as error:
+        problem = Problem(
+            f"not valid JSON: {error}", file=file, remedy="run `plaudit resume` to write it anew"
+        )
+        raise UserError("the run folder cannot be read", problems=[problem]) from None
+    if value is None:
+        return {}
+    if not isinstance(value, dict):
+        problem = Problem(f"holds a {type(value).__name__}, not an object", file=file)
+        raise UserError("the run folder cannot be read", problems=[problem])
+    return value
+
+
+def _rows(rows: Sequence[Any]) -> list[Row]:
+    return [row for row in rows if isinstance(row, dict)]
+
+
+def _stage(stage: Stage) -> StageRecord:
+    source = stage
+    members = sorted(stage.path.glob("member-*"))
+    if members and not (stage.path / "metrics.jsonl").exists():
+        source = Stage(members[0])  # an ensemble: the first member's curves stand for all
+    record = stage.read_json()
+    return StageRecord(
+        stage.name,
+        record if isinstance(record, dict) else {},
+        _rows(source.metrics()),
+        _rows(source.samples()),
+    )
+
+
+def read_run(path: str | Path) -> Run:
+    """The run at ``path``; UserError where it is none or cannot be read."""
+    folder = RunFolder.existing(path)
+    root = folder.path / "siblings"
+    beside = sorted(p for p in root.iterdir() if (p / "run.json").exists()) if root.is_dir() else []
+    siblings = [Sibling(p.name, read_run(p)) for p in beside]
+    return run_of(
+        _read(folder, "run.json"),
+        _read(folder, "summary.json"),
+        {stage.name: _stage(stage) for stage in folder.stages()},
+        [s for s in siblings if s.run.summary or s.run.metrics("end")],
+    )
+
+
+def run_of(
+    record: Mapping[str, Any],
+    summary: Mapping[str, Any],
+    stages: Mapping[str, StageRecord],
+    siblings: Sequence[Sibling] = (),
+) -> Run:
+    """A run from its records, those of an older version brought to today's form."""
+    if "steps" in record:
+        return Run(record, summary, stages, siblings)
+    samples = {name: stage.samples for name, stage in stages.items()}
+    record, summary, rows = modern(record, summary, list(stages), samples.get("evaluate", ()))
+    made = dict(stages)
+    if "evaluate" in made:
+        old = made["evaluate"]
+        made["evaluate"] = StageRecord(old.name, old.record, old.metrics, rows)
+    return Run(record, summary, made, siblings)

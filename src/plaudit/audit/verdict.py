@@ -1,0 +1,187 @@
+"""What a run showed, in plain words: the headline, what got better, what did not, what to keep in mind."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from plaudit.audit.run import Run, dig
+from plaudit.display.attributes import vocabulary
+from plaudit.display.formatting import count, finite, number, percent, span, temperature
+
+NOTICEABLE = 0.05  # a change of an attribute below five points is not worth a line
+MOST_CHANGES = 7
+
+
+@dataclass(frozen=True)
+class Change:
+    """An attribute, before and after."""
+
+    label: str
+    before: str
+    after: str
+
+
+@dataclass
+class Verdict:
+    """Sentences, ready to print."""
+
+    headline: str
+    lead: list[str] = field(default_factory=list)
+    better: list[Change] = field(default_factory=list)
+    worse: list[Change] = field(default_factory=list)
+    level: list[Change] = field(default_factory=list)
+    remarks: list[str] = field(default_factory=list)
+    caveats: list[str] = field(default_factory=list)
+
+
+def verdict(run: Run) -> Verdict:
+    """Judge a run by its summary alone."""
+    if not run.summary:
+        missing = "Its summary.json is missing: only what training recorded is shown."
+        return Verdict("This run has not been evaluated yet.", [missing])
+    result = Verdict(_headline(run), _lead(run))
+    _changes(run, result)
+    result.remarks = _remarks(run)
+    result.caveats = _caveats(run)
+    return result
+
+
+def _headline(run: Run) -> str:
+    if run.places.get("start") == run.places.get("end"):
+        return "This run trained no policy beyond its start, so there is no after to judge."
+    closed, low, high = (finite(run.get("gap_closed", k)) for k in ("mean", "low", "high"))
+    if closed is not None:
+        if low is not None and high is not None and low <= 0 <= high:
+            return f"{run.title} made no clear difference: the interval holds zero."
+        if closed < 0:
+            return f"{run.title} made the answers worse."
+        if closed >= 1:
+            return f"{run.title}’s answers score as well as perfect ones."
+        return f"{run.title} closed {percent(closed)} of the gap between the {run.start} model and a perfect answer."
+    mean, low, high = (finite(run.get("win_rate", "end_vs_start", k)) for k in ("mean", "low", "high"))
+    if mean is None:
+        return f"Nothing has judged {run.title}’s answers in this run."
+    who = "A proxy judge" if run.get("judge") == "proxy" else "The judge"
+    if low is not None and high is not None and low <= 0.5 <= high:
+        return f"{who} sees no clear difference between {run.title} and the {run.start} model."
+    if mean < 0.5:
+        return f"{who} prefers the {run.start} model’s answers to {run.title}’s."
+    return f"{who} prefers {run.title}’s answers in {percent(mean)} of comparisons."
+
+
+def _lead(run: Run) -> list[str]:
+    lead = []
+    sft, after, perfect = (finite(run.get("gold", stage, "mean")) for stage in ("start", "end", "perfect"))
+    if sft is not None and after is not None and perfect is not None:
+        bounds = span(run.get("gap_closed"), as_percent=True)
+        lead.append(
+            f"On {count(run.get('prompts'))} prompts that occur in no training text, mean gold went from "
+            f"{number(sft)} after {run.start} to {number(after)} after {run.title}; a perfect policy reaches "
+            f"{number(perfect)}" + (f" (gap closed, 95% interval: {bounds})." if bounds else ".")
+        )
+    win = run.get("win_rate", "end_vs_start")
+    if finite(dig(win, "mean")) is not None:
+        sentence = f"{run.title} wins {percent(dig(win, 'mean'))} against {run.start}"
+        if bounds := span(win, as_percent=True):
+            sentence += f" (95% interval: {bounds})"
+        best, ties = (finite(run.get("win_rate", "perfect_vs_start", k)) for k in ("mean", "ties"))
+        if best is not None:
+            sentence += f"; a perfect policy would win {percent(best)}"
+            sentence += f", because {percent(ties)} of its answers tie" if ties and ties >= 0.1 else ""
+        lead.append(sentence + ".")
+    exact = finite(run.get("kl", "exact"))
+    if exact is not None:
+        lead.append(f"For that it moved {number(exact)} nats per response away from the {run.start} model.")
+    return lead
+
+
+def _changes(run: Run, result: Verdict) -> None:
+    before, after = run.get("attributes", "start"), run.get("attributes", "end")
+    if not isinstance(before, Mapping) or not isinstance(after, Mapping):
+        return
+    gains: list[tuple[float, Change]] = []
+    spoken = vocabulary(run.get("kind"))
+    for name in after:
+        a, b, about = finite(before.get(name)), finite(after.get(name)), spoken.describe(str(name))
+        if about.more_is_better is None or a is None or b is None or not (0 <= a <= 1 and 0 <= b <= 1):
+            continue
+        gain = (b - a) if about.more_is_better else (a - b)
+        gains.append((gain, Change(about.label, percent(a), percent(b))))
+    gains.sort(key=lambda g: -abs(g[0]))
+    result.better = [c for g, c in gains if g >= NOTICEABLE][:MOST_CHANGES]
+    result.worse = [c for g, c in gains if g <= -NOTICEABLE][:MOST_CHANGES]
+    result.level = [c for g, c in gains if abs(g) < NOTICEABLE][:MOST_CHANGES]
+
+
+def _remarks(run: Run) -> list[str]:
+    kind = run.get("reward_model", "pairs", "unseen")
+    unseen = finite(dig(kind, "mean") if isinstance(kind, Mapping) else kind)
+    if unseen is None or unseen >= 0.6:
+        return []
+    return [
+        f"The reward model knows the facts it was shown, not others: {percent(unseen)} on facts it never saw."
+    ]
+
+
+def _caveats(run: Run) -> list[str]:
+    found = []
+    if run.get("judge") == "gold":
+        found.append(
+            "The world is made. Gold is known because the world was written by hand; a real model has no "
+            "such judge. This shows that the method works, not how much a real model would gain."
+        )
+    elif run.get("judge") == "proxy":
+        found.append(
+            "There is no known truth here. The judge is itself a reward model, trained on a disjoint split and "
+            "seed: it can share the training reward’s mistakes."
+        )
+    if sentence := _weaker(run):
+        found.append(sentence)
+    if sentence := sharpening(run):
+        found.append(sentence)
+    agreement = finite(run.get("reward_model", "human_agreement"))
+    if agreement is not None:
+        found.append(f"Two people who judged the same pair agree in {percent(agreement)} of cases.")
+    found.append("This is one seed. Intervals cover the luck of the test prompts, not that of training.")
+    return found
+
+
+def _weaker(run: Run) -> str:
+    """What a reward model learned from before the rankings of the one that it became."""
+    models = [n for n, s in run.steps.items() if "reward model" in s["gives"]]
+    before = [n for n in models if any(run.steps[m]["from"] == n for m in models)]
+    seen = sum(int(finite(run.get("labels", n, "rankings")) or 0) for n in before)
+    after_ = sum(int(finite(run.get("labels", n, "rankings")) or 0) for n in models if n not in before)
+    if not seen or not after_:
+        return ""
+    return (
+        f"The reward model saw {count(seen)} quick votes before the {count(after_)} rankings. Votes are labels "
+        "and count as such."
+    )
+
+
+def sharpening(run: Run) -> str:
+    """How much of the gain a cooler SFT model reaches without any training."""
+    best = run.get("best_temperature")
+    cool, cool_after = finite(dig(best, "start", "mean")), finite(dig(best, "end", "mean"))
+    sft, after = finite(run.get("gold", "start", "mean")), finite(run.get("gold", "end", "mean"))
+    if cool is None or cool_after is None or sft is None or after is None:
+        return ""
+    tried = dig(best, "validation")
+    if isinstance(tried, Mapping) and len(tried) < 2:
+        return ""  # no cooler temperature was looked at
+    at = temperature(dig(best, "temperature"))
+    start = (
+        f"Sampled at temperature {at}, the {run.start} model alone scores {number(cool)} without any training"
+    )
+    if cool >= after:
+        start += (
+            f", more than {run.title}’s {number(after)} at temperature {temperature(run.get('temperature'))}"
+        )
+    elif after > sft:
+        start += f", {percent((cool - sft) / (after - sft))} of {run.title}’s gain"
+    low = finite(dig(best, "win_rate", "low"))
+    clear = low is None or low > 0.5
+    relation = "not ahead" if cool_after <= cool else "still ahead" if clear else "ahead, but not clearly"
+    return f"{start}. {run.title} at temperature {at} scores {number(cool_after)}: {relation}."

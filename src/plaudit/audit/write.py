@@ -1,0 +1,58 @@
+"""findings.json: what the rules saw in a run and the verdict, as data that report, command line and CI read."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from plaudit.audit.findings import Finding, Watched
+from plaudit.audit.health import RULES, examine
+from plaudit.audit.run import Run, read_run
+from plaudit.audit.verdict import verdict
+from plaudit.registry import STEPS
+from plaudit.runs import files
+
+SCHEMA = 1
+NAME = "findings.json"
+
+
+def watched(run: Run) -> list[Watched]:
+    """The steps that rules look at: those that learned from preferences or rewards, the end last."""
+    names = [n for n in run.trained if n in run.stages]
+    if not names and "end" in run.places:
+        names = [run.places["end"]]
+    return [
+        Watched(
+            run.metrics(name),
+            run.summary,
+            name,
+            STEPS.get(str(run.steps[name]["kind"])) or STEPS["base"],
+            run.step_title(name),
+            run.start,
+        )
+        for name in names
+    ]
+
+
+def findings(run: Run) -> list[Finding]:
+    """Everything that the rules see in a run, the gravest first."""
+    return examine(watched(run))
+
+
+def audit(run: Run) -> dict[str, Any]:
+    """The findings and the verdict of a run as plain data."""
+    return {
+        "schema": SCHEMA,
+        "rules": [rule.__name__ for rule in RULES],
+        "findings": [f.as_dict() for f in findings(run)],
+        "verdict": asdict(verdict(run)),
+    }
+
+
+def write_findings(path: str | Path) -> Mapping[str, Any]:
+    """Write ``findings.json`` into the run folder at ``path`` and return what it holds."""
+    found = audit(read_run(path))
+    files.write_json(Path(path) / NAME, found)
+    return found

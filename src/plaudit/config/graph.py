@@ -1,0 +1,399 @@
+"""From named steps to a graph: which policy, records and rewards each step takes, and the places of a run.
+
+Every input has one default: ``from`` is the newest policy before the step (for a reward model what the first one
+started from), ``on`` the data role that the kind needs plus every earlier step that gives such records, ``reward`` the
+newest reward model. What is missing or impossible is reported at once, with the choices.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from plaudit.config.methods import RewardPart, Scoring
+from plaudit.config.recipe import ROLES, Config
+from plaudit.config.sections import Base, Rank, Reward
+from plaudit.config.steps import Source, Step
+from plaudit.errors import Problem, UserError, suggest
+from plaudit.registry import JUDGES, STEPS, WORLDS, Gives, StepKind, call
+
+FIRST = "base"
+EVALUATE, PROXY = "evaluate", "proxy"
+PEOPLE = "people"
+RECORDS: tuple[Gives, ...] = ("preferences", "demonstrations")
+# Roles that give records of what a step learns from; labels may also be read off preferences.
+FEEDS: Mapping[str, tuple[str, ...]] = {
+    "text": ("corpus",),
+    "demonstrations": ("demonstrations",),
+    "preferences": ("preferences",),
+    "labels": ("labels",),
+    "prompts": ("prompts",),
+}
+
+
+@dataclass(frozen=True)
+class Node:
+    """One step with its inputs found: names of steps, data roles with weights, and parts of the reward."""
+
+    name: str
+    kind: StepKind
+    settings: Any
+    policy: Any = None
+    start: str | None = None
+    on: tuple[Source, ...] = ()
+    rewards: tuple[RewardPart, ...] = ()
+    judged: tuple[str, ...] = ()
+
+    def gives(self, what: str) -> bool:
+        return what in self.kind.gives
+
+
+@dataclass(frozen=True)
+class Graph:
+    """The steps of a run in the order of work, and which of them stand at its places."""
+
+    nodes: Mapping[str, Node] = field(default_factory=dict)
+    roles: tuple[str, ...] = ()
+
+    def __getitem__(self, name: str) -> Node:
+        return self.nodes[name]
+
+    def gives_records(self, name: str) -> bool:
+        """Whether a source is a step that makes records, and no data role."""
+        return name in self.nodes and any(map(self.nodes[name].gives, RECORDS))
+
+    def steps_of(self, name: str) -> list[str]:
+        """The earlier steps that a step takes something from, each once."""
+        node = self.nodes[name]
+        records = [s.name for s in node.on if self.gives_records(s.name)]
+        rewards = [str(part.path) for part in node.rewards if part.source == "step"]
+        return list(dict.fromkeys([*([node.start] if node.start else []), *records, *rewards, *node.judged]))
+
+    def roles_of(self, name: str) -> list[str]:
+        """The data roles that a step reads."""
+        return [s.name for s in self.nodes[name].on if not self.gives_records(s.name)]
+
+    def giving(self, what: str, before: str | None = None) -> list[str]:
+        """Steps that give a policy, a reward model or records, the newest last."""
+        names = list(self.nodes)
+        names = names[: names.index(before)] if before is not None else names
+        return [n for n in names if self.nodes[n].gives(what) and n != PROXY]
+
+    @property
+    def policies(self) -> list[str]:
+        return self.giving("policy")
+
+    @property
+    def reward_models(self) -> list[str]:
+        return self.giving("reward model")
+
+    @property
+    def places(self) -> dict[str, str]:
+        """The steps at ``base``, ``start`` and ``end``: empty where no policy is trained."""
+        policies = self.policies
+        if not policies:
+            return {}
+        learning = [n for n in policies if self.nodes[n].kind.preference] or policies[-1:]
+        start = self.nodes[learning[0]].start or policies[0]
+        return {"base": policies[0], "start": start, "end": policies[-1]}
+
+    @property
+    def shown(self) -> list[str]:
+        """Policies that an evaluation answers with: the places, and whatever learned from preferences or rewards."""
+        kept = set(self.places.values()) | {n for n in self.policies if self.nodes[n].kind.preference}
+        return [n for n in self.policies if n in kept]
+
+
+def graph_of(config: Config) -> Graph:
+    """The graph of a recipe; UserError with every problem and the choices that there are."""
+    resolver = _Resolver(config)
+    graph = resolver.run()
+    if resolver.problems:
+        raise UserError(f"recipe {config.name!r} does not hold together", problems=resolver.problems)
+    return graph
+
+
+class _Resolver:
+    def __init__(self, config: Config) -> None:
+        self.config = config
+        self.problems: list[Problem] = []
+        self.nodes: dict[str, Node] = {}
+        self.world = WORLDS[config.world.kind] if config.world is not None else None  # type: ignore[attr-defined]
+        files = config.data_sources()
+        own = self.world.roles if self.world else {}
+        self.roles = tuple(dict.fromkeys((*files, *own)))
+
+    def wrong(self, message: str, field: str, remedy: str) -> None:
+        self.problems.append(Problem(message, field=field, remedy=remedy))
+
+    def run(self) -> Graph:
+        for name, step in self._with_first().items():
+            if name in self.roles and set(STEPS[step.kind].gives) & set(RECORDS):
+                self.wrong(f"{name!r} is a data role too", f"steps.{name}", f"call the step {name}-1")
+            self.nodes[name] = self._node(name, step)
+        self._last()
+        return Graph(self.nodes, self.roles)
+
+    def _with_first(self) -> dict[str, Step]:
+        """The steps, with the policy as it comes before them where the recipe makes none."""
+        steps = dict(self.config.steps)
+        first = next(iter(steps.values()), None)
+        if first is not None and "policy" in STEPS[first.kind].gives and STEPS[first.kind].starts is None:
+            return steps
+        return {FIRST: Step(kind=FIRST, settings=Base()), **steps}
+
+    def _node(self, name: str, step: Step) -> Node:
+        kind, place = STEPS[step.kind], f"steps.{name}"
+        node = Node(name, kind, step.settings)
+        root = kind.starts is None and "policy" in kind.gives
+        if root:
+            node = replace(node, policy=step.policy or self.config.policy)
+        elif step.policy is not None:
+            self.wrong("only a base or pretrain step has a policy of its own", f"{place}.policy", "remove it")
+        if kind.starts is None:
+            if step.start is not None:
+                self.wrong(f"a {kind.name} step starts from nothing before it", f"{place}.from", "remove it")
+        else:
+            node = replace(node, start=self._start(name, step, kind))
+        node = replace(node, on=self._on(name, step, kind))
+        if kind.rewarded:
+            node = replace(node, rewards=self._rewards(name, step))
+        elif step.reward is not None:
+            self.wrong(f"a {kind.name} step asks for no reward", f"{place}.reward", "remove it")
+        if kind.judged:
+            node = replace(node, judged=self._judged(name, step.settings))
+        self._ptx(name, step)
+        return node
+
+    def _before(self, what: str) -> list[str]:
+        return [n for n, node in self.nodes.items() if node.gives(what)]
+
+    def _start(self, name: str, step: Step, kind: StepKind) -> str | None:
+        field, policies, models = f"steps.{name}.from", self._before("policy"), self._before("reward model")
+        choices = [*policies, *(models if kind.starts == "reward model" else ())]
+        given = policies[0] if step.start == FIRST and policies else step.start
+        if isinstance(step.settings, Reward) and step.settings.backbone is not None:
+            if given is not None:
+                self.wrong(
+                    "a reward model with a backbone starts from nothing else",
+                    field,
+                    "remove from or backbone",
+                )
+            return None
+        if given is None:
+            if kind.starts == "reward model" and models:
+                first = self.nodes[models[0]].start
+                given = first if first in policies else policies[-1] if policies else None
+            else:
+                given = policies[-1] if policies else None
+            if given is None:
+                self.wrong(
+                    "there is no policy before it to start from", field, "add a base or pretrain step first"
+                )
+            return given
+        if given in choices:
+            return given
+        self._unknown(
+            name, given, choices, field, "policy" if kind.starts == "policy" else "policy or reward model"
+        )
+        return None
+
+    def _unknown(self, name: str, given: str, choices: Iterable[str], field: str, what: str) -> None:
+        """A step that is not there, stands later, is the step itself, or gives something else."""
+        known = list(choices)
+        options = f"choices: {', '.join(known)}" if known else f"no step before {name} gives one"
+        if given == name:
+            message = f"{name} cannot take its own {what}"
+        elif given in self.nodes:
+            message = f"the step {given!r} gives no {what}"
+        elif given in self.config.steps:
+            message = f"the step {given!r} comes after {name}: a step takes from steps before it"
+        else:
+            message, options = f"there is no step {given!r}", suggest(given, known) or options
+        self.wrong(message, field, options)
+
+    def _giving(self, need: str) -> list[str]:
+        """Data roles and earlier steps that give records of this kind."""
+        world_roles = self.world.roles if self.world else {}
+        roles = [
+            r
+            for r in self.roles
+            if world_roles.get(r, r if r != "corpus" else "text") == need or r in FEEDS[need]
+        ]
+        return [*roles, *self._before(need)]
+
+    def _default_on(self, need: str) -> list[str]:
+        roles = [r for r in FEEDS[need] if r in self.roles]
+        found = [*roles, *self._before(need)]
+        # Thumbs are read off rankings where there are none, and prompts off whatever has them.
+        if need == "labels" and not found:
+            found = self._default_on("preferences")
+        if need == "prompts" and not found:
+            found = self._default_on("preferences") or self._default_on("demonstrations")
+        return found
+
+    def _allowed_on(self, need: str) -> list[str]:
+        found = self._giving(need)
+        if need == "labels":
+            found += self._giving("preferences")
+        if need == "prompts":
+            found += [*self._giving("preferences"), *self._giving("demonstrations"), *self._giving("labels")]
+        if need == "preferences" and "votes" in self.roles:
+            found.append("votes")
+        return list(dict.fromkeys(found))
+
+    def _on(self, name: str, step: Step, kind: StepKind) -> tuple[Source, ...]:
+        field, need = f"steps.{name}.on", kind.data
+        if need is None:
+            if step.on is not None:
+                self.wrong(f"a {kind.name} step learns from no records", field, "remove it")
+            return ()
+        if step.on is None:
+            found = self._default_on(need)
+            if not found and not (need == "text" and kind.starts is None):
+                self._nothing(name, need, field)
+            return tuple(Source(name=n) for n in found)
+        allowed = self._allowed_on(need)
+        for source in step.on:
+            if source.name in allowed:
+                continue
+            if source.name in ROLES and source.name not in self.roles:
+                self.wrong(
+                    f"data.{source.name} names no file",
+                    field,
+                    f"name data.{source.name}, or " + _choices(allowed),
+                )
+            elif source.name in self.roles:
+                self.wrong(f"{source.name} holds no {need}", field, _choices(allowed))
+            else:
+                self._unknown(name, source.name, allowed, field, need)
+        return step.on
+
+    def _nothing(self, name: str, need: str, field: str) -> None:
+        if self.world:
+            remedy = f"add a step before it that gives {need}"
+            if need == "preferences":
+                remedy += ": `rank: {}`"
+        else:
+            role = FEEDS[need][0]
+            remedy = f"name data.{role}" + (
+                ", or add a rank step before it" if need in ("preferences", "labels") else ""
+            )
+        self.wrong(
+            f"there are no {need} to learn from", field, f"{remedy}, or leave the step out: --without {name}"
+        )
+
+    def _rewards(self, name: str, step: Step) -> tuple[RewardPart, ...]:
+        settings: Scoring = step.settings  # type: ignore[assignment]
+        field, models = f"steps.{name}.reward", self._before("reward model")
+        if step.reward is not None and not settings.needs_own:
+            self.wrong(
+                "reward and reward_model, reward_function or rewards exclude each other",
+                field,
+                "keep one of them",
+            )
+        parts = step.reward if step.reward is not None else parts_of(settings)
+        made = []
+        for part in parts:
+            if part.source == "own":
+                if not models:
+                    self.wrong(
+                        "nothing scores the answers: no reward model stands before it",
+                        field,
+                        f"add a reward step before {name}, or name reward: python:module:function or reward:PATH",
+                    )
+                    continue
+                part = part.model_copy(update={"source": "step", "path": models[-1]})
+            elif part.source == "step" and part.path not in models:
+                self._unknown(name, str(part.path), models, field, "reward model")
+            elif part.source == "gold" and not self.world:
+                self.wrong("gold is known in a made world alone", field, "name a reward model or a function")
+            made.append(part)
+        return tuple(made)
+
+    def _judged(self, name: str, settings: Any) -> tuple[str, ...]:
+        """The steps whose models judge for a rank step; what is wrong with its judge is reported."""
+        field = f"steps.{name}.by"
+        if not isinstance(settings, Rank):
+            return ()
+        if settings.prompts == "same" and not any(n.kind.judged for n in self.nodes.values()):
+            self.wrong(
+                "prompts: same needs a rank step before it", f"steps.{name}.prompts", "name how many prompts"
+            )
+        if settings.scripted_share and not self.world:
+            self.wrong(
+                "only a made world has scripted answers",
+                f"steps.{name}.scripted_share",
+                "remove it, or set it to 0",
+            )
+        spec = settings.by
+        known = ", ".join([PEOPLE, *(j.form or f"{j.scheme}:…" for j in JUDGES.values())])
+        if spec is None:
+            if self.world is None or self.world.judge is None:
+                self.wrong("nobody ranks the answers", field, f"name by: one of {known}")
+            return ()
+        if spec.people:
+            return ()
+        judge = JUDGES.get(spec.scheme)
+        if judge is None:
+            remedy = suggest(spec.scheme, [PEOPLE, *JUDGES]) or f"one of {known}"
+            self.wrong(f"there is no judge {spec.judge!r}", field, remedy)
+            return ()
+        if judge.check is not None:
+            try:
+                call(judge.check, spec.rest, spec.options, self.world, self._before("reward model"))
+            except UserError as error:
+                self.wrong(error.message, field, error.remedy or f"one of {known}")
+            except ValueError as error:
+                self.wrong(str(error), field, f"one of {known}")
+        return (spec.rest,) if spec.rest in self.nodes else ()
+
+    def _ptx(self, name: str, step: Step) -> None:
+        if getattr(step.settings, "ptx_coefficient", 0) and "demonstrations" not in self.roles:
+            self.wrong(
+                "the PTX term needs demonstrations",
+                f"steps.{name}.ptx_coefficient",
+                "name data.demonstrations or set it to 0",
+            )
+
+    def _last(self) -> None:
+        """The implicit last steps: a proxy where one is asked for, and the evaluation."""
+        evaluate = self.config.evaluate
+        if evaluate is None:
+            return
+        policies = [n for n, node in self.nodes.items() if node.gives("policy")]
+        models = [n for n, node in self.nodes.items() if node.gives("reward model")]
+        if evaluate.proxy is not None:
+            if "preferences" not in self.config.data_sources():
+                self.wrong(
+                    "the proxy judge learns from data.preferences, and none are named",
+                    "evaluate.proxy",
+                    "name data.preferences, or remove evaluate.proxy"
+                    + (": in a made world the truth judges" if self.world else ""),
+                )
+            start = self.nodes[models[0]].start if models else None
+            settings = self.nodes[models[0]].settings if models else Reward()
+            if start is None and not getattr(settings, "backbone", None):
+                start = policies[-1] if policies else None
+            elif start is not None and start not in policies:
+                start = self.nodes[start].start
+            self.nodes[PROXY] = Node(
+                PROXY, STEPS[PROXY], (settings, evaluate.proxy), start=start, on=(Source(name="preferences"),)
+            )
+        self.nodes[EVALUATE] = Node(EVALUATE, STEPS[EVALUATE], evaluate, judged=tuple(self.nodes))
+
+
+def parts_of(settings: Scoring) -> tuple[RewardPart, ...]:
+    """What a section asks to be scored by; its short forms are lists of one."""
+    if settings.rewards:
+        return settings.rewards
+    if settings.reward_model:
+        return (RewardPart(source="model", path=settings.reward_model),)
+    if settings.reward_function:
+        return (RewardPart(source="function", path=settings.reward_function),)
+    return (RewardPart(),)
+
+
+def _choices(names: Sequence[str]) -> str:
+    return f"choices: {', '.join(names)}" if names else "nothing here gives such records"

@@ -1,0 +1,152 @@
+"""Sections of the steps that are no method: pretraining, reward models, rankings, evaluation."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, field_validator, model_validator
+
+from plaudit.config.base import Fraction, Lora, PolicySource, Positive, Section, Training
+
+
+class Base(Section):
+    """A policy as it comes: a pretrained model, or one built from scratch that has not been trained."""
+
+
+class Pretrain(Training):
+    """Next-token prediction on raw text; without text the model stays as it was built."""
+
+    batch_size: Positive = 16
+    lr: float = Field(3e-3, gt=0)
+
+
+class JudgeSpec(Section):
+    """Who ranks: ``people``, or ``scheme:rest`` of a registered judge with its options."""
+
+    judge: str
+    options: Mapping[str, Any] = Field(default_factory=dict)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _short(cls, value: Any) -> Any:
+        """Text, with options behind ``?`` as in an address, or a mapping with the options beside ``judge``."""
+        if isinstance(value, str):
+            spec, _, query = value.partition("?")
+            return {"judge": spec, "options": dict(_option(part) for part in query.split("&") if part)}
+        if isinstance(value, Mapping) and "options" not in value:
+            return {"judge": value.get("judge"), "options": {k: v for k, v in value.items() if k != "judge"}}
+        return value
+
+    @property
+    def scheme(self) -> str:
+        return self.judge.partition(":")[0]
+
+    @property
+    def rest(self) -> str:
+        return self.judge.partition(":")[2]
+
+    @property
+    def people(self) -> bool:
+        return self.judge == "people"
+
+
+def _option(text: str) -> tuple[str, Any]:
+    import yaml
+
+    key, separator, value = text.partition("=")
+    if not separator:
+        raise ValueError(f"an option of a judge is written key=value, this is {text!r}")
+    return key, yaml.safe_load(value)
+
+
+class Enough(Section):
+    """When people have judged enough: so many items, each by so many people."""
+
+    items: Positive | None = None
+    overlap: Positive = 1
+
+
+class Rank(Section):
+    """Answers of the newest policy to training prompts, ranked by people or a judge.
+
+    ``answers`` is how many a prompt has, or the least and the most; ``scripted_share`` of them are the world's own,
+    where it has any. Each rank step takes fresh prompts, ``prompts: same`` those of the rank step before.
+    """
+
+    by: JudgeSpec | None = None
+    prompts: Positive | Literal["same"] = 2500
+    answers: Annotated[int, Field(ge=2)] | tuple[Annotated[int, Field(ge=2)], Annotated[int, Field(ge=2)]] = 4
+    scripted_share: Fraction = 0.0
+    temperature: float = Field(1.0, gt=0)
+    max_new_tokens: Positive = 40
+    validation: Fraction = 0.1
+    enough: Enough | None = None
+    project: str | None = None
+
+    @model_validator(mode="after")
+    def _order(self) -> Rank:
+        if self.low > self.high:
+            raise ValueError(f"answers from {self.low} to {self.high}: the least is above the most")
+        if self.by is not None and not self.by.people and (self.enough or self.project):
+            raise ValueError("enough and project are for `by: people`")
+        return self
+
+    @property
+    def low(self) -> int:
+        return self.answers if isinstance(self.answers, int) else self.answers[0]
+
+    @property
+    def high(self) -> int:
+        return self.answers if isinstance(self.answers, int) else self.answers[1]
+
+
+class Reward(Training):
+    """A reward model on rankings (Stiennon et al. 2020; Ouyang et al. 2022).
+
+    It starts from a policy of the run with a fresh head (``from``), from another reward model of the run, or from a
+    ``backbone`` of its own. ``use_strength`` makes stated strengths margins, ``margin_scale`` · strength / the largest
+    in the training data: 1 is the small margin of Touvron et al. 2023 (Llama 2), 3 the large one.
+    """
+
+    backbone: PolicySource | None = None
+    pooling: Literal["last", "mean"] = "last"
+    loss: Literal["pairs", "plackett_luce"] = "pairs"
+    length_normalised: bool = False
+    use_strength: bool = False
+    margin_scale: float = Field(1.0, gt=0)
+    centering: float = Field(0.0, ge=0)
+    members: Positive = 1
+    aggregate: Literal["mean", "min", "mean_minus_std", "mean_minus_variance"] = "mean"
+    std_penalty: float = Field(1.0, ge=0)
+    lora: Lora | None = None
+    batch_size: Positive = 4
+
+    @model_validator(mode="after")
+    def _strength(self) -> Reward:
+        if self.use_strength and self.loss != "pairs":
+            raise ValueError(f"use_strength is for loss pairs, not {self.loss}")
+        if self.margin_scale != 1.0 and not self.use_strength:
+            raise ValueError("margin_scale needs use_strength: true")
+        return self
+
+
+class Evaluate(Section):
+    """What the report measures, at which temperatures, on how many prompts.
+
+    ``proxy`` trains a reward model on preferences and a seed of its own, which judges where no truth is known.
+    """
+
+    temperature: float = Field(1.0, gt=0)
+    temperatures: tuple[float, ...] = (0.15, 0.3, 0.5)
+    prompts: Positive = 800
+    max_new_tokens: Positive = 48
+    show: Positive = 40
+    proxy: Training | None = None
+
+    @field_validator("temperatures")
+    @classmethod
+    def _above_zero(cls, values: tuple[float, ...]) -> tuple[float, ...]:
+        if any(t <= 0 for t in values):
+            raise ValueError("temperatures are above 0")
+        return values

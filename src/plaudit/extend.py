@@ -1,0 +1,96 @@
+"""A method of one's own in a few lines: a preference loss or an advantage estimator as a registered method.
+
+What these return is named by an entry point ``plaudit.methods`` of one's own package, and is then a method like any
+other: in `plaudit --help`, in recipes, `compare` and reports. Free of torch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from pydantic import create_model
+
+from plaudit.config.methods import Dpo, Grpo
+from plaudit.methods.descriptors import direct, online
+from plaudit.registry import Method
+
+BETAS = (0.05, 0.2)
+
+
+def preference_loss(
+    name: str,
+    loss: str,
+    *,
+    title: str = "",
+    summary: str = "",
+    defaults: dict[str, Any] | None = None,
+    grid: tuple[str, Sequence[Any]] | None = ("beta", BETAS),
+    **facts: Any,
+) -> Method:
+    """A method that learns from rankings by one's own loss, with a reference as DPO has.
+
+    ``loss`` is ``module:function``, called as ``function(left, right, *, beta, result)`` with log-ratios
+    log π − log π_ref of both answers [P] and the share of the win that goes to the left one [P]; it returns a loss a
+    pair [P]. ``defaults`` are settings of ``Dpo`` that differ; ``facts`` further fields of ``Method``.
+    """
+    settings: Any = create_model(
+        _class_name(name),
+        __base__=Dpo,
+        __module__=__name__,
+        **_defaults(Dpo, {"loss": loss, **(defaults or {})}),
+    )
+    return direct(
+        name,
+        title or name.replace("_", " ").capitalize(),
+        summary or f"Learn from rankings by {loss}.",
+        settings,
+        function="plaudit.methods.train_direct:dpo",
+        code=("plaudit.methods.train_direct:dpo", loss),
+        needs=("preferences", "reference"),
+        grid=(grid[0], tuple(grid[1])) if grid else None,
+        **facts,
+    )
+
+
+def estimator(
+    name: str,
+    algorithm: str,
+    *,
+    title: str = "",
+    summary: str = "",
+    defaults: dict[str, Any] | None = None,
+    grid: tuple[str, Sequence[Any]] | None = ("kl.coefficient", BETAS),
+    **facts: Any,
+) -> Method:
+    """A method on the one RL loop by one's own advantage estimator.
+
+    ``algorithm`` is ``module:Class``, a subclass of ``plaudit.methods.policy_gradient.PolicyGradient`` that defines
+    ``advantages(rollouts, kl_coefficient) -> [R, T]``. ``defaults`` are settings of ``Grpo`` that differ; ``facts``
+    further fields of ``Method``.
+    """
+    settings: Any = create_model(
+        _class_name(name),
+        __base__=Grpo,
+        __module__=__name__,
+        **_defaults(Grpo, {"algorithm": algorithm, **(defaults or {})}),
+    )
+    return online(
+        name,
+        title or name.replace("_", " ").capitalize(),
+        summary or f"Learn from a reward by {algorithm}.",
+        settings,
+        function="plaudit.methods.train_online:grpo",
+        code=("plaudit.methods.train_online:grpo", algorithm),
+        grid=(grid[0], tuple(grid[1])) if grid else None,
+        **facts,
+    )
+
+
+def _class_name(name: str) -> str:
+    return "".join(part.capitalize() for part in name.replace("-", "_").split("_"))
+
+
+def _defaults(base: Any, values: dict[str, Any]) -> dict[str, Any]:
+    """Fields of a section class with other defaults."""
+    return {key: (base.model_fields[key].rebuild_annotation(), value) for key, value in values.items()}

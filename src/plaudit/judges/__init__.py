@@ -1,0 +1,1 @@
+"""Judges: a prompt and its responses in, a ranking or comparisons out."""

@@ -1,0 +1,51 @@
+"""A Python function as a judge of pairs, asked in both orders."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from itertools import combinations
+from typing import Any
+
+from plaudit.data.records import Comparisons, Outcome, Prompt, Response
+from plaudit.errors import PlauditError
+from plaudit.registry import resolve
+
+
+class FunctionJudge:
+    """p(first better) of every pair of K answers, averaged over both orders: (f(a, b) + 1 − f(b, a)) / 2.
+
+    ``function(prompt, first, second)`` gets a ``Prompt`` and two texts and returns a probability. PlauditError where
+    it raises or returns anything else.
+    """
+
+    def __init__(self, function: Callable[[Prompt, str, str], float], name: str = "") -> None:
+        self.function = function
+        self.name = name or getattr(function, "__qualname__", "function")
+
+    def judge(self, prompt: Prompt, responses: Sequence[Response]) -> Comparisons:
+        outcomes = tuple(
+            Outcome(i, j, self._both(prompt, responses[i].text, responses[j].text), rater=self.name)
+            for i, j in combinations(range(len(responses)), 2)
+        )
+        return Comparisons(prompt, tuple(responses), outcomes)
+
+    def _both(self, prompt: Prompt, first: str, second: str) -> float:
+        return (self._ask(prompt, first, second) + 1 - self._ask(prompt, second, first)) / 2
+
+    def _ask(self, prompt: Prompt, first: str, second: str) -> float:
+        try:
+            value = float(self.function(prompt, first, second))
+        except Exception as error:
+            raise PlauditError(
+                f"the judge {self.name} failed: {error!r}\n  prompt: {prompt.text!r}\n  first:  {first!r}\n"
+                f"  second: {second!r}"
+            ) from error
+        if not 0 <= value <= 1 or math.isnan(value):
+            raise PlauditError(f"the judge {self.name} returned {value}, which is no probability")
+        return value
+
+
+def make(rest: str, options: Mapping[str, Any], context: Any) -> FunctionJudge:
+    """The judge of ``python:module:function``."""
+    return FunctionJudge(resolve(rest, "judge"), name=f"python:{rest}")

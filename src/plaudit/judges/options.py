@@ -1,0 +1,58 @@
+"""Settings of judges, and what can be checked of them before anything is loaded."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from pydantic import ValidationError
+
+from plaudit.config.base import Section
+from plaudit.config.problems import problems_of
+from plaudit.errors import UserError, suggest
+from plaudit.registry import JUDGES, resolve
+from plaudit.runs.locate import is_run, model_folder
+
+
+class RewardOptions(Section):
+    """``soft`` gives σ(r_i − r_j) of each pair instead of the order of the scores."""
+
+    soft: bool = False
+
+
+class FunctionOptions(Section):
+    """A function has no options of plaudit's own."""
+
+
+def options_of(scheme: str, given: Mapping[str, Any]) -> Any:
+    """The typed options of a judge; UserError with every unknown or wrong one."""
+    model = resolve(JUDGES[scheme].options)
+    try:
+        return model.model_validate(dict(given))
+    except ValidationError as error:
+        found = list(problems_of(error, "", "", model))
+        raise UserError("; ".join(str(p) for p in found)) from None
+
+
+def check_reward(rest: str, options: Mapping[str, Any], world: Any, models: Sequence[str]) -> None:
+    """A reward model that stands before the step, or one that is saved."""
+    options_of("reward", options)
+    if rest in models:
+        return
+    if not rest:
+        raise UserError(
+            "reward: names no reward model", remedy="write reward:STEP, reward:PATH or reward:RUN@step"
+        )
+    if "/" not in rest and not is_run(rest):
+        raise UserError(
+            f"there is no reward model {rest!r} before this step",
+            remedy=suggest(rest, models) or f"steps that give one: {', '.join(models) or 'none'}",
+        )
+    model_folder(rest, kind="reward model")
+
+
+def check_function(rest: str, options: Mapping[str, Any], world: Any, models: Sequence[str]) -> None:
+    """A function that can be imported and called."""
+    options_of("python", options)
+    if not callable(resolve(rest, "judge")):
+        raise UserError(f"{rest} is no function", remedy="name module:function")

@@ -1,0 +1,267 @@
+"""What plaudit's own methods are and need: one description each, free of torch."""
+
+from __future__ import annotations
+
+from plaudit.registry import Method, Need, Variant, method
+
+SETTINGS = "plaudit.config.methods"
+SECTIONS = "plaudit.config.sections"
+STEPS = "plaudit.pipeline.steps"
+COST = "plaudit.pipeline.steps.cost"
+FIT = "plaudit.advice.fits"
+ONLINE: tuple[Need, ...] = ("prompts", "reward", "reference")
+ROLLOUT = ("policy", "reference", "reward model")
+
+OWN: list[Method] = []  # what plaudit itself brings
+
+
+def _own(*described: Method) -> None:
+    OWN.extend(described)
+    method(*described)
+
+
+_own(
+    Method(
+        "pretrain",
+        "Pretraining",
+        "Next-token prediction on raw text.",
+        f"{SECTIONS}:Pretrain",
+        f"{STEPS}.policies:pretrain",
+        gives=("policy",),
+        data="text",
+        tone="base",
+        code=("plaudit.methods.train:pretrain",),
+        cost=f"{COST}:fitted",
+        needs=("text",),
+        function="plaudit.methods.train:pretrain",
+        paper="Radford et al. 2018",
+        when="there is no model yet",
+    ),
+    Method(
+        "sft",
+        "SFT",
+        "Supervised fine-tuning: imitate demonstrations.",
+        f"{SETTINGS}:Sft",
+        f"{STEPS}.policies:sft",
+        gives=("policy",),
+        data="demonstrations",
+        starts="policy",
+        tone="sft",
+        code=("plaudit.methods.train:sft",),
+        cost=f"{COST}:fitted",
+        needs=("demonstrations",),
+        function="plaudit.methods.train:sft",
+        paper="Ouyang et al. 2022",
+        when="good answers have been written down; what every other method starts from",
+        fit=f"{FIT}:sft",
+        advised={"lr": 2e-5},
+        page="sft",
+    ),
+    Method(
+        "reward",
+        "Reward model",
+        "A reward model from human pairs or K-way rankings.",
+        f"{SECTIONS}:Reward",
+        f"{STEPS}.rewards:reward",
+        gives=("reward model",),
+        data="preferences",
+        starts="reward model",
+        tone="reward",
+        code=("plaudit.methods.train:reward_model", "plaudit.methods.train:store_normalisation"),
+        cost=f"{COST}:fitted",
+        needs=("preferences",),
+        models=("reward model",),
+        function="plaudit.methods.train:reward_model",
+        paper="Stiennon et al. 2020; Ouyang et al. 2022",
+        when="answers have been ranked and fresh ones are to be scored",
+        advised={"lr": 1e-5},
+        page="reward",
+    ),
+)
+
+
+def online(name: str, title: str, summary: str, settings: str, **facts: object) -> Method:
+    """A method on the one RL loop: prompts and a reward in, a policy out."""
+    shared: dict[str, object] = {
+        "gives": ("policy",),
+        "data": "prompts",
+        "starts": "policy",
+        "rewarded": True,
+        "preference": True,
+        "tone": "trained",
+        "cost": f"{COST}:online",
+        "needs": ONLINE,
+        "online": True,
+        "models": ROLLOUT,
+        "function": f"plaudit.methods.train_online:{name}",
+        "code": (f"plaudit.methods.train_online:{name}",),
+        "page": name.replace("_", "-"),
+        "advised": {"lr": 1e-6},
+    }
+    return Method(name, title, summary, settings, f"{STEPS}.policies:online", **{**shared, **facts})  # type: ignore[arg-type]
+
+
+_own(
+    online(
+        "ppo",
+        "PPO",
+        "PPO: more reward, with a KL penalty that holds it near where it started.",
+        f"{SETTINGS}:Ppo",
+        models=("policy", "critic", "reference", "reward model"),
+        code=("plaudit.methods.train_online:ppo", "plaudit.pipeline.steps.scoring:new_critic"),
+        paper="Schulman et al. 2017; Ziegler et al. 2019; Ouyang et al. 2022",
+        when="a good reward model and enough memory for a critic; best final quality",
+        grid=("kl.coefficient", (0.05, 0.2)),
+        compared=True,
+        fit=f"{FIT}:ppo",
+        advised={"lr": 1e-6, "value_lr": 1e-5},
+    ),
+    online(
+        "grpo",
+        "GRPO",
+        "GRPO: beat the prompt's other samples; no critic.",
+        f"{SETTINGS}:Grpo",
+        paper="Shao et al. 2024; Liu et al. 2025; Yu et al. 2025",
+        when="answers can be checked by a function, or memory has no room for a critic",
+        grid=("kl.coefficient", (0.1, 0.4)),
+        compared=True,
+        variants={
+            "dr-grpo": Variant("Dr. GRPO", ("advantage_scale=none", "aggregation=fixed")),
+            "gspo": Variant("GSPO", ("ratio=sequence",)),
+            "cispo": Variant("CISPO", ("surrogate=cispo",)),
+        },
+        fit=f"{FIT}:grpo",
+    ),
+    online(
+        "rloo",
+        "RLOO",
+        "RLOO: REINFORCE with the other samples' mean as baseline.",
+        f"{SETTINGS}:Rloo",
+        paper="Ahmadian et al. 2024",
+        when="as GRPO, where an unbiased gradient and the KL in the reward are wanted",
+        grid=("kl.coefficient", (0.05, 0.2)),
+        compared=True,
+        fit=f"{FIT}:rloo",
+    ),
+    online(
+        "reinforce",
+        "REINFORCE++",
+        "REINFORCE++: whitened rewards to go, no critic.",
+        f"{SETTINGS}:Reinforce",
+        paper="Hu 2025",
+        when="prompts are many and samples dear: one sample a prompt and no critic",
+        grid=("kl.coefficient", (0.05, 0.2)),
+        fit=f"{FIT}:reinforce",
+    ),
+    online(
+        "online_dpo",
+        "Online DPO",
+        "Online DPO: the reward ranks own samples, DPO learns from them.",
+        f"{SETTINGS}:OnlineDpo",
+        paper="Guo et al. 2024",
+        when="DPO's steadiness is wanted on fresh samples",
+        grid=("kl.coefficient", (0.2, 1.0)),
+        fit=f"{FIT}:online_dpo",
+    ),
+    online(
+        "rejection",
+        "Rejection sampling",
+        "Rejection sampling: imitate the best of n own samples.",
+        f"{SETTINGS}:Rejection",
+        needs=("prompts", "reward"),
+        online=False,
+        models=("policy", "reward model"),
+        cost=f"{COST}:rejection",
+        paper="Touvron et al. 2023; Dong et al. 2023",
+        when="a safe first step with any reward: SFT on the best samples",
+        page="best-of-n",
+        grid=("n", (4, 16)),
+        compared=True,
+        fit=f"{FIT}:rejection",
+        advised={"lr": 1e-5},
+    ),
+)
+
+
+def direct(name: str, title: str, summary: str, settings: str, **facts: object) -> Method:
+    """A method that learns from rankings without a reward model."""
+    shared: dict[str, object] = {
+        "gives": ("policy",),
+        "data": "preferences",
+        "starts": "policy",
+        "preference": True,
+        "tone": "trained",
+        "cost": f"{COST}:fitted",
+        "needs": ("preferences",),
+        "function": f"plaudit.methods.train_direct:{name}",
+        "code": (f"plaudit.methods.train_direct:{name}",),
+        "page": name.replace("_", "-"),
+        "advised": {"lr": 1e-6},
+    }
+    return Method(name, title, summary, settings, f"{STEPS}.policies:direct", **{**shared, **facts})  # type: ignore[arg-type]
+
+
+_own(
+    direct(
+        "dpo",
+        "DPO",
+        "DPO and its variants: learn from rankings without a reward model.",
+        f"{SETTINGS}:Dpo",
+        needs=("preferences", "reference"),
+        paper="Rafailov et al. 2023; Azar et al. 2023",
+        when="rankings or pairs are at hand and nothing is to be sampled",
+        grid=("beta", (0.1, 0.5)),
+        compared=True,
+        variants={
+            "ipo": Variant("IPO", ("loss=ipo", "length_normalised=true"), ("beta", (0.2, 1.0)), compared=True)
+        },
+        fit=f"{FIT}:dpo",
+    ),
+    direct(
+        "simpo",
+        "SimPO",
+        "SimPO: the mean log-prob as reward, a margin, no reference.",
+        f"{SETTINGS}:Simpo",
+        paper="Meng et al. 2024",
+        when="as DPO, where no reference fits or DPO grows the length",
+        grid=("beta", (1.0, 4.0)),
+        compared=True,
+        fit=f"{FIT}:simpo",
+    ),
+    direct(
+        "cpo",
+        "CPO",
+        "CPO: DPO with a uniform reference and an NLL term.",
+        f"{SETTINGS}:Cpo",
+        paper="Xu et al. 2024",
+        when="as DPO without a reference, where the preferred answers are themselves good",
+        grid=("beta", (0.05, 0.1)),
+        compared=True,
+        fit=f"{FIT}:cpo",
+    ),
+    direct(
+        "orpo",
+        "ORPO",
+        "ORPO: SFT and preference in one loss, no reference.",
+        f"{SETTINGS}:Orpo",
+        paper="Hong et al. 2024",
+        when="there are no demonstrations beside the preferred answers: SFT and preference in one step",
+        imitates=True,
+        grid=("odds_weight", (0.2, 1.0)),
+        compared=True,
+        fit=f"{FIT}:orpo",
+    ),
+    direct(
+        "kto",
+        "KTO",
+        "KTO: learn from thumbs up and down.",
+        f"{SETTINGS}:Kto",
+        data="labels",
+        needs=("labels", "reference"),
+        paper="Ethayarajh et al. 2024",
+        when="single answers carry thumbs, or one side is rare",
+        grid=("beta", (0.1, 0.5)),
+        compared=True,
+        fit=f"{FIT}:kto",
+    ),
+)

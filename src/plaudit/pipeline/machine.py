@@ -1,0 +1,96 @@
+"""Choices made by looking at the machine: threads, precision, memory, and the versions that a run is made with."""
+
+from __future__ import annotations
+
+import os
+import platform
+import subprocess
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from plaudit.config import Config
+from plaudit.runs import RunFolder
+
+
+def set_threads(threads: int) -> None:
+    import torch
+
+    torch.set_num_threads(threads)
+
+
+def look(config: Config, folder: RunFolder, device: Any) -> dict[str, Any]:
+    """Choices made by looking at the machine, made once: a later start reads them from the run."""
+    import torch
+
+    from plaudit.training.device import measure_precision, measure_threads
+    from plaudit.training.memory import memory_limit
+    from plaudit.training.probe import config_of
+
+    before = (folder.read_json("run.json") or {}).get("resolved")
+    if (
+        before
+        and before["device"] == device.type
+        and config.threads in (None, before["threads"])
+        and config.precision in ("auto", before["precision"])
+        and config.memory in (None, before["memory_gib"])
+    ):
+        return dict(before)
+    if config.threads is not None:
+        threads, reason = config.threads, "set by the recipe"
+    elif device.type != "cpu":
+        threads, reason = torch.get_num_threads(), "torch's default: the work is on the accelerator"
+    else:
+        threads, reason = measure_threads(getattr(config.policy, "hidden", 1024))
+    set_threads(threads)
+    if config.precision == "auto":
+        precision, why = measure_precision(config_of(config.policy), device)
+    else:
+        precision, why = config.precision, "set by the recipe"
+    return {
+        "device": device.type,
+        "threads": threads,
+        "threads_reason": reason,
+        "precision": precision,
+        "precision_reason": why,
+        "memory_gib": memory_limit(device, config.memory) / 2**30,
+        "versions": {
+            "python": platform.python_version(),
+            **{name: version(name) for name in ("plaudit", "torch", "transformers", "tokenizers")},
+        },
+        "hardware": {
+            "machine": platform.machine(),
+            "system": platform.system(),
+            "cpu": _cpu_name(),
+            "cores": os.cpu_count(),
+            "accelerator": torch.cuda.get_device_name() if device.type == "cuda" else None,
+        },
+    }
+
+
+def _cpu_name() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return platform.processor()
+    return next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), "")
+
+
+def commit() -> dict[str, Any] | None:
+    """Commit and cleanliness of the code, where it runs from a checkout."""
+    here = Path(__file__).parent
+    try:
+        commit = subprocess.run(
+            ["git", "rev-parse", "HEAD"], cwd=here, capture_output=True, text=True, check=True, timeout=5
+        ).stdout.strip()
+        dirty = subprocess.run(
+            ["git", "status", "--porcelain", "--untracked-files=no"],
+            cwd=here,
+            capture_output=True,
+            text=True,
+            check=True,
+            timeout=5,
+        ).stdout
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return {"commit": commit, "dirty": bool(dirty.strip())}

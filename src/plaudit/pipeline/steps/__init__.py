@@ -1,0 +1,1 @@
+"""The steps of a recipe, one module a family: load what came before, call one function, save what it made."""

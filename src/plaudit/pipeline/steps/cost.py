@@ -1,0 +1,149 @@
+"""What each kind of step costs: counted from its settings and its records, before anything is trained."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from plaudit.config import Kto, Online, Ppo, Rank, Referenced, Rejection
+from plaudit.config.graph import PROXY, Node
+from plaudit.pipeline.context import Context
+from plaudit.pipeline.work import Work
+from plaudit.training.fit import total_steps
+
+CHARACTERS_PER_TOKEN = 4  # English under a byte-level BPE; only estimates depend on it
+
+
+def loaded(step: Node, context: Context) -> Work:
+    """A policy is loaded, or built, and saved."""
+    return Work("loaded and copied" if getattr(step.policy, "path", None) else "built")
+
+
+def fitted(step: Node, context: Context) -> Work:
+    """Passes over records that are there, or that an earlier step will make."""
+    settings = step.settings[1] if step.name == PROXY else step.settings
+    longest = context.config.data.max_length
+    items, tokens = _records(step, context)
+    if not items:
+        return Work("counted when the data is there", trained=1, frozen=0, longest=longest)
+    steps = total_steps(settings, items)
+    epochs = steps * settings.batch_size / items
+    ranked = "reward model" in step.kind.gives
+    # A live reference is a copy and one more forward pass; a precomputed one is neither.
+    reference = settings.reference if isinstance(settings, Referenced) else None
+    referenced, live = reference is not None, reference == "live"
+    passes = (1 + live / 3) + (1 / 3 if isinstance(settings, Kto) else 0)
+    words = f"{items} items, {steps} steps of {settings.batch_size}"
+    if referenced:
+        words += f", reference {reference}"
+    return Work(
+        words,
+        tokens * (epochs * passes + (1 / 3 if referenced and not live else 0)),
+        trained=1,
+        frozen=int(live),
+        longest=longest * (2 if ranked else 1),
+        usual=min(longest, max(8, round(tokens / items))),
+        share=0.0 if ranked else 1.0,
+        budget=settings.token_budget,
+    )
+
+
+def online(step: Node, context: Context) -> Work:
+    """Iterations of sampling, scoring and training."""
+    settings: Online = step.settings
+    longest = context.config.data.max_length
+    critic = isinstance(settings, Ppo)
+    episodes = settings.iterations * settings.prompts_per_iteration * settings.samples_per_prompt
+    usual = min(longest, settings.max_new_tokens + 32)
+    return Work(
+        f"{settings.iterations} iterations, {episodes} episodes",
+        episodes * usual * ((1 + critic) * settings.epochs + 1.5),
+        trained=1 + critic,
+        frozen=2,
+        longest=longest + settings.max_new_tokens * settings.samples_per_prompt,
+        usual=usual,
+        share=settings.max_new_tokens / usual,
+        budget=settings.token_budget,
+    )
+
+
+def rejection(step: Node, context: Context) -> Work:
+    """Sampling n answers a prompt, then SFT on the best."""
+    settings: Rejection = step.settings
+    steps = total_steps(settings, settings.prompts)
+    sampled = settings.prompts * settings.n * settings.max_new_tokens
+    trained = steps * settings.batch_size * settings.max_new_tokens
+    return Work(
+        f"{settings.prompts} prompts, {settings.n} answers each, {steps} steps of {settings.batch_size}",
+        sampled / 3 + trained,
+        trained=1,
+        longest=context.config.data.max_length,
+        budget=settings.token_budget,
+    )
+
+
+def ranked(step: Node, context: Context) -> Work:
+    """Answers drawn, to be ranked."""
+    settings: Rank = step.settings
+    prompts = settings.prompts if settings.prompts != "same" else _prompts_before(step, context)
+    rows = prompts * settings.high
+    return Work(f"{rows} answers to {prompts} prompts", rows * settings.max_new_tokens / 3)
+
+
+def _prompts_before(step: Node, context: Context) -> int:
+    counts = [n.settings.prompts for n in context.graph.nodes.values() if isinstance(n.settings, Rank)]
+    return next((int(c) for c in reversed(counts) if c != "same"), 0)
+
+
+def evaluated(step: Node, context: Context) -> Work:
+    """Every shown policy answers; the start and the end at further temperatures too."""
+    settings = step.settings
+    policies = len(context.graph.shown)
+    rows = settings.prompts * (policies + 2)
+    if context.world is not None:
+        rows += len(context.materials.prompts("validation")) * (len(settings.temperatures) + 1)
+    return Work(f"{rows} answers", rows * settings.max_new_tokens / 3, frozen=policies + 1)
+
+
+def _records(step: Node, context: Context) -> tuple[int, float]:
+    """Items and tokens of what a step learns from; hub data is not fetched, and rankings to come are estimated."""
+    items, tokens = 0, 0.0
+    for source in step.on:
+        paths = context.materials.files(source.name)
+        if context.graph.gives_records(source.name):
+            count, size = _to_come(context, context.graph[source.name], step)
+        elif not all(p.exists() for p in paths):
+            return 0, 0.0
+        elif step.name == PROXY:
+            count, size = _counted(context.materials.proxy_preferences)
+        else:
+            records = context.materials.records(source.name)[0]
+            count, size = _counted(records, labels=step.kind.data == "labels")
+        items, tokens = items + count, tokens + size
+    return items, tokens
+
+
+def _to_come(context: Context, source: Node, step: Node) -> tuple[int, float]:
+    settings = source.settings
+    if not isinstance(settings, Rank):
+        return 0, 0.0
+    prompts = settings.prompts if settings.prompts != "same" else _prompts_before(source, context)
+    count = int(prompts * (1 - settings.validation))
+    answers = (settings.low + settings.high) / 2
+    usual = min(context.config.data.max_length, settings.max_new_tokens)
+    items = int(count * answers) if step.kind.data == "labels" else count
+    return items, count * answers * usual
+
+
+def _counted(records: Sequence[Any], *, labels: bool = False) -> tuple[int, float]:
+    items, size = 0, 0
+    for record in records:
+        if isinstance(record, str):
+            items, size = items + 1, size + len(record)
+            continue
+        answers = getattr(record, "responses", None) or (record.response,)
+        # A ranking among labels gives one label an answer.
+        items += len(answers) if labels else 1
+        prompt = sum(len(m.content) for m in record.prompt.messages)
+        size += len(answers) * prompt + sum(len(a.text) for a in answers)
+    return items, size / CHARACTERS_PER_TOKEN

@@ -1,0 +1,55 @@
+"""Steps that are no method: a policy as it comes, rankings, the proxy judge, the evaluation."""
+
+from __future__ import annotations
+
+from plaudit.registry import STEPS, StepKind
+
+SECTIONS = "plaudit.config.sections"
+HERE = "plaudit.pipeline.steps"
+
+STEPS.register(
+    StepKind(
+        "base",
+        "Base model",
+        "A policy as it comes: pretrained, or built and not yet trained.",
+        f"{SECTIONS}:Base",
+        f"{HERE}.policies:base",
+        gives=("policy",),
+        tone="base",
+        cost=f"{HERE}.cost:loaded",
+    ),
+    StepKind(
+        "rank",
+        "Answers and rankings",
+        "Answers of the newest policy, ranked by people or a judge.",
+        f"{SECTIONS}:Rank",
+        f"{HERE}.rank:rank",
+        gives=("preferences",),
+        data="prompts",
+        starts="policy",
+        judged=True,
+        tone="reward",
+        cost=f"{HERE}.cost:ranked",
+    ),
+    StepKind(
+        "proxy",
+        "Proxy judge",
+        "A reward model on a disjoint split, which judges where no truth is known.",
+        f"{SECTIONS}:Evaluate",
+        f"{HERE}.rewards:proxy",
+        gives=("reward model",),
+        data="preferences",
+        starts="reward model",
+        code=("plaudit.methods.train:reward_model",),
+        cost=f"{HERE}.cost:fitted",
+    ),
+    StepKind(
+        "evaluate",
+        "Evaluation",
+        "Held-out prompts answered by every policy of the run, and judged.",
+        f"{SECTIONS}:Evaluate",
+        f"{HERE}.evaluate:evaluate",
+        gives=("numbers",),
+        cost=f"{HERE}.cost:evaluated",
+    ),
+)

@@ -1,0 +1,186 @@
+"""The steps that train a policy: load what came before, call one method, save the model."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+
+from plaudit.config import Ppo, Pretrained, Rejection, Scratch
+from plaudit.config.graph import Node
+from plaudit.methods import train
+from plaudit.methods.lengths import bounded
+from plaudit.models.adapters import add_lora
+from plaudit.models.policy import Policy, build_policy, load_policy
+from plaudit.models.tokenizers import train_bpe
+from plaudit.pipeline.context import Context
+from plaudit.pipeline.steps.sampling import answer
+from plaudit.pipeline.steps.scoring import load_reward, new_critic
+from plaudit.registry import resolve
+from plaudit.runs import Stage
+
+
+def base(context: Context, step: Node, stage: Stage) -> Mapping[str, Any]:
+    """The policy as it comes: the run's own copy of a pretrained one, or one built and not trained."""
+    source = step.policy
+    if isinstance(source, Pretrained):
+        policy = load_policy(source.path, revision=source.revision, chat_template=source.chat_template)
+        context.save(policy, stage, f"Base model from {source.path}")
+        return {"parameters": _parameters(policy.model)}
+    policy, _ = _built(context, source)
+    context.save(policy, stage, "Built from scratch, not trained")
+    return {"parameters": _parameters(policy.model), "vocabulary": len(policy.tokenizer)}
+
+
+def _built(context: Context, source: Scratch) -> tuple[Policy, list[str]]:
+    """A policy of random weights, its tokenizer made of the run's own text, and the texts to pretrain on."""
+    texts = list(context.materials.records("corpus")[0])
+    demonstrations = context.materials.records("demonstrations")[0]
+    spoken = [m.content for d in demonstrations for m in d.prompt.messages]
+    spoken += [d.response.text for d in demonstrations]
+    tokenizer = train_bpe(texts + spoken, vocabulary=source.vocabulary)
+    policy = build_policy(
+        tokenizer,
+        hidden=source.hidden,
+        layers=source.layers,
+        heads=source.heads,
+        kv_heads=source.kv_heads,
+        intermediate=source.intermediate,
+        max_positions=source.max_positions,
+        seed=context.seed,
+    )
+    policy.model.to(context.device)
+    return policy, texts
+
+
+def pretrain(context: Context, step: Node, stage: Stage) -> Mapping[str, Any]:
+    """Next-token prediction on raw text: of a model built from scratch, or of a pretrained one."""
+    source = step.policy
+    if isinstance(source, Scratch):
+        policy, texts = _built(context, source)
+    else:
+        policy = load_policy(source.path, revision=source.revision, chat_template=source.chat_template)
+        policy.model.to(context.device)
+        texts = list(context.materials.records("corpus")[0])
+    outcome: dict[str, Any] = {"parameters": _parameters(policy.model), "vocabulary": len(policy.tokenizer)}
+    if texts:
+        renderer = bounded(context.renderer(policy.tokenizer), policy.model)
+        items = renderer.documents(texts)
+        held = items[: max(1, len(items) // 100)]
+        result = train.pretrain(
+            policy,
+            items[len(held) :],
+            step.settings,
+            out=stage,
+            seed=context.seed,
+            held_out=held,
+            label=step.name,
+            device=context.device,
+            ranks=context.ranks,
+        )
+        tokens = sum(item.trained_tokens for item in items)
+        outcome |= {"documents": len(items), "tokens": tokens, "held_out": result.evaluation}
+    context.save(policy, stage, "Next-token predictor")
+    return outcome
+
+
+def sft(context: Context, step: Node, stage: Stage) -> Mapping[str, Any]:
+    """Imitate demonstrations."""
+    policy = context.load_start(step)
+    records, held = context.records(step, stage)
+    renderer = context.renderer(policy.tokenizer)
+    result = train.sft(
+        policy,
+        records,
+        step.settings,
+        out=stage,
+        seed=context.step_seed(step),
+        held_out=held,
+        renderer=renderer,
+        label=step.name,
+        device=context.device,
+        ranks=context.ranks,
+    )
+    context.save(policy, stage, "Fine-tuned on demonstrations")
+    return {
+        "demonstrations": len(records),
+        "held_out": result.evaluation,
+        "rendering": dict(renderer.counts),
+    }
+
+
+def _shared(context: Context, step: Node, stage: Stage, policy: Policy) -> dict[str, Any]:
+    return {
+        "out": stage,
+        "seed": context.step_seed(step),
+        "renderer": context.renderer(policy.tokenizer),
+        "device": context.device,
+        "ranks": context.ranks,
+    }
+
+
+def direct(context: Context, step: Node, stage: Stage) -> Mapping[str, Any]:
+    """Learn from rankings, pairs or labels without a reward model."""
+    policy = context.load_start(step)
+    records, held = context.records(step, stage)
+    run = resolve(step.kind.function)  # type: ignore[attr-defined]
+    shared = _shared(context, step, stage, policy)
+    fitted = run(policy, records, step.settings, held_out=held, **shared)
+    context.save(policy, stage, f"Trained by {step.kind.title}")
+    return {"records": len(records), "steps": fitted.steps, "held_out": fitted.evaluation}
+
+
+def online(context: Context, step: Node, stage: Stage) -> Mapping[str, Any]:
+    """Learn from a reward on samples of its own."""
+    policy = context.load_start(step)
+    settings, run = step.settings, resolve(step.kind.function)  # type: ignore[attr-defined]
+    shared = _shared(context, step, stage, policy)
+    reward = load_reward(context, step, policy)
+    prompts = context.prompts(step)
+    if isinstance(settings, Rejection):
+        fitted = run(policy, reward, prompts, settings, **shared)
+        outcome = {"steps": fitted.steps}
+    else:
+        if isinstance(settings, Ppo):
+            shared["critic"] = new_critic(context, step, policy)
+            if lora := context.lora(step.name):
+                add_lora(shared["critic"].backbone, **lora.model_dump(), seed=context.seed)
+        demonstrations = context.materials.records("demonstrations")[0] if settings.ptx_coefficient else ()
+        result = run(
+            policy,
+            reward,
+            prompts,
+            settings,
+            demonstrations=demonstrations,
+            watch=_gold_watch(context, policy, settings),
+            **shared,
+        )
+        outcome = {"iterations": result.iterations, "stopped": result.stopped}
+    context.save(policy, stage, f"Trained by {step.kind.title}")
+    return outcome
+
+
+def _gold_watch(
+    context: Context, policy: Policy, settings: Any
+) -> Callable[[int], Mapping[str, float]] | None:
+    """Gold on validation prompts, which neither training nor the test ever sees; None without a gold."""
+    gold = context.gold
+    if gold is None:
+        return None
+
+    def watch(iteration: int) -> Mapping[str, float]:
+        samples = answer(
+            context,
+            policy,
+            context.materials.prompts("validation"),
+            temperature=settings.temperature,
+            max_new_tokens=settings.max_new_tokens,
+        )
+        return {"gold": float(np.mean([gold.judge(s.prompt, s.response).score for s in samples]))}
+
+    return watch
+
+
+def _parameters(model: Any) -> int:
+    return sum(p.numel() for p in model.parameters())

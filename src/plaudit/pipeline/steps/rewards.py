@@ -1,0 +1,123 @@
+"""The steps that train a reward model: on rankings or votes, and the proxy judge."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from plaudit.config import Pretrained, Reward, Scratch
+from plaudit.config.graph import Node
+from plaudit.data.records import Demonstration
+from plaudit.methods import train
+from plaudit.methods.outcomes import preferred_answers
+from plaudit.models.adapters import add_lora
+from plaudit.models.policy import build_policy
+from plaudit.models.reward_model import RewardModel, load_reward_model, save_reward_model
+from plaudit.pipeline.context import Context
+from plaudit.runs import Stage
+
+PROXY_SEED = 777_000
+REFERENCES = 500  # answers whose scores set the mean and spread of a reward model
+
+
+def new_reward_model(
+    context: Context, step: Node, settings: Reward, seed: int, member: int = 0
+) -> RewardModel:
+    """A reward model: that of another step, or a fresh head on a policy of the run or on a backbone of its own."""
+    backbone = settings.backbone
+    if step.start is not None and context.graph[step.start].gives("reward model"):
+        folders = context.reward_folders(step.start)
+        return load_reward_model(folders[member % len(folders)]).to(context.device)
+    if isinstance(backbone, Pretrained):
+        model = RewardModel.from_pretrained_backbone(backbone.path, pooling=settings.pooling, seed=seed)
+    elif isinstance(backbone, Scratch):
+        tokenizer = context.load(context.graph.policies[-1]).tokenizer
+        own = build_policy(
+            tokenizer,
+            hidden=backbone.hidden,
+            layers=backbone.layers,
+            heads=backbone.heads,
+            kv_heads=backbone.kv_heads,
+            intermediate=backbone.intermediate,
+            max_positions=backbone.max_positions,
+            seed=seed,
+        )
+        model = RewardModel.from_policy(own, pooling=settings.pooling, seed=seed)
+    else:
+        assert step.start is not None
+        model = RewardModel.from_policy(context.load(step.start), pooling=settings.pooling, seed=seed)
+    lora = settings.lora or (backbone.lora if isinstance(backbone, Pretrained) else None)
+    if lora:
+        add_lora(model.backbone, **lora.model_dump(), seed=seed)
+    return model.to(context.device)
+
+
+def members(stage: Stage, count: int) -> list[Stage]:
+    """The folders of an ensemble's members; a single model lies in the stage itself."""
+    return [stage] if count == 1 else [Stage(stage.path / f"member-{i}") for i in range(count)]
+
+
+def reward(context: Context, step: Node, stage: Stage) -> Mapping[str, Any]:
+    """Learn to predict the rankings."""
+    settings: Reward = step.settings
+    records, held = context.records(step, stage)
+    accuracies = []
+    for i, member in enumerate(members(stage, settings.members)):
+        seed = context.step_seed(step) + 1000 * i
+        model = new_reward_model(context, step, settings, seed, member=i)
+        renderer = context.renderer(model.tokenizer)
+        result = train.reward_model(
+            model,
+            records,
+            settings,
+            out=member,
+            seed=seed,
+            held_out=held,
+            renderer=renderer,
+            label=step.name if settings.members == 1 else f"{step.name} {i + 1}/{settings.members}",
+            device=context.device,
+            ranks=context.ranks,
+        )
+        accuracies.append(result.evaluation.get("accuracy"))
+        answers = reference_answers(context, records)
+        train.store_normalisation(model, answers, renderer=renderer, device=context.device)
+        _save(context, model, member, "Reward model trained on rankings")
+    pairs = sum(len(r.comparisons().outcomes) for r in records)
+    return {"rankings": len(records), "pairs": pairs, "accuracy": accuracies}
+
+
+def proxy(context: Context, step: Node, stage: Stage) -> Mapping[str, Any]:
+    """A reward model on preferences and a seed of its own, to judge what was made of the other one."""
+    settings, schedule = step.settings
+    records = context.materials.proxy_preferences
+    seed = context.seed + PROXY_SEED
+    model = new_reward_model(context, step, settings, seed)
+    result = train.reward_model(
+        model,
+        records,
+        settings,
+        schedule=schedule,
+        out=stage,
+        seed=seed,
+        held_out=context.materials.records("preferences")[1],
+        renderer=context.renderer(model.tokenizer),
+        label=step.name,
+        device=context.device,
+        ranks=context.ranks,
+    )
+    _save(context, model, stage, "Proxy judge trained on a disjoint split")
+    return {"rankings": len(records), "accuracy": result.evaluation.get("accuracy")}
+
+
+def _save(context: Context, model: RewardModel, stage: Stage, summary: str) -> None:
+    if context.ranks.is_main:
+        save_reward_model(model, stage.model, card=f"{summary}, run {context.config.name!r}.")
+    context.ranks.barrier()
+
+
+def reference_answers(context: Context, records: Sequence[Any]) -> Sequence[Demonstration]:
+    """Demonstrations where there are any, else the best answer of each prompt: what scores 0 once normalized."""
+    demonstrations = context.materials.records("demonstrations")[0][:REFERENCES]
+    if demonstrations:
+        return list(demonstrations)
+    return preferred_answers(records[:REFERENCES])

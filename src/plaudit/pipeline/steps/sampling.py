@@ -1,0 +1,45 @@
+"""Answers of a policy to prompts."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from plaudit.data.records import Prompt
+from plaudit.methods.lengths import bounded
+from plaudit.methods.rollouts import respond
+from plaudit.models.policy import Policy
+from plaudit.progress import Progress
+from plaudit.rewards import Sample
+from plaudit.rollout.native import NativeSampler
+from plaudit.rollout.protocol import SamplingSettings
+
+# Streams of random numbers that must not meet those of training iterations (0, 1, 2, …).
+EVALUATION_STEP = 1_000_000
+RANKING_STEP = 2_000_000
+
+
+def answer(
+    context: Any,
+    policy: Policy,
+    prompts: Sequence[Prompt],
+    *,
+    temperature: float,
+    max_new_tokens: int,
+    n: int = 1,
+    step: int = EVALUATION_STEP,
+    label: str = "answers",
+) -> list[Sample]:
+    """n answers to each prompt, in order."""
+    with Progress(len(prompts) * n, label, unit="answer") as bar:
+        rollouts = respond(
+            prompts,
+            renderer=bounded(context.renderer(policy.tokenizer), policy.model),
+            sampler=NativeSampler(policy),
+            settings=SamplingSettings(max_new_tokens=max_new_tokens, temperature=temperature),
+            samples_per_prompt=n,
+            seed=context.seed,
+            step=step,
+            progress=lambda done, _: bar.update(done),
+        )
+    return rollouts.samples

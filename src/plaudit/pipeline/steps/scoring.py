@@ -1,0 +1,91 @@
+"""The reward of the steps that ask for one, and the critic that starts from it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from plaudit.config import RewardPart
+from plaudit.config.graph import Node
+from plaudit.errors import UserError
+from plaudit.models.critic import Critic, fits_critic
+from plaudit.models.policy import Policy
+from plaudit.models.reward_model import load_reward_model
+from plaudit.models.tokenizers import same_tokenizer
+from plaudit.pipeline.context import Context
+from plaudit.rewards import EnsembleReward, FunctionReward, ModelReward, Reward, SumReward
+from plaudit.runs.locate import model_folder
+from plaudit.training.memory import ENOUGH
+
+
+def load_reward(context: Context, step: Node, policy: Policy) -> Reward:
+    """The reward that a step asks for: one part, or the weighted sum of several."""
+    parts = step.rewards
+    if len(parts) == 1 and parts[0].weight == 1:
+        return _load(context, policy, parts[0], step.settings)
+    named: dict[str, tuple[Reward, float]] = {}
+    for part in parts:
+        name = part.source if part.path is None else Path(part.path).name
+        while name in named:
+            name += "+"
+        named[name] = _load(context, policy, part, step.settings), part.weight
+    return SumReward(named)
+
+
+def step_reward(context: Context, step: str, policy: Policy, *, normalisation: str = "stored") -> Reward:
+    """The reward model of a step, its members joined as its section says."""
+    own = context.graph[step].settings
+    rewards = [_model(context, policy, path, normalisation) for path in context.reward_folders(step)]
+    if len(rewards) == 1:
+        return rewards[0]
+    return EnsembleReward(rewards, aggregate=own.aggregate, std_penalty=own.std_penalty)
+
+
+def _load(context: Context, policy: Policy, part: RewardPart, settings: Any) -> Reward:
+    if part.source == "gold":
+        gold = context.gold
+        return FunctionReward(lambda sample: float(gold.judge(sample.prompt, sample.response).score))
+    if part.source == "function":
+        return FunctionReward.by_path(str(part.path))
+    if part.source == "step":
+        return step_reward(context, str(part.path), policy, normalisation=settings.normalisation)
+    path = model_folder(str(part.path), kind="reward model")
+    return _model(context, policy, path, settings.normalisation, getattr(settings, "token_budget", None))
+
+
+def _model(
+    context: Context, policy: Policy, path: Path, normalisation: Any, token_budget: int | None = None
+) -> Reward:
+    model = load_reward_model(path).to(context.device)
+    return ModelReward(
+        model,
+        same_tokenizer=same_tokenizer(model.tokenizer, policy.tokenizer),
+        normalisation=normalisation,
+        token_budget=token_budget or ENOUGH,
+        device=context.device,
+    )
+
+
+def new_critic(context: Context, step: Node, policy: Policy) -> Critic:
+    """From the first reward model that is causal with the policy's tokenizer, else a head on the policy."""
+    settings = step.settings
+    models = [part for part in step.rewards if part.source in ("step", "model")]
+    if settings.critic != "policy" and models:
+        first = models[0]
+        path = (
+            context.reward_folders(str(first.path))[0]
+            if first.source == "step"
+            else model_folder(str(first.path), kind="reward model")
+        )
+        model = load_reward_model(path).to(context.device)
+        if fits_critic(model) and same_tokenizer(model.tokenizer, policy.tokenizer):
+            normalized = settings.normalisation == "stored"
+            critic = Critic.from_reward_model(model, normalized=normalized, weight=first.weight)
+            return critic.to(context.device)
+        if settings.critic == "reward":
+            raise UserError(
+                f"{step.name}.critic: reward needs a causal reward model (pooling last, not length-normalized) with "
+                "the policy's tokenizer",
+                remedy=f"use {step.name}.critic: policy",
+            )
+    return Critic.from_policy(policy).to(context.device)

@@ -1,0 +1,22 @@
+"""What a step does, for plans: in words, in tokens, and in models in memory."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Work:
+    """``tokens`` of forward and backward passes, ``trained`` and ``frozen`` models.
+
+    ``longest`` tokens of one item and ``usual`` tokens of a sequence; ``budget`` where the recipe sets one.
+    """
+
+    words: str
+    tokens: float = 0.0
+    trained: int = 0
+    frozen: int = 1
+    longest: int = 1
+    usual: int = 64
+    share: float = 1.0
+    budget: int | None = None

@@ -1,0 +1,95 @@
+"""The interfaces that parts of plaudit meet at: a judge, a sampler, a chat model, a reward, a world, a step."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from plaudit.config.graph import Node
+    from plaudit.data.records import Message, Preference, Prompt, Response
+    from plaudit.rewards.protocol import RewardOutput, Sample
+    from plaudit.rollout.protocol import Request, Sampled, SamplingSettings
+    from plaudit.runs import Stage
+
+
+@runtime_checkable
+class Judge(Protocol):
+    """Who compares K answers to one prompt: a ranking, or outcomes of pairs that may be soft (0 to 1)."""
+
+    def judge(self, prompt: Prompt, responses: Sequence[Response]) -> Preference: ...
+
+
+class Sampler(Protocol):
+    """Token ids in, token ids and log-probs out: what RL draws from the policy itself."""
+
+    def sample(
+        self,
+        requests: Sequence[Request],
+        settings: SamplingSettings,
+        *,
+        seed: int,
+        step: int,
+        policy_version: int = 0,
+    ) -> list[Sampled]: ...
+
+
+class ChatModel(Protocol):
+    """Text in, text out: ``n`` answers to each conversation, and whether each came to its end by itself."""
+
+    name: str
+
+    def draw(
+        self,
+        conversations: Sequence[Sequence[Message]],
+        *,
+        temperature: float,
+        max_new_tokens: int,
+        n: int = 1,
+        seed: int = 0,
+        step: int = 0,
+    ) -> list[list[tuple[str, bool]]]: ...
+
+
+class Reward(Protocol):
+    """Anything that scores samples."""
+
+    def score(self, samples: Sequence[Sample]) -> RewardOutput: ...
+
+
+class World(Protocol):
+    """A made world: records by role, the truth about an answer, and what it takes to show both."""
+
+    gold: Any
+
+    def records(self, role: str) -> tuple[Sequence[Any], Sequence[Any]]:
+        """Records for training and held out; texts of the role ``corpus``."""
+        ...
+
+    def prompts(self, part: str) -> Sequence[Prompt]:
+        """Prompts of ``train``, ``validation`` or ``test``, which share no question."""
+        ...
+
+    def perfect(self, prompt: Prompt) -> str:
+        """The answer that scores best."""
+        ...
+
+    def candidates(self, prompt: Prompt, rng: np.random.Generator) -> list[str]:
+        """Scripted answers to rank beside a model's own."""
+        ...
+
+    def held_out_key(self, prompt: Prompt) -> str:
+        """What a prompt is split by: prompts of one key are never on both sides."""
+        ...
+
+    def probes(self) -> Mapping[str, Sequence[Preference]]:
+        """Sets of pairs that each ask one thing of a reward model."""
+        ...
+
+
+class Step(Protocol):
+    """The code of a kind of step: whatever it returns is recorded, and printed by no one."""
+
+    def __call__(self, context: Any, step: Node, stage: Stage) -> Mapping[str, Any]: ...
