@@ -6,7 +6,6 @@ import json
 import os
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 
@@ -168,8 +167,8 @@ def test_a_changed_function_of_ones_own_runs_its_step_again_and_a_comment_does_n
 
 def test_compare_takes_them(home):
     sets = ["--set", "world.test_prompts=20", "--set", "evaluate.prompts=10"]
-    shown = plaudit(home, "compare", "own.yaml", "--methods", "squared", "--step", "squared", "--grid", "squared.beta=0.1",
-                    "--jobs", "1", *sets)  # fmt: skip
+    words = ["--methods", "squared", "--step", "squared", "--grid", "squared.beta=0.1", "--jobs", "1"]
+    shown = plaudit(home, "compare", "own.yaml", *words, *sets)
     assert "Squared loss" in shown
     assert "Squared loss" in next(home.glob("runs/compare-own/compare.html")).read_text()
 

@@ -63,7 +63,15 @@ def grpo(
 ) -> RlResult:
     """GRPO and its kin: a sample is compared with the prompt's others; ``options`` as in ``online``."""
     settings = settings or Grpo()
-    return online(_estimator(settings, GRPO)(policy, settings), policy, reward, prompts, settings, label="grpo", **options)
+    return online(
+        _estimator(settings, GRPO)(policy, settings),
+        policy,
+        reward,
+        prompts,
+        settings,
+        label="grpo",
+        **options,
+    )
 
 
 def rloo(
@@ -71,7 +79,15 @@ def rloo(
 ) -> RlResult:
     """RLOO: REINFORCE with the other samples' mean as baseline; ``options`` as in ``online``."""
     settings = settings or Rloo()
-    return online(_estimator(settings, RLOO)(policy, settings), policy, reward, prompts, settings, label="rloo", **options)
+    return online(
+        _estimator(settings, RLOO)(policy, settings),
+        policy,
+        reward,
+        prompts,
+        settings,
+        label="rloo",
+        **options,
+    )
 
 
 def reinforce(

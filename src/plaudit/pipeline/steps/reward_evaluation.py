@@ -12,7 +12,6 @@ from plaudit.data.baselines import human_agreement
 from plaudit.data.records import Comparisons, Preference
 from plaudit.evaluation.calibration import accuracy, pair_report
 from plaudit.methods.lengths import bounded
-from plaudit.methods.lengths import bounded
 from plaudit.methods.train import render_preferences
 from plaudit.models.reward_model import load_reward_model
 from plaudit.pipeline.context import Context
