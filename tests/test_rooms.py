@@ -1,4 +1,4 @@
-"""Each room imports only rooms below it, in the order of docs/architecture.md."""
+"""Each package imports only packages below it, in the order of docs/architecture.md."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ UPWARDS = {("data/files.py", "feedback")}
 
 
 def rooms() -> list[str]:
-    table = (ROOT / "docs" / "architecture.md").read_text().partition("## Rooms, top to bottom")[2]
+    table = (ROOT / "docs" / "architecture.md").read_text().partition("## Packages, top to bottom")[2]
     return re.findall(r"^\| `([a-z_]+)(?:/|\.py)`", table.partition("\n## ")[0], re.MULTILINE)
 
 

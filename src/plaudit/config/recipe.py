@@ -201,7 +201,9 @@ def _step_places(raw: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
     """The mapping in which each step of a recipe stands, by the step's name."""
     steps = raw.get("steps")
     found: dict[str, dict[str, Any]] = {}
-    for name, section in steps.items() if isinstance(steps, dict) else ():
+    if not isinstance(steps, dict):
+        return found
+    for name, section in steps.items():
         inner = section.get("steps") if isinstance(section, dict) else None
         if (name == LOOP or str(name).startswith(f"{LOOP}-")) and isinstance(inner, dict):
             found |= dict.fromkeys(inner, inner)
@@ -216,7 +218,7 @@ def apply_override(raw: dict[str, Any], override: str) -> None:
     if not separator or not key.strip():
         raise UserError(f"--set {override!r} is not of the form a.b=value")
     *parents, last = key.strip().split(".")
-    node = raw
+    node: dict[str, Any] = raw
     if parents and parents[0] == "steps":
         node, parents = _step_node(raw, override, [*parents[1:], last])
         last = parents.pop()
@@ -289,9 +291,9 @@ def _world(value: Any, origin: str) -> tuple[Any, list[Problem]]:
         return None, [
             Problem(f"a world is a name or a section, this is {value!r}", file=origin, field="world")
         ]
-    name = value.get("kind") or (next(iter(WORLDS)) if len(WORLDS) == 1 else None)
+    name = str(value.get("kind") or (next(iter(WORLDS)) if len(WORLDS) == 1 else ""))
     if name not in WORLDS:
-        remedy = suggest(str(name), WORLDS) or f"write `world: {{kind: …}}`, one of {', '.join(WORLDS)}"
+        remedy = suggest(name, WORLDS) or f"write `world: {{kind: …}}`, one of {', '.join(WORLDS)}"
         return None, [Problem(f"there is no world {name!r}", file=origin, field="world", remedy=remedy)]
     model = resolve(WORLDS[name].settings)
     try:

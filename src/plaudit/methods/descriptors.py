@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from plaudit.registry import Method, Need, Variant, method
 
 SETTINGS = "plaudit.config.methods"
@@ -80,7 +82,7 @@ _own(
 )
 
 
-def online(name: str, title: str, summary: str, settings: str, **facts: object) -> Method:
+def online(name: str, title: str, summary: str, settings: Any, **facts: object) -> Method:
     """A method on the one RL loop: prompts and a reward in, a policy out."""
     shared: dict[str, object] = {
         "gives": ("policy",),
@@ -183,7 +185,7 @@ _own(
 )
 
 
-def direct(name: str, title: str, summary: str, settings: str, **facts: object) -> Method:
+def direct(name: str, title: str, summary: str, settings: Any, **facts: object) -> Method:
     """A method that learns from rankings without a reward model."""
     shared: dict[str, object] = {
         "gives": ("policy",),

@@ -49,7 +49,7 @@ class Materials:
     @property
     def kind(self) -> str:
         """The world's name, or ``real``."""
-        return self.config.world.kind if self.config.world is not None else "real"  # type: ignore[attr-defined,no-any-return]
+        return self.config.world.kind if self.config.world is not None else "real"  # type: ignore[attr-defined]
 
     def files(self, *roles: str) -> list[Path]:
         """The files that these roles read, for the keys of the steps."""
