@@ -70,6 +70,11 @@ class Speaker:
 
 def speakers(source: str, stages: Sequence[str], count: int = 1) -> list[Speaker]:
     """The stages asked for, or the last ``count`` that have a policy; a model folder speaks for itself."""
+    return [Speaker(name, folder) for name, folder in folders_of(source, stages, count)]
+
+
+def folders_of(source: str, stages: Sequence[str], count: int = 1) -> list[tuple[str, Path]]:
+    """The name and the folder of each model that ``speakers`` loads. UserError where there is none."""
     path = Path(source)
     if not (path / "run.json").exists():
         if path.exists() and not (path / "config.json").exists():
@@ -79,7 +84,7 @@ def speakers(source: str, stages: Sequence[str], count: int = 1) -> list[Speaker
             )
         if stages or count > 1:
             raise UserError(f"{source} is a single model; only a run has stages")
-        return [Speaker(path.name or source, source)]
+        return [(path.name or source, path)]
     there = [s for s in LAST_FIRST if (path / "stages" / s / "model" / "config.json").exists()]
     if not there:
         raise UserError(f"{source} has no trained policy yet", remedy=f"plaudit resume {source}")
@@ -94,4 +99,4 @@ def speakers(source: str, stages: Sequence[str], count: int = 1) -> list[Speaker
         raise UserError(
             f"side by side needs two stages, and there is only {chosen[0]!r}", remedy="add --stage NAME"
         )
-    return [Speaker(stage, path / "stages" / stage / "model") for stage in chosen]
+    return [(stage, path / "stages" / stage / "model") for stage in chosen]
