@@ -323,3 +323,8 @@ def test_judgements_counted_from_0_with_ties_are_not_read_inverted(real):
         read(path)
     records = read(path, labels={0: "first", 1: "second", 2: "tie"}).records
     assert longer_wins(records) == pytest.approx(0.72, abs=0.01)
+
+
+def test_an_answer_that_is_a_list_in_text_is_one_answer(jsonl):
+    (record,) = read(jsonl({"prompt": "Ask?", "chosen": "[1, 2]", "rejected": '["a"]'})).records
+    assert [r.text for r in record.responses] == ["[1, 2]", '["a"]']

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from plaudit.feedback.quality import probes
 from plaudit.feedback.quality.agreement import cohen_kappa
+from plaudit.feedback.quality.gold import gold_score
 from plaudit.feedback.quality.judged import Answer, Judged
 from plaudit.feedback.quality.labelers import alike_of_says, kappa_of_says, meetings
 from plaudit.feedback.quality.pairs import coded, pairs_of
@@ -158,18 +159,25 @@ def ranking(text):
         ("ab>c", ["a>b>c"], 2 / 3, False),  # a tie where gold decides is a miss
         ("a>b>c", ["ab>c"], 1, False),  # what gold leaves open may be decided
         ("c>b>a", ["a>b>c", "c>b>a"], 1, True),  # any accepted ranking will do
-        ("abc", ["abc"], 1, True),
-        ("a>bc", ["abc"], 0, False),
+        (
+            "abc",
+            ["abc"],
+            None,
+            True,
+        ),  # gold that ties all decides no pair: no share, for a match as for a miss
+        ("a>bc", ["abc"], None, False),
+        ("abc", ["abc", "a>bc"], 1, True),  # one of the accepted rankings in full
+        ("b>ac", ["abc", "a>bc"], 0, False),
     ],
 )
 def test_gold(said, accepted, share, exact):
-    found = probes.gold_score(ranking(said), [ranking(r) for r in accepted])
-    assert found == (pytest.approx(share), exact)
+    found = gold_score(ranking(said), [ranking(r) for r in accepted])
+    assert found == (share if share is None else pytest.approx(share), exact)
 
 
 def test_gold_without_a_ranking():
-    assert probes.gold_score((), [ranking("a>b")]) == (0, False)
-    assert probes.gold_score(ranking("a>b"), []) is None
+    assert gold_score((), [ranking("a>b")]) == (0, False)
+    assert gold_score(ranking("a>b"), []) is None
 
 
 def test_too_quick():

@@ -173,6 +173,14 @@ def test_records_beyond_the_positions_are_dropped_and_said(name, policy, tmp_pat
         train_direct.simpo(policy, [Ranking.pair(Prompt.user(words(80)), "dog", "mat")], Simpo(steps=1))
 
 
+def test_a_renderer_that_is_handed_in_keeps_its_own_limit_and_counts(policy, tmp_path):
+    renderer = Renderer(policy.tokenizer, max_length=500)
+    records = [Demonstration(Prompt.user("cat"), Response(t)) for t in ("dog", words(90))]
+    train.sft(policy, records, Sft(steps=1), renderer=renderer, out=tmp_path)
+    assert renderer.max_length == 500
+    assert (renderer.counts["kept"], renderer.counts["dropped: too long"]) == (1, 1)
+
+
 def test_items_made_elsewhere_are_measured_before_step_0(policy, tmp_path):
     items = Renderer(policy.tokenizer).documents([words(90), "short"])
     with pytest.raises(UserError, match=f"1 of 2 items exceed the model's {POSITIONS} positions"):

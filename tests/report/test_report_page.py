@@ -125,6 +125,12 @@ def test_the_page_is_well_formed_and_asks_nothing_of_the_network(pocket, real):
         assert len(page.all("script")) == 1
 
 
+def test_the_calibration_error_stands_beside_what_chance_alone_makes_of_it(pocket):
+    model = json.loads((pocket / "summary.json").read_text())["reward_model"]
+    text = " ".join("".join(Page(render(pocket)).text).split())
+    assert f"ECE {model['ece']:.3f}; perfect calibration would show {model['ece_noise']:.3f}" in text
+
+
 def test_ids_are_unique_and_every_link_of_the_page_leads_somewhere(pocket):
     page = Page(render(pocket))
     ids = Counter(attrs["id"] for _, attrs in page.tags if "id" in attrs)

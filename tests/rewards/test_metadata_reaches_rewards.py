@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import json
+import re
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from toy import toy_policy
 
 from plaudit.config import Grpo, validate
 from plaudit.data.readers import read
+from plaudit.data.records import Response
 from plaudit.data.splits import split
 from plaudit.methods.train_online import grpo
 from plaudit.pipeline.materials import materials_of
@@ -96,3 +101,14 @@ def test_a_reward_function_of_a_run_sees_the_right_answer(tmp_path):
     right = {row["question"]: row["answer"] for row in SUMS}
     assert len(seen) >= 8
     assert all(right[question] == answer for question, answer in seen)
+
+
+def test_the_reward_function_of_the_page_runs(tmp_path):
+    page = Path(__file__).resolve().parents[2] / "docs" / "methods" / "grpo.md"
+    (code,) = re.findall(r"```python\n(.*?)```", page.read_text(encoding="utf-8"), re.DOTALL)
+    names: dict[str, Any] = {}
+    exec(compile(code, str(page), "exec"), names)
+    path = written(tmp_path / "gsm.jsonl", [{"question": "2 + 2?", "answer": "Sum. #### 4"}])
+    (prompt,) = read(path, kind="prompts").records
+    answers = [SimpleNamespace(prompt=prompt, response=Response(text)) for text in ("It is 4", "It is 5")]
+    assert [names["score"](sample) for sample in answers] == [1.0, 0.0]

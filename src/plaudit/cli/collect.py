@@ -213,8 +213,8 @@ def _drawn(
     drawing = Drawing(count, temperature, max_new_tokens, seed)
     kept = folder / "answers.jsonl"
     with Progress(len(prompts) * len(voices), "answers", unit="prompt") as bar:
-        draw_answers(voices, prompts, drawing, kept, progress=lambda done, total: bar.update(done))
-    return drawn_items(kept, voices, prompts, drawing)
+        made = draw_answers(voices, prompts, drawing, kept, progress=lambda done, total: bar.update(done))
+    return drawn_items(kept, prompts, made)
 
 
 projects.register(app)

@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from plaudit.display.formatting import number, percent
+from plaudit.display.formatting import clean, number, percent
 
 if TYPE_CHECKING:
     from rich.console import Console
+    from sqlalchemy.orm import Session
 
     from plaudit.feedback.collecting import Wanted
     from plaudit.feedback.quality.report import Quality
@@ -187,15 +188,16 @@ def restore(
 ) -> None:
     """Fill an empty database with a backup, of SQLite or PostgreSQL."""
     from plaudit.errors import UserError
+    from plaudit.feedback.backup import require_backup
     from plaudit.feedback.backup import restore as read
     from plaudit.feedback.collecting import database_url
-    from plaudit.feedback.opening import opened
+    from plaudit.feedback.opening import new_folder, opened
 
     if project is None and database is None:
         raise UserError("say where to", remedy="--project DIR, or --database postgresql://…")
-    if project is not None:
-        project.mkdir(mode=0o700, parents=True, exist_ok=True)
-    with opened(database_url(project or Path(), database)) as made:
+    require_backup(file)
+    # What a refused backup began to make is taken away again.
+    with new_folder(project), opened(database_url(project or Path(), database)) as made:
         counts = read(made, file)
     typer.echo(f"{file}: {counts['judgements']:,} judgements, {counts['items']:,} items are back")
     typer.echo(
@@ -244,15 +246,17 @@ def _show(found: Quality, console: Console) -> None:
 def tell(opened: Database, project: Any, folder: Path, wanted: Wanted, added: int) -> None:
     from plaudit.feedback.standing import standing
     from plaudit.feedback.store.database import shown
+    from plaudit.feedback.store.looks import marked
 
     where = folder if opened.is_sqlite else shown(opened.url)
     there = opened.read(standing, project.id)
-    typer.echo(
-        f"{project.title} ({where}): {there.items:,} items, {there.given:,} of {there.wanted:,} judgements"
-    )
-    known = sum(len(made.items) for made in wanted.items) - added
+    title = clean(marked(project.title))
+    typer.echo(f"{title} ({where}): {there.items:,} items, {there.given:,} of {there.wanted:,} judgements")
+    known = sum(made.distinct for made in wanted.items) - added
     if wanted.items:
         typer.echo(f"  {added:,} items are new" + (f", {known:,} were there" if known else ""), err=True)
+    for line in opened.read(_rounds, project.id):
+        typer.echo(f"  {line}", err=True)
     for made in wanted.items:
         for line in made.notes:
             typer.echo(f"  {made.report.file}: {line}", err=True)
@@ -260,6 +264,21 @@ def tell(opened: Database, project: Any, folder: Path, wanted: Wanted, added: in
             typer.echo(f"  {made.report.file}: {count} rows left out: {reason}", err=True)
     if not there.items:
         typer.echo("  there is nothing to judge yet: add --responses FILE", err=True)
+
+
+def _rounds(session: Session, project_id: str) -> list[str]:
+    """A line for each round, once there are several, and what models of one name are called."""
+    from plaudit.feedback.store.rounds import in_words, items_by_round, rounds_of
+
+    rounds, counts = rounds_of(session, project_id), items_by_round(session, project_id)
+    lines = [f"{in_words(r)}: {counts.get(r.id, 0):,} items" for r in rounds] if len(rounds) > 1 else []
+    for made in rounds:
+        lines += [
+            f"{m['name']} is {m['called']} of round {made.number}: its weights are others than before"
+            for m in made.models
+            if "called" in m
+        ]
+    return lines
 
 
 @contextmanager

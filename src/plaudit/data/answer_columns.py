@@ -27,42 +27,6 @@ TOKENS = (
 )
 # What may stand in the next place, where a file has three answers or more.
 NEXT = {"b": "c", "2": "3", "1": "2", "second": "third", "two": "three", "y": "z", "right": "middle"}
-# Pairs of columns that say by their names which answer is better.
-VERSUS = (
-    ("chosen", "rejected"),
-    ("preferred_output", "non_preferred_output"),
-    ("preferred", "non_preferred"),
-    ("preferred", "dispreferred"),
-    ("preferred", "rejected"),
-    ("preferred_response", "rejected_response"),
-    ("preferred_response", "non_preferred_response"),
-    ("preferred_response", "dispreferred_response"),
-    ("preferred_answer", "rejected_answer"),
-    ("chosen_response", "rejected_response"),
-    ("chosen_answer", "rejected_answer"),
-    ("chosen_completion", "rejected_completion"),
-    ("chosen_output", "rejected_output"),
-    ("response_chosen", "response_rejected"),
-    ("answer_chosen", "answer_rejected"),
-    ("completion_chosen", "completion_rejected"),
-    ("text_chosen", "text_rejected"),
-    ("win", "lose"),
-    ("win", "loss"),
-    ("winner", "loser"),
-    ("winning", "losing"),
-    ("winning_response", "losing_response"),
-    ("better", "worse"),
-    ("better_response", "worse_response"),
-    ("better_answer", "worse_answer"),
-    ("best", "worst"),
-    ("accepted", "rejected"),
-    ("positive", "negative"),
-    ("pos", "neg"),
-    ("good", "bad"),
-    ("good_response", "bad_response"),
-    ("good_answer", "bad_answer"),
-    ("y_w", "y_l"),
-)
 # Columns that say which of two answers is better, the plainest first.
 SAYING = words(
     "preferred preference winner label choice labels better_response_id preferred_response_id preferred "
@@ -129,18 +93,6 @@ def _two_of(present: frozenset[str]) -> tuple[str, str] | None:
             if before == left or before not in present:
                 return left, right
     return None
-
-
-def versus(values: Mapping[str, Any]) -> tuple[str, str] | None:
-    """The columns of the better and the worse answer, where their names say so."""
-    for better, worse in VERSUS:
-        if _text(values.get(better)) and _text(values.get(worse)):
-            return better, worse
-    return None
-
-
-def _text(value: Any) -> bool:
-    return isinstance(value, str | list | dict)
 
 
 def choice_of(values: Mapping[str, Any], pair: tuple[str, str] | None) -> Choice | None:

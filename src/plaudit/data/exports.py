@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from plaudit.data.judged import Said
@@ -13,20 +13,20 @@ ANSWERS, USERS, STATUS = ".responses", ".responses.users", ".responses.status"
 SUBMITTED = (None, "submitted")
 
 
-def unwrapped(row: Mapping[str, Any]) -> Mapping[str, Any]:
-    """The row that an annotation tool wrapped; any other row as it is."""
+def unwrapped(row: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """The rows that an annotation tool wrapped, one per person who ranked; any other row as it is."""
     if isinstance(row.get("data"), dict) and isinstance(row.get("annotations", row.get("completions")), list):
         return _label_studio(row)
     if isinstance(row.get("fields"), dict) and isinstance(row.get("responses"), dict | list):
         return _argilla(row)
     questions = [c for c in row if str(c).endswith(ANSWERS) and isinstance(row[c], list | type(None))]
-    return _argilla_columns(row, questions) if questions else row
+    return _argilla_columns(row, questions) if questions else [row]
 
 
 # -- Label Studio --------------------------------------------------------------------------------
 
 
-def _label_studio(row: Mapping[str, Any]) -> Mapping[str, Any]:
+def _label_studio(row: Mapping[str, Any]) -> list[Mapping[str, Any]]:
     """``data`` as columns, and what each annotator said of them."""
     given = [a for a in row.get("annotations", row.get("completions")) if not a.get("was_cancelled")]
     said = [(_annotator(a), found) for a in given for r in a.get("result") or () if (found := _result(r))]
@@ -55,7 +55,7 @@ def _result(result: Mapping[str, Any]) -> tuple[str, Any] | None:
 # -- Argilla -------------------------------------------------------------------------------------
 
 
-def _argilla(row: Mapping[str, Any]) -> Mapping[str, Any]:
+def _argilla(row: Mapping[str, Any]) -> list[Mapping[str, Any]]:
     """Argilla 2: ``fields`` as columns, ``responses`` by question, each with its users."""
     responses = row["responses"]
     by_question = responses if isinstance(responses, dict) else {"preference": responses}
@@ -73,7 +73,7 @@ def _user(response: Mapping[str, Any]) -> str | None:
     return None if user is None else str(user)
 
 
-def _argilla_columns(row: Mapping[str, Any], questions: Sequence[str]) -> Mapping[str, Any]:
+def _argilla_columns(row: Mapping[str, Any], questions: Sequence[str]) -> list[Mapping[str, Any]]:
     """Columns ``NAME.responses``, with ``NAME.responses.users`` beside them."""
     said = []
     for column in questions:
@@ -102,28 +102,23 @@ def _answer(value: Any) -> tuple[str, Any] | None:
 # -- both ----------------------------------------------------------------------------------------
 
 
-def _with(shown: Mapping[str, Any], said: Sequence[tuple[str | None, tuple[str, Any]]]) -> Mapping[str, Any]:
-    """What was shown, with the judgements as a column of ours."""
+def _with(
+    shown: Mapping[str, Any], said: Sequence[tuple[str | None, tuple[str, Any]]]
+) -> list[Mapping[str, Any]]:
+    """What was shown, with the judgements as columns of ours."""
     votes = Votes(Said(value, rater) for rater, (kind, value) in said if kind == "preferred")
     ratings = [value for _, (kind, value) in said if kind == "rating" and value is not None]
-    ranked = [value for _, (kind, value) in said if kind == "ranked"]
+    ranked = [(rater, value) for rater, (kind, value) in said if kind == "ranked"]
     if votes:
-        return {**shown, "preferred": votes}
+        return [{**shown, "preferred": votes}]
     if ranked:
-        return {**shown, **_ranked(shown, ranked[0])}
+        return [{**shown, **_ranked(shown, ranks), "rater": rater} for rater, ranks in ranked]
     if ratings:
-        return {**shown, "rating": sum(ratings) / len(ratings)}
-    return {**shown, "preferred": None}
+        return [{**shown, "rating": sum(ratings) / len(ratings)}]
+    return [{**shown, "preferred": None}]
 
 
 def _ranked(shown: Mapping[str, Any], ranks: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """Answers by the names of their columns, and the ranks that one person gave them."""
-    known = list(_known(shown, ranks))
+    known = [(name, r["rank"]) for r in ranks if (name := str(r.get("value"))) in shown]
     return {"responses": [shown[n] for n, _ in known], "ranks": [rank for _, rank in known]}
-
-
-def _known(shown: Mapping[str, Any], ranks: Sequence[Mapping[str, Any]]) -> Iterator[tuple[str, Any]]:
-    for entry in ranks:
-        name = str(entry.get("value"))
-        if name in shown:
-            yield name, entry["rank"]

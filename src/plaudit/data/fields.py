@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from plaudit.data.answer_columns import SAYING, Choice, choice_of, two_answers, versus
+from plaudit.data.answer_columns import SAYING, Choice, choice_of, two_answers
 from plaudit.data.report import Fault
 
 # Our name of a field: the columns that hold it, the first that is there counts.
@@ -58,10 +58,9 @@ KNOWN = {column for columns in FIELDS.values() for column in columns}
 # What every shape carries along where it is there.
 COMMON = ("system", "source", "category", "metadata", "tools", "weight")
 
-# What no one column holds, in words: two answers, the better and the worse, what says which is better.
+# What no one column holds, in words: two answers, what says which is better.
 SEVERAL = {
     "pair": "response_a, response_b",
-    "versus": "chosen, rejected",
     "choice": "preferred",
 }
 
@@ -105,8 +104,6 @@ class View:
         """All columns that hold a field: one, except for what several hold together (``SEVERAL``)."""
         if field == "pair":
             return self.pair() or ()
-        if field == "versus":
-            return versus(self.values) or ()
         if field == "choice":
             choice = self.choice()
             return choice.columns if choice else ()
@@ -116,20 +113,6 @@ class View:
     def pair(self) -> tuple[str, str] | None:
         """The two columns that hold an answer each."""
         return two_answers(self.values)
-
-    def versus_columns(self) -> tuple[str, str]:
-        """The columns of the better and the worse answer, by their names. Raises ``Fault`` where one is missing."""
-        plain = ("chosen", "rejected")
-        found = plain if all(self.values.get(c) is not None for c in plain) else versus(self.values)
-        if found is None:
-            missing = next((f for f in ("chosen", "rejected") if self.values.get(f) is None), "chosen")
-            raise Fault(
-                "missing field",
-                f"the row has no {missing!r}",
-                field=missing,
-                remedy=f"give every row a {missing!r}",
-            )
-        return found
 
     def choice(self) -> Choice | None:
         """What says which of two answers is better."""

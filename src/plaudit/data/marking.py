@@ -12,13 +12,15 @@ from typing import Any
 
 from plaudit.data import verdicts
 from plaudit.data.fields import normal
-from plaudit.data.marks import LABELS, Mark, mark_of, words_of
+from plaudit.data.marks import GOOD, LABELS, Mark, mark_of, words_of
 from plaudit.data.report import Fault
 from plaudit.errors import Problem
 
 Row = Mapping[str, Any]
 # Columns that a user names as no marks stand together: ``ignore=quality+toxicity``.
 IGNORE = "ignore"
+# Letters of the longest word of a scale.
+SHORT = 20
 # Objects in which marks may stand.
 HOLDERS = ("metadata", "meta", "info", "extra", "extra_info")
 
@@ -83,9 +85,16 @@ def marks_in(rows: Sequence[Row], taken: Iterable[str], ignored: Iterable[str]) 
         values: list[Any] = [v for row in rows if not verdicts.absent(v := row.get(name))]
         if _are(values, Mapping) and name not in skip and (mark or normal(name) in HOLDERS):
             found += _nested(name, values, skip, bool(mark))
-        elif mark is not None and name not in skip:
-            found += _column(mark, values)
+        elif name not in skip:
+            found += _column(mark, values) if mark else _by_words(name, values)
     return found
+
+
+def _by_words(name: str, values: Sequence[Any]) -> list[Column]:
+    """A column of any name whose every value says good or bad, ``approved`` or ``rejected``, is asked about."""
+    said = {verdicts.said(v) for v in values if verdicts.absolute(v)}
+    told = len(said) == 2 and all(map(verdicts.absolute, values))
+    return [Column(Mark(name, "unclear"), "unclear", len(values))] if told else []
 
 
 def _are(values: Sequence[Any], kind: Any) -> bool:
@@ -95,6 +104,7 @@ def _are(values: Sequence[Any], kind: Any) -> bool:
 def _nested(column: str, values: Sequence[Mapping[str, Any]], skip: set[str], marked: bool) -> list[Column]:
     """The marks inside an object, each by the name of its key; where the object is a mark, any number is one."""
     found = []
+    marked = marked and not any(mark_of(str(key)) for value in values for key in value)
     for key in dict.fromkeys(k for value in values for k in value):
         name = f"{column}.{key}"
         inner = [v for value in values if not verdicts.absent(v := value.get(key))]
@@ -129,7 +139,10 @@ def _kind(mark: Mark, values: Sequence[Any]) -> tuple[str, list[float]]:
         clear = all(map(verdicts.absolute, values)) or mark.scope != "unclear"
         return ("truths" if clear and not _undecided(mark) else "unclear"), []
     # A text or a list beside an answer may be anything; under the name of a label or a rating it is asked about.
-    asked = mark.scope == "whole" or (mark.scope == "label" and set(words_of(mark.column)) & LABELS)
+    named = set(words_of(mark.column))
+    asked = mark.scope == "whole" or (mark.scope == "label" and named & LABELS)
+    # `usefulness: high`, `risk: low`; a `correct: B` names the right choice.
+    asked = asked or (not named & GOOD and all(isinstance(v, str) and len(v) <= SHORT for v in values))
     return ("unclear" if asked or numbers else ""), []
 
 
@@ -313,7 +326,8 @@ def _what_is(column: Column, rows: Sequence[Row]) -> Problem:
     values = list(dict.fromkeys(str(v) for row in rows if not verdicts.absent(v := cell(row, name))))
     shown = ", ".join(v if len(v) < 30 else f"{v[:28]}…" for v in values[:4]) + (" …" if values[4:] else "")
     if set(words_of(name)) <= {"label", "good", "desirable"} and values:
-        said = f"{values[0]} is neither good nor bad"
+        first = next((v for v in values if verdicts.said(v) is None), values[0])
+        said = f"{first} is neither good nor bad"
     else:
         said = "it does not say which answers are good"
     return Problem(

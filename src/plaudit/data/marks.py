@@ -24,7 +24,7 @@ JOINING = words("""
 """)
 WHOLE = words("""
     rating ratings rated score scores reward rewards grade grades graded stars star quality likes
-    upvotes votes karma rank csat nps
+    upvotes votes karma rank csat nps win winrate
 """)
 LABELS = words("""
     label labels feedback feedbacks thumb thumbs vote verdict judgment judgement judgments reaction

@@ -33,6 +33,7 @@ OTHERS: dict[str, tuple[str, ...]] = {
         "expected_output",
         "generation",
         "generated_text",
+        "summary",
         "assistant",
         "bot",
         "gpt",

@@ -175,14 +175,12 @@ def _is_conversation(value: Any) -> bool:
 
 def better_worse(view: View) -> Judged | Comparisons:
     """A pair; where the two are whole conversations, all but the last assistant turn is the prompt."""
-    columns = view.versus_columns()
-    values = tuple(listed(view.values[c]) for c in columns)
+    columns = VERSUS_WHERE.names
+    values = tuple(view.take(c)[0] for c in columns)
     if any(_several(v) for v in values):
         return _all_pairs(view, columns, values)
     prompt, responses = _both(view, columns)
-    scores = numbers(view.values, beside(view.values, ("chosen", "rejected"), SCORES))
-    if scores is None and columns != ("chosen", "rejected"):
-        scores = numbers(view.values, beside(view.values, columns, SCORES))
+    scores = numbers(view.values, beside(view.values, columns, SCORES))
     said = (Said("first", rater_of(view)),)
     return Judged(prompt, responses, VERSUS_WHERE, said, (), scores, weight_of(view), strength_of(view))
 

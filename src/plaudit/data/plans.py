@@ -9,7 +9,7 @@ from typing import Any
 
 from plaudit.data import builders
 from plaudit.data.carried import carried
-from plaudit.data.fields import View, normal
+from plaudit.data.fields import FIELDS, View, normal
 from plaudit.data.finding import check_fields, find_shape
 from plaudit.data.formats import Row
 from plaudit.data.grouping import many_answers, rankings
@@ -24,6 +24,7 @@ from plaudit.data.verdicts import absent
 
 # Kinds of record with one answer, which a mark beside it may call good or bad.
 SINGLE = ("demonstrations", "labelled", "rated")
+ANSWERS = FIELDS["response"]
 # What a prompt is made of.
 ASKING = ("prompt", "system", "source", "category", "metadata")
 
@@ -162,7 +163,13 @@ def plan_of(
             _refuse_set(name, report, objects[0].line)
             return None
         prepare = preparation([_renamed(v, given) for v in values], kind, ignored, given)
-    plan = Plan(SHAPES[-1], kind, source, prepare, None, given, labels, {normal(c) for c in ignored})
+    numbers = _number_columns(values) if kind != "prompts" else set()
+    hidden = {normal(c) for c in (*ignored, *numbers)}
+    plan = Plan(SHAPES[-1], kind, source, prepare, None, given, labels, hidden)
+    for column in sorted(numbers):
+        prepare.notes.append(
+            f"{column!r} holds numbers, and no answers to learn from: it travels as metadata"
+        )
     for problem in prepare.problems:
         report.refuse(problem.message, line=objects[0].line, field=problem.field, remedy=problem.remedy)
     if prepare.problems:
@@ -182,6 +189,12 @@ def _shaped(
     views = [View.of(r.values) for r in rows if isinstance(r.values, dict)]
     natural = _natural(views)
     kind = plan.kind
+    named = {f: c for f, c in (fields or {}).items() if f in ("label", "rating")}
+    if named and natural is not None and not _markable(natural, kind):
+        # No mark of one answer: a column of a pair or a ranking, under a name of its own.
+        plan.fields = {**plan.fields, **named}
+        rows = [Row(r.line, plan.prepared(r.values)) if isinstance(r.values, dict) else r for r in head]
+        views = [View.of(r.values) for r in rows if isinstance(r.values, dict)]
     plan.watches = natural is not None and _markable(natural, kind)
     if plan.watches:
         try:
@@ -205,6 +218,7 @@ def _shaped(
         report.note(note)
     columns = dict.fromkeys(c for v in values for c in v)
     plan.seen = {c for c in columns if mark_of(c) is None or any(not absent(v.get(c)) for v in values)}
+    plan.seen |= ignored_columns(fields, columns) | set((fields or {}).values())
     used = set().union(*(plan.used(view) for view in views)) | (
         {plan.marking.field} if plan.marking else set()
     )
@@ -260,6 +274,14 @@ def _serves(marking: Marking, kind: str | None, report: ReadReport) -> bool:
         )
         return False
     return True
+
+
+def _number_columns(values: Sequence[Mapping[str, Any]]) -> set[str]:
+    """Columns called as an answer is, whose values are numbers: right answers, and nothing to imitate."""
+    held = {
+        c: [v[c] for v in values if v.get(c) is not None] for v in values for c in v if normal(c) in ANSWERS
+    }
+    return {c for c, found in held.items() if found and all(isinstance(v, int | float) for v in found)}
 
 
 def _is_own(values: Sequence[Mapping[str, Any]]) -> bool:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import ast
 import json
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -30,6 +31,8 @@ CONTEXTS = (
 )
 CHOICES = ("choices", "options", "answer_choices", "candidates_text")
 UNSEEN = ("image", "images", "pixel_values", "picture", "pictures", "audio", "audios", "video", "videos")
+# How an answer begins that follows its prompt in one text.
+BEGUN = re.compile(r"^\s*(?:#+\s*)?(?:Assistant|ASSISTANT|Response|AI|Bot)\s*:")
 LISTS = ("messages", "conversations", "conversation", "prompt", *ANSWERS)
 
 
@@ -251,25 +254,41 @@ def _rest(asked: Any, answer: Any) -> Any:
     # One word may well begin its answer, and a number its sequel.
     if len(asked) < 8 or len(answer) <= len(asked) or not answer.startswith(asked):
         return None
-    return answer[len(asked) :].strip() or None
+    return BEGUN.sub("", answer[len(asked) :]).strip() or None
 
 
 def _unended(made: Preparation, rows: Sequence[Values], kind: str | None) -> None:
     """Answers that end in a template's end of turn."""
+    if kind == "prompts":
+        return
     columns = [
         c
-        for c in ANSWERS
-        if _share([v for v in _filled(rows, c) if isinstance(v, str)], lambda t: spoken.without_end(t) != t)
-        > 0.5
+        for c in (*ANSWERS, "messages", "conversations")
+        if _share(_filled(rows, c), lambda v: _opened(v) != v) > 0.5
     ]
-    if not columns or kind == "prompts":
-        return
+    if columns:
+        made.steps.append(lambda row: row | {c: _opened(row[c]) for c in columns if row.get(c)})
+        ends = "ends" if len(columns) == 1 else "end"
+        made.notes.append(
+            f"{', '.join(map(repr, columns))} {ends} in a template's end of turn: it is taken off"
+        )
 
-    def change(row: Values) -> Values:
-        return row | {c: spoken.without_end(row[c]) for c in columns if isinstance(row.get(c), str)}
 
-    made.steps.append(change)
-    made.notes.append(f"{', '.join(map(repr, columns))} end in a template's end of turn: it is taken off")
+def _opened(value: Any) -> Any:
+    """A text, or the texts of messages, without a template's end of turn."""
+    if isinstance(value, str):
+        return spoken.without_end(value)
+    if not isinstance(value, list):
+        return value
+    return [
+        {
+            k: spoken.without_end(v) if k in ("content", "value") and isinstance(v, str) else v
+            for k, v in m.items()
+        }
+        if isinstance(m, Mapping)
+        else m
+        for m in value
+    ]
 
 
 # -- what a prompt consists of ---------------------------------------------------------------------

@@ -72,7 +72,9 @@ def scan(
     records: list[Any] = []
     places: list[Place] = []
     stream = (
-        _as_object(row, kind) for row in unstacked(rows(path, report.refuse, by_line=kind == "prompts"))
+        made
+        for row in unstacked(rows(path, report.refuse, by_line=kind == "prompts"))
+        for made in _as_objects(row, kind)
     )
     head = list(islice(stream, HEAD))
     if not head and not report.unreadable:
@@ -235,16 +237,16 @@ def _stem(path: str | Path) -> str:
     return Path(path).name.partition(".")[0]
 
 
-def _as_object(row: Row, kind: str | None) -> Row:
-    """A row that is only text, as an object."""
+def _as_objects(row: Row, kind: str | None) -> list[Row]:
+    """A row that is only text as an object, one that a tool has wrapped as the rows in it."""
     values = row.values
     if kind == "prompts" and isinstance(values, dict) and set(values) == {"text"}:
         values = values["text"]
     if isinstance(values, dict):
-        return replace(row, values=unwrapped(values))
+        return [replace(row, values=made) for made in unwrapped(values)]
     if isinstance(values, str):
-        return replace(row, values={"prompt" if kind == "prompts" else "text": values})
-    return row
+        return [replace(row, values={"prompt" if kind == "prompts" else "text": values})]
+    return [row]
 
 
 def as_kind(record: Any, kind: str | None) -> Any:

@@ -83,7 +83,7 @@ class ReadReport:
                 f"{self.file}: {self.dropped_rows} of {self.rows} rows cannot be used ({reasons}); "
                 f"at most {max_dropped:.0%} may be dropped",
                 problems=[*self.problems, *rest],
-                remedy="mend these rows, or raise the share that may be dropped (max_dropped)",
+                remedy="mend these rows, or raise the share that may be dropped (--max-dropped; recipes: max_dropped)",
             )
         return None
 

@@ -126,14 +126,6 @@ SHAPES: tuple[Shape, ...] = (
         near=False,
     ),
     Shape(
-        "prompt, a better answer, a worse answer",
-        "preferences",
-        ("versus",),
-        pairs.better_worse,
-        ("asked", "messages", "input", *RATED_BY),
-        near=False,
-    ),
-    Shape(
         "prompt, response, label", "labelled", ("prompt", "response", "label"), builders.labelled, ("input",)
     ),
     Shape(

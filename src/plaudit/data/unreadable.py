@@ -18,7 +18,7 @@ def known_obstacle(view: View) -> tuple[str, str] | None:
             "its labels are about the steps of a solution, not about whole answers",
             "plaudit has no method that learns from labels of steps; label whole answers: prompt, response, label",
         )
-    if wide := _many_columns(values):
+    if values.get("responses") is None and (wide := _many_columns(values)):
         return (
             f"{', '.join(map(repr, wide))} hold {len(wide)} answers to one prompt",
             "put them into one column 'responses': [\"…\", …], beside 'ranking', 'ranks' or 'scores'",

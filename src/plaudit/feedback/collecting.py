@@ -15,6 +15,7 @@ from plaudit.errors import UserError
 from plaudit.feedback.importing import Imported
 from plaudit.feedback.opening import DATABASE, FOLDER, known_folders
 from plaudit.feedback.store.database import Database
+from plaudit.feedback.store.looks import skeleton
 from plaudit.feedback.store.people import People, add_member, add_user, note
 from plaudit.feedback.store.projects import add_items, change_settings, create_project, publish, slug_of
 from plaudit.feedback.store.schema import Guideline, Link, Member, Project, User
@@ -81,7 +82,9 @@ def prepare(database: Database, wanted: Wanted) -> tuple[Project, int]:
             project.title = wanted.title
         if wanted.guidelines is not None and wanted.guidelines != _current(session, project):
             publish(session, project, wanted.guidelines, by=None, now=now)
-        added = sum(add_items(session, project, made.items, now=now) for made in wanted.items)
+        added = sum(
+            add_items(session, project, made.items, now=now, round_=made.round) for made in wanted.items
+        )
         return project, added
 
     return database.write(work)
@@ -128,6 +131,6 @@ def _owner_of_others(session: Session) -> User | None:
 
 def _free_name(session: Session, name: str) -> str:
     """The name, or with a number behind it: someone who is called that already gets no project by it."""
-    taken = set(session.scalars(select(User.name_key)))
+    taken = set(map(skeleton, session.scalars(select(User.name))))
     numbered = (name if i == 1 else f"{name} {i}" for i in itertools.count(1))
-    return next(n for n in numbered if n.casefold() not in taken)
+    return next(n for n in numbered if skeleton(n) not in taken)

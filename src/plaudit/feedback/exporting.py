@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Collection, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from plaudit.data.records import Comparisons, Message, Preference, Prompt, Ranki
 from plaudit.errors import UserError
 from plaudit.feedback.collected import holding, pseudonyms
 from plaudit.feedback.store import schema
+from plaudit.feedback.store.rounds import provenance, rounds_of
 
 PURPOSES = ("work", "gold", "calibration", "repeat")
 
@@ -37,13 +39,20 @@ def exported(
     items = {
         i.id: i for i in session.scalars(select(schema.Item).where(schema.Item.project_id == project.id))
     }
+    rounds = {r.id: provenance(r) for r in rounds_of(session, project.id)}
     for judgement, assignment in holding(session, project.id):
         if assignment.purpose not in purposes:
             left_out[assignment.purpose] += 1
         elif judgement.not_rankable and not not_rankable:
             left_out["not rankable"] += 1
         else:
-            yield _record(project, items[assignment.item_id], assignment, judgement, names)
+            item = items[assignment.item_id]
+            record = _record(project, item, assignment, judgement, names)
+            yield _of_round(record, rounds[item.round_id]) if item.round_id else record
+
+
+def _of_round(record: Preference, made: dict[str, Any]) -> Preference:
+    return replace(record, metadata={**record.metadata, "round": made})
 
 
 def _record(
@@ -57,7 +66,8 @@ def _record(
         tuple(Message(m["role"], m["content"]) for m in item.prompt), source=item.source, metadata=item.info
     )
     responses = tuple(
-        Response(a.text, a.finished, {"model": a.model} if a.model is not None else {}) for a in item.answers
+        Response(a.text, a.finished, ({"model": a.model} if a.model is not None else {}) | a.info)
+        for a in item.answers
     )
     rater = names[assignment.member_id]
     known = _metadata(project, item, assignment, judgement)
@@ -87,7 +97,6 @@ def _metadata(
     }
     optional = {
         "surplus": assignment.surplus,
-        "round": assignment.round,
         "all_bad": judgement.all_bad,
         "not_rankable": judgement.not_rankable,
         "untouched": judgement.untouched,

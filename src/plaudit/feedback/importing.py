@@ -1,7 +1,12 @@
-"""Items to be judged, from files in any of the usual shapes; every problem of a file is told at once."""
+"""Items to be judged, from files in any of the usual shapes; every problem of a file is told at once.
+
+Answers are kept to the byte, white space and emptiness included: what people judge is what is trained on.
+"""
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -14,22 +19,29 @@ from plaudit.data.pairs import better_worse
 from plaudit.data.preference_words import verdict_of
 from plaudit.data.records import Comparisons, Demonstration, Prompt, Ranking, Response
 from plaudit.data.report import Fault, ReadReport, name_type
-from plaudit.data.values import answer_text, listed
+from plaudit.data.values import listed
+from plaudit.feedback.exact import as_given, exact_answer, exact_pair
 from plaudit.feedback.store.projects import NewAnswer, NewItem
-from plaudit.feedback.whole import problem_of
+from plaudit.feedback.store.rounds import NewRound
+from plaudit.feedback.whole import problem_of, size_of
 
 MOST_ANSWERS = 9
 LONGEST_TEXT = 200_000  # characters of an answer, and of a prompt
 LEVELS = "0 (harmless) to 3"
+LONGEST_ROW = 4_000_000  # characters of a row with its metadata: far below what a backup's line may hold
 
 
 @dataclass
 class Imported:
-    """What a file came to. ``notes``: what of it is not used, in words."""
+    """What a file came to. ``notes``: what of it is not used, in words. ``distinct``: how many items say different
+    things. ``round``: what its work items have in common.
+    """
 
     items: list[NewItem]
     report: ReadReport
     notes: list[str] = field(default_factory=list)
+    distinct: int = 0
+    round: NewRound | None = None
 
 
 @dataclass(frozen=True)
@@ -42,6 +54,7 @@ class _Part:
     sensitivity: int = 0
     rationale: str = ""
     line: int = 0
+    unread: Fault | None = None  # what is wrong with its ranking, if one is needed
 
 
 def read_items(path: str | Path, *, purpose: str = "work", max_dropped: float = 0.0) -> Imported:
@@ -70,9 +83,24 @@ def items_of_rows(
     return made
 
 
+def items_of_drawn(answered: Iterable[tuple[Prompt, tuple[NewAnswer, ...]]], *, source: str) -> Imported:
+    """As ``read_items``, of prompts and the answers that models gave, which are kept to the byte."""
+    report = ReadReport(source)
+    parts = []
+    for i, (prompt, answers) in enumerate(answered, 1):
+        report.rows += 1
+        try:
+            _require_whole({"prompt": [m.as_dict() for m in prompt.messages], **prompt.metadata})
+            parts.append(_Part(prompt, answers, line=i))
+        except Fault as fault:
+            report.drop(fault, i)
+    return items_of(parts, report, "work")
+
+
 def items_of(parts: Iterable[_Part], report: ReadReport, purpose: str) -> Imported:
     items: list[NewItem] = []
-    unused = 0
+    known: set[str] = set()
+    unused = twice = blank = 0
     for part in _joined(parts):
         try:
             item = _item(part, purpose)
@@ -80,11 +108,32 @@ def items_of(parts: Iterable[_Part], report: ReadReport, purpose: str) -> Import
             report.drop(fault, part.line)
         else:
             unused += purpose == "work" and bool(part.accepted)
+            twice += item.key in known
+            known.add(item.key)
+            blank += sum(not a.text.strip() for a in item.answers)
             items.append(item)
     report.kept = len(items)
     report.problems.sort(key=lambda problem: problem.line or 0)
-    notes = [f"{unused} rows say which answer is better: not shown to anyone and not used"] if unused else []
-    return Imported(items, report, notes)
+    notes = {
+        f"{unused} rows say which answer is better: not shown to anyone and not used": unused,
+        f"{_times(twice, 'row says', 'rows say')} what another row of this file says: taken once": twice,
+        f"{_times(blank, 'answer is', 'answers are')} empty or white space: kept, and marked on the page": blank,
+    }
+    made = Imported(items, report, [note for note, count in notes.items() if count], distinct=len(known))
+    if purpose == "work" and items:
+        made.round = _round_of(items, Path(report.file).name)
+    return made
+
+
+def _times(count: int, one: str, several: str) -> str:
+    return f"{count} {one if count == 1 else several}"
+
+
+def _round_of(items: Sequence[NewItem], source: str) -> NewRound:
+    """The round of a file's items: the same file with answers of further models is a further round."""
+    names = sorted({m for i in items for a in i.answers for m in (a.model, *a.info.get("also", [])) if m})
+    key = hashlib.blake2b(json.dumps([source, names]).encode(), digest_size=16).hexdigest()
+    return NewRound(f"file:{key}", source, tuple({"name": n} for n in names))
 
 
 def _part(values: Any, line: int, path: str | Path, report: ReadReport) -> _Part | None:
@@ -98,8 +147,15 @@ def _part(values: Any, line: int, path: str | Path, report: ReadReport) -> _Part
             )
         _require_whole(values)
         view = View.of(values, Path(path).name.partition(".")[0])
+        content = _content(view)
+        if {".csv", ".tsv"} & set(Path(path).suffixes) and any(not a.text for a in content.answers):
+            raise Fault(
+                "empty answer",
+                "an answer is empty, and a table cannot say whether it is missing",
+                remedy='remove the row, or save the file as JSONL, where "" is an empty answer',
+            )
         return replace(
-            _content(view),
+            content,
             sensitivity=_sensitivity(view),
             rationale=str(view.values.get("rationale") or ""),
             line=line,
@@ -115,6 +171,12 @@ def _part(values: Any, line: int, path: str | Path, report: ReadReport) -> _Part
 
 def _require_whole(values: Mapping[str, Any]) -> None:
     """What one database takes and another refuses, or no page can show, is refused here, where someone can mend it."""
+    if (size := size_of(values)) > LONGEST_ROW:
+        raise Fault(
+            "too long",
+            f"the row has {size:,} characters",
+            remedy=f"nobody reads more than {LONGEST_ROW:,}: shorten its texts or its metadata",
+        )
     for column, value in values.items():
         problem = problem_of(column) or problem_of(value)
         if problem is not None:
@@ -134,21 +196,28 @@ def _content(view: View) -> _Part:
         return _Part(builders.prompt_of(view), answers, accepted or _accepted(view, len(answers)))
     pair = view.pair()
     if pair:
-        texts = [answer_text(view.values[column], column) for column in pair]
+        texts = [exact_answer(view.values[column], column) for column in pair]
         models = [_name(view.values.get(f"model_{column.rpartition('_')[2]}")) for column in pair]
-        value = view.get("preferred")
-        accepted = (
-            (_frozen(_order_of_two(value, str(view.column("preferred")), pair)),) if value is not None else ()
-        )
+        accepted, unread = _preferred(view, pair)
         return _Part(
-            builders.prompt_of(view), tuple(NewAnswer(t, model=m) for t, m in zip(texts, models)), accepted
+            builders.prompt_of(view),
+            tuple(NewAnswer(t, model=m) for t, m in zip(texts, models)),
+            accepted,
+            unread=unread,
         )
     if view.column("chosen") is not None and view.column("rejected") is not None:
-        judged = better_worse(view)
-        answers = tuple(NewAnswer(r.text) for r in judged.responses)
-        return _Part(judged.prompt, answers, (((0,), (1,)),) if len(answers) == 2 else ())
+        exact = exact_pair(view)
+        if exact is not None:
+            return _Part(builders.prompt_of(view), tuple(map(NewAnswer, exact)), (((0,), (1,)),))
+        made = better_worse(view)
+        given = [view.take(name)[0] for name in ("chosen", "rejected")]
+        if isinstance(made, Comparisons):
+            # Several better and several worse ones: which of the better ones is best is not said.
+            return _Part(made.prompt, tuple(map(_of_response, made.responses)))
+        texts = [as_given(value, r.text) for value, r in zip(given, made.responses)]
+        return _Part(made.prompt, tuple(map(NewAnswer, texts)), (((0,), (1,)),))
     if view.column("response") is not None:
-        answer = NewAnswer(answer_text(*view.take("response")), model=_name(view.values.get("model")))
+        answer = NewAnswer(exact_answer(*view.take("response")), model=_name(view.values.get("model")))
         return _Part(builders.prompt_of(view), (answer,))
     raise Fault(
         "missing field",
@@ -158,17 +227,21 @@ def _content(view: View) -> _Part:
     )
 
 
-def _order_of_two(value: Any, column: str, pair: tuple[str, str]) -> Sequence[Sequence[int]]:
-    """Groups, best first, from a word or a code that names one of two answers, or a tie."""
-    said = verdict_of(str(value), pair)
-    if said is None or said.share not in (0.0, 0.5, 1.0):
-        raise Fault(
+def _preferred(view: View, pair: tuple[str, str]) -> tuple[tuple[Any, ...], Fault | None]:
+    """Which of two answers a row calls better, as a ranking; else why that cannot be told."""
+    value, column = view.get("preferred"), str(view.column("preferred"))
+    if value is None:
+        return (), None
+    verdict = verdict_of(str(value), pair)
+    if verdict is None or verdict.share is None:
+        return (), Fault(
             "bad label",
-            f"{value!r} names neither answer",
+            f"{value!r} does not say which answer is better",
             field=column,
             remedy=f"write {pair[0]!r}, {pair[1]!r} or 'tie'",
         )
-    return {1.0: ((0,), (1,)), 0.0: ((1,), (0,)), 0.5: ((0, 1),)}[said.share]
+    ranking = {1.0: ((0,), (1,)), 0.0: ((1,), (0,))}.get(verdict.share, ((0, 1),))
+    return (ranking,), None
 
 
 def _own(view: View) -> _Part:
@@ -186,8 +259,16 @@ def _of_response(response: Response) -> NewAnswer:
 
 
 def _answers(view: View) -> tuple[NewAnswer, ...]:
-    texts, column = builders.responses_of(view)
-    given = listed(view.values[column])
+    value, column = view.take("responses")
+    given = listed(value)
+    if not isinstance(given, list) or len(given) < 2:
+        raise Fault(
+            "wrong type",
+            f"{column!r} must be a list of two answers or more",
+            field=column,
+            remedy='write ["…", "…"]',
+        )
+    texts = [exact_answer(v, f"{column}[{i}]") for i, v in enumerate(given)]
     models = listed(view.values.get("models"))
     if models is not None and (not isinstance(models, list) or len(models) != len(texts)):
         raise Fault(
@@ -250,6 +331,8 @@ def _item(part: _Part, purpose: str) -> NewItem:
             remedy=f"nobody ranks more than {MOST_ANSWERS} with care: split them into several items",
         )
     _require_readable(part.prompt, answers)
+    if purpose != "work" and part.unread is not None:
+        raise part.unread
     if purpose != "work" and not accepted:
         raise Fault(
             "no ranking",

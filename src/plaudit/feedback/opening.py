@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import secrets
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -73,6 +73,29 @@ def opened(url: str) -> Iterator[Database]:
         raise UserError(f"{shown(url)}: {away.message} ({away.cause.strip()})") from None
     finally:
         database.close()
+
+
+@contextmanager
+def new_folder(folder: Path | None) -> Iterator[None]:
+    """The folder for a project; on an error its database and itself are removed again, as far as they were not there.
+
+    None: there is no folder, the project lies on a database server.
+    """
+    if folder is None:
+        yield
+        return
+    had_folder, had_database = folder.exists(), (folder / DATABASE).exists()
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    try:
+        yield
+    except BaseException:
+        if not had_database:
+            for name in (DATABASE, f"{DATABASE}-wal", f"{DATABASE}-shm"):
+                (folder / name).unlink(missing_ok=True)
+        if not had_folder:
+            with suppress(OSError):
+                folder.rmdir()
+        raise
 
 
 def _keep_private(database: Database) -> None:

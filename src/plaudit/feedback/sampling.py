@@ -1,21 +1,33 @@
-"""Answers of models to prompts, sampled before people judge them; what was drawn is kept, line by line."""
+"""Answers of models, sampled before people judge them; what was drawn is kept, line by line.
+
+One file holds the answers of all rounds of a project. Each line bears the mark of its round (the models, what they had
+learned, and how answers were drawn), and only lines of one mark become items together.
+"""
 
 from __future__ import annotations
 
 import hashlib
 import json
 import os
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from plaudit.data.records import Prompt
 from plaudit.errors import UserError
-from plaudit.feedback.importing import Imported, items_of_rows
+from plaudit.feedback.importing import Imported, items_of_drawn
+from plaudit.feedback.store.projects import NewAnswer
+from plaudit.feedback.store.rounds import NewRound
+from plaudit.feedback.whole import mended, problem_of
 
-EMPTY = "*(no answer)*"
 PROMPTS_AT_ONCE = 32
+WEIGHTS = {".safetensors", ".bin", ".pt", ".npz"}
+SAMPLES, SAMPLE = (
+    64,
+    65_536,
+)  # of a file of weights: how many places are looked at, and how many bytes at each
 Progress = Callable[[int, int], None]
 
 
@@ -60,16 +72,17 @@ def draw_answers(
     path: Path,
     *,
     progress: Progress = lambda done, total: None,
-) -> None:
-    """Write a row to ``path`` for the answers of each model to each prompt, as they are drawn.
+) -> NewRound:
+    """Write a row to ``path`` for the answers of each model to each prompt, as they are drawn: their round.
 
-    Rows that are there are not drawn again, so that a call that was cut off goes on; a sample depends on the seed,
-    its prompt and its number alone. Raises ``UserError`` where the rows there were drawn in another way.
+    Rows of the same round that are there are not drawn again, so that a call that was cut off goes on; a sample
+    depends on the seed, its prompt and its number alone. Rows of other rounds stay as they are.
     """
     from plaudit.rollout.talking import speakers
 
-    mark = _mark(voices, drawing)
-    done = {(row["model"], row["prompt"]) for row in _rows(path, mark)}
+    rows = _rows(path)
+    made = _round(voices, drawing, rows)
+    done = {(row["model"], row["prompt"]) for row in rows if row["drawn"] == made.key}
     count = sum((v.name, p.id) in done for v in voices for p in prompts)
     progress(count, len(voices) * len(prompts))
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -91,62 +104,101 @@ def draw_answers(
                     step=_stream(voice),
                 )
                 for prompt, answers in zip(some, drawn):
-                    row = {"prompt": prompt.id, "model": voice.name, "answers": answers, "drawn": mark}
+                    row = {"prompt": prompt.id, "model": voice.name, "answers": answers, "drawn": made.key}
                     file.write(json.dumps(row) + "\n")
                 file.flush()
                 os.fsync(file.fileno())
                 count += len(some)
                 progress(count, len(voices) * len(prompts))
+    return made
 
 
-def drawn_items(path: Path, voices: Sequence[Voice], prompts: Sequence[Prompt], drawing: Drawing) -> Imported:
-    """The items of what ``draw_answers`` wrote: of each prompt the answers of all models.
+def drawn_items(path: Path, prompts: Sequence[Prompt], made: NewRound) -> Imported:
+    """The items of one round: of each prompt the answers of all its models, as they were sampled.
 
-    Prompts whose answers are all alike are left out, which the report counts.
+    Prompts whose answers are all alike are left out, which the report counts. What no database holds is mended (NUL
+    characters go, half characters become ?); the answer's info says so, and the notes count it.
     """
-    answers: dict[str, list[dict[str, Any]]] = {}
-    for row in _rows(path, _mark(voices, drawing)):
-        answers.setdefault(row["prompt"], []).extend(
-            {"text": text, "finished": finished, "model": row["model"]} for text, finished in row["answers"]
-        )
-    # An answer may be empty, where a model ends at once: it is shown as that.
-    rows = [
-        {
-            "prompt": [m.as_dict() for m in p.messages],
-            "responses": [{**a, "text": a["text"].strip() or EMPTY} for a in answers[p.id]],
-            "source": p.source,
-            "metadata": dict(p.metadata),
-        }
-        for p in prompts
-        if p.id in answers
-    ]
-    return items_of_rows(rows, purpose="work", source=str(path), max_dropped=1.0)
+    answers: dict[str, list[NewAnswer]] = {}
+    for row in _rows(path):
+        if row["drawn"] == made.key:
+            answers.setdefault(row["prompt"], []).extend(
+                _whole(text, finished, row["model"]) for text, finished in row["answers"]
+            )
+    given = [(p, tuple(answers[p.id])) for p in prompts if p.id in answers]
+    found = items_of_drawn(given, source=str(path))
+    found.round = made
+    why = Counter(a.info["mended"] for i in found.items for a in i.answers if "mended" in a.info)
+    found.notes += [f"{n} mended before it was stored: an answer {reason}" for reason, n in why.most_common()]
+    return found
+
+
+def _whole(text: str, finished: bool, model: str) -> NewAnswer:
+    problem = problem_of(text)
+    return NewAnswer(mended(text), finished, model, {} if problem is None else {"mended": problem})
 
 
 def _stream(voice: Voice) -> int:
     return int.from_bytes(hashlib.blake2b(voice.name.encode(), digest_size=4).digest(), "big") >> 1
 
 
-def _mark(voices: Sequence[Voice], drawing: Drawing) -> str:
-    """A hash of how answers are drawn, the models' places included."""
+def _round(voices: Sequence[Voice], drawing: Drawing, rows: Sequence[Mapping[str, Any]]) -> NewRound:
+    """The round that these models are, drawn in this way. A model that has learned since is another model."""
+    models = [
+        {"name": v.name, "source": v.source, "stage": v.stage, "weights": weights_of(v)} for v in voices
+    ]
+    # Files from before weights were looked at go on under the mark that they have.
+    known = _mark(voices, drawing)
+    key = known if any(r["drawn"] == known for r in rows) else _mark(voices, drawing, models)
+    return NewRound(key, models=tuple(models), drawing=asdict(drawing))
+
+
+def _mark(voices: Sequence[Voice], drawing: Drawing, models: Sequence[Mapping[str, Any]] = ()) -> str:
+    """A hash of how answers are drawn: the models' places and, of ``models``, what they had learned."""
     content = [[v.name, str(Path(v.source).resolve()), v.stage] for v in voices]
-    text = json.dumps([content, drawing.answers, drawing.temperature, drawing.max_new_tokens, drawing.seed])
+    how = [drawing.answers, drawing.temperature, drawing.max_new_tokens, drawing.seed]
+    text = json.dumps([content, *how, *([[m["weights"] for m in models]] if models else [])])
     return hashlib.blake2b(text.encode(), digest_size=8).hexdigest()
 
 
-def _rows(path: Path, mark: str) -> list[dict[str, Any]]:
-    """What was drawn; a last line that was cut off is removed."""
+def weights_of(voice: Voice) -> str | None:
+    """A hash of a model's weights, from samples of its files: training changes them everywhere. None on the hub."""
+    from plaudit.rollout.talking import folders_of
+
+    ((_, folder),) = folders_of(voice.source, [voice.stage] if voice.stage else ())
+    if not folder.is_dir():
+        return None
+    found = hashlib.blake2b(digest_size=8)
+    for file in sorted(p for p in folder.iterdir() if p.suffix in WEIGHTS):
+        size = file.stat().st_size
+        found.update(f"{file.name} {size} ".encode())
+        with file.open("rb") as opened:
+            for i in range(SAMPLES):
+                opened.seek(size * i // SAMPLES)
+                found.update(opened.read(SAMPLE))
+    return found.hexdigest()
+
+
+def _rows(path: Path) -> list[dict[str, Any]]:
+    """What was drawn in any round; a last line that was cut off is removed."""
     if not path.exists():
         return []
     content = path.read_bytes()
     whole = content[: content.rfind(b"\n") + 1]
-    rows = [json.loads(line) for line in whole.splitlines()]
-    if any(row["drawn"] != mark for row in rows):
-        raise UserError(
-            f"{path} holds answers of other models, or drawn in another way",
-            remedy="take the same --model, --answers, --temperature, --max-new-tokens and --seed, "
-            "or start another project with --project DIR",
-        )
+    rows = [_row(line, path, number) for number, line in enumerate(whole.split(b"\n")[:-1], 1)]
     if len(whole) < len(content):
         path.write_bytes(whole)
     return rows
+
+
+def _row(line: bytes, path: Path, number: int) -> dict[str, Any]:
+    try:
+        row = json.loads(line)
+        if {"prompt", "model", "answers", "drawn"} <= row.keys():
+            return dict(row)
+    except (ValueError, AttributeError, RecursionError):
+        pass
+    raise UserError(
+        f"{path}:{number} is no line that sampling wrote",
+        remedy="remove the line: what is missing is drawn again",
+    )

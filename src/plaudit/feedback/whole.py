@@ -23,6 +23,17 @@ def problem_of(value: Any, depth: int = 0) -> str | None:
     return None
 
 
+def size_of(value: Any) -> int:
+    """How many characters a JSON value has, about: its texts and keys, and some for every other value."""
+    if isinstance(value, str):
+        return len(value) + 2
+    if isinstance(value, dict):
+        return 2 + sum(len(str(k)) + 4 + size_of(v) for k, v in value.items())
+    if isinstance(value, list | tuple):
+        return 2 + sum(1 + size_of(v) for v in value)
+    return 8
+
+
 def mended(value: Any) -> Any:
     """The value, its text without what no database holds. ValueError where something else is wrong."""
     problem = problem_of(value)

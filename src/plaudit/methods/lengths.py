@@ -5,6 +5,7 @@ What does not fit loses its oldest turns or is dropped; both are counted, said w
 
 from __future__ import annotations
 
+import copy
 import re
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -23,10 +24,11 @@ TOO_LONG = "dropped: too long"
 
 
 def bounded(renderer: Renderer, *models: Any, positions: int | None = None) -> Renderer:
-    """The renderer, its ``max_length`` no longer than the positions of these models."""
+    """A renderer whose ``max_length`` is no longer than the positions of these models; it counts with the given one."""
     limits = [renderer.max_length, fewest_positions(*models), positions]
-    renderer.max_length = min((n for n in limits if n is not None), default=None)
-    return renderer
+    own = copy.copy(renderer)
+    own.max_length = min((n for n in limits if n is not None), default=None)
+    return own
 
 
 def fitting(

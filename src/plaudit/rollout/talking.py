@@ -73,22 +73,27 @@ def speakers(source: str, steps: Sequence[str] = (), count: int = 1) -> list[Spe
 
     ``steps`` names steps (or ``base``, ``start``, ``end``) of RUN instead.
     """
+    return [Speaker(name, folder) for name, folder in folders_of(source, steps, count)]
+
+
+def folders_of(source: str, steps: Sequence[str] = (), count: int = 1) -> list[tuple[str, Path]]:
+    """The name and the folder of each model that ``speakers`` loads. UserError where there is none."""
     whole = Path(source)
     if not (whole / "run.json").exists():
         if count > 1 or steps:
             what = f"{source} is one step of a run" if is_run(source) else f"{source} is a single model"
             raise UserError(f"{what}; only a whole run has several", remedy="name the run's folder alone")
         found = locate(source)
-        return [Speaker(found.name, found.folder)]
+        return [(found.name, found.folder)]
     chosen = list(steps)
     if not chosen and count > 1:
         places = places_of(RunFolder(whole))
         chosen = list(dict.fromkeys([places.get("start", places["base"]), places["end"]])) if places else []
     elif not chosen:
         found = locate(source)
-        return [Speaker(found.name, found.folder)]
+        return [(found.name, found.folder)]
     if len(chosen) < count:
         known = f"only {chosen[0]!r} has a policy" if chosen else "no step has a policy yet"
         raise UserError(f"side by side needs two policies: {known}", remedy="add --step NAME")
     located = [locate(f"{source}@{name}") for name in chosen]
-    return [Speaker(str(one.step), one.folder) for one in located]
+    return [(str(one.step), one.folder) for one in located]

@@ -15,6 +15,8 @@ from plaudit.feedback.store.leases import done, live
 from plaudit.feedback.store.schema import Assignment, Draft, Judgement, Member, Project
 from plaudit.feedback.store.settings import Attribute, Settings
 from plaudit.feedback.store.verdict import LETTERS, to_letters
+from plaudit.feedback.store.viewing import has_seen
+from plaudit.web.blank import Blank, blank_of
 from plaudit.web.rendering import to_html
 
 HEARTBEATS = 4  # a lease
@@ -32,6 +34,7 @@ class Shown(BaseModel):
 
     key: str
     html: str
+    blank: Blank | None = Field(description="why nothing of it is to be seen, where that is so")
     finished: bool = Field(description="False where a length limit cut the answer")
 
 
@@ -113,7 +116,7 @@ class Sheet:
             prompt=[
                 Turn.model_validate({"role": m["role"], "html": to_html(m["content"])}) for m in self.prompt
             ],
-            answers=[Shown(key=k, html=to_html(text), finished=done) for k, text, done in self.answers],
+            answers=[_shown(key, text, finished) for key, text, finished in self.answers],
             **self.rest,
         )
 
@@ -137,7 +140,7 @@ def sheet_of(db: Db, project: Project, member: Member, assignment: Assignment, *
         "guideline_version": project.guideline_version,
         "draft": Kept(rev=draft.rev, payload=draft.payload) if draft else None,
         "judgement": stored(judged, assignment.order) if judged else None,
-        "editable": editable(assignment, settings, now),
+        "editable": editable(assignment, settings, now) and not has_seen(db, member.id, item.id),
         "progress": progress_of(db, project, member, now=now),
     }
     shown = [by_position[p] for p in assignment.order]
@@ -186,6 +189,11 @@ def stored(judgement: Judgement, order: list[int]) -> Stored:
         },
         created=judgement.created,
     )
+
+
+def _shown(key: str, text: str, finished: bool) -> Shown:
+    html = to_html(text)
+    return Shown(key=key, html=html, blank=blank_of(text, html), finished=finished)
 
 
 def _form(settings: Settings, count: int) -> Form:

@@ -9,8 +9,10 @@ from typing import Any
 from fastapi import Request
 from fastapi.responses import HTMLResponse
 from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import escape
 
 from plaudit.display.formatting import count, number, percent
+from plaudit.feedback.store.looks import marked
 from plaudit.web import assets
 
 
@@ -19,13 +21,19 @@ def environment() -> Environment:
     made = Environment(
         loader=PackageLoader("plaudit.web", "templates"),
         autoescape=True,
+        finalize=_shown,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
     made.globals["asset"] = assets.address
-    made.filters.update(number=number, percent=percent, count=count, moment=moment, day=day)
+    made.filters.update(number=number, percent=percent, count=count, moment=moment, day=day, as_is=escape)
     return made
+
+
+def _shown(value: Any) -> Any:
+    """Every text on a page has its turning marks written out, but for what ``as_is`` puts into a form's field."""
+    return marked(value) if type(value) is str else value
 
 
 def page(request: Request, template: str, *, status: int = 200, **values: Any) -> HTMLResponse:

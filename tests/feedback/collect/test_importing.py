@@ -95,6 +95,28 @@ def test_gold_takes_the_rankings_that_count_as_right(tmp_path, row, accepted):
     assert item.accepted == accepted and item.rationale == "because"
 
 
+@pytest.mark.parametrize("code", [0, 1, "2", "1.0"])
+def test_a_code_that_may_mean_either_answer_is_no_gold_and_does_not_stop_work(tmp_path, code):
+    path = written(tmp_path, {"prompt": ASK, "response_a": "a", "response_b": "b", "preferred": code})
+    with pytest.raises(UserError, match="does not say which answer is better"):
+        read_items(path, purpose="gold")
+    assert len(read_items(path).items) == 1
+
+
+def test_whole_conversations_keep_the_white_space_of_their_last_turn(tmp_path):
+    def said(text):
+        return [{"role": "user", "content": ASK}, {"role": "assistant", "content": text}]
+
+    (item,) = read_items(written(tmp_path, {"chosen": said("\n a "), "rejected": said("b\n")})).items
+    assert item.prompt == PROMPT and [a.text for a in item.answers] == ["\n a ", "b\n"]
+
+
+def test_rows_that_repeat_others_are_counted_apart(tmp_path):
+    made = read_items(written(tmp_path, *[{"prompt": ASK, "responses": ["a", "b"]}] * 3))
+    assert (len(made.items), made.distinct) == (3, 1)
+    assert made.notes == ["2 rows say what another row of this file says: taken once"]
+
+
 def test_answers_of_the_same_text_are_shown_once_and_keep_their_models(tmp_path):
     responses = [{"text": t, "model": m} for t, m in (("a", "x"), ("b", "y"), ("a", "z"))]
     (item,) = read_items(written(tmp_path, {"prompt": ASK, "responses": responses})).items

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+import shutil
+from pathlib import Path
 
 import pytest
 from toy import toy_policy
@@ -10,6 +13,7 @@ from toy import toy_policy
 from plaudit.data.records import Prompt
 from plaudit.errors import UserError
 from plaudit.feedback.sampling import Drawing, draw_answers, drawn_items, voices_of
+from plaudit.feedback.store.rounds import NewRound
 from plaudit.models.policy import save_policy
 from plaudit.runs import RunFolder
 
@@ -48,9 +52,13 @@ def test_every_model_answers_every_prompt_and_prompts_become_items(models, tmp_p
     voices = voices_of([f"{models / 'a-run'}@sft", str(models / "plain")])
     drawing = Drawing(answers=2, max_new_tokens=5, seed=3)
     seen = []
-    draw_answers(voices, PROMPTS, drawing, path, progress=lambda done, total: seen.append((done, total)))
+    round_ = draw_answers(
+        voices, PROMPTS, drawing, path, progress=lambda done, total: seen.append((done, total))
+    )
     assert seen[0] == (0, 10) and seen[-1] == (10, 10)
-    made = drawn_items(path, voices, PROMPTS, drawing)
+    made = drawn_items(path, PROMPTS, round_)
+    assert made.round is round_ and [m["name"] for m in round_.models] == ["a-run@sft", "plain"]
+    assert round_.drawing == {"answers": 2, "temperature": 1.0, "max_new_tokens": 5, "seed": 3}
     assert [i.prompt[0]["content"] for i in made.items] == [p.text for p in PROMPTS]
     for item in made.items:
         models_ = [m for a in item.answers for m in (a.model, *a.info.get("also", []))]
@@ -79,20 +87,73 @@ def test_what_was_drawn_is_not_drawn_again_and_goes_on_after_a_cut(models, tmp_p
 
 
 @pytest.mark.parametrize("change", [{"seed": 9}, {"temperature": 0.5}, {"answers": 3}, {"max_new_tokens": 6}])
-def test_answers_drawn_in_another_way_are_not_mixed_in(models, tmp_path, change):
+def test_answers_drawn_in_another_way_are_a_round_of_their_own(models, tmp_path, change):
     path = tmp_path / "answers.jsonl"
     voices = voices_of([str(models / "plain")])
-    draw_answers(voices, PROMPTS[:1], Drawing(max_new_tokens=5), path)
+    one = draw_answers(voices, PROMPTS, Drawing(answers=2, max_new_tokens=5), path)
     before = path.read_bytes()
-    with pytest.raises(UserError, match="drawn in another way"):
-        draw_answers(voices, PROMPTS, Drawing(**{"max_new_tokens": 5, **change}), path)
-    assert path.read_bytes() == before
+    items = drawn_items(path, PROMPTS, one).items
+    two = draw_answers(voices, PROMPTS, Drawing(**{"answers": 2, "max_new_tokens": 5, **change}), path)
+    assert one.key != two.key and path.read_bytes().startswith(before)
+    assert drawn_items(path, PROMPTS, one).items == items, "the first round is as it was"
+    for item in drawn_items(path, PROMPTS, two).items:
+        drawn = sum(1 + len(a.info.get("also", [])) for a in item.answers)
+        assert drawn == change.get("answers", 2), "no item holds answers of two rounds"
+
+
+def test_a_model_that_has_learned_since_is_a_further_round(models, tmp_path):
+    run, path = tmp_path / "run", tmp_path / "answers.jsonl"
+    keys = []
+    for seed in (1, 1, 2):
+        save_policy(toy_policy(seed), run, card="# A toy")
+        keys.append(draw_answers(voices_of([str(run)]), PROMPTS, Drawing(max_new_tokens=3), path).key)
+        shutil.rmtree(run)
+    assert keys[0] == keys[1] != keys[2]
+    assert [r["drawn"] for r in rows(path)] == [keys[0]] * 5 + [keys[2]] * 5
+
+
+def test_answers_drawn_before_weights_were_looked_at_go_on_under_their_mark(models, tmp_path):
+    path, voices, drawing = (
+        tmp_path / "answers.jsonl",
+        voices_of([str(models / "plain")]),
+        Drawing(max_new_tokens=3),
+    )
+    content = [[v.name, str(Path(v.source).resolve()), v.stage] for v in voices]
+    mark = hashlib.blake2b(json.dumps([content, 1, 1.0, 3, 0]).encode(), digest_size=8).hexdigest()
+    row = {"prompt": PROMPTS[0].id, "model": "plain", "answers": [["kept", True]], "drawn": mark}
+    path.write_text(json.dumps(row) + "\n")
+    assert draw_answers(voices, PROMPTS, drawing, path).key == mark
+    assert [r["prompt"] for r in rows(path)] == [p.id for p in PROMPTS] and rows(path)[0] == row
+
+
+@pytest.mark.parametrize("line", ["[1]", "{}", '{"prompt": 1', "null", "\x00", "[" * 100_000])
+def test_a_damaged_line_is_named(models, tmp_path, line):
+    path = tmp_path / "answers.jsonl"
+    path.write_text(line + "\n")
+    with pytest.raises(UserError, match=r"answers.jsonl:1 is no line"):
+        draw_answers(voices_of([str(models / "plain")]), PROMPTS, Drawing(), path)
+
+
+def test_an_answer_is_kept_as_it_was_sampled(tmp_path):
+    """Whatever a model says: nothing, white space, marks. What no database holds goes, and that is said."""
+    path, key = tmp_path / "answers.jsonl", "k"
+    said = ["", " ", "\n\nlate", "end  ", "a\r\nb\ttab\t", "\u2028", "nul\x00l", "half\ud800"]
+    row = {"prompt": PROMPTS[0].id, "model": "m", "answers": [[t, True] for t in said], "drawn": key}
+    path.write_text(json.dumps(row) + "\n")
+    made = drawn_items(path, PROMPTS, NewRound(key))
+    assert [a.text for a in made.items[0].answers] == [*said[:6], "null", "half?"]
+    assert [a.info for a in made.items[0].answers[5:]] == [
+        {},
+        {"mended": "holds a NUL character"},
+        {"mended": "holds half of a character pair (a lone surrogate)"},
+    ]
+    assert "1 mended before it was stored: an answer holds a NUL character" in made.notes
+    assert "3 answers are empty or white space: kept, and marked on the page" in made.notes
 
 
 def test_prompts_whose_answers_are_all_alike_are_left_out_and_counted(models, tmp_path):
     path = tmp_path / "answers.jsonl"
     voices = voices_of([str(models / "plain")])
     drawing = Drawing(answers=3, temperature=0, max_new_tokens=4)
-    draw_answers(voices, PROMPTS, drawing, path)
-    made = drawn_items(path, voices, PROMPTS, drawing)
+    made = drawn_items(path, PROMPTS, draw_answers(voices, PROMPTS, drawing, path))
     assert made.items == [] and made.report.dropped == {"identical answers": 5}

@@ -11,7 +11,7 @@ from pydantic import ValidationError
 
 from plaudit.feedback.store.order import display_order
 from plaudit.feedback.store.settings import KNOWN_ATTRIBUTES, Attribute, Settings
-from plaudit.feedback.store.verdict import LETTERS, Verdict, agreement, problems_of, to_letters, to_positions
+from plaudit.feedback.store.verdict import LETTERS, Verdict, problems_of, to_letters, to_positions
 
 PLAIN = Settings(strength=False)
 
@@ -130,25 +130,6 @@ def test_letters_and_positions_are_each_others_inverse(data):
     assert stored["attributes"] == {"clear": {str(i): 1 for i in range(count)}, "long": {"*": 2}}
     # The first letter is what stood first.
     assert [order[LETTERS.index(groups[0][0])]] == stored["groups"][0][:1] or len(groups[0]) > 1
-
-
-@pytest.mark.parametrize(
-    "groups, accepted, right",
-    [
-        ([[0], [1]], [[[0], [1]]], 1.0),
-        ([[1], [0]], [[[0], [1]]], 0.0),
-        ([[0, 1]], [[[0], [1]]], 0.0),
-        ([[0], [1], [2]], [[[0], [2], [1]]], 2 / 3),
-        ([[1], [0], [2]], [[[0], [2], [1]], [[1], [0], [2]]], 1.0),
-        ([[0], [1, 2]], [[[0], [1, 2]]], 1.0),
-        ([[0], [2], [1]], [[[0], [1, 2]]], 1.0),
-        ([], [[[0], [1]]], 0.0),
-        ([[0, 1]], [[[0, 1]]], 1.0),
-        ([[0], [1]], [[[0, 1]]], None),
-    ],
-)
-def test_agreement_with_what_is_accepted(groups, accepted, right):
-    assert agreement(groups, accepted) == (right if right is None else pytest.approx(right))
 
 
 # The order on the page

@@ -121,13 +121,19 @@ def _attribute(name: str, given: list[Rating], resamples: int, seed: int) -> dic
     }
 
 
+def _mean(values: np.ndarray) -> float | None:
+    """The mean of what is known; None where nothing is."""
+    known = values[np.isfinite(values)]
+    return float(known.mean()) if len(known) else None
+
+
 def gold_table(data: Coded, golds: Golds) -> Table:
     """Gold and calibration items, the most often missed first: gold that many miss may itself be wrong."""
     columns = (
         Column("item", "Item", "text"),
         Column("purpose", "Purpose", "text", "gold is silent, calibration shows its answer afterwards"),
         Column("judgements", "Judgements", "count"),
-        Column("agreement", "Agreement with gold", "share"),
+        Column("agreement", "Agreement with gold", "share", "of the pairs that gold decides"),
         Column("exact", "Exactly as gold", "share"),
     )
     rows: list[dict[str, Value]] = []
@@ -141,7 +147,7 @@ def gold_table(data: Coded, golds: Golds) -> Table:
                     "item": data.items[item],
                     "purpose": purpose,
                     "judgements": int(mine.sum()),
-                    "agreement": float(shares[mine].mean()),
+                    "agreement": _mean(shares[mine]),
                     "exact": float(exact[mine].mean()),
                 }
             )

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from plaudit.feedback.quality import probes
+from plaudit.feedback.quality.gold import gold_score
 from plaudit.feedback.quality.judged import Golds
 from plaudit.feedback.quality.pairs import Coded
 from plaudit.feedback.quality.resampling import Estimate
@@ -56,7 +57,8 @@ MEASURES: Mapping[str, Measure] = {
             "gold_agreement",
             "Agreement with gold",
             "share",
-            "Share of a gold item's decided pairs that were ordered like gold. Silent gold only.",
+            "Share of a gold item's decided pairs that were ordered like gold. Silent gold only; gold that ties all "
+            "answers decides none and is left out.",
         ),
         Measure(
             "gold_exact",
@@ -169,21 +171,24 @@ def gold_measures(
     found: dict[str, Estimate] = {}
     for purpose, name in (("gold", "gold_agreement"), ("calibration", "calibration_agreement")):
         judgements, shares, exact = gold_scores(data, chosen & data.chosen(purpose), golds)
-        items = data.item[judgements]
-        found[name] = probes.share(shares, items, resamples=resamples, seed=seed)
+        items, decides = data.item[judgements], np.isfinite(shares)
+        found[name] = probes.share(shares[decides], items[decides], resamples=resamples, seed=seed)
         if purpose == "gold":
             found["gold_exact"] = probes.share(exact, items, resamples=resamples, seed=seed)
     return found
 
 
 def gold_scores(data: Coded, chosen: np.ndarray, golds: Golds) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Judgements of items with gold: their places, the share ordered alike, whether they match exactly."""
+    """Judgements of items with gold: their places, the share ordered alike, whether they match exactly.
+
+    The share is NaN where gold ties all answers (``gold.gold_score``).
+    """
     rows = []
     for i in np.flatnonzero(chosen):
         j = data.judged[i]
-        score = probes.gold_score(j.groups, golds.get(j.item, ()))
+        score = gold_score(j.groups, golds.get(j.item, ()))
         if score is not None:
-            rows.append((i, *score))
+            rows.append((i, np.nan if score.share is None else score.share, score.exact))
     if not rows:
         return np.zeros(0, dtype=int), np.zeros(0), np.zeros(0)
     places, shares, exact = zip(*rows)

@@ -7,12 +7,10 @@ items. Pairs weigh so that a judgement weighs one.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
-from plaudit.feedback.quality.judged import Ranking
 from plaudit.feedback.quality.pairs import FIRST, SECOND, TIE, Pairs
 from plaudit.feedback.quality.resampling import (
     RESAMPLES,
@@ -126,28 +124,6 @@ def self_consistency(first: Pairs, again: Pairs, *, resamples: int = RESAMPLES, 
     same = first.verdict[match] == again.verdict
     weight = again.weight * both
     return share(weight * same, again.item, weight, resamples=resamples, seed=seed)
-
-
-def gold_score(groups: Ranking, accepted: Sequence[Ranking]) -> tuple[float, bool] | None:
-    """The best share of an accepted ranking's decided pairs ordered alike, and whether one is matched exactly.
-
-    A tie where gold decides is a miss. Where gold ties all, the share is 1 for the same tie and 0 otherwise. None
-    where nothing is accepted.
-    """
-    if not accepted:
-        return None
-    mine = {answer: rank for rank, group in enumerate(groups) for answer in group}
-    parts = [sorted(group) for group in map(sorted, groups)]
-    best, exact = 0.0, False
-    for ranking in accepted:
-        exact |= bool(groups) and parts == [sorted(group) for group in ranking]
-        pairs = [
-            (a, b) for i, g in enumerate(ranking) for a in g for later in ranking[i + 1 :] for b in later
-        ]
-        if pairs:
-            right = sum(a in mine and b in mine and mine[a] < mine[b] for a, b in pairs)
-            best = max(best, right / len(pairs))
-    return max(best, float(exact)), exact
 
 
 def too_quick(seconds: Any, shortest: Any) -> np.ndarray:

@@ -19,6 +19,7 @@ from plaudit.feedback.store.leases import done, expire, lease, live, take_place
 from plaudit.feedback.store.locks import lock_member
 from plaudit.feedback.store.schema import KNOWN, OPEN_WORK, Assignment, Item, Member, Project
 from plaudit.feedback.store.settings import Settings
+from plaudit.feedback.store.viewing import times_seen
 
 DRAWS = 20  # how often to draw anew where another labeler was faster
 Why = Literal["done", "wait"]
@@ -77,11 +78,14 @@ def claim(
 
 
 def eligible(project_id: str, member: Member, purpose: str) -> Select[str]:
-    """Open items of a purpose that the member may see and has not been given (an expired lease does not count)."""
+    """Open items of a purpose that the member may see, was not given (an expired lease does not count) and can judge
+    blind.
+    """
     query = select(Item.id).where(
         Item.project_id == project_id,
         Item.sensitivity <= member.max_sensitivity,
         _given(member, round_=0) == 0,
+        times_seen(member) == 0,
     )
     if purpose == "work":
         return query.where(text(OPEN_WORK))
@@ -118,6 +122,7 @@ def repeatable(member: Member, settings: Settings) -> Select[str]:
             Item.state == "open",
             Item.sensitivity <= member.max_sensitivity,
             _given(member, round_=1) == 0,
+            times_seen(member) == 0,
         )
     )
 
@@ -187,6 +192,7 @@ def _nothing(session: Session, project: Project, member: Member) -> Nothing:
             Item.state == "open",
             Item.sensitivity <= member.max_sensitivity,
             Item.id.not_in(done_with),
+            times_seen(member) == 0,
         )
     )
     return Nothing("done") if soonest is None else Nothing("wait", float(soonest))

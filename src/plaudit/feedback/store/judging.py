@@ -13,12 +13,14 @@ from typing import Any
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from plaudit.feedback.quality.gold import gold_score
 from plaudit.feedback.store.errors import Invalid, NotFound, Refused
 from plaudit.feedback.store.leases import close, live, take_place
 from plaudit.feedback.store.locks import lock_member
 from plaudit.feedback.store.schema import Assignment, Draft, Gold, Item, Judgement, Member, Project, Skip
 from plaudit.feedback.store.settings import Settings
-from plaudit.feedback.store.verdict import Verdict, agreement, problems_of, to_letters, to_positions
+from plaudit.feedback.store.verdict import Verdict, problems_of, to_letters, to_positions
+from plaudit.feedback.store.viewing import require_unseen
 
 SKIP_REASONS = {
     "unsure": "I cannot tell which is better",
@@ -105,6 +107,7 @@ def submit(
         raise Refused(
             "already_judged", "you have judged this item before: open it from your history to change it"
         )
+    require_unseen(session, assignment)
     judgement = _store(session, assignment, member, verdict, key, now)
     if assignment.purpose == "work" and not assignment.counted:
         assignment.counted = take_place(session, assignment.item_id)
@@ -128,6 +131,7 @@ def revise(
         return Receipt(before, assignment, _feedback(session, assignment, before), again=True)
     if not editable(assignment, _settings(session, assignment), now):
         raise Refused("too_late", "this judgement can no longer be changed")
+    require_unseen(session, assignment)
     judgement = _store(session, assignment, member, verdict, key, now)
     session.flush()
     return Receipt(judgement, assignment, _feedback(session, assignment, judgement))
@@ -258,11 +262,14 @@ def _feedback(session: Session, assignment: Assignment, judgement: Judgement) ->
     gold = session.get(Gold, assignment.item_id) if assignment.purpose == "calibration" else None
     if gold is None:
         return None
-    return {
-        "agreement": agreement(judgement.groups, gold.accepted),
+    score = gold_score(judgement.groups, gold.accepted)
+    said = {
+        "agreement": score.share if score else None,
         "accepted": [to_letters(ranking, assignment.order) for ranking in gold.accepted],
         "rationale": gold.rationale,
     }
+    # Gold that ties all answers decides no pair, and has no share: there the same tie is what was expected.
+    return said | {"exact": score.exact} if score and score.share is None else said
 
 
 def _holds_another(session: Session, assignment: Assignment) -> bool:

@@ -6,10 +6,12 @@ rows of the other kinds; anyone else holds at most one of each. SQLite needs non
 
 from __future__ import annotations
 
-from sqlalchemy import Select, select
+from sqlalchemy import Select, select, text
 from sqlalchemy.orm import Session
 
 from plaudit.feedback.store.schema import Member, Project
+
+NAMES = 7_316_220_412  # an advisory lock of PostgreSQL
 
 
 def lock_project(session: Session, project_id: str) -> Project:
@@ -29,6 +31,12 @@ def lock_member(session: Session, member_id: str) -> Member:
     mine = select(Member).where(Member.id == member_id).execution_options(populate_existing=True)
     # NO KEY UPDATE: what refers to the row may be written meanwhile.
     return session.scalars(mine.with_for_update(key_share=True)).one()
+
+
+def lock_names(session: Session) -> None:
+    """Nobody else takes a name until the transaction ends: of two that look alike only one is free."""
+    if session.connection().dialect.name == "postgresql":
+        session.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": NAMES})
 
 
 def _project(project_id: str) -> Select[Project]:

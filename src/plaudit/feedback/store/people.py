@@ -17,7 +17,8 @@ from sqlalchemy.orm import Session as Db
 from plaudit.feedback.store.errors import Forbidden, Invalid, NotFound, Refused, SignInNeeded
 from plaudit.feedback.store.guessing import DAY, Guessing
 from plaudit.feedback.store.ids import keyed_hash, new_token
-from plaudit.feedback.store.locks import lock_project
+from plaudit.feedback.store.locks import lock_names, lock_project
+from plaudit.feedback.store.looks import UNSEEN, is_like_pseudonym, mixed_scripts, skeleton
 from plaudit.feedback.store.schema import ApiToken, Audit, Link, Member, Project, Session, User
 
 ROLES = ("owner", "reviewer", "labeler")
@@ -26,6 +27,7 @@ SESSION_SECONDS = 14 * DAY
 SEEN_EVERY = 300  # how precisely the time of a session's last request is kept, in seconds
 LEAST_PASSWORD = 10
 LONGEST_KEY = 160
+RESERVED = {skeleton("the server")}  # who acts where nobody has signed in, in the log of changes
 
 
 @dataclass(frozen=True)
@@ -200,6 +202,7 @@ def password_matches(stored: str | None, password: str) -> bool:
 def clean_name(name: str) -> str:
     """A name as it is shown: one line, no control or direction marks. Invalid where nothing is left."""
     kept = "".join(c for c in unicodedata.normalize("NFC", name) if unicodedata.category(c)[0] != "C")
+    kept = UNSEEN.sub("", kept)
     kept = " ".join(kept.split())
     if not 1 <= len(kept) <= 80:
         raise Invalid("bad_name", "a name has 1 to 80 characters")
@@ -207,17 +210,33 @@ def clean_name(name: str) -> str:
 
 
 def add_user(db: Db, name: str, *, now: float, password_hash: str | None = None) -> User:
-    """A new person. Refused where the name is taken, whatever its capitals."""
+    """A new person. Refused where the name is taken, whatever its capitals, or could be taken for another."""
     name = clean_name(name)
     key = name_key(name)
     if len(key) > LONGEST_KEY:
         raise Invalid("bad_name", "a name has 1 to 80 characters: these stand for too many")
     if db.scalar(select(User.id).where(User.name_key == key)):
         raise Refused("name_taken", "that name is taken: choose another, or sign in")
+    require_own_look(db, name)
     user = User(name=name, name_key=key, password_hash=password_hash, created=now)
     db.add(user)
     db.flush()
     return user
+
+
+def require_own_look(db: Db, name: str) -> None:
+    """Refused for a name that people would take for someone else's, or for one that plaudit gives out."""
+    if scripts := mixed_scripts(name):
+        raise Refused(
+            "mixed_scripts",
+            f"a word of the name mixes {scripts[0]} and {scripts[1]} letters: write it in one script",
+        )
+    if is_like_pseudonym(name) or skeleton(name) in RESERVED:
+        raise Refused("reserved_name", "that name looks like one that this site gives out: choose another")
+    lock_names(db)
+    looks = skeleton(name)
+    if any(skeleton(other) == looks for other in db.scalars(select(User.name))):
+        raise Refused("name_taken", "that name looks like someone else's here: choose another, or sign in")
 
 
 def name_key(name: str) -> str:

@@ -6,7 +6,7 @@ import hashlib
 import json
 import re
 import secrets
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -19,6 +19,7 @@ from plaudit.feedback.store.drawing import lot_of
 from plaudit.feedback.store.errors import Invalid, NotFound, Refused
 from plaudit.feedback.store.ids import new_id
 from plaudit.feedback.store.locks import lock_project
+from plaudit.feedback.store.rounds import Joined, NewRound, join_round
 from plaudit.feedback.store.schema import Base, Guideline, Item, Project, User
 from plaudit.feedback.store.settings import Settings
 
@@ -158,8 +159,18 @@ def overlap_of(key: str, settings: Settings) -> int:
     return settings.overlap if shared else 1
 
 
-def add_items(session: Session, project: Project, items: Sequence[NewItem], *, now: float) -> int:
-    """Add items; those that are there already are left as they are. Returns how many were new."""
+def add_items(
+    session: Session,
+    project: Project,
+    items: Sequence[NewItem],
+    *,
+    now: float,
+    round_: NewRound | None = None,
+) -> int:
+    """Add items; those that are there already are left as they are. Returns how many were new.
+
+    ``round_``: the round that new work items belong to; it begins with its first new item.
+    """
     project = lock_project(session, project.id)
     settings = Settings.model_validate(project.settings)
     known = _known(session, project.id, [item.key for item in items])
@@ -168,6 +179,7 @@ def add_items(session: Session, project: Project, items: Sequence[NewItem], *, n
     rows: list[dict[str, Any]] = []
     answers: list[dict[str, Any]] = []
     golds: list[dict[str, Any]] = []
+    joined: Joined | None = None
     for item in items:
         key = item.key
         if key in known:
@@ -175,8 +187,11 @@ def add_items(session: Session, project: Project, items: Sequence[NewItem], *, n
         known.add(key)
         position += 1
         row = _row(project, settings, item, key, position, now)
+        if round_ is not None and item.purpose == "work":
+            joined = joined or join_round(session, project, round_, now=now)
+            row["round_id"] = joined.id
         rows.append(row)
-        answers += _answer_rows(row["id"], item.answers)
+        answers += _answer_rows(row["id"], item.answers, joined.names if joined else {})
         if item.accepted:
             check_accepted(item.accepted, len(item.answers))
             golds.append(
@@ -226,10 +241,13 @@ def _row(
         "source": item.source,
         "info": item.info,
         "created": now,
+        "round_id": None,
     }
 
 
-def _answer_rows(item_id: str, answers: Sequence[NewAnswer]) -> list[dict[str, Any]]:
+def _answer_rows(
+    item_id: str, answers: Sequence[NewAnswer], names: Mapping[str, str]
+) -> list[dict[str, Any]]:
     return [
         {
             "id": new_id(),
@@ -237,11 +255,15 @@ def _answer_rows(item_id: str, answers: Sequence[NewAnswer]) -> list[dict[str, A
             "position": i,
             "text": a.text,
             "finished": a.finished,
-            "model": a.model,
-            "info": a.info,
+            "model": names.get(a.model, a.model) if a.model is not None else None,
+            "info": _renamed(a.info, names),
         }
         for i, a in enumerate(answers)
     ]
+
+
+def _renamed(info: dict[str, Any], names: Mapping[str, str]) -> dict[str, Any]:
+    return {**info, "also": [names.get(m, m) for m in info["also"]]} if "also" in info else info
 
 
 def check_accepted(accepted: Sequence[Sequence[Sequence[int]]], count: int) -> None:

@@ -146,6 +146,21 @@ class Guideline(Base):
     published_by: Mapped[str | None] = mapped_column(ForeignKey("users.id"))
 
 
+class Round(Base):
+    """What the items of one round have in common: the models that answered, and how their answers were drawn."""
+
+    __tablename__ = "rounds"
+    __table_args__ = (UniqueConstraint("project_id", "number"), UniqueConstraint("project_id", "key"))
+    id: Mapped[str] = mapped_column(Id, primary_key=True, default=new_id)
+    project_id: Mapped[str] = mapped_column(ForeignKey("projects.id"))
+    number: Mapped[int]  # from 1, in the order in which rounds began
+    key: Mapped[str] = mapped_column(String(64))
+    source: Mapped[str] = mapped_column(String(200), default="")
+    models: Mapped[list[Any]]  # objects with a name each
+    drawing: Mapped[dict[str, Any]] = mapped_column(default=dict)
+    created: Mapped[float]
+
+
 class Item(Base):
     """A prompt with the answers to be ranked. ``taken`` counts live leases and submitted judgements."""
 
@@ -172,6 +187,8 @@ class Item(Base):
     source: Mapped[str] = mapped_column(String(200), default="")
     info: Mapped[dict[str, Any]] = mapped_column(default=dict)
     created: Mapped[float]
+    # None: a probe, or an item from before rounds were recorded.
+    round_id: Mapped[str | None] = mapped_column(ForeignKey("rounds.id"), index=True)
     answers: Mapped[list[Answer]] = relationship(order_by="Answer.position", lazy="selectin")
 
 
@@ -234,6 +251,15 @@ class Assignment(Base):
     closed_at: Mapped[float | None]
     active_ms: Mapped[int] = mapped_column(default=0)
     item: Mapped[Item] = relationship()
+
+
+class Viewing(Base):
+    """A member has seen an item's models or what others said of it, and so judges it no more."""
+
+    __tablename__ = "viewings"
+    member_id: Mapped[str] = mapped_column(ForeignKey("members.id"), primary_key=True)
+    item_id: Mapped[str] = mapped_column(ForeignKey("items.id"), primary_key=True)
+    seen: Mapped[float]
 
 
 class Judgement(Base):

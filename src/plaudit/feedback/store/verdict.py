@@ -134,22 +134,3 @@ def to_letters(groups: list[list[int]], order: list[int]) -> list[list[str]]:
     """A ranking of positions, in the letters of the order in which they were shown."""
     letter = {position: LETTERS[i] for i, position in enumerate(order)}
     return [sorted(letter[position] for position in group) for group in groups]
-
-
-def agreement(groups: list[list[int]], accepted: list[list[list[int]]]) -> float | None:
-    """The best share of an accepted ranking's decided pairs that ``groups`` orders alike; None where there are none."""
-    best: float | None = None
-    mine = _places(groups)
-    for ranking in accepted:
-        right = _places(ranking)
-        pairs = [(i, j) for i in right for j in right if right[i] < right[j]]
-        if pairs:
-            share = sum(mine.get(i, 0) < mine.get(j, 0) for i, j in pairs) / len(pairs)
-            best = share if best is None else max(best, share)
-        elif not pairs and len(ranking) == 1 and len(groups) == 1:
-            best = 1.0
-    return best
-
-
-def _places(groups: list[list[int]]) -> dict[int, int]:
-    return {position: rank for rank, group in enumerate(groups) for position in group}

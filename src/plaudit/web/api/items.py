@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Depends
@@ -12,13 +12,16 @@ from sqlalchemy.orm import Session as Db
 
 from plaudit.feedback.collected import pseudonyms
 from plaudit.feedback.importing import items_of_rows
-from plaudit.feedback.store.errors import Forbidden, NotFound, Refused
+from plaudit.feedback.store.errors import NotFound, Refused
 from plaudit.feedback.store.locks import lock_project
 from plaudit.feedback.store.people import note
 from plaudit.feedback.store.projects import NewItem, add_items, check_accepted
-from plaudit.feedback.store.schema import Assignment, Gold, Item, Judgement, Skip
+from plaudit.feedback.store.rounds import NewRound, provenance
+from plaudit.feedback.store.schema import Answer, Assignment, Gold, Item, Judgement, Round, Skip
 from plaudit.feedback.store.verdict import Plain
+from plaudit.feedback.store.viewing import look
 from plaudit.web.access import Access, Asker
+from plaudit.web.blank import Blank, blank_of
 from plaudit.web.bodies import MOST_BODY, Guarded, takes
 from plaudit.web.rendering import to_html
 from plaudit.web.rows import MOST_ROWS, import_of, rested
@@ -53,6 +56,7 @@ class FullAnswer(BaseModel):
     position: int
     text: str
     html: str
+    blank: Blank | None
     finished: bool
     model: str | None
 
@@ -89,6 +93,7 @@ class FullItem(ItemLine):
     prompt: list[dict[str, str]]
     full_answers: list[FullAnswer]
     source: str
+    round: dict[str, Any] | None = Field(description="which models answered in this round, and how")
     info: dict[str, Any]
     accepted: list[list[list[int]]]
     rationale: str
@@ -165,23 +170,29 @@ def item_page(
 
 @router.get("/items/{item}")
 def get_item(item: str, asker: Reviewer) -> FullItem:
-    """An item with its models and judgements; refused to someone who has it on their own list to judge."""
+    """An item with its models and judgements; refused to someone who has it on their own list to judge.
+
+    Whoever has looked is not given it to judge any more.
+    """
 
     def work(db: Db) -> FullItem:
         return full_item(db, asker, item)
 
+    return look_at(asker, item, work)
+
+
+def look_at(asker: Asker, item_id: str, work: Callable[[Db], FullItem]) -> FullItem:
+    """What ``work`` reads of an item, once it is on record that the asker sees it. Forbidden to its own judge."""
+
+    def note(db: Db) -> None:
+        look(db, asker.the_member().id, _of(db, asker, item_id).id, now=asker.now)
+
+    asker.server.database.write(note)
     return asker.server.database.read(work)
 
 
 def full_item(db: Db, asker: Asker, item_id: str) -> FullItem:
     found = _of(db, asker, item_id)
-    held = select(Assignment.id).where(
-        Assignment.item_id == found.id,
-        Assignment.member_id == asker.the_member().id,
-        Assignment.state.in_(("leased", "expired", "released")),
-    )
-    if db.scalar(held.limit(1)) is not None:
-        raise Forbidden("blind", "you were given this item to judge: judge or skip it first, then look")
     names = pseudonyms(db, found.project_id)
     last = select(Judgement.assignment_id, func.max(Judgement.revision).label("last")).group_by(
         Judgement.assignment_id
@@ -204,12 +215,8 @@ def full_item(db: Db, asker: Asker, item_id: str) -> FullItem:
     return FullItem(
         **_line(found),
         prompt=[{**m, "html": to_html(m["content"])} for m in found.prompt],
-        full_answers=[
-            FullAnswer(
-                position=a.position, text=a.text, html=to_html(a.text), finished=a.finished, model=a.model
-            )
-            for a in found.answers
-        ],
+        full_answers=[_full_answer(a) for a in found.answers],
+        round=_round_of(db, found),
         source=found.source,
         info=found.info,
         accepted=gold.accepted if gold else [],
@@ -233,7 +240,7 @@ def post_items(body: Import, asker: Owner) -> ImportDone:
 
     added = 0
     for some in rested(batches(made.items), rest=BETWEEN):
-        added += asker.server.database.write(_add, asker.the_project().id, some, now=asker.now)
+        added += asker.server.database.write(_add, asker.the_project().id, some, made.round, now=asker.now)
 
     def work(db: Db) -> None:
         project = lock_project(db, asker.the_project().id)
@@ -241,7 +248,7 @@ def post_items(body: Import, asker: Owner) -> ImportDone:
         note(db, "added items", now=asker.now, by=asker.user, project=project, **detail)
 
     asker.server.database.write(work)
-    return ImportDone(added=added, known=len(made.items) - added, notes=made.notes)
+    return ImportDone(added=added, known=made.distinct - added, notes=made.notes)
 
 
 def batches(items: Iterable[NewItem]) -> Iterator[list[NewItem]]:
@@ -258,8 +265,8 @@ def batches(items: Iterable[NewItem]) -> Iterator[list[NewItem]]:
         yield some
 
 
-def _add(db: Db, project_id: str, items: Sequence[NewItem], *, now: float) -> int:
-    return add_items(db, lock_project(db, project_id), items, now=now)
+def _add(db: Db, project_id: str, items: Sequence[NewItem], round_: NewRound | None, *, now: float) -> int:
+    return add_items(db, lock_project(db, project_id), items, now=now, round_=round_)
 
 
 @router.patch("/items/{item}")
@@ -302,6 +309,22 @@ def _of(db: Db, asker: Asker, item_id: str, *, lock: bool = False) -> Item:
     if found is None:
         raise NotFound("item")
     return found
+
+
+def _full_answer(answer: Answer) -> FullAnswer:
+    html = to_html(answer.text)
+    return FullAnswer(
+        position=answer.position,
+        text=answer.text,
+        html=html,
+        blank=blank_of(answer.text, html),
+        finished=answer.finished,
+        model=answer.model,
+    )
+
+
+def _round_of(db: Db, item: Item) -> dict[str, Any] | None:
+    return provenance(db.get_one(Round, item.round_id)) if item.round_id else None
 
 
 def _line(item: Item) -> dict[str, Any]:

@@ -18,6 +18,7 @@ from plaudit.feedback.store.leases import done
 from plaudit.feedback.store.schema import Assignment, Member, Project
 from plaudit.feedback.store.settings import Settings
 from plaudit.feedback.store.verdict import Plain, Verdict
+from plaudit.feedback.store.viewing import seen_by
 from plaudit.feedback.whole import mended
 from plaudit.web.access import Access, Asker
 from plaudit.web.bodies import Guarded
@@ -197,12 +198,14 @@ def get_mine(asker: Labeler, limit: int = 50) -> list[Past]:
 
     def work(db: Db) -> list[Past]:
         settings = Settings.model_validate(asker.the_project().settings)
+        mine = asker.the_member().id
         found = db.scalars(
             select(Assignment)
-            .where(Assignment.member_id == asker.the_member().id, done())
+            .where(Assignment.member_id == mine, done())
             .order_by(Assignment.closed_at.desc())
             .limit(max(1, min(limit, 500)))
-        )
+        ).all()
+        seen = seen_by(db, mine, (a.item_id for a in found))
         return [
             Past(
                 assignment=a.id,
@@ -210,7 +213,7 @@ def get_mine(asker: Labeler, limit: int = 50) -> list[Past]:
                 answers=len(a.order),
                 when=a.closed_at or 0.0,
                 training=a.purpose == "calibration",
-                editable=judging.editable(a, settings, asker.now),
+                editable=judging.editable(a, settings, asker.now) and a.item_id not in seen,
             )
             for a in found
         ]

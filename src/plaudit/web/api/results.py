@@ -14,6 +14,7 @@ from plaudit.data.own import to_row
 from plaudit.feedback.exporting import exported
 from plaudit.feedback.store.people import note
 from plaudit.feedback.store.schema import Project
+from plaudit.feedback.store.viewing import note_export
 from plaudit.web.access import Access, Asker
 from plaudit.web.bodies import Guarded
 from plaudit.web.statistics import Statistics, to_csv, to_json
@@ -60,21 +61,33 @@ def get_export(
     purpose: Annotated[list[Purpose] | None, Query()] = None,
     not_rankable: bool = False,
 ) -> StreamingResponse:
-    """The judgements as comparison records, one a line, oldest first; `plaudit` trains on them as they are."""
+    """The judgements as comparison records, one a line, oldest first; `plaudit` trains on them as they are.
+
+    Whoever exports has seen the models and judgements of these items, and is not given them to judge any more.
+    """
     project_id, slug = asker.the_project().id, asker.the_project().slug
     purposes = purpose or ["work"]
 
+    items: set[str] = set()
+
     def work(db: Db) -> list[str]:
         project = db.get_one(Project, project_id)
-        records = exported(db, project, purposes=purposes, not_rankable=not_rankable)
-        return [json.dumps(to_row(r), ensure_ascii=False, allow_nan=False) + "\n" for r in records]
+        lines = []
+        for record in exported(db, project, purposes=purposes, not_rankable=not_rankable):
+            items.add(record.metadata["item"])
+            lines.append(json.dumps(to_row(record), ensure_ascii=False, allow_nan=False) + "\n")
+        return lines
 
     lines = asker.server.database.read(work)
-    asker.server.database.write(
-        lambda db: note(
+
+    def keep(db: Db) -> None:
+        # Models and verdicts are in it: its owner judges these items no more.
+        note_export(db, asker.the_member().id, items, now=asker.now)
+        note(
             db, "exported", now=asker.now, by=asker.user, project=asker.the_project(), target=str(len(lines))
         )
-    )
+
+    asker.server.database.write(keep)
 
     def stream() -> Iterator[bytes]:
         for at in range(0, len(lines), 1000):

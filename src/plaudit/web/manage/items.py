@@ -13,6 +13,11 @@ from plaudit.display.formatting import duration
 from plaudit.feedback.store.schema import Item
 from plaudit.web.api.items import Said
 
+BLANKS = {
+    "empty": "The answer is empty.",
+    "white space": "The answer is white space alone.",
+    "nothing to see": "The answer shows nothing.",
+}
 STRENGTHS = ("", "slightly better", "better", "clearly better", "much better")  # as on the labeler's page
 
 

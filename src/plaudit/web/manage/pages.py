@@ -17,7 +17,7 @@ from plaudit.feedback.store.projects import LONGEST_GUIDELINE
 from plaudit.feedback.store.schema import Guideline
 from plaudit.feedback.store.settings import KNOWN_ATTRIBUTES, Settings
 from plaudit.web.access import Access, Asker
-from plaudit.web.api.items import FullItem, ItemPage, full_item, item_page
+from plaudit.web.api.items import FullItem, ItemPage, full_item, item_page, look_at
 from plaudit.web.api.people import invitations_of, people_of
 from plaudit.web.api.project import audit_of
 from plaudit.web.api.results import statistics_of
@@ -97,7 +97,7 @@ def get_item(request: Request, asker: Reviewer, item: str) -> Response:
         return full_item(db, asker, item)
 
     try:
-        found = asker.server.database.read(work)
+        found = look_at(asker, item, work)
     except Forbidden as refused:
         if refused.code != "blind":
             raise
@@ -109,6 +109,7 @@ def get_item(request: Request, asker: Reviewer, item: str) -> Response:
         project=project,
         item=found,
         reasons=SKIP_REASONS,
+        blanks=items.BLANKS,
         said=[items.told(j) for j in found.judgements],
         accepted="\n".join(items.in_words(ranking) for ranking in found.accepted),
         may_change=asker.is_at_least("owner"),

@@ -40,7 +40,9 @@ def stretch(low: Value, high: Value, unit: str) -> str:
     if unit == "difference":
         return f"{number(100 * a, 0, sign=True)} to {number(100 * b, 0, sign=True)}"
     if unit in ("seconds", "per minute", "count"):
-        return f"{number(a, 0)} to {number(b, 0)}"
+        # Times below ten seconds have a decimal, as the value beside them has.
+        digits = 1 if unit == "seconds" and max(abs(a), abs(b)) < 10 else 0
+        return f"{number(a, digits)} to {number(b, digits)}"
     return span({"low": a, "high": b})
 
 

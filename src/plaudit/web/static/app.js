@@ -13,7 +13,13 @@ export function setHtml(element, html) {
   element.innerHTML = policy.createHTML(html);
 }
 
-/** An element: el("p", {class: "soft", onclick: f}, "text", child). Text is text, never HTML. */
+// Marks that turn the direction of text around: on a page they are written out, as in templates (store/looks.py).
+const TURNING = { "\u202a": "LRE", "\u202b": "RLE", "\u202c": "PDF", "\u202d": "LRO", "\u202e": "RLO", "\u2066": "LRI", "\u2067": "RLI", "\u2068": "FSI", "\u2069": "PDI", "\u200e": "LRM", "\u200f": "RLM", "\u061c": "ALM" };
+
+/** Text with its turning marks written out; what is no text stays what it is. */
+export const marked = (text) => (typeof text === "string" ? text.replace(/[\u202a-\u202e\u2066-\u2069\u200e\u200f\u061c]/g, (c) => `⟨${TURNING[c]}⟩`) : text);
+
+/** An element: el("p", {class: "soft", onclick: f}, "text", child). Text is text, never HTML; a field's text is as it is. */
 export function el(tag, attributes = {}, ...children) {
   const made = document.createElement(tag);
   for (const [name, value] of Object.entries(attributes)) {
@@ -21,9 +27,10 @@ export function el(tag, attributes = {}, ...children) {
     if (name.startsWith("on")) made.addEventListener(name.slice(2), value);
     else if (name === "class") made.className = value;
     else if (value === true) made.setAttribute(name, "");
-    else made.setAttribute(name, value);
+    else made.setAttribute(name, name === "title" || name === "aria-label" ? marked(value) : value);
   }
-  made.append(...children.flat().filter((c) => c !== null && c !== undefined && c !== false));
+  const shown = tag === "textarea" ? (c) => c : marked;
+  made.append(...children.flat().filter((c) => c !== null && c !== undefined && c !== false).map(shown));
   return made;
 }
 
@@ -272,7 +279,7 @@ export function fieldError(input, message) {
   const place = input.closest(".field");
   let words = place.querySelector(":scope > .error");
   if (!words) place.append((words = el("p", { class: "error", id: `${input.id || input.name}-error` })));
-  words.textContent = message;
+  words.textContent = marked(message);
   const ids = (input.getAttribute("aria-describedby") ?? "").split(" ").filter((id) => id && id !== words.id);
   if (message) ids.push(words.id);
   if (ids.length) input.setAttribute("aria-describedby", ids.join(" "));

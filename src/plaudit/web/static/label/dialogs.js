@@ -75,14 +75,16 @@ export const review = (verdict) =>
 /** After a practice item: what was expected. */
 export function showFeedback(feedback) {
   return new Promise((resolve) => {
-    const share = feedback.agreement;
-    const head = share === null ? "Practice" : share === 1 ? "As expected" : share === 0 ? "Not as expected" : "Partly as expected";
+    // Where all answers are equally good, no pair is decided, and only the tie itself is right.
+    const share = feedback.agreement ?? Number(feedback.exact);
+    const head = share === 1 ? "As expected" : share === 0 ? "Not as expected" : "Partly as expected";
     const ranks = feedback.accepted.map((groups) => groups.map((g) => g.join(" = ")).join(" › "));
     const next = el("button", { class: "button primary", type: "button", onclick: () => box.close() }, "Go on");
     const box = dialog({
       title: head,
       content: [
-        share !== null && share > 0 && share < 1 && el("p", {}, `${Math.round(100 * share)} % of the pairs are in the expected order.`),
+        feedback.agreement === null && el("p", {}, "None of the answers is better than another here."),
+        share > 0 && share < 1 && el("p", {}, `${Math.round(100 * share)} % of the pairs are in the expected order.`),
         el("p", {}, ranks.length > 1 ? "Any of these was expected: " : "Expected was: ", el("b", {}, ranks.join(" or ")), "."),
         feedback.rationale && el("p", { dir: "auto" }, feedback.rationale),
         el("p", { class: "soft" }, "This was for practice, and is told only here."),

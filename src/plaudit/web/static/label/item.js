@@ -6,6 +6,7 @@ import { rankList } from "./ranks.js";
 import { places } from "./ranking.js";
 import { pairScale } from "./scale.js";
 
+const BLANK = { empty: "This answer is empty.", "white space": "This answer is white space alone.", "nothing to see": "This answer shows nothing." };
 const WHO = { system: "Instructions to the assistant", user: "Person", assistant: "Assistant" };
 
 /** Build an item for a verdict. ``actions``: submit, skip, stop, undo, cancel (when editing). */
@@ -125,7 +126,7 @@ function conversation(turns) {
 function answerCard(answer, verdict, excerpts) {
   const text = el("div", { class: "prose", dir: "auto" });
   setHtml(text, answer.html);
-  excerpts[answer.key] = text.textContent.trim().replace(/\s+/g, " ").slice(0, 60);
+  excerpts[answer.key] = text.textContent.trim().replace(/\s+/g, " ").slice(0, 60) || (BLANK[answer.blank] ?? "");
   const place = el("span", { class: "badge" });
   const ratings = answerRatings(verdict, answer.key);
   const id = `answer-${answer.key}`;
@@ -134,6 +135,8 @@ function answerCard(answer, verdict, excerpts) {
     { class: "answer card", "aria-labelledby": id, "data-letter": answer.key },
     el("header", { class: "spread" }, el("h2", { id }, "Answer ", answer.key), !verdict.isPair && place),
     text,
+    // Beside the answer, not in it: it is no word of the model's.
+    answer.blank && el("p", { class: "blank soft small" }, BLANK[answer.blank]),
     !answer.finished && el("p", { class: "cut soft small" }, "… cut off at the length limit"),
     ratings.length > 0 && el("div", { class: "ratings" }, ratings.map((r) => r.element)),
   );
