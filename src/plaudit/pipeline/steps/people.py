@@ -65,13 +65,25 @@ def _items(context: Context, step: Node, stage: Stage) -> list[dict[str, Any]]:
     path = stage.path / ITEMS
     if not path.exists():
         model = f"{context.config.name}@{step.start}"
-        rows = [_row(prompt, responses, model) for prompt, responses in answers_to_rank(context, step)]
+        drawn = [_row(prompt, responses, model) for prompt, responses in answers_to_rank(context, step)]
+        rows = [row for row in drawn if _can_be_shown(row)]
+        if len(rows) < len(drawn):
+            context.say(
+                f"{step.name}: {len(drawn) - len(rows)} of {len(drawn)} items cannot be shown to people (NUL …)"
+            )
         text = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
         if context.ranks.is_main:
             files.write_text(path, text)
         context.ranks.barrier()
         return rows
     return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+
+
+def _can_be_shown(row: Mapping[str, Any]) -> bool:
+    """Whether a labeling project takes a row: not every text that a model draws can be stored and shown."""
+    from plaudit.feedback.importing import items_of_rows
+
+    return bool(items_of_rows([row], purpose="work", source=ITEMS, max_dropped=1.0).items)
 
 
 def _row(prompt: Prompt, responses: Sequence[Response], model: str) -> dict[str, Any]:
