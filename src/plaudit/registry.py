@@ -27,6 +27,7 @@ BUILT_IN = (
     "plaudit.methods.descriptors",
     "plaudit.pipeline.steps.descriptors",
     "plaudit.judges.descriptors",
+    "plaudit.feedback.descriptors",
     "plaudit.pocket.descriptors",
 )
 
@@ -152,7 +153,7 @@ class WorldKind:
 
 @dataclass(frozen=True)
 class ReaderKind:
-    """A converter of a data set's own layout: ``convert`` is ``(path) -> records``."""
+    """A converter of a data set's own layout: ``convert`` is a ``plaudit.data.convert.Converter``."""
 
     name: str
     summary: str
@@ -161,12 +162,16 @@ class ReaderKind:
 
 @dataclass(frozen=True)
 class TaskKind:
-    """A kind of labeling task: its title, form, validation, and its JavaScript module."""
+    """A kind of labeling task: what a labeler is asked, for items of how many answers, and the form that asks it.
+
+    ``strength`` says whether it can be asked how much better an answer is.
+    """
 
     name: str
     title: str
-    module: str = ""
-    script: str = ""
+    least: int
+    most: int
+    strength: bool = False
 
 
 D = TypeVar("D", StepKind, Method, JudgeKind, WorldKind, ReaderKind, TaskKind)

@@ -68,6 +68,21 @@ def count(context, step, stage):
     return {"counted": step.settings.times * (len(train) + len(held))}
 
 
+def row(values):
+    """A demonstration of one row of our own layout."""
+    from plaudit import Demonstration, Prompt, Response
+
+    yield Demonstration(Prompt.user(values["q"]), Response(values["a"]))
+
+
+def reader():
+    from plaudit.data.convert import Converter
+    from plaudit.registry import ReaderKind
+
+    return ReaderKind("our_layout", "q and a", Converter("q and a → demonstrations", ("*.jsonl",), row))
+
+
+READER = reader()
 STEP = StepKind(
     "count", "Counting", "Count rankings.", Count, count, gives=("numbers",), data="preferences"
 )
@@ -79,6 +94,9 @@ centered = mine:ESTIMATOR
 
 [plaudit.judges]
 shorter = mine:JUDGE
+
+[plaudit.readers]
+ours = mine:READER
 
 [plaudit.steps]
 count = mine:STEP
@@ -163,6 +181,13 @@ def test_a_changed_function_of_ones_own_runs_its_step_again_and_a_comment_does_n
     reward.write_text(reward.read_text().replace("-float", "-2 * float"))
     shown = plaudit(home, "run", "own.yaml")
     assert "centered: started" in shown and "squared: unchanged, skipped" in shown
+
+
+def test_a_layout_of_ones_own_is_converted_by_name(home):
+    (home / "ours.jsonl").write_text('{"q": "why?", "a": "because."}\n')
+    assert "our_layout" in plaudit(home, "data", "list")
+    plaudit(home, "data", "convert", "our_layout", "ours.jsonl", "out.jsonl")
+    assert "because." in (home / "out.jsonl").read_text()
 
 
 def test_compare_takes_them(home):

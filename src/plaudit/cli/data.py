@@ -34,9 +34,9 @@ def convert(
 @app.command("list")
 def list_() -> None:
     """The data sets that `convert` knows."""
-    from plaudit.data.convert import CONVERTERS
+    from plaudit.data.convert import converters
 
     table = Table.grid(padding=(0, 2))
-    for name, converter in CONVERTERS.items():
+    for name, converter in converters().items():
         table.add_row(name, converter.about)
     Console(highlight=False, markup=False, emoji=False).print(table)

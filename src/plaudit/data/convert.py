@@ -15,6 +15,7 @@ from plaudit.data.records import Record
 from plaudit.data.report import Fault, ReadReport
 from plaudit.data.writers import write_jsonl
 from plaudit.errors import UserError, suggest
+from plaudit.registry import READERS, resolve
 
 # What a row of another set, or of no set, makes a converter stumble over.
 UNLIKE = (KeyError, TypeError, AttributeError, IndexError, ValueError)
@@ -91,6 +92,12 @@ CONVERTERS: dict[str, Converter] = {
 }
 
 
+def converters() -> dict[str, Converter]:
+    """Every converter by name: plaudit's own, and those that installed packages add as ``plaudit.readers``."""
+    added: dict[str, Converter] = {kind.name: resolve(kind.convert) for kind in READERS.values()}
+    return CONVERTERS | added
+
+
 @dataclass(frozen=True)
 class Conversion:
     """What a conversion read and wrote."""
@@ -122,11 +129,12 @@ def converted(
     name: str, source: str | Path, report: ReadReport, *, kind: str | None = None
 ) -> Iterator[Record | str]:
     """The records of a data set, one after another; ``report`` is complete once they are exhausted."""
-    converter = CONVERTERS.get(name)
+    known = converters()
+    converter = known.get(name)
     if converter is None:
         raise UserError(
             f"there is no converter {name!r}",
-            remedy=suggest(name, CONVERTERS) or f"there are: {', '.join(CONVERTERS)}",
+            remedy=suggest(name, known) or f"there are: {', '.join(known)}",
         )
     files = _files(name, converter, Path(source))
     rows_of = _tabled(converter, files, report) if converter.tables else _records(converter, files, report)

@@ -16,6 +16,7 @@ from plaudit.feedback.store.schema import Assignment, Draft, Judgement, Member, 
 from plaudit.feedback.store.settings import Attribute, Settings
 from plaudit.feedback.store.verdict import LETTERS, to_letters
 from plaudit.feedback.store.viewing import has_seen
+from plaudit.registry import TASKS
 from plaudit.web.blank import Blank, blank_of
 from plaudit.web.rendering import to_html
 
@@ -41,7 +42,8 @@ class Shown(BaseModel):
 class Form(BaseModel):
     """What the project asks."""
 
-    kind: Literal["pair", "ranking"]
+    kind: str = Field(description="kind of task: pair, ranking")
+    title: str = Field(description="what is asked, as the page's heading")
     strength: bool
     ties: bool
     all_bad: bool
@@ -197,9 +199,11 @@ def _shown(key: str, text: str, finished: bool) -> Shown:
 
 
 def _form(settings: Settings, count: int) -> Form:
+    kind = next(task for task in TASKS.values() if task.least <= count <= task.most)
     return Form(
-        kind="pair" if count == 2 else "ranking",
-        strength=settings.strength and count == 2,
+        kind=kind.name,
+        title=kind.title,
+        strength=settings.strength and kind.strength,
         ties=settings.ties,
         all_bad=settings.all_bad,
         not_rankable=settings.not_rankable,

@@ -11,7 +11,7 @@ const WHO = { system: "Instructions to the assistant", user: "Person", assistant
 
 /** Build an item for a verdict. ``actions``: submit, skip, stop, undo, cancel (when editing). */
 export function itemView(task, verdict, actions, { editing = false } = {}) {
-  const heading = el("h1", { tabindex: "-1" }, editing ? "Change your judgement" : verdict.isPair ? "Which answer is better?" : "Rank the answers, best first");
+  const heading = el("h1", { tabindex: "-1" }, editing ? "Change your judgement" : task.form.title);
   const excerpts = {};
   const cards = task.answers.map((answer) => answerCard(answer, verdict, excerpts));
   const ask = verdict.isPair
