@@ -87,6 +87,15 @@ def test_places_are_the_first_policy_where_learning_began_and_the_last():
     assert graph_of(recipe({"sft": {}})).places == {"base": "base", "start": "base", "end": "sft"}
 
 
+def test_an_evaluation_in_the_middle_sees_the_steps_before_it_alone():
+    graph = graph_of(recipe({"sft": {}, "rank": {}, "dpo": {}, "evaluate-1": {"prompts": 20}, "dpo-2": {}}))
+    assert list(graph.before("evaluate-1").nodes) == ["base", "sft", "rank", "dpo"]
+    assert graph.before("evaluate-1").places["end"] == "dpo" and graph.places["end"] == "dpo-2"
+    assert graph.steps_of("evaluate-1") == ["base", "sft", "rank", "dpo"]
+    with pytest.raises(UserError, match="trained once, at the end"):
+        nodes({"sft": {}, "evaluate-1": {"proxy": {}}})
+
+
 def test_a_loop_unrolls_and_its_names_mean_this_round_or_the_one_before():
     loop = {
         "rounds": 2,

@@ -13,7 +13,7 @@ from typing import Any
 
 from plaudit.config.methods import RewardPart, Scoring
 from plaudit.config.recipe import ROLES, Config
-from plaudit.config.sections import Base, Rank, Reward
+from plaudit.config.sections import Base, Evaluate, Rank, Reward
 from plaudit.config.steps import Source, Step
 from plaudit.errors import Problem, UserError, suggest
 from plaudit.registry import JUDGES, STEPS, WORLDS, Gives, StepKind, call
@@ -79,6 +79,11 @@ class Graph:
         names = list(self.nodes)
         names = names[: names.index(before)] if before is not None else names
         return [n for n in names if self.nodes[n].gives(what) and n != PROXY]
+
+    def before(self, name: str) -> Graph:
+        """The graph of the steps before one."""
+        names = list(self.nodes)
+        return Graph({n: self.nodes[n] for n in names[: names.index(name)]}, self.roles)
 
     @property
     def policies(self) -> list[str]:
@@ -163,6 +168,12 @@ class _Resolver:
             self.wrong(f"a {kind.name} step asks for no reward", f"{place}.reward", "remove it")
         if kind.judged:
             node = replace(node, judged=self._judged(name, step.settings))
+        if isinstance(step.settings, Evaluate):
+            node = replace(node, judged=tuple(self.nodes))
+            if step.settings.proxy is not None:
+                self.wrong(
+                    "the proxy judge is trained once, at the end", f"{place}.proxy", "set evaluate.proxy"
+                )
         self._ptx(name, step)
         return node
 

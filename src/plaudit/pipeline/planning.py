@@ -13,6 +13,7 @@ from plaudit.errors import Problem, UserError
 from plaudit.pipeline.code_version import code_version, source_hash
 from plaudit.pipeline.stages import Plan, StageSpec
 from plaudit.registry import Method, resolve
+from plaudit.runs.locate import is_run, locate
 
 
 def make_plan(context: Any, common: Mapping[str, Any]) -> Plan:
@@ -102,6 +103,20 @@ def _asks_people(node: Node) -> bool:
     return bool(by is not None and by.people)
 
 
+def _missing_model(path: str, place: str, kind: str) -> list[Problem]:
+    """A model that is neither a folder, nor of a run, nor a hub name."""
+    if is_run(path):
+        try:
+            locate(path, kind)
+        except UserError as error:
+            return [Problem(error.message, field=place, remedy=error.remedy)]
+        return []
+    if Path(path).exists() or is_hub_name(path):
+        return []
+    remedy = "name a folder, RUN, RUN@step, or owner/name of the hub"
+    return [Problem(f"there is no model folder {path}", field=place, remedy=remedy)]
+
+
 def check_sources(config: Config) -> None:
     """UserError with every file and model folder that a recipe names and that is not there."""
     found = []
@@ -116,8 +131,13 @@ def check_sources(config: Config) -> None:
         if step.policy is not None
     }
     for place, policy in policies.items():
-        if isinstance(policy, Pretrained) and not Path(policy.path).exists() and not is_hub_name(policy.path):
-            remedy = "name a folder, or owner/name of the hub"
-            found.append(Problem(f"there is no model folder {policy.path}", field=place, remedy=remedy))
+        if isinstance(policy, Pretrained):
+            found += _missing_model(policy.path, place, "policy")
+    for name, step in config.steps.items():
+        parts: Any = step.reward or getattr(step.settings, "rewards", ())
+        saved = [str(p.path) for p in parts if p.source == "model"]
+        named = getattr(step.settings, "reward_model", None)
+        for folder in [*saved, *([str(named)] if named else [])]:
+            found += _missing_model(folder, f"steps.{name}.reward", "reward model")
     if found:
         raise UserError(f"recipe {config.name!r} names what is not there", problems=found)

@@ -115,6 +115,11 @@ def model_folder(spec: str | Path, kind: str = "policy") -> Path:
     return locate(spec, kind).folder
 
 
+def model_source(path: str | Path) -> str:
+    """Where a policy is loaded from: the folder of RUN or RUN@step, else the path or hub name as it is."""
+    return str(locate(path).folder) if is_run(path) else str(path)
+
+
 def model_folders(run: RunFolder, step: str) -> list[Path]:
     """All model folders of a step: several for an ensemble."""
     return _models(run, step)

@@ -56,7 +56,9 @@ def config_of(source: PolicySource) -> Any | None:
 
     from transformers import AutoConfig
 
-    folder = Path(source.path).expanduser()
+    from plaudit.runs.locate import model_source
+
+    folder = Path(model_source(source.path)).expanduser()
     if not (folder / "config.json").is_file():
         return None
     return AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)

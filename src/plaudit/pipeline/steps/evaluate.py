@@ -7,6 +7,7 @@ stands in, and is labeled as a proxy.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -32,7 +33,8 @@ NO_GOLD = "real data has no known truth: no gold score exists for it"
 
 def evaluate(context: Context, step: Node, stage: Stage) -> Mapping[str, Any]:
     """Answer, judge, compare; everything the report shows that training did not record."""
-    settings, graph = step.settings, context.graph
+    settings, graph = step.settings, context.graph.before(step.name)
+    context = replace(context, graph=graph)  # what comes after this step is not there yet
     places = graph.places
     names = graph.shown
     policies = {name: context.load(name) for name in names}
