@@ -88,6 +88,14 @@ WHOLE = {
         {"prompt": [USER.as_dict()], "completion": [USER.as_dict(), {"role": "assistant", "content": SAY}]},
         (USER,),
     ),
+    "an article and its summary": (
+        {"instruction": "Sum up.", "article": "Long.", "summary": SAY},
+        (Message("user", "Sum up.\n\nLong."),),
+    ),
+    "messages that close their turns": (
+        {"messages": [USER.as_dict(), {"role": "assistant", "content": f"{SAY}</s>"}]},
+        (USER,),
+    ),
     "an answer that closes its turn": ({"prompt": ASK, "response": f"{SAY}<|im_end|>\n"}, (USER,)),
     "a prompt in ChatML": (
         {
@@ -337,3 +345,15 @@ def test_messages_that_answer_nobody_in_the_file_are_dropped_and_counted(jsonl):
     rows = [*flat(TREE), {"message_id": "x", "parent_id": "lost", "text": "Hm.", "role": "assistant"}]
     report = read(jsonl(*rows), max_dropped=1).report
     assert report.dropped == {"deleted": 1, "no parent": 1}
+
+
+def test_one_text_among_conversations_is_a_faulty_row(jsonl):
+    good = [{"text": SPOKEN["guanaco"]}] * 30
+    result = read(jsonl(*good[:3], {"text": "No marks at all."}, *good))
+    assert (result.report.kept, result.report.dropped) == (33, {"no conversation": 1})
+
+
+def test_a_passage_that_is_no_text_in_a_later_row_is_not_lost_in_silence(jsonl):
+    good = [{"question": ASK, "context": f"Passage {i}.", "answer": SAY} for i in range(120)]
+    result = read(jsonl(*good, {"question": ASK, "context": {"title": "x"}, "answer": SAY}))
+    assert result.report.dropped == {"wrong type": 1}
