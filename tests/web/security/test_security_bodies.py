@@ -160,7 +160,7 @@ JSON = st.recursive(
     st.booleans(),
     st.integers(1, 40),
 )
-@hypothesis.settings(deadline=None, max_examples=60, database=None)
+@hypothesis.settings(deadline=None, max_examples=25, database=None)
 def test_what_is_read_in_pieces_is_what_is_read_at_once(
     value: Any, indent: Any, ascii_: bool, piece: int
 ) -> None:
