@@ -160,7 +160,10 @@ def test_labels_may_leave_rows_out_and_name_signs(jsonl):
 def test_a_code_that_labels_does_not_name_is_a_faulty_row(jsonl):
     report = scan(jsonl(*pairs("label", [0, 1, 2])), labels={0: "first", 1: "second", 7: "tie"}).report
     assert report.dropped == {"bad label": 1} and report.kept == 2
-    assert report.notes == ["labels: no row of 'label' says 7"]
+    assert report.notes == [
+        "'label': 0 is response_a, 1 is response_b (as labels says)",
+        "labels: no row of 'label' says 7",
+    ]
 
 
 def test_labels_that_change_nothing_are_refused(jsonl):

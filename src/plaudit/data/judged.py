@@ -119,6 +119,7 @@ def _say(
     """What each code says, or None where the file is refused."""
     where = items[0][1].where
     if labels:
+        report.note(_settled(where, Reading("as labels says", labels), seen))
         return coding(where, labels)
     open_ = [c for c in seen if is_open(c)]
     if not open_:
