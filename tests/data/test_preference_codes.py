@@ -188,6 +188,14 @@ def test_a_winner_may_be_named_by_its_model(jsonl):
     assert results(read(jsonl(*rows), max_dropped=0).records) == [F, S, S]
 
 
+def test_the_best_of_a_list_may_be_named_by_its_text(jsonl):
+    rows = [
+        {"prompt": f"Ask {i}?", "candidates": ["x.", "y."], "preferred": t}
+        for i, t in enumerate(("y.", "x."))
+    ]
+    assert results(read(jsonl(*rows), max_dropped=0).records) == [S, F]
+
+
 def test_one_column_per_verdict(tmp_path):
     flags = {"winner_model_a": [1, 0, 0], "winner_model_b": [0, 1, 0], "winner_tie": [0, 0, 1]}
     rows = [
@@ -257,6 +265,10 @@ REMEDIES = {
     "three answers in columns": (
         {"prompt": "Ask?", "response_1": "a", "response_2": "b", "response_3": "c", "best": 1},
         "one column 'responses'",
+    ),
+    "answers in one column": (
+        {"instruction": "Ask?", "input": "", "output": ["Yes.", "No."]},
+        "the better one into 'chosen'",
     ),
     "answers that nothing ranks": ({"prompt": "Ask?", "responses": ["a", "b"]}, "'ranks' (1 is best)"),
 }

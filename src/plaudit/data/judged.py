@@ -155,7 +155,8 @@ def _refuse(
         report.refuse(
             f"{where.column!r} holds numbers that name neither answer: {counts}",
             field=where.column,
-            remedy="say what each means: --labels 0=first,1=second,2=tie (in a recipe: labels: {0: first, …})",
+            remedy="say what each means: --labels 0=first,1=second,2=tie (in a recipe: labels: {0: first, …}); where "
+            "they are shares, write which answer is better, and how much into 'strength'",
         )
         return
     report.refuse(

@@ -18,6 +18,7 @@ from plaudit.data.fields import View
 from plaudit.data.judged import Judged, Said
 from plaudit.data.pairs import Votes, asked
 from plaudit.data.preference_codes import Coded
+from plaudit.data.preference_words import bare
 from plaudit.data.records import Ranking, Response
 from plaudit.data.report import Fault
 from plaudit.data.values import listed, number
@@ -115,7 +116,15 @@ def listed_judged(view: View) -> Judged:
     differing(texts, column)
     value, choice = view.take("preferred")
     where = Coded(view.original(choice), (f"{column}_1", f"{column}_2"), places=True)
+    called = tuple(frozenset({bare(t)}) for t in texts)
     said = value if isinstance(value, Votes) else (Said(value, rater_of(view)),)
     return Judged(
-        asked(view), tuple(map(Response, texts)), where, said, (), None, weight_of(view), strength_of(view)
+        asked(view),
+        tuple(map(Response, texts)),
+        where,
+        said,
+        called,
+        None,
+        weight_of(view),
+        strength_of(view),
     )
