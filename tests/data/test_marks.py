@@ -144,6 +144,9 @@ def test_two_marks_that_disagree_are_asked_about_and_two_that_agree_are_one(json
         read(jsonl(*safe))
     twice = [row | {"unsafe": not row["is_safe"]} for row in rows("is_safe", [True, False])]
     assert [r.good for r in read(jsonl(*twice)).records] == [True, False] * 4
+    counted = [row | {"total_correct": 3} for row in rows("num_correct", [1, 3])]
+    with pytest.raises(UserError, match="'num_correct' and 'total_correct' mark the answers"):
+        read(jsonl(*counted))
     liked = [row | {"dislikes": 3} for row in rows("likes", [1, 7])]
     with pytest.raises(UserError, match="rating=likes or rating=-dislikes"):
         read(jsonl(*liked))

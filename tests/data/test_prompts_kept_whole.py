@@ -68,6 +68,19 @@ WHOLE = {
         {"dialogue": [USER.as_dict(), {"role": "assistant", "content": SAY}]},
         (USER,),
     ),
+    "texts that take turns": ({"conversations": [ASK, SAY]}, (USER,)),
+    "objects of a question and its answer": ({"conversation": [{"input": ASK, "output": SAY}]}, (USER,)),
+    "a context that is all there is": ({"context": ASK, "response": SAY}, (USER,)),
+    "a transcript": ({"transcript": f"Human: {ASK}\n\nAssistant: {SAY}"}, (USER,)),
+    "messages beside their source": (
+        {
+            "problem": ASK,
+            "solution": "2 + 2 = 4",
+            "answer": "4",
+            "messages": [USER.as_dict(), {"role": "assistant", "content": SAY}],
+        },
+        (USER,),
+    ),
     "messages as JSON text": (
         {"messages": json.dumps([USER.as_dict(), {"role": "assistant", "content": SAY}], indent=1)},
         (USER,),
@@ -129,7 +142,8 @@ def test_every_part_of_a_prompt_is_in_it_once(jsonl, case):
         (Demonstration, turns, SAY)
     ] * 2
     used = {c for c in row if c in records[0].prompt.metadata}
-    assert used <= {"context"}  # a passage that the prompt holds stays known as what it was
+    # What is no part of the prompt stays known as what it was.
+    assert used <= ({"context"} if "context" in row else {"problem", "solution", "answer"})
 
 
 SPOKEN = {
@@ -147,6 +161,7 @@ SPOKEN = {
     "Cohere": "<|START_OF_TURN_TOKEN|><|USER_TOKEN|>"
     f"{ASK}<|END_OF_TURN_TOKEN|><|START_OF_TURN_TOKEN|><|CHATBOT_TOKEN|>{SAY}<|END_OF_TURN_TOKEN|>",
     "DeepSeek": f"<｜begin▁of▁sentence｜><｜User｜>{ASK}<｜Assistant｜>{SAY}<｜end▁of▁sentence｜>",
+    "Baize": f"[|Human|] {ASK}\n[|AI|] {SAY}\n[|Human|] ",
     "OIG": f"<human>: {ASK}\n<bot>: {SAY}",
     "HH": f"\n\nHuman: {ASK}\n\nAssistant: {SAY}",
     "Alpaca": f"### Instruction:\n{ASK}\n\n### Response:\n{SAY}",

@@ -19,7 +19,16 @@ from plaudit.data.report import Fault
 from plaudit.data.steps import ANSWERS, Change, Preparation, Values, filled, prompt_in, share, turns_in
 from plaudit.errors import Problem
 
-SPOKEN = ("text", "content", "conversation", "dialogue", "dialog", "chat")
+SPOKEN = ("text", "content", "conversation", "dialogue", "dialog", "chat", "transcript")
+TALKS = ("messages", "conversations", "conversation", "dialogue", "dialog", "chat")
+# Keys of an object that holds a question and its answer.
+EXCHANGES = (
+    ("input", "output"),
+    ("question", "answer"),
+    ("user", "assistant"),
+    ("human", "gpt"),
+    ("prompt", "response"),
+)
 # How an answer begins that follows its prompt in one text.
 BEGUN = re.compile(r"^\s*(?:#+\s*)?(?:Assistant|ASSISTANT|Response|AI|Bot)\s*:")
 LISTS = ("messages", "conversations", "conversation", "prompt", *ANSWERS)
@@ -86,6 +95,32 @@ def _read_list(text: str, column: str) -> Any:
         field=column,
         remedy="save the table as JSON lines or Parquet, where lists stay lists",
     )
+
+
+def _turned(made: Preparation, rows: Sequence[Values], kind: str | None) -> None:
+    """Conversations without roles: texts that take turns, or objects of a question and its answer."""
+    for column in TALKS:
+        if share(filled(rows, column), lambda v: bool(_with_roles(v))) <= 0.5:
+            continue
+
+        def change(row: Values, column: str = column) -> Values:
+            turns = _with_roles(row.get(column))
+            return row | {column: turns} if turns else row
+
+        made.steps.append(change)
+        made.notes.append(f"{column!r} names no roles: its texts are read as user and assistant in turn")
+
+
+def _with_roles(value: Any) -> list[Any] | None:
+    if not isinstance(value, list) or not value:
+        return None
+    texts = value
+    for first, second in EXCHANGES:
+        if all(isinstance(m, Mapping) and {first, second} <= set(m) for m in value):
+            texts = [text for m in value for text in (m[first], m[second])]
+    if not all(isinstance(t, str) for t in texts):
+        return None
+    return [{"role": ("user", "assistant")[i % 2], "content": t} for i, t in enumerate(texts)]
 
 
 # -- names and marks of turns ----------------------------------------------------------------------
@@ -243,4 +278,15 @@ def _opened(value: Any) -> Any:
     ]
 
 
-STEPS = (_unquoted, _renamed, _spoken, _unrepeated, _templated, _unended, one_of_each, join_parts, show_all)
+STEPS = (
+    _unquoted,
+    _turned,
+    _renamed,
+    _spoken,
+    _unrepeated,
+    _templated,
+    _unended,
+    one_of_each,
+    join_parts,
+    show_all,
+)

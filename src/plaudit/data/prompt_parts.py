@@ -157,9 +157,10 @@ def _shown(row: Values, column: str) -> bool:
 
 def one_of_each(made: Preparation, rows: Sequence[Values], kind: str | None) -> None:
     """Where two columns could be the answer, or the prompt, and say different things, the user is asked."""
-    answers = (
-        () if kind == "prompts" or any("chosen" in row for row in rows) else (*FIELDS["response"], "solution")
-    )
+    if any(row.get("messages") or row.get("conversations") for row in rows):
+        return
+    sole = kind == "prompts" or any("chosen" in row for row in rows)
+    answers = () if sole else (*FIELDS["response"], "solution")
     for field_, names in (("response", answers), ("prompt", ("prompt", "question", "query"))):
         held = [c for c in names if 2 * len([v for v in filled(rows, c) if isinstance(v, str)]) > len(rows)]
         different = [c for c in held if any(_differ(row, held[0], c) for row in rows)]
