@@ -1,10 +1,11 @@
 """Fifty people at the labeling server: how long claim and submit take, on SQLite and on PostgreSQL.
 
-    python benchmarks/collect.py [--people 50] [--seconds 120] [--items 2000] [--only sqlite|postgresql]
+    python benchmarks/collect.py [--people 50] [--seconds 120] [--items 2000] [--only sqlite|postgresql|attacks]
 
 Each labeler claims an item, sends a heartbeat half-way, and submits after 3 to 6 seconds. The server is the one that
 `plaudit collect` starts (one process on SQLite, four on PostgreSQL), the crowd another process on the same machine.
-PostgreSQL is a server of its own with Debian's defaults, fsync included.
+PostgreSQL is a server of its own with Debian's defaults, fsync included. Then what labelers wait while somebody does
+what nobody should: see collect_attacks.py.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from pathlib import Path
 TESTS = Path(__file__).resolve().parents[1] / "tests"
 sys.path[:0] = [str(TESTS), str(TESTS / "web" / "load")]
 
+from collect_attacks import attacks  # noqa: E402
 from crowd import Log, crowd, faults, prepare  # noqa: E402
 from postgresql import running  # noqa: E402
 from serving import Served  # noqa: E402
@@ -107,8 +109,16 @@ def main() -> None:
     parser.add_argument("--items", type=int, default=2000)
     parser.add_argument("--seconds", type=float, default=120)
     parser.add_argument("--pace", type=float, nargs=2, default=(3, 6))
-    parser.add_argument("--only", choices=("sqlite", "postgresql"))
+    parser.add_argument("--only", choices=("sqlite", "postgresql", "attacks"))
     chosen = parser.parse_args()
+    if chosen.only != "attacks":
+        crowds(chosen)
+    if chosen.only in (None, "attacks"):
+        attacks()
+
+
+def crowds(chosen: argparse.Namespace) -> None:
+    """Start-up, and the crowd at each database."""
     pace = tuple(chosen.pace)
     print(
         f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}; {chosen.people} labelers,"

@@ -2,6 +2,8 @@
 
     python benchmarks/collect_attacks.py [--only body|import|guesses|slow|table]
 
+`benchmarks/collect.py` measures all of it too.
+
 A server as `plaudit collect` starts it, on SQLite. Ten labelers, in a process of their own, ask for their item and
 send heartbeats; then
 
@@ -30,7 +32,7 @@ import tempfile
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -130,13 +132,14 @@ def place(people: int = 12) -> Iterator[Place]:
             database.close()
 
 
-def labelers(address: str, people: list[dict[str, str]], over: Any, told: Any) -> None:
+def labelers(address: str, people: list[dict[str, str]], ready: Any, over: Any, told: Any) -> None:
     """Ask and beat as those people until it is over; then tell all waits."""
-    waits = Waits()
+    waits, all_ = Waits(), threading.Barrier(len(people), ready.set)
 
     def work(headers: dict[str, str]) -> None:
         with httpx.Client(base_url=address, timeout=120, headers=headers) as client:
             task = client.post(f"{ROOT}/claim", json={}).json()["task"]["assignment"]
+            all_.wait()
             while not over.is_set():
                 for path, body in (("claim", {}), (f"assignments/{task}/heartbeat", {"active_ms": 1})):
                     began = time.perf_counter()
@@ -161,10 +164,11 @@ def labelers(address: str, people: list[dict[str, str]], over: Any, told: Any) -
 def at_work(where: Place, count: int = 10) -> Iterator[None]:
     """So many labelers work until the block ends, in a process that nothing else slows down."""
     processes = multiprocessing.get_context("spawn")
-    over, told = processes.Event(), processes.Queue()
+    ready, over, told = processes.Event(), processes.Event(), processes.Queue()
     people = [where.headers(p) for p in where.labelers[:count]]
-    crowd = processes.Process(target=labelers, args=(where.served.address, people, over, told))
+    crowd = processes.Process(target=labelers, args=(where.served.address, people, ready, over, told))
     crowd.start()
+    ready.wait(120)
     try:
         yield
     finally:
@@ -315,17 +319,20 @@ def table(where: Place) -> str:
 ATTACKS = {"body": body, "import": lawful, "guesses": guesses, "slow": slow, "table": table}
 
 
+def attacks(names: Sequence[str] = tuple(ATTACKS)) -> None:
+    """Measure and tell one after the other, each at a server of its own."""
+    load = ", ".join(f"{x:.1f}" for x in os.getloadavg())
+    python = platform.python_version()
+    print(f"{platform.machine()}, {os.cpu_count()} cores (load average {load}), Python {python}\n")
+    for name in names:
+        measured(name, ATTACKS[name])
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--only", choices=ATTACKS)
     chosen = parser.parse_args()
-    load = ", ".join(f"{x:.1f}" for x in os.getloadavg())
-    print(
-        f"{platform.machine()}, {os.cpu_count()} cores (load average {load}), Python {platform.python_version()}\n"
-    )
-    for name, attack in ATTACKS.items():
-        if chosen.only in (None, name):
-            measured(name, attack)
+    attacks((chosen.only,) if chosen.only else tuple(ATTACKS))
 
 
 if __name__ == "__main__":

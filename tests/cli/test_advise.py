@@ -139,3 +139,12 @@ def test_mistakes_are_told_with_exit_code_two(words, said, capsys):
     assert run("advise", *words) == 2
     err = capsys.readouterr().err
     assert said in err and "Traceback" not in err
+
+
+def test_how_a_file_is_read_stands_in_the_recipe(tmp_path):
+    path = tmp_path / "coded.jsonl"
+    row = {"prompt": "Ask?", "response_1": "Yes.", "response_2": "No.", "label": 0}
+    path.write_text(json.dumps(row) + "\n")
+    found = infer([str(path)], labels={0: "first", 1: "second"})
+    recipe = advise(found).advice[0].recipe
+    assert recipe["data"]["preferences"] == [{"path": str(path), "labels": {0: "first", 1: "second"}}]

@@ -126,7 +126,9 @@ def test_marked_texts_are_conversations():
 
 
 def test_the_right_answer_of_a_prompt_travels_with_it():
-    for i, prompt in enumerate(read(LAYOUTS / "grpo_math_verl.parquet").records):
+    result = read(LAYOUTS / "grpo_math_verl.parquet")
+    assert result.report.notes == ["metadata of each prompt: data_source, ability, reward_model, extra_info"]
+    for i, prompt in enumerate(result.records):
         assert isinstance(prompt, Prompt)
         assert prompt.messages == (sums(i),)
         assert prompt.metadata == {

@@ -100,6 +100,8 @@ QUESTIONS = {
     "a list of notes": ("ratings", [[1, 2], [4, 5]], "--fields rating=ratings"),
     "reviews": ("reviews", [[{"rating": 2}], [{"rating": 5}]], "--fields ignore=reviews"),
     "a name that is half known": ("edu_score", [1.5, 2.5], "--fields rating=edu_score"),
+    "a word that says it under any name": ("status", ["approved", "rejected"], "--fields label=status"),
+    "a side of quality in words": ("usefulness", ["high", "low"], "--fields rating=usefulness"),
     "refusals": ("is_refusal", [True, False], "--fields label=is_refusal"),
     "very few": ("feedback", ["up", *[None] * 7], "uses the marked answers alone"),
 }
@@ -142,6 +144,9 @@ def test_two_marks_that_disagree_are_asked_about_and_two_that_agree_are_one(json
         read(jsonl(*safe))
     twice = [row | {"unsafe": not row["is_safe"]} for row in rows("is_safe", [True, False])]
     assert [r.good for r in read(jsonl(*twice)).records] == [True, False] * 4
+    counted = [row | {"total_correct": 3} for row in rows("num_correct", [1, 3])]
+    with pytest.raises(UserError, match="'num_correct' and 'total_correct' mark the answers"):
+        read(jsonl(*counted))
     liked = [row | {"dislikes": 3} for row in rows("likes", [1, 7])]
     with pytest.raises(UserError, match="rating=likes or rating=-dislikes"):
         read(jsonl(*liked))
@@ -225,6 +230,18 @@ def test_marks_of_a_csv_file_are_read_as_well(tmp_path):
     result = read(path)
     assert [r.good for r in result.records] == [False, True]
     assert result.report.left_out == {"no mark in 'Is Harmful'": 1}
+
+
+def test_right_answers_that_are_numbers_are_nothing_to_imitate(jsonl):
+    path = jsonl({"question": "2 + 2?", "answer": 4}, {"question": "2 + 3?", "answer": 5.0})
+    assert [p.metadata for p in read(path).records] == [{"answer": 4}, {"answer": 5.0}]
+    with pytest.raises(UserError, match="it holds prompts"):
+        read(path, kind="demonstrations")
+
+
+def test_the_best_known_side_of_an_object_of_marks_counts(jsonl):
+    path = jsonl(*rows("labels", [{"humor": 1, "quality": 0.5, "toxicity": 0.1}]))
+    assert {r.score for r in read(path).records} == {0.5}
 
 
 def test_the_marks_of_prompts_are_known_and_change_nothing(jsonl):

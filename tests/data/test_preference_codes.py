@@ -160,7 +160,10 @@ def test_labels_may_leave_rows_out_and_name_signs(jsonl):
 def test_a_code_that_labels_does_not_name_is_a_faulty_row(jsonl):
     report = scan(jsonl(*pairs("label", [0, 1, 2])), labels={0: "first", 1: "second", 7: "tie"}).report
     assert report.dropped == {"bad label": 1} and report.kept == 2
-    assert report.notes == ["labels: no row of 'label' says 7"]
+    assert report.notes == [
+        "'label': 0 is response_a, 1 is response_b (as labels says)",
+        "labels: no row of 'label' says 7",
+    ]
 
 
 def test_labels_that_change_nothing_are_refused(jsonl):
@@ -183,6 +186,14 @@ def test_a_winner_may_be_named_by_its_model(jsonl):
     models = {"model_a": ["gpt-4", "gpt-4", "claude"], "model_b": ["claude", "claude", "gpt-4"]}
     rows = pairs("winner", ["gpt-4", "claude", "gpt-4"], **models)
     assert results(read(jsonl(*rows), max_dropped=0).records) == [F, S, S]
+
+
+def test_the_best_of_a_list_may_be_named_by_its_text(jsonl):
+    rows = [
+        {"prompt": f"Ask {i}?", "candidates": ["x.", "y."], "preferred": t}
+        for i, t in enumerate(("y.", "x."))
+    ]
+    assert results(read(jsonl(*rows), max_dropped=0).records) == [S, F]
 
 
 def test_one_column_per_verdict(tmp_path):
@@ -254,6 +265,10 @@ REMEDIES = {
     "three answers in columns": (
         {"prompt": "Ask?", "response_1": "a", "response_2": "b", "response_3": "c", "best": 1},
         "one column 'responses'",
+    ),
+    "answers in one column": (
+        {"instruction": "Ask?", "input": "", "output": ["Yes.", "No."]},
+        "the better one into 'chosen'",
     ),
     "answers that nothing ranks": ({"prompt": "Ask?", "responses": ["a", "b"]}, "'ranks' (1 is best)"),
 }

@@ -68,6 +68,19 @@ WHOLE = {
         {"dialogue": [USER.as_dict(), {"role": "assistant", "content": SAY}]},
         (USER,),
     ),
+    "texts that take turns": ({"conversations": [ASK, SAY]}, (USER,)),
+    "objects of a question and its answer": ({"conversation": [{"input": ASK, "output": SAY}]}, (USER,)),
+    "a context that is all there is": ({"context": ASK, "response": SAY}, (USER,)),
+    "a transcript": ({"transcript": f"Human: {ASK}\n\nAssistant: {SAY}"}, (USER,)),
+    "messages beside their source": (
+        {
+            "problem": ASK,
+            "solution": "2 + 2 = 4",
+            "answer": "4",
+            "messages": [USER.as_dict(), {"role": "assistant", "content": SAY}],
+        },
+        (USER,),
+    ),
     "messages as JSON text": (
         {"messages": json.dumps([USER.as_dict(), {"role": "assistant", "content": SAY}], indent=1)},
         (USER,),
@@ -86,6 +99,14 @@ WHOLE = {
     "a prompt repeated before its answer": ({"prompt": ASK, "response": f"{ASK} {SAY}"}, (USER,)),
     "messages repeated before their answer": (
         {"prompt": [USER.as_dict()], "completion": [USER.as_dict(), {"role": "assistant", "content": SAY}]},
+        (USER,),
+    ),
+    "an article and its summary": (
+        {"instruction": "Sum up.", "article": "Long.", "summary": SAY},
+        (Message("user", "Sum up.\n\nLong."),),
+    ),
+    "messages that close their turns": (
+        {"messages": [USER.as_dict(), {"role": "assistant", "content": f"{SAY}</s>"}]},
         (USER,),
     ),
     "an answer that closes its turn": ({"prompt": ASK, "response": f"{SAY}<|im_end|>\n"}, (USER,)),
@@ -121,7 +142,8 @@ def test_every_part_of_a_prompt_is_in_it_once(jsonl, case):
         (Demonstration, turns, SAY)
     ] * 2
     used = {c for c in row if c in records[0].prompt.metadata}
-    assert used <= {"context"}  # a passage that the prompt holds stays known as what it was
+    # What is no part of the prompt stays known as what it was.
+    assert used <= ({"context"} if "context" in row else {"problem", "solution", "answer"})
 
 
 SPOKEN = {
@@ -139,6 +161,7 @@ SPOKEN = {
     "Cohere": "<|START_OF_TURN_TOKEN|><|USER_TOKEN|>"
     f"{ASK}<|END_OF_TURN_TOKEN|><|START_OF_TURN_TOKEN|><|CHATBOT_TOKEN|>{SAY}<|END_OF_TURN_TOKEN|>",
     "DeepSeek": f"<｜begin▁of▁sentence｜><｜User｜>{ASK}<｜Assistant｜>{SAY}<｜end▁of▁sentence｜>",
+    "Baize": f"[|Human|] {ASK}\n[|AI|] {SAY}\n[|Human|] ",
     "OIG": f"<human>: {ASK}\n<bot>: {SAY}",
     "HH": f"\n\nHuman: {ASK}\n\nAssistant: {SAY}",
     "Alpaca": f"### Instruction:\n{ASK}\n\n### Response:\n{SAY}",
@@ -337,3 +360,15 @@ def test_messages_that_answer_nobody_in_the_file_are_dropped_and_counted(jsonl):
     rows = [*flat(TREE), {"message_id": "x", "parent_id": "lost", "text": "Hm.", "role": "assistant"}]
     report = read(jsonl(*rows), max_dropped=1).report
     assert report.dropped == {"deleted": 1, "no parent": 1}
+
+
+def test_one_text_among_conversations_is_a_faulty_row(jsonl):
+    good = [{"text": SPOKEN["guanaco"]}] * 30
+    result = read(jsonl(*good[:3], {"text": "No marks at all."}, *good))
+    assert (result.report.kept, result.report.dropped) == (33, {"no conversation": 1})
+
+
+def test_a_passage_that_is_no_text_in_a_later_row_is_not_lost_in_silence(jsonl):
+    good = [{"question": ASK, "context": f"Passage {i}.", "answer": SAY} for i in range(120)]
+    result = read(jsonl(*good, {"question": ASK, "context": {"title": "x"}, "answer": SAY}))
+    assert result.report.dropped == {"wrong type": 1}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -123,7 +123,7 @@ def _recipe(method: Method, found: Situation, adapters: bool) -> dict[str, Any]:
     if adapters:
         policy["lora"] = {"rank": 16}
     recipe: dict[str, Any] = {"name": method.verb, "policy": policy}
-    recipe["data"] = {role: list(dict.fromkeys(paths)) for role, paths in data.items() if paths}
+    recipe["data"] = {role: _once(sources) for role, sources in data.items() if sources}
     steps: dict[str, Any] = {}
     if "demonstrations" in found.have and "demonstrations" not in method.needs and not method.imitates:
         steps["sft"] = dict(METHODS["sft"].advised)
@@ -162,3 +162,8 @@ def _steps(found: Situation, first: str | None) -> list[str]:
             "afterwards: rank fresh answers of the trained model; old rankings speak of a model that is gone"
         )
     return steps
+
+
+def _once(sources: Sequence[Any]) -> list[Any]:
+    """Sources in their order, each once: paths, or objects of a path and how it is read."""
+    return [s for i, s in enumerate(sources) if s not in sources[:i]]

@@ -15,11 +15,11 @@ def carried(row: Mapping[str, Any], used: Iterable[str]) -> dict[str, Any]:
     The right answer of verl's ``reward_model`` is also there by itself, as ``ground_truth``.
     """
     taken = set(used)
-    found = {str(k): plain(v) for k, v in row.items() if v is not None and normal(k) not in taken}
+    found = {str(k): plain(v) for k, v in row.items() if normal(k) not in taken}
     held = found.get("reward_model")
     if isinstance(held, dict) and "ground_truth" in held:
         found.setdefault("ground_truth", held["ground_truth"])
-    return {k: v for k, v in found.items() if v is not None}
+    return {k: v for k, v in found.items() if v is not None and v != ""}
 
 
 def plain(value: Any) -> Any:

@@ -119,6 +119,7 @@ def _say(
     """What each code says, or None where the file is refused."""
     where = items[0][1].where
     if labels:
+        report.note(_settled(where, Reading("as labels says", labels), seen))
         return coding(where, labels)
     open_ = [c for c in seen if is_open(c)]
     if not open_:
@@ -154,7 +155,8 @@ def _refuse(
         report.refuse(
             f"{where.column!r} holds numbers that name neither answer: {counts}",
             field=where.column,
-            remedy="say what each means: --labels 0=first,1=second,2=tie (in a recipe: labels: {0: first, …})",
+            remedy="say what each means: --labels 0=first,1=second,2=tie (in a recipe: labels: {0: first, …}); where "
+            "they are shares, write which answer is better, and how much into 'strength'",
         )
         return
     report.refuse(

@@ -12,7 +12,7 @@ from typing import Any
 
 from plaudit.data import verdicts
 from plaudit.data.fields import normal
-from plaudit.data.marks import GOOD, LABELS, Mark, mark_of, words_of
+from plaudit.data.marks import GOOD, LABELS, NEUTRAL, REFERRING, Mark, mark_of, words_of
 from plaudit.data.report import Fault
 from plaudit.errors import Problem
 
@@ -94,6 +94,7 @@ def _by_words(name: str, values: Sequence[Any]) -> list[Column]:
     """A column of any name whose every value says good or bad, ``approved`` or ``rejected``, is asked about."""
     said = {verdicts.said(v) for v in values if verdicts.absolute(v)}
     told = len(said) == 2 and all(map(verdicts.absolute, values))
+    told = told and not set(words_of(name)) & (NEUTRAL | REFERRING)
     return [Column(Mark(name, "unclear"), "unclear", len(values))] if told else []
 
 
@@ -184,6 +185,10 @@ def marking_of(
     unclear = [c for c in found if c.kind == "unclear" and (not clear or c.mark.scope != "label")]
     if labels and len(unclear) == 1 and not clear:
         return label_by(unclear[0], labels)
+    if unclear and clear:
+        raise Question(
+            [_which([c for c in clear if c.kind == "truths"], [c for c in found if c.kind != "truths"])]
+        )
     if unclear:
         raise Question([_what_is(c, rows) for c in unclear])
     if wanted is None and (few := [c for c in clear if 2 * c.filled < len(rows)]):
@@ -271,7 +276,8 @@ def verdict(value: Any, mark: Mark, labels: Mapping[str, str]) -> bool | None:
 def _rating(columns: Sequence[Column]) -> Marking:
     """A number for the answer: one column, or the mean of several that are on one scale."""
     worse = [c for c in columns if c.mark.sense < 0]
-    if len(columns) > 1 and (worse or _scales(columns) > 1):
+    sides = all(c.mark.scope == "aspect" for c in columns)
+    if len(columns) > 1 and (worse or not sides or _scales(columns) > 1):
         raise Question([_which([], columns)])
     names = tuple(c.name for c in columns)
     sense = columns[0].mark.sense

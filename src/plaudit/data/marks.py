@@ -28,7 +28,7 @@ WHOLE = words("""
 """)
 LABELS = words("""
     label labels feedback feedbacks thumb thumbs vote verdict judgment judgement judgments reaction
-    reactions kto review reviews evaluation evaluations annotation annotations assessment mark refusal
+    reactions kto moderation review reviews evaluation evaluations annotation annotations assessment mark refusal
     refused preference decision outcome
 """)
 # True or more is better.
@@ -41,7 +41,7 @@ ASPECTS = words("""
     helpful helpfulness correctness coherence coherent harmless harmlessness honest honesty truthful
     truthfulness accuracy accurate relevance relevant fluency fluent clarity clear completeness complete
     factuality factual faithfulness faithful engagingness engaging usefulness naturalness consistency
-    consistent creativity depth instruction following informative informativeness safety groundedness
+    consistent creativity depth instructionfollowing informative informativeness safety groundedness
     understandability readability satisfaction correctness validity acceptability desirability
 """)
 # True or more is worse.
@@ -57,7 +57,7 @@ NEGATING = words("not non no")
 # Counted or measured, and neither better nor worse.
 NEUTRAL = words("""
     complexity verbosity difficulty length language lang perplexity ppl confidence similarity tokens entropy
-    temperature probability logprob logprobs prompt question instruct instruction query
+    temperature probability logprob logprobs prompt question input instruct instruction query
 """)
 # What a column is whose name ends so, whatever stands before: a name, a time, a text about a mark.
 REFERRING = words("""
@@ -93,7 +93,8 @@ class Mark:
 def words_of(column: str) -> list[str]:
     """The words of a column's name, in small letters."""
     spaced = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", str(column).strip())
-    return [w for w in re.split(r"[^a-z0-9]+", spaced.lower()) if w]
+    joined = re.sub(r"instruction[^a-z0-9]following", "instructionfollowing", spaced.lower())
+    return [w for w in re.split(r"[^a-z0-9]+", joined) if w]
 
 
 def mark_of(column: str) -> Mark | None:

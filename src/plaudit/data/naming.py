@@ -20,6 +20,7 @@ OTHERS: dict[str, tuple[str, ...]] = {
         "request",
         "human",
         "user",
+        "context",
     ),
     "response": (
         "target",
@@ -72,6 +73,9 @@ def renamings(rows: Sequence[Mapping[str, Any]], kind: str | None) -> dict[str, 
     for field, others in OTHERS.items():
         if any(c in columns for c in FIELDS[field]) or (_is_pair(columns) and field == "response"):
             continue
+        if field == "prompt" and not any(c in columns for c in (*FIELDS["response"], *OTHERS["response"])):
+            # Without an answer beside it, a context may be anything.
+            others = tuple(c for c in others if c != "context")
         holds = holds_messages if field == "messages" else holds_text
         column = next((c for c in others if c in columns and holds(rows, c)), None)
         if column:

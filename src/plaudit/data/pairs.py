@@ -12,7 +12,6 @@ from plaudit.data.builders import (
     differing,
     prompt_of,
     rater_of,
-    responses_of,
     strength_of,
     weight_of,
 )
@@ -302,25 +301,3 @@ def _called(view: View, pair: tuple[str, str], responses: Sequence[Response]) ->
             for found, column in zip(names, columns):
                 found.add(bare(str(view.values[column])))
     return frozenset(names[0]), frozenset(names[1])
-
-
-# -- a list of answers and a code ----------------------------------------------------------------
-
-
-def has_place(view: View) -> bool:
-    """Whether one value says which answer of a list is best."""
-    value = view.get("preferred")
-    answers = listed(view.get("responses"))
-    return isinstance(answers, list) and len(answers) > 1 and not isinstance(listed(value), list | dict)
-
-
-def listed_judged(view: View) -> Judged:
-    """A list of answers, and which of them is best: its place, or a word."""
-    texts, column = responses_of(view)
-    differing(texts, column)
-    value, choice = view.take("preferred")
-    where = Coded(view.original(choice), (f"{column}_1", f"{column}_2"), places=True)
-    said = value if isinstance(value, Votes) else (Said(value, rater_of(view)),)
-    return Judged(
-        asked(view), tuple(map(Response, texts)), where, said, (), None, weight_of(view), strength_of(view)
-    )

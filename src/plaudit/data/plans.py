@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -18,7 +19,7 @@ from plaudit.data.marking import IGNORE, Marking, Question, ignored_columns, mar
 from plaudit.data.marks import mark_of
 from plaudit.data.preparing import Preparation, preparation
 from plaudit.data.records import Demonstration, Labelled, Rated
-from plaudit.data.report import ReadReport
+from plaudit.data.report import Fault, ReadReport
 from plaudit.data.shapes import SHAPES, Shape
 from plaudit.data.verdicts import absent
 
@@ -69,6 +70,15 @@ class Plan:
         """A row as the shapes know it."""
         row = self.prepare(_renamed(values, self.fields))
         return {k: v for k, v in row.items() if k not in self.ignored}
+
+    def seen_rows(self, head: Sequence[Row]) -> tuple[list[Row], list[View]]:
+        """The first rows as the shapes know them, without those that cannot be prepared."""
+        rows = []
+        for row in head:
+            with contextlib.suppress(Fault):
+                values = self.prepared(row.values) if isinstance(row.values, dict) else row.values
+                rows.append(replace(row, values=values))
+        return rows, [View.of(r.values) for r in rows if isinstance(r.values, dict)]
 
     def used(self, view: View) -> set[str]:
         """The columns, by normal names, that are text of the conversation or parts of the record."""
@@ -185,16 +195,14 @@ def _shaped(
     report: ReadReport,
 ) -> Plan | None:
     """The plan with its shape and its marking."""
-    rows = [Row(r.line, plan.prepared(r.values)) if isinstance(r.values, dict) else r for r in head]
-    views = [View.of(r.values) for r in rows if isinstance(r.values, dict)]
+    rows, views = plan.seen_rows(head)
     natural = _natural(views)
     kind = plan.kind
     named = {f: c for f, c in (fields or {}).items() if f in ("label", "rating")}
     if named and natural is not None and not _markable(natural, kind):
         # No mark of one answer: a column of a pair or a ranking, under a name of its own.
         plan.fields = {**plan.fields, **named}
-        rows = [Row(r.line, plan.prepared(r.values)) if isinstance(r.values, dict) else r for r in head]
-        views = [View.of(r.values) for r in rows if isinstance(r.values, dict)]
+        rows, views = plan.seen_rows(head)
     plan.watches = natural is not None and _markable(natural, kind)
     if plan.watches:
         try:
@@ -222,7 +230,12 @@ def _shaped(
     used = set().union(*(plan.used(view) for view in views)) | (
         {plan.marking.field} if plan.marking else set()
     )
-    report.unused = () if shape.kind == "own" else tuple(c for c in columns if normal(c) not in used)
+    unused = () if shape.kind == "own" else tuple(c for c in columns if normal(c) not in used)
+    if "prompts" in (plan.kind, shape.kind) and unused:
+        # A reward function may need any of them.
+        report.note(f"metadata of each prompt: {', '.join(unused)}")
+    else:
+        report.unused = unused
     return plan
 
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from plaudit.data import builders, own, pairs, ranked_objects
+from plaudit.data import builders, listed_answers, own, pairs
 from plaudit.data.fields import View
 from plaudit.data.judged import Judged
 from plaudit.data.records import Record
@@ -110,19 +110,19 @@ SHAPES: tuple[Shape, ...] = (
         "prompt, responses with ranks or scores",
         "preferences",
         ("asked", "responses"),
-        ranked_objects.ranked_objects,
+        listed_answers.ranked_objects,
         ("input", *RATED_BY),
-        only=ranked_objects.are_ranked,
+        only=listed_answers.are_ranked,
         near=False,
-        about=ranked_objects.about_objects,
+        about=listed_answers.about_objects,
     ),
     Shape(
         "prompt, responses, which is best",
         "preferences",
         ("asked", "responses", "preferred"),
-        pairs.listed_judged,
+        listed_answers.listed_judged,
         ("input", *RATED_BY),
-        only=pairs.has_place,
+        only=listed_answers.has_place,
         near=False,
     ),
     Shape(

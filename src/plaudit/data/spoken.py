@@ -70,6 +70,7 @@ FAMILIES: tuple[Family, ...] = (
         r"<\|(?P<role>system|user|assistant|prompter|model|bot|human)\|>\s*",
         r"(?:<\|end\|>|</s>|<\|endoftext\|>)\s*$",
     ),
+    _family(r"\[\|(?P<role>Human|AI)\|\]\s*", introduced=True),
     _family(r"(?:^|\n)\s*<(?P<role>human|user|bot|assistant|system)>:\s*"),
     _family(
         r"(?:^|\n|(?<=[^\n#\s]))[ \t]*#{2,3}\s*(?P<role>Human|User|Assistant|System|Instruction|Response|Input"
@@ -155,9 +156,9 @@ def _llama(text: str) -> list[Message] | None:
 
 
 def _alternating(turns: list[Message]) -> list[Message] | None:
-    """The turns, where user and assistant alternate from the user on; an empty last answer goes."""
+    """The turns, where user and assistant alternate from the user on; a last turn that is only begun goes."""
     turns = [t for t in turns if t.role != "system" or t.content]
-    if turns and turns[-1].role == "assistant" and not turns[-1].content:
+    if turns and not turns[-1].content:
         turns = turns[:-1]
     said = [t for t in turns if t.role != "system"]
     right = all(t.role == ("user", "assistant")[i % 2] and t.content for i, t in enumerate(said))

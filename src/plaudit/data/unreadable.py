@@ -18,12 +18,23 @@ def known_obstacle(view: View) -> tuple[str, str] | None:
             "its labels are about the steps of a solution, not about whole answers",
             "plaudit has no method that learns from labels of steps; label whole answers: prompt, response, label",
         )
+    column = view.column("response")
+    if column and values.get("chosen") is None and _texts(values[column]):
+        return (
+            f"{column!r} holds several answers to one prompt, and nothing says which is better",
+            "write the better one into 'chosen' and the others into 'rejected', or all into 'responses' beside "
+            "'ranking'",
+        )
     if values.get("responses") is None and (wide := _many_columns(values)):
         return (
             f"{', '.join(map(repr, wide))} hold {len(wide)} answers to one prompt",
             "put them into one column 'responses': [\"…\", …], beside 'ranking', 'ranks' or 'scores'",
         )
     return None
+
+
+def _texts(value: Any) -> bool:
+    return isinstance(value, list) and len(value) > 1 and all(isinstance(v, str) for v in value)
 
 
 def _labels_of_steps(values: Mapping[str, Any]) -> bool:

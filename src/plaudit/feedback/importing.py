@@ -12,22 +12,17 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from plaudit.data import builders, own
 from plaudit.data.fields import View
 from plaudit.data.files import rows
-from plaudit.data.pairs import better_worse
-from plaudit.data.preference_words import verdict_of
-from plaudit.data.records import Comparisons, Demonstration, Prompt, Ranking, Response
+from plaudit.data.records import Prompt
 from plaudit.data.report import Fault, ReadReport, name_type
-from plaudit.data.values import listed
-from plaudit.feedback.exact import as_given, exact_answer, exact_pair
+from plaudit.feedback.item_rows import Part, content_of, sensitivity_of
 from plaudit.feedback.store.projects import NewAnswer, NewItem
 from plaudit.feedback.store.rounds import NewRound
 from plaudit.feedback.whole import problem_of, size_of
 
 MOST_ANSWERS = 9
 LONGEST_TEXT = 200_000  # characters of an answer, and of a prompt
-LEVELS = "0 (harmless) to 3"
 LONGEST_ROW = 4_000_000  # characters of a row with its metadata: far below what a backup's line may hold
 
 
@@ -42,19 +37,6 @@ class Imported:
     notes: list[str] = field(default_factory=list)
     distinct: int = 0
     round: NewRound | None = None
-
-
-@dataclass(frozen=True)
-class _Part:
-    """What one row gives: a whole item, or one answer of an item that goes on in other rows."""
-
-    prompt: Prompt
-    answers: tuple[NewAnswer, ...]
-    accepted: tuple[tuple[tuple[int, ...], ...], ...] = ()
-    sensitivity: int = 0
-    rationale: str = ""
-    line: int = 0
-    unread: Fault | None = None  # what is wrong with its ranking, if one is needed
 
 
 def read_items(path: str | Path, *, purpose: str = "work", max_dropped: float = 0.0) -> Imported:
@@ -91,13 +73,13 @@ def items_of_drawn(answered: Iterable[tuple[Prompt, tuple[NewAnswer, ...]]], *, 
         report.rows += 1
         try:
             _require_whole({"prompt": [m.as_dict() for m in prompt.messages], **prompt.metadata})
-            parts.append(_Part(prompt, answers, line=i))
+            parts.append(Part(prompt, answers, line=i))
         except Fault as fault:
             report.drop(fault, i)
     return items_of(parts, report, "work")
 
 
-def items_of(parts: Iterable[_Part], report: ReadReport, purpose: str) -> Imported:
+def items_of(parts: Iterable[Part], report: ReadReport, purpose: str) -> Imported:
     items: list[NewItem] = []
     known: set[str] = set()
     unused = twice = blank = 0
@@ -136,7 +118,7 @@ def _round_of(items: Sequence[NewItem], source: str) -> NewRound:
     return NewRound(f"file:{key}", source, tuple({"name": n} for n in names))
 
 
-def _part(values: Any, line: int, path: str | Path, report: ReadReport) -> _Part | None:
+def _part(values: Any, line: int, path: str | Path, report: ReadReport) -> Part | None:
     report.rows += 1
     try:
         if not isinstance(values, Mapping):
@@ -147,7 +129,7 @@ def _part(values: Any, line: int, path: str | Path, report: ReadReport) -> _Part
             )
         _require_whole(values)
         view = View.of(values, Path(path).name.partition(".")[0])
-        content = _content(view)
+        content = content_of(view)
         if {".csv", ".tsv"} & set(Path(path).suffixes) and any(not a.text for a in content.answers):
             raise Fault(
                 "empty answer",
@@ -156,7 +138,7 @@ def _part(values: Any, line: int, path: str | Path, report: ReadReport) -> _Part
             )
         return replace(
             content,
-            sensitivity=_sensitivity(view),
+            sensitivity=sensitivity_of(view),
             rationale=str(view.values.get("rationale") or ""),
             line=line,
         )
@@ -184,120 +166,9 @@ def _require_whole(values: Mapping[str, Any]) -> None:
             raise Fault("broken value", f"{name!r} {problem}", field=name, remedy="mend or remove it")
 
 
-def _content(view: View) -> _Part:
-    if view.column("record") is not None:
-        return _own(view)
-    if view.column("responses") is not None:
-        answers = _answers(view)
-        value = view.get("ranking")
-        accepted: tuple[Any, ...] = ()
-        if value is not None:
-            accepted = (_frozen(builders.order_groups(listed(value), len(answers), "ranking")),)
-        return _Part(builders.prompt_of(view), answers, accepted or _accepted(view, len(answers)))
-    pair = view.pair()
-    if pair:
-        texts = [exact_answer(view.values[column], column) for column in pair]
-        models = [_name(view.values.get(f"model_{column.rpartition('_')[2]}")) for column in pair]
-        accepted, unread = _preferred(view, pair)
-        return _Part(
-            builders.prompt_of(view),
-            tuple(NewAnswer(t, model=m) for t, m in zip(texts, models)),
-            accepted,
-            unread=unread,
-        )
-    if view.column("chosen") is not None and view.column("rejected") is not None:
-        exact = exact_pair(view)
-        if exact is not None:
-            return _Part(builders.prompt_of(view), tuple(map(NewAnswer, exact)), (((0,), (1,)),))
-        made = better_worse(view)
-        given = [view.take(name)[0] for name in ("chosen", "rejected")]
-        if isinstance(made, Comparisons):
-            # Several better and several worse ones: which of the better ones is best is not said.
-            return _Part(made.prompt, tuple(map(_of_response, made.responses)))
-        texts = [as_given(value, r.text) for value, r in zip(given, made.responses)]
-        return _Part(made.prompt, tuple(map(NewAnswer, texts)), (((0,), (1,)),))
-    if view.column("response") is not None:
-        answer = NewAnswer(exact_answer(*view.take("response")), model=_name(view.values.get("model")))
-        return _Part(builders.prompt_of(view), (answer,))
-    raise Fault(
-        "missing field",
-        "the row has no answers",
-        field="responses",
-        remedy='write "responses": ["…", "…"], or "response_a" and "response_b", or a row per "response"',
-    )
-
-
-def _preferred(view: View, pair: tuple[str, str]) -> tuple[tuple[Any, ...], Fault | None]:
-    """Which of two answers a row calls better, as a ranking; else why that cannot be told."""
-    value, column = view.get("preferred"), str(view.column("preferred"))
-    if value is None:
-        return (), None
-    verdict = verdict_of(str(value), pair)
-    if verdict is None or verdict.share is None:
-        return (), Fault(
-            "bad label",
-            f"{value!r} does not say which answer is better",
-            field=column,
-            remedy=f"write {pair[0]!r}, {pair[1]!r} or 'tie'",
-        )
-    ranking = {1.0: ((0,), (1,)), 0.0: ((1,), (0,))}.get(verdict.share, ((0, 1),))
-    return (ranking,), None
-
-
-def _own(view: View) -> _Part:
-    record = own.from_row(view.values)
-    if isinstance(record, Ranking | Comparisons):
-        accepted = (record.groups,) if isinstance(record, Ranking) else ()
-        return _Part(record.prompt, tuple(map(_of_response, record.responses)), accepted)
-    if isinstance(record, Demonstration):
-        return _Part(record.prompt, (_of_response(record.response),))
-    raise Fault("other kind", f"a row of {own.kind_of(record)} has no answers to compare")
-
-
-def _of_response(response: Response) -> NewAnswer:
-    return NewAnswer(response.text, response.finished, _name(response.metadata.get("model")))
-
-
-def _answers(view: View) -> tuple[NewAnswer, ...]:
-    value, column = view.take("responses")
-    given = listed(value)
-    if not isinstance(given, list) or len(given) < 2:
-        raise Fault(
-            "wrong type",
-            f"{column!r} must be a list of two answers or more",
-            field=column,
-            remedy='write ["…", "…"]',
-        )
-    texts = [exact_answer(v, f"{column}[{i}]") for i, v in enumerate(given)]
-    models = listed(view.values.get("models"))
-    if models is not None and (not isinstance(models, list) or len(models) != len(texts)):
-        raise Fault(
-            "wrong type",
-            f"'models' must name the model of each of the {len(texts)} answers",
-            field="models",
-            remedy='write ["…", "…"], in the order of the answers',
-        )
-    answers = []
-    for i, (text, value) in enumerate(zip(texts, given)):
-        known = value if isinstance(value, dict) else {}
-        model = models[i] if models is not None else known.get("model")
-        answers.append(NewAnswer(text, known.get("finished", True) is not False, _name(model)))
-    return tuple(answers)
-
-
-def _accepted(view: View, count: int) -> tuple[tuple[tuple[int, ...], ...], ...]:
-    """Several right rankings, in a column of that name."""
-    value = listed(view.values.get("accepted"))
-    if value is None:
-        return ()
-    if not isinstance(value, list) or not value:
-        raise Fault("wrong type", "'accepted' must be a list of rankings", field="accepted")
-    return tuple(_frozen(builders.order_groups(v, count, f"accepted[{i}]")) for i, v in enumerate(value))
-
-
-def _joined(parts: Iterable[_Part]) -> Iterable[_Part]:
+def _joined(parts: Iterable[Part]) -> Iterable[Part]:
     """Rows of one answer each, joined by prompt; whole items as they are."""
-    single: dict[str, _Part] = {}
+    single: dict[str, Part] = {}
     for part in parts:
         if len(part.answers) > 1:
             yield part
@@ -312,7 +183,7 @@ def _joined(parts: Iterable[_Part]) -> Iterable[_Part]:
     yield from single.values()
 
 
-def _item(part: _Part, purpose: str) -> NewItem:
+def _item(part: Part, purpose: str) -> NewItem:
     answers, accepted = _without_twins(part)
     if len(answers) < 2:
         raise Fault(
@@ -369,7 +240,7 @@ def _require_readable(prompt: Prompt, answers: Sequence[NewAnswer]) -> None:
             )
 
 
-def _without_twins(part: _Part) -> tuple[tuple[NewAnswer, ...], tuple[tuple[tuple[int, ...], ...], ...]]:
+def _without_twins(part: Part) -> tuple[tuple[NewAnswer, ...], tuple[tuple[tuple[int, ...], ...], ...]]:
     """Answers of the same text once: nobody can say which of them is better. Their models are kept."""
     places: dict[str, int] = {}
     kept: list[NewAnswer] = []
@@ -392,29 +263,3 @@ def _without_twins(part: _Part) -> tuple[tuple[NewAnswer, ...], tuple[tuple[tupl
             remedy="remove one of them",
         )
     return tuple(kept), ()
-
-
-def _sensitivity(view: View) -> int:
-    value = view.values.get("sensitivity")
-    if value in (None, ""):
-        return 0
-    try:
-        level = int(str(value))
-    except ValueError:
-        level = -1
-    if not 0 <= level <= 3:
-        raise Fault(
-            "bad level",
-            f"{value!r} is no level of sensitivity",
-            field="sensitivity",
-            remedy=f"write {LEVELS}",
-        )
-    return level
-
-
-def _name(value: Any) -> str | None:
-    return None if value in (None, "") else str(value)[:300]
-
-
-def _frozen(groups: Sequence[Sequence[int]]) -> tuple[tuple[int, ...], ...]:
-    return tuple(tuple(group) for group in groups)

@@ -154,7 +154,7 @@ def derangement(keys: Sequence[str], rng: np.random.Generator) -> np.ndarray:
     order = rng.permutation(len(groups))
     order = order[np.argsort(rng.permutation(len(sizes))[groups[order]], kind="stable")]
     largest, rest = int(sizes.max()), len(groups) - int(sizes.max())
-    partner = np.empty(len(groups), dtype=np.int64)
+    partner: np.ndarray = np.empty(len(groups), dtype=np.int64)
     if largest <= rest:
         partner[order] = np.roll(order, -largest)
         return partner

@@ -98,7 +98,7 @@ def best_of(comparisons: Comparisons) -> np.ndarray:
     shares = win_shares(comparisons)
     if np.isnan(shares).all():
         return np.zeros(len(shares))
-    top = shares == np.nanmax(shares)
+    top: np.ndarray = shares == np.nanmax(shares)
     return np.asarray(top / top.sum(), dtype=np.float64)
 
 

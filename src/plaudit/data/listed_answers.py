@@ -1,14 +1,25 @@
-"""Answers that are objects, each with its own rank or score: ``answers[].rank``, ``completions[].overall_score``."""
+"""A list of answers that carry their own ranks or scores (``answers[].rank``), or beside which stands the best one."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from plaudit.data.builders import grouped, ranking_of, responses_of
+from plaudit.data.builders import (
+    differing,
+    grouped,
+    ranking_of,
+    rater_of,
+    responses_of,
+    strength_of,
+    weight_of,
+)
 from plaudit.data.fields import View
-from plaudit.data.pairs import asked
-from plaudit.data.records import Ranking
+from plaudit.data.judged import Judged, Said
+from plaudit.data.pairs import Votes, asked
+from plaudit.data.preference_codes import Coded
+from plaudit.data.preference_words import bare
+from plaudit.data.records import Ranking, Response
 from plaudit.data.report import Fault
 from plaudit.data.values import listed, number
 
@@ -87,3 +98,33 @@ def _is_number(value: Any) -> bool:
         return not isinstance(value, bool) and abs(float(value)) < float("inf")
     except (TypeError, ValueError):
         return False
+
+
+# -- a list of answers and a code ----------------------------------------------------------------
+
+
+def has_place(view: View) -> bool:
+    """Whether one value says which answer of a list is best."""
+    value = view.get("preferred")
+    answers = listed(view.get("responses"))
+    return isinstance(answers, list) and len(answers) > 1 and not isinstance(listed(value), list | dict)
+
+
+def listed_judged(view: View) -> Judged:
+    """A list of answers, and which of them is best: its place, or a word."""
+    texts, column = responses_of(view)
+    differing(texts, column)
+    value, choice = view.take("preferred")
+    where = Coded(view.original(choice), (f"{column}_1", f"{column}_2"), places=True)
+    called = tuple(frozenset({bare(t)}) for t in texts)
+    said = value if isinstance(value, Votes) else (Said(value, rater_of(view)),)
+    return Judged(
+        asked(view),
+        tuple(map(Response, texts)),
+        where,
+        said,
+        called,
+        None,
+        weight_of(view),
+        strength_of(view),
+    )

@@ -1,0 +1,171 @@
+"""What one row gives to a labeling project: a prompt, its answers to the byte, and what counts as right."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from plaudit.data import builders, own
+from plaudit.data.fields import View
+from plaudit.data.pairs import better_worse
+from plaudit.data.preference_words import verdict_of
+from plaudit.data.records import Comparisons, Demonstration, Prompt, Ranking, Response
+from plaudit.data.report import Fault
+from plaudit.data.values import listed
+from plaudit.feedback.exact import as_given, exact_answer, exact_pair
+from plaudit.feedback.store.projects import NewAnswer
+
+LEVELS = "0 (harmless) to 3"
+
+
+@dataclass(frozen=True)
+class Part:
+    """What one row gives: a whole item, or one answer of an item that goes on in other rows."""
+
+    prompt: Prompt
+    answers: tuple[NewAnswer, ...]
+    accepted: tuple[tuple[tuple[int, ...], ...], ...] = ()
+    sensitivity: int = 0
+    rationale: str = ""
+    line: int = 0
+    unread: Fault | None = None  # what is wrong with its ranking, if one is needed
+
+
+def content_of(view: View) -> Part:
+    """A row of any of the usual shapes. Raises ``Fault``."""
+    if view.column("record") is not None:
+        return _own(view)
+    if view.column("responses") is not None:
+        answers = _answers(view)
+        value = view.get("ranking")
+        accepted: tuple[Any, ...] = ()
+        if value is not None:
+            accepted = (_frozen(builders.order_groups(listed(value), len(answers), "ranking")),)
+        return Part(builders.prompt_of(view), answers, accepted or _accepted(view, len(answers)))
+    pair = view.pair()
+    if pair:
+        texts = [exact_answer(view.values[column], column) for column in pair]
+        models = [_name(view.values.get(f"model_{column.rpartition('_')[2]}")) for column in pair]
+        accepted, unread = _preferred(view, pair)
+        return Part(
+            builders.prompt_of(view),
+            tuple(NewAnswer(t, model=m) for t, m in zip(texts, models)),
+            accepted,
+            unread=unread,
+        )
+    if view.column("chosen") is not None and view.column("rejected") is not None:
+        exact = exact_pair(view)
+        if exact is not None:
+            return Part(builders.prompt_of(view), tuple(map(NewAnswer, exact)), (((0,), (1,)),))
+        made = better_worse(view)
+        given = [view.take(name)[0] for name in ("chosen", "rejected")]
+        if isinstance(made, Comparisons):
+            # Several better and several worse ones: which of the better ones is best is not said.
+            return Part(made.prompt, tuple(map(_of_response, made.responses)))
+        texts = [as_given(value, r.text) for value, r in zip(given, made.responses)]
+        return Part(made.prompt, tuple(map(NewAnswer, texts)), (((0,), (1,)),))
+    if view.column("response") is not None:
+        answer = NewAnswer(exact_answer(*view.take("response")), model=_name(view.values.get("model")))
+        return Part(builders.prompt_of(view), (answer,))
+    raise Fault(
+        "missing field",
+        "the row has no answers",
+        field="responses",
+        remedy='write "responses": ["…", "…"], or "response_a" and "response_b", or a row per "response"',
+    )
+
+
+def _preferred(view: View, pair: tuple[str, str]) -> tuple[tuple[Any, ...], Fault | None]:
+    """Which of two answers a row calls better, as a ranking; else why that cannot be told."""
+    value, column = view.get("preferred"), str(view.column("preferred"))
+    if value is None:
+        return (), None
+    verdict = verdict_of(str(value), pair)
+    if verdict is None or verdict.share is None:
+        return (), Fault(
+            "bad label",
+            f"{value!r} does not say which answer is better",
+            field=column,
+            remedy=f"write {pair[0]!r}, {pair[1]!r} or 'tie'",
+        )
+    ranking = {1.0: ((0,), (1,)), 0.0: ((1,), (0,))}.get(verdict.share, ((0, 1),))
+    return (ranking,), None
+
+
+def _own(view: View) -> Part:
+    record = own.from_row(view.values)
+    if isinstance(record, Ranking | Comparisons):
+        accepted = (record.groups,) if isinstance(record, Ranking) else ()
+        return Part(record.prompt, tuple(map(_of_response, record.responses)), accepted)
+    if isinstance(record, Demonstration):
+        return Part(record.prompt, (_of_response(record.response),))
+    raise Fault("other kind", f"a row of {own.kind_of(record)} has no answers to compare")
+
+
+def _of_response(response: Response) -> NewAnswer:
+    return NewAnswer(response.text, response.finished, _name(response.metadata.get("model")))
+
+
+def _answers(view: View) -> tuple[NewAnswer, ...]:
+    value, column = view.take("responses")
+    given = listed(value)
+    if not isinstance(given, list) or len(given) < 2:
+        raise Fault(
+            "wrong type",
+            f"{column!r} must be a list of two answers or more",
+            field=column,
+            remedy='write ["…", "…"]',
+        )
+    texts = [exact_answer(v, f"{column}[{i}]") for i, v in enumerate(given)]
+    models = listed(view.values.get("models"))
+    if models is not None and (not isinstance(models, list) or len(models) != len(texts)):
+        raise Fault(
+            "wrong type",
+            f"'models' must name the model of each of the {len(texts)} answers",
+            field="models",
+            remedy='write ["…", "…"], in the order of the answers',
+        )
+    answers = []
+    for i, (text, value) in enumerate(zip(texts, given)):
+        known = value if isinstance(value, dict) else {}
+        model = models[i] if models is not None else known.get("model")
+        answers.append(NewAnswer(text, known.get("finished", True) is not False, _name(model)))
+    return tuple(answers)
+
+
+def _accepted(view: View, count: int) -> tuple[tuple[tuple[int, ...], ...], ...]:
+    """Several right rankings, in a column of that name."""
+    value = listed(view.values.get("accepted"))
+    if value is None:
+        return ()
+    if not isinstance(value, list) or not value:
+        raise Fault("wrong type", "'accepted' must be a list of rankings", field="accepted")
+    return tuple(_frozen(builders.order_groups(v, count, f"accepted[{i}]")) for i, v in enumerate(value))
+
+
+def sensitivity_of(view: View) -> int:
+    """The level that a row states, 0 to 3. Raises ``Fault``."""
+    value = view.values.get("sensitivity")
+    if value in (None, ""):
+        return 0
+    try:
+        level = int(str(value))
+    except ValueError:
+        level = -1
+    if not 0 <= level <= 3:
+        raise Fault(
+            "bad level",
+            f"{value!r} is no level of sensitivity",
+            field="sensitivity",
+            remedy=f"write {LEVELS}",
+        )
+    return level
+
+
+def _name(value: Any) -> str | None:
+    return None if value in (None, "") else str(value)[:300]
+
+
+def _frozen(groups: Sequence[Sequence[int]]) -> tuple[tuple[int, ...], ...]:
+    return tuple(tuple(group) for group in groups)
