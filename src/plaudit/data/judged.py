@@ -10,7 +10,7 @@ from typing import Any
 from plaudit.data.baselines import longer_wins
 from plaudit.data.labels import code
 from plaudit.data.preference_codes import Coded, Reading, coding, numeric, readings_of
-from plaudit.data.preference_words import Verdict, verdict_of
+from plaudit.data.preference_words import Verdict, bare, verdict_of
 from plaudit.data.records import Comparisons, Outcome, Preference, Prompt, Ranking, Response
 from plaudit.data.report import Fault, ReadReport
 
@@ -69,7 +69,7 @@ def settle(
     if not labels and where.column and any(map(is_open, seen)):
         seen = list(dict.fromkeys((*seen, *beyond)))
     if max(len(item.responses) for _, item in items) > 2:
-        return _best_of_many(items, seen, report)
+        return _best_of_many(items, seen, labels, report)
     say = _say(items, seen, codes, labels, report)
     if say is None:
         return []
@@ -238,13 +238,20 @@ def _unread(value: Any, where: Coded) -> Fault:
 
 
 def _best_of_many(
-    items: Sequence[tuple[Place, Judged]], seen: Sequence[str], report: ReadReport
+    items: Sequence[tuple[Place, Judged]], seen: Sequence[str], labels: Mapping[str, str], report: ReadReport
 ) -> list[Preference | None]:
     """The best of K answers by its place: it beats each other; the others are not compared."""
     where = items[0][1].where
     places = {n for c in seen if (n := numeric(c)) is not None}
     most = min(len(item.responses) for _, item in items)
-    if (0 in places) == (max(places, default=0) >= most):
+    if labels:
+        report.refuse(
+            "labels says which of two answers a code means, and there are more than two here",
+            field="labels",
+            remedy="leave it out, and write the place of the best answer, or 'ranking'",
+        )
+        return []
+    if places and (0 in places) == (max(places) >= most):
         report.refuse(
             f"{where.column!r} names a place among the answers, and it is open whether the first is 0 or 1",
             field=where.column,
@@ -252,11 +259,11 @@ def _best_of_many(
         )
         return []
     start = 0 if 0 in places else 1
-    report.note(f"{where.column!r} is the place of the best answer, counted from {start}")
+    if places:
+        report.note(f"{where.column!r} is the place of the best answer, counted from {start}")
     records: list[Preference | None] = []
     for place, item in items:
-        number = numeric(code(item.said[0].value))
-        best = -1 if number is None or not number.is_integer() else int(number) - start
+        best = _place(item, start)
         if not 0 <= best < len(item.responses):
             report.drop(_unread(item.said[0].value, where), *place)
             report.kept -= 1
@@ -268,6 +275,15 @@ def _best_of_many(
         )
         records.append(Comparisons(item.prompt, item.responses, outcomes, item.metadata))
     return records
+
+
+def _place(item: Judged, start: int) -> int:
+    """The index of the answer that a judgement calls best, by its place or its text; -1 for none."""
+    value = item.said[0].value
+    number = numeric(code(value))
+    if number is not None:
+        return int(number) - start if number.is_integer() else -1
+    return next((i for i, names in enumerate(item.called) if bare(str(value)) in names), -1)
 
 
 def contradictions(pairs: Any) -> tuple[int, int]:
