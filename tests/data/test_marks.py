@@ -244,6 +244,13 @@ def test_the_best_known_side_of_an_object_of_marks_counts(jsonl):
     assert {r.score for r in read(path).records} == {0.5}
 
 
+def test_a_mark_beside_a_pair_makes_no_label_of_it(jsonl):
+    path = jsonl({"prompt": "A?", "chosen": "Yes.", "rejected": "No.", "is_safe": True})
+    assert [type(r) for r in read(path).records] == [Ranking]
+    with pytest.raises(UserError, match=r"it holds preferences .* and demonstrations are asked for"):
+        read(path, kind="demonstrations")
+
+
 def test_the_marks_of_prompts_are_known_and_change_nothing(jsonl):
     prompts = read(jsonl(*rows("feedback", ["thumbs_down", "too long to say"])), kind="prompts").records
     assert [p.metadata["feedback"] for p in prompts] == ["thumbs_down", "too long to say"] * 4

@@ -254,6 +254,10 @@ def test_the_best_of_several_beats_each_other(jsonl):
     records = read(jsonl(*rows)).records
     won = [{(o.left, o.right) for o in r.outcomes} for r in records]
     assert won == [{(0, 1), (0, 2)}, {(1, 0), (1, 2)}, {(2, 0), (2, 1)}]
+    by_text = [{**r, "best": "z"} for r in rows]
+    assert [[o.left for o in r.outcomes] for r in read(jsonl(*by_text)).records] == [[2, 2]] * 3
+    with pytest.raises(UserError, match="more than two here"):
+        read(jsonl(*rows), labels={0: "first"})
     with pytest.raises(UserError, match="open whether the first is 0 or 1"):
         read(jsonl(*[{**r, "best": 1 + i % 2} for i, r in enumerate(rows)]))
 

@@ -184,6 +184,12 @@ def test_labels_of_steps_are_refused_by_name(name):
     assert len(caught.value.problems) == 1
 
 
+def test_scores_inside_the_answers_are_compared_too(tmp_path):
+    row = {"prompt": "Ask?", "chosen": {"content": "a", "score": 1}, "rejected": {"content": "b", "score": 2}}
+    (note,) = read(written([row], tmp_path)).report.notes
+    assert "contradict the choice in 1 of 1" in note
+
+
 def test_scores_that_contradict_the_choice_are_counted(tmp_path):
     values = values_of("ultrafeedback_binarized.parquet")
     assert scan(written(values, tmp_path)).report.notes == []

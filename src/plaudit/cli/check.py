@@ -37,7 +37,8 @@ def check(
         Path | None, typer.Option(help="Evaluation prompts that must not occur in the data.")
     ] = None,
     kind: Annotated[
-        str | None, typer.Option(help="Read as: demonstrations, preferences, labelled, rated, prompts, text.")
+        str | None,
+        typer.Option(help="Read as: demonstrations, preferences, labels, labelled, rated, prompts, text."),
     ] = None,
     limit: Annotated[int | None, typer.Option(help="Stop after so many records.", min=1)] = None,
     fields: Fields = None,

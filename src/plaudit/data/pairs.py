@@ -179,9 +179,17 @@ def better_worse(view: View) -> Judged | Comparisons:
     if any(_several(v) for v in values):
         return _all_pairs(view, columns, values)
     prompt, responses = _both(view, columns)
-    scores = numbers(view.values, beside(view.values, columns, SCORES))
+    scores = numbers(view.values, beside(view.values, columns, SCORES)) or _inside_scores(values)
     said = (Said("first", rater_of(view)),)
     return Judged(prompt, responses, VERSUS_WHERE, said, (), scores, weight_of(view), strength_of(view))
+
+
+def _inside_scores(values: tuple[Any, ...]) -> tuple[float, float] | None:
+    """The scores that stand in the answers' own objects: ``{"content": "…", "score": 3}``."""
+    if not all(isinstance(v, dict) for v in values):
+        return None
+    key = next((k for k in SCORES if all(k in v for v in values)), None)
+    return numbers({"first": values[0][key], "second": values[1][key]}, ("first", "second")) if key else None
 
 
 def _several(value: Any) -> bool:

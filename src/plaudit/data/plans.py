@@ -204,6 +204,9 @@ def _shaped(
         plan.fields = {**plan.fields, **named}
         rows, views = plan.seen_rows(head)
     plan.watches = natural is not None and _markable(natural, kind)
+    if natural is not None and natural.kind == "preferences":
+        # Beside a pair there may also be a single answer, to which a mark belongs.
+        plan.watches &= any(v.column("response") or v.column("messages") for v in views)
     if plan.watches:
         try:
             plan.marking = _marking(plan, values, views, fields)
@@ -234,8 +237,8 @@ def _shaped(
     if "prompts" in (plan.kind, shape.kind) and unused:
         # A reward function may need any of them.
         report.note(f"metadata of each prompt: {', '.join(unused)}")
-    else:
-        report.unused = unused
+        unused = ()
+    report.unused = unused
     return plan
 
 
