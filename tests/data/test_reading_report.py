@@ -8,9 +8,11 @@ import pytest
 
 from plaudit.cli.options import pairs_of
 from plaudit.config import validate
+from plaudit.config.graph import graph_of
 from plaudit.data.labels import code, known_labels
 from plaudit.data.readers import read
 from plaudit.errors import UserError
+from plaudit.pipeline.context import Context
 from plaudit.pipeline.materials import materials_of
 from plaudit.pipeline.planning import make_plan
 
@@ -22,9 +24,9 @@ ROWS = [
 
 def recipe(path, **source):
     raw = {
-        "policy": {"source": "pretrained", "path": str(path.parent)},
+        "policy": {"path": str(path.parent)},
         "data": {"preferences": [{"path": str(path), **source}], "max_dropped": 0.5},
-        "dpo": {},
+        "steps": {"dpo": {}},
         "evaluate": None,
     }
     return validate(raw, "recipe")
@@ -43,15 +45,15 @@ def test_what_is_left_out_is_listed(jsonl):
 def test_a_run_tells_what_its_files_left_out_once(jsonl):
     told: list[str] = []
     materials = materials_of(recipe(jsonl(*ROWS), fields={"prompt": "ask"}), told.append)
-    assert len(materials.preferences[0]) + len(materials.preferences[1]) == 5
-    assert materials.judge_preferences == []
+    assert sum(map(len, materials.records("preferences"))) == 5
+    assert materials.proxy_preferences == []
     assert told == [*told[:1], "  dropped 1: identical answers", "  columns not used: id, model"]
 
 
 def test_a_conversion_tells_what_it_left_out_too(jsonl, tmp_path):
     rows = [{"input": "Ask?", "output_1": "a", "output_2": b, "label": 1} for b in ("b", "")]
     told: list[str] = []
-    _ = materials_of(recipe(jsonl(*rows), convert="llmbar"), told.append).preferences
+    materials_of(recipe(jsonl(*rows), convert="llmbar"), told.append).records("preferences")
     assert told[0].endswith("1 of 2 rows, read as {converted by llmbar}")
     assert told[1:] == ["  dropped 1: empty answer"]
 
@@ -59,15 +61,11 @@ def test_a_conversion_tells_what_it_left_out_too(jsonl, tmp_path):
 def test_the_codes_of_a_source_are_part_of_what_a_stage_depends_on(jsonl):
     """Else a run whose codes were turned would skip its stages as unchanged."""
 
-    class Context:
-        pass
-
     keys = []
     for source in ({}, {"labels": {0: "first"}}, {"labels": {0: "second"}}, {"limit": 3}):
         config = recipe(jsonl(*ROWS), **source)
-        context = Context()
-        context.materials = materials_of(config)
-        keys.append(make_plan(config, context, {}).keys()["dpo"])
+        context = Context(config, graph_of(config), None, materials_of(config), None, None)
+        keys.append(make_plan(context, {}).keys()["dpo"])
     assert len(set(keys)) == 4
 
 

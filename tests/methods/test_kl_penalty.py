@@ -112,7 +112,7 @@ def test_k3_alone_in_the_loss_follows_another_kl_and_k2_the_same():
 @pytest.mark.parametrize(("place", "own"), [("reward", "k1"), ("loss", "k3_ratio")])
 def test_every_method_takes_every_estimator_that_has_a_gradient_there(name, place, own):
     def read(**kl):
-        return getattr(validate({name: {"kl": kl}}, "recipe"), name).kl
+        return validate({"steps": {name: {"kl": kl}}}, "recipe").steps[name].settings.kl
 
     assert read(place=place).estimator == own
     for estimator in ("k2", "k3", own):
@@ -129,12 +129,12 @@ def test_every_method_takes_every_estimator_that_has_a_gradient_there(name, plac
 )
 def test_online_dpo_says_that_its_loss_holds_the_kl_already(key):
     with pytest.raises(UserError, match="online DPO has no KL term"):
-        validate({"online_dpo": {"kl": {"coefficient": 0.1, **key}}}, "recipe")
+        validate({"steps": {"online_dpo": {"kl": {"coefficient": 0.1, **key}}}}, "recipe")
 
 
 def test_a_recipe_that_was_written_out_is_read_again():
     for name in (*SECTIONS, "online_dpo"):
-        config = validate({name: {}}, "recipe")
+        config = validate({"steps": {name: {}}}, "recipe")
         again = validate(yaml.safe_load(json.dumps(json.loads(config.model_dump_json()))), "again")
         assert again == config
 
@@ -209,15 +209,18 @@ def test_the_loop_steers_by_the_horizon_of_the_run(tmp_path):
 )
 def test_a_controller_that_would_break_down_is_refused_when_the_recipe_is_read(kl, sentence):
     with pytest.raises(UserError, match=sentence):
-        validate({"ppo": {"kl": kl}}, "recipe")
+        validate({"steps": {"ppo": {"kl": kl}}}, "recipe")
 
 
 def test_only_a_bound_above_nothing_can_clip_rewards():
     for clip in (-1, 0, True, "five", [5]):
         with pytest.raises(UserError, match="auto, a number above 0, or null"):
-            validate({"ppo": {"reward_clip": clip}}, "recipe")
+            validate({"steps": {"ppo": {"reward_clip": clip}}}, "recipe")
     for clip in ("auto", 3.5, None):
-        assert validate({"ppo": {"reward_clip": clip}}, "recipe").ppo.reward_clip == clip
+        assert (
+            validate({"steps": {"ppo": {"reward_clip": clip}}}, "recipe").steps["ppo"].settings.reward_clip
+            == clip
+        )
 
 
 def test_online_dpo_takes_rounding_for_no_judgement():

@@ -8,7 +8,7 @@ import pytest
 
 from plaudit.config import validate
 from plaudit.errors import UserError
-from plaudit.pipeline import run
+from plaudit.pipeline.run import run
 
 
 def recipe(tmp_path, pairs: int, **changes):
@@ -30,9 +30,7 @@ def recipe(tmp_path, pairs: int, **changes):
         "threads": 1,
         "precision": "fp32",
         "data": data,
-        "pretrain": None,
-        "sft": {},
-        "dpo": {},
+        "steps": {"sft": {}, "dpo": {}},
     }
     return validate(raw | changes, "recipe")
 

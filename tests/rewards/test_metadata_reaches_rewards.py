@@ -81,12 +81,12 @@ def test_values_that_no_json_has_become_ones_that_it_has(tmp_path):
 def test_a_reward_function_of_a_run_sees_the_right_answer(tmp_path):
     path = written(tmp_path / "gsm.jsonl", SUMS)
     recipe = {
-        "policy": {"source": "pretrained", "path": str(tmp_path)},
+        "policy": {"path": str(tmp_path)},
         "data": {"prompts": [str(path)], "validation": 0.0},
-        "grpo": {"reward_function": "mine:score"},
+        "steps": {"grpo": {"reward_function": "mine:score"}},
         "evaluate": None,
     }
-    prompts = materials_of(validate(recipe, "recipe")).prompts
+    prompts = materials_of(validate(recipe, "recipe")).prompts("train")
     assert {p.metadata["answer"] for p in prompts} == {row["answer"] for row in SUMS}
     seen: list[tuple[str, str]] = []
 
