@@ -121,7 +121,7 @@ def test_every_method_takes_every_estimator_that_has_a_gradient_there(name, plac
     with pytest.raises(UserError) as caught:
         read(place=place, estimator=wrong)
     other = "loss" if place == "reward" else "reward"
-    assert f"set kl.place: {other}" in str(caught.value) and f"[{name}.kl]" in str(caught.value)
+    assert f"set kl.place: {other}" in str(caught.value) and f"[steps.{name}.kl]" in str(caught.value)
 
 
 @pytest.mark.parametrize(
