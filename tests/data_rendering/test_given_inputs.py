@@ -115,3 +115,15 @@ def test_a_run_keeps_the_day_on_which_it_began(tmp_path):
     assert run_day(folder) == date.today() == day_of_templates()
     folder.write_json("run.json", {"date": "2024-07-06", "created": 0.0})
     assert run_day(folder) == date(2024, 7, 6)
+
+
+def test_a_recipe_is_counted_in_the_tokens_of_its_own_policy(tmp_path, capsys):
+    recipe = tmp_path / "mine.yaml"
+    recipe.write_text(
+        f"name: mine\npolicy: {{source: pretrained, path: {INPUTS / 'chatml'}}}\n"
+        f"data: {{demonstrations: [{INPUTS / 'x_greet.jsonl'}]}}\nsft: {{}}\n"
+    )
+    with pytest.raises(SystemExit) as ended:
+        main(["check", str(recipe)])
+    output = capsys.readouterr().out
+    assert not ended.value.code and "Lengths in tokens of" in output and "<|im_start|>" in output

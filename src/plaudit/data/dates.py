@@ -5,10 +5,10 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from contextvars import ContextVar
 from datetime import date, datetime, time
 
-_pinned: ContextVar[date | None] = ContextVar("day_of_templates", default=None)
+# One for the process: threads that score or sample write the run's day too.
+_pinned: list[date] = []
 # Literals of a template that could be a format of strftime.
 FORMAT = re.compile(r"""(["'])([^"'\n]*%-?[a-zA-Z][^"'\n]*)\1""")
 # Shadows transformers' function of that name, which reads the clock at every call.
@@ -17,17 +17,17 @@ MACRO = "{%- macro strftime_now(format) -%}{{ plaudit_dates[format] }}{%- endmac
 
 def day_of_templates() -> date:
     """The day that was pinned, else today."""
-    return _pinned.get() or date.today()
+    return _pinned[-1] if _pinned else date.today()
 
 
 @contextmanager
 def pin_day(day: date) -> Iterator[None]:
     """Let chat templates write this day, whatever the clock says."""
-    token = _pinned.set(day)
+    _pinned.append(day)
     try:
         yield
     finally:
-        _pinned.reset(token)
+        _pinned.pop()
 
 
 def dated(sources: Mapping[str, str], day: date) -> tuple[dict[str, str], dict[str, str]]:

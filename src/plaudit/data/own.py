@@ -150,9 +150,8 @@ def _prompt(row: Mapping[str, Any]) -> Prompt:
 def _message(value: Any, field: str) -> Message:
     if not isinstance(value, dict) or value.get("role") not in ROLES:
         raise Fault("bad role", "not a message", field=field, remedy=f"roles are {', '.join(ROLES)}")
-    more = {k: v for k, v in value.items() if k not in ("role", "content", "trained")}
-    trained = value.get("trained", True) is not False
-    return Message(value["role"], whole_text(value.get("content"), f"{field}.content"), more, trained)
+    whole_text(value.get("content"), f"{field}.content")
+    return Message.of(value)
 
 
 def _responses(row: Mapping[str, Any]) -> tuple[Response, ...]:

@@ -33,6 +33,12 @@ class Message:
     more: Mapping[str, Any] = field(default_factory=dict, hash=False)
     trained: bool = True
 
+    @classmethod
+    def of(cls, row: Mapping[str, Any]) -> Message:
+        """The message that ``as_dict`` gave."""
+        more = {k: v for k, v in row.items() if k not in ("role", "content", "trained")}
+        return cls(row["role"], row["content"], more, row.get("trained", True) is not False)
+
     def as_dict(self) -> dict[str, Any]:
         flag = {} if self.trained else {"trained": False}
         return {"role": self.role, "content": self.content, **self.more, **flag}

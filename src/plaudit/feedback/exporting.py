@@ -62,9 +62,7 @@ def _record(
     judgement: schema.Judgement,
     names: dict[str, str],
 ) -> Preference:
-    prompt = Prompt(
-        tuple(Message(m["role"], m["content"]) for m in item.prompt), source=item.source, metadata=item.info
-    )
+    prompt = Prompt(tuple(map(Message.of, item.prompt)), source=item.source, metadata=item.info)
     responses = tuple(
         Response(a.text, a.finished, ({"model": a.model} if a.model is not None else {}) | a.info)
         for a in item.answers
