@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
-
 from sqlalchemy import case, update
+from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session as Db
 
 from plaudit.feedback.store.errors import TooMany
@@ -30,8 +29,15 @@ class Guessing:
         each sees those before it: the rows are locked until the transaction ends.
         """
         for key in sorted(keys):
+            self._ensure(db, key, now)
             self._check(db, key, keys[key], now)
         self._count(db, sorted(keys), now=now)
+
+    def _ensure(self, db: Db, key: str, now: float) -> None:
+        """A row to lock: what is not there cannot be, and the first tries at once would all see nothing counted."""
+        insert = postgresql.insert if db.get_bind().dialect.name == "postgresql" else sqlite.insert
+        row = insert(Attempt).values(key=self._key(key), count=0, last=now)
+        db.execute(row.on_conflict_do_nothing())
 
     def _check(self, db: Db, key: str, patience: int, now: float) -> None:
         found = db.get(Attempt, self._key(key), with_for_update=True, populate_existing=True)
@@ -45,15 +51,12 @@ class Guessing:
         for key in keys:
             hashed = self._key(key)
             # Counted by the database: of many tries at once, each counts.
-            counted: Any = db.execute(
+            db.execute(
                 update(Attempt)
                 .where(Attempt.key == hashed)
                 .values(count=case((Attempt.last < now - FORGET, 1), else_=Attempt.count + 1), last=now)
                 .execution_options(synchronize_session=False)
             )
-            if not counted.rowcount:
-                db.add(Attempt(key=hashed, count=1, last=now))
-                db.flush()
 
     def forgive(self, db: Db, name: str, address: str | None = None) -> None:
         """Someone came in: their own tries are forgotten, for the address too, but not those on other names."""
