@@ -8,7 +8,7 @@ from browser import Browser, find_chromium
 from made_runs import write_run
 from test_report_page import hostile_run
 
-from plaudit.report import build
+from plaudit.report.build import build
 
 OPEN_ALL = "document.querySelectorAll('details').forEach((d) => (d.open = true))"
 SHOWN = "[...document.querySelectorAll('#cards > .card')].filter((c) => !c.hidden)"
@@ -29,9 +29,9 @@ TAB, ENTER, ESCAPE, LEFT, RIGHT = (
 CONTRAST = """
 (() => {
   const canvas = document.createElement("canvas").getContext("2d", { willReadFrequently: true });
-  const parse = (colour) => {
+  const parse = (color) => {
     canvas.clearRect(0, 0, 1, 1);
-    canvas.fillStyle = colour;
+    canvas.fillStyle = color;
     canvas.fillRect(0, 0, 1, 1);
     return [...canvas.getImageData(0, 0, 1, 1).data];
   };
@@ -39,8 +39,8 @@ CONTRAST = """
   const luminance = (c) => 0.2126 * channel(c[0]) + 0.7152 * channel(c[1]) + 0.0722 * channel(c[2]);
   const backdrop = (element) => {
     for (let e = element; e; e = e.parentElement) {
-      const colour = parse(getComputedStyle(e).backgroundColor);
-      if (colour[3] === 255) return colour;
+      const color = parse(getComputedStyle(e).backgroundColor);
+      if (color[3] === 255) return color;
     }
     return [255, 255, 255, 255];
   };

@@ -8,6 +8,7 @@ from itertools import pairwise
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from made_runs import PLACES, graph
 
 from plaudit.audit.run import Run
 from plaudit.report.charts import (
@@ -157,15 +158,23 @@ def test_the_calibration_plot_holds_each_bin():
 GOLD = st.floats(-2, 2).map(lambda v: round(v, 2))
 
 
-@given(GOLD, GOLD, GOLD, GOLD)
-def test_labels_of_the_gold_scale_never_cover_one_another(base, sft, ppo, perfect):
-    gold = {k: {"mean": v} for k, v in zip(("base", "sft", "ppo", "perfect"), (base, sft, ppo, perfect))}
-    scale = gold_scale(Run.of({}, {"gold": gold}, {}))
+@given(GOLD, GOLD, GOLD, GOLD, st.integers(0, 6))
+def test_labels_of_the_gold_scale_never_cover_one_another(base, sft, ppo, perfect, between):
+    gold = {k: {"mean": v} for k, v in zip(("pretrain", "sft", "ppo", "perfect"), (base, sft, ppo, perfect))}
+    # Steps between are dots without a label: they cannot crowd it, however many there are.
+    gold |= {f"ppo-{i}": {"mean": base + i / 100} for i in range(between)}
+    steps = graph(pretrain={"kind": "pretrain"}, sft={"kind": "sft"}, ppo={"kind": "ppo"})
+    steps |= graph(**{f"ppo_{i}": {"kind": "ppo"} for i in range(between)})
+    summary = {"gold": gold, "length": {name: {} for name in steps if name != "evaluate"}}
+    scale = gold_scale(Run({"steps": steps, "places": PLACES}, summary))
     if scale is None:
-        assert len({base, sft, ppo, perfect}) == 1
+        assert len({v["mean"] for v in gold.values()}) == 1
         return
+    assert len(scale["marks"]) == 4 + between and scale["between"].count("PPO") == between
+    labeled = [mark for mark in scale["marks"] if mark["main"]]
+    assert len(labeled) == 4
     spans = {}
-    for mark in scale["marks"]:
+    for mark in labeled:
         row, side = mark["place"].rsplit(" ", 1)
         left = mark["at"] - {"start": 0, "middle": LABEL_WIDTH / 2, "end": LABEL_WIDTH}[side]
         assert left >= -1e-9 and left + LABEL_WIDTH <= 100 + 1e-9

@@ -12,12 +12,12 @@ def compared(tmp_path_factory):
     return comparison(read_run(write_run(tmp_path_factory.mktemp("runs") / "run")))
 
 
-def test_each_sibling_is_told_with_its_own_fall(compared):
-    biased, unleashed = compared["siblings"]
-    assert biased["name"] == "Biased raters" and unleashed["name"] == "Without the leash"
+def test_each_sibling_is_shown_with_its_own_fall(compared):
+    biased, free = compared["siblings"]
+    assert biased["name"] == "Biased raters" and free["name"] == "Without the KL penalty"
     assert "Gold peaked at 0.33 before the first update" in biased["sentence"]
-    assert "The KL coefficient is 0" in unleashed["change"]
-    assert "gold_falls_while_proxy_rises" in {f.rule for f in unleashed["findings"]}
+    assert "The KL coefficient is 0" in free["change"]
+    assert "gold_falls_while_proxy_rises" in {f.rule for f in free["findings"]}
 
 
 def test_both_runs_are_drawn_on_one_scale(compared):
@@ -29,9 +29,9 @@ def test_both_runs_are_drawn_on_one_scale(compared):
         assert [s.tone for s in by_kl.series] == ["trained", "hot"]
 
 
-def test_the_table_sets_sft_and_every_ppo_side_by_side(compared):
+def test_the_table_sets_the_start_and_every_end_side_by_side(compared):
     table = compared["table"]
-    assert [head for head, _ in table["heads"]] == ["SFT", "PPO", "Biased raters", "Without the leash"]
+    assert [head for head, _ in table["heads"]] == ["SFT", "PPO", "Biased raters", "Without the KL penalty"]
     lines = dict(table["lines"])
     assert lines["Gold"] == ["0.33", "0.90", "−0.40", "−0.40"]
     assert lines["Wins against SFT"] == ["–", "67%", "26%", "26%"]

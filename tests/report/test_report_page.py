@@ -16,11 +16,10 @@ import pytest
 from made_runs import write_run
 
 from plaudit.audit.health import RULES
-from plaudit.audit.run import read_run
+from plaudit.audit.run import read_run, run_of
 from plaudit.errors import UserError
-from plaudit.report import build
 from plaudit.report.answers import spread
-from plaudit.report.build import render
+from plaudit.report.build import build, render, written
 from plaudit.report.glossary import GLOSSARY
 from plaudit.report.view import view
 
@@ -182,7 +181,7 @@ def test_the_report_tells_the_story_in_order(pocket):
         "Win rate against SFT", "Perfect against SFT", "Follows instructions", "Learning or sharpening?",
         "How it trained", "Score", "KL from the start", "Proxy and gold", "Explained variance", "The reward model",
         "Longer wins", "Noise ceiling", "Calibration", "Length drift", "Where it breaks", "Biased raters",
-        "Without the leash", "Side by side", "Time: 3 min 25 s", "Settings", "Versions and hardware", "Glossary",
+        "Without the KL penalty", "Side by side", "Time: 3 min 25 s", "Settings", "Versions and hardware", "Glossary",
     )  # fmt: skip
     at = 0
     for part in order:
@@ -191,7 +190,7 @@ def test_the_report_tells_the_story_in_order(pocket):
         "64–76%",
         "perfect policy would win 71%, because 56% of its answers tie",
         "0.76 nats",
-        "8,000 votes",
+        "Reward model (votes): 8,000 rankings",
         "63% → 89%",
         "4 of 4 bars met",
     ):
@@ -213,7 +212,7 @@ def test_a_missing_stage_is_simply_missing(tmp_path, missing):
     run = write_run(tmp_path / "run", siblings=())
     shutil.rmtree(run / "stages" / missing)
     text = "".join(Page(render(run)).text)
-    said = {"ppo": "The run holds no such records", "evaluate": "the evaluate stage is missing"}
+    said = {"ppo": "The run holds no such records", "evaluate": "the evaluation is missing"}
     assert said.get(missing, "PPO closed 70%") in text
 
 
@@ -229,9 +228,9 @@ def test_the_first_answers_are_drawn_from_the_whole_ranking():
 def test_warning_signs_stand_in_the_verdict(tmp_path):
     run = write_run(tmp_path / "run", siblings=())
     assert f"None: {len(RULES)} rules looked" in words(render(run))
-    edit(run / "summary.json", lambda s: s.update(stopped="objective/kl 9.1 is above kl_max 8"))
+    edit(run / "summary.json", lambda s: s.update(stopped={"ppo": "objective/kl 9.1 is above kl_max 8"}))
     text = words(render(run)).split("Before and after")[0]
-    assert "PPO was stopped by its leash" in text and "objective/kl 9.1 is above kl_max 8." in text
+    assert "PPO was stopped by its limit on the KL" in text and "objective/kl 9.1 is above kl_max 8." in text
 
 
 def test_a_missed_bar_opens_the_list_of_bars(tmp_path):
@@ -288,7 +287,7 @@ def poison(value, texts):
 
 
 def hostile_run(path):
-    """A run in which every text is an attack."""
+    """A run in which every text is an attack; only what ties its records together is as it was."""
     run = write_run(path)
 
     def attacks():
@@ -296,18 +295,32 @@ def hostile_run(path):
             yield from HOSTILE
 
     texts = attacks()
+    tied = ("kind", "judge", "policies", "places")
     for file in sorted(run.rglob("*.json")):
-        value = json.loads(file.read_text())
-        kind, judge = value.get("kind"), value.get("judge")
-        value = poison(value, texts) | ({"kind": kind, "judge": judge} if kind else {})
-        for free in ("labels", "seconds"):
-            if free in value:
-                value[free] = dict.fromkeys(HOSTILE, 5)
+        original = json.loads(file.read_text())
+        value = poison(original, texts) | {k: original[k] for k in tied if k in original}
+        for name, step in original.get("steps", {}).items():
+            value["steps"][name] = {**step, "title": next(texts)}
+        if "steps" in original:
+            last = {
+                **original["steps"]["ppo"],
+                "title": next(texts),
+                "tone": next(texts),
+                "kind": next(texts),
+            }
+            value["steps"] |= dict.fromkeys(
+                HOSTILE, last | {"on": list(HOSTILE), "inputs": ["ppo", *HOSTILE]}
+            )
+            value["other_code"] = dict.fromkeys(HOSTILE, next(texts))
+        for free in ("labels", "seconds", "reward_models", "length", "gold"):
+            if isinstance(value.get(free), dict):
+                value[free] |= dict.fromkeys(HOSTILE, next(iter(value[free].values())))
         for table in (value.get("attributes") or {}).values():
             table |= dict.fromkeys(HOSTILE, 0.5)
         file.write_text(json.dumps(value))
     for file in sorted(run.rglob("samples.jsonl")):
         rows = [poison(json.loads(line), texts) for line in file.read_text().splitlines()]
+        rows = [row | dict.fromkeys(HOSTILE, row["ppo"]) if "ppo" in row else row for row in rows]
         file.write_text("".join(json.dumps(row) + "\n" for row in rows))
     return run
 
@@ -340,29 +353,49 @@ def paths(value, at=()):
         yield from paths(inner, (*at, key))
 
 
-def test_any_part_of_a_summary_may_be_missing_or_odd(tmp_path):
-    """A report of an older or half-finished run must appear, whatever its summary lacks."""
-    run = write_run(tmp_path / "run", siblings=())
-    file = run / "summary.json"
-    original = json.loads(file.read_text())
-    places = [place for place in paths(original) if place]
-    cases = [(place, JUNK[i % len(JUNK)]) for i, place in enumerate(places)]
-    cases += [((key,), junk) for key in original for junk in JUNK]
-    for i, (place, junk) in enumerate(cases):
-        value = json.loads(json.dumps(original))
-        *way, last = place
-        node = value
-        for key in way:
-            node = node[key]
-        node[last] = junk
-        file.write_text(json.dumps(value))
+def changed(value, place, junk):
+    """A copy of the value with something else at one place."""
+    value = json.loads(json.dumps(value))
+    *way, last = place
+    node = value
+    for key in way:
+        node = node[key]
+    node[last] = junk
+    return value
+
+
+def shown_whatever(run, cases):
+    """Every case must be shown; some of them are written out."""
+    for i, (place, junk, record, summary) in enumerate(cases):
         try:
+            odd = run_of(record, summary, run.stages)
             if i % 10:
-                view(read_run(run))
+                view(odd)
             else:
-                assert Page(render(run)).faults == []
+                assert Page(written(odd)).faults == []
         except Exception as error:
             raise AssertionError(f"{place} = {junk!r}") from error
+
+
+def test_any_part_of_a_summary_may_be_missing_or_odd(tmp_path):
+    """A report of an older or half-finished run must appear, whatever its summary lacks."""
+    run = read_run(write_run(tmp_path / "run", siblings=()))
+    places = [place for place in paths(run.summary) if place]
+    cases = [(place, JUNK[i % len(JUNK)]) for i, place in enumerate(places)]
+    cases += [((key,), junk) for key in run.summary for junk in JUNK]
+    shown_whatever(run, [(p, j, run.record, changed(run.summary, p, j)) for p, j in cases])
+
+
+def test_any_fact_of_a_step_may_be_missing_or_odd(tmp_path):
+    """So may what a record says of its graph: another version, or another program, wrote it."""
+    run = read_run(write_run(tmp_path / "run", siblings=()))
+    steps, facts = run.record["steps"], list(run.record["steps"]["ppo"])
+    places = [("steps",), ("places",), ("other_code",), ("steps", "reward"), ("places", "end")]
+    cases = [(place, junk) for place in places for junk in JUNK]
+    # Each fact of a step with something odd in it, another one in every step.
+    odd = enumerate((name, fact) for name in steps for fact in facts)
+    cases += [(("steps", *place), JUNK[i % len(JUNK)]) for i, place in odd]
+    shown_whatever(run, [(p, j, changed(run.record, p, j), run.summary) for p, j in cases])
 
 
 def test_the_script_of_the_page_is_the_only_one_its_policy_allows(pocket):

@@ -6,7 +6,7 @@ says nothing. What a rule advises names only settings that the step at hand has.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
 from plaudit.audit.findings import Finding, Watched, mean, series, tail
@@ -47,6 +47,7 @@ def kl_too_high(seen: Watched) -> Finding | None:
             ("lower {}", "lr"),
             ("set {} to keep the last good policy", "kl.kl_max"),
         ),
+        numbers={"end": end, "first_above": first},
     )
 
 
@@ -61,6 +62,7 @@ def kl_negative(seen: Watched) -> Finding | None:
         "The measured KL is clearly below zero, which a true KL cannot be.",
         f"KL was {number(value)} nats per response at iteration {step}.",
         "The policy that is trained is not the one that was sampled: compare temperature and precision of both.",
+        numbers={"kl": value, "iteration": step},
     )
 
 
@@ -82,6 +84,7 @@ def entropy_collapse(seen: Watched) -> Finding | None:
         *seen.advice(
             ("raise {}", "kl.coefficient"), ("add {}", "entropy_coefficient"), otherwise="stop earlier"
         ),
+        numbers={"start": start, "end": end, "first_below": first},
     )
 
 
@@ -108,6 +111,7 @@ def length_runaway(seen: Watched) -> Finding | None:
             ("set {}", "unfinished_penalty"),
             otherwise="check whether the reward model prefers length (see its baseline)",
         ),
+        numbers={"start": start, "end": end, "finished": cut},
     )
 
 
@@ -132,6 +136,7 @@ def gold_falls_while_proxy_rises(seen: Watched) -> Finding | None:
             ("raise {}", "kl.coefficient"),
             otherwise="stop at the peak, rank fresh answers and train the reward model again",
         ),
+        numbers={"peak": gold["peak"], "end": gold["end"], "fall_share": share, "proxy_gain": gain},
     )
 
 
@@ -149,6 +154,7 @@ def clip_fraction_too_hot(seen: Watched) -> Finding | None:
         "The updates are larger than the clip is meant for.",
         f"{percent(share)} of tokens were clipped on average in iterations {late[0][0]} to {late[-1][0]}.",
         *seen.advice(("lower {}", "lr"), ("lower {}", "epochs"), ("set {}", "kl.epoch_target")),
+        numbers={"share": share},
     )
 
 
@@ -163,6 +169,7 @@ def critic_explains_nothing(seen: Watched) -> Finding | None:
         f"Explained variance stayed at or below 0 from iteration {points[0][0]} to {points[-1][0]} "
         f"(best {number(max(v for _, v in points))}).",
         *seen.advice(("raise {}", "value_lr"), ("raise {}", "critic_warmup"), ("set {} to reward", "critic")),
+        numbers={"best": max(v for _, v in points)},
     )
 
 
@@ -184,6 +191,7 @@ def score_never_rises(seen: Watched) -> Finding | None:
             ("lower {}", "kl.coefficient"),
             otherwise="look at the scores of single answers",
         ),
+        numbers={"early": early, "late": late},
     )
 
 
@@ -199,6 +207,7 @@ def sampler_disagrees(seen: Watched) -> Finding | None:
         "Sampler and trainer disagree about the probability of the same tokens.",
         f"Mean gap {number(value, 3)} nats per token at iteration {step}.",
         "Use the native sampler, or the same precision in both; nothing else here can be trusted before.",
+        numbers={"gap": value, "iteration": step},
     )
 
 
@@ -213,6 +222,7 @@ def first_minibatch_moved(seen: Watched) -> Finding | None:
         "The ratio of new to old policy was not 1 before the first update.",
         f"Approximate KL {number(value, 5)} on the first minibatch of iteration {step}; it must be 0.",
         "Old log-probs and training disagree: look for dropout, or another temperature or precision.",
+        numbers={"approximate_kl": value, "iteration": step},
     )
 
 
@@ -228,6 +238,7 @@ def not_finite(seen: Watched) -> Finding | None:
         "Some recorded numbers were not finite.",
         f"{key} at iteration {step}, {len(bad)} in all.",
         "Lower the learning rate, and look at the samples of that iteration.",
+        numbers={"count": len(bad)},
     )
 
 
@@ -269,6 +280,7 @@ def reward_model_no_better_than_longer(seen: Watched) -> Finding | None:
         "Collect more rankings, or take a larger reward model: training on this one mostly changes the length."
         if seen.kind.rewarded
         else "Collect more rankings, or take a larger reward model.",
+        numbers={"accuracy": accuracy, "baseline": best},
     )
 
 
@@ -286,10 +298,11 @@ def sharpening_only(seen: Watched) -> Finding | None:
         f"At temperature {at}, best for {seen.start}, gold is {number(start)} for it and {number(after_)} for "
         f"{seen.title}.",
         f"Sampling the {seen.start} model cooler does as well: do not claim that {seen.title} taught it anything new.",
+        numbers={"start": start, "end": after_},
     )
 
 
-# Rules that look at one step, and rules that look at the whole run through its last one.
+# Rules that look at one step, at one reward model, and at the whole run through its last step.
 STEP_RULES: tuple[Callable[[Watched], Finding | None], ...] = (
     not_finite,
     sampler_disagrees,
@@ -307,19 +320,26 @@ STEP_RULES: tuple[Callable[[Watched], Finding | None], ...] = (
     scores_clipped,
     likelihood_displacement,
 )
-RUN_RULES: tuple[Callable[[Watched], Finding | None], ...] = (
-    reward_model_no_better_than_longer,
-    sharpening_only,
-)
-RULES = (*STEP_RULES, *RUN_RULES)
+MODEL_RULES: tuple[Callable[[Watched], Finding | None], ...] = (reward_model_no_better_than_longer,)
+RUN_RULES: tuple[Callable[[Watched], Finding | None], ...] = (sharpening_only,)
+RULES = (*STEP_RULES, *MODEL_RULES, *RUN_RULES)
 
 _ORDER: dict[str, int] = {"serious": 0, "warning": 1, "note": 2}
 
 
 def examine(steps: Sequence[Watched]) -> list[Finding]:
     """All findings over the steps of a run, the gravest first; the last step stands for the run."""
-    found = []
-    for i, seen in enumerate(steps):
-        rules = RULES if i == len(steps) - 1 else STEP_RULES
-        found += [replace(f, step=seen.step) for rule in rules if (f := rule(seen)) is not None]
+    looks = [(seen.step, seen, STEP_RULES) for seen in steps]
+    if steps:
+        last = steps[-1]
+        looks += [(name, one, MODEL_RULES) for name, one in _models(last)]
+        looks.append((last.step, last, RUN_RULES))
+    found = [replace(f, step=step) for step, seen, rules in looks for rule in rules if (f := rule(seen))]
     return sorted(found, key=lambda f: _ORDER[f.severity])
+
+
+def _models(last: Watched) -> list[tuple[str, Watched]]:
+    """Each reward model that was judged, by its step."""
+    models = dig(last.summary, "reward_models")
+    found = models.items() if isinstance(models, Mapping) else ()
+    return [(str(n), replace(last, summary={**last.summary, "reward_model": model})) for n, model in found]

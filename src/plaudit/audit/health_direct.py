@@ -43,6 +43,7 @@ def _displaced(seen: Watched, chosen: float, rejected: float, what: str = "log-p
             ("raise {}", "beta"),
             otherwise="learn from own samples (online DPO, RLOO)",
         ),
+        numbers={"chosen": chosen, "rejected": rejected},
     )
 
 
@@ -64,6 +65,7 @@ def groups_teach_nothing(seen: Watched) -> Finding | None:
             ("raise {}", "temperature"),
             otherwise="take harder (or easier) prompts, or a finer reward",
         ),
+        numbers={"share": mean(late)},
     )
 
 
@@ -84,8 +86,9 @@ def scores_clipped(seen: Watched) -> Finding | None:
         "Many scores are cut to the bound: among them, better answers are paid no more.",
         f"{percent(mean(late))} of the scores in the last quarter were cut.",
         *seen.advice(
-            ("raise {}", "reward_clip"),
+            ("raise {} (null is no bound)", "reward_clip"),
             otherwise="read the best answers: scores that far from the reference answers may mean that the policy "
             "has found what the reward model is wrong about",
         ),
+        numbers={"share": mean(late)},
     )

@@ -7,9 +7,9 @@ from typing import Any
 
 from plaudit.registry import STEPS
 
-SFT = "sft"
+SFT, VOTES, REWARD = "sft", "votes", "reward"
 # Stages that are no kind of step any more, and what they were.
-FORMER = {"verdict": SFT, "votes": "reward", "judge": "proxy"}
+FORMER = {"verdict": SFT, VOTES: REWARD, "judge": "proxy"}
 
 
 def modern(
@@ -44,8 +44,8 @@ def _step(name: str, stages: Sequence[str]) -> dict[str, Any]:
         "tone": kind.tone,
         "gives": list(kind.gives),
         "preference": kind.preference,
-        "from": "votes" if name == "reward" and "votes" in stages else None,
-        "on": [],
+        "from": VOTES if name == REWARD and VOTES in stages else None,
+        "on": [name] if name == VOTES else [],
         "rewards": [],
         "inputs": [],
     }
@@ -72,12 +72,14 @@ def _summary(summary: Mapping[str, Any], places: Mapping[str, str]) -> dict[str,
     best = found.get("best_temperature")
     if isinstance(best, Mapping):
         found["best_temperature"] = {{SFT: "start", end: "end"}.get(k, k): v for k, v in best.items()}
+    if found.get("reward_model"):
+        found["reward_models"] = {REWARD: found["reward_model"]}
     if isinstance(found.get("stopped"), str):
         found["stopped"] = {end: found["stopped"]}
     labels = found.get("labels")
     if isinstance(labels, Mapping):
-        owner = {"demonstrations": SFT, "votes": "votes", "rankings": "reward", "pairs": "reward"}
+        owner = {"demonstrations": SFT, VOTES: VOTES, "rankings": REWARD, "pairs": REWARD}
         found["labels"] = {}
         for key, value in labels.items():
-            found["labels"].setdefault(owner.get(key, key), {})["rankings" if key == "votes" else key] = value
+            found["labels"].setdefault(owner.get(key, key), {})["rankings" if key == VOTES else key] = value
     return found

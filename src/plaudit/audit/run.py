@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from plaudit.audit.older import modern
+from plaudit.display.formatting import clean
 from plaudit.errors import Problem, UserError
 from plaudit.runs import RunFolder, Stage
 
@@ -55,7 +56,7 @@ class Run:
 
     def step_title(self, name: str) -> str:
         """A step in words."""
-        return str(dig(self.steps, name, "title") or name)
+        return clean(dig(self.steps, name, "title") or name)
 
     @property
     def title(self) -> str:
@@ -157,9 +158,9 @@ def run_of(
     stages: Mapping[str, StageRecord],
     siblings: Sequence[Sibling] = (),
 ) -> Run:
-    """A run from its records, those of an older version brought to today's form."""
+    """A run from its records, those of an older version brought to today's form; odd facts of steps are left out."""
     if "steps" in record:
-        return Run(record, summary, stages, siblings)
+        return Run({**record, **_graph(record)}, summary, stages, siblings)
     samples = {name: stage.samples for name, stage in stages.items()}
     record, summary, rows = modern(record, summary, list(stages), samples.get("evaluate", ()))
     made = dict(stages)
@@ -167,3 +168,34 @@ def run_of(
         old = made["evaluate"]
         made["evaluate"] = StageRecord(old.name, old.record, old.metrics, rows)
     return Run(record, summary, made, siblings)
+
+
+def _graph(record: Mapping[str, Any]) -> dict[str, Any]:
+    """Steps and places of a record, with nothing but text where names stand: whoever wrote it, it can be read."""
+    found = record.get("steps")
+    steps = {n: s for n, s in found.items() if isinstance(s, Mapping)} if isinstance(found, Mapping) else {}
+    places = record.get("places")
+    known = {p: n for p, n in places.items() if isinstance(n, str)} if isinstance(places, Mapping) else {}
+    return {
+        "steps": {name: _step(name, step, steps) for name, step in steps.items()},
+        "places": {place: name for place, name in known.items() if name in steps},
+    }
+
+
+def _step(name: str, step: Mapping[str, Any], steps: Mapping[str, Any]) -> dict[str, Any]:
+    start = step.get("from")
+    return {
+        "kind": str(step.get("kind") or ""),
+        "title": clean(step.get("title") or name),
+        "tone": clean(step.get("tone") or "muted"),
+        "gives": _texts(step.get("gives")),
+        "preference": step.get("preference") is True,
+        "from": start if isinstance(start, str) and start in steps else None,
+        "on": _texts(step.get("on")),
+        "rewards": _texts(step.get("rewards")),
+        "inputs": [n for n in _texts(step.get("inputs")) if n in steps],
+    }
+
+
+def _texts(value: Any) -> list[str]:
+    return [v for v in value if isinstance(v, str)] if isinstance(value, list) else []

@@ -11,6 +11,7 @@ from plaudit.display.formatting import count, finite, number, percent, span, tem
 
 NOTICEABLE = 0.05  # a change of an attribute below five points is not worth a line
 MOST_CHANGES = 7
+ONLY_TRAINING = "Only what training recorded is shown."
 
 
 @dataclass(frozen=True)
@@ -38,8 +39,7 @@ class Verdict:
 def verdict(run: Run) -> Verdict:
     """Judge a run by its summary alone."""
     if not run.summary:
-        missing = "Its summary.json is missing: only what training recorded is shown."
-        return Verdict("This run has not been evaluated yet.", [missing])
+        return _unevaluated(run)
     result = Verdict(_headline(run), _lead(run))
     _changes(run, result)
     result.remarks = _remarks(run)
@@ -47,8 +47,18 @@ def verdict(run: Run) -> Verdict:
     return result
 
 
+def _unevaluated(run: Run) -> Verdict:
+    config = run.record.get("config")
+    if isinstance(config, Mapping) and "evaluate" in config and config["evaluate"] is None:
+        return Verdict("This run was not evaluated: its recipe has no evaluation.", [ONLY_TRAINING])
+    return Verdict("This run has not been evaluated yet.", [f"Its summary.json is missing. {ONLY_TRAINING}"])
+
+
 def _headline(run: Run) -> str:
     if run.places.get("start") == run.places.get("end"):
+        right = finite(run.get("reward_model", "accuracy"))
+        if right is not None:
+            return f"This run trained a reward model and no policy: it is right on {percent(right)} of held-out pairs."
         return "This run trained no policy beyond its start, so there is no after to judge."
     closed, low, high = (finite(run.get("gap_closed", k)) for k in ("mean", "low", "high"))
     if closed is not None:
@@ -148,17 +158,21 @@ def _caveats(run: Run) -> list[str]:
 
 
 def _weaker(run: Run) -> str:
-    """What a reward model learned from before the rankings of the one that it became."""
+    """The votes that a reward model learned from before the rankings of the one that it became."""
     models = [n for n, s in run.steps.items() if "reward model" in s["gives"]]
-    before = [n for n in models if any(run.steps[m]["from"] == n for m in models)]
-    seen = sum(int(finite(run.get("labels", n, "rankings")) or 0) for n in before)
-    after_ = sum(int(finite(run.get("labels", n, "rankings")) or 0) for n in models if n not in before)
-    if not seen or not after_:
+    before = {run.steps[n]["from"] for n in models} & {n for n in models if "votes" in run.steps[n]["on"]}
+    seen = sum(_rankings(run, n) for n in before)
+    rankings = sum(_rankings(run, n) for n in models if run.steps[n]["from"] in before)
+    if not seen or not rankings:
         return ""
     return (
-        f"The reward model saw {count(seen)} quick votes before the {count(after_)} rankings. Votes are labels "
+        f"The reward model saw {count(seen)} quick votes before the {count(rankings)} rankings. Votes are labels "
         "and count as such."
     )
+
+
+def _rankings(run: Run, step: str) -> int:
+    return int(finite(run.get("labels", step, "rankings")) or 0)
 
 
 def sharpening(run: Run) -> str:

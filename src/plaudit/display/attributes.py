@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from plaudit.display.formatting import words
 from plaudit.registry import WORLDS, resolve
@@ -38,9 +39,9 @@ class Vocabulary:
         return self.categories.get(name) or words(name).capitalize()
 
 
-def vocabulary(world: str | None) -> Vocabulary:
+def vocabulary(world: Any) -> Vocabulary:
     """What the world of that name speaks of; nothing where there is none."""
-    kind = WORLDS.get(world) if world else None
+    kind = WORLDS.get(world) if isinstance(world, str) else None
     if kind is None or kind.attributes is None:
         return Vocabulary()
     found: Vocabulary = resolve(kind.attributes)

@@ -72,13 +72,13 @@ def win_rate(scores: Any, against: Any, *, tolerance: float = 1e-9, level: float
     }
 
 
-def gap_closed(sft: Any, ppo: Any, perfect: Any, *, level: float = 0.95) -> Interval:
-    """(mean ppo − mean sft) / (mean perfect − mean sft), all three paired by prompt (``intervals.ratio_of_means``).
+def gap_closed(start: Any, end: Any, perfect: Any, *, level: float = 0.95) -> Interval:
+    """(mean end − mean start) / (mean perfect − mean start), all three paired by prompt (``intervals.ratio_of_means``).
 
-    NaN where perfect is not above SFT: there is no gap to close. Low and high are NaN where the gap is not clearly
+    NaN where perfect is not above start: there is no gap to close. Low and high are NaN where the gap is not clearly
     above 0, because the ratio is then unbounded.
     """
-    (a, b), c = _pair(sft, ppo), _by_prompt(perfect, "perfect")
+    (a, b), c = _pair(start, end), _by_prompt(perfect, "perfect")
     if len(c) != len(a):
         raise ValueError(f"paired by prompt, but perfect has {len(c)} prompts and the others {len(a)}")
     gap = float(c.mean() - a.mean())

@@ -1,4 +1,4 @@
-"""The same held-out prompts answered by every stage, ready to be laid side by side."""
+"""The same held-out prompts answered by every policy, ready to be laid side by side."""
 
 from __future__ import annotations
 
@@ -44,7 +44,8 @@ def cards(run: Run) -> dict[str, Any] | None:
     names = list(dict.fromkeys(str(row.get("category") or "") for row in rows))
     first = set(spread(rows, names, FIRST))
     spoken = vocabulary(run.get("kind"))
-    shown = [p for p in policies(run) if any(p.key in row for row in rows)]
+    shown = [p for p in policies(run) if p.key != "perfect" and any(p.key in row for row in rows)]
+    main, between = [p for p in shown if p.main], [p for p in shown if not p.main]
     made = []
     for i, row in enumerate(rows):
         perfect = row.get("perfect")
@@ -55,9 +56,8 @@ def cards(run: Run) -> dict[str, Any] | None:
                 "name": spoken.category(str(row.get("category") or "")),
                 "prompt": clean(row["prompt"]),
                 "long": len(str(row["prompt"])) > LONG,
-                "answers": [
-                    a for p in shown if p.key != "perfect" and (a := answer(row.get(p.key), p.tone, p.label))
-                ],
+                "answers": [a for p in main if (a := answer(row.get(p.key), p.tone, p.label))],
+                "between": [a for p in between if (a := answer(row.get(p.key), p.tone, p.label))],
                 "perfect": clean(perfect["text"])
                 if isinstance(perfect, Mapping) and perfect.get("text")
                 else "",
@@ -65,6 +65,7 @@ def cards(run: Run) -> dict[str, Any] | None:
         )
     return {
         "cards": [c for c in made if c["first"]] + [c for c in made if not c["first"]],
+        "between": [p.label for p in between],
         "count": len(made),
         "shown": len(first),
         "categories": [
@@ -98,9 +99,9 @@ def spread(rows: Sequence[Row], names: Sequence[str], count: int) -> list[int]:
     return sorted(chosen)
 
 
-def training_samples(run: Run) -> list[dict[str, Any]]:
-    """What the policy wrote while it learned: answers of the first and last recorded iteration, score / kl / total."""
-    rows = [r for r in run.samples("end") if isinstance(r.get("step"), int)]
+def training_samples(run: Run, step: str) -> list[dict[str, Any]]:
+    """What a policy wrote while it learned: answers of the first and last recorded iteration, score / kl / total."""
+    rows = [r for r in run.samples(step) if isinstance(r.get("step"), int)]
     if not rows:
         return []
     steps = sorted({row["step"] for row in rows})

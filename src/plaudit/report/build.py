@@ -7,7 +7,7 @@ import hashlib
 from pathlib import Path
 from typing import Any
 
-from plaudit.audit.run import read_run
+from plaudit.audit.run import Run, read_run
 from plaudit.runs import files
 
 TEMPLATES = Path(__file__).parent / "templates"
@@ -28,6 +28,11 @@ def environment() -> Any:
 
 def render(path: str | Path) -> str:
     """The report of the run at ``path`` as HTML: the same run folder gives the same text."""
+    return written(read_run(path))
+
+
+def written(run: Run) -> str:
+    """The report of a run that was read."""
     from markupsafe import Markup
 
     from plaudit.report.view import view
@@ -37,7 +42,7 @@ def render(path: str | Path) -> str:
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     page = environment().get_template("report.html.j2")
     text: str = page.render(
-        view(read_run(path)),
+        view(run),
         style=Markup((TEMPLATES / "style.css").read_text(encoding="utf-8")),
         script=Markup(script),
         script_hash=f"sha256-{digest}",

@@ -1,6 +1,6 @@
 """Small charts as inline SVG: light, printable, dark-mode aware, readable by keyboard.
 
-A chart knows no data but its own. Colours are classes that the style sheet resolves, so that one
+A chart knows no data but its own. Colors are classes that the style sheet resolves, so that one
 drawing serves light, dark and paper. The points stand in the element as JSON, for the readout that the
 page's script adds, and in a table beside it, for everyone else.
 """
@@ -23,7 +23,7 @@ LABEL_GAP = 14
 
 @dataclass(frozen=True)
 class Series:
-    """One line: points (x, y) in drawing order, an optional band (x, low, high), a colour class."""
+    """One line: points (x, y) in drawing order, an optional band (x, low, high), a color class."""
 
     label: str
     tone: str

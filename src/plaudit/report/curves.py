@@ -47,7 +47,7 @@ def _chart(
 
 
 def rl_charts(rows: Sequence[Row]) -> list[Chart]:
-    """Score and KL with their ranges first, then what tells whether the optimisation is healthy."""
+    """Score and KL with their ranges first, then what tells whether the optimization is healthy."""
     coefficients = {v for _, v in series(rows, "objective/kl_coef")}
     charts = [
         _chart(

@@ -1,4 +1,4 @@
-"""The frontier of a comparison as one labelled drawing: what each method reached against the KL it cost."""
+"""The frontier of a comparison as one labeled drawing: what each method reached against the KL it cost."""
 
 from __future__ import annotations
 

@@ -23,8 +23,9 @@ GLOSSARY: dict[str, Term] = {
     ),
     "ppo": Term(
         "PPO",
-        "Proximal policy optimisation: the SFT model after practising against the reward model, on a leash.",
-        "maximise reward − β · KL",
+        "Proximal policy optimization: the SFT model after practicing against the reward model, held near its start by "
+        "a KL penalty.",
+        "maximize reward − β · KL",
     ),
     "perfect": Term(
         "Perfect",
@@ -46,8 +47,8 @@ GLOSSARY: dict[str, Term] = {
     ),
     "gap": Term(
         "Gap closed",
-        "How far training moved from the SFT model's mean gold towards that of perfect answers.",
-        "(trained − SFT) / (perfect − SFT)",
+        "How far training moved from the mean gold of the model it started from towards that of perfect answers.",
+        "(end − start) / (perfect − start)",
     ),
     "win_rate": Term(
         "Win rate",
@@ -62,7 +63,7 @@ GLOSSARY: dict[str, Term] = {
     ),
     "kl": Term(
         "KL",
-        "How far the policy has moved away from the SFT model, in nats per response. 0 is not at all.",
+        "How far the policy has moved away from the model that it started from, in nats per response. 0 is not at all.",
         "mean over responses of Σ over tokens of log π(token) − log π_ref(token)",
     ),
     "kl_k3": Term(
@@ -77,11 +78,11 @@ GLOSSARY: dict[str, Term] = {
     ),
     "kl_coef": Term(
         "KL coefficient β",
-        "How strong the leash is: what one nat of KL costs in reward.",
+        "How strong the KL penalty is: what one nat of KL costs in reward.",
         "reward = score − β · KL",
     ),
     "score": Term("Score", "The reward model's mean score of the answers sampled in one iteration."),
-    "rlhf_reward": Term("Total reward", "What is maximised: score minus the price of KL.", "score − β · KL"),
+    "rlhf_reward": Term("Total reward", "What is maximized: score minus the price of KL.", "score − β · KL"),
     "entropy": Term(
         "Entropy",
         "How undecided the policy is while it writes one response. Near 0 it always says the same.",
@@ -140,7 +141,7 @@ GLOSSARY: dict[str, Term] = {
     ),
     "temperature": Term(
         "Temperature",
-        "How freely tokens are drawn: at 1 as the model believes, lower favours its likeliest tokens.",
+        "How freely tokens are drawn: at 1 as the model believes, lower favors its likeliest tokens.",
         "softmax(logits / T)",
     ),
     "sharpening": Term(
@@ -149,7 +150,7 @@ GLOSSARY: dict[str, Term] = {
         "without any training, so it must not be sold as learning.",
     ),
     "over_optimisation": Term(
-        "Over-optimisation",
+        "Over-optimization",
         "Raising the proxy past the point where it still means better answers: the proxy rises, gold falls.",
     ),
     "votes": Term(

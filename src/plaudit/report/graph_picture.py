@@ -1,155 +1,196 @@
-"""The graph of a run as a picture: a box a step, an arrow for everything that it took, with this run's numbers."""
+"""The graph of a run as a picture: a row a step in the order of work, an arrow for everything that it took.
+
+An arrow from the row above is straight. Every other one leaves its source to the left, runs down in a lane of the
+source's own, and enters its target from the left, with its number before the head. So no arrow crosses a box and no
+label lies on one, whatever the graph; the drawing is as narrow as a phone and grows downwards.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from markupsafe import Markup, escape
 
-from plaudit.audit.run import Run, dig
-from plaudit.display.formatting import clean, count, duration, finite, number, percent
+from plaudit.audit.run import Run
+from plaudit.display.formatting import clean
+from plaudit.report.graph_arrows import Arrow, arrows_of, drawn_steps, in_words, note
 
-BOX_WIDTH, BOX_HEIGHT = 168, 46
-GAP_X, GAP_Y = 58, 20
-MARGIN = 12
-LETTER = 6.2  # mean width of a letter of a label, in units of the drawing
-LINES = ("policy", "records", "reward")
+MARGIN = 6
+# Widths that the mean letter of a title (13 px, bold) and of a note (11.5 px) stays below in wide fonts.
+TITLE_LETTER, NOTE_LETTER = 8.4, 6.5
+MOST_LETTERS = 30  # of a title; a longer one is cut, and whole in the text
+BOX_HEIGHT, PAD = 46, 12
+SLOT, LANE, ROW_GAP = 19, 14, 30
+PLATE = 15  # height of a label
+STUB = 22  # between a label and its box: the arrow's head
+BEND = 6
+SMALLEST, LARGEST = 0.8, 1.2  # how far the drawing follows the width of the screen
 
 
 @dataclass(frozen=True)
-class Arrow:
-    """What one step took from another."""
+class Box:
+    """Where a step stands, and the sources of the arrows that enter it from the left, from top to bottom."""
 
-    source: str
-    target: str
-    kind: str
-    label: str
+    name: str
+    x: float
+    y: float
+    width: float
+    height: float
+    entries: tuple[str, ...]
+    leaves: bool
+
+    @property
+    def places(self) -> int:
+        """How many lines meet its left side: what enters, and below it what leaves."""
+        return len(self.entries) + self.leaves
+
+    def slot(self, i: int) -> float:
+        """The height of the ``i``-th of them."""
+        return self.y + self.height / 2 + (i - (self.places - 1) / 2) * SLOT
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Boxes by step, and the lane of every source that has one: its horizontal place."""
+
+    boxes: Mapping[str, Box]
+    lanes: Mapping[str, float]
+    width: float
+    height: float
 
 
 def graph_picture(run: Run) -> dict[str, Any] | None:
-    """The drawing and the same as text; None where a run records no steps."""
-    names = [n for n, s in run.steps.items() if "numbers" not in s["gives"]]
-    if len(names) < 2 or not any(run.steps[n]["inputs"] for n in names):
+    """The drawing and the same as text; None where a run records no steps that took something from one another."""
+    names = drawn_steps(run)
+    arrows = [a for n in names for a in arrows_of(run, n) if a.source in names]
+    if not arrows:
         return None
-    arrows = [a for n in names for a in _arrows(run, n) if a.source in names]
-    places = _layout(names, arrows)
-    text = "\n".join(_text(run, n, arrows) for n in names)
-    return {"svg": Markup(_svg(run, names, arrows, places)), "text": text}
+    placed = layout(run, names, arrows)
+    text = "\n".join(in_words(run, n) for n in names)
+    return {"svg": Markup(_svg(run, arrows, placed, text)), "text": text}
 
 
-def _arrows(run: Run, name: str) -> list[Arrow]:
-    step = run.steps[name]
-    found = []
-    if step["from"]:
-        found.append(Arrow(step["from"], name, "policy", ""))
-    for source in step["on"]:
-        if source in step["inputs"] and source != step["from"]:
-            made = finite(dig(run.stages[source].record, "rankings")) if source in run.stages else None
-            found.append(Arrow(source, name, "records", f"{count(made)} rankings" if made else "records"))
-    for reward in step["rewards"]:
-        source = reward.removeprefix("step:")
-        if source in step["inputs"]:
-            accuracy = finite(run.get("reward_models", source, "accuracy"))
-            found.append(
-                Arrow(source, name, "reward", f"{percent(accuracy)} right" if accuracy else "reward")
-            )
+def layout(run: Run, names: Sequence[str], arrows: Sequence[Arrow]) -> Layout:
+    """A row for every step; lanes to the left of the boxes, as few as do not touch."""
+    row = {name: i for i, name in enumerate(names)}
+    far = [a for a in arrows if row[a.target] != row[a.source] + 1]
+    lane = _lanes(far, row)
+    zone = max((_note_width(a.label) for a in far if a.label), default=0.0)
+    x = MARGIN + LANE * (max(lane.values(), default=-1) + 1) + (zone + STUB if far else 0.0)
+    width = max(_box_width(run, n) for n in names)
+    boxes, y = {}, float(MARGIN)
+    for name in names:
+        entries = tuple(a.source for a in far if a.target == name)
+        height = max(BOX_HEIGHT, SLOT * (len(entries) + (name in lane)) + PAD)
+        boxes[name] = Box(name, x, y, width, height, entries, name in lane)
+        y += height + ROW_GAP
+    places_of = {name: MARGIN + LANE * i + LANE / 2 for name, i in lane.items()}
+    return Layout(boxes, places_of, x + width + MARGIN, y - ROW_GAP + MARGIN)
+
+
+def _lanes(far: Sequence[Arrow], row: Mapping[str, int]) -> dict[str, int]:
+    """A lane for every source of a far arrow, free from its row to its last target's; short ones stand inside."""
+    ends: dict[str, int] = {}
+    for arrow in far:
+        ends[arrow.source] = max(ends.get(arrow.source, 0), row[arrow.target])
+    lanes: list[list[tuple[int, int]]] = []
+    found = {}
+    for name in sorted(ends, key=lambda n: (row[n] - ends[n], row[n])):
+        span = row[name], ends[name]
+        free = (i for i, taken in enumerate(lanes) if all(b < span[0] or a > span[1] for a, b in taken))
+        at = next(free, len(lanes))
+        if at == len(lanes):
+            lanes.append([])
+        lanes[at].append(span)
+        found[name] = at
     return found
 
 
-def _layout(names: list[str], arrows: list[Arrow]) -> dict[str, tuple[float, float]]:
-    """A column is how many steps come before; a row is the next free one of its column."""
-    column: dict[str, int] = {}
-    for name in names:
-        column[name] = max((column[a.source] + 1 for a in arrows if a.target == name), default=0)
-    rows: dict[int, int] = {}
-    places = {}
-    for name in names:
-        row = rows.get(column[name], 0)
-        rows[column[name]] = row + 1
-        places[name] = (
-            MARGIN + column[name] * (BOX_WIDTH + GAP_X),
-            MARGIN + row * (BOX_HEIGHT + GAP_Y),
-        )
-    return places
+def _note_width(text: str) -> float:
+    return len(text) * NOTE_LETTER + 8
 
 
-def _note(run: Run, name: str) -> str:
-    """What a step's box says under its title: the numbers that this run has of it."""
-    parts = []
-    gold = finite(run.get("gold", name, "mean"))
-    accuracy = finite(run.get("reward_models", name, "accuracy"))
-    kl = finite(run.get("kl", "by_step", name, "exact"))
-    if gold is not None:
-        parts.append(f"gold {number(gold)}")
-    if accuracy is not None:
-        parts.append(f"accuracy {percent(accuracy)}")
-    if kl is not None:
-        parts.append(f"KL {number(kl)}")
-    seconds = finite(dig(run.summary, "seconds", name))
-    if seconds is not None and len(parts) < 2:
-        parts.append(duration(seconds))
-    return " · ".join(parts)
+def _box_width(run: Run, name: str) -> float:
+    title = _cut(run.step_title(name))
+    return max(len(title) * TITLE_LETTER, len(note(run, name)) * NOTE_LETTER) + 2 * PAD
 
 
-def _svg(run: Run, names: list[str], arrows: list[Arrow], places: Mapping[str, tuple[float, float]]) -> str:
-    width = max(x for x, _ in places.values()) + BOX_WIDTH + MARGIN
-    height = max(y for _, y in places.values()) + BOX_HEIGHT + MARGIN
-    described = escape("; ".join(_text(run, n, arrows).strip() for n in names))
+def _cut(text: str) -> str:
+    return text if len(text) <= MOST_LETTERS else text[: MOST_LETTERS - 1] + "…"
+
+
+def _svg(run: Run, arrows: Sequence[Arrow], placed: Layout, text: str) -> str:
+    size = f"width:min(100%, {LARGEST * placed.width:g}px);min-width:{SMALLEST * placed.width:g}px"
     parts = [
-        f'<svg class="graph" viewBox="0 0 {width:g} {height:g}" role="img" aria-label="{described}" '
-        f'style="min-width:{min(width, 700):g}px">'
+        f'<svg class="graph" viewBox="0 0 {placed.width:g} {placed.height:g}" role="img" '
+        f'aria-label="The graph of this run. {escape(text)}" style="{size}">'
     ]
-    parts += [_arrow(a, places) for a in arrows]
-    for name in names:
-        x, y = places[name]
-        title, tone = clean(run.step_title(name)), str(run.steps[name]["tone"])
-        note = _note(run, name)
-        at = 19 if note else 28
-        parts.append(
-            f'<g class="step {escape(tone)}"><rect x="{x:g}" y="{y:g}" width="{BOX_WIDTH}" height="{BOX_HEIGHT}" '
-            f'rx="7"/><text x="{x + 12:g}" y="{y + at:g}" class="name">{escape(_fit(title))}</text>'
-            + (
-                f'<text x="{x + 12:g}" y="{y + 36:g}" class="note">{escape(_fit(note))}</text>'
-                if note
-                else ""
-            )
-            + "</g>"
-        )
+    for name in placed.boxes:
+        parts += _leaving(run, name, [a for a in arrows if a.source == name], placed)
+    parts += [_label(a, placed) for a in arrows if a.label]
+    parts += [_box(run, box) for box in placed.boxes.values()]
     return "".join([*parts, "</svg>"])
 
 
-def _fit(text: str) -> str:
-    most = int((BOX_WIDTH - 20) / LETTER)
-    return text if len(text) <= most else text[: most - 1] + "…"
-
-
-def _arrow(arrow: Arrow, places: Mapping[str, tuple[float, float]]) -> str:
-    (x0, y0), (x1, y1) = places[arrow.source], places[arrow.target]
-    start, end = (x0 + BOX_WIDTH, y0 + BOX_HEIGHT / 2), (x1, y1 + BOX_HEIGHT / 2)
-    bend = max(GAP_X / 2, (end[0] - start[0]) / 2)
-    curve = f"{start[0] + bend:g} {start[1]:g} {end[0] - bend:g} {end[1]:g} {end[0]:g} {end[1]:g}"
-    path = f"M{start[0]:g} {start[1]:g}C{curve}"
-    head = f"M{end[0] - 7:g} {end[1] - 4:g}L{end[0]:g} {end[1]:g}L{end[0] - 7:g} {end[1] + 4:g}"
-    middle = ((start[0] + end[0]) / 2, (start[1] + end[1]) / 2 - 5)
-    label = (
-        f'<text x="{middle[0]:g}" y="{middle[1]:g}" text-anchor="middle" class="note">{escape(arrow.label)}</text>'
-        if arrow.label
-        else ""
+def _box(run: Run, box: Box) -> str:
+    said, title = note(run, box.name), run.step_title(box.name)
+    middle = box.y + box.height / 2
+    lines = _text(box.x + PAD, middle - 3 if said else middle + 4.5, "name", _cut(title))
+    lines += _text(box.x + PAD, middle + 14, "note", said) if said else ""
+    return (
+        f'<g class="step {escape(run.steps[box.name]["tone"])}" data-step="{escape(clean(box.name))}">'
+        f'<title>{escape(title)}</title><rect x="{box.x:g}" y="{box.y:g}" width="{box.width:g}" '
+        f'height="{box.height:g}" rx="7"/>{lines}</g>'
     )
-    return f'<g class="arrow {arrow.kind}"><path d="{path}"/><path d="{head}"/>{label}</g>'
 
 
-def _text(run: Run, name: str, arrows: list[Arrow]) -> str:
-    taken = [
-        f"{a.kind} of {run.step_title(a.source)}" + (f" ({a.label})" if a.label not in ("", a.kind) else "")
-        for a in arrows
-        if a.target == name
-    ]
-    data = [s for s in run.steps[name]["on"] if s not in run.steps[name]["inputs"]]
-    taken += [f"data: {', '.join(data)}"] if data else []
-    note = _note(run, name)
-    return f"{clean(run.step_title(name))}{f' [{note}]' if note else ''}" + (
-        f" ← {'; '.join(taken)}" if taken else ""
+def _text(x: float, y: float, kind: str, text: str) -> str:
+    return f'<text x="{x:g}" y="{y:g}" class="{kind}">{escape(text)}</text>'
+
+
+def _leaving(run: Run, name: str, arrows: Sequence[Arrow], placed: Layout) -> list[str]:
+    """All arrows of one source: first what parts them from the lines that they cross, then the lines themselves."""
+    paths = [_path(arrow, placed) for arrow in arrows]
+    tone = escape(run.steps[name]["tone"])
+    parts = [f'<path class="halo" d="{path}"/>' for path, _ in paths]
+    for arrow, (path, head) in zip(arrows, paths):
+        facts = f'data-from="{escape(clean(arrow.source))}" data-to="{escape(clean(arrow.target))}"'
+        drawn = f'<path class="shaft" d="{path}"/><path d="{head}"/>'
+        parts.append(f'<g class="arrow of-{arrow.kind} {tone}" {facts}>{drawn}</g>')
+    return parts
+
+
+def _path(arrow: Arrow, placed: Layout) -> tuple[str, str]:
+    """The line of an arrow and its head."""
+    source, target = placed.boxes[arrow.source], placed.boxes[arrow.target]
+    if arrow.source in target.entries:
+        y = target.slot(target.entries.index(arrow.source))
+        head = f"M{target.x - 6:g} {y - 4:g}L{target.x:g} {y:g}L{target.x - 6:g} {y + 4:g}"
+        return _through_lane(placed.lanes[arrow.source], source, target, y), head
+    x = target.x + 2 * PAD
+    head = f"M{x - 4:g} {target.y - 6:g}L{x:g} {target.y:g}L{x + 4:g} {target.y - 6:g}"
+    return f"M{x:g} {source.y + source.height:g}V{target.y:g}", head
+
+
+def _through_lane(lane: float, source: Box, target: Box, y: float) -> str:
+    start = source.slot(len(source.entries))
+    return (
+        f"M{source.x:g} {start:g}H{lane + BEND:g}Q{lane:g} {start:g} {lane:g} {start + BEND:g}"
+        f"V{y - BEND:g}Q{lane:g} {y:g} {lane + BEND:g} {y:g}H{target.x:g}"
+    )
+
+
+def _label(arrow: Arrow, placed: Layout) -> str:
+    """The number of an arrow on a plate of the page's color: before the head, or beside a straight arrow."""
+    target = placed.boxes[arrow.target]
+    width = _note_width(arrow.label)
+    if arrow.source in target.entries:
+        x, y = target.x - STUB - width + PAD / 2, target.slot(target.entries.index(arrow.source))
+    else:
+        x, y = target.x + 2 * PAD + 5, target.y - ROW_GAP / 2
+    return (
+        f'<g class="label"><rect x="{x:g}" y="{y - PLATE / 2:g}" width="{width:g}" height="{PLATE}"/>'
+        f"{_text(x + 4, y + 4, 'note', arrow.label)}</g>"
     )

@@ -1,43 +1,42 @@
-"""Did it get better? Gold, win rates, attributes, temperatures, the reward model and length, as figures."""
+"""Did it get better? Gold, win rates, attributes, temperatures and length, as figures."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from plaudit.audit.run import Run, dig
 from plaudit.audit.verdict import sharpening
 from plaudit.display.attributes import OTHER, vocabulary
-from plaudit.display.formatting import count, finite, number, percent, span, temperature, words
-from plaudit.report.charts import calibration
+from plaudit.display.formatting import count, finite, number, percent, span, temperature
 from plaudit.report.rows import Entry, interval_rows, place
 
 # Where a label of the gold scale may stand, best first, and its width in percent of a phone's screen.
 LABEL_ROWS = ("below", "above", "below far", "above far")
 LABEL_WIDTH = 17.0
-PAIRS = {
-    "fact": "Pairs that differ only in the fact",
-    "verdict": "Pairs that differ only in the verdict",
-    "unseen": "Facts it never saw",
-}
 
 
 @dataclass(frozen=True)
 class Shown:
-    """A policy that answered: its key in the summary, what it is called, its color."""
+    """A policy that answered: its key in the summary, what it is called, its color.
+
+    ``main`` are base, start, end and the perfect policy: the others stand between them and are shown on request.
+    """
 
     key: str
     label: str
     tone: str
+    main: bool = True
 
 
 def policies(run: Run) -> list[Shown]:
     """Everything that answered, in the order of training, and the perfect policy."""
     lengths = run.mapping("length")
     names = [n for n in run.steps if n in lengths] or list(dict.fromkeys(run.places.values()))
-    found = [Shown(n, policy_label(run, n), policy_tone(run, n)) for n in names]
+    main = set(run.places.values())
+    found = [Shown(n, policy_label(run, n), policy_tone(run, n), n in main) for n in names]
     return [*found, Shown("perfect", "Perfect", "perfect")]
 
 
@@ -49,7 +48,7 @@ def policy_label(run: Run, step: str) -> str:
 def policy_tone(run: Run, step: str) -> str:
     """Its color: the places have colors of their own."""
     tones = {"base": "base", "start": "sft", "end": "trained"}
-    return next((tones[p] for p in ("end", "start", "base") if run.places.get(p) == step), "hot")
+    return next((tone for place, tone in tones.items() if run.places.get(place) == step), "between")
 
 
 def percent_span(value: Any) -> str:
@@ -57,44 +56,71 @@ def percent_span(value: Any) -> str:
 
 
 def gold_scale(run: Run) -> dict[str, Any] | None:
-    """All policies and perfect on one line of gold, with the part of the gap that was closed."""
-    entries = [Entry(p.label, p.tone, run.get("gold", p.key)) for p in policies(run)]
-    known = sorted(((m, e) for e in entries if (m := e.mean) is not None), key=lambda k: k[0])
-    if len(known) < 2 or known[-1][0] <= known[0][0]:
+    """All policies and perfect on one line of gold, with the part of the gap that was closed.
+
+    Labels stand at the places of the run and at perfect; the policies between are dots, and listed.
+    """
+    known = [(m, p, e) for p in policies(run) if (m := (e := _gold(run, p)).mean) is not None]
+    if len(known) < 2 or len({m for m, _, _ in known}) < 2:
         return None
-    pad = 0.02 * (known[-1][0] - known[0][0])
-    low, high = known[0][0] - pad, known[-1][0] + pad
-    marks = []
+    means = [m for m, _, _ in known]
+    pad = 0.02 * (max(means) - min(means))
+    low, high = min(means) - pad, max(means) + pad
+    marks = [_mark(p, e, m, low, high) for m, p, e in sorted(known, key=lambda k: k[0])]
+    _label_places([mark for mark in marks if mark["main"]])
+    between = [f"{p.label} {number(m)}" for m, p, _ in known if not p.main]
+    return {
+        "marks": marks,
+        "gap": _gap(run, {mark["key"]: mark["at"] for mark in marks}),
+        "deep": any("far" in mark["place"] for mark in marks if mark["main"]),
+        "between": ", ".join(between),
+    }
+
+
+def _gold(run: Run, shown: Shown) -> Entry:
+    return Entry(shown.label, shown.tone, run.get("gold", shown.key))
+
+
+def _mark(shown: Shown, entry: Entry, mean: float, low: float, high: float) -> dict[str, Any]:
+    mark: dict[str, Any] = {
+        "key": shown.key,
+        "main": shown.main,
+        "tone": shown.tone,
+        "label": shown.label,
+        "text": number(mean),
+        "at": place(mean, low, high),
+    }
+    if entry.bounds:
+        start, end = (place(v, low, high) for v in entry.bounds)
+        mark |= {"start": start, "width": round(end - start, 2)}
+    return mark
+
+
+def _label_places(marks: Sequence[dict[str, Any]]) -> None:
+    """Where each label stands, so that none covers another; ``marks`` come in the order of their gold."""
     free = dict.fromkeys(LABEL_ROWS, -math.inf)
-    for m, e in known:
-        at = place(m, low, high)
+    for mark in marks:
+        at = mark["at"]
         side = "start" if at < LABEL_WIDTH else "end" if at > 100 - LABEL_WIDTH else "middle"
         left = at - {"start": 0.0, "middle": LABEL_WIDTH / 2, "end": LABEL_WIDTH}[side]
         row = next((r for r in LABEL_ROWS if free[r] <= left), LABEL_ROWS[-1])
         free[row] = left + LABEL_WIDTH
-        mark: dict[str, Any] = {
-            "tone": e.tone,
-            "label": e.label,
-            "text": number(m),
-            "at": at,
-            "place": f"{row} {side}",
-        }
-        if e.bounds:
-            start, end = (place(v, low, high) for v in e.bounds)
-            mark |= {"start": start, "width": round(end - start, 2)}
-        marks.append(mark)
-    where = {mark["tone"]: mark["at"] for mark in marks}
-    gap = None
-    if {"sft", "trained", "perfect"} <= set(where) and where["perfect"] > where["sft"]:
-        start, end = sorted((where["sft"], where["trained"]))
-        gap = {
-            "track": where["sft"],
-            "track_width": round(where["perfect"] - where["sft"], 2),
-            "start": start,
-            "width": round(end - start, 2),
-            "lost": where["trained"] < where["sft"],
-        }
-    return {"marks": marks, "gap": gap, "deep": any("far" in mark["place"] for mark in marks)}
+        mark["place"] = f"{row} {side}"
+
+
+def _gap(run: Run, where: Mapping[str, float]) -> dict[str, Any] | None:
+    """The gap between start and perfect, and the part of it that the end closed or lost."""
+    before, after = (run.places.get(p, "") for p in ("start", "end"))
+    if before == after or not {before, after, "perfect"} <= set(where) or where["perfect"] <= where[before]:
+        return None
+    start, end = sorted((where[before], where[after]))
+    return {
+        "track": where[before],
+        "track_width": round(where["perfect"] - where[before], 2),
+        "start": start,
+        "width": round(end - start, 2),
+        "lost": where[after] < where[before],
+    }
 
 
 def figures(run: Run) -> list[dict[str, str]]:
@@ -139,35 +165,55 @@ def wins(run: Run) -> dict[str, Any] | None:
 
 
 def attributes(run: Run) -> dict[str, Any] | None:
-    """Every attribute by stage, in groups: helpful, honest, harmless, follows instructions, other."""
+    """Every attribute by policy, in groups: helpful, honest, harmless, follows instructions, other.
+
+    ``stages`` and ``groups`` are those of the main policies; ``all`` is a plain table of every policy where there are
+    more.
+    """
     table = run.mapping("attributes")
-    stages = [p for p in policies(run) if isinstance(table.get(p.key), Mapping)]
+    every = [p for p in policies(run) if isinstance(table.get(p.key), Mapping)]
+    stages = [p for p in every if p.main]
     spoken = vocabulary(run.get("kind"))
     rows: dict[str, list[dict[str, Any]]] = {group: [] for group in (*spoken.groups, OTHER)}
-    for name in dict.fromkeys(str(n) for p in stages for n in table[p.key]):
-        values = [finite(table[p.key].get(name)) for p in stages]
-        known = [v for v in values if v is not None]
+    lines = []
+    for name in dict.fromkeys(str(n) for p in every for n in table[p.key]):
+        values = {p.key: finite(table[p.key].get(name)) for p in every}
+        known = [v for v in values.values() if v is not None]
         if not known:
             continue
         share = all(0 <= v <= 1 for v in known)
-        top = 1.0 if share else max(map(abs, known))
         about = spoken.describe(name)
-        cells = [
-            {
-                "tone": p.tone,
-                "label": p.label,
-                "text": percent(v) if share else number(v, 1),
-                "bar": None if v is None else place(max(v, 0.0), 0.0, top),
-            }
-            for p, v in zip(stages, values)
-        ]
-        less = about.more_is_better is False
+        cells = [_cell(p, values[p.key], share, 1.0 if share else max(map(abs, known))) for p in every]
         rows[about.group].append(
-            {"label": about.label, "meaning": about.meaning, "less": less, "cells": cells}
+            {
+                "label": about.label,
+                "meaning": about.meaning,
+                "less": about.more_is_better is False,
+                "cells": [cell for p, cell in zip(every, cells) if p.main],
+            }
         )
+        lines.append((about.label, [cell["text"] for cell in cells]))
     groups = [{"name": name, "rows": found} for name, found in rows.items() if found]
-    heads = [{"tone": p.tone, "label": p.label} for p in stages]
-    return {"stages": heads, "groups": groups} if groups else None
+    if not groups:
+        return None
+    return {
+        "stages": _heads(stages),
+        "groups": groups,
+        "all": {"heads": _heads(every), "lines": lines} if len(every) > len(stages) else None,
+    }
+
+
+def _heads(shown: Sequence[Shown]) -> list[dict[str, str]]:
+    return [{"tone": p.tone, "label": p.label} for p in shown]
+
+
+def _cell(shown: Shown, value: float | None, share: bool, top: float) -> dict[str, Any]:
+    return {
+        "tone": shown.tone,
+        "label": shown.label,
+        "text": percent(value) if share else number(value, 1),
+        "bar": None if value is None else place(max(value, 0.0), 0.0, top or 1.0),
+    }
 
 
 def best_temperature(run: Run) -> dict[str, Any] | None:
@@ -197,57 +243,6 @@ def best_temperature(run: Run) -> dict[str, Any] | None:
         "sentence": sharpening(run),
         "closed": f"{percent(dig(closed, 'mean'))} ({percent_span(closed)})" if known else "",
     }
-
-
-def reward_model(run: Run) -> dict[str, Any] | None:
-    """Held-out accuracy beside its baselines, by kind of pair, and calibration."""
-    model = run.mapping("reward_model")
-    if not model:
-        return None
-    own = {"mean": model.get("accuracy"), "low": model.get("low"), "high": model.get("high")}
-    options: dict[str, Any] = {
-        "format": percent,
-        "spread": percent_span,
-        "domain": (0.0, 1.0),
-        "reference": (0.5, "chance"),
-        "bars": True,
-    }
-    main = interval_rows(
-        [
-            Entry("Reward model", "reward", own, "accuracy"),
-            Entry("Longer wins", "muted", model.get("longer_wins"), "longer_wins"),
-            Entry("Noise ceiling", "perfect", model.get("ceiling"), "ceiling"),
-            Entry("Human agreement", "ink", model.get("human_agreement"), "human_agreement"),
-        ],
-        **options,
-    )
-    pairs = run.mapping("reward_model", "pairs")
-    kinds = [Entry(PAIRS.get(str(k), words(str(k)).capitalize()), "reward", v) for k, v in pairs.items()]
-    keys = ("predicted", "observed", "count")
-    found = [[finite(dig(b, k)) for k in keys] for b in _list(model.get("bins"))]
-    bins = [(p, o, int(n)) for p, o, n in found if p is not None and o is not None and n is not None]
-    longer, shorter = model.get("when_longer"), model.get("when_shorter")
-    known = finite(longer) is not None and finite(shorter) is not None
-    judge = next((finite(run.stages[n].record.get("accuracy")) for n in run.steps if _is_proxy(run, n)), None)
-    return {
-        "main": main,
-        "kinds": interval_rows(kinds, **options),
-        "decided": count(model.get("decided")) if finite(model.get("decided")) is not None else "",
-        "ece": number(model.get("ece"), 3),
-        "ece_noise": number(model.get("ece_noise"), 3) if finite(model.get("ece_noise")) is not None else "",
-        "calibration": calibration(bins) if bins else None,
-        "bins": [(percent(p), percent(o), count(n)) for p, o, n in bins],
-        "lean": {"longer": percent(longer), "shorter": percent(shorter)} if known else None,
-        "judge": percent(judge, 1) if judge is not None else "",
-    }
-
-
-def _is_proxy(run: Run, step: str) -> bool:
-    return run.steps[step]["kind"] == "proxy" and step in run.stages
-
-
-def _list(value: Any) -> list[Any]:
-    return value if isinstance(value, list) else []
 
 
 def length(run: Run) -> dict[str, Any] | None:

@@ -58,7 +58,7 @@ def time(run: Run) -> dict[str, Any] | None:
         return None
     rows = [
         {
-            "name": clean(run.step_title(n)),
+            "name": run.step_title(n),
             "tone": str(dig(run.steps, n, "tone") or "muted"),
             "text": duration(v),
             "share": percent(v / total),
@@ -73,9 +73,10 @@ def labels(run: Run) -> list[str]:
     """How much human (or simulated) judgement each step was given."""
     found = []
     for step, counts in run.mapping("labels").items():
-        known = [f"{count(v)} {words(str(k))}" for k, v in counts.items() if finite(v)] if counts else []
+        pairs = counts.items() if isinstance(counts, Mapping) else ()
+        known = [f"{count(v)} {words(str(k))}" for k, v in pairs if finite(v)]
         if known:
-            found.append(f"{clean(run.step_title(str(step)))}: {', '.join(known)}")
+            found.append(f"{run.step_title(str(step))}: {', '.join(known)}")
     return found
 
 

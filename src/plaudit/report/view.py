@@ -16,6 +16,7 @@ from plaudit.report.comparison import comparison
 from plaudit.report.curves import direct_charts, earlier_charts, rl_charts, table
 from plaudit.report.glossary import GLOSSARY
 from plaudit.report.graph_picture import graph_picture
+from plaudit.report.reward_models import reward_models
 
 
 def drawn(chart: Chart) -> dict[str, Any]:
@@ -27,12 +28,15 @@ def training(run: Run, step: str) -> dict[str, Any] | None:
     """The curves of one step that learned from preferences or rewards."""
     rows = run.metrics(step)
     charts = [drawn(c) for c in (*rl_charts(rows), *direct_charts(rows))]
-    return {"title": run.step_title(step), "curves": charts} if charts else None
+    samples = training_samples(run, step)
+    title = run.step_title(step)
+    return {"title": title, "curves": charts, "samples": samples} if charts or samples else None
 
 
 def view(run: Run) -> dict[str, Any]:
     """The context of the page's template."""
     compared = comparison(run)
+    trainings = [t for step in run.trained if (t := training(run, step))]
     for part in [compared, *compared["siblings"]] if compared else []:
         part["charts"] = [drawn(c) for c in part["charts"]]
     return {
@@ -46,17 +50,18 @@ def view(run: Run) -> dict[str, Any]:
         "verdict": verdict(run),
         "figures": quality.figures(run),
         "findings": findings(run),
+        "step_titles": {n: run.step_title(n) for n in run.steps} if len(run.trained) > 1 else {},
         "rule_count": len(RULES),
         "checks": record.checks(run),
         "answers": cards(run),
         "wins": quality.wins(run),
         "attributes": quality.attributes(run),
         "best": quality.best_temperature(run),
-        "trainings": [t for step in run.trained if (t := training(run, step))],
+        "trainings": trainings,
+        "unrecorded": bool(run.trained) and not trainings,
         "graph": graph_picture(run),
-        "training_samples": training_samples(run),
         "earlier": [drawn(c) for c in earlier_charts(run)],
-        "reward": quality.reward_model(run),
+        "reward": reward_models(run),
         "length": quality.length(run),
         "comparison": compared,
         "time": record.time(run),

@@ -1,19 +1,27 @@
 """Each rule on synthetic curves: it speaks where it should, and only there."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from made_runs import pocket_summary, ppo_rows
 
+from plaudit.audit import health
+from plaudit.audit.findings import Watched
 from plaudit.audit.health import RULES, examine
-from plaudit.report import health
 
-SUMMARY = {"gold": {"sft": {"mean": 0.3}, "perfect": {"mean": 1.1}}}
+SUMMARY = {"gold": {"start": {"mean": 0.3}, "perfect": {"mean": 1.1}}}
 STEPS = range(1, 21)
 
 
 def curve(key, values, **others):
     """Rows of twenty iterations: one number follows ``values``, the rest stay as given."""
     return [{"step": s, key: v, **others} for s, v in zip(STEPS, values)]
+
+
+def seen(rows, summary=None, step="ppo"):
+    """What a rule looks at: the rows of a PPO step that began at SFT."""
+    return replace(Watched.of(rows, summary or {}, step), start="SFT")
 
 
 def linear(start, end):
@@ -23,17 +31,18 @@ def linear(start, end):
 @pytest.mark.parametrize("gold", [True, False])
 def test_a_healthy_run_has_no_findings(gold):
     rng = np.random.default_rng(0)
-    rows = ppo_rows(iterations=14, leash=True, rng=rng, gold=gold)
-    assert examine(rows, pocket_summary(rng)) == []
+    rows = ppo_rows(iterations=14, penalty=True, rng=rng, gold=gold)
+    assert examine([seen(rows, pocket_summary(rng))]) == []
 
 
 def test_a_run_without_records_has_no_findings():
-    assert examine([], {}) == []
+    assert examine([seen([])]) == []
+    assert examine([]) == []
 
 
-def test_an_unleashed_run_is_found_out():
+def test_a_run_without_a_kl_penalty_is_found_out():
     rng = np.random.default_rng(0)
-    found = examine(ppo_rows(iterations=14, leash=False, rng=rng), SUMMARY)
+    found = examine([seen(ppo_rows(iterations=14, penalty=False, rng=rng), SUMMARY)])
     assert {"gold_falls_while_proxy_rises", "kl_too_high", "length_runaway"} <= {f.rule for f in found}
     severities = [f.severity for f in found]
     assert severities == sorted(severities, key=["serious", "warning", "note"].index)
@@ -41,23 +50,23 @@ def test_an_unleashed_run_is_found_out():
 
 @pytest.mark.parametrize(("end", "severity"), [(1.5, None), (5.9, None), (8.0, "warning"), (40.0, "serious")])
 def test_kl_is_judged_by_where_it_ends(end, severity):
-    finding = health.kl_too_high(curve("objective/kl", linear(0, end)), {})
+    finding = health.kl_too_high(seen(curve("objective/kl", linear(0, end))))
     assert (finding.severity if finding else None) == severity
 
 
 def test_a_kl_that_came_back_is_no_finding():
     values = [*linear(0, 12)[:10], *linear(6, 2)[:10]]
-    assert health.kl_too_high(curve("objective/kl", values), {}) is None
+    assert health.kl_too_high(seen(curve("objective/kl", values))) is None
 
 
 def test_the_evidence_names_the_iteration_at_which_kl_passed_the_line():
-    finding = health.kl_too_high(curve("objective/kl", [0.0] * 7 + [20.0] * 13), {})
+    finding = health.kl_too_high(seen(curve("objective/kl", [0.0] * 7 + [20.0] * 13)))
     assert "at iteration 8" in finding.evidence and "20.0" in finding.evidence
 
 
 def test_noise_around_a_kl_of_zero_is_no_finding_and_a_clear_minus_is():
-    assert health.kl_negative(curve("objective/kl", [-0.1, 0.05] * 10), {}) is None
-    finding = health.kl_negative(curve("objective/kl", [0.0, -3.0, *[0.0] * 18]), {})
+    assert health.kl_negative(seen(curve("objective/kl", [-0.1, 0.05] * 10))) is None
+    finding = health.kl_negative(seen(curve("objective/kl", [0.0, -3.0, *[0.0] * 18])))
     assert finding.severity == "serious" and "iteration 2" in finding.evidence and "−3.00" in finding.evidence
 
 
@@ -67,21 +76,21 @@ def test_entropy_is_judged_per_token():
         {"step": s, "objective/entropy": e, "objective/response_length": n}
         for s, e, n in zip(STEPS, linear(20, 20), linear(10, 400))
     ]
-    assert health.entropy_collapse(rows, {}).rule == "entropy_collapse"
+    assert health.entropy_collapse(seen(rows)).rule == "entropy_collapse"
     same = [{**row, "objective/response_length": 10.0} for row in rows]
-    assert health.entropy_collapse(same, {}) is None
+    assert health.entropy_collapse(seen(same)) is None
 
 
 def test_entropy_may_halve_but_not_vanish():
-    assert health.entropy_collapse(curve("objective/entropy", linear(16, 7)), {}) is None
-    finding = health.entropy_collapse(curve("objective/entropy", [16 * 0.8**i for i in range(20)]), {})
+    assert health.entropy_collapse(seen(curve("objective/entropy", linear(16, 7)))) is None
+    finding = health.entropy_collapse(seen(curve("objective/entropy", [16 * 0.8**i for i in range(20)])))
     assert "since iteration 12" in finding.evidence  # 0.8 to the 11th is the first below a tenth
 
 
 def test_growing_answers_warn_and_cut_answers_are_serious():
     def judged(end, finished):
         rows = curve("objective/response_length", linear(12, end), **{"objective/finished": finished})
-        finding = health.length_runaway(rows, {})
+        finding = health.length_runaway(seen(rows))
         return finding and finding.severity
 
     assert judged(14, 0.98) is None
@@ -109,57 +118,58 @@ def hacked(gold_end, proxy_end):
     ],
 )
 def test_gold_falling_while_the_proxy_rises_is_reward_hacking(gold_end, proxy_end, severity):
-    finding = health.gold_falls_while_proxy_rises(hacked(gold_end, proxy_end), SUMMARY)
+    finding = health.gold_falls_while_proxy_rises(seen(hacked(gold_end, proxy_end), SUMMARY))
     assert (finding.severity if finding else None) == severity
 
 
 def test_reward_hacking_needs_a_gold_to_be_seen():
     rows = [{k: v for k, v in row.items() if k != "gold"} for row in hacked(0.0, 1.5)]
-    assert health.gold_falls_while_proxy_rises(rows, SUMMARY) is None
-    assert health.gold_falls_while_proxy_rises(hacked(0.0, 1.5), {}) is None
+    assert health.gold_falls_while_proxy_rises(seen(rows, SUMMARY)) is None
+    assert health.gold_falls_while_proxy_rises(seen(hacked(0.0, 1.5))) is None
 
 
 def test_one_hot_update_at_the_start_is_no_finding_but_staying_hot_is():
-    assert health.clip_fraction_too_hot(curve("policy/clipfrac", [0.6] * 3 + [0.1] * 17), {}) is None
-    assert health.clip_fraction_too_hot(curve("policy/clipfrac", linear(0.1, 0.6)), {}).rule
+    assert health.clip_fraction_too_hot(seen(curve("policy/clipfrac", [0.6] * 3 + [0.1] * 17))) is None
+    assert health.clip_fraction_too_hot(seen(curve("policy/clipfrac", linear(0.1, 0.6)))).rule
 
 
 def test_a_critic_that_starts_badly_may_learn():
     key = "val/var_explained"
-    assert health.critic_explains_nothing(curve(key, linear(-4, 0.1)), {}) is None
-    finding = health.critic_explains_nothing(curve(key, linear(-4, -0.2)), {})
+    assert health.critic_explains_nothing(seen(curve(key, linear(-4, 0.1)))) is None
+    finding = health.critic_explains_nothing(seen(curve(key, linear(-4, -0.2))))
     assert "iteration 1 to 20" in finding.evidence and "−0.20" in finding.evidence
-    assert health.critic_explains_nothing(curve(key, linear(-4, -0.2))[:3], {}) is None
+    assert health.critic_explains_nothing(seen(curve(key, linear(-4, -0.2))[:3])) is None
 
 
 def test_a_score_that_never_rises_is_told():
     noise = np.random.default_rng(0).normal(0, 0.05, 20)
     rising = [a + b for a, b in zip(linear(0, 0.5), noise)]
-    assert health.score_never_rises(curve("objective/scores", rising), {}) is None
+    assert health.score_never_rises(seen(curve("objective/scores", rising))) is None
     assert (
-        health.score_never_rises(curve("objective/scores", linear(0.2, 0.0)), {}).rule == "score_never_rises"
+        health.score_never_rises(seen(curve("objective/scores", linear(0.2, 0.0)))).rule
+        == "score_never_rises"
     )
 
 
 def test_sampler_and_trainer_must_agree():
     key = "rollout/log_prob_gap_mean"
-    assert health.sampler_disagrees(curve(key, [1e-6] * 20), {}) is None
-    assert "iteration 20" in health.sampler_disagrees(curve(key, linear(0, 0.4)), {}).evidence
+    assert health.sampler_disagrees(seen(curve(key, [1e-6] * 20))) is None
+    assert "iteration 20" in health.sampler_disagrees(seen(curve(key, linear(0, 0.4)))).evidence
 
 
 def test_the_first_minibatch_must_not_have_moved():
     key = "policy/approxkl_first"
-    assert health.first_minibatch_moved(curve(key, [1e-7] * 20), {}) is None
-    assert "iteration 4" in health.first_minibatch_moved(curve(key, [0.0] * 3 + [0.02] * 17), {}).evidence
+    assert health.first_minibatch_moved(seen(curve(key, [1e-7] * 20))) is None
+    assert "iteration 4" in health.first_minibatch_moved(seen(curve(key, [0.0] * 3 + [0.02] * 17))).evidence
 
 
 def test_numbers_that_were_not_finite_are_told():
-    finding = health.not_finite(curve("val/loss", [0.1] * 6 + [None] * 14), {})
+    finding = health.not_finite(seen(curve("val/loss", [0.1] * 6 + [None] * 14)))
     assert "val/loss at iteration 7, 14 in all" in finding.evidence
 
 
 def test_an_early_stop_is_told_with_its_reason():
-    finding = health.stopped_early([], {"stopped": "objective/kl 9.10 is above kl_max 8"})
+    finding = health.stopped_early(seen([], {"stopped": {"ppo": "objective/kl 9.10 is above kl_max 8"}}))
     assert finding.evidence == "objective/kl 9.10 is above kl_max 8."
 
 
@@ -175,24 +185,32 @@ def test_an_early_stop_is_told_with_its_reason():
 )
 def test_a_reward_model_must_surely_beat_length(accuracy, low, longer, severity):
     model = {"accuracy": accuracy, "low": low, "high": 0.8, "longer_wins": longer}
-    finding = health.reward_model_no_better_than_longer([], {"reward_model": model})
+    finding = health.reward_model_no_better_than_longer(seen([], {"reward_model": model}))
     assert (finding.severity if finding else None) == severity
     if finding and longer < 0.5:
         assert "shorter wins" in finding.sentence and "70.0%" in finding.evidence
 
 
 def test_sharpening_is_named_where_a_cooler_sft_does_as_well():
-    best = {"temperature": 0.3, "sft": {"mean": 1.05}, "trained": {"mean": 1.04}}
+    best = {"temperature": 0.3, "start": {"mean": 1.05}, "end": {"mean": 1.04}}
     summary = {"best_temperature": best, "gap_closed": {"mean": 0.6}}
-    assert "1.05 for SFT and 1.04 for PPO" in health.sharpening_only([], summary).evidence
-    assert health.sharpening_only([], {**summary, "gap_closed": {"mean": -0.2}}) is None
-    ahead = {**summary, "best_temperature": {**best, "trained": {"mean": 1.1}}}
-    assert health.sharpening_only([], ahead) is None
+    assert (
+        "best for SFT, gold is 1.05 for it and 1.04 for PPO"
+        in health.sharpening_only(seen([], summary)).evidence
+    )
+    assert health.sharpening_only(seen([], {**summary, "gap_closed": {"mean": -0.2}})) is None
+    ahead = {**summary, "best_temperature": {**best, "end": {"mean": 1.1}}}
+    assert health.sharpening_only(seen([], ahead)) is None
 
 
 def test_the_record_of_a_stop_is_not_a_step_of_the_curve():
     rows = [*curve("objective/kl", [1.0] * 20), {"step": 5, "objective/kl": 500.0, "stopped": 1.0}]
-    assert health.kl_too_high(rows, {}) is None
+    assert health.kl_too_high(seen(rows)) is None
+
+
+def test_a_stop_of_another_step_is_not_this_ones():
+    stopped = {"stopped": {"ppo-1": "objective/kl 9.10 is above kl_max 8"}}
+    assert health.stopped_early(replace(seen([], stopped), step="ppo-2")) is None
 
 
 @pytest.mark.parametrize("rule", RULES)
@@ -204,12 +222,12 @@ def test_every_rule_stands_missing_and_odd_numbers(rule):
         {"step": 2, "gold": True},
     ]
     for summary in ({}, {"gold": None, "best_temperature": [], "reward_model": "x"}):
-        rule(odd, summary)
+        rule(seen(odd, summary))
 
 
 def test_every_finding_says_what_to_do():
     rng = np.random.default_rng(0)
-    for finding in examine(ppo_rows(iterations=14, leash=False, rng=rng), SUMMARY):
+    for finding in examine([seen(ppo_rows(iterations=14, penalty=False, rng=rng), SUMMARY)]):
         assert (
             finding.sentence.endswith(".") and finding.evidence.endswith(".") and finding.action.endswith(".")
         )

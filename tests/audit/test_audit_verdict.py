@@ -1,18 +1,16 @@
 """The verdict says what the numbers say, no more."""
 
-from dataclasses import replace
-
 import numpy as np
 import pytest
-from made_runs import interval, pocket_summary, real_summary
+from made_runs import PLACES, graph, interval, placed, pocket_steps, pocket_summary, real_summary, record
 
 from plaudit.audit.run import Run, StageRecord
 from plaudit.audit.verdict import sharpening, verdict
 
 
-def run(summary, *stages):
-    names = stages or ("pretrain", "sft", "reward", "ppo", "evaluate")
-    return Run.of({}, summary, {n: StageRecord(n, {}, [], []) for n in names})
+def run(summary, steps=None, places=PLACES):
+    steps = steps or pocket_steps()
+    return Run(record("run", 0, steps, places), summary, {n: StageRecord(n, {}, [], []) for n in steps})
 
 
 @pytest.fixture
@@ -48,15 +46,19 @@ def test_the_headline_does_not_claim_more_than_the_interval(pocket, gap, word):
     ],
 )
 def test_without_gold_the_headline_is_the_judges_and_says_whose(win, word):
-    summary = {**real_summary(np.random.default_rng(0)), "win_rate": {"ppo_vs_sft": win}}
+    summary = {**real_summary(np.random.default_rng(0)), "win_rate": {"end_vs_start": win}}
     headline = verdict(run(summary)).headline
     assert headline.startswith("A proxy judge") and word in headline
 
 
 def test_a_run_without_sft_is_compared_with_its_base():
     summary = real_summary(np.random.default_rng(0))
-    summary["length"] = {k: v for k, v in summary["length"].items() if k != "sft"}
-    found = verdict(run(summary, "base", "reward", "ppo", "evaluate"))
+    steps = graph(
+        base={"kind": "base"},
+        reward={"kind": "reward", "start": "base", "on": ("preferences",)},
+        ppo={"kind": "ppo", "start": "base", "on": ("prompts",), "rewards": ("step:reward",)},
+    )
+    found = verdict(run(summary, steps, {"base": "base", "start": "base", "end": "ppo"}))
     assert "against base" in found.lead[0]
 
 
@@ -79,7 +81,7 @@ def test_attributes_are_sorted_into_better_worse_and_level(pocket):
         "lists": 0.01,
         "length": 40.0,
     }
-    found = verdict(run({**pocket, "attributes": {"sft": before, "ppo": after}}))
+    found = verdict(run({**pocket, "attributes": placed({"sft": before, "ppo": after})}))
     assert [c.label for c in found.better] == ["Facts right"]
     # More flattery is worse though the number rose.
     assert [(c.label, c.before, c.after) for c in found.worse] == [
@@ -89,15 +91,15 @@ def test_attributes_are_sorted_into_better_worse_and_level(pocket):
     assert [c.label for c in found.level] == ["Keeps the format", "Lists"]
 
 
-def test_the_caveats_name_the_simulation_the_votes_and_the_single_seed(pocket):
+def test_the_caveats_name_the_made_world_the_votes_and_the_single_seed(pocket):
     text = " ".join(verdict(run(pocket)).caveats)
     assert (
-        "simulated" in text
+        "The world is made" in text
         and "8,000 quick votes" in text
         and "one seed" in text
         and "temperature 0.3" in text
     )
-    without = " ".join(verdict(run({**pocket, "labels": {"rankings": 10}})).caveats)
+    without = " ".join(verdict(run({**pocket, "labels": {"reward": {"rankings": 10}}})).caveats)
     assert "votes" not in without
 
 
@@ -114,7 +116,7 @@ def test_sharpening_is_said_in_both_directions(pocket):
     )
     cooler = {
         **pocket,
-        "best_temperature": {"temperature": 0.5, "sft": {"mean": 0.615}, "ppo": {"mean": 0.6}},
+        "best_temperature": {"temperature": 0.5, "start": {"mean": 0.615}, "end": {"mean": 0.6}},
     }
     assert "50% of PPO’s gain" in sharpening(run(cooler))
     assert "not ahead" in sharpening(run(cooler))
@@ -123,8 +125,13 @@ def test_sharpening_is_said_in_both_directions(pocket):
     assert sharpening(run({**pocket, "best_temperature": None})) == ""
 
 
-def test_a_run_without_ppo_or_without_evaluation_says_so(pocket):
-    assert "no policy beyond SFT" in verdict(run({"name": "x", "seed": 0}, "sft")).headline
-    assert "not been evaluated" in verdict(run({}, "sft")).headline
-    judged = replace(run({"name": "x"}, "ppo"))
-    assert "Nothing has judged" in verdict(judged).headline
+def test_a_run_that_trained_nothing_or_was_not_evaluated_says_so(pocket):
+    imitated = graph(
+        pretrain={"kind": "pretrain", "on": ("corpus",)},
+        sft={"kind": "sft", "start": "pretrain", "on": ("demonstrations",)},
+    )
+    places = {"base": "pretrain", "start": "sft", "end": "sft"}
+    said = verdict(run({"name": "x", "seed": 0}, imitated, places)).headline
+    assert "no policy beyond its start" in said
+    assert "not been evaluated" in verdict(run({}, imitated, places)).headline
+    assert "Nothing has judged" in verdict(run({"name": "x"})).headline

@@ -1,0 +1,114 @@
+"""docs/summary.md: every key that summary.json and findings.json hold is described, and no other."""
+
+import json
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+from made_runs import graph, placed, ppo_rows, small_run, write_run
+
+from plaudit.audit.run import read_run
+from plaudit.audit.write import audit
+
+TEXT = (Path(__file__).parents[2] / "docs" / "summary.md").read_text(encoding="utf-8")
+ROW = re.compile(r"^\| `([^`]+)` \|([^|]*)\| .+ \|$", re.M)
+INTERVAL = ("mean", "low", "high")
+PARTS = {
+    "interval": INTERVAL,
+    "win rate": (*INTERVAL, "wins", "ties", "losses"),
+    "KL": ("exact", "low", "high"),
+}
+
+
+def documented(title):
+    """The keys of one section as paths, types spelled out; a word in capitals stands for any name."""
+    body = re.split(r"^## ", TEXT.split(f"## {title}", 1)[1], maxsplit=1, flags=re.M)[0]
+    summary, _, model = body.partition("A reward model (")
+    inner = [key for key, _ in ROW.findall(model)]
+    found = []
+    for key, kind in ROW.findall(summary):
+        parts = inner if kind.strip() == "reward model" else PARTS.get(kind.strip(), ())
+        found += [f"{key}.{part}" for part in parts] or [key]
+    return found
+
+
+def paths(value, at=""):
+    """Every path to a value that is no mapping; rows of a list are one."""
+    if isinstance(value, dict) and value:
+        for key, inner in value.items():
+            yield from paths(inner, f"{at}.{key}" if at else key)
+    elif isinstance(value, list):
+        for inner in value:
+            yield from paths(inner, f"{at}[]")
+    elif value not in ({}, []):
+        yield at
+
+
+def pattern(key):
+    whole = re.escape(key)
+    return re.compile(re.sub(r"\b[A-Z]{2,}\b", r"[\\w-]+(?:\\.\\d+)?", whole))
+
+
+def unmatched(found, keys):
+    """Paths that no documented key describes, and documented keys that nothing has."""
+    patterns = {key: pattern(key) for key in keys}
+    unknown = {path for path in found if not any(p.fullmatch(path) for p in patterns.values())}
+    unused = {key for key, p in patterns.items() if not any(p.fullmatch(path) for path in found)}
+    return unknown, unused
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory):
+    root = tmp_path_factory.mktemp("runs")
+    steps = graph(
+        pretrain={"kind": "pretrain"},
+        sft={"kind": "sft", "start": "pretrain"},
+        rank={"kind": "rank", "start": "sft", "on": ("prompts",)},
+        reward_1={"kind": "reward", "start": "sft", "on": ("rank",)},
+        ppo_1={"kind": "ppo", "start": "sft", "rewards": ("step:reward-1",)},
+        ppo_2={"kind": "ppo", "start": "ppo-1", "rewards": ("step:reward-1",)},
+    )
+    free = ppo_rows(iterations=14, penalty=False, rng=np.random.default_rng(0))
+    found = [
+        write_run(root / "pocket", siblings=()),
+        write_run(root / "real", kind="real"),
+        small_run(root / "walk", steps, rows={"ppo-1": free}),
+    ]
+    stopped = json.loads((found[-1] / "summary.json").read_text())
+    stopped["stopped"] = {"ppo-1": "objective/kl 9.10 is above kl_max 8"}
+    stopped["attributes"] |= placed({"sft": {"fact": 0.5, "harm": 0.9}, "ppo-2": {"fact": 0.5, "harm": 0.2}})
+    stopped["attributes"] |= {"start": {"fact": 0.5, "harm": 0.9}, "end": {"fact": 0.5, "harm": 0.2}}
+    (found[-1] / "summary.json").write_text(json.dumps(stopped))
+    return found
+
+
+def test_every_key_of_a_summary_is_documented_and_every_documented_key_is_one(runs):
+    found = {p for run in runs for p in paths(json.loads((run / "summary.json").read_text()))}
+    assert len(found) > 200
+    unknown, unused = unmatched(found, documented("summary.json"))
+    assert not unknown and not unused, (unknown, unused)
+
+
+def test_every_key_of_the_findings_is_documented_and_every_documented_key_is_one(runs):
+    found = {p for run in runs for p in paths(json.loads(json.dumps(audit(read_run(run)))))}
+    # Three lists of changes have one form, described at the first.
+    found = {re.sub(r"^verdict\.(worse|level)\[\]\.\w+$", r"verdict.\1[]", p) for p in found}
+    unknown, unused = unmatched(found, documented("findings.json"))
+    assert not unknown and not unused, (unknown, unused)
+
+
+def test_the_forms_it_names_are_those_that_are_written():
+    from plaudit.audit import write
+    from plaudit.pipeline import summary
+
+    said = re.findall(r"\| `schema` \| number \| the form of this file: (\d+) \|", TEXT)
+    assert said == [str(summary.SCHEMA), str(write.SCHEMA)]
+    labels = re.search(r"how many (.+) a step learned from", TEXT).group(1)
+    assert set(re.findall(r"`(\w+)`", labels)) | {"votes"} == set(summary.LABELS)
+
+
+def test_the_check_finds_a_key_that_is_missing_on_either_side():
+    keys = documented("summary.json")
+    assert unmatched({"gold.ppo.mean", "gold.ppo.median"}, keys)[0] == {"gold.ppo.median"}
+    assert "seed" in unmatched({"name"}, keys)[1]
