@@ -135,3 +135,65 @@ def test_a_run_that_trained_nothing_or_was_not_evaluated_says_so(pocket):
     assert "no policy beyond its start" in said
     assert "not been evaluated" in verdict(run({}, imitated, places)).headline
     assert "Nothing has judged" in verdict(run({"name": "x"})).headline
+
+
+def walk(*names, kl=None):
+    """A run of PPO steps one after another, with the KL of its end."""
+    steps = graph(pretrain={"kind": "pretrain"}, sft={"kind": "sft", "start": "pretrain"})
+    before = "sft"
+    for name in names:
+        steps |= {name: graph(**{name: {"kind": "ppo", "start": before}})[name]}
+        before = name
+    places = {"base": "pretrain", "start": "sft", "end": before}
+    return run({"policies": places, "gap_closed": interval(0.4, 0.1), "kl": kl}, steps, places)
+
+
+@pytest.mark.parametrize(
+    ("names", "who"),
+    [
+        (("a",), "PPO (a)"),
+        (("a", "b"), "PPO (a) and PPO (b) together"),
+        (("a", "b", "c"), "PPO (a), PPO (b) and PPO (c) together"),
+        (("a", "b", "c", "d"), "4 steps, from PPO (a) to PPO (d), together"),
+    ],
+)
+def test_what_several_steps_did_together_is_not_given_to_the_last(names, who):
+    assert verdict(walk(*names)).headline.startswith(f"{who} closed 40%")
+
+
+def test_the_kl_of_a_walk_is_that_from_the_start_not_of_its_last_step_alone():
+    kl = {"exact": 0.004, "from": "a", "from_start": {"step": "sft", "exact": 1.25}}
+    (said,) = verdict(walk("a", "b", kl=kl)).lead
+    assert said == (
+        "For that it moved 1.25 nats per response away from the SFT model; 0.0040 is how far its last step is from "
+        "PPO (a)."
+    )
+    alone = {"exact": 0.5, "from": "sft", "from_start": {"step": "sft", "exact": 0.5}}
+    (said,) = verdict(walk("a", kl=alone)).lead
+    assert said == "For that it moved 0.50 nats per response away from the SFT model."
+
+
+def test_a_cooler_start_that_scores_less_has_no_share_of_the_gain(pocket):
+    best = {"temperature": 0.5, "start": {"mean": 0.2}, "end": {"mean": 0.95}}
+    said = sharpening(run({**pocket, "best_temperature": best}))
+    assert "no more than at its usual temperature" in said and "−" not in said
+
+
+def test_a_run_of_a_reward_model_alone_is_judged_by_it():
+    steps = graph(base={"kind": "base"}, reward={"kind": "reward", "start": "base", "on": ("preferences",)})
+    places = dict.fromkeys(("base", "start", "end"), "base")
+    summary = {"policies": places, "reward_model": {"accuracy": 0.72}}
+    assert verdict(run(summary, steps, places)).headline == (
+        "This run trained a reward model and no policy: it is right on 72% of held-out pairs."
+    )
+
+
+def test_only_votes_are_called_votes():
+    steps = graph(
+        base={"kind": "base"},
+        first={"kind": "reward", "start": "base", "on": ("preferences",)},
+        second={"kind": "reward", "start": "first", "on": ("preferences",)},
+    )
+    labels = {"first": {"rankings": 50}, "second": {"rankings": 60}}
+    places = dict.fromkeys(("base", "start", "end"), "base")
+    assert "votes" not in " ".join(verdict(run({"labels": labels}, steps, places)).caveats)

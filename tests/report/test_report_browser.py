@@ -5,8 +5,9 @@ import re
 
 import pytest
 from browser import Browser, find_chromium
-from made_runs import write_run
+from made_runs import small_run, write_run
 from test_report_page import hostile_run
+from test_report_sequences import SEQUENCES
 
 from plaudit.report.build import build
 
@@ -94,6 +95,7 @@ def pages(tmp_path_factory):
         "pocket": build(write_run(root / "pocket")),
         "real": build(write_run(root / "real", kind="real")),
         "hostile": build(hostile_run(root / "hostile")),
+        "walk": build(small_run(root / "walk", SEQUENCES["six policies"])),
     }
 
 
@@ -104,7 +106,7 @@ def pocket(browser, pages):
     return browser
 
 
-@pytest.mark.parametrize("name", ["pocket", "real", "hostile"])
+@pytest.mark.parametrize("name", ["pocket", "real", "hostile", "walk"])
 def test_the_page_loads_alone_and_without_complaint(browser, pages, name):
     browser.viewport(1280)
     browser.open(pages[name])
@@ -129,7 +131,7 @@ def test_no_text_of_a_model_runs(browser, pages):
 
 
 @pytest.mark.parametrize("width", WIDTHS)
-@pytest.mark.parametrize("name", ["pocket", "real", "hostile"])
+@pytest.mark.parametrize("name", ["pocket", "real", "hostile", "walk"])
 def test_nothing_hangs_over_the_edge(browser, pages, name, width):
     browser.viewport(width)
     browser.open(pages[name])
@@ -148,11 +150,28 @@ def test_nothing_hangs_over_the_edge(browser, pages, name, width):
 @pytest.mark.parametrize("width", [360, 1280])
 def test_every_text_can_be_read(browser, pages, dark, width):
     browser.viewport(width, dark=dark)
-    for name in ("pocket", "real"):
+    for name in ("pocket", "real", "walk"):
         browser.open(pages[name])
         browser.run(OPEN_ALL)
         found = browser.run(CONTRAST)
         assert found["seen"] > 300 and found["low"] == []
+
+
+@pytest.mark.parametrize("width", [390, 1440])
+@pytest.mark.parametrize("name", ["pocket", "walk"])
+def test_every_text_of_the_graph_fits_its_box_and_can_be_read(browser, pages, name, width):
+    browser.viewport(width)
+    browser.open(pages[name])
+    texts = "[...document.querySelectorAll('.graph g.step text, .graph g.label text')]"
+    assert browser.run(f"{texts}.length") > 12
+    over = f"""{texts}.filter((t) => {{
+      const text = t.getBBox(), box = t.parentElement.querySelector("rect").getBBox();
+      return text.x < box.x || text.y < box.y - 2 || text.x + text.width > box.x + box.width ||
+        text.y + text.height > box.y + box.height + 2;
+    }}).map((t) => t.textContent)"""
+    assert browser.run(over) == []
+    smallest = f"Math.min(...{texts}.map((t) => t.getBoundingClientRect().height))"
+    assert browser.run(smallest) >= 10.5  # the line of a text of 9 px
 
 
 def test_dark_is_dark_and_light_is_light(browser, pages):

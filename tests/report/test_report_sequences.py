@@ -108,7 +108,8 @@ def test_dpo_then_ppo_shows_the_curves_of_both_under_their_titles(runs):
     assert "Score" in {item["chart"].title for item in shown["PPO"]["curves"]}
     text = words(render(runs["DPO then PPO"]))
     assert (
-        text.startswith("plaudit report walk") and "PPO closed 30% of the gap between the SFT model" in text
+        text.startswith("plaudit report walk")
+        and "DPO and PPO together closed 30% of the gap between the SFT model" in text
     )
 
 

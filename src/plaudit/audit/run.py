@@ -72,6 +72,21 @@ class Run:
         return self.step_title(start)
 
     @property
+    def kl_from_start(self) -> Mapping[str, Any]:
+        """The KL of the end from the run's start; a run of one step, or an older one, records no other."""
+        return self.mapping("kl", "from_start") or self.mapping("kl")
+
+    @property
+    def way(self) -> list[str]:
+        """The steps that learned from preferences or rewards on the way from the start to the end, in order."""
+        found: list[str] = []
+        name = self.places.get("end")
+        while name is not None and name != self.places.get("start") and name not in found:
+            found.append(name)
+            name = dig(self.steps, name, "from")
+        return [n for n in reversed(found) if self.steps[n].get("preference")]
+
+    @property
     def trained(self) -> list[str]:
         """The steps that learned from preferences or rewards, in order."""
         return [n for n, s in self.steps.items() if s.get("preference")]

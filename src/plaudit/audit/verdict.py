@@ -7,10 +7,11 @@ from dataclasses import dataclass, field
 
 from plaudit.audit.run import Run, dig
 from plaudit.display.attributes import vocabulary
-from plaudit.display.formatting import count, finite, number, percent, span, temperature
+from plaudit.display.formatting import count, finite, nats, number, percent, span, temperature
 
 NOTICEABLE = 0.05  # a change of an attribute below five points is not worth a line
 MOST_CHANGES = 7
+MOST_NAMED = 3
 ONLY_TRAINING = "Only what training recorded is shown."
 
 
@@ -61,23 +62,36 @@ def _headline(run: Run) -> str:
             return f"This run trained a reward model and no policy: it is right on {percent(right)} of held-out pairs."
         return "This run trained no policy beyond its start, so there is no after to judge."
     closed, low, high = (finite(run.get("gap_closed", k)) for k in ("mean", "low", "high"))
+    who = _together(run)
     if closed is not None:
         if low is not None and high is not None and low <= 0 <= high:
-            return f"{run.title} made no clear difference: the interval holds zero."
+            return f"{who} made no clear difference: the interval holds zero."
         if closed < 0:
-            return f"{run.title} made the answers worse."
+            return f"{who} made the answers worse."
         if closed >= 1:
             return f"{run.title}’s answers score as well as perfect ones."
-        return f"{run.title} closed {percent(closed)} of the gap between the {run.start} model and a perfect answer."
+        return (
+            f"{who} closed {percent(closed)} of the gap between the {run.start} model and a perfect answer."
+        )
     mean, low, high = (finite(run.get("win_rate", "end_vs_start", k)) for k in ("mean", "low", "high"))
     if mean is None:
         return f"Nothing has judged {run.title}’s answers in this run."
-    who = "A proxy judge" if run.get("judge") == "proxy" else "The judge"
+    judge = "A proxy judge" if run.get("judge") == "proxy" else "The judge"
     if low is not None and high is not None and low <= 0.5 <= high:
-        return f"{who} sees no clear difference between {run.title} and the {run.start} model."
+        return f"{judge} sees no clear difference between {run.title} and the {run.start} model."
     if mean < 0.5:
-        return f"{who} prefers the {run.start} model’s answers to {run.title}’s."
-    return f"{who} prefers {run.title}’s answers in {percent(mean)} of comparisons."
+        return f"{judge} prefers the {run.start} model’s answers to {run.title}’s."
+    return f"{judge} prefers {run.title}’s answers in {percent(mean)} of comparisons."
+
+
+def _together(run: Run) -> str:
+    """Who made the difference between start and end: one method, or several steps one after another."""
+    titles = [run.step_title(n) for n in run.way]
+    if len(titles) < 2:
+        return run.title
+    if len(titles) > MOST_NAMED:
+        return f"{len(titles)} steps, from {titles[0]} to {titles[-1]}, together"
+    return f"{', '.join(titles[:-1])} and {titles[-1]} together"
 
 
 def _lead(run: Run) -> list[str]:
@@ -100,9 +114,13 @@ def _lead(run: Run) -> list[str]:
             sentence += f"; a perfect policy would win {percent(best)}"
             sentence += f", because {percent(ties)} of its answers tie" if ties and ties >= 0.1 else ""
         lead.append(sentence + ".")
-    exact = finite(run.get("kl", "exact"))
+    exact = finite(run.kl_from_start.get("exact"))
     if exact is not None:
-        lead.append(f"For that it moved {number(exact)} nats per response away from the {run.start} model.")
+        sentence = f"For that it moved {nats(exact)} nats per response away from the {run.start} model"
+        own, origin = finite(run.get("kl", "exact")), run.get("kl", "from")
+        if len(run.way) > 1 and own is not None and isinstance(origin, str):
+            sentence += f"; {nats(own)} is how far its last step is from {run.step_title(origin)}"
+        lead.append(f"{sentence}.")
     return lead
 
 
@@ -193,6 +211,8 @@ def sharpening(run: Run) -> str:
         start += (
             f", more than {run.title}’s {number(after)} at temperature {temperature(run.get('temperature'))}"
         )
+    elif cool <= sft:
+        start += ", no more than at its usual temperature"
     elif after > sft:
         start += f", {percent((cool - sft) / (after - sft))} of {run.title}’s gain"
     low = finite(dig(best, "win_rate", "low"))

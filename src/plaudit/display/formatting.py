@@ -39,6 +39,12 @@ def percent(value: Any, digits: int = 0) -> str:
     return ABSENT if v is None else number(100 * v, digits) + "%"
 
 
+def nats(value: Any) -> str:
+    """A KL: small ones with the digits that tell them from none."""
+    v = finite(value)
+    return number(v, 4 if v is not None and 0 < abs(v) < 0.01 else 2)
+
+
 def count(value: Any) -> str:
     v = finite(value)
     return ABSENT if v is None else f"{v:,.0f}"

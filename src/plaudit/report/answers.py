@@ -7,10 +7,11 @@ from typing import Any
 
 from plaudit.audit.run import Row, Run
 from plaudit.display.attributes import vocabulary
-from plaudit.display.formatting import clean, finite, number
+from plaudit.display.formatting import clean, finite, nats, number
 from plaudit.report.quality import policies
 
 FIRST = 8
+MEASURES = (("gold", "gold", "gold", number), ("proxy", "proxy", "proxy", number), ("kl", "kl", "KL", nats))
 LONG = 900  # characters above which an answer scrolls in its own box
 
 
@@ -20,8 +21,8 @@ def answer(entry: Any, stage: str, label: str) -> dict[str, Any] | None:
         return None
     text = clean(entry.get("text") or "").strip()
     measures = [
-        {"term": term, "label": name, "value": number(entry.get(key), 2)}
-        for key, term, name in (("gold", "gold", "gold"), ("proxy", "proxy", "proxy"), ("kl", "kl", "KL"))
+        {"term": term, "label": name, "value": form(entry.get(key))}
+        for key, term, name, form in MEASURES
         if finite(entry.get(key)) is not None
     ]
     return {

@@ -6,11 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from plaudit.audit.run import Run, dig
-from plaudit.display.formatting import clean, count, duration, finite, number, percent
+from plaudit.display.formatting import clean, count, duration, finite, nats, number, percent
 
 MODEL, RECORDS, REWARD, JUDGE = "model", "records", "reward", "judge"
 STEP = "step:"
-SMALL = 0.01  # a KL below it is shown with four digits
 # What a step that makes records counts of them.
 COUNTED = ("rankings", "demonstrations", "records")
 
@@ -53,7 +52,7 @@ def _kl(run: Run, name: str, source: str) -> str:
     exact = finite(measured.get("exact"))
     if exact is None or measured.get("from") != source:
         return ""
-    return f"KL {number(exact, 2 if abs(exact) >= SMALL else 4)}"
+    return f"KL {nats(exact)}"
 
 
 def _counted(run: Run, source: str) -> str:

@@ -10,7 +10,7 @@ from typing import Any
 from plaudit.audit.run import Run, dig
 from plaudit.audit.verdict import sharpening
 from plaudit.display.attributes import OTHER, vocabulary
-from plaudit.display.formatting import count, finite, number, percent, span, temperature
+from plaudit.display.formatting import count, finite, nats, number, percent, span, temperature
 from plaudit.report.rows import Entry, interval_rows, place
 
 # Where a label of the gold scale may stand, best first, and its width in percent of a phone's screen.
@@ -125,12 +125,12 @@ def _gap(run: Run, where: Mapping[str, float]) -> dict[str, Any] | None:
 
 def figures(run: Run) -> list[dict[str, str]]:
     """The four numbers of the verdict."""
-    gap, win, kl = run.get("gap_closed"), run.get("win_rate", "end_vs_start"), run.get("kl")
+    gap, win, kl = run.get("gap_closed"), run.get("win_rate", "end_vs_start"), run.kl_from_start
     model = run.get("reward_model")
     found = [
         ("gap", "gap closed", dig(gap, "mean"), percent, percent_span(gap)),
         ("win_rate", f"wins against {run.start}", dig(win, "mean"), percent, percent_span(win)),
-        ("kl_exact", "nats of KL", dig(kl, "exact"), number, span(kl)),
+        ("kl_exact", f"nats of KL from {run.start}", kl.get("exact"), nats, _nats_span(kl)),
         ("accuracy", "reward model accuracy", dig(model, "accuracy"), percent, percent_span(model)),
     ]
     return [
@@ -138,6 +138,11 @@ def figures(run: Run) -> list[dict[str, str]]:
         for term, label, value, form, note in found
         if finite(value) is not None
     ]
+
+
+def _nats_span(kl: Mapping[str, Any]) -> str:
+    low, high = finite(kl.get("low")), finite(kl.get("high"))
+    return "" if low is None or high is None else f"{nats(low)} to {nats(high)}"
 
 
 def wins(run: Run) -> dict[str, Any] | None:
