@@ -23,10 +23,14 @@ def test_a_recipe_without_evaluation_writes_no_report(tmp_path, monkeypatch):
 def test_a_page_that_is_asked_for_says_that_the_recipe_has_no_evaluation(tmp_path):
     steps = {"base": {"kind": "base", "title": "Base model", "gives": ["policy"]}}
     record = {"name": "r", "steps": steps, "places": {"base": "base", "start": "base", "end": "base"}}
-    for config, said in (
-        ({"evaluate": None}, "its recipe has no evaluation"),
-        ({"evaluate": {}}, "not been evaluated"),
+    # `plaudit report` writes a summary of what the steps recorded, in which nothing is judged.
+    recorded = {"name": "r", "seconds": {"base": 1.0}}
+    for evaluate, summary, said in (
+        (None, recorded, "its recipe has no evaluation"),
+        (None, {}, "its recipe has no evaluation"),
+        ({}, {}, "not been evaluated"),
     ):
-        (tmp_path / "run.json").write_text(json.dumps({**record, "config": config}))
+        (tmp_path / "summary.json").write_text(json.dumps(summary))
+        (tmp_path / "run.json").write_text(json.dumps({**record, "config": {"evaluate": evaluate}}))
         assert said in verdict(read_run(tmp_path)).headline
         assert said in build(tmp_path).read_text()

@@ -39,8 +39,12 @@ class Verdict:
 
 def verdict(run: Run) -> Verdict:
     """Judge a run by its summary alone."""
+    if _without_evaluation(run):
+        return Verdict("This run was not evaluated: its recipe has no evaluation.", [ONLY_TRAINING])
     if not run.summary:
-        return _unevaluated(run)
+        return Verdict(
+            "This run has not been evaluated yet.", [f"Its summary.json is missing. {ONLY_TRAINING}"]
+        )
     result = Verdict(_headline(run), _lead(run))
     _changes(run, result)
     result.remarks = _remarks(run)
@@ -48,11 +52,9 @@ def verdict(run: Run) -> Verdict:
     return result
 
 
-def _unevaluated(run: Run) -> Verdict:
+def _without_evaluation(run: Run) -> bool:
     config = run.record.get("config")
-    if isinstance(config, Mapping) and "evaluate" in config and config["evaluate"] is None:
-        return Verdict("This run was not evaluated: its recipe has no evaluation.", [ONLY_TRAINING])
-    return Verdict("This run has not been evaluated yet.", [f"Its summary.json is missing. {ONLY_TRAINING}"])
+    return isinstance(config, Mapping) and "evaluate" in config and config["evaluate"] is None
 
 
 def _headline(run: Run) -> str:
