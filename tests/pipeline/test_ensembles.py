@@ -9,6 +9,7 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).parent))
 from small import SMALL
+from summary_page import documented, paths, unmatched
 
 from plaudit.data.records import Prompt
 from plaudit.models.reward_model import load_reward_model
@@ -30,7 +31,12 @@ def test_two_members_are_trained_apart_and_pay_less_where_they_disagree(tmp_path
     assert not np.allclose(*weights)
     assert len(folder.stage("reward").read_json()["accuracy"]) == 2
     assert len(folder.stage("ppo").metrics()) >= 2
-    assert 0 <= folder.read_json("summary.json")["reward_model"]["accuracy"] <= 1
+    summary = folder.read_json("summary.json")
+    assert 0 <= summary["reward_model"]["accuracy"] <= 1
+    unknown, _ = unmatched(set(paths(summary)), documented("summary.json"))
+    assert not unknown, "keys that docs/summary.md does not describe"
+    unknown, _ = unmatched(set(paths(folder.read_json("findings.json"))), documented("findings.json"))
+    assert not unknown, "keys that docs/summary.md does not describe"
 
     tokenizer = models[0].tokenizer
     prompt = Prompt.user("where does an owl live?")

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
+from summary_page import documented, paths, unmatched
 from toy import demonstrations, rankings, toy_policy
 
 from plaudit.config import load_recipe
@@ -82,6 +83,8 @@ def test_hub_recipes_run_to_the_report_on_tiny_files(recipe, model, tmp_path):
     assert summary["gold"] is None and "no known truth" in summary["gold_reason"]
     assert summary["judge"] == "proxy" and 0 <= summary["win_rate"]["end_vs_start"]["mean"] <= 1
     assert 0 <= summary["reward_model"]["accuracy"] <= 1 and "longer_wins" in summary["reward_model"]
+    unknown, _ = unmatched(set(paths(summary)), documented("summary.json"))
+    assert not unknown, "keys that docs/summary.md does not describe"
     assert "proxy judge" in (folder.path / "report.html").read_text().lower()
     from transformers import AutoModelForCausalLM, AutoModelForSequenceClassification
 
