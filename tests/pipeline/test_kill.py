@@ -1,10 +1,15 @@
-"""Rule 1: killed anywhere with SIGKILL and resumed, a run ends bitwise where an unbroken one ends."""
+"""Rule 1: killed anywhere with SIGKILL and resumed, a run ends bitwise where an unbroken one ends.
+
+The classic demo, and a walk: two rounds of rank, reward and PPO, then DPO, a weighed reward model, PPO again.
+"""
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -15,32 +20,90 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
 from small import SMALL
+from tiny import DRAWN, PPO, tiny
 
-CODE = "import sys, json; from plaudit.pipeline.run import run; run('pocket', json.loads(sys.argv[1]), sys.argv[2])"
+from plaudit.config import validate
+from plaudit.config.graph import graph_of
+from plaudit.config.steps import Source
+from plaudit.data.readers import read
+from plaudit.pipeline.context import Context
+from plaudit.pipeline.materials import materials_of
+from plaudit.pipeline.run import run
+from plaudit.runs import RunFolder
+from plaudit.training import Ranks
+
+# The process kills itself with SIGKILL as soon as the named step has kept something: no step can end before that.
+CODE = """
+import json, os, signal, sys
+from plaudit.config import validate
+from plaudit.pipeline.run import run
+from plaudit.pipeline.steps import rank
+from plaudit.training import checkpoint
+
+recipe, changes, out, where = json.loads(sys.argv[1])
+
+def deadly(module, name, step_of):
+    plain = getattr(module, name)
+    def then_killed(*given, **options):
+        plain(*given, **options)
+        if step_of(*given) == where:
+            os.kill(os.getpid(), signal.SIGKILL)
+    setattr(module, name, then_killed)
+
+if where:
+    deadly(checkpoint, "save", lambda stage, *rest: stage.name)
+    # Rankings for training are written, those held out not yet.
+    deadly(rank, "write_jsonl", lambda records, path: path.parent.name)
+run(recipe if isinstance(recipe, str) else validate(recipe, "walk"), changes, out)
+"""
 FINAL = ("stages/sft/model", "stages/reward/model", "stages/ppo/model")
+CLASSIC = ("pocket", SMALL)
+SAVED = {"checkpoint_every": 2}
+WALK = (
+    tiny(
+        "walk",
+        {
+            "loop": {
+                "rounds": 2,
+                "steps": {
+                    "rank": DRAWN,
+                    "reward": {"max_steps": 5, **SAVED},
+                    "ppo": {**PPO, "checkpoint_every": 1},
+                },
+            },
+            "dpo": {"max_steps": 4, **SAVED},
+            "reward": {"on": ["rank-1", {"rank-2": 2.0}], "max_steps": 5, **SAVED},
+            "ppo": {**PPO, "checkpoint_every": 1},
+        },
+        evaluate=None,
+    ),
+    [],
+)
+ROUNDS = ("rank-1", "rank-2")
+WALK[0]["steps"] |= {"pretrain": {"max_steps": 10}, "sft": {"max_steps": 10}}
 
 
-def start(out: Path) -> subprocess.Popen[bytes]:
+def start(out: Path, what: tuple = CLASSIC, where: str | None = None) -> subprocess.Popen[bytes]:
     return subprocess.Popen(
-        [sys.executable, "-c", CODE, json.dumps(SMALL), str(out)],
+        [sys.executable, "-c", CODE, json.dumps([*what, str(out), where])],
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
         env={**os.environ, "OMP_NUM_THREADS": "1"},
     )
 
 
-def finish(out: Path) -> float:
+def finish(out: Path, what: tuple = CLASSIC) -> float:
     began = time.monotonic()
-    process = start(out)
+    process = start(out, what)
     _, errors = process.communicate(timeout=600)
     assert process.returncode == 0, errors.decode()[-3000:]
     return time.monotonic() - began
 
 
-def weights(out: Path) -> dict[str, bytes]:
+def weights(out: Path, folders: tuple[str, ...] = FINAL) -> dict[str, bytes]:
     return {
         f"{folder}/{p.name}": p.read_bytes()
-        for folder in FINAL
+        for folder in folders
         for p in sorted((out / folder).glob("*.safetensors"))
     }
 
@@ -50,6 +113,13 @@ def unbroken(tmp_path_factory):
     out = tmp_path_factory.mktemp("unbroken")
     seconds = finish(out)
     return out, seconds
+
+
+@pytest.fixture(scope="module")
+def walked(tmp_path_factory):
+    out = tmp_path_factory.mktemp("walked")
+    finish(out, WALK)
+    return RunFolder(out)
 
 
 def kill_and_resume(out: Path, moments: list[float]) -> int:
@@ -77,17 +147,24 @@ def check(out: Path, unbroken: Path) -> None:
     assert {k: v for k, v in a.items() if k not in ignored} == {
         k: v for k, v in b.items() if k not in ignored
     }
+    nothing_half_written(out)
+
+
+def replaced(step, source: str):
+    """The step learning from one source alone."""
+    return dataclasses.replace(step, on=(Source(name=source),))
+
+
+def nothing_half_written(out: Path) -> None:
     assert not [p for p in out.rglob(".*") if p.name.count(".") > 1], "something half-written was left behind"
 
 
-def kill_in(out: Path, stage: str) -> None:
-    """Start, and kill as soon as the stage has written a checkpoint."""
-    process = start(out)
-    while process.poll() is None and not list(out.glob(f"stages/{stage}/checkpoints/step-*")):
-        time.sleep(0.002)
-    assert process.poll() is None, f"{stage} ended before it could be killed"
-    os.kill(process.pid, signal.SIGKILL)
-    process.communicate()
+def kill_in(out: Path, stage: str, what: tuple = CLASSIC) -> None:
+    """Start, and be killed as soon as the step has kept something."""
+    process = start(out, what, stage)
+    _, errors = process.communicate(timeout=600)
+    assert process.returncode == -signal.SIGKILL, errors.decode()[-3000:]
+    assert json.loads((out / "stages" / stage / "stage.json").read_text())["status"] == "running"
 
 
 def test_killed_and_resumed_equals_unbroken(unbroken, tmp_path):
@@ -96,6 +173,56 @@ def test_killed_and_resumed_equals_unbroken(unbroken, tmp_path):
         kill_in(tmp_path, stage)
     finish(tmp_path)
     check(tmp_path, whole)
+
+
+def test_a_walk_killed_in_a_reward_a_rank_and_a_ppo_step_equals_an_unbroken_one(walked, tmp_path):
+    for stage in ("reward-1", "rank-2", "ppo"):
+        kill_in(tmp_path, stage, WALK)
+    finish(tmp_path, WALK)
+    folders = tuple(
+        f"stages/{name}/model" for name in walked.read_json("run.json")["steps"] if "rank" not in name
+    )
+    whole, resumed = weights(walked.path, folders), weights(tmp_path, folders)
+    assert len(whole) >= 9 and whole.keys() == resumed.keys()
+    assert [name for name in whole if whole[name] != resumed[name]] == []
+    for rank in ROUNDS:
+        for part in ("train.jsonl", "held_out.jsonl"):
+            a, b = (f / "stages" / rank / part for f in (walked.path, tmp_path))
+            assert a.read_bytes() == b.read_bytes()
+    resumed_steps = [e["stage"] for e in RunFolder(tmp_path).events() if e["event"] == "resumed"]
+    assert resumed_steps == ["reward-1", "rank-2", "ppo"]
+    nothing_half_written(tmp_path)
+
+
+def test_a_walk_ranks_fresh_prompts_in_each_round_and_takes_the_newest_of_everything(walked):
+    rounds = [
+        {
+            r.prompt.id
+            for part in ("train", "held_out")
+            for r in read(walked.stage(n).path / f"{part}.jsonl").records
+        }
+        for n in ROUNDS
+    ]
+    assert all(len(prompts) > 20 for prompts in rounds) and not rounds[0] & rounds[1]
+    steps = walked.read_json("run.json")["steps"]
+    inputs = {n: (s["from"], s["on"], s["rewards"]) for n, s in steps.items()}
+    assert inputs["ppo-1"] == ("sft", ["prompts"], ["step:reward-1"])
+    assert inputs["reward-2"] == ("sft", ["rank-1", "rank-2"], [])
+    assert inputs["ppo-2"][0] == "ppo-1" and inputs["ppo-2"][2] == ["step:reward-2"]
+    assert inputs["dpo"] == ("ppo-2", ["rank-1", "rank-2"], [])
+    assert inputs["ppo"][0] == "dpo" and inputs["ppo"][2] == ["step:reward"]
+    assert walked.read_json("run.json")["places"] == {"base": "pretrain", "start": "sft", "end": "ppo"}
+
+
+def test_the_weight_of_a_source_reaches_every_record_that_a_step_learns_from(walked):
+    config = validate(WALK[0], "walk")
+    graph = graph_of(config)
+    context = Context(config, graph, walked, materials_of(config), "cpu", Ranks())
+    rounds = [{r.prompt.id for p in context.records(replaced(graph["reward"], n)) for r in p} for n in ROUNDS]
+    for part in context.records(graph["reward"]):
+        assert {r.weight for r in part if r.prompt.id in rounds[0]} == {1.0}
+        assert {r.weight for r in part if r.prompt.id in rounds[1]} == {2.0}
+        assert part and all(r.prompt.id in rounds[0] | rounds[1] for r in part)
 
 
 @pytest.mark.slow
@@ -111,11 +238,8 @@ def test_twenty_kills_at_random_moments(unbroken, tmp_path):
 
 
 def test_a_finished_run_is_skipped_and_a_changed_stage_runs_again(unbroken, tmp_path):
-    from plaudit.pipeline.run import run
-    from plaudit.runs import RunFolder
-
     out = tmp_path / "again"
-    finish(out)
+    shutil.copytree(unbroken[0], out)
     folder = RunFolder(out)
     before = weights(out)
     run("pocket", SMALL, out)

@@ -8,11 +8,12 @@ from typing import Any
 
 from plaudit.config import ROLES, Config, Pretrained
 from plaudit.config.graph import Graph, Node
+from plaudit.config.sections import JudgeSpec, Rank
 from plaudit.data.files import is_hub_name
 from plaudit.errors import Problem, UserError
 from plaudit.pipeline.code_version import code_version, source_hash
 from plaudit.pipeline.stages import Plan, StageSpec
-from plaudit.registry import Method, resolve
+from plaudit.registry import JUDGES, WORLDS, Method, WorldKind, resolve
 from plaudit.runs.locate import is_run, locate
 
 
@@ -32,7 +33,7 @@ def _stage(context: Any, node: Node) -> StageSpec:
         _runner(context, node),
         settings={
             "kind": node.kind.name,
-            "section": _dumped(node.settings),
+            "section": _section(node),
             "policy": _dumped(node.policy),
             "on": [s.model_dump() for s in node.on],
             "rewards": [p.model_dump() for p in node.rewards],
@@ -44,7 +45,7 @@ def _stage(context: Any, node: Node) -> StageSpec:
         },
         inputs=context.graph.steps_of(node.name),
         reads=context.materials.files(*_roles(context.graph, node)),
-        code=code_version(_roots(node)),
+        code=code_version(roots_of(config, node)),
         asked=_asks_people(node),
     )
 
@@ -63,6 +64,12 @@ def _runner(context: Any, node: Node) -> Callable[[Any], Mapping[str, Any]]:
     return lambda stage: resolve(node.kind.run)(context, node, stage)
 
 
+def _section(node: Node) -> Any:
+    """The settings of a step that decide what it makes: how long people are waited for does not."""
+    made = _dumped(node.settings)
+    return {k: v for k, v in made.items() if k not in ("enough", "project")} if _asks_people(node) else made
+
+
 def _dumped(value: Any) -> Any:
     if isinstance(value, tuple):
         return [_dumped(v) for v in value]
@@ -79,10 +86,20 @@ def _roles(graph: Graph, node: Node) -> list[str]:
     return list(dict.fromkeys(roles))
 
 
-def _roots(node: Node) -> list[Any]:
-    kind = node.kind
+def roots_of(config: Config, node: Node) -> list[Any]:
+    """Where the code of a step begins: its kind's, its judge's, and that of the world whose records it reads."""
+    kind, world = node.kind, WORLDS[config.world.kind] if config.world is not None else None  # type: ignore[attr-defined]
     function = [kind.function] if isinstance(kind, Method) and kind.function else []
-    return [kind.run, *function, *kind.code]
+    return [kind.run, *function, *kind.code, *_judges(node, world), *([world.make] if world else [])]
+
+
+def _judges(node: Node, world: WorldKind | None) -> list[Any]:
+    if not isinstance(node.settings, Rank):
+        return []
+    by = node.settings.by
+    if by is None:
+        by = JudgeSpec.model_validate(world.judge) if world and world.judge else None
+    return [] if by is None or by.people else [JUDGES[by.scheme].make]
 
 
 def functions_of(node: Node) -> list[str]:

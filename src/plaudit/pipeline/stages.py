@@ -22,6 +22,7 @@ from plaudit.runs import RunFolder, Stage, files
 from plaudit.runs.memory import begin_peak, peak_mb
 
 ALL = "all"
+ASKED_AS = "asked_as"  # in the record of such a step: the key that it was asked under
 FROZEN = "frozen"  # in the outcome of a step that people answered: the hash of what they gave
 
 
@@ -101,12 +102,19 @@ def is_done(folder: RunFolder, name: str, key: str) -> bool:
 def made_by_other_code(
     plan: Plan, folder: RunFolder, made_by: Mapping[str, Mapping[str, Any]]
 ) -> dict[str, str]:
-    """Finished stages of other code or libraries than these, or that follow from one; why, by name."""
+    """Finished stages of other code or libraries than these, or that follow from one; why, by name.
+
+    Also those that people answered under other settings: they are not asked again by themselves.
+    """
     found: dict[str, str] = {}
+    asked: dict[str, str] = {}
     keys = plan.keys(folder)
     for spec in plan.stages:
         record = folder.stage(spec.name).read_json() or {}
         if not is_done(folder, spec.name, keys[spec.name]):
+            continue
+        if spec.asked and record.get(ASKED_AS) not in (None, plan.key(spec, keys)):
+            asked[spec.name] = "people answered it under other settings, or after other steps"
             continue
         known, now = record.get("made_by"), made_by.get(spec.name, {})
         after = [name for name in spec.inputs if name in found]
@@ -117,7 +125,7 @@ def made_by_other_code(
             found[spec.name] = f"made with another {', '.join(differ)}"
         elif after:
             found[spec.name] = f"follows {after[0]}, which was"
-    return found
+    return {spec.name: why for spec in plan.stages if (why := {**found, **asked}.get(spec.name))}
 
 
 def execute(
@@ -148,7 +156,8 @@ def execute(
     keys: dict[str, str] = {}
     for spec in plan.stages:
         name = spec.name
-        key = keys[name] = plan.key(spec, keys, folder)
+        # Asked anew by name, people's step has the key of what it is asked, not of what they once gave.
+        key = keys[name] = plan.key(spec, keys, None if name in anew else folder)
         stage = folder.stage(name)
         if only is not None and name not in only:
             keys[name] = (stage.read_json() or {}).get("key", key)
@@ -176,12 +185,13 @@ def execute(
         outcome = dict(spec.run(stage))
         seconds = time.perf_counter() - clock
         # What people gave decides what follows, not how they were asked.
+        asked_as = {ASKED_AS: key} if FROZEN in outcome else {}
         key = keys[name] = outcome.pop(FROZEN, key)
         if is_main:
             began = (stage.read_json() or {}).get("started")
             record = {"key": key, "status": "done", "started": began, "seconds": seconds, "resumed": resumed}
             record["peak_mb"] = peak_mb()
-            stage.write_json("stage.json", {**record, **_by(made_by, name), **outcome})
+            stage.write_json("stage.json", {**record, **asked_as, **_by(made_by, name), **outcome})
             folder.event("done", stage=name, seconds=seconds)
         announce(name, "done")
 

@@ -89,10 +89,18 @@ def _can_be_shown(row: Mapping[str, Any]) -> bool:
 def _row(prompt: Prompt, responses: Sequence[Response], model: str) -> dict[str, Any]:
     return {
         "prompt": [m.as_dict() for m in prompt.messages],
-        "responses": [{"text": r.text, "finished": r.finished, "model": model} for r in responses],
+        "responses": [{"text": r.text, "finished": r.finished, "model": model} for r in _distinct(responses)],
         "source": prompt.source,
         "metadata": dict(prompt.metadata),
     }
+
+
+def _distinct(responses: Sequence[Response]) -> list[Response]:
+    """Answers of the same text once: nobody can say which of them is better."""
+    found: dict[str, Response] = {}
+    for response in responses:
+        found.setdefault(response.text, response)
+    return list(found.values())
 
 
 def _filled(

@@ -99,17 +99,22 @@ def answers_to_rank(context: Context, step: Node) -> list[tuple[Prompt, tuple[Re
 def _items(
     context: Context, settings: Rank, prompts: Sequence[Prompt], samples: Sequence[Sample], drawn: int
 ) -> list[tuple[Prompt, tuple[Response, ...]]]:
-    found = []
+    found, blank = [], 0
     for i, prompt in enumerate(prompts):
         rng = np.random.default_rng([context.seed, int(prompt.id, 16)])
         k = int(rng.integers(settings.low, settings.high + 1))
         own = [s.response for s in samples[i * drawn : (i + 1) * drawn]]
+        if _judged_by_world(context, settings.by):
+            shown = [r for r in own if r.text.strip()]
+            blank, own = blank + len(own) - len(shown), shown
         scripted: list[Response] = []
         if settings.scripted_share:
             scripted = [Response(text) for text in context.world.candidates(prompt, rng)]
         responses = _choose(own, scripted, k, settings.scripted_share, rng)
         if len(responses) >= FEWEST:
             found.append((prompt, responses))
+    if blank:
+        context.say(f"{blank} of {len(samples)} answers are empty, and the world's raters are not shown them")
     if len(found) < len(prompts):
         context.say(
             f"{len(prompts) - len(found)} of {len(prompts)} prompts left out: all their answers are the same"
@@ -120,6 +125,12 @@ def _items(
             remedy="raise the temperature, or ask for more answers",
         )
     return found
+
+
+def _judged_by_world(context: Context, spec: JudgeSpec | None) -> bool:
+    """Whether a made world's own raters judge: its truth says nothing about an empty answer."""
+    own = WORLDS[context.materials.kind].judge if context.world is not None else None
+    return own is not None and (spec is None or spec.scheme == own.partition(":")[0])
 
 
 def _choose(
@@ -133,8 +144,7 @@ def _choose(
     for response in rest:
         if len(chosen) == k:
             break
-        if response.text.strip():
-            chosen.setdefault((response.text, response.finished), response)
+        chosen.setdefault((response.text, response.finished), response)
     values = list(chosen.values())
     return tuple(values[j] for j in rng.permutation(len(values)))
 
