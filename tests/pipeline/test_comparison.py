@@ -11,18 +11,41 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from plaudit.config import validate
+from plaudit.config import read_yaml, validate
+from plaudit.config.graph import graph_of
 from plaudit.errors import UserError
 from plaudit.evaluation.best_of_n import best_of_n_frontier
-from plaudit.pipeline.comparison import GRID, arms_of
-from plaudit.pipeline.comparison.arms import VARIANTS, parse_grid
+from plaudit.pipeline.comparison.arms import (
+    arms_of,
+    default_grid,
+    default_methods,
+    names_known,
+    parse_grid,
+    with_arm,
+    without_arm,
+)
 from plaudit.pipeline.comparison.gather import gather, winners
+from plaudit.pipeline.comparison.run import compare
 from plaudit.pipeline.run import recipe_path
+from plaudit.registry import METHODS
 from plaudit.report.frontier_chart import frontier_svg
 from plaudit.report.frontier_page import build_page, headline, render_page, view, yardstick
 
 sys.path.insert(0, str(Path(__file__).parent))
 from small import SMALL
+
+GRID = default_grid()
+RAW = {
+    "name": "x",
+    "world": "pocket",
+    "steps": {
+        "sft": {},
+        "rank": {},
+        "reward": {},
+        "dpo": {},
+        "ppo": {"from": "sft", "reward": "reward", "iterations": 20, "kl": {"coefficient": 0.1}},
+    },
+}
 
 
 def test_every_method_runs_at_each_point_of_its_grid_from_the_recipes_own_settings():
@@ -36,20 +59,25 @@ def test_every_method_runs_at_each_point_of_its_grid_from_the_recipes_own_settin
         "online_dpo-coefficient-0.2",
         "online_dpo-coefficient-1.0",
     ]
-    raw = {"name": "x", "world": {}, "rank": {}, "reward": {}, "sft": {}, "kto": {}}
-    from plaudit.config import apply_override
-
-    for override in arms[0].overrides:
-        apply_override(raw, override)
-    config = validate(raw, "test")
-    assert config.final == "ppo" and config.kto is None
-    assert (config.ppo.iterations, config.ppo.lr, config.ppo.kl.coefficient) == (20, 1e-4, 0.05)
-    raw = {"name": "x", "world": {}, "rank": {}, "sft": {}}
-    for override in arms[2].overrides:
-        apply_override(raw, override)
-    dpo = validate(raw, "test").dpo
-    # The grid comes last: it is what is compared.
+    config = validate(with_arm(RAW, "ppo", arms[0]), "test")
+    step = config.steps["ppo"]
+    assert list(config.steps) == list(RAW["steps"]) and step.kind == "ppo" and step.start == "sft"
+    ppo = step.settings
+    assert (ppo.iterations, ppo.lr, ppo.kl.coefficient) == (20, 1e-4, 0.05)
+    replaced = validate(with_arm(RAW, "ppo", arms[2]), "test").steps["ppo"]
+    # The grid comes last: it is what is compared. What the step takes from others stays, but for a reward.
+    assert (replaced.kind, replaced.start, replaced.reward) == ("dpo", "sft", None)
+    dpo = replaced.settings
     assert (dpo.loss, dpo.length_normalised, dpo.beta) == ("ipo", True, 0.2)
+    online = validate(with_arm(RAW, "ppo", arms[4]), "test").steps["ppo"]
+    assert online.kind == "online_dpo" and [p.path for p in online.reward] == ["reward"]
+
+
+def test_an_arm_changes_nothing_of_the_recipe_that_it_is_made_from():
+    before = json.dumps(RAW)
+    with_arm(RAW, "ppo", arms_of(["grpo"], GRID)[0])
+    assert list(without_arm(RAW, "dpo")["steps"]) == ["sft", "rank", "reward"]
+    assert json.dumps(RAW) == before
 
 
 def test_wrong_names_are_refused_with_a_suggestion():
@@ -62,14 +90,23 @@ def test_wrong_names_are_refused_with_a_suggestion():
     assert parse_grid(["online-dpo.kl.coefficient=0.1,1"]) == {"online_dpo": ("kl.coefficient", (0.1, 1))}
 
 
-def test_every_variant_and_every_point_of_the_grid_is_valid():
-    from plaudit.config import apply_override
+@pytest.mark.parametrize(
+    "step, said", [("reward", "no method can take its place"), ("ppoo", "did you mean 'ppo'")]
+)
+def test_only_a_step_that_learns_from_preferences_is_replaced(step, said, tmp_path):
+    with pytest.raises(UserError, match=said):
+        compare("pocket", methods=["dpo"], step=step, out=tmp_path / "cmp")
+    assert not (tmp_path / "cmp").exists()
 
-    for arm in arms_of([*GRID, *(set(VARIANTS) - set(GRID))], GRID):
-        raw = {"name": "x", "world": {}, "rank": {}, "reward": {}, "sft": {}}
-        for override in arm.overrides:
-            apply_override(raw, override)
-        assert validate(raw, arm.name).final == arm.section
+
+def test_every_variant_and_every_point_of_the_grid_is_valid():
+    known = names_known()
+    assert set(default_methods()) <= set(GRID) <= set(known)
+    assert {m.name for m in METHODS.values() if m.trains_policy} <= set(known)
+    for arm in arms_of(known, GRID):
+        config = validate(with_arm(RAW, "ppo", arm), arm.name)
+        assert config.steps["ppo"].kind == arm.section
+        assert graph_of(config).places["end"] == "ppo"
 
 
 def arm(method, value, kl):
@@ -150,6 +187,34 @@ def test_best_of_n_rises_with_n_when_the_proxy_is_the_value():
     assert all(p["low"] < p["mean"] < p["high"] for p in points)
 
 
+def walk_of(out: Path, *more: str) -> subprocess.CompletedProcess[str]:
+    """`plaudit compare` on a small recipe whose DPO step is followed by a PPO step of two iterations."""
+    raw = read_yaml(recipe_path("pocket"))
+    raw["steps"] = {n: s if n != "ppo" else {"kind": "dpo", "from": "sft"} for n, s in raw["steps"].items()}
+    raw["steps"]["after"] = {"kind": "rloo", "iterations": 1}
+    recipe = out.parent / "walk.yaml"
+    recipe.write_text(json.dumps(raw))
+    words = [sys.executable, "-m", "plaudit", "compare", str(recipe), "--jobs", "2", "--out", str(out), *more]
+    sizes = ["prompts_per_iteration=32", "minibatch=16", "max_new_tokens=16"]
+    sets = [*(s for s in SMALL if not s.startswith("steps.ppo.")), *(f"steps.after.{s}" for s in sizes)]
+    sets += ["dpo.epochs=0.5", "rloo.iterations=1", *(f"rloo.{s}" for s in sizes)]
+    return subprocess.run([*words, *(w for s in sets for w in ("--set", s))], capture_output=True, text=True)
+
+
+@pytest.mark.slow
+def test_a_step_in_the_middle_is_replaced_and_what_follows_it_runs_after_each_arm(tmp_path):
+    out = tmp_path / "cmp"
+    done = walk_of(out, "--methods", "dpo,rloo", "--step", "ppo", "--quick")
+    assert done.returncode == 0, done.stderr[-3000:]
+    kinds = {}
+    for arm in ("dpo", "rloo"):
+        record = json.loads((out / "seed-0" / arm / "run.json").read_text())
+        kinds[arm] = record["steps"]["ppo"]["kind"]
+        assert record["steps"]["after"]["from"] == "ppo" and record["places"]["end"] == "after"
+    assert kinds == {"dpo": "dpo", "rloo": "rloo"}
+    assert "after" not in json.loads((out / "seed-0" / "base" / "run.json").read_text())["steps"]
+
+
 def test_a_small_comparison_runs_resumes_and_shows_its_frontier(tmp_path):
     out = tmp_path / "cmp"
     words = [
@@ -164,10 +229,11 @@ def test_a_small_comparison_runs_resumes_and_shows_its_frontier(tmp_path):
         "2",
     ]
     words += ["--quick", "--out", str(out)]
-    sets = [*SMALL, "rloo.iterations=2", "rejection.prompts=40", "rejection.n=2", "dpo.epochs=0.5"]
+    small = [s for s in SMALL if not s.startswith("steps.ppo.")]
+    sets = [*small, "rloo.iterations=2", "rloo.prompts_per_iteration=32", "rloo.minibatch=16"]
+    sets += ["rloo.max_new_tokens=16", "rejection.prompts=40", "rejection.n=2", "dpo.epochs=0.5"]
     for override in sets:
-        if not override.startswith("ppo."):
-            words += ["--set", override]
+        words += ["--set", override]
     first = subprocess.run(words, capture_output=True, text=True)
     assert first.returncode == 0, first.stderr
     assert "page:" in first.stdout and "Traceback" not in first.stderr

@@ -147,14 +147,14 @@ def test_resume_counts_items_that_all_their_people_have_judged(walked):
 
 
 def test_a_changed_enough_neither_draws_nor_asks_anew(walked):
-    folder, told, people, before, _ = walked
+    folder, told, _, before, _ = walked
     assert before["status"] == "running"
     assert "of 4 items" in told[2][1] and "rank: resumed" in told[2][1]
     assert not (folder.path / "replaced").exists()
 
 
 def test_what_people_gave_is_frozen_and_its_hash_is_the_steps_key(walked):
-    folder, told, people, _, _ = walked
+    folder, _, people, _, _ = walked
     record = folder.stage("rank").read_json()
     export = folder.stage("rank").path / "judgements.jsonl"
     assert record["key"] == file_hash(export) and record["status"] == "done"

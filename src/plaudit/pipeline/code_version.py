@@ -151,7 +151,7 @@ def _counts(module: str, places: tuple[str, ...]) -> bool:
 
 @cache
 def _followed(origin: Origin, chain: tuple[str, ...]) -> Definition:
-    """What ``origin.chain`` names: an attribute of a module, however deep, or the whole module where it is handed on."""
+    """What ``origin.chain`` names: an attribute of a module, however deep, or a whole module that is handed on."""
     parts = [*([origin.symbol] if origin.symbol else []), *chain]
     module = origin.module
     while parts:
