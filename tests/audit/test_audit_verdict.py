@@ -182,10 +182,14 @@ def test_a_cooler_start_that_scores_less_has_no_share_of_the_gain(pocket):
 def test_a_run_of_a_reward_model_alone_is_judged_by_it():
     steps = graph(base={"kind": "base"}, reward={"kind": "reward", "start": "base", "on": ("preferences",)})
     places = dict.fromkeys(("base", "start", "end"), "base")
-    summary = {"policies": places, "reward_model": {"accuracy": 0.72}}
-    assert verdict(run(summary, steps, places)).headline == (
+    same = {place: {"fact": 0.5} for place in places}
+    gold = {**{place: interval(0.1, 0.1) for place in places}, "perfect": interval(1.0, 0.1)}
+    summary = {"policies": places, "reward_model": {"accuracy": 0.72}, "attributes": same, "gold": gold}
+    found = verdict(run(summary, steps, places))
+    assert found.headline == (
         "This run trained a reward model and no policy: it is right on 72% of held-out pairs."
     )
+    assert found.lead == found.better == found.worse == found.level == []  # there is no before and after
 
 
 def test_only_votes_are_called_votes():

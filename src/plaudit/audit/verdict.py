@@ -58,7 +58,7 @@ def _without_evaluation(run: Run) -> bool:
 
 
 def _headline(run: Run) -> str:
-    if run.places.get("start") == run.places.get("end"):
+    if _same(run):
         right = finite(run.get("reward_model", "accuracy"))
         if right is not None:
             return f"This run trained a reward model and no policy: it is right on {percent(right)} of held-out pairs."
@@ -96,7 +96,14 @@ def _together(run: Run) -> str:
     return f"{', '.join(titles[:-1])} and {titles[-1]} together"
 
 
+def _same(run: Run) -> bool:
+    """Whether the run ends with the policy that it began with: there is no before and after."""
+    return run.places.get("start") == run.places.get("end")
+
+
 def _lead(run: Run) -> list[str]:
+    if _same(run):
+        return []
     lead = []
     sft, after, perfect = (finite(run.get("gold", stage, "mean")) for stage in ("start", "end", "perfect"))
     if sft is not None and after is not None and perfect is not None:
@@ -128,7 +135,7 @@ def _lead(run: Run) -> list[str]:
 
 def _changes(run: Run, result: Verdict) -> None:
     before, after = run.get("attributes", "start"), run.get("attributes", "end")
-    if not isinstance(before, Mapping) or not isinstance(after, Mapping):
+    if _same(run) or not isinstance(before, Mapping) or not isinstance(after, Mapping):
         return
     gains: list[tuple[float, Change]] = []
     spoken = vocabulary(run.get("kind"))

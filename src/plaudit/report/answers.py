@@ -33,6 +33,7 @@ def answer(entry: Any, stage: str, label: str) -> dict[str, Any] | None:
         "long": len(text) > LONG,
         "cut": entry.get("finished") is False,
         "measures": measures,
+        "costs": finite(entry.get("kl")) is not None,
     }
 
 
@@ -47,7 +48,7 @@ def cards(run: Run) -> dict[str, Any] | None:
     spoken = vocabulary(run.get("kind"))
     shown = [p for p in policies(run) if p.key != "perfect" and any(p.key in row for row in rows)]
     main, between = [p for p in shown if p.main], [p for p in shown if not p.main]
-    made = []
+    made: list[dict[str, Any]] = []
     for i, row in enumerate(rows):
         perfect = row.get("perfect")
         made.append(
@@ -67,6 +68,7 @@ def cards(run: Run) -> dict[str, Any] | None:
     return {
         "cards": [c for c in made if c["first"]] + [c for c in made if not c["first"]],
         "between": [p.label for p in between],
+        "cost": any(a["costs"] for card in made for a in card["answers"]),
         "count": len(made),
         "shown": len(first),
         "categories": [
