@@ -141,7 +141,7 @@ def test_a_critic_that_starts_badly_may_learn():
     assert health.critic_explains_nothing(seen(curve(key, linear(-4, -0.2))[:3])) is None
 
 
-def test_a_score_that_never_rises_is_told():
+def test_a_score_that_never_rises_is_reported():
     noise = np.random.default_rng(0).normal(0, 0.05, 20)
     rising = [a + b for a, b in zip(linear(0, 0.5), noise)]
     assert health.score_never_rises(seen(curve("objective/scores", rising))) is None
@@ -163,12 +163,12 @@ def test_the_first_minibatch_must_not_have_moved():
     assert "iteration 4" in health.first_minibatch_moved(seen(curve(key, [0.0] * 3 + [0.02] * 17))).evidence
 
 
-def test_numbers_that_were_not_finite_are_told():
+def test_numbers_that_were_not_finite_are_reported():
     finding = health.not_finite(seen(curve("val/loss", [0.1] * 6 + [None] * 14)))
     assert "val/loss at iteration 7, 14 in all" in finding.evidence
 
 
-def test_an_early_stop_is_told_with_its_reason():
+def test_an_early_stop_is_reported_with_its_reason():
     finding = health.stopped_early(seen([], {"stopped": {"ppo": "objective/kl 9.10 is above kl_max 8"}}))
     assert finding.evidence == "objective/kl 9.10 is above kl_max 8."
 

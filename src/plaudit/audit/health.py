@@ -11,6 +11,7 @@ from dataclasses import replace
 
 from plaudit.audit.findings import Finding, Watched, mean, series, tail
 from plaudit.audit.health_direct import groups_teach_nothing, likelihood_displacement, scores_clipped
+from plaudit.audit.health_run import reward_model_no_better_than_longer, sharpening_only
 from plaudit.audit.run import dig
 from plaudit.display.formatting import after, finite, number, percent
 from plaudit.evaluation.frontier import over_optimisation
@@ -256,49 +257,6 @@ def stopped_early(seen: Watched) -> Finding | None:
             ("raise {}", "kl.coefficient"),
             otherwise="keep the last good policy",
         ),
-    )
-
-
-def reward_model_no_better_than_longer(seen: Watched) -> Finding | None:
-    model = dig(seen.summary, "reward_model")
-    accuracy, baseline = finite(dig(model, "accuracy")), finite(dig(model, "longer_wins"))
-    if accuracy is None or baseline is None:
-        return None
-    # A baseline under one half, turned round, is the baseline "shorter wins".
-    rule, best = ("longer wins", baseline) if baseline >= 0.5 else ("shorter wins", 1 - baseline)
-    low = finite(dig(model, "low"))
-    if (accuracy if low is None else low) > best:
-        return None
-    beaten = accuracy <= best
-    return Finding(
-        "reward_model_no_better_than_longer",
-        "serious" if beaten else "warning",
-        f"The reward model is no better than the rule “{rule}”."
-        if beaten
-        else f"The reward model is not surely better than the rule “{rule}”.",
-        f"Held-out accuracy {percent(accuracy, 1)}, “{rule}” {percent(best, 1)}.",
-        "Collect more rankings, or take a larger reward model: training on this one mostly changes the length."
-        if seen.kind.rewarded
-        else "Collect more rankings, or take a larger reward model.",
-        numbers={"accuracy": accuracy, "baseline": best},
-    )
-
-
-def sharpening_only(seen: Watched) -> Finding | None:
-    best = dig(seen.summary, "best_temperature")
-    start, after_ = finite(dig(best, "start", "mean")), finite(dig(best, "end", "mean"))
-    gained = finite(dig(seen.summary, "gap_closed", "mean"))
-    if start is None or after_ is None or gained is None or gained <= 0 or after_ > start:
-        return None
-    at = number(dig(best, "temperature"))
-    return Finding(
-        "sharpening_only",
-        "warning",
-        f"{seen.title} may only have made the {seen.start} model more certain.",
-        f"At temperature {at}, best for {seen.start}, gold is {number(start)} for it and {number(after_)} for "
-        f"{seen.title}.",
-        f"Sampling the {seen.start} model cooler does as well: do not claim that {seen.title} taught it anything new.",
-        numbers={"start": start, "end": after_},
     )
 
 
