@@ -40,6 +40,11 @@ LABELS = {
     "a thumb down": ("thumbs_down", [False, True], [True, False]),
     "a tag of LLaMA-Factory": ("kto_tag", [True, False], [True, False]),
     "null for some": ("approved", [True, None, False, ""], [True, None, False, None]),
+    "rejected or not": ("rejected", [False, True], [True, False]),
+    "is rejected": ("is_rejected", [0, 1], [True, False]),
+    "a jailbreak": ("jailbreak", [False, True], [True, False]),
+    "passing the tests": ("passes", [1, 0], [True, False]),
+    "excellent and poor": ("quality", ["excellent", "poor"], [True, False]),
     "a truth inside an object": ("feedback", [{"thumb": "up"}, {"thumb": "down"}], [True, False]),
 }
 
@@ -254,3 +259,30 @@ def test_a_mark_beside_a_pair_makes_no_label_of_it(jsonl):
 def test_the_marks_of_prompts_are_known_and_change_nothing(jsonl):
     prompts = read(jsonl(*rows("feedback", ["thumbs_down", "too long to say"])), kind="prompts").records
     assert [p.metadata["feedback"] for p in prompts] == ["thumbs_down", "too long to say"] * 4
+
+
+@pytest.mark.parametrize(
+    "column, marks", [("status", ("ok", "error")), ("moderator_decision", ("keep", "remove"))]
+)
+def test_words_that_say_good_and_bad_are_asked_about_whatever_the_column_is_called(jsonl, column, marks):
+    with pytest.raises(UserError, match=f"--fields label={column}"):
+        read(jsonl(*rows(column, marks)))
+
+
+def test_a_mark_inside_the_last_answers_message_counts(jsonl):
+    def row(i, key, mark):
+        said = {"role": "assistant", "content": f"Yes {i}.", key: mark}
+        return {"messages": [{"role": "user", "content": f"Ask {i}?"}, said]}
+
+    labels = jsonl(*(row(i, "feedback", ("thumbs_up", "thumbs_down")[i % 2]) for i in range(6)))
+    assert [r.good for r in read(labels).records] == [True, False] * 3
+    assert [r.response.text for r in read(labels, kind="demonstrations").records] == [
+        "Yes 0.",
+        "Yes 2.",
+        "Yes 4.",
+    ]
+    ratings = jsonl(*(row(i, "rating", i) for i in range(6)))
+    assert [r.score for r in read(ratings).records] == [0, 1, 2, 3, 4, 5]
+    with pytest.raises(UserError, match=r"ignore=messages\.rating"):
+        read(ratings, kind="demonstrations")
+    assert len(read(ratings, kind="demonstrations", fields={"ignore": "messages.rating"}).records) == 6

@@ -201,7 +201,8 @@ def test_a_story_that_quotes_a_turn_is_no_conversation(jsonl):
     assert read(jsonl(*({"text": t} for t in texts))).records == texts
 
 
-SIDES = [("win", "lose"), ("y_w", "y_l"), ("better", "worse"), ("good_response", "bad_response"),
+SIDES = [("correct_answer", "incorrect_answer"), ("helpful_reply", "unhelpful_reply"),
+         ("win", "lose"), ("y_w", "y_l"), ("better", "worse"), ("good_response", "bad_response"),
          ("preferred_response", "dispreferred_response"), ("positive", "negative"), ("winner", "loser")]  # fmt: skip
 
 
@@ -372,3 +373,44 @@ def test_a_passage_that_is_no_text_in_a_later_row_is_not_lost_in_silence(jsonl):
     good = [{"question": ASK, "context": f"Passage {i}.", "answer": SAY} for i in range(120)]
     result = read(jsonl(*good, {"question": ASK, "context": {"title": "x"}, "answer": SAY}))
     assert result.report.dropped == {"wrong type": 1}
+
+
+def test_messages_that_end_before_the_answers_column_are_its_prompt(jsonl):
+    row = {"messages": [BRIEF.as_dict(), USER.as_dict()], "response": SAY}
+    (record,) = read(jsonl(row), kind="demonstrations").records
+    assert record.prompt.messages == (BRIEF, USER) and record.response.text == SAY
+    (prompt,) = read(jsonl(row), kind="prompts").records
+    assert prompt.messages == (BRIEF, USER) and prompt.metadata["response"] == SAY
+
+
+@pytest.mark.parametrize(
+    "asked, answer", [("document", "summary"), ("article", "highlights"), ("text", "target")]
+)
+def test_a_text_and_what_was_made_of_it_are_no_raw_text(jsonl, asked, answer):
+    (record,) = read(jsonl({asked: "A long story.", answer: SAY})).records
+    assert (record.prompt.messages[0].content, record.response.text) == ("A long story.", SAY)
+    assert read(jsonl({"text": "A long story.", "label": 1})).records == ["A long story."]
+
+
+def test_choices_in_columns_of_letters_are_asked_about(jsonl):
+    row = {"question": "Which?", "A": "one", "B": "two", "C": "three", "answer": "B"}
+    with pytest.raises(UserError, match="ignore=a\\+b\\+c"):
+        read(jsonl(row))
+    shown = {**row, "question": "Which? A one B two C three"}
+    assert len(read(jsonl(shown)).records) == 1
+
+
+def test_a_poorer_shape_names_the_option_that_makes_it_richer(jsonl):
+    path = jsonl({"question": "Which?", "gpt4_says": "one", "old_says": "two"})
+    with pytest.raises(UserError, match=r"--fields chosen=COLUMN,rejected=COLUMN .of gpt4_says, old_says"):
+        read(path, kind="preferences")
+    with pytest.raises(UserError, match="--fields response=COLUMN"):
+        read(path, kind="demonstrations")
+
+
+def test_a_misspelled_context_beside_a_choice_of_nothing_is_no_crash(jsonl):
+    with pytest.raises(UserError):
+        read(
+            jsonl({"context": "Which?", "helpful_respons": "one", "unhelpful_response": "two"}),
+            kind="preferences",
+        )

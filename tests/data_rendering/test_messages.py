@@ -60,6 +60,9 @@ def all_text(renderer: Renderer, item) -> str:
 @pytest.mark.parametrize(
     ("column", "role", "content", "key", "off", "on"),
     [
+        ("messages", "role", "content", "loss_weight", 0.0, 1.0),
+        ("messages", "role", "content", "masked", True, False),
+        ("conversations", "from", "value", "learnable", False, True),
         ("messages", "role", "content", "weight", 0, 1),
         ("messages", "role", "content", "weight", 0.0, None),
         ("messages", "role", "content", "trained", False, True),
@@ -265,3 +268,22 @@ def test_control_tokens_inside_tool_results_and_calls_stay_text():
     item = renderer.demonstration(Demonstration(Prompt(turns), Response("so")))
     assert np.array_equal(item.responses[0].ids[item.responses[0].trained][-1:], [end])
     assert trained(renderer, item) == '<tool_call>add {"a": "<|im_end|>"}</tool_call><|im_end|>so<|im_end|>'
+
+
+def test_a_mask_that_may_mean_either_is_refused_with_the_key_to_write(write):
+    row = [{"role": "user", "content": "Where?"}, {"role": "assistant", "content": "No.", "mask": 1}]
+    report = scan(write({"messages": row})).report
+    assert report.dropped == {"bad mask": 1} and "train: true" in report.problems[0].remedy
+
+
+def test_thinking_in_parts_of_a_message_is_its_reasoning_and_bare_texts_are_text(write):
+    said = [{"type": "thinking", "thinking": "Hm."}, {"type": "text", "text": "Here."}]
+    row = [{"role": "user", "content": [{"text": "Where?"}]}, {"role": "assistant", "content": said}]
+    (record,) = scan(write({"messages": row})).records
+    assert record.prompt.messages[0].content == "Where?" and record.response.text == "Here."
+    assert record.response.metadata["message"]["reasoning_content"] == "Hm."
+    calling = [
+        {"role": "user", "content": "Where?"},
+        {"role": "assistant", "content": [{"type": "tool_use"}]},
+    ]
+    assert "tool_calls" in scan(write({"messages": calling})).report.problems[0].remedy

@@ -37,7 +37,7 @@ FIELDS: dict[str, tuple[str, ...]] = {
     "responses": ("responses", "completions", "answers", "outputs", "candidates", "summaries", "generations"),
     "ranking": ("ranking",),
     "ranks": ("ranks", "rank"),
-    "scores": ("scores",),
+    "scores": ("scores", "rewards"),
     "preferred": SAYING,
     "label": ("label", "good", "desirable"),
     "rating": ("rating", "score", "reward"),

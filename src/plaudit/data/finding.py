@@ -116,7 +116,7 @@ def _near_misses(view: View, richer: Sequence[Shape], found: Shape | None, kind:
     problems = []
     for field in shape.missing(view):
         column = close.get(field)
-        if field == "choice":
+        if field == "choice" and view.pair():
             problems.append(_no_choice(view))
             continue
         name = FIELDS[field][0] if field in FIELDS else SEVERAL[field]
@@ -149,6 +149,17 @@ def _no_choice(view: View) -> Problem:
     )
 
 
+def _or_named(kind: str, other: Shape, first: View) -> str:
+    """How the columns of text that a poorer shape leaves over become what is asked for; empty where there are none."""
+    fields = {"demonstrations": ("response",), "preferences": ("chosen", "rejected")}.get(kind, ())
+    used = {c for field in (*other.needs, *COMMON) for c in first.columns(field)}
+    spare = [c for c, v in first.values.items() if c not in used and isinstance(v, str) and v]
+    if other.kind not in ("prompts", "text") or not fields or len(spare) < len(fields):
+        return ""
+    named = ",".join(f"{field}=COLUMN" for field in fields)
+    return f", or say which column holds what is missing: --fields {named} (of {', '.join(spare[:6])})"
+
+
 def _refuse_shape(
     problems: Sequence[Problem],
     columns: Sequence[str],
@@ -163,7 +174,7 @@ def _refuse_shape(
         report.refuse(
             f"it holds {other.kind} ({{{other.name}}}), and {kind} are asked for",
             line=line,
-            remedy=f"name it where {other.kind} belong",
+            remedy=f"name it where {other.kind} belong{_or_named(kind, other, first)}",
         )
         return
     for p in problems:

@@ -11,8 +11,9 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from plaudit.data import verdicts
-from plaudit.data.fields import normal
+from plaudit.data.fields import FIELDS, normal
 from plaudit.data.marks import GOOD, LABELS, NEUTRAL, REFERRING, Mark, mark_of, words_of
+from plaudit.data.messages import KNOWN_KEYS, ROLE_NAMES
 from plaudit.data.report import Fault
 from plaudit.errors import Problem
 
@@ -22,6 +23,7 @@ IGNORE = "ignore"
 # Letters of the longest word of a scale.
 SHORT = 20
 # Objects in which marks may stand.
+TALKS = FIELDS["messages"]
 HOLDERS = ("metadata", "meta", "info", "extra", "extra_info")
 
 
@@ -67,7 +69,19 @@ def cell(row: Row, name: str) -> Any:
         return row.get(name)
     outer, _, inner = name.partition(".")
     value = row.get(outer)
+    value = last_answer(value) if isinstance(value, list) else value
     return value.get(inner) if isinstance(value, Mapping) else None
+
+
+def last_answer(turns: Any) -> Mapping[str, Any] | None:
+    """The last message of the assistant, which may hold a mark of its own; None where there is none."""
+    said = [m for m in turns if isinstance(m, Mapping) and _says(m)] if isinstance(turns, list) else []
+    return said[-1] if said else None
+
+
+def _says(message: Mapping[str, Any]) -> bool:
+    role = message.get("role", message.get("from"))
+    return isinstance(role, str) and ROLE_NAMES.get(role.lower()) == "assistant"
 
 
 def ignored_columns(fields: Mapping[str, str] | None, columns: Iterable[str]) -> set[str]:
@@ -83,10 +97,15 @@ def marks_in(rows: Sequence[Row], taken: Iterable[str], ignored: Iterable[str]) 
     for name in dict.fromkeys(c for row in rows for c in row):
         mark = mark_of(name)
         values: list[Any] = [v for row in rows if not verdicts.absent(v := row.get(name))]
+        if normal(name) in TALKS:
+            answers = [last for v in values if (last := last_answer(v))]
+            found += _nested(
+                name, [{k: v for k, v in a.items() if k not in KNOWN_KEYS} for a in answers], skip, False
+            )
         if _are(values, Mapping) and name not in skip and (mark or normal(name) in HOLDERS):
             found += _nested(name, values, skip, bool(mark))
         elif name not in skip:
-            found += _column(mark, values) if mark else _by_words(name, values)
+            found += (_column(mark, values) if mark else []) or _by_words(name, values)
     return found
 
 

@@ -20,7 +20,7 @@ JOINING = words("""
     judge judged evaluator expert crowd gpt gpt3 gpt4 gpt4o llm ai claude rm bot model assistant response
     answer completion output reply message generation text avg average mean median overall total final
     aggregate aggregated marked deemed found fine grained tag auto automatic armorm eval value level flag
-    count number num type field rate my our
+    count number num type field rate my our how p prob
 """)
 WHOLE = words("""
     rating ratings rated score scores reward rewards grade grades graded stars star quality likes
@@ -35,7 +35,8 @@ LABELS = words("""
 GOOD = words("""
     good desirable desired safe correct right accepted accept acceptable approved approve liked like upvoted
     upvote valid passed pass success successful positive satisfied verified useful endorsed recommended
-    appropriate grounded resolved solved won up chosen preferred favorite favourite clean compliant
+    appropriate grounded resolved solved won up chosen preferred favorite favourite clean compliant passes
+    compiles
 """)
 ASPECTS = words("""
     helpful helpfulness correctness coherence coherent harmless harmlessness honest honesty truthful
@@ -51,7 +52,7 @@ BAD = words("""
     hallucinated hallucination hallucinations negative inappropriate biased abusive abuse insult obscene
     threat profanity failed fail failure violation violations jailbroken reported deleted removed
     unacceptable invalid severity danger dangerous risk risky sexist racist misinformation down mistakes
-    errors
+    errors rejected jailbreak jailbreaks violate violates violating removed banned
 """)
 NEGATING = words("not non no")
 # Counted or measured, and neither better nor worse.
@@ -68,7 +69,7 @@ REFERRING = words("""
 """)
 # Of these only true and false can be marks: `accepted_answer` is mostly a text.
 CONTENT = words("""
-    answer answers response responses completion output text solution option choice
+    answer answers response responses completion output text solution option choice rejected
 """)
 # A name with one of these is about one of two answers.
 PAIRED = words("""
@@ -100,7 +101,7 @@ def words_of(column: str) -> list[str]:
 def mark_of(column: str) -> Mark | None:
     """What a column's name says about the answer beside it, or None."""
     name = words_of(column)
-    if not name or name[-1] in REFERRING or (len(name) > 1 and set(name) & PAIRED):
+    if not name or name[-1] in REFERRING or _is_paired(name):
         return None
     told = [w for w in name if w not in JOINING and w not in NEGATING]
     sense = -1 if set(told) & BAD else 1
@@ -114,6 +115,12 @@ def mark_of(column: str) -> Mark | None:
         return Mark(column, "unclear", sense, scope in ("label", "aspect"))
     truths = name[-1] in CONTENT and name[0] not in ("is", "was", "has")
     return Mark(column, scope, sense, truths)
+
+
+def _is_paired(name: list[str]) -> bool:
+    """Whether a name is about one of two answers; ``is_rejected`` is about the only one."""
+    bare = name[1:] if name[0] in ("is", "was") else name
+    return len(bare) > 1 and bool(set(bare) & PAIRED)
 
 
 def _scope(told: list[str]) -> tuple[Scope | None, bool]:

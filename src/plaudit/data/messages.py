@@ -38,10 +38,15 @@ ROLE = ("role", "from")
 CONTENT = ("content", "value")
 REASONING = ("reasoning_content", "reasoning", "thinking")
 # Whether a turn is trained, by the names that trainers and providers give it.
-MASKS = ("weight", "train", "trained", "training", "loss")
+MASKS = (
+    *("weight", "train", "trained", "training", "loss", "loss_weight", "loss_mask", "compute_loss"),
+    *("trainable", "learn", "learnable", "train_on"),
+)
+# Where true says that a turn is not trained, and the name that may mean either.
+HIDING, EITHER = ("masked", "ignore", "ignored", "skip", "exclude", "excluded", "no_loss"), "mask"
 KEPT = ("name", "tool_call_id")
 TEXT_KEYS = {*ROLE, *CONTENT}
-KNOWN_KEYS = {*TEXT_KEYS, *REASONING, *MASKS, *KEPT, "tool_calls", "function_call"}
+KNOWN_KEYS = {*TEXT_KEYS, *REASONING, *MASKS, *HIDING, EITHER, *KEPT, "tool_calls", "function_call"}
 # Columns of which only the text of the last turn is taken.
 ANSWERS = ("chosen", "rejected", "response", "completion", "answer", "output")
 
@@ -105,15 +110,26 @@ def _message(value: Any, field: str) -> Message:
     content = _first(value, CONTENT)
     role = ROLE_NAMES.get(name.lower()) if isinstance(name, str) else None
     if role is None:
-        message = "a message has no role" if name is None else f"{name!r} is no role that plaudit knows"
-        raise Fault(
-            "bad role", message, field=field, remedy="roles are system, user and assistant (and tool)"
+        keys = ", ".join(map(repr, value))
+        message = (
+            f"a message has no role; its keys are {keys}"
+            if name is None
+            else f"{name!r} is no role that plaudit knows"
         )
+        raise Fault(
+            "bad role",
+            message,
+            field=field,
+            remedy="roles are system, user and assistant (and tool), in a key 'role' beside 'content'",
+        )
+    thoughts = ""
     if isinstance(content, list):
-        content = _joined_parts(content, field)
+        content, thoughts = _joined_parts(content, role, field)
     if role == "tool" and isinstance(content, dict | int | float):
         content = json.dumps(content, ensure_ascii=False)
     more = _more(value, field)
+    if thoughts:
+        more.setdefault("reasoning_content", thoughts)
     if name.lower() in CALLING:
         more["tool_calls"], content = _calls(content, name, field), ""
     if content is None and "tool_calls" in more:
@@ -179,7 +195,14 @@ def _call(value: Any, name: str, field: str) -> dict[str, Any]:
 
 def _trained(value: Mapping[str, Any], field: str) -> bool:
     """Whether a turn is trained: ``weight`` 0 or 1, ``train`` true or false, and their like."""
-    for key in MASKS:
+    if value.get(EITHER) is not None:
+        raise Fault(
+            "bad mask",
+            f"{EITHER!r} of a message may say that it is trained or that it is not",
+            field=field,
+            remedy="write train: true or train: false",
+        )
+    for key in (*MASKS, *HIDING):
         mark = value.get(key)
         if mark is None:
             continue
@@ -194,22 +217,33 @@ def _trained(value: Mapping[str, Any], field: str) -> bool:
                 if key == "weight"
                 else "write true or false",
             )
-        if not mark:
+        if bool(mark) == (key in HIDING):
             return False
     return True
 
 
-def _joined_parts(parts: list[Any], field: str) -> str:
-    """The text of a content list; anything but text parts cannot be learnt from here."""
-    texts = []
+def _joined_parts(parts: list[Any], role: Role, field: str) -> tuple[str, str]:
+    """The text of a content list and the assistant's thinking in it; anything else cannot be learnt from here."""
+    texts, thoughts = [], []
     for part in parts:
-        kind = part.get("type") if isinstance(part, dict) else name_type(part)
-        if not isinstance(part, dict) or not isinstance(kind, str) or not kind.endswith("text"):
-            raise Fault(
-                "wrong type",
-                f"a message holds a part of type {kind!r}, and plaudit trains on text alone",
-                field=field,
-                remedy="remove the row; text about an image is no use without it",
-            )
-        texts.append(whole_text(part.get("text"), field))
-    return "".join(texts)
+        bare = isinstance(part, dict) and set(part) == {"text"}
+        kind = "text" if bare else part.get("type") if isinstance(part, dict) else name_type(part)
+        if role == "assistant" and kind in ("thinking", "reasoning"):
+            thoughts.append(whole_text(_first(part, (kind, "text", "thinking")), field))
+        elif isinstance(part, dict) and isinstance(kind, str) and kind.endswith("text"):
+            texts.append(whole_text(part.get("text"), field))
+        else:
+            raise _no_text(kind, field)
+    return "".join(texts), "\n".join(thoughts).strip()
+
+
+def _no_text(kind: Any, field: str) -> Fault:
+    calls = str(kind).startswith(("tool", "function"))
+    return Fault(
+        "wrong type",
+        f"a message holds a part of type {kind!r}, and plaudit trains on text alone",
+        field=field,
+        remedy="write calls into the message's key tool_calls, and what a tool returned as a turn of role tool"
+        if calls
+        else "remove the row; text about an image is no use without it",
+    )

@@ -8,6 +8,8 @@ from typing import Any
 from plaudit.data.fields import FIELDS
 from plaudit.data.verdicts import said
 
+# What is a prompt where an answer stands beside it, and may be anything where none does.
+BESIDE_ANSWER = ("context", "article", "document", "text", "content", "x")
 # Other names of a field, taken where a row has no column of its own for it.
 OTHERS: dict[str, tuple[str, ...]] = {
     "prompt": (
@@ -20,7 +22,7 @@ OTHERS: dict[str, tuple[str, ...]] = {
         "request",
         "human",
         "user",
-        "context",
+        *BESIDE_ANSWER,
     ),
     "response": (
         "target",
@@ -35,6 +37,7 @@ OTHERS: dict[str, tuple[str, ...]] = {
         "generation",
         "generated_text",
         "summary",
+        "highlights",
         "assistant",
         "bot",
         "gpt",
@@ -61,6 +64,11 @@ SIDES: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("accept", ("reject",)),
     ("selected", ("rejected",)),
     ("desirable", ("undesirable",)),
+    ("correct", ("incorrect", "wrong")),
+    ("right", ("wrong",)),
+    ("safe", ("unsafe",)),
+    ("helpful", ("unhelpful",)),
+    ("harmless", ("harmful",)),
     ("y_w", ("y_l",)),
     ("w", ("l",)),
 )
@@ -73,9 +81,8 @@ def renamings(rows: Sequence[Mapping[str, Any]], kind: str | None) -> dict[str, 
     for field, others in OTHERS.items():
         if any(c in columns for c in FIELDS[field]) or (_is_pair(columns) and field == "response"):
             continue
-        if field == "prompt" and not any(c in columns for c in (*FIELDS["response"], *OTHERS["response"])):
-            # Without an answer beside it, a context may be anything.
-            others = tuple(c for c in others if c != "context")
+        if field == "prompt" and (kind == "text" or not (_answered(columns, rows) or _sides(columns, rows))):
+            others = tuple(c for c in others if c not in BESIDE_ANSWER)
         holds = holds_messages if field == "messages" else holds_text
         column = next((c for c in others if c in columns and holds(rows, c)), None)
         if column:
@@ -88,13 +95,17 @@ def renamings(rows: Sequence[Mapping[str, Any]], kind: str | None) -> dict[str, 
     return found
 
 
+def _answered(columns: Iterable[str], rows: Sequence[Mapping[str, Any]]) -> bool:
+    return any(c in columns and holds_text(rows, c) for c in (*FIELDS["response"], *OTHERS["response"]))
+
+
 def _is_pair(columns: Iterable[str]) -> bool:
     return {"chosen", "rejected"} <= set(columns)
 
 
 def _sides(columns: Iterable[str], rows: Sequence[Mapping[str, Any]]) -> tuple[str, str] | None:
     """The columns of the better and the worse answer: equal names but for the words that say which."""
-    names = list(columns)
+    names = [] if any(c in columns for c in FIELDS["responses"]) else list(columns)
     for good, bads in SIDES:
         for better in names:
             parts = f"_{better}_".split(f"_{good}_")

@@ -214,6 +214,27 @@ def _as_turns(column: str, name: str) -> Change:
 # -- answers ---------------------------------------------------------------------------------------
 
 
+def _awaiting(made: Preparation, rows: Sequence[Values], kind: str | None) -> None:
+    """Messages that end before the answer, which stands in a column of its own: they are the prompt."""
+    for column in FIELDS["messages"]:
+        if any(c in row for row in rows for c in (*FIELDS["prompt"], "chosen")) or not filled(rows, column):
+            continue
+        if share(rows, lambda row, c=column: _awaits(row.get(c)) and bool(_text_of_answer(row))) > 0.9:  # type: ignore[misc]
+            made.steps.append(lambda row, c=column: {"prompt" if k == c else k: v for k, v in row.items()})
+            made.consumed.add(column)
+            made.notes.append(f"{column!r} ends before the answer: it is read as the prompt")
+            return
+
+
+def _awaits(turns: Any) -> bool:
+    last = turns[-1] if isinstance(turns, list) and turns else None
+    return isinstance(last, Mapping) and str(last.get("role", last.get("from"))).lower() in ("user", "human")
+
+
+def _text_of_answer(row: Values) -> Any:
+    return next((row[c] for c in FIELDS["response"] if isinstance(row.get(c), str)), None)
+
+
 def _unrepeated(made: Preparation, rows: Sequence[Values], kind: str | None) -> None:
     """Answers that begin with their prompt, as a model's decoded output does."""
     if kind == "prompts":
@@ -283,6 +304,7 @@ STEPS = (
     _turned,
     _renamed,
     _spoken,
+    _awaiting,
     _unrepeated,
     _templated,
     _unended,

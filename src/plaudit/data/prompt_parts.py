@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from plaudit.data.fields import FIELDS
@@ -137,15 +137,27 @@ def show_all(made: Preparation, rows: Sequence[Values], kind: str | None) -> Non
                     remedy=f"use a file of text, or leave the column out with --fields ignore={column}",
                 )
             )
+    made.problems += [_unshown(", ".join(found), "+".join(found)) for found in _lettered(rows)]
     for column in CHOICES:
         if any(row.get(column) and not _shown(row, column) for row in rows):
-            made.problems.append(
-                Problem(
-                    f"the choices of a question stand in {column!r}, and not in its prompt",
-                    field=column,
-                    remedy=f"write them into the prompt, or leave them out with --fields ignore={column}",
-                )
-            )
+            made.problems.append(_unshown(column, column))
+
+
+def _unshown(columns: str, option: str) -> Problem:
+    return Problem(
+        f"the choices of a question stand in {columns!r}, and not in its prompt",
+        field=columns,
+        remedy=f"write them into the prompt, or leave them out with --fields ignore={option}",
+    )
+
+
+def _lettered(rows: Sequence[Values]) -> Iterator[list[str]]:
+    """Three columns or more by letters, a, b, c or opa, opb, opc, whose texts the prompt does not hold."""
+    for form in ("{}", "op{}", "choice_{}", "choice{}"):
+        names = [form.format(letter) for letter in "abcdefgh"]
+        found = [c for c in names if filled(rows, c)]
+        if found[:3] == names[:3] and any(not _shown(row, c) for row in rows for c in found if row.get(c)):
+            yield found
 
 
 def _shown(row: Values, column: str) -> bool:

@@ -51,6 +51,10 @@ def _family(turn: str, end: str = r"$^", introduced: bool = False) -> Family:
 
 
 FAMILIES: tuple[Family, ...] = (
+    _family(
+        r"<\|start\|>(?P<role>system|developer|user|assistant)(?:<\|channel\|>\w+)?<\|message\|>",
+        r"(?:<\|end\|>|<\|return\|>)\s*$",
+    ),
     _family(r"<\|im_start\|>[ ]*(?P<role>\w+)(?:\s*\n|\s|$)", r"<\|im_end\|>\s*$"),
     _family(
         r"<\|start_header_id\|>(?P<role>\w+)<\|end_header_id\|>\s*",

@@ -17,12 +17,13 @@ FALSE = words("false no n f")
 GOOD = words("""
     good up thumbs_up thumbsup thumb_up desirable chosen positive like liked upvote upvoted accept accepted
     approve approved pass passed correct right safe helpful harmless acceptable satisfied happy great ok
-    valid success :+1: :thumbsup: + +1 👍 👌 👏 ✓ ✔ ✅ ☑ 🙂 😀 😃 😄 😁 😊 ❤ ♥ 💯
+    valid success keep kept excellent :+1: :thumbsup: + +1 👍 👌 👏 ✓ ✔ ✅ ☑ 🙂 😀 😃 😄 😁 😊 ❤ ♥ 💯
 """)
 BAD = words("""
     bad down thumbs_down thumbsdown thumb_down undesirable rejected negative dislike disliked downvote
     downvoted reject disapprove disapproved fail failed incorrect wrong unsafe unhelpful harmful
-    unacceptable unsatisfied dissatisfied unhappy poor not_ok invalid failure toxic :-1: :thumbsdown: - 👎 ✗
+    unacceptable unsatisfied dissatisfied unhappy poor not_ok invalid failure toxic remove removed
+    delete deleted discard discarded error terrible awful :-1: :thumbsdown: - 👎 ✗
     ✘ ✖ ❌ ❎ ☹ 🙁 😞 😠 😡 😢 💩
 """)
 NEITHER = words("""
