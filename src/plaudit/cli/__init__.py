@@ -11,6 +11,7 @@ from functools import cache
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from plaudit.errors import PlauditError, UserError, Waiting, suggest
+from plaudit.readable import keep_output_readable
 from plaudit.registry import METHODS, Method
 
 if TYPE_CHECKING:
@@ -105,6 +106,7 @@ def command(name: str) -> TyperCommand | TyperGroup:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line and exit: 0 done, 1 a fault, 2 a mistake of the user, 3 waiting, 130 interrupted."""
+    keep_output_readable()
     words = list(sys.argv[1:] if arguments is None else arguments)
     hint = f"\n  → {RESUME}" if words and (words[0] in WHOLE or words[0] in by_verb()) else ""
     try:

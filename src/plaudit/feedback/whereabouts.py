@@ -65,6 +65,8 @@ def _read(path: Path) -> dict[str, object] | None:
 def _runs(process: object) -> bool:
     if not isinstance(process, int):
         return False
+    if os.name == "nt":
+        return True  # signal 0 would interrupt it there; a server that has ended is found when it is asked
     try:
         os.kill(process, 0)
     except ProcessLookupError:

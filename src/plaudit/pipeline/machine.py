@@ -23,7 +23,7 @@ def look(config: Config, folder: RunFolder, device: Any) -> dict[str, Any]:
     """Choices made by looking at the machine, made once: a later start reads them from the run."""
     import torch
 
-    from plaudit.training.device import measure_precision, measure_threads
+    from plaudit.training.device import choose_precision, choose_threads
     from plaudit.training.memory import memory_limit
     from plaudit.training.probe import config_of
 
@@ -36,15 +36,17 @@ def look(config: Config, folder: RunFolder, device: Any) -> dict[str, Any]:
         and config.memory in (None, before["memory_gib"])
     ):
         return dict(before)
+    architecture = config_of(config.policy)
+    width = architecture.get_text_config().hidden_size if architecture is not None else None
     if config.threads is not None:
         threads, reason = config.threads, "set by the recipe"
     elif device.type != "cpu":
         threads, reason = torch.get_num_threads(), "torch's default: the work is on the accelerator"
     else:
-        threads, reason = measure_threads(getattr(config.policy, "hidden", 1024))
+        threads, reason = choose_threads(width)
     set_threads(threads)
     if config.precision == "auto":
-        precision, why = measure_precision(config_of(config.policy), device)
+        precision, why = choose_precision(width, device)
     else:
         precision, why = config.precision, "set by the recipe"
     return {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import shutil
@@ -15,12 +16,25 @@ from plaudit.errors import UserError
 
 
 def _sync_folder(path: Path) -> None:
-    # A rename is durable only once the folder that holds the name is synced.
-    descriptor = os.open(path, os.O_RDONLY)
+    # A rename is durable only once the folder that holds the name is synced. Windows opens no folders.
+    try:
+        descriptor = os.open(path, os.O_RDONLY)
+    except PermissionError:
+        return
     try:
         os.fsync(descriptor)
+    except OSError as error:
+        if error.errno not in (errno.EINVAL, errno.EBADF, errno.ENOTSUP):
+            raise
     finally:
         os.close(descriptor)
+
+
+def _sync_file(path: Path) -> None:
+    # Windows syncs only what is open for writing; what may not be written was not written just now.
+    if os.access(path, os.W_OK):
+        with path.open("r+b") as file:
+            os.fsync(file.fileno())
 
 
 def _disk_error(path: Path, error: OSError) -> UserError:
@@ -82,8 +96,7 @@ def new_folder(path: Path) -> Iterator[Path]:
         yield temporary
         for file in temporary.rglob("*"):
             if file.is_file():
-                with file.open("rb") as handle:
-                    os.fsync(handle.fileno())
+                _sync_file(file)
         os.chmod(temporary, 0o755)
         if path.exists():
             retired = temporary.with_name(temporary.name + ".old")

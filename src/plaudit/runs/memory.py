@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import resource
 import sys
 from pathlib import Path
 from typing import Any
@@ -21,16 +20,24 @@ def begin_peak() -> None:
         return
 
 
-def peak_mb() -> float:
-    """MB at the highest since ``begin_peak``."""
+def peak_mb() -> float | None:
+    """MB at the highest since ``begin_peak``; None where the system counts none (Windows)."""
     if (cuda := _cuda()) is not None:
         return float(cuda.max_memory_allocated()) / 2**20
     try:
         lines = STATUS.read_text().splitlines()
     except OSError:
-        most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-        return most / (2**20 if sys.platform == "darwin" else 2**10)
+        return _peak_of_process()
     return float(next(line for line in lines if line.startswith("VmHWM")).split()[1]) / 2**10
+
+
+def _peak_of_process() -> float | None:
+    try:
+        import resource
+    except ModuleNotFoundError:  # Windows has none
+        return None
+    most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return most / (2**20 if sys.platform == "darwin" else 2**10)
 
 
 def _cuda() -> Any | None:

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import os
-import time
-from typing import Any
+from pathlib import Path
 
 import torch
 
 from plaudit.errors import UserError
 from plaudit.models.compute import Precision
-from plaudit.training.probe import step_seconds
+
+CPUS = Path("/sys/devices/system/cpu")
+CGROUP = Path("/sys/fs/cgroup")
 
 
 def resolve_device(name: str) -> torch.device:
@@ -29,58 +30,77 @@ def resolve_device(name: str) -> torch.device:
     return torch.device(name)
 
 
-def measure_threads(hidden: int, tokens: int = 4096) -> tuple[int, str]:
-    """The thread count that is fastest for matrix products of the run's size, and why, in words.
+# Width per thread: below it threads wait for one another longer than they compute.
+WIDTH_OF_A_THREAD = 64
+# From this width on bf16 products are clearly faster, where the processor has them (docs/core.md).
+WIDE = 128
 
-    Threads cost more than they bring for tiny models, or while another process uses the cores. Whoever sets
-    OMP_NUM_THREADS has chosen already.
+
+def choose_threads(width: int | None) -> tuple[int, str]:
+    """Physical cores in reach, at most one for each 64 of the model's width, and why, in words.
+
+    Nothing is measured: the same command on the same kind of machine takes the same number, however busy it is.
+    Whoever sets OMP_NUM_THREADS has chosen already.
     """
     if (said := os.environ.get("OMP_NUM_THREADS", "")).isdecimal() and int(said) > 0:
         return int(said), "set by OMP_NUM_THREADS"
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    options = sorted({1, *(c for c in (2, 4, 8, 16) if c < cores), cores})
-    if options == [1]:
-        return 1, "one core"
-    before = torch.get_num_threads()
-    a, b = torch.randn(tokens, hidden), torch.randn(hidden, 4 * hidden)
-    seconds: dict[int, float] = {}
-    for threads in options:
-        torch.set_num_threads(threads)
-        runs = []
-        for _ in range(7):
-            start = time.perf_counter()
-            torch.nn.functional.silu(a @ b).sum()
-            runs.append(time.perf_counter() - start)
-        seconds[threads] = min(runs[2:])
-    torch.set_num_threads(before)
-    # A second thread must earn its place: within 10 % the smaller number is the calmer choice.
-    best = next(t for t in options if seconds[t] <= 1.1 * min(seconds.values()))
-    table = ", ".join(f"{t}: {1e3 * s:.1f} ms" for t, s in seconds.items())
-    return best, f"measured at width {hidden} ({table})"
+    cores = cores_in_reach()
+    words = "one core in reach" if cores == 1 else f"{cores} physical cores in reach"
+    if width is None or cores <= (most := max(1, width // WIDTH_OF_A_THREAD)):
+        return cores, words
+    return most, f"{words}, one thread for each {WIDTH_OF_A_THREAD} of the width {width}"
 
 
-# bf16 must be this much faster to be worth its rounding.
-WORTH = 1.3
+def cores_in_reach() -> int:
+    """Physical cores that this process may use: its affinity, and the quota of its container."""
+    if not hasattr(os, "sched_getaffinity"):
+        return os.cpu_count() or 1
+    processors = os.sched_getaffinity(0)
+    cores = len({_core_of(number) for number in processors})
+    quota = _quota()
+    return max(1, min(cores, int(quota))) if quota is not None else cores
 
 
-def measure_precision(config: Any | None, device: torch.device) -> tuple[Precision, str]:
-    """bf16 where a training step of the run's shape is enough faster with it, and why, in words.
+def _core_of(processor: int) -> str:
+    """The name of a logical processor's core: the list of all that share it, or its own number where none is given."""
+    try:
+        return (CPUS / f"cpu{processor}" / "topology" / "thread_siblings_list").read_text().strip()
+    except OSError:
+        return str(processor)
 
-    ``config`` is the policy's architecture; without one there is nothing to measure.
-    """
+
+def _quota() -> float | None:
+    """Processors' worth of time that the container grants, None for no limit."""
+    for files in (("cpu.max",), ("cpu/cpu.cfs_quota_us", "cpu/cpu.cfs_period_us")):
+        try:
+            quota, period = " ".join((CGROUP / name).read_text() for name in files).split()
+        except (OSError, ValueError):
+            continue
+        if quota.isdecimal() and int(period) > 0:
+            return int(quota) / int(period)
+    return None
+
+
+def choose_precision(width: int | None, device: torch.device) -> tuple[Precision, str]:
+    """bf16 where the processor computes it and the model is wide enough, and why, in words; nothing is measured."""
     if device.type == "mps":
         return "fp32", "bf16 has not been tried on this device"
-    if config is None:
-        if device.type == "cuda" and torch.cuda.is_bf16_supported():
-            return "bf16", "the device computes it; the policy's size is not known yet"
-        return "fp32", "the policy's size is not known yet"
-    try:
-        seconds = {p: step_seconds(config, device, p) for p in ("fp32", "bf16")}
-    except Exception as error:  # an unknown architecture may refuse to be cut to a slice in any way
-        return "fp32", f"a {config.model_type} could not be measured ({type(error).__name__})"
-    ratio = seconds["fp32"] / seconds["bf16"]
-    best: Precision = "bf16" if ratio >= WORTH else "fp32"
-    return best, f"measured: bf16 takes {1 / ratio:.2f} of fp32's time for a step of this width"
+    if device.type == "cuda":
+        has = torch.cuda.is_bf16_supported(including_emulation=False)
+        what = "the GPU computes bf16" if has else "the GPU does not compute bf16"
+    else:
+        found = [name for name in ("amx_bf16", "avx512_bf16") if torch.cpu.get_capabilities().get(name)]
+        has, what = (
+            bool(found),
+            f"the processor has {found[0]}" if found else "the processor has no bf16 products",
+        )
+    if not has:
+        return "fp32", what
+    if width is None:
+        return ("bf16" if device.type == "cuda" else "fp32"), f"{what}; the policy's size is not known yet"
+    if width < WIDE:
+        return "fp32", f"{what}, but a width of {width} is below {WIDE}"
+    return "bf16", f"{what}, and a width of {width} is at least {WIDE}"
 
 
 def make_deterministic(device: torch.device, wanted: bool) -> None:

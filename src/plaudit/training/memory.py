@@ -10,7 +10,6 @@ from __future__ import annotations
 import ctypes
 import gc
 import logging
-import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import astuple, dataclass
 from functools import cache
@@ -35,6 +34,8 @@ logger = logging.getLogger(__name__)
 ENOUGH = 8192
 # The part of the free memory that a run takes when the recipe states no limit.
 SHARE = 0.7
+# Bytes that are taken to be free where the system does not say.
+ELSEWHERE = 8.0 * 2**30
 
 
 @dataclass(frozen=True)
@@ -222,11 +223,16 @@ def memory_limit(device: torch.device, stated: float | None) -> float:
 
 def _free_memory() -> float:
     """Free memory of the machine or, where that is less, of the container."""
-    found = [float(os.sysconf("SC_AVPHYS_PAGES")) * os.sysconf("SC_PAGE_SIZE")]
     meminfo = Path("/proc/meminfo")
     if meminfo.is_file():
         lines = dict(line.split(":", 1) for line in meminfo.read_text().splitlines())
         found = [float(lines["MemAvailable"].split()[0]) * 1024]
+    else:
+        logger.warning(
+            "how much memory is free is only known on Linux: a run takes what fits %s → set memory: GIB",
+            _gib(SHARE * ELSEWHERE),
+        )
+        return ELSEWHERE
     top, used = Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory.current")
     if top.is_file() and used.is_file() and (text := top.read_text().strip()).isdigit():
         found.append(float(text) - float(used.read_text()))

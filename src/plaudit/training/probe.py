@@ -1,13 +1,12 @@
-"""What one optimiser step of a model of the run's shape costs here, found by running a slice of it.
+"""What one token of a model of the run's shape keeps in memory, found by running a slice of it.
 
 A slice is the model's own architecture at full width with one or two layers and few words, so that it is
-measured in tens of milliseconds whatever the model's size.
+counted in tens of milliseconds whatever the model's size.
 """
 
 from __future__ import annotations
 
 import copy
-import time
 from dataclasses import dataclass
 from typing import Any
 
@@ -107,24 +106,6 @@ def _batch(length: int, count: int, device: torch.device) -> Any:
         for _ in range(count)
     ]
     return collate(items, 0).to(device)
-
-
-def step_seconds(config: Any, device: torch.device, precision: Precision, *, length: int = 128) -> float:
-    """Seconds of a forward and backward pass through a slice of two layers, the best of a few."""
-    model = slice_of(config, 2, device).train()
-    tokens = min(1024, max(length, 2**18 // config.get_text_config().hidden_size))
-    batch = _batch(length, tokens // length, device)
-    best = float("inf")
-    with computing(precision=precision):
-        for _ in range(3):
-            if device.type == "cuda":
-                torch.cuda.synchronize()
-            start = time.perf_counter()
-            encode(model, batch).hidden.square().mean().backward()
-            if device.type == "cuda":
-                torch.cuda.synchronize()
-            best = min(best, time.perf_counter() - start)
-    return best
 
 
 def footprint(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import resource
 from collections import Counter
 from collections.abc import Sequence
 from contextlib import suppress
@@ -226,6 +225,10 @@ def configure(proxies: Sequence[str]) -> None:
 
 
 def _more_files() -> int:
+    try:
+        import resource
+    except ModuleNotFoundError:  # Windows counts no open files of a process
+        return FILES
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     wanted = FILES if hard == resource.RLIM_INFINITY else min(FILES, hard)
     if soft == resource.RLIM_INFINITY or soft >= wanted:

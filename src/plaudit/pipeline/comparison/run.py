@@ -28,6 +28,7 @@ from plaudit.pipeline.comparison.arms import (
 from plaudit.pipeline.projects import frozen
 from plaudit.pipeline.run import recipe_path
 from plaudit.progress import Progress
+from plaudit.readable import keep_output_readable
 from plaudit.registry import METHODS, STEPS
 from plaudit.runs import RunFolder, files
 
@@ -209,6 +210,7 @@ def _work(job: Job) -> None:
     for stream in (1, 2):
         os.dup2(log, stream)
     os.close(log)
+    keep_output_readable()
     config = validate(job.config, job.folder)
     execute_config(config, folder, donor=RunFolder(job.donor) if job.donor else None)
     if job.kind == "base":
