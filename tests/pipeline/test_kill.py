@@ -20,7 +20,7 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
 from small import SMALL
-from tiny import DRAWN, PPO, tiny
+from tiny import DRAWN, PPO, example, sized, tiny
 
 from plaudit.config import validate
 from plaudit.config.graph import graph_of
@@ -59,28 +59,18 @@ run(recipe if isinstance(recipe, str) else validate(recipe, "walk"), changes, ou
 FINAL = ("stages/sft/model", "stages/reward/model", "stages/ppo/model")
 CLASSIC = ("pocket", SMALL)
 SAVED = {"checkpoint_every": 2}
-WALK = (
-    tiny(
-        "walk",
-        {
-            "loop": {
-                "rounds": 2,
-                "steps": {
-                    "rank": DRAWN,
-                    "reward": {"max_steps": 5, **SAVED},
-                    "ppo": {**PPO, "checkpoint_every": 1},
-                },
-            },
-            "dpo": {"max_steps": 4, **SAVED},
-            "reward": {"on": ["rank-1", {"rank-2": 2.0}], "max_steps": 5, **SAVED},
-            "ppo": {**PPO, "checkpoint_every": 1},
-        },
-        evaluate=None,
-    ),
-    [],
-)
+LEARNING = {**PPO, "checkpoint_every": 1}
+SIZES = {
+    "pretrain": {"max_steps": 10},
+    "sft": {"max_steps": 10},
+    "loop": {"steps": {"rank": DRAWN, "reward": {"max_steps": 5, **SAVED}, "ppo": LEARNING}},
+    "dpo": {"max_steps": 4, **SAVED},
+    "reward": {"max_steps": 5, **SAVED},
+    "ppo": LEARNING,
+}
+# The recipe of docs/recipes.md, at a size that takes seconds.
+WALK = (tiny("walk", sized(example("rounds")["steps"], SIZES), evaluate=None), [])
 ROUNDS = ("rank-1", "rank-2")
-WALK[0]["steps"] |= {"pretrain": {"max_steps": 10}, "sft": {"max_steps": 10}}
 
 
 def start(out: Path, what: tuple = CLASSIC, where: str | None = None) -> subprocess.Popen[bytes]:

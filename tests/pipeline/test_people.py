@@ -16,7 +16,7 @@ from fastapi.testclient import TestClient
 from sqlalchemy import select
 
 sys.path.insert(0, str(Path(__file__).parent))
-from tiny import PPO, tiny
+from tiny import PPO, example, sized, tiny
 
 import plaudit
 from plaudit.cli import main
@@ -47,7 +47,9 @@ RANK = {
     "max_new_tokens": 16,
     "enough": {"items": 5, "overlap": 2},
 }
-RECIPE = tiny("asked", {"rank": RANK, "reward": {"max_steps": 3}, "ppo": PPO}, evaluate=None)
+# The steps of docs/recipes.md, at a size that takes seconds.
+SIZES = {"rank": RANK, "reward": {"max_steps": 3}, "ppo": PPO}
+RECIPE = tiny("asked", sized(example("people")["steps"], SIZES), evaluate=None)
 
 
 class Labelers:

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import re
+from dataclasses import fields
 from pathlib import Path
 
 from plaudit.config import load_recipe
+from plaudit.config.graph import graph_of
 from plaudit.data.records import Response
-from plaudit.feedback import simulated
+from plaudit.feedback.simulated import Biases
+from plaudit.pipeline.demo import EXPERIMENTS
 from plaudit.pipeline.run import recipe_path
-from plaudit.pipeline.summary import BARS
 from plaudit.pocket import World, gold
+from plaudit.pocket.bars import BARS
 from plaudit.pocket.facts import Fact
 from plaudit.pocket.questions import CATEGORIES, FORMATS, OPENINGS, Question, styled
+from plaudit.pocket.settings import Raters, raters_of
 
 PAGE = (Path(__file__).parents[2] / "docs/pocket.md").read_text()
 
@@ -30,10 +34,11 @@ def test_the_bars_are_those_of_the_page():
 
 
 def test_the_biases_are_those_of_the_page():
-    table = dict(re.findall(r"^\| `([A-Z_]+)` \| (-?[\d.]+) \| .+ \|$", PAGE, re.M))
-    assert set(table) == {"PER_WORD", "FLATTERY", "AGREEMENT", "LIST"}
-    for name, value in table.items():
-        assert getattr(simulated, name) == float(value), name
+    table = dict(re.findall(r"^\| `([a-z]+)` \| (-?[\d.]+) \| .+ \|$", PAGE, re.M))
+    (override,) = EXPERIMENTS["biased-raters"]["biased-raters"]
+    by = load_recipe(recipe_path("pocket"), [override]).steps["rank"].settings.by
+    assert raters_of(by.options) == Raters(**{name: float(value) for name, value in table.items()})
+    assert set(table) == {f.name for f in fields(Biases)}
 
 
 def test_the_examples_are_asked_in_the_world_and_their_answers_perfect():
@@ -92,11 +97,7 @@ def test_the_table_of_correctness_is_what_gold_says():
 
 def test_the_stages_are_those_of_the_recipe():
     rows = re.findall(r"^\| `([a-z]+)` \| [a-z].+ \|$", PAGE.split("## Stages")[1].split("## ")[0], re.M)
-    recipe = load_recipe(recipe_path("pocket"))
-    sections = [
-        n for n in ("pretrain", "verdict", "sft", "rank", "reward", "ppo", "evaluate") if getattr(recipe, n)
-    ]
-    assert [r for r in rows if r != "votes"] == sections and recipe.reward.votes
+    assert rows == list(graph_of(load_recipe(recipe_path("pocket"))).nodes)
 
 
 def test_the_snippet_runs(capsys):

@@ -32,7 +32,7 @@ def test_no_candidate_or_format_request_carries_a_held_out_question(seed):
     rng = np.random.default_rng(seed)
     prompts = world.prompts("train", RECIPE.world.train_prompts)
     texts = {p.text for p in prompts}
-    for prompt in prompts[: RECIPE.rank.prompts]:
+    for prompt in prompts[: RECIPE.steps["rank"].settings.prompts]:
         texts.update(world.candidates(prompt, rng))
     for record in world.demonstrations(RECIPE.world.demonstrations):
         texts.update((record.prompt.text, record.response.text))

@@ -17,7 +17,7 @@ from plaudit.training import fit
 from plaudit.training.engine import Engine, Group, NotFiniteError, schedule_factor, trainable
 from plaudit.training.fit import batch_indices
 
-SETTINGS = Training(steps=12, batch_size=4, checkpoint_every=5, log_every=3, eval_every=4, lr=1e-2)
+SETTINGS = Training(max_steps=12, batch_size=4, checkpoint_every=5, log_every=3, eval_every=4, lr=1e-2)
 
 
 class Killed(Exception):
@@ -68,7 +68,7 @@ def test_a_fit_lowers_its_loss(tmp_path):
 
 
 def test_the_best_weights_are_kept_when_asked(tmp_path):
-    settings = Training(steps=40, batch_size=4, eval_every=2, lr=0.3, keep_best=True, schedule="constant")
+    settings = Training(max_steps=40, batch_size=4, eval_every=2, lr=0.3, keep_best=True, schedule="constant")
     method, items, modules = CASES["sft"]()
     result = fit(method, items, settings, Stage(tmp_path), modules=modules, seed=0, held_out=items[:4])
     evaluated = [row["eval/loss"] for row in Stage(tmp_path).metrics() if "eval/loss" in row]

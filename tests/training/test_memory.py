@@ -134,7 +134,7 @@ def test_what_ran_out_of_memory_is_recorded_in_the_stage(tmp_path):
     items = render_demonstrations(Renderer(policy.tokenizer), demonstrations())
     method = Scarce(Supervised(policy), 120)
     stage = Stage(tmp_path / "sft")
-    settings = Training(steps=2, batch_size=8, token_budget=400)
+    settings = Training(max_steps=2, batch_size=8, token_budget=400)
     fit(method, items, settings, stage, modules={"policy": policy.model}, seed=0)
     assert [e["event"] for e in stage.events()] == ["out of memory", "out of memory"]
     assert stage.events()[-1]["token_budget"] == 100
@@ -229,7 +229,10 @@ def test_a_run_with_checkpointing_learns_the_same(tmp_path):
         policy = toy_policy()
         with computing(checkpointing=again):
             train.sft(
-                policy, demonstrations(), Training(steps=5, batch_size=6, lr=1e-2), out=tmp_path / str(again)
+                policy,
+                demonstrations(),
+                Training(max_steps=5, batch_size=6, lr=1e-2),
+                out=tmp_path / str(again),
             )
         weights.append(torch.cat([p.detach().flatten() for p in policy.model.parameters()]))
     assert float((weights[0] - weights[1]).norm()) <= 1e-5 * float(weights[0].norm())
@@ -315,7 +318,7 @@ def test_threads_are_as_the_environment_says_or_the_cores_in_reach(monkeypatch, 
 
 def test_the_clock_tells_the_phases_of_a_step(tmp_path):
     policy = toy_policy()
-    train.sft(policy, demonstrations(), Training(steps=3, batch_size=6, log_every=1), out=tmp_path)
+    train.sft(policy, demonstrations(), Training(max_steps=3, batch_size=6, log_every=1), out=tmp_path)
     rows = Stage(tmp_path).metrics()
     assert len(rows) == 3
     for row in rows:

@@ -1,0 +1,253 @@
+"""`rank` by a reward model and by a Python function, on data from files: what they say is what is learned from."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import math
+import sys
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from toy import rankings, sentence, toy_policy
+
+from plaudit.config import validate
+from plaudit.config.graph import graph_of
+from plaudit.data.readers import read
+from plaudit.data.records import Comparisons, Prompt, Ranking, Response
+from plaudit.data.rendering import Renderer
+from plaudit.data.writers import write_jsonl
+from plaudit.errors import PlauditError, UserError
+from plaudit.judges.function import FunctionJudge
+from plaudit.judges.reward import RewardJudge
+from plaudit.models.policy import save_policy
+from plaudit.pipeline.context import Context
+from plaudit.pipeline.materials import materials_of
+from plaudit.pipeline.run import run
+from plaudit.protocols import Judge
+from plaudit.runs import RunFolder
+from plaudit.training import Ranks
+
+OWN = '''
+"""A judge of one's own."""
+
+def longer(prompt, first, second):
+    assert prompt.messages and isinstance(first, str)
+    return 0.5 if len(first) == len(second) else float(len(first) > len(second))
+
+def wrong(prompt, first, second):
+    raise KeyError("answer")
+'''
+DRAWN = {"prompts": 16, "answers": 3, "max_new_tokens": 6}
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory):
+    """A toy model, files, and a judge's module on the path."""
+    root = tmp_path_factory.mktemp("judges")
+    save_policy(toy_policy(), root / "model", card="toy")
+    write_jsonl(rankings(60), root / "prefs.jsonl")
+    rng = np.random.default_rng(7)
+    asked = [r.prompt for r in rankings(60)] + [Prompt.user(sentence(rng, 2, 9)) for _ in range(60)]
+    write_jsonl(asked, root / "prompts.jsonl")
+    (root / "judge_of_ours.py").write_text(OWN)
+    sys.path.insert(0, str(root))
+    yield root
+    sys.path.remove(str(root))
+
+
+def recipe(home, steps, **changes):
+    raw = {
+        "name": "judged",
+        "threads": 1,
+        "policy": {"path": str(home / "model")},
+        "data": {
+            "preferences": str(home / "prefs.jsonl"),
+            "prompts": str(home / "prompts.jsonl"),
+            "preference_validation": 0.3,
+            "max_length": 120,
+        },
+        "steps": steps,
+        "evaluate": None,
+    }
+    return validate({**raw, **changes}, "judged")
+
+
+STEPS = {
+    "reward": {"max_steps": 6, "batch_size": 8, "lr": 0.01},
+    "rank": {**DRAWN, "by": "reward:reward"},
+    "rank-soft": {**DRAWN, "by": {"judge": "reward:reward", "soft": True}, "prompts": "same"},
+    "rank-own": {**DRAWN, "by": "python:judge_of_ours:longer"},
+    "reward-2": {"max_steps": 2, "batch_size": 8},
+    "dpo": {"on": ["rank", "rank-soft", {"rank-own": 0.5}], "max_steps": 2, "batch_size": 8},
+}
+
+
+@pytest.fixture(scope="module")
+def judged(home):
+    return run(recipe(home, STEPS), out=home / "run")
+
+
+def records(folder, step):
+    stage = folder.stage(step).path
+    parts = [stage / "train.jsonl", stage / "held_out.jsonl"]
+    return [r for p in parts if p.stat().st_size for r in read(p).records]
+
+
+@pytest.fixture(scope="module")
+def scored(judged):
+    """Scores of a prompt's answers by transformers alone: one sequence at a time, without padding."""
+    from transformers import AutoModelForSequenceClassification, AutoTokenizer
+
+    folder = judged.stage("reward").model
+    model = AutoModelForSequenceClassification.from_pretrained(folder, dtype=torch.float32).eval()
+    renderer = Renderer(AutoTokenizer.from_pretrained(folder), max_length=120)
+
+    def score(record):
+        found = []
+        for response in record.responses:
+            ids = [
+                *renderer.prompt(record.prompt.messages),
+                *renderer.response_ids(record.prompt.messages, response),
+            ]
+            with torch.no_grad():
+                found.append(float(model(input_ids=torch.tensor([ids])).logits[0, 0]))
+        return found
+
+    return score
+
+
+def test_a_reward_model_of_the_run_ranks_by_its_score(judged, scored):
+    made = records(judged, "rank")
+    assert len(made) > 8
+    for record in made:
+        assert isinstance(record, Ranking) and record.rater == "reward:reward"
+        scores = scored(record)
+        best = [scores[i] for group in record.groups for i in group]
+        assert all(a >= b - 1e-4 for a, b in itertools.pairwise(best)), scores
+
+
+def test_softly_it_says_how_sure_it_is_of_each_pair(judged, scored):
+    hard, soft = records(judged, "rank"), records(judged, "rank-soft")
+    assert {r.prompt.id for r in hard} == {r.prompt.id for r in soft}, "prompts: same"
+    for record in soft:
+        assert isinstance(record, Comparisons)
+        scores = scored(record)
+        assert len(record.outcomes) == math.comb(len(scores), 2)
+        for o in record.outcomes:
+            assert o.result == pytest.approx(1 / (1 + math.exp(scores[o.right] - scores[o.left])), abs=2e-4)
+
+
+def test_a_function_of_ones_own_ranks(judged):
+    made = records(judged, "rank-own")
+    assert not {r.prompt.id for r in made} & {r.prompt.id for r in records(judged, "rank")}, "fresh prompts"
+    for record in made:
+        for o in record.outcomes:
+            a, b = (len(record.responses[i].text) for i in (o.left, o.right))
+            assert o.result == (0.5 if a == b else float(a > b)) and o.rater == "python:judge_of_ours:longer"
+
+
+def test_a_reward_model_of_another_run_says_the_same(home, judged):
+    steps = {"rank": {**DRAWN, "by": f"reward:{judged.path}@reward"}}
+    other = run(recipe(home, steps), out=home / "other")
+    said = [
+        [(r.prompt.id, [x.text for x in r.responses], r.groups) for r in records(f, "rank")]
+        for f in (judged, other)
+    ]
+    assert said[0] == said[1]
+
+
+def test_what_judges_say_is_learned_from_with_its_weight(home, judged):
+    assert judged.stage("dpo").read_json()["status"] == "done"
+    context = context_of(home, judged)
+    train, held = context.records(context.graph["dpo"])
+    own = {r.prompt.id for r in records(judged, "rank-own")}
+    for record in [*train, *held]:
+        weights = {o.weight for o in record.outcomes} if isinstance(record, Comparisons) else {record.weight}
+        assert weights == {0.5 if record.prompt.id in own else 1.0}
+
+
+def context_of(home, folder: RunFolder) -> Context:
+    config = recipe(home, STEPS)
+    return Context(config, graph_of(config), folder, materials_of(config), "cpu", Ranks())
+
+
+@pytest.mark.parametrize("step", ["reward-2", "dpo"])
+def test_no_prompt_is_trained_on_in_one_source_and_held_out_in_another(home, judged, step):
+    context = context_of(home, judged)
+    sources = [s.name for s in context.graph[step].on]
+    assert len(sources) > 2
+    train, held = context.records(context.graph[step], judged.stage(step))
+    trained, out = ({context.materials.key(r) for r in part} for part in (train, held))
+    assert trained and out and not trained & out
+
+
+def test_that_a_prompt_would_be_on_both_sides_is_found_and_counted(home, judged):
+    context = context_of(home, judged)
+    node = context.graph["reward-2"]
+    parts = [context.records(_alone(node, s)) for s in node.on]
+    trained = [context.materials.key(r) for train, _ in parts for r in train]
+    out = {context.materials.key(r) for _, held in parts for r in held}
+    both = sum(key in out for key in trained)
+    events = [
+        json.loads(line) for line in (judged.stage("reward-2").path / "events.jsonl").read_text().splitlines()
+    ]
+    said = [e["records"] for e in events if e["event"] == "held out elsewhere"]
+    assert both > 0 and said[:1] == [both]
+
+
+def _alone(node, source):
+    return replace(node, on=(source,))
+
+
+def test_answers_that_are_empty_are_judged_too(home, judged):
+    from plaudit.models.reward_model import load_reward_model
+
+    judge = RewardJudge(load_reward_model(judged.stage("reward").model))
+    assert isinstance(judge, Judge)
+    record = judge.judge(Prompt.user("the cat"), [Response(""), Response("a mat"), Response("a mat", False)])
+    assert sorted(i for group in record.groups for i in group) == [0, 1, 2]
+
+
+def test_a_function_that_fails_is_named_with_what_it_was_asked(home):
+    steps = {"rank": {**DRAWN, "by": "python:judge_of_ours:wrong"}}
+    with pytest.raises(PlauditError, match=r"python:judge_of_ours:wrong failed: KeyError"):
+        run(recipe(home, steps), out=home / "fails")
+
+
+@pytest.mark.parametrize(
+    "by, said",
+    [
+        ("python:judge_of_ours:absent", "has no 'absent'"),
+        ("python:nowhere:f", "nowhere"),
+        ("reward:rewrad", "did you mean 'reward'"),
+        ("reward:nowhere@reward", "there is no"),
+        ({"judge": "reward:reward", "sofd": True}, "soft"),
+        ("python:judge_of_ours:OWN", "has no 'OWN'"),
+    ],
+)
+def test_a_judge_that_is_not_there_is_refused_before_anything_is_loaded(home, by, said, monkeypatch):
+    monkeypatch.setitem(sys.modules, "plaudit.models.policy", None)
+    with pytest.raises(UserError) as refused:
+        graph_of(recipe(home, {**STEPS, "rank": {**DRAWN, "by": by}}))
+    assert said in str(refused.value) and "steps.rank.by" in str(refused.value)
+
+
+@given(st.lists(st.text(max_size=4), min_size=2, max_size=5), st.floats(0, 1))
+@settings(max_examples=30)
+def test_a_liking_for_the_place_cancels_out(texts, liking):
+    """A function that prefers whatever comes first finds no answer better than another."""
+    judge = FunctionJudge(lambda prompt, first, second: liking)
+    record = judge.judge(Prompt.user("q"), [Response(t) for t in texts])
+    assert all(o.result == pytest.approx(0.5) for o in record.outcomes)
+    assert [(o.left, o.right) for o in record.outcomes] == list(itertools.combinations(range(len(texts)), 2))
+
+
+@pytest.mark.parametrize("value", [1.2, -0.1, float("nan"), "often", None])
+def test_what_is_no_probability_is_refused(value):
+    with pytest.raises(PlauditError, match="judge"):
+        FunctionJudge(lambda *asked: value, "odd").judge(Prompt.user("q"), [Response("a"), Response("b")])
