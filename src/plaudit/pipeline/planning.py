@@ -9,7 +9,7 @@ from typing import Any
 from plaudit.config import ROLES, Config, Pretrained
 from plaudit.config.graph import Graph, Node
 from plaudit.config.sections import JudgeSpec, Rank
-from plaudit.data.files import is_hub_name
+from plaudit.data.files import is_hub_name, is_project
 from plaudit.errors import Problem, UserError
 from plaudit.pipeline.code_version import code_version, source_hash
 from plaudit.pipeline.stages import Plan, StageSpec
@@ -139,7 +139,7 @@ def check_sources(config: Config) -> None:
     found = []
     for role, paths in config.data_sources().items():
         for path in paths:
-            if not Path(path).exists() and not is_hub_name(path):
+            if not Path(path).exists() and not is_hub_name(path) and not is_project(path):
                 remedy = "correct the path, or set data.root to its folder"
                 found.append(Problem(f"there is no file {path}", field=f"data.{role}", remedy=remedy))
     policies = {"policy.path": config.policy} | {
