@@ -35,6 +35,18 @@ def test_a_full_disk_is_told_and_leaves_the_old_file(tmp_path, monkeypatch):
     assert [p.name for p in tmp_path.iterdir()] == ["x.json"]
 
 
+def test_a_full_disk_is_told_whatever_class_the_error_has(tmp_path):
+    class SafetensorError(Exception):
+        pass
+
+    with (
+        pytest.raises(UserError, match=r"cannot write .*model.*No space left on device"),
+        run_files.new_folder(tmp_path / "model"),
+    ):
+        raise SafetensorError("Error while serializing: I/O error: No space left on device (os error 28)")
+    assert not list(tmp_path.iterdir())
+
+
 def test_a_folder_is_new_or_old_never_between(tmp_path):
     target = tmp_path / "model"
     with run_files.new_folder(target) as folder:

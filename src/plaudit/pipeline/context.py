@@ -103,7 +103,11 @@ class Context:
         if self.ranks.is_main:
             if has_adapter(policy.model):
                 merge(policy.model)
-            save_policy(policy, stage.model, card=f"{summary}, run {self.config.name!r}, seed {self.seed}.")
+            save_policy(
+                policy,
+                stage.model,
+                card=f"{summary}, run {self.config.name!r}, seed {self.seed}. Weights are float32.",
+            )
         self.ranks.barrier()
 
     def has_reward(self, step: str) -> bool:

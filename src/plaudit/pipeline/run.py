@@ -102,6 +102,7 @@ def execute_config(
     only: Sequence[str] | None = None,
 ) -> RunFolder:
     """Bring a run folder to what its config says; ``only`` some of its steps, the others being left as they are."""
+    _check_folder(folder.path)
     graph = graph_of(config)
     for name in again:
         if name != ALL and name not in graph.nodes:
@@ -113,6 +114,14 @@ def execute_config(
         snapshots = Path(nowhere) if dry_run else folder.path / "data"
         options = Options(dry_run, donor, tuple(again), None if only is None else tuple(only))
         return _computed(frozen(config, snapshots), graph, folder, options)
+
+
+def _check_folder(path: Path) -> None:
+    taken = next((p for p in (path, *path.parents) if p.exists()), path)
+    if taken.exists() and not taken.is_dir():
+        raise UserError(
+            f"the run cannot be kept in {path}: {taken} is a file", remedy="name a folder with --out DIR"
+        )
 
 
 def _computed(

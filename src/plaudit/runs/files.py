@@ -110,9 +110,12 @@ def new_folder(path: Path) -> Iterator[Path]:
         if temporary:
             shutil.rmtree(temporary, ignore_errors=True)
         raise _disk_error(path, error) from error
-    except BaseException:
+    except BaseException as error:
         if temporary:
             shutil.rmtree(temporary, ignore_errors=True)
+        # safetensors raises an error of its own class where the disk refuses.
+        if isinstance(error, Exception) and "(os error " in str(error):
+            raise _disk_error(path, OSError(str(error))) from error
         raise
 
 

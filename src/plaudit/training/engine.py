@@ -97,7 +97,7 @@ def schedule_factor(kind: str, step: int, total: int, warmup: float, final: floa
     return final + (1 - final) * 0.5 * (1 + math.cos(math.pi * progress))
 
 
-class NotFiniteError(RuntimeError):
+class NotFiniteError(UserError):
     """The loss or a gradient is not a finite number; training on would destroy the weights."""
 
 
@@ -262,7 +262,9 @@ class Engine:
             if not torch.isfinite(norms[group.name]):
                 raise NotFiniteError(
                     f"step {self.steps + 1}: the gradient norm of {group.name!r} is {float(norms[group.name])} "
-                    f"(loss {metrics.get('loss')}); weights were left as they were before this step"
+                    f"(loss {metrics.get('loss')}); weights were left as they were before this step",
+                    remedy=f"lower the learning rate (now {group.lr:g}) or max_grad_norm; resuming with the same "
+                    "settings ends the same way",
                 )
             if self.max_grad_norm is not None:
                 torch.nn.utils.clip_grads_with_norm_(group.parameters, self.max_grad_norm, norms[group.name])

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
+import torch
 
 from plaudit.config import Ppo, Pretrained, Rejection, Scratch
 from plaudit.config.graph import Node
@@ -20,6 +21,7 @@ from plaudit.pipeline.steps.scoring import load_reward, new_critic
 from plaudit.registry import resolve
 from plaudit.runs import Stage
 from plaudit.runs.locate import model_source
+from plaudit.training.probe import config_of
 
 
 def base(context: Context, step: Node, stage: Stage) -> Mapping[str, Any]:
@@ -29,11 +31,20 @@ def base(context: Context, step: Node, stage: Stage) -> Mapping[str, Any]:
         policy = load_policy(
             model_source(source.path), revision=source.revision, chat_template=source.chat_template
         )
+        _say_type(context, source)
         context.save(policy, stage, f"Base model from {source.path}")
         return {"parameters": _parameters(policy.model)}
     policy, _ = _built(context, source)
     context.save(policy, stage, "Built from scratch, not trained")
     return {"parameters": _parameters(policy.model), "vocabulary": len(policy.tokenizer)}
+
+
+def _say_type(context: Context, source: Pretrained) -> None:
+    """Say that a half-precision model is kept in float32, so that no step loses what the one before learned."""
+    found = getattr(config_of(source), "dtype", None)
+    if found in (torch.bfloat16, torch.float16):
+        name = str(found).removeprefix("torch.")
+        context.say(f"{source.path} is {name}: its models are trained and saved as float32, twice the bytes")
 
 
 def _built(context: Context, source: Scratch) -> tuple[Policy, list[str]]:
