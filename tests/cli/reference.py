@@ -13,19 +13,19 @@ HEAD = """\
 
 Written by `make docs` from what `--help` says; a test fails where the two differ.
 
-Exit codes: 0 done, 1 a fault, 2 a mistake in what was asked (one message, all problems at once), 130 interrupted.
-Progress and errors go to standard error, results to standard output. Piped, both are plain text without colours;
-`NO_COLOR` takes the colours from a terminal too.
+Exit codes: 0 done, 1 a fault, 2 a mistake in what was asked (one message, all problems at once), 3 waiting for people
+(`plaudit resume RUN` goes on), 130 interrupted. Progress and errors go to standard error, results to standard output.
+Piped, both are plain text without colors; `NO_COLOR` takes the colors from a terminal too.
 """
 
 
 def text() -> str:
     """The whole page."""
-    from plaudit.cli import VERBS, command, overview
+    from plaudit.cli import command, overview, verbs
 
     os.environ["COLUMNS"] = "80"
     parts = [HEAD, _fenced(overview())]
-    for name in VERBS:
+    for name in verbs():
         made = command(name)
         parts += [f"## plaudit {name}\n", _fenced(_help(made, f"plaudit {name}"))]
         for inner, found in getattr(made, "commands", {}).items():

@@ -8,13 +8,15 @@ import json
 import pytest
 import yaml
 from command_line import run
-from plaudit.methods_table import METHODS
 
 from plaudit.advice import HAVE, Situation, advise, infer
-from plaudit.config import Config, load_recipe
+from plaudit.config import load_recipe, text_of, validate
+from plaudit.config.graph import graph_of
+from plaudit.config.text import Loader
 from plaudit.data.records import Prompt, Ranking, Response
 from plaudit.data.writers import write_jsonl
 from plaudit.errors import UserError
+from plaudit.registry import METHODS
 
 
 def first(*have, **options):
@@ -78,19 +80,39 @@ def test_people_and_the_best_quality_get_the_combined_path():
         advise(Situation(set()))
 
 
-def test_every_recipe_is_valid():
-    for have in (
-        ("demonstrations", "rankings"),
-        ("thumbs",),
-        ("prompts", "function"),
-        ("prompts", "reward_model"),
-    ):
-        for advice in advise(Situation(set(have), files={h: [f"{h}.jsonl"] for h in have})).advice:
-            from plaudit.config import validate
+def situations():
+    """All that one to three kinds of things make possible, with and without the files, roomy and tight."""
+    for size in (1, 2, 3):
+        for have in itertools.combinations([h for h in HAVE if h != "people"], size):
+            named = {h: [f"{h}.jsonl"] for h in have if h not in ("function", "reward_model")}
+            for files, memory in ((named, None), ({}, 16.0)):
+                yield Situation(set(have), parameters=1e9, memory=memory, files=files)
 
-            config = validate(advice.recipe, advice.method)
-            assert isinstance(config, Config)
-            assert config.final == (None if advice.method == "sft" else advice.method)
+
+def test_every_recipe_of_every_situation_is_a_graph_that_ends_with_its_method():
+    methods = set()
+    for found in situations():
+        try:
+            way = advise(found)
+        except UserError:
+            continue
+        for advice in way.advice:
+            config = read_back(advice.recipe)
+            graph = graph_of(config)
+            assert graph.places["end"] == advice.method, (found.have, advice.recipe)
+            assert config.steps[advice.method].settings, "of the method's own section"
+            assert ("reward" in config.steps) <= bool(found.have & {"pairs", "rankings"})
+            given = {p for paths in found.files.values() for p in paths}
+            assert not given & set(advice.to_fill_in) and "MODEL" in advice.to_fill_in
+            methods.add(advice.method)
+    assert methods == {m.name for m in METHODS.values() if m.fit is not None or m.trains_policy}
+
+
+def read_back(recipe):
+    """The recipe as its text reads: what `--write` writes."""
+    raw = yaml.load(text_of(recipe), Loader)
+    assert raw == recipe
+    return validate(raw, recipe["name"])
 
 
 def test_what_is_misspelled_gets_a_suggestion():
@@ -119,10 +141,15 @@ def test_the_command_prints_a_method_and_writes_a_recipe_that_loads(pairs, tmp_p
     target = tmp_path / "r.yaml"
     assert run("advise", str(pairs), "--parameters", "124M", "--write", str(target)) == 0
     out = capsys.readouterr().out
-    assert "→ dpo" in out and "grpo" in out and "recipe:" in out
+    assert "→ dpo" in out and "grpo" in out
+    assert f"recipe: {target}; put your own names for MODEL, then try `plaudit run" in out
     raw = yaml.safe_load(target.read_text())
     assert raw["data"]["preferences"] == [str(pairs)]
-    assert load_recipe(target).dpo is not None
+    assert list(load_recipe(target).steps) == ["dpo"]
+    assert run("run", str(target), "--dry-run") == 2
+    assert "MODEL" in capsys.readouterr().err, "the model is the user's to name"
+    assert run("check", str(target)) == 0
+    assert f"{pairs}  as preferences" in " ".join(capsys.readouterr().out.split("\n"))
     assert json.dumps(raw)
 
 

@@ -10,9 +10,8 @@ import time
 import pytest
 from command_line import process, run
 
-from plaudit import cli
-from plaudit.cli import VERBS, command, overview
-from plaudit.errors import PlauditError, Problem, UserError
+from plaudit.cli import command, overview, sections, verbs
+from plaudit.errors import PlauditError, Problem, UserError, Waiting
 
 HEAVY = ("torch", "transformers", "datasets", "peft", "plotly", "pydantic", "numpy", "tokenizers")
 ANSI = re.compile(r"\x1b\[")
@@ -28,7 +27,7 @@ def eighty_columns(monkeypatch):
     [
         "import plaudit; dir(plaudit)",
         "import plaudit.cli; plaudit.cli.overview()",
-        "import plaudit.methods_table",
+        "from plaudit.registry import REGISTRIES; [list(r) for r in REGISTRIES]",
         "import plaudit.progress, plaudit.errors",
     ],
 )
@@ -38,7 +37,7 @@ def test_importing_brings_nothing_heavy(code):
     assert done.stdout.strip() == "[]"
 
 
-@pytest.mark.parametrize("name", VERBS)
+@pytest.mark.parametrize("name", verbs())
 def test_the_help_of_a_command_needs_no_torch(name):
     program = (
         f"import sys; from plaudit.cli import command; command({name!r}); "
@@ -63,11 +62,11 @@ def test_the_overview_names_every_command_within_80_columns(capsys):
     shown = capsys.readouterr().out
     assert shown == overview() + "\n"
     assert max(map(len, shown.splitlines())) <= 80
-    for name, verb in VERBS.items():
+    for name, verb in verbs().items():
         assert re.search(rf"^  {name} +{re.escape(verb.help)}$", shown, re.M)
 
 
-@pytest.mark.parametrize("name", VERBS)
+@pytest.mark.parametrize("name", verbs())
 def test_the_help_of_every_command_fits_80_columns(name, capsys):
     assert run(name, "--help") == 0
     shown = capsys.readouterr().out
@@ -100,7 +99,7 @@ MISTAKES = {
     "two experiments at once": (["demo", "--no-leash", "--biased-raters"], "one at a time"),
     "a recipe that is not there": (["run", "nowhere.yaml"], "nowhere.yaml"),
     "no seeds": (["run", "pocket", "--seeds", "0"], "--seeds"),
-    "an unknown key": (["run", "pocket", "--set", "ppo.itertions=3", "--dry-run"], "did you mean"),
+    "an unknown key": (["run", "pocket", "--set", "steps.ppo.itertions=3", "--dry-run"], "did you mean"),
     "an override without a value": (["run", "pocket", "--set", "seed", "--dry-run"], "seed"),
     "a run that is not there": (["resume", "nowhere"], "nowhere"),
     "a report of no run": (["report", "nowhere"], "nowhere"),
@@ -151,7 +150,7 @@ def test_all_problems_of_a_mistake_are_told_at_once(monkeypatch, capsys):
 
 
 def test_an_interrupt_says_how_to_go_on_and_exits_with_130(monkeypatch, capsys):
-    from plaudit import pipeline
+    from plaudit.pipeline import run as pipeline
 
     def interrupted(*arguments, **settings):
         raise KeyboardInterrupt
@@ -200,5 +199,12 @@ def test_a_reader_that_closes_its_end_is_no_error():
 
 
 def test_every_command_is_in_a_section_once():
-    names = [name for verbs in cli.SECTIONS.values() for name in verbs]
-    assert len(names) == len(set(names)) == len(VERBS)
+    names = [name for found in sections().values() for name in found]
+    assert len(names) == len(set(names)) == len(verbs())
+
+
+def test_a_command_that_waits_for_people_says_so_on_standard_output_and_exits_with_3(monkeypatch, capsys):
+    failing(monkeypatch, Waiting("rank: 12 of 200 are judged\n  plaudit resume runs/x"))
+    assert run("report", "x") == 3
+    shown = capsys.readouterr()
+    assert shown.out == "rank: 12 of 200 are judged\n  plaudit resume runs/x\n" and shown.err == ""

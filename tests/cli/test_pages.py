@@ -11,8 +11,9 @@ import yaml
 from command_line import run
 
 import plaudit
-from plaudit.cli import VERBS, command
+from plaudit.cli import command, verbs
 from plaudit.config import validate
+from plaudit.config.graph import graph_of
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -45,7 +46,8 @@ def test_the_python_of_the_readme_runs(tmp_path, monkeypatch):
 def test_the_recipe_of_the_readme_is_valid():
     recipe, people = map(yaml.safe_load, blocks(ROOT / "README.md", "yaml"))
     config = validate(recipe, "README.md")
-    assert config.sft and config.reward and config.ppo and config.evaluate.judge
+    assert list(config.steps) == ["sft", "reward", "ppo"] and config.evaluate.proxy
+    assert graph_of(config).places == {"base": "base", "start": "sft", "end": "ppo"}
     config = validate(recipe | {"data": recipe["data"] | people["data"]}, "README.md")
     assert config.data.preferences[0].path == "project://projects/prompts"
 
@@ -73,7 +75,7 @@ def test_every_command_of_a_page_exists_with_its_options(page):
         words = line.removeprefix("$ ").split("#")[0].split()
         if words[:1] != ["plaudit"] or len(words) < 2 or words[1].startswith("-") or words[1].isupper():
             continue
-        assert words[1] in VERBS, line
+        assert words[1] in verbs(), line
         made = command(words[1])
         while words[2:3] and words[2] in getattr(made, "commands", ()):
             made = made.commands[words.pop(2)]

@@ -1,4 +1,4 @@
-"""sample and chat: a run's stages or a plain model, typed or piped, one or two side by side."""
+"""sample and chat: a run's steps or a plain model, typed or piped, one or two side by side."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from plaudit.runs import RunFolder
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    """A run whose SFT and PPO stages hold different models, and whose reward stage holds no policy."""
+    """An older run, recorded without steps, whose SFT and PPO hold different models, and whose reward holds none."""
     run_folder = RunFolder(tmp_path_factory.mktemp("talk") / "a-run")
     run_folder.write_json("run.json", {"name": "a-run", "config": {"seed": 0}})
     for seed, stage in enumerate(("sft", "ppo")):
@@ -34,11 +34,12 @@ def test_sample_prints_n_answers_the_same_for_the_same_seed(folder, capsys):
     assert three.count("\n") >= 3
     assert answers("-n", "3", "--seed", "5") == three
     assert answers("-n", "3", "--seed", "6") != three
-    assert answers("-n", "3", "--seed", "5", "--stage", "ppo") == three, "the last stage is meant"
-    assert answers("-n", "3", "--seed", "5", "--stage", "sft") != three
+    for option in ("--step", "--stage"):
+        assert answers("-n", "3", "--seed", "5", option, "ppo") == three, "the end is meant"
+        assert answers("-n", "3", "--seed", "5", option, "sft") != three
 
 
-def test_a_model_folder_answers_as_the_stage_it_came_from(folder, capsys):
+def test_a_model_folder_answers_as_the_step_it_came_from(folder, capsys):
     options = ["the cat", "--max-new-tokens", "6", "--seed", "3"]
     assert run("sample", str(folder / "stages" / "sft" / "model"), *options) == 0
     plain = capsys.readouterr().out
@@ -67,7 +68,7 @@ def talk(monkeypatch, capsys, lines, *arguments):
 
 
 def test_every_turn_reads_what_was_said_before_until_new(folder, monkeypatch, capsys):
-    from plaudit.rollout.talking import Speaker
+    from plaudit.generation.chat import LocalChatModel
 
     heard = []
 
@@ -75,7 +76,7 @@ def test_every_turn_reads_what_was_said_before_until_new(folder, monkeypatch, ca
         heard.append([(m.role, m.content) for m in messages])
         return [f"answer {len(heard)}"]
 
-    monkeypatch.setattr(Speaker, "answer", answer)
+    monkeypatch.setattr(LocalChatModel, "answer", answer)
     code, shown = talk(monkeypatch, capsys, ["a", "b", "/new", "c", "", "d"], str(folder))
     assert code == 0
     assert shown.out.splitlines() == ["answer 1", "answer 2", "answer 3"], "an empty line ends"
@@ -89,29 +90,29 @@ def test_every_turn_reads_what_was_said_before_until_new(folder, monkeypatch, ca
 def test_a_chat_through_a_pipe_is_plain_text(folder, monkeypatch, capsys):
     lines = ["the dog", "a cat", "/new", "the dog"]
     done = process("chat", str(folder), "--max-new-tokens", "8", text="\n".join(lines) + "\n")
-    assert (done.returncode, done.stderr) == (0, "")
+    assert (done.returncode, done.stderr) == (0, "model: a-run@ppo\n")
     assert "\x1b" not in done.stdout
     code, here = talk(monkeypatch, capsys, lines, str(folder), "--max-new-tokens", "8")
     assert code == 0 and here.out == done.stdout != ""
 
 
-def test_two_stages_answer_side_by_side_each_with_its_own_talk(folder, monkeypatch, capsys):
+def test_two_steps_answer_side_by_side_each_with_its_own_talk(folder, monkeypatch, capsys):
     code, shown = talk(
         monkeypatch, capsys, ["the cat"], str(folder), "--side-by-side", "--max-new-tokens", "6"
     )
     assert code == 0
-    assert [line.split(":")[0] for line in shown.out.splitlines() if re.match(r"\w+: ", line)] == [
-        "sft",
-        "ppo",
+    assert [line.split(":")[0] for line in shown.out.splitlines() if re.match(r"a-run@\w+: ", line)] == [
+        "a-run@sft",
+        "a-run@ppo",
     ]
     code, again = talk(
         monkeypatch,
         capsys,
         ["the cat"],
         str(folder),
-        "--stage",
+        "--step",
         "ppo",
-        "--stage",
+        "--step",
         "sft",
         "--max-new-tokens",
         "6",
@@ -134,22 +135,23 @@ def test_side_by_side_fits_80_columns_on_a_terminal(monkeypatch):
 
 
 MISTAKES = {
-    "an unknown stage": (["--stage", "pppo"], "did you mean 'ppo'?"),
-    "a stage without a policy": (["--stage", "reward"], "there are: sft, ppo"),
-    "one stage side by side": (["--stage", "sft", "--side-by-side"], "two stages"),
+    "an unknown step": (["--step", "pppo"], "did you mean 'ppo'?"),
+    "a step without a policy": (["--step", "reward"], "there are: sft, ppo"),
+    "one step side by side": (["--step", "sft", "--side-by-side"], "two policies: only 'sft'"),
+    "one step twice side by side": (["--step", "sft", "--step", "sft", "--side-by-side"], "only 'sft'"),
 }
 
 
 @pytest.mark.parametrize("name", MISTAKES)
-def test_a_mistake_in_the_stages_is_told(name, folder, capsys):
+def test_a_mistake_in_the_steps_is_told(name, folder, capsys):
     arguments, said = MISTAKES[name]
     assert run("chat", str(folder), *arguments) == 2
     assert said in capsys.readouterr().err
 
 
-def test_stages_of_a_plain_model_are_refused(folder, capsys):
+def test_steps_of_a_plain_model_are_refused(folder, capsys):
     assert run("chat", str(folder / "stages" / "sft" / "model"), "--side-by-side") == 2
-    assert "only a run has stages" in capsys.readouterr().err
+    assert "only a whole run has several" in capsys.readouterr().err
 
 
 def test_a_run_without_a_policy_says_how_to_get_one(tmp_path, capsys):

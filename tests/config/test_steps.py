@@ -5,9 +5,8 @@ from __future__ import annotations
 import json
 
 import pytest
-import yaml
 
-from plaudit.config import load_recipe, read_yaml, validate
+from plaudit.config import apply_override, load_recipe, read_yaml, validate
 from plaudit.config.graph import graph_of
 from plaudit.config.older import converted
 from plaudit.errors import UserError
@@ -122,6 +121,19 @@ def test_equal_keys_are_refused_where_yaml_would_silently_keep_the_last(tmp_path
         read_yaml(path)
 
 
+def test_a_key_of_a_step_at_top_level_is_answered_with_the_key_that_is_meant():
+    raw = {"steps": {"sft": {"lr": 0.1}, "ppo-2": {"kind": "ppo"}}}
+    for wrong in ("sft.lr=0.2", "ppo-2.kl.coefficient=0.2"):
+        with pytest.raises(UserError, match=f"→ --set steps.{wrong}"):
+            apply_override(raw, wrong)
+    with pytest.raises(
+        UserError, match=r"no step 'dpo', and --set cannot create one\n.*its steps: sft, ppo-2"
+    ):
+        apply_override(raw, "dpo.beta=0.2")
+    apply_override(raw, "evaluate.prompts=3")  # a section as well as a kind of step
+    assert raw == {"steps": {"sft": {"lr": 0.1}, "ppo-2": {"kind": "ppo"}}, "evaluate": {"prompts": 3}}
+
+
 def test_a_step_is_left_out_by_name_also_from_a_loop(tmp_path):
     path = tmp_path / "r.yaml"
     path.write_text(
@@ -132,7 +144,7 @@ def test_a_step_is_left_out_by_name_also_from_a_loop(tmp_path):
         load_recipe(path, without=["ktp"])
 
 
-def test_the_older_form_is_refused_with_the_text_to_paste_which_then_reads():
+def test_the_older_form_is_refused_with_the_text_to_paste_which_then_reads(tmp_path):
     older = {
         "name": "old",
         "policy": {"source": "pretrained", "path": "a/b"},
@@ -145,10 +157,10 @@ def test_the_older_form_is_refused_with_the_text_to_paste_which_then_reads():
     }
     with pytest.raises(UserError, match="older form") as caught:
         validate(older, "old.yaml")
-    pasted = yaml.safe_load(
-        "\n".join(line[4:] for line in str(caught.value).splitlines() if line.startswith("    "))
-    )
-    assert pasted == converted(older)
+    text = "\n".join(line[4:] for line in str(caught.value).splitlines() if line.startswith("    "))
+    (tmp_path / "new.yaml").write_text(text)
+    pasted = read_yaml(tmp_path / "new.yaml")
+    assert "on: votes" in text and pasted == converted(older)
     graph = graph_of(validate(pasted, "new.yaml"))
     assert list(graph.nodes) == ["base", "sft", "votes", "reward", "ppo", "proxy", "evaluate"]
     assert graph["sft"].settings.max_steps == 5 and graph["votes"].settings.max_steps == 3

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import json
 import sys
 from pathlib import Path
@@ -12,15 +11,16 @@ import pytest
 import torch
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
-from plaudit.methods_table import METHODS
 from test_reward_learning import colour_lovers
 from toy import CASES, LOOPED, WORDS, demonstrations, sentence, toy_policy
 
-from plaudit.config import FINAL, KL, Config
+from plaudit.config import KL, validate
+from plaudit.config.graph import graph_of
 from plaudit.data.records import Labelled, Prompt, Response
 from plaudit.data.rendering import Renderer
 from plaudit.methods.kto import balance, labels_of, with_mismatches
 from plaudit.models.reward_model import RewardModel
+from plaudit.registry import METHODS, STEPS, resolve
 from plaudit.rewards import FunctionReward
 from plaudit.runs import Stage
 
@@ -53,12 +53,11 @@ OWN = {
 
 
 def function(name):
-    module, _, inner = METHODS[name].function.rpartition(".")
-    return getattr(importlib.import_module(module), inner)
+    return resolve(METHODS[name].function)
 
 
 def settings_of(name, **changes):
-    kind = Config.model_fields[name].annotation.__args__[0]
+    kind = resolve(METHODS[name].settings)
     shared = ONLINE if name in LOOPED else OFFLINE
     return kind(**(shared | OWN.get(name, {}) | changes))
 
@@ -112,8 +111,12 @@ def test_every_method_has_cases_for_the_invariances():
     assert named == set(METHODS)
 
 
-def test_every_method_that_trains_a_policy_is_a_section_and_the_other_way_round():
-    assert {name for name, m in METHODS.items() if m.trains_policy} == set(FINAL)
+@pytest.mark.parametrize("name", METHODS)
+def test_every_method_is_a_kind_of_step_and_ends_a_recipe_if_it_trains_a_policy(name):
+    steps = {"pretrain": {}, "sft": {}, "rank": {}, "reward": {}} | {name: {}}
+    graph = graph_of(validate({"name": "x", "world": {"kind": "pocket"}, "steps": steps}, "test"))
+    assert STEPS[name] is METHODS[name]
+    assert graph.places["end"] == (name if METHODS[name].trains_policy else "sft")
 
 
 @pytest.mark.parametrize("name", METHODS)

@@ -6,11 +6,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from plaudit.advice.situation import FEW, Situation
+from plaudit.advice.situation import FEW, HAVE, Situation
 from plaudit.errors import UserError
 from plaudit.registry import METHODS, Method, resolve
 
 ADAPTER_LR = 1e-5  # adapters take larger steps than whole models
+# What stands in a recipe for names that only the user knows.
+MODEL, REWARD_MODEL, SCORE = "MODEL", "REWARD_MODEL", "my_rewards:score"
 # What the reason for leaving a method out is called.
 MISSING: Mapping[str, str] = {
     "text": "raw text",
@@ -32,6 +34,15 @@ class Advice:
     adapters: bool
     recipe: dict[str, Any]
     passes: float
+
+    @property
+    def to_fill_in(self) -> list[str]:
+        """Names in the recipe that the user has to replace by his own."""
+        data = [path for paths in self.recipe["data"].values() for path in paths]
+        known = {MODEL, REWARD_MODEL, SCORE, *(f"{name.upper()}.jsonl" for name in HAVE)}
+        sections = [self.recipe["policy"], *self.recipe["steps"].values()]
+        named = [*(v for section in sections for v in section.values()), *data]
+        return list(dict.fromkeys(v for v in named if isinstance(v, str) and v in known))
 
 
 @dataclass
@@ -112,14 +123,14 @@ def _passes(method: Method) -> float:
 
 def _recipe(method: Method, found: Situation, adapters: bool) -> dict[str, Any]:
     """A recipe that runs: the steps that the method stands on, then the method."""
-    files = found.files
+    files = {name: [f"{name.upper()}.jsonl"] for name in found.have} | found.files
     data = {
         "demonstrations": files.get("demonstrations", []),
         "preferences": [*files.get("pairs", []), *files.get("rankings", [])],
         "labels": files.get("thumbs", []) if method.data == "labels" else [],
-        "prompts": files.get("prompts", []) if "prompts" in method.needs else [],
+        "prompts": _prompts(files) if "prompts" in method.needs else [],
     }
-    policy: dict[str, Any] = {"path": found.model or "MODEL"}
+    policy: dict[str, Any] = {"path": found.model or MODEL}
     if adapters:
         policy["lora"] = {"rank": 16}
     recipe: dict[str, Any] = {"name": method.verb, "policy": policy}
@@ -130,9 +141,9 @@ def _recipe(method: Method, found: Situation, adapters: bool) -> dict[str, Any]:
     section: dict[str, Any] = {}
     if method.rewarded:
         if "function" in found.have:
-            section["reward_function"] = "my_rewards:score"
+            section["reward_function"] = SCORE
         elif "reward_model" in found.have:
-            section["reward_model"] = "REWARD_MODEL"
+            section["reward_model"] = REWARD_MODEL
         else:
             steps["reward"] = dict(METHODS["reward"].advised)
     section |= method.advised
@@ -142,6 +153,14 @@ def _recipe(method: Method, found: Situation, adapters: bool) -> dict[str, Any]:
     recipe["steps"] = steps
     recipe["evaluate"] = {} if "preferences" in recipe["data"] or "prompts" in recipe["data"] else None
     return recipe
+
+
+def _prompts(files: Mapping[str, list[Any]]) -> list[Any]:
+    """Files to take prompts from; rankings and demonstrations in a recipe give theirs by themselves."""
+    given = files.get("prompts", [])
+    if given or any(name in files for name in ("pairs", "rankings", "demonstrations")):
+        return given
+    return files.get("thumbs", [])
 
 
 def _steps(found: Situation, first: str | None) -> list[str]:

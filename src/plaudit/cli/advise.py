@@ -62,7 +62,9 @@ def advise(
         from plaudit.runs import files
 
         files.write_text(write, _yaml(way.advice[0].recipe, way.advice[0].reason))
-        print(f"\nrecipe: {write}; try `plaudit run {write} --dry-run`")
+        blanks = way.advice[0].to_fill_in
+        first = f"put your own names for {', '.join(blanks)}, then " if blanks else ""
+        print(f"\nrecipe: {write}; {first}try `plaudit run {write} --dry-run`")
 
 
 def _ask(quality: str) -> tuple[list[str], str]:
@@ -90,9 +92,9 @@ def _size(text: str | None) -> float | None:
 
 
 def _yaml(recipe: dict[str, Any], reason: str) -> str:
-    import yaml
+    from plaudit.config import text_of
 
-    return f"# {reason[:1].upper()}{reason[1:]}.\n" + yaml.safe_dump(recipe, sort_keys=False)
+    return f"# {reason[:1].upper()}{reason[1:]}.\n" + text_of(recipe)
 
 
 def _show(found: Situation, way: Way) -> None:

@@ -32,31 +32,33 @@ def chat(
     from rich.console import Console
 
     from plaudit.data.records import Message
-    from plaudit.rollout.talking import CUT, speakers
+    from plaudit.generation.chat import CUT, load_chat_models, locate_models
 
-    found = speakers(source, step or (), 2 if side_by_side else 1)
+    located = locate_models(source, step or (), 2 if side_by_side else 1)
+    said = " and ".join(one.described for one in located)
+    found = load_chat_models(located)
     console = Console(highlight=False)
     interactive = sys.stdin.isatty()
     if interactive:
-        console.print(f"{' and '.join(s.name for s in found)} · an empty line ends, /new starts over")
+        console.print(f"{said} · an empty line ends, /new starts over", markup=False)
     else:
-        typer.echo(f"model: {' and '.join(s.name for s in found)}", err=True)
+        typer.echo(f"model: {said}", err=True)
     talks: list[list[Message]] = [[] for _ in found]
     turn = 0
-    while (said := _listen(interactive)) is not None:
-        if said == "/new":
+    while (line := _listen(interactive)) is not None:
+        if line == "/new":
             talks = [[] for _ in found]
             continue
         answers = []
-        for speaker, talk in zip(found, talks):
-            talk.append(Message("user", said))
-            (answer,) = speaker.answer(
+        for model, talk in zip(found, talks):
+            talk.append(Message("user", line))
+            (answer,) = model.answer(
                 tuple(talk), temperature=temperature, max_new_tokens=max_new_tokens, seed=seed, step=turn
             )
             talk.append(Message("assistant", answer.removesuffix(CUT)))
             answers.append(answer)
         turn += 1
-        _show(console, [s.name for s in found], answers)
+        _show(console, [m.name for m in found], answers)
 
 
 def _listen(interactive: bool) -> str | None:

@@ -13,6 +13,7 @@ from plaudit.cli.projects import Name, Project, Url, tell
 
 if TYPE_CHECKING:
     from plaudit.feedback.collecting import Wanted
+    from plaudit.feedback.sampling import Drawing, Voice
 
 app = typer.Typer(
     help="People compare and rank answers on a local web page.",
@@ -34,7 +35,7 @@ def collect(
     ] = None,
     model: Annotated[
         list[str] | None,
-        typer.Option(metavar="RUN", help="A run, RUN@STAGE, or a model folder; may be repeated."),
+        typer.Option(metavar="RUN", help="A run (its end), RUN@STEP, or a model folder; may be repeated."),
     ] = None,
     answers: Annotated[
         int | None,
@@ -101,6 +102,7 @@ def collect(
     from plaudit.errors import UserError
     from plaudit.feedback import opening
     from plaudit.feedback.collecting import database_url, folder_of, only_project, owner_link, prepare
+    from plaudit.feedback.sampling import Drawing, voices_of
     from plaudit.feedback.store.database import checked_url
     from plaudit.feedback.store.people import People
     from plaudit.feedback.whereabouts import noted
@@ -123,11 +125,14 @@ def collect(
             from plaudit.feedback.importing import read_items
 
             wanted.items.append(read_items(path, purpose=purpose, max_dropped=max_dropped))
+    voices = voices_of(model or [])
+    for voice in voices:
+        typer.echo(f"model: {voice.described}", err=True)
     # Names, password hashes and unpublished answers: for this user's eyes only.
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     if prompts is not None:
-        count = answers or (2 if len(model or []) == 1 else 1)
-        wanted.items.append(_drawn(folder, prompts, model or [], count, temperature, max_new_tokens, seed))
+        drawing = Drawing(answers or (2 if len(voices) == 1 else 1), temperature, max_new_tokens, seed)
+        wanted.items.append(_drawn(folder, prompts, voices, drawing))
     secret = opening.read_secret(secret_file) if secret_file else opening.secret_in(folder)
     with opening.opened(url) as opened:
         if name is None and opened.is_sqlite:
@@ -195,22 +200,12 @@ def _rules(overrides: list[str]) -> dict[str, Any]:
     return {key: checked.model_dump()[key] for key in rules}
 
 
-def _drawn(
-    folder: Path,
-    path: Path,
-    sources: list[str],
-    count: int,
-    temperature: float,
-    max_new_tokens: int,
-    seed: int,
-) -> Any:
+def _drawn(folder: Path, path: Path, voices: list[Voice], drawing: Drawing) -> Any:
     from plaudit.data.readers import read
-    from plaudit.feedback.sampling import Drawing, draw_answers, drawn_items, voices_of
+    from plaudit.feedback.sampling import draw_answers, drawn_items
     from plaudit.progress import Progress
 
     prompts = list({p.id: p for p in read(path, kind="prompts").records}.values())
-    voices = voices_of(sources)
-    drawing = Drawing(count, temperature, max_new_tokens, seed)
     kept = folder / "answers.jsonl"
     with Progress(len(prompts) * len(voices), "answers", unit="prompt") as bar:
         made = draw_answers(voices, prompts, drawing, kept, progress=lambda done, total: bar.update(done))

@@ -29,7 +29,11 @@ def evaluate(folder: Run) -> None:
     for name, value in _rows(summary):
         interval = f"{value['low']:.3f} … {value['high']:.3f}" if value.get("low") is not None else ""
         table.add_row(name, f"{value['mean']:.3f}", interval)
-    Console(highlight=False).print(table)
+    console = Console(highlight=False)
+    console.print(table)
+    for place, step in (summary.get("policies") or {}).items():
+        if place != "base":
+            console.print(f"{place}: {folder.resolve().name}@{step}", markup=False, soft_wrap=True)
 
 
 def _rows(summary: dict[str, Any]) -> list[tuple[str, dict[str, Any]]]:

@@ -25,14 +25,15 @@ def sample(
     """Print answers of a model to one prompt."""
     from plaudit.data.records import Message
     from plaudit.errors import UserError
-    from plaudit.rollout.talking import speakers
+    from plaudit.generation.chat import load_chat_models, locate_models
 
     text = sys.stdin.read().strip() if prompt == "-" else prompt
     if not text:
         raise UserError("the prompt is empty")
-    (speaker,) = speakers(source, [step] if step else ())
-    typer.echo(f"model: {speaker.name}", err=True)
-    for answer in speaker.answer(
+    located = locate_models(source, [step] if step else ())
+    typer.echo(f"model: {located[0].described}", err=True)
+    (model,) = load_chat_models(located)
+    for answer in model.answer(
         (Message("user", text),), temperature=temperature, max_new_tokens=max_new_tokens, n=n, seed=seed
     ):
         typer.echo(answer)

@@ -40,6 +40,7 @@ from plaudit.config.recipe import (
 from plaudit.config.recipe import Source as DataSource
 from plaudit.config.sections import Base, Enough, Evaluate, JudgeSpec, Pretrain, Rank, Reward
 from plaudit.config.steps import Step
+from plaudit.config.text import text_of
 
 __all__ = [
     "KL",
@@ -90,5 +91,6 @@ __all__ = [
     "leave_out",
     "load_recipe",
     "read_yaml",
+    "text_of",
     "validate",
 ]

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-import yaml
-
+from plaudit.config.text import text_of
 from plaudit.errors import UserError
 from plaudit.registry import STEPS
 
@@ -22,7 +21,7 @@ def older_form(raw: Mapping[str, Any], origin: str) -> None:
     if not flat and not judged:
         return
     what = f"{', '.join(flat)} at top level" if flat else "evaluate.judge"
-    text = yaml.safe_dump(converted(raw), sort_keys=False, allow_unicode=True, width=100)
+    text = text_of(converted(raw))
     raise UserError(
         f"{origin} is a recipe of an older form ({what}): a recipe is a graph of named steps now",
         remedy="write it as this:\n\n" + "\n".join(f"    {line}" for line in text.splitlines()),

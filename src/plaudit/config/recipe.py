@@ -15,8 +15,9 @@ from plaudit.config.older import older_form
 from plaudit.config.problems import problems_of
 from plaudit.config.sections import Evaluate
 from plaudit.config.steps import LOOP, Step, parse_steps
+from plaudit.config.text import Loader
 from plaudit.errors import Problem, UserError, suggest
-from plaudit.registry import WORLDS, resolve
+from plaudit.registry import STEPS, WORLDS, resolve
 
 # What a code of a preference or label may mean; `drop` leaves its rows out.
 Meaning = Literal["first", "second", "tie", "good", "bad", "drop"]
@@ -134,37 +135,10 @@ def load_recipe(path: str | Path, overrides: Sequence[str] = (), without: Sequen
     return validate(raw, str(path))
 
 
-class _Loader(yaml.SafeLoader):
-    """YAML whose mappings may not hold a key twice, and in which ``on``, ``off``, ``yes`` and ``no`` are words.
-
-    The second of two equal keys would silently replace the first; and ``on`` is a key of steps.
-    """
-
-
-def _mapping(loader: _Loader, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-    loader.flatten_mapping(node)
-    seen: set[Any] = set()
-    for key, _ in node.value:
-        name = loader.construct_object(key, deep=True)
-        if name in seen:
-            raise yaml.constructor.ConstructorError(
-                None, None, f"two equal keys {name!r}: give one a suffix, such as {name}-2", key.start_mark
-            )
-        seen.add(name)
-    return yaml.SafeLoader.construct_mapping(loader, node, deep)
-
-
-_Loader.yaml_implicit_resolvers = {
-    first: [(tag, pattern) for tag, pattern in known if tag != "tag:yaml.org,2002:bool" or first in "tTfF"]
-    for first, known in yaml.SafeLoader.yaml_implicit_resolvers.items()
-}
-_Loader.add_constructor(yaml.resolver.BaseResolver.DEFAULT_MAPPING_TAG, _mapping)
-
-
 def read_yaml(path: Path) -> dict[str, Any]:
     """A recipe as plain values; UserError for what is not a mapping of YAML."""
     try:
-        raw = yaml.load(path.read_text(encoding="utf-8"), _Loader)  # a SafeLoader
+        raw = yaml.load(path.read_text(encoding="utf-8"), Loader)  # a SafeLoader
     except FileNotFoundError:
         raise UserError(f"there is no recipe {path}", remedy="see recipes/ for those that ship") from None
     except (yaml.YAMLError, UnicodeDecodeError) as error:
@@ -218,6 +192,7 @@ def apply_override(raw: dict[str, Any], override: str) -> None:
     if not separator or not key.strip():
         raise UserError(f"--set {override!r} is not of the form a.b=value")
     *parents, last = key.strip().split(".")
+    _not_of_a_step(raw, override, (*parents, last)[0])
     node: dict[str, Any] = raw
     if parents and parents[0] == "steps":
         node, parents = _step_node(raw, override, [*parents[1:], last])
@@ -230,7 +205,7 @@ def apply_override(raw: dict[str, Any], override: str) -> None:
             raise UserError(f"--set {override!r}: {parent!r} holds a value, not a section")
         node = child
     try:
-        value = yaml.load(text, _Loader)
+        value = yaml.load(text, Loader)
     except yaml.YAMLError:
         raise UserError(f"--set {override!r}: the value is not valid YAML") from None
     if isinstance(value, str):
@@ -238,6 +213,22 @@ def apply_override(raw: dict[str, Any], override: str) -> None:
         with contextlib.suppress(ValueError):
             value = float(value)
     node[last] = value
+
+
+def _not_of_a_step(raw: Mapping[str, Any], override: str, first: str) -> None:
+    """UserError where an override names a step of a recipe, or a kind of step, as if it stood at top level."""
+    places = _step_places(raw)
+    if isinstance(raw.get("steps"), dict) and first not in Config.model_fields:
+        if first in places:
+            raise UserError(
+                f"--set {override!r}: the settings of a step stand under `steps`",
+                remedy=f"--set steps.{override.strip()}",
+            )
+        if first in STEPS:
+            raise UserError(
+                f"--set {override!r}: the recipe has no step {first!r}, and --set cannot create one",
+                remedy=f"its steps: {', '.join(places) or 'none'}, such as --set steps.{next(iter(places), first)}.…",
+            )
 
 
 def _step_node(raw: dict[str, Any], override: str, path: list[str]) -> tuple[dict[str, Any], list[str]]:

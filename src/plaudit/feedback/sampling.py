@@ -21,6 +21,7 @@ from plaudit.feedback.importing import Imported, items_of_drawn
 from plaudit.feedback.store.projects import NewAnswer
 from plaudit.feedback.store.rounds import NewRound
 from plaudit.feedback.whole import mended, problem_of
+from plaudit.runs.locate import Located, locate
 
 PROMPTS_AT_ONCE = 32
 WEIGHTS = {".safetensors", ".bin", ".pt", ".npz"}
@@ -33,11 +34,16 @@ Progress = Callable[[int, int], None]
 
 @dataclass(frozen=True)
 class Voice:
-    """A model to be asked: the name that the owner will see, and its source and stage."""
+    """A model to be asked: the full name that the owner will see, its run (or folder) and step, its model folder.
+
+    ``described`` is the name with what the owner must know of it, such as a run's end that is not trained yet.
+    """
 
     name: str
     source: str
-    stage: str | None = None
+    step: str | None
+    folder: Path
+    described: str
 
 
 @dataclass(frozen=True)
@@ -51,18 +57,22 @@ class Drawing:
 
 
 def voices_of(sources: Sequence[str]) -> list[Voice]:
-    """``RUN``, ``RUN@STAGE`` or a model folder, each under a name that tells it from the others."""
-    found = []
-    for source in sources:
-        where, _, stage = source.partition("@") if not Path(source).exists() else (source, "", "")
-        name = Path(where).name or where
-        found.append(Voice(f"{name}@{stage}" if stage else name, where, stage or None))
-    names = [v.name for v in found]
-    if len(set(names)) < len(names):
-        found = [Voice(source, v.source, v.stage) for source, v in zip(sources, found)]
+    """``RUN`` (its end), ``RUN@step`` or a model folder, each under a full name that tells it from the others."""
+    located = [locate(source) for source in sources]
+    found = [_voice(one, one.name) for one in located]
     if len({v.name for v in found}) < len(found):
-        raise UserError("a model is named twice", remedy="name it once; --answers draws several of each")
+        found = [_voice(one, f"{one.run}@{one.step}" if one.run else s) for s, one in zip(sources, located)]
+    if len({v.name for v in found}) < len(found):
+        raise UserError(
+            f"a model is named twice: {', '.join(v.name for v in found)}",
+            remedy="name it once; --answers draws several of each",
+        )
     return found
+
+
+def _voice(found: Located, name: str) -> Voice:
+    source = str(found.run or found.folder)
+    return Voice(name, source, found.step, found.folder, found.described.replace(found.name, name, 1))
 
 
 def draw_answers(
@@ -78,7 +88,7 @@ def draw_answers(
     Rows of the same round that are there are not drawn again, so that a call that was cut off goes on; a sample
     depends on the seed, its prompt and its number alone. Rows of other rounds stay as they are.
     """
-    from plaudit.rollout.talking import speakers
+    from plaudit.generation.chat import LocalChatModel
 
     rows = _rows(path)
     made = _round(voices, drawing, rows)
@@ -91,10 +101,10 @@ def draw_answers(
             left = [p for p in prompts if (voice.name, p.id) not in done]
             if not left:
                 continue
-            (speaker,) = speakers(voice.source, [voice.stage] if voice.stage else ())
+            model = LocalChatModel(voice.name, voice.folder)
             for at in range(0, len(left), PROMPTS_AT_ONCE):
                 some = left[at : at + PROMPTS_AT_ONCE]
-                drawn = speaker.draw(
+                drawn = model.draw(
                     [p.messages for p in some],
                     temperature=drawing.temperature,
                     max_new_tokens=drawing.max_new_tokens,
@@ -145,7 +155,7 @@ def _stream(voice: Voice) -> int:
 def _round(voices: Sequence[Voice], drawing: Drawing, rows: Sequence[Mapping[str, Any]]) -> NewRound:
     """The round that these models are, drawn in this way. A model that has learned since is another model."""
     models = [
-        {"name": v.name, "source": v.source, "stage": v.stage, "weights": weights_of(v)} for v in voices
+        {"name": v.name, "source": v.source, "stage": v.step, "weights": weights_of(v.folder)} for v in voices
     ]
     # Files from before weights were looked at go on under the mark that they have.
     known = _mark(voices, drawing)
@@ -155,17 +165,14 @@ def _round(voices: Sequence[Voice], drawing: Drawing, rows: Sequence[Mapping[str
 
 def _mark(voices: Sequence[Voice], drawing: Drawing, models: Sequence[Mapping[str, Any]] = ()) -> str:
     """A hash of how answers are drawn: the models' places and, of ``models``, what they had learned."""
-    content = [[v.name, str(Path(v.source).resolve()), v.stage] for v in voices]
+    content = [[v.name, str(Path(v.source).resolve()), v.step] for v in voices]
     how = [drawing.answers, drawing.temperature, drawing.max_new_tokens, drawing.seed]
     text = json.dumps([content, *how, *([[m["weights"] for m in models]] if models else [])])
     return hashlib.blake2b(text.encode(), digest_size=8).hexdigest()
 
 
-def weights_of(voice: Voice) -> str | None:
+def weights_of(folder: Path) -> str | None:
     """A hash of a model's weights, from samples of its files: training changes them everywhere. None on the hub."""
-    from plaudit.rollout.talking import folders_of
-
-    ((_, folder),) = folders_of(voice.source, [voice.stage] if voice.stage else ())
     if not folder.is_dir():
         return None
     found = hashlib.blake2b(digest_size=8)

@@ -107,7 +107,7 @@ _own(
     online(
         "ppo",
         "PPO",
-        "PPO: more reward, with a KL penalty that holds it near where it started.",
+        "PPO: more reward, held near its start by a KL penalty.",
         f"{SETTINGS}:Ppo",
         models=("policy", "critic", "reference", "reward model"),
         code=("plaudit.methods.train_online:ppo", "plaudit.pipeline.steps.scoring:new_critic"),

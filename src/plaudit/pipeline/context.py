@@ -148,7 +148,8 @@ class Context:
     def prompts(self, step: Node) -> Sequence[Prompt]:
         """The training prompts of a step's sources."""
         names = [s.name for s in step.on]
-        if not any(map(self.graph.gives_records, names)) and ("prompts" in names or not self._narrowed(step)):
+        plain = not any(map(self.graph.gives_records, names))
+        if plain and ("prompts" in names or not self._narrowed(step)) and self.materials.prompts("train"):
             return self.materials.prompts("train")
         found: dict[str, Prompt] = {}
         for name in names:

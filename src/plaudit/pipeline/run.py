@@ -21,6 +21,7 @@ from plaudit.pipeline.planning import check_sources, make_plan
 from plaudit.pipeline.projects import frozen
 from plaudit.pipeline.stages import ALL, Plan, execute, is_done, made_by_other_code
 from plaudit.runs import RunFolder, files
+from plaudit.runs.locate import model_folders
 
 BUILT_IN = Path(__file__).parent / "recipes"
 
@@ -211,7 +212,25 @@ def _execute(
         write_findings(folder.path)
         path = build(folder.path)
         console.print(f"report: {path}", markup=False, soft_wrap=True)
+    if line := ending(graph, folder):
+        tell(line)
     return folder
+
+
+def ending(graph: Graph, folder: RunFolder) -> str | None:
+    """Where the model lies that the run was for, and what to do with it; None where it trained none."""
+    trained = [n for n in graph.policies if graph[n].kind.starts or graph[n].kind.data]
+    if trained:
+        step = graph.places["end"]
+        pair = " --side-by-side" if graph.places["start"] != step else ""
+        what, use = "model", f"plaudit chat {folder.path}{pair}"
+    elif graph.reward_models:
+        step = graph.reward_models[-1]
+        what, use = "reward model", f"plaudit ppo PROMPTS --model MODEL --reward {folder.path}"
+    else:
+        return None
+    lies = ", ".join(map(str, model_folders(folder, step)))
+    return f"{what}: {folder.path}@{step} ({lies}); next: {use}"
 
 
 def _common(config: Config, resolved: Mapping[str, Any]) -> dict[str, Any]:

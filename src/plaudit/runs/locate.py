@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from plaudit.errors import UserError, suggest
+from plaudit.registry import STEPS
 from plaudit.runs import files
 from plaudit.runs.folder import RunFolder
 
@@ -16,16 +17,27 @@ PLACES = ("base", "start", "end")
 
 @dataclass(frozen=True)
 class Located:
-    """A model's folder, and the run and step that it is of, where it is of one."""
+    """A model's folder, and the run and step that it is of, where it is of one.
+
+    ``awaited`` is the step that makes the run's end, where it was asked for and is not done yet.
+    """
 
     folder: Path
     run: Path | None = None
     step: str | None = None
+    awaited: str | None = None
 
     @property
     def name(self) -> str:
         """What a person calls it: ``RUN@step``, or the folder's name."""
-        return f"{self.run.name}@{self.step}" if self.run else self.folder.name or str(self.folder)
+        if self.run:
+            return f"{self.run.resolve().name}@{self.step}"
+        return self.folder.name or str(self.folder)
+
+    @property
+    def described(self) -> str:
+        """The name, with what a person must know of it."""
+        return self.name + (f" (the run's end, {self.awaited}, is not trained yet)" if self.awaited else "")
 
 
 def is_run(spec: str | Path) -> bool:
@@ -62,19 +74,30 @@ def places_of(run: RunFolder) -> dict[str, str]:
     there = step_names(run)
     if not there:
         return {}
-    known = {p: s for p, s in (record.get("places") or {}).items() if s in there}
-    return {"base": there[0], "end": there[-1], **known} if known else {"base": there[0], "end": there[-1]}
+    recorded = record.get("places") or _older_places(there)
+    return {"base": there[0], "end": there[-1], **{p: s for p, s in recorded.items() if s in there}}
 
 
 def _older(run: RunFolder) -> dict[str, dict[str, Any]]:
-    """The steps of a run that was recorded before recipes were graphs, from its folders."""
+    """The steps of a run that was recorded before recipes were graphs, from its folders: the methods last."""
     found: dict[str, dict[str, Any]] = {}
-    for stage in run.stages():
+    for stage in sorted(run.stages(), key=lambda s: _prefers(s.name)):
         models = _models(run, stage.name)
         if models:
             scores = "plaudit_reward" in (files.read_json(models[0] / "config.json") or {})
             found[stage.name] = {"gives": ("reward model",) if scores else ("policy",)}
     return found
+
+
+def _older_places(there: list[str]) -> dict[str, str]:
+    """Where such a run's method began: at the policy before it."""
+    before = [name for name in there if not _prefers(name)]
+    return {"start": before[-1]} if before else {}
+
+
+def _prefers(name: str) -> bool:
+    kind = STEPS.get(name)
+    return kind is not None and kind.preference
 
 
 def locate(spec: str | Path, kind: str = "policy") -> Located:
@@ -100,14 +123,33 @@ def locate(spec: str | Path, kind: str = "policy") -> Located:
     there = step_names(run, kind)
     if not there:
         raise UserError(f"{path} has no trained {kind} yet", remedy=f"plaudit resume {path}")
-    if step is None:
-        step = places_of(run)["end"] if kind == "policy" else there[-1]
-    elif step in PLACES and kind == "policy":
-        step = places_of(run).get(step, there[-1])
+    awaited = None
+    if kind == "policy" and (step is None or step in PLACES):
+        step, awaited = _at_place(run, step or "end")
+    elif step is None:
+        step = there[-1]
     if step not in there:
         known = f"there are: {', '.join(there)}"
         raise UserError(f"{path} has no {kind} of a step {step!r}", remedy=suggest(step, there) or known)
-    return Located(_models(run, step)[0], path, step)
+    return Located(_models(run, step)[0], path, step, awaited)
+
+
+def _at_place(run: RunFolder, place: str) -> tuple[str, str | None]:
+    """The step at a place, and the one that is to be there where the run has not come to it.
+
+    A run that is on its way speaks with its newest policy; its start and base have no such stand-in.
+    """
+    places = places_of(run)
+    wanted = ((run.read_json("run.json") or {}).get("places") or {}).get(place, places.get(place))
+    if place == "end":
+        return places["end"], wanted if wanted != places["end"] else None
+    if wanted is None or places.get(place) != wanted:
+        why = f": its step {wanted} is not trained yet" if wanted else ""
+        raise UserError(
+            f"{run.path} has no policy at `{place}`{why}",
+            remedy=f"plaudit resume {run.path}, or name one of {', '.join(step_names(run))}",
+        )
+    return wanted, None
 
 
 def model_folder(spec: str | Path, kind: str = "policy") -> Path:

@@ -24,7 +24,7 @@ PROMPTS = [
 
 @pytest.fixture(scope="module")
 def models(tmp_path_factory):
-    """A run of two stages, and a plain model folder."""
+    """A run of two steps, and a plain model folder."""
     root = tmp_path_factory.mktemp("models")
     run = RunFolder(root / "a-run")
     run.write_json("run.json", {"name": "a-run", "config": {"seed": 0}})
@@ -38,10 +38,25 @@ def rows(path):
     return [json.loads(line) for line in path.read_text().splitlines()]
 
 
-def test_a_source_is_a_run_a_stage_of_it_or_a_folder(models):
+def test_a_source_is_a_run_a_step_of_it_or_a_folder(models):
     run, plain = str(models / "a-run"), str(models / "plain")
     voices = voices_of([run, f"{run}@sft", plain])
-    assert [(v.name, v.stage) for v in voices] == [("a-run", None), ("a-run@sft", "sft"), ("plain", None)]
+    assert [(v.name, v.step) for v in voices] == [("a-run@ppo", "ppo"), ("a-run@sft", "sft"), ("plain", None)]
+    assert [v.name for v in voices_of([f"{run}@end", f"{run}@base"])] == ["a-run@ppo", "a-run@sft"]
+    with pytest.raises(UserError, match=r"named twice: .*a-run@ppo"):
+        voices_of([run, f"{run}@ppo"])
+    with pytest.raises(UserError, match="no policy of a step 'pppo'"):
+        voices_of([f"{run}@pppo"])
+
+
+def test_runs_of_one_name_are_told_apart_by_their_folders(models, tmp_path):
+    shutil.copytree(models / "a-run", tmp_path / "a-run")
+    first, second = str(models / "a-run"), str(tmp_path / "a-run")
+    assert [v.name for v in voices_of([first, second])] == [f"{first}@ppo", f"{second}@ppo"]
+
+
+def test_folders_of_one_name_are_told_apart_and_one_is_not_named_twice(models):
+    plain = str(models / "plain")
     assert [v.name for v in voices_of([plain, f"{models}/./plain"])] == [plain, f"{models}/./plain"]
     with pytest.raises(UserError, match="named twice"):
         voices_of([plain, plain])
@@ -118,7 +133,7 @@ def test_answers_drawn_before_weights_were_looked_at_go_on_under_their_mark(mode
         voices_of([str(models / "plain")]),
         Drawing(max_new_tokens=3),
     )
-    content = [[v.name, str(Path(v.source).resolve()), v.stage] for v in voices]
+    content = [[v.name, str(Path(v.source).resolve()), v.step] for v in voices]
     mark = hashlib.blake2b(json.dumps([content, 1, 1.0, 3, 0]).encode(), digest_size=8).hexdigest()
     row = {"prompt": PROMPTS[0].id, "model": "plain", "answers": [["kept", True]], "drawn": mark}
     path.write_text(json.dumps(row) + "\n")

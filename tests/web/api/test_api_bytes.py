@@ -14,7 +14,7 @@ from plaudit.data.records import Prompt, Ranking
 from plaudit.feedback.sampling import Drawing, draw_answers, drawn_items, voices_of
 from plaudit.feedback.store.projects import add_items
 from plaudit.feedback.store.schema import Project
-from plaudit.rollout import talking
+from plaudit.generation import chat
 from plaudit.web.blank import blank_of
 from plaudit.web.rendering import to_html
 
@@ -32,7 +32,7 @@ SAID = [
 BLANK = {SAID[0]: "empty", SAID[1]: "white space"}
 
 
-class Speaker:
+class Model:
     """A model that says what the test wants."""
 
     def draw(self, conversations: list[Any], **_: Any) -> list[list[tuple[str, bool]]]:
@@ -42,8 +42,7 @@ class Speaker:
 @pytest.fixture
 def sampled(site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Site:
     """A project with one item, whose answers were sampled."""
-    monkeypatch.setattr(talking, "speakers", lambda *_: [Speaker()])
-    monkeypatch.setattr(talking, "folders_of", lambda *_: [("m", tmp_path)])
+    monkeypatch.setattr(chat, "LocalChatModel", lambda *_: Model())
     prompts, path = [Prompt.user("q", source="s")], tmp_path / "answers.jsonl"
     made = draw_answers(voices_of(["m"]), prompts, Drawing(answers=len(SAID), seed=4), path)
     found = drawn_items(path, prompts, made)

@@ -1,4 +1,4 @@
-"""Models to talk to: the end of a run, its steps, or a plain Hugging Face folder."""
+"""Chat models on this machine: the end of a run, its steps, or a plain Hugging Face folder."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from pathlib import Path
 from plaudit.data.records import Message, content_id
 from plaudit.errors import UserError
 from plaudit.runs import RunFolder
-from plaudit.runs.locate import is_run, locate, places_of
+from plaudit.runs.locate import Located, is_run, locate, step_names
 
 CUT = " …"  # behind an answer that the length limit ended
 
 
-class Speaker:
-    """A policy that answers conversations."""
+class LocalChatModel:
+    """A saved policy that answers conversations (``plaudit.protocols.ChatModel``)."""
 
     def __init__(self, name: str, folder: str | Path) -> None:
         from plaudit.data.rendering import Renderer
@@ -68,32 +68,26 @@ class Speaker:
         return [answers[at : at + n] for at in range(0, len(answers), n)]
 
 
-def speakers(source: str, steps: Sequence[str] = (), count: int = 1) -> list[Speaker]:
-    """The models that a folder, RUN or RUN@step names; RUN is its end, two of it are its start and its end.
+def load_chat_models(found: Sequence[Located]) -> list[LocalChatModel]:
+    """The models that ``locate_models`` found, each under its full name."""
+    return [LocalChatModel(one.name, one.folder) for one in found]
 
-    ``steps`` names steps (or ``base``, ``start``, ``end``) of RUN instead.
+
+def locate_models(source: str, steps: Sequence[str] = (), count: int = 1) -> list[Located]:
+    """The policies that a folder, RUN or RUN@step names; RUN is its end, two of it are its start and its end.
+
+    ``steps`` names steps (or ``base``, ``start``, ``end``) of RUN instead. UserError where there is none.
     """
-    return [Speaker(name, folder) for name, folder in folders_of(source, steps, count)]
-
-
-def folders_of(source: str, steps: Sequence[str] = (), count: int = 1) -> list[tuple[str, Path]]:
-    """The name and the folder of each model that ``speakers`` loads. UserError where there is none."""
-    whole = Path(source)
-    if not (whole / "run.json").exists():
+    if not (Path(source) / "run.json").exists():
         if count > 1 or steps:
             what = f"{source} is one step of a run" if is_run(source) else f"{source} is a single model"
             raise UserError(f"{what}; only a whole run has several", remedy="name the run's folder alone")
-        found = locate(source)
-        return [(found.name, found.folder)]
-    chosen = list(steps)
-    if not chosen and count > 1:
-        places = places_of(RunFolder(whole))
-        chosen = list(dict.fromkeys([places.get("start", places["base"]), places["end"]])) if places else []
-    elif not chosen:
-        found = locate(source)
-        return [(found.name, found.folder)]
-    if len(chosen) < count:
-        known = f"only {chosen[0]!r} has a policy" if chosen else "no step has a policy yet"
+        return [locate(source)]
+    if not steps and count == 1:
+        return [locate(source)]
+    chosen = list(steps) or (["start", "end"] if step_names(RunFolder(Path(source))) else [])
+    found = {one.step: one for one in (locate(f"{source}@{name}") for name in chosen)}
+    if len(found) < count:
+        known = f"only {next(iter(found))!r} has a policy" if found else "no step has a policy yet"
         raise UserError(f"side by side needs two policies: {known}", remedy="add --step NAME")
-    located = [locate(f"{source}@{name}") for name in chosen]
-    return [(str(one.step), one.folder) for one in located]
+    return list(found.values())

@@ -1,32 +1,26 @@
-"""The table of methods agrees with the code it points to."""
+"""The registered methods agree with the code that they point to, and with their commands."""
 
 from __future__ import annotations
 
-import importlib
 import inspect
 
 import pytest
-from plaudit.methods_table import METHODS
 
-from plaudit.cli import SECTIONS
-from plaudit.config import Config
+from plaudit.cli import by_verb, sections
+from plaudit.config.graph import FEEDS
 from plaudit.methods import train_direct, train_online
-from plaudit.pipeline.single import ROLE
-
-
-def function(method):
-    module, _, name = method.function.rpartition(".")
-    return getattr(importlib.import_module(module), name)
+from plaudit.registry import METHODS, STEPS, resolve
 
 
 @pytest.mark.parametrize("method", METHODS.values(), ids=list(METHODS))
-def test_every_dotted_path_is_a_function_whose_arguments_are_the_needs(method):
-    parameters = inspect.signature(function(method)).parameters
+def test_every_function_takes_what_its_method_needs(method):
+    function = resolve(method.function)
+    parameters = inspect.signature(function).parameters
     # A method that hands its options on takes those of the function that it names in its docstring.
     taken = set(parameters)
     if "options" in parameters:
         general = train_online.online if method.online else train_direct.preference
-        assert f"``{general.__name__}``" in function(method).__doc__
+        assert f"``{general.__name__}``" in function.__doc__
         taken |= set(inspect.signature(general).parameters)
     assert {"settings", "out", "seed"} <= taken
     required = [
@@ -40,16 +34,18 @@ def test_every_dotted_path_is_a_function_whose_arguments_are_the_needs(method):
 
 
 @pytest.mark.parametrize("name", METHODS)
-def test_every_method_is_a_section_of_a_recipe(name):
-    assert name in Config.model_fields
+def test_every_method_is_a_kind_of_step_with_settings_and_code(name):
+    method = METHODS[name]
+    assert STEPS[name] is method
+    assert isinstance(resolve(method.settings), type) and callable(resolve(method.run))
+    assert (method.page or method.verb not in by_verb()) and method.when and method.summary.endswith(".")
 
 
-def test_the_verbs_are_methods_and_read_what_the_table_says():
-    by_verb = {method.verb: method for method in METHODS.values()}
-    verbs = SECTIONS["One method"]
-    assert set(verbs) == set(by_verb) - {"pretrain"}
-    for verb in verbs:
-        assert ROLE[by_verb[verb].name] in by_verb[verb].needs
+def test_the_verbs_are_the_methods_that_start_from_a_model_and_read_what_they_need():
+    assert set(sections()["One method"]) == {m.verb for m in METHODS.values()} - {"pretrain"}
+    for verb, method in by_verb().items():
+        assert verb == method.verb
+        assert {method.data, *FEEDS[method.data]} & set(method.needs)
 
 
 def test_models_in_memory_name_what_is_needed():
@@ -57,4 +53,5 @@ def test_models_in_memory_name_what_is_needed():
         # Offline methods compute the reference's log-probs once, from the policy itself.
         assert ("reference" in method.models) == ("reference" in method.needs and method.online)
         assert ("reward model" in method.models) == ("reward" in method.needs or method.name == "reward")
+        assert method.rewarded == ("reward" in method.needs)
         assert method.online == ("prompts" in method.needs) or method.name == "rejection"
