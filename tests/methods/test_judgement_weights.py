@@ -83,7 +83,7 @@ def test_labels_made_of_a_ranking_weigh_as_its_judgements():
 def test_data_whose_judgements_all_weigh_nothing_is_refused(tmp_path):
     records = [replace(r, weight=0.0) for r in rankings(4)]
     with pytest.raises(UserError, match="weigh 0"):
-        train_direct.simpo(toy_policy(), records, Simpo(steps=1), out=tmp_path)
+        train_direct.simpo(toy_policy(), records, Simpo(max_steps=1), out=tmp_path)
 
 
 def test_the_reference_answer_of_a_ranking_is_its_best_wherever_it_stands():
@@ -109,7 +109,7 @@ def test_a_strength_is_a_share_of_the_largest_whatever_its_unit(change, tmp_path
     losses = []
     for name, scale in (("small", 1.0), ("large", 25.0)):
         fitted = train_direct.dpo(
-            toy_policy(), strong(scale), Dpo(steps=1, use_strength=True, **change), out=tmp_path / name
+            toy_policy(), strong(scale), Dpo(max_steps=1, use_strength=True, **change), out=tmp_path / name
         )
         losses.append(fitted.metrics["loss/preference"])
     assert losses[0] == losses[1]
@@ -127,14 +127,14 @@ def test_a_strength_is_a_share_of_the_largest_whatever_its_unit(change, tmp_path
 def test_a_reward_model_says_which_margins_it_uses(tmp_path, caplog):
     with caplog.at_level(logging.WARNING):
         model = RewardModel.from_policy(toy_policy(), pooling="last", seed=0)
-        train.reward_model(model, strong(2.0), Reward(steps=1, use_strength=True), out=tmp_path)
+        train.reward_model(model, strong(2.0), Reward(max_steps=1, use_strength=True), out=tmp_path)
     assert "up to 8: their margin is 1 · strength / 8" in caplog.text
     assert [e["largest"] for e in Stage(tmp_path).events() if e["event"] == "margins"] == [8.0]
 
 
 def test_strengths_that_no_judgement_states_are_missed_aloud(tmp_path, caplog):
     with caplog.at_level(logging.WARNING):
-        train_direct.cpo(toy_policy(), rankings(4), Cpo(steps=1, use_strength=True), out=tmp_path)
+        train_direct.cpo(toy_policy(), rankings(4), Cpo(max_steps=1, use_strength=True), out=tmp_path)
     assert "none of" in caplog.text and "states a strength" in caplog.text
 
 
@@ -148,7 +148,7 @@ def test_strengths_that_no_judgement_states_are_missed_aloud(tmp_path, caplog):
 )
 def test_a_margin_that_nothing_would_use_is_refused(section, words):
     with pytest.raises(UserError) as caught:
-        validate({"name": "x", **section}, "recipe")
+        validate({"name": "x", "steps": section}, "recipe")
     assert words in str(caught.value)
 
 
@@ -163,11 +163,11 @@ def test_two_raters_of_one_pair_train_by_plackett_luce_as_by_pairs(tmp_path):
         records += [one, other]
     joined = join_pairs(records)
     for run in (
-        lambda loss, out: train_direct.dpo(toy_policy(), joined, Dpo(steps=2, loss=loss, lr=0.01), out=out),
+        lambda loss, out: train_direct.dpo(toy_policy(), joined, Dpo(max_steps=2, loss=loss, lr=0.01), out=out),
         lambda loss, out: train.reward_model(
             RewardModel.from_policy(toy_policy(), pooling="last", seed=0),
             joined,
-            Reward(steps=2, loss={"sigmoid": "pairs"}.get(loss, loss), lr=0.01),
+            Reward(max_steps=2, loss={"sigmoid": "pairs"}.get(loss, loss), lr=0.01),
             out=out,
         ),
     ):
@@ -182,7 +182,7 @@ def test_prompts_without_one_ranking_are_said_before_training(tmp_path, caplog):
     pair = Ranking.pair(Prompt.user("which"), "red", "blue")
     joined = join_pairs([pair, replace(pair, groups=((1,), (0,))), *rankings(3)])
     with caplog.at_level(logging.WARNING):
-        train_direct.dpo(toy_policy(), joined, Dpo(steps=1, loss="plackett_luce"), out=tmp_path)
+        train_direct.dpo(toy_policy(), joined, Dpo(max_steps=1, loss="plackett_luce"), out=tmp_path)
     assert "1 of 4 prompts have judgements that are not one ranking" in caplog.text
 
 

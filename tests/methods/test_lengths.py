@@ -78,7 +78,7 @@ def test_one_long_prompt_is_dropped_before_the_first_iteration(name, policy, tmp
 
 
 def test_rejection_drops_the_long_prompt_too(policy, tmp_path, caplog):
-    settings_ = Rejection(n=2, max_new_tokens=24, steps=1)
+    settings_ = Rejection(n=2, max_new_tokens=24, max_steps=1)
     # This policy never stops: the refusal that follows names it.
     with caplog.at_level(logging.WARNING), pytest.raises(UserError, match="none of 22 answers to 11 prompts"):
         train_online.rejection(policy, FunctionReward(lambda s: 0.0), one_long(), settings_, out=tmp_path)
@@ -148,16 +148,16 @@ def test_a_sample_too_long_for_a_reward_model_is_cut_and_said_not_fatal(same_tok
 
 OFFLINE = {
     "sft": lambda p, long, out: train.sft(
-        p, [Demonstration(Prompt.user("cat"), Response(t)) for t in ("dog", long)], Sft(steps=1), out=out
+        p, [Demonstration(Prompt.user("cat"), Response(t)) for t in ("dog", long)], Sft(max_steps=1), out=out
     ),
     "reward": lambda p, long, out: train.reward_model(
         RewardModel.from_policy(p, pooling="last", seed=0),
         [Ranking.pair(Prompt.user("cat"), "dog", t) for t in ("mat", long)],
-        RewardSettings(steps=1),
+        RewardSettings(max_steps=1),
         out=out,
     ),
     "simpo": lambda p, long, out: train_direct.simpo(
-        p, [Ranking.pair(Prompt.user("cat"), "dog", t) for t in ("mat", long)], Simpo(steps=1), out=out
+        p, [Ranking.pair(Prompt.user("cat"), "dog", t) for t in ("mat", long)], Simpo(max_steps=1), out=out
     ),
 }
 
@@ -170,13 +170,13 @@ def test_records_beyond_the_positions_are_dropped_and_said(name, policy, tmp_pat
         f"{name}: 1 of 2 records are used; 1 dropped: too long (max_length {POSITIONS} tokens)" in caplog.text
     )
     with pytest.raises(UserError, match=f"the limit is {POSITIONS} tokens, and the shortest needs"):
-        train_direct.simpo(policy, [Ranking.pair(Prompt.user(words(80)), "dog", "mat")], Simpo(steps=1))
+        train_direct.simpo(policy, [Ranking.pair(Prompt.user(words(80)), "dog", "mat")], Simpo(max_steps=1))
 
 
 def test_a_renderer_that_is_handed_in_keeps_its_own_limit_and_counts(policy, tmp_path):
     renderer = Renderer(policy.tokenizer, max_length=500)
     records = [Demonstration(Prompt.user("cat"), Response(t)) for t in ("dog", words(90))]
-    train.sft(policy, records, Sft(steps=1), renderer=renderer, out=tmp_path)
+    train.sft(policy, records, Sft(max_steps=1), renderer=renderer, out=tmp_path)
     assert renderer.max_length == 500
     assert (renderer.counts["kept"], renderer.counts["dropped: too long"]) == (1, 1)
 
@@ -184,7 +184,7 @@ def test_a_renderer_that_is_handed_in_keeps_its_own_limit_and_counts(policy, tmp
 def test_items_made_elsewhere_are_measured_before_step_0(policy, tmp_path):
     items = Renderer(policy.tokenizer).documents([words(90), "short"])
     with pytest.raises(UserError, match=f"1 of 2 items exceed the model's {POSITIONS} positions"):
-        train.pretrain(policy, items, Training(steps=1), out=tmp_path)
+        train.pretrain(policy, items, Training(max_steps=1), out=tmp_path)
 
 
 def test_stretched_and_offset_positions_are_counted_as_the_model_counts_them(policy):
@@ -254,7 +254,7 @@ def test_kto_stays_within_the_models_positions_and_says_what_it_cut(policy, tmp_
         for i in range(8)
     ]
     with caplog.at_level(logging.WARNING):
-        train_direct.kto(policy, records, Kto(steps=1, batch_size=4), out=tmp_path)
+        train_direct.kto(policy, records, Kto(max_steps=1, batch_size=4), out=tmp_path)
     assert f"are cut to fit {POSITIONS} tokens" in caplog.text
     (event,) = [e for e in Stage(tmp_path).events() if e["event"] == "mismatches"]
     assert 0 < event["shortened"] <= 8
@@ -263,12 +263,12 @@ def test_kto_stays_within_the_models_positions_and_says_what_it_cut(policy, tmp_
 def test_held_out_labels_of_one_prompt_borrow_the_answers_of_training(policy, tmp_path):
     records = [Labelled(Prompt.user(w), Response("red"), i % 2 == 0) for i, w in enumerate(WORDS[:6])]
     alone = [Labelled(Prompt.user("home"), Response(t), True) for t in ("blue", "mat")]
-    result = train_direct.kto(policy, records, Kto(steps=1, batch_size=4), held_out=alone, out=tmp_path)
+    result = train_direct.kto(policy, records, Kto(max_steps=1, batch_size=4), held_out=alone, out=tmp_path)
     assert np.isfinite(result.evaluation["kto/kl"])
 
 
 def test_labels_of_one_prompt_alone_are_refused_with_their_number(policy):
     records = [Labelled(Prompt.user("home"), Response(t), True) for t in ("blue", "mat", "cat")]
     with pytest.raises(UserError, match="all 3 labels are of one prompt") as caught:
-        train_direct.kto(policy, records, Kto(steps=1))
+        train_direct.kto(policy, records, Kto(max_steps=1))
     assert "preference_validation" in str(caught.value)

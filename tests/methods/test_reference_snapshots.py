@@ -40,7 +40,7 @@ ROUND = {
     "kl": KL(coefficient=0.05),
 }
 ONLINE = {"ppo": Ppo, "grpo": Grpo, "rloo": Rloo, "reinforce": Reinforce, "online_dpo": OnlineDpo}
-FIXED = {"steps": 3, "batch_size": 4, "lr": 1e-2, "log_every": 1, "checkpoint_every": 1}
+FIXED = {"max_steps": 3, "batch_size": 4, "lr": 1e-2, "log_every": 1, "checkpoint_every": 1}
 
 
 def adapted(learnt: bool = True, dropout: float = 0.0):

@@ -62,7 +62,7 @@ def test_resumed_equals_uninterrupted_bitwise(case, tmp_path):
 
 
 def test_a_fit_lowers_its_loss(tmp_path):
-    settings = SETTINGS.model_copy(update={"steps": 60, "batch_size": 12})
+    settings = SETTINGS.model_copy(update={"max_steps": 60, "batch_size": 12})
     _, _, log = run("sft", tmp_path, settings=settings)
     assert log[-1]["loss"] < 0.5 * log[0]["loss"]
 

@@ -25,7 +25,7 @@ from plaudit.models.policy import Policy
 from plaudit.rewards import FunctionReward
 from plaudit.training.engine import evaluate
 
-FIXED = {"steps": 2, "batch_size": 4, "lr": 1e-3}
+FIXED = {"max_steps": 2, "batch_size": 4, "lr": 1e-3}
 KINDS = {
     "gpt2": lambda size: GPT2LMHeadModel(
         GPT2Config(vocab_size=size, n_embd=32, n_layer=2, n_head=4, n_positions=64)
