@@ -414,3 +414,8 @@ def test_a_misspelled_context_beside_a_choice_of_nothing_is_no_crash(jsonl):
             jsonl({"context": "Which?", "helpful_respons": "one", "unhelpful_response": "two"}),
             kind="preferences",
         )
+
+
+@pytest.mark.parametrize("text", [f"{ASK} {SAY}", f"### Human: {ASK}\n### Assistant: {SAY}"])
+def test_a_text_that_holds_the_answer_beside_it_is_not_its_prompt(jsonl, text):
+    assert read(jsonl({"text": text, "output": SAY})).records == [text]

@@ -15,6 +15,7 @@ from plaudit.config import Grpo, validate
 from plaudit.data.readers import read
 from plaudit.data.records import Response
 from plaudit.data.splits import split
+from plaudit.errors import UserError
 from plaudit.methods.train_online import grpo
 from plaudit.pipeline.materials import materials_of
 from plaudit.rewards import FunctionReward
@@ -112,3 +113,22 @@ def test_the_reward_function_of_the_page_runs(tmp_path):
     (prompt,) = read(path, kind="prompts").records
     answers = [SimpleNamespace(prompt=prompt, response=Response(text)) for text in ("It is 4", "It is 5")]
     assert [names["score"](sample) for sample in answers] == [1.0, 0.0]
+
+
+@pytest.mark.parametrize(
+    ("source", "said"),
+    [
+        ("def score(prompts, completions, **kwargs): return [1.0]", "called with one sample"),
+        ("def score(): return 1.0", "called with one sample"),
+        ("def score(sample) return 1", "importing .* failed"),
+        ("import math\nmath.no_such_name", "importing .* failed"),
+    ],
+)
+def test_a_reward_function_that_cannot_be_called_is_refused_where_it_is_loaded(
+    tmp_path, monkeypatch, source, said
+):
+    name = f"rewards_{abs(hash(source))}"
+    (tmp_path / f"{name}.py").write_text(source)
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(UserError, match=said):
+        FunctionReward.by_path(f"{name}:score")

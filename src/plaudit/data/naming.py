@@ -83,6 +83,8 @@ def renamings(rows: Sequence[Mapping[str, Any]], kind: str | None) -> dict[str, 
             continue
         if field == "prompt" and (kind == "text" or not (_answered(columns, rows) or _sides(columns, rows))):
             others = tuple(c for c in others if c not in BESIDE_ANSWER)
+        if field == "prompt":
+            others = tuple(c for c in others if not _holds_answer(rows, c))
         holds = holds_messages if field == "messages" else holds_text
         column = next((c for c in others if c in columns and holds(rows, c)), None)
         if column:
@@ -97,6 +99,19 @@ def renamings(rows: Sequence[Mapping[str, Any]], kind: str | None) -> dict[str, 
 
 def _answered(columns: Iterable[str], rows: Sequence[Mapping[str, Any]]) -> bool:
     return any(c in columns and holds_text(rows, c) for c in (*FIELDS["response"], *OTHERS["response"]))
+
+
+def _holds_answer(rows: Sequence[Mapping[str, Any]], column: str) -> bool:
+    """Whether a column's texts hold what stands beside them as the answer: they are more than its prompt."""
+    names = (*FIELDS["response"], *OTHERS["response"])
+    pairs = [(row[column], row[c]) for row in rows for c in names if row.get(column) and row.get(c)]
+    return any(
+        isinstance(text, str)
+        and isinstance(answer, str)
+        and len(answer) > 8
+        and text.rstrip().endswith(answer.strip())
+        for text, answer in pairs
+    )
 
 
 def _is_pair(columns: Iterable[str]) -> bool:

@@ -219,11 +219,16 @@ def _awaiting(made: Preparation, rows: Sequence[Values], kind: str | None) -> No
     for column in FIELDS["messages"]:
         if any(c in row for row in rows for c in (*FIELDS["prompt"], "chosen")) or not filled(rows, column):
             continue
-        if share(rows, lambda row, c=column: _awaits(row.get(c)) and bool(_text_of_answer(row))) > 0.9:  # type: ignore[misc]
-            made.steps.append(lambda row, c=column: {"prompt" if k == c else k: v for k, v in row.items()})
+        answered = [row for row in rows if _awaits(row.get(column)) and _text_of_answer(row)]
+        if len(answered) > 0.9 * len(rows):
+            made.steps.append(_called(column, "prompt"))
             made.consumed.add(column)
             made.notes.append(f"{column!r} ends before the answer: it is read as the prompt")
             return
+
+
+def _called(column: str, name: str) -> Change:
+    return lambda row: {name if k == column else k: v for k, v in row.items()}
 
 
 def _awaits(turns: Any) -> bool:

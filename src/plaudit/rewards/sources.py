@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import inspect
 import logging
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -194,13 +195,35 @@ class FunctionReward:
             raise UserError(
                 f"reward_function {path!r}: {error}", remedy="run from the folder that holds the module"
             ) from None
+        except Exception as error:
+            raise UserError(
+                f"reward_function {path!r}: importing {module_name} failed: {error!r}",
+                remedy=f'mend it until `python -c "import {module_name}"` succeeds',
+            ) from error
         function = getattr(module, name, None)
         if not callable(function):
             raise UserError(f"reward_function {path!r}: {module_name} has no function {name!r}")
+        _require_one_argument(path, function)
         return cls(function)
 
     def score(self, samples: Sequence[Sample]) -> RewardOutput:
         return RewardOutput(np.asarray([float(self.function(s)) for s in samples], dtype=np.float64))
+
+
+def _require_one_argument(path: str, function: Callable[..., Any]) -> None:
+    """Refuse a function that cannot be called with one sample; what has no signature is let pass."""
+    try:
+        signature = inspect.signature(function)
+    except (TypeError, ValueError):
+        return
+    try:
+        signature.bind(object())
+    except TypeError as error:
+        raise UserError(
+            f"reward_function {path!r} has the signature {signature}, and is called with one sample ({error})",
+            remedy="write def score(sample): … return a number; it reads sample.prompt.text, sample.answer and "
+            "sample.prompt.metadata",
+        ) from None
 
 
 class SumReward:
