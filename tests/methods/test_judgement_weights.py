@@ -163,7 +163,9 @@ def test_two_raters_of_one_pair_train_by_plackett_luce_as_by_pairs(tmp_path):
         records += [one, other]
     joined = join_pairs(records)
     for run in (
-        lambda loss, out: train_direct.dpo(toy_policy(), joined, Dpo(max_steps=2, loss=loss, lr=0.01), out=out),
+        lambda loss, out: train_direct.dpo(
+            toy_policy(), joined, Dpo(max_steps=2, loss=loss, lr=0.01), out=out
+        ),
         lambda loss, out: train.reward_model(
             RewardModel.from_policy(toy_policy(), pooling="last", seed=0),
             joined,
