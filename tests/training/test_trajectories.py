@@ -23,7 +23,7 @@ STEPS = 50
 def losses(case, *, budget, checkpointed=False, **settings):
     method, items, modules = CASES[case]()
     engine = Engine(
-        [Group(name, trainable(module), 2e-3) for name, module in modules.items()],
+        [Group(name, trainable(module), 1e-3) for name, module in modules.items()],
         schedule=lambda step: 1.0,
         token_budget=budget,
     )
