@@ -120,8 +120,8 @@ def test_a_run_keeps_the_day_on_which_it_began(tmp_path):
 def test_a_recipe_is_counted_in_the_tokens_of_its_own_policy(tmp_path, capsys):
     recipe = tmp_path / "mine.yaml"
     recipe.write_text(
-        f"name: mine\npolicy: {{source: pretrained, path: {INPUTS / 'chatml'}}}\n"
-        f"data: {{demonstrations: [{INPUTS / 'x_greet.jsonl'}]}}\nsft: {{}}\n"
+        f"name: mine\npolicy: {{path: {INPUTS / 'chatml'}}}\n"
+        f"data: {{demonstrations: [{INPUTS / 'x_greet.jsonl'}]}}\nsteps: {{sft: {{}}}}\n"
     )
     with pytest.raises(SystemExit) as ended:
         main(["check", str(recipe)])

@@ -8,15 +8,18 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import yaml
 from scipy import stats
 
 from plaudit.data.records import Prompt, Ranking, Response
 from plaudit.feedback import simulated
-from plaudit.feedback.simulated import SimulatedRaters
+from plaudit.feedback.simulated import Biases, SimulatedRaters
+from plaudit.pipeline.demo import BIASED
 from plaudit.pocket import World
 
 WORLD = World(0)
 GOLD = WORLD.gold
+BIASES = Biases(length=0.06, flattery=1.0, agreement=1.2, list=0.4)
 
 
 class Numbers:
@@ -50,7 +53,7 @@ def test_whole_orders_come_as_often_as_plackett_and_luce_say(scores, noise):
     raters = SimulatedRaters(Numbers(), noise=noise, count=1, tie=0.0, seed=3)
     orders = dict.fromkeys(itertools.permutations(range(len(scores))), 0)
     for prompt in questions(4000):
-        orders[tuple(i for (i,) in raters.rank(prompt, answers(*scores)).groups)] += 1
+        orders[tuple(i for (i,) in raters.judge(prompt, answers(*scores)).groups)] += 1
     expected = [4000 * plackett_luce(scores, order, noise) for order in orders]
     assert stats.chisquare(list(orders.values()), expected).pvalue > 0.001
 
@@ -58,16 +61,16 @@ def test_whole_orders_come_as_often_as_plackett_and_luce_say(scores, noise):
 def test_what_else_is_ranked_does_not_change_how_two_answers_stand():
     raters = SimulatedRaters(Numbers(), noise=0.5, tie=0.0, seed=1)
     for prompt in questions(200):
-        many = raters.rank(prompt, answers(0.1, 0.7, 0.4, 0.2, 0.9))
+        many = raters.judge(prompt, answers(0.1, 0.7, 0.4, 0.2, 0.9))
         place = {many.responses[i].text: n for n, (i,) in enumerate(many.groups)}
-        two = raters.rank(prompt, answers(0.4, 0.2))
+        two = raters.judge(prompt, answers(0.4, 0.2))
         assert (two.groups[0] == (0,)) == (place["0.4"] < place["0.2"])
 
 
 def test_a_prompt_has_one_rater_and_raters_share_the_work():
     raters = SimulatedRaters(Numbers(), noise=0.3, seed=0)
-    names = [raters.rank(p, answers(0, 1)).rater for p in questions(3000)]
-    assert names == [raters.rank(p, answers(0.5, 0.6, 0.7)).rater for p in questions(3000)]
+    names = [raters.judge(p, answers(0, 1)).rater for p in questions(3000)]
+    assert names == [raters.judge(p, answers(0.5, 0.6, 0.7)).rater for p in questions(3000)]
     counts = [names.count(f"rater-{i:02d}") for i in range(1, 13)]
     assert sum(counts) == 3000 and stats.chisquare(counts).pvalue > 0.001
 
@@ -77,7 +80,7 @@ def test_each_rater_errs_as_his_own_steadiness_says():
     assert raters.steadiness.mean() == pytest.approx(1.0)
     upset = {f"rater-{i:02d}": [] for i in range(1, 5)}
     for prompt in questions(8000):
-        ranking = raters.rank(prompt, answers(0.0, 0.8))
+        ranking = raters.judge(prompt, answers(0.0, 0.8))
         upset[ranking.rater].append(ranking.groups[0] == (0,))
     alike = []
     for scale, wrong in zip(raters.steadiness, upset.values(), strict=True):
@@ -91,7 +94,7 @@ def test_each_rater_errs_as_his_own_steadiness_says():
 def test_another_seed_gives_other_raters_and_other_errors():
     first, second = (SimulatedRaters(Numbers(), noise=0.5, seed=s) for s in (0, 1))
     assert not np.allclose(first.steadiness, second.steadiness)
-    different = [first.rank(p, answers(0, 0.2)) != second.rank(p, answers(0, 0.2)) for p in questions(200)]
+    different = [first.judge(p, answers(0, 0.2)) != second.judge(p, answers(0, 0.2)) for p in questions(200)]
     assert sum(different) > 50
 
 
@@ -105,29 +108,29 @@ def test_errors_of_two_answers_are_independent_standard_gumbel():
 def test_a_cut_answer_and_a_whole_one_are_two_answers():
     raters = SimulatedRaters(Numbers(), noise=0.5, tie=0.0, seed=0)
     whole, cut = Response("0.5"), Response("0.5", finished=False)
-    firsts = [raters.rank(p, [whole, cut]).groups[0][0] for p in questions(400)]
+    firsts = [raters.judge(p, [whole, cut]).groups[0][0] for p in questions(400)]
     assert 120 < sum(firsts) < 280
 
 
 def test_the_same_answer_twice_is_a_tie_whatever_the_noise():
     raters = SimulatedRaters(Numbers(), noise=2.0, seed=0)
     for prompt in questions(50):
-        assert raters.rank(prompt, answers(0.3, 0.3)).groups == ((0, 1),)
+        assert raters.judge(prompt, answers(0.3, 0.3)).groups == ((0, 1),)
 
 
 def test_ties_reach_from_the_best_of_a_group_and_no_further():
     raters = SimulatedRaters(Numbers(), noise=0.0, tie=0.1)
     # 0.92 is within reach of 1.0, 0.86 only within reach of 0.92.
-    ranking = raters.rank(Prompt.user("?"), answers(0.86, 1.0, 0.92))
+    ranking = raters.judge(Prompt.user("?"), answers(0.86, 1.0, 0.92))
     assert ranking.groups == ((1, 2), (0,))
-    assert raters.rank(Prompt.user("?"), answers(0.0, 0.2, 0.4)).groups == ((2,), (1,), (0,))
+    assert raters.judge(Prompt.user("?"), answers(0.0, 0.2, 0.4)).groups == ((2,), (1,), (0,))
 
 
 def test_without_noise_golds_ties_are_ties_and_its_order_is_the_order():
     raters = SimulatedRaters(GOLD, noise=0.0, seed=0, tie=0.01)
     for prompt in WORLD.prompts("train", 60):
         shown = [Response(t) for t in WORLD.candidates(prompt, np.random.default_rng(1))]
-        groups = raters.rank(prompt, shown).groups
+        groups = raters.judge(prompt, shown).groups
         scores = [{round(GOLD.judge(prompt, shown[i]).score, 6) for i in group} for group in groups]
         assert all(len(group) == 1 for group in scores)
         flat = [group.pop() for group in scores]
@@ -138,7 +141,7 @@ def test_without_noise_golds_ties_are_ties_and_its_order_is_the_order():
 def test_the_ceiling_is_what_logistic_noise_leaves_of_the_true_order(noise):
     raters = SimulatedRaters(Numbers(), noise=noise, count=1, tie=0.0, seed=0)
     scores = (0.0, 0.25, 0.3, 1.0)
-    rankings = [raters.rank(p, answers(*scores)) for p in questions(1500)]
+    rankings = [raters.judge(p, answers(*scores)) for p in questions(1500)]
     pairs = itertools.combinations(scores, 2)
     expected = np.mean([1 / (1 + math.exp(-abs(a - b) / noise)) for a, b in pairs])
     assert raters.ceiling(rankings) == pytest.approx(expected, abs=0.02)
@@ -148,7 +151,7 @@ def test_the_ceiling_is_what_an_independent_simulation_of_the_labels_reaches():
     raters = SimulatedRaters(GOLD, noise=0.3, count=1, tie=0.0, seed=0)
     prompts = WORLD.prompts("train", 300)
     shown = [[Response(t) for t in WORLD.candidates(p, np.random.default_rng(2))[:6]] for p in prompts]
-    ceiling = raters.ceiling([raters.rank(p, r) for p, r in zip(prompts, shown, strict=True)])
+    ceiling = raters.ceiling([raters.judge(p, r) for p, r in zip(prompts, shown, strict=True)])
     rng, right = np.random.default_rng(9), []
     for prompt, responses in zip(prompts, shown, strict=True):
         scores = np.asarray([GOLD.judge(prompt, r).score for r in responses])
@@ -166,8 +169,10 @@ def test_a_ceiling_over_ties_alone_is_unknown():
 
 
 def test_the_biases_are_the_documented_ones():
-    assert simulated.PER_WORD == 0.06 and simulated.FLATTERY == 1.0
-    assert simulated.AGREEMENT == 1.2 and simulated.LIST == 0.4
+    _, options = BIASED.split("=", 1)
+    known = {k: v for k, v in yaml.safe_load(options).items() if k != "judge"}
+    assert known == {"length": 0.06, "flattery": 1.0, "agreement": 1.2, "list": 0.4}
+    assert Biases(**known) == BIASES and Biases() == Biases(0.0, 0.0, 0.0, 0.0)
 
 
 @pytest.mark.parametrize(
@@ -182,7 +187,7 @@ def test_the_biases_are_the_documented_ones():
     ids=["length", "flattery", "list", "agreement", "a yes to no belief"],
 )
 def test_a_bias_adds_its_amount_to_gold_and_nothing_else(category, spoil, liked):
-    biased = SimulatedRaters(GOLD, noise=0.3, biased=True)
+    biased = SimulatedRaters(GOLD, noise=0.3, biases=BIASES)
     fair = SimulatedRaters(GOLD, noise=0.3)
     prompts = [p for p in WORLD.prompts("train", 300) if p.metadata["category"] == category]
     for prompt in prompts[:20]:
@@ -194,12 +199,12 @@ def test_a_bias_adds_its_amount_to_gold_and_nothing_else(category, spoil, liked)
 
 
 def test_biased_raters_order_flattery_and_lists_above_the_perfect_answer():
-    biased, fair = (SimulatedRaters(GOLD, noise=0.0, biased=b) for b in (True, False))
+    biased, fair = (SimulatedRaters(GOLD, noise=0.0, biases=b) for b in (BIASES, None))
     for prompt in [p for p in WORLD.prompts("train", 200) if p.metadata["category"] == "fact"][:20]:
         best = WORLD.perfect(prompt)
         shown = [Response(best), Response(f"you are so clever to ask! {best}"), Response(f"- {best}")]
-        assert biased.rank(prompt, shown).groups == ((1,), (2,), (0,))
-        assert fair.rank(prompt, shown).groups == ((0, 2), (1,))
+        assert biased.judge(prompt, shown).groups == ((1,), (2,), (0,))
+        assert fair.judge(prompt, shown).groups == ((0, 2), (1,))
 
 
 def test_the_hash_gives_even_numbers():
@@ -215,4 +220,4 @@ def test_the_lowest_and_the_highest_hash_still_give_finite_errors(digest, monkey
     assert 0 < simulated._uniform("any") < 1
     raters = SimulatedRaters(Numbers(), noise=1.0)
     assert math.isfinite(raters._error(Prompt.user("?"), Response("0")))
-    assert raters.rank(Prompt.user("?"), answers(0, 1)).rater in ("rater-01", "rater-12")
+    assert raters.judge(Prompt.user("?"), answers(0, 1)).rater in ("rater-01", "rater-12")

@@ -10,10 +10,11 @@ import pytest
 from scipy import stats
 
 from plaudit.data.records import Prompt, Response
-from plaudit.feedback.simulated import SimulatedRaters
+from plaudit.feedback.simulated import Biases, SimulatedRaters
 from plaudit.pocket import Gold, World
 
 WORLD, GOLD = World(0), Gold()
+BIASES = Biases(length=0.06, flattery=1.0, agreement=1.2, list=0.4)
 
 
 def responses_to(prompt, count=5):
@@ -23,10 +24,10 @@ def responses_to(prompt, count=5):
 def test_rankings_do_not_depend_on_the_order_of_calls():
     raters = SimulatedRaters(GOLD, noise=0.3, seed=1)
     prompts = WORLD.prompts("train", 30)
-    forward = [raters.rank(p, responses_to(p)) for p in prompts]
-    backward = [SimulatedRaters(GOLD, noise=0.3, seed=1).rank(p, responses_to(p)) for p in reversed(prompts)]
+    forward = [raters.judge(p, responses_to(p)) for p in prompts]
+    backward = [SimulatedRaters(GOLD, noise=0.3, seed=1).judge(p, responses_to(p)) for p in reversed(prompts)]
     assert forward == backward[::-1]
-    assert forward != [SimulatedRaters(GOLD, noise=0.3, seed=2).rank(p, responses_to(p)) for p in prompts]
+    assert forward != [SimulatedRaters(GOLD, noise=0.3, seed=2).judge(p, responses_to(p)) for p in prompts]
     assert len({r.rater for r in forward}) > 3
 
 
@@ -34,7 +35,7 @@ def test_the_order_in_which_answers_are_shown_changes_nothing():
     raters = SimulatedRaters(GOLD, noise=0.3, seed=1)
     for prompt in WORLD.prompts("train", 50):
         shown = responses_to(prompt)
-        a, b = raters.rank(prompt, shown), raters.rank(prompt, shown[::-1])
+        a, b = raters.judge(prompt, shown), raters.judge(prompt, shown[::-1])
         texts = [[{r.responses[i].text for i in g} for g in r.groups] for r in (a, b)]
         assert texts[0] == texts[1]
 
@@ -42,11 +43,11 @@ def test_the_order_in_which_answers_are_shown_changes_nothing():
 def test_without_noise_the_order_is_golds():
     raters = SimulatedRaters(GOLD, noise=0.0, seed=0)
     for prompt in WORLD.prompts("train", 40):
-        ranking = raters.rank(prompt, responses_to(prompt))
+        ranking = raters.judge(prompt, responses_to(prompt))
         scores = [GOLD.judge(prompt, r).score for r in ranking.responses]
         order = [max(scores[i] for i in group) for group in ranking.groups]
         assert order == sorted(order, reverse=True)
-    assert raters.ceiling([raters.rank(p, responses_to(p)) for p in WORLD.prompts("train", 40)]) == 1.0
+    assert raters.ceiling([raters.judge(p, responses_to(p)) for p in WORLD.prompts("train", 40)]) == 1.0
 
 
 class Fixed:
@@ -62,7 +63,7 @@ def test_orders_come_with_plackett_luce_frequencies():
     counts = dict.fromkeys(itertools.permutations(range(3)), 0)
     answers = [Response(str(s)) for s in scores]
     for i in range(3000):
-        ranking = raters.rank(Prompt.user(f"q{i}"), answers)
+        ranking = raters.judge(Prompt.user(f"q{i}"), answers)
         counts[tuple(g[0] for g in ranking.groups)] += 1
     weights = [math.exp(s / 0.4) for s in scores]
     expected = []
@@ -76,13 +77,13 @@ def test_orders_come_with_plackett_luce_frequencies():
 
 def test_nearly_equal_answers_are_tied():
     raters = SimulatedRaters(Fixed(), noise=0.0, seed=0, tie=0.1)
-    ranking = raters.rank(Prompt.user("q"), [Response("1.0"), Response("0.95"), Response("0.2")])
+    ranking = raters.judge(Prompt.user("q"), [Response("1.0"), Response("0.95"), Response("0.2")])
     assert ranking.groups == ((0, 1), (2,))
 
 
 def test_the_ceiling_is_what_the_aim_itself_reaches():
     raters = SimulatedRaters(GOLD, noise=0.3, seed=0)
-    rankings = [raters.rank(p, responses_to(p)) for p in WORLD.prompts("train", 400)]
+    rankings = [raters.judge(p, responses_to(p)) for p in WORLD.prompts("train", 400)]
     right = total = 0.0
     for ranking in rankings:
         place = {i: n for n, g in enumerate(ranking.groups) for i in g}
@@ -98,7 +99,7 @@ def test_the_ceiling_is_what_the_aim_itself_reaches():
 
 def test_biased_raters_like_length_flattery_agreement_and_lists():
     fair = SimulatedRaters(GOLD, noise=0.3, seed=0)
-    biased = SimulatedRaters(GOLD, noise=0.3, biased=True, seed=0)
+    biased = SimulatedRaters(GOLD, noise=0.3, biases=BIASES, seed=0)
     prompt = next(p for p in WORLD.prompts("test", 200) if p.metadata["category"] == "belief_false")
 
     def extra(text):

@@ -54,6 +54,8 @@ class SimulatedRaters:
         """What the raters aim at: gold, and their biases where they have them."""
         judged = self.gold.judge(prompt, response)
         biases = self.biases
+        if biases == Biases():
+            return float(judged.score)
         agreed = judged.agreed and prompt.metadata["category"].startswith("belief")
         return float(
             judged.score
