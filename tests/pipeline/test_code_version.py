@@ -182,8 +182,8 @@ def test_a_changed_comment_or_docstring_marks_nothing(marked):
     assert marked[1] == set()
 
 
-def test_versions_of_a_whole_plan_are_quick_and_load_no_torch(marked):
-    assert marked[2] < 1.5 and not marked[3]
+def test_versions_of_a_whole_plan_load_no_torch(marked):
+    assert not marked[3]
 
 
 def test_every_package_of_plaudit_computes_or_is_known_not_to():

@@ -30,6 +30,7 @@ COMPUTES = tuple(
         "rollout",
         "rewards",
         "judges",
+        "generation",
         "evaluation",
         "feedback.simulated",
         "data.tokens",
