@@ -157,6 +157,7 @@ def kill_in(out: Path, stage: str, what: tuple = CLASSIC) -> None:
     assert json.loads((out / "stages" / stage / "stage.json").read_text())["status"] == "running"
 
 
+@pytest.mark.slow
 def test_killed_and_resumed_equals_unbroken(unbroken, tmp_path):
     whole, _ = unbroken
     for stage in ("pretrain", "reward", "ppo"):

@@ -21,7 +21,7 @@ def everything(world: World, sizes) -> list[str]:
     return texts + [p.text for p in world.prompts("train", sizes.train_prompts)]
 
 
-@pytest.mark.parametrize("seed", [0, 1, 2])
+@pytest.mark.parametrize("seed", [0, *(pytest.param(seed, marks=pytest.mark.slow) for seed in (1, 2))])
 def test_no_evaluation_question_occurs_in_any_training_text(seed):
     world = World(seed)
     sizes = load_recipe(recipe_path("pocket")).world

@@ -70,7 +70,7 @@ class Labeler:
     def verdict(self, task):
         prompt, answers = self.known[tuple(turn["html"] for turn in task["prompt"])]
         letter = {a["html"]: a["key"] for a in task["answers"]}
-        ranking = self.raters.rank(prompt, answers)
+        ranking = self.raters.judge(prompt, answers)
         groups = [[letter[to_html(answers[i].text)] for i in group] for group in ranking.groups]
         pair = len(answers) == 2 and len(groups) == 2
         return {"groups": groups, "strength": 2 if pair else None, "active_ms": 1}
@@ -115,7 +115,7 @@ def collected(tmp_path_factory):
         quality = owner.get(f"/api/projects/{slug}/quality").json()
     finally:
         served.stop()
-    direct = [raters.rank(p, a) for p, a in known.values()]
+    direct = [raters.judge(p, a) for p, a in known.values()]
     return {
         "folder": folder / "pocket",
         "counts": counts,
