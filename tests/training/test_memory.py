@@ -246,11 +246,11 @@ def test_a_stated_limit_is_taken_as_it_is_and_a_free_one_is_a_share():
 
 
 def test_the_collector_leaves_alone_what_was_there_before():
-    before = gc.get_freeze_count()
+    gc.unfreeze()  # an earlier test's training may have frozen what was there then
     spare_libraries.cache_clear()
     try:
         spare_libraries()
-        assert gc.get_freeze_count() > before + 100_000  # torch alone has more
+        assert gc.get_freeze_count() > 100_000  # torch alone has more
         gc.unfreeze()
         spare_libraries()  # once a process
         assert gc.get_freeze_count() == 0
