@@ -190,6 +190,7 @@ def test_a_layout_of_ones_own_is_converted_by_name(home):
     assert "because." in (home / "out.jsonl").read_text()
 
 
+@pytest.mark.slow
 def test_compare_takes_them(home):
     sets = ["--set", "world.test_prompts=20", "--set", "evaluate.prompts=10"]
     words = ["--methods", "squared", "--step", "squared", "--grid", "squared.beta=0.1", "--jobs", "1"]

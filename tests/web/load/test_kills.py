@@ -45,7 +45,7 @@ def at_work(folder, url, *, workers, people, items, overlap, goal, pace, kills, 
     return database
 
 
-@pytest.fixture(params=["sqlite", "postgresql"])
+@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.slow)])
 def where(request):
     """A database URL, None for SQLite in the project's folder, and how many workers it is served by."""
     if request.param == "sqlite":
