@@ -277,7 +277,7 @@ def _add(registry: Any, point: Any) -> None:
 def resolve(reference: Any, what: str = "name") -> Any:
     """The object behind ``module:name``; anything but text stands for itself.
 
-    The current folder is searched too. UserError where the module or the name is missing.
+    The current folder is searched too. UserError where the module is missing or broken, or has no such name.
     """
     if not isinstance(reference, str):
         return reference
@@ -288,10 +288,15 @@ def resolve(reference: Any, what: str = "name") -> Any:
         sys.path.insert(0, str(Path.cwd()))
     try:
         module = importlib.import_module(module_name)
-    except ImportError as error:
+    except ModuleNotFoundError as error:
         raise UserError(
             f"{what} {reference!r}: {error}", remedy="run from the folder that holds the module"
         ) from None
+    except Exception as error:
+        raise UserError(
+            f"{what} {reference!r}: importing {module_name} failed: {error!r}",
+            remedy=f'mend it until `python -c "import {module_name}"` succeeds',
+        ) from error
     found: Any = module
     for part in name.split("."):
         found = getattr(found, part, None)

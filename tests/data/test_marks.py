@@ -106,6 +106,7 @@ QUESTIONS = {
     "reviews": ("reviews", [[{"rating": 2}], [{"rating": 5}]], "--fields ignore=reviews"),
     "a name that is half known": ("edu_score", [1.5, 2.5], "--fields rating=edu_score"),
     "a word that says it under any name": ("status", ["approved", "rejected"], "--fields label=status"),
+    "a remark of one word": ("category", ["good", "bad"], "--fields label=category"),
     "a side of quality in words": ("usefulness", ["high", "low"], "--fields rating=usefulness"),
     "refusals": ("is_refusal", [True, False], "--fields label=is_refusal"),
     "very few": ("feedback", ["up", *[None] * 7], "uses the marked answers alone"),

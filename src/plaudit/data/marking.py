@@ -20,6 +20,8 @@ from plaudit.errors import Problem
 Row = Mapping[str, Any]
 # Columns that a user names as no marks stand together: ``ignore=quality+toxicity``.
 IGNORE = "ignore"
+# Columns of remarks: where each of them is one word, good or bad, the remark is a mark.
+REMARKS = frozenset({"category", "categories", "note", "notes", "comment", "comments", "critique"})
 # Letters of the longest word of a scale.
 SHORT = 20
 # Objects in which marks may stand.
@@ -113,7 +115,7 @@ def _by_words(name: str, values: Sequence[Any]) -> list[Column]:
     """A column of any name whose every value says good or bad, ``approved`` or ``rejected``, is asked about."""
     said = {verdicts.said(v) for v in values if verdicts.absolute(v)}
     told = len(said) == 2 and all(map(verdicts.absolute, values))
-    told = told and not set(words_of(name)) & (NEUTRAL | REFERRING)
+    told = told and not set(words_of(name)) & (NEUTRAL | REFERRING - REMARKS)
     return [Column(Mark(name, "unclear"), "unclear", len(values))] if told else []
 
 
@@ -350,6 +352,12 @@ def _what_is(column: Column, rows: Sequence[Row]) -> Problem:
     name = column.name
     values = list(dict.fromkeys(str(v) for row in rows if not verdicts.absent(v := cell(row, name))))
     shown = ", ".join(v if len(v) < 30 else f"{v[:28]}…" for v in values[:4]) + (" …" if values[4:] else "")
+    if values and mark_of(name) is None and all(map(verdicts.absolute, values)):
+        return Problem(
+            f"{name!r} says {shown}, and not of what: it may be a mark of the answer",
+            field=name,
+            remedy=f"it is one: --fields label={name}; it is none: --fields {IGNORE}={name}",
+        )
     if set(words_of(name)) <= {"label", "good", "desirable"} and values:
         first = next((v for v in values if verdicts.said(v) is None), values[0])
         said = f"{first} is neither good nor bad"

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import importlib
 import inspect
 import logging
-import sys
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
@@ -19,6 +16,7 @@ from plaudit.data.tokens import Segment, TokenItem
 from plaudit.errors import UserError
 from plaudit.models.heads import comparable_scores
 from plaudit.models.packing import layout_for
+from plaudit.registry import resolve
 from plaudit.rewards.protocol import Reward, RewardOutput, Sample
 
 logger = logging.getLogger(__name__)
@@ -184,25 +182,9 @@ class FunctionReward:
     @classmethod
     def by_path(cls, path: str) -> FunctionReward:
         """``package.module:function``; the current folder is searched too."""
-        module_name, separator, name = path.partition(":")
-        if not separator:
-            raise UserError(f"reward_function {path!r} is not of the form module:function")
-        if str(Path.cwd()) not in sys.path:
-            sys.path.insert(0, str(Path.cwd()))
-        try:
-            module = importlib.import_module(module_name)
-        except ModuleNotFoundError as error:
-            raise UserError(
-                f"reward_function {path!r}: {error}", remedy="run from the folder that holds the module"
-            ) from None
-        except Exception as error:
-            raise UserError(
-                f"reward_function {path!r}: importing {module_name} failed: {error!r}",
-                remedy=f'mend it until `python -c "import {module_name}"` succeeds',
-            ) from error
-        function = getattr(module, name, None)
+        function = resolve(path, "reward_function")
         if not callable(function):
-            raise UserError(f"reward_function {path!r}: {module_name} has no function {name!r}")
+            raise UserError(f"reward_function {path!r} is no function")
         _require_one_argument(path, function)
         return cls(function)
 
