@@ -12,7 +12,7 @@ def reward_model_no_better_than_longer(seen: Watched) -> Finding | None:
     accuracy, baseline = finite(dig(model, "accuracy")), finite(dig(model, "longer_wins"))
     if accuracy is None or baseline is None:
         return None
-    # A baseline under one half, turned round, is the baseline "shorter wins".
+    # Where "longer wins" holds for less than one half of the pairs, "shorter wins" is the better rule to compare with.
     rule, best = ("longer wins", baseline) if baseline >= 0.5 else ("shorter wins", 1 - baseline)
     low = finite(dig(model, "low"))
     if (accuracy if low is None else low) > best:

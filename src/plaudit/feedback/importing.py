@@ -1,4 +1,4 @@
-"""Items to be judged, from files in any of the usual shapes; every problem of a file is told at once.
+"""Items to be judged, from files in any of the usual shapes; all problems of a file are reported at once.
 
 Answers are kept to the byte, white space and emptiness included: what people judge is what is trained on.
 """

@@ -65,9 +65,9 @@ def kl_k3_ratio(log_prob: Tensor, reference_log_prob: Tensor, old_log_prob: Tens
     expect_same_shape(log_prob=log_prob, old_log_prob=old_log_prob)
     now = log_prob.detach()
     ratio = (now - old_log_prob).clamp(-LOG_RATIO_LIMIT, LOG_RATIO_LIMIT).exp()
-    slope = ratio * kl_k1(now, reference_log_prob)
+    gradient = ratio * kl_k1(now, reference_log_prob)
     # The second part is 0, and carries the gradient.
-    return ratio * kl_k3(now, reference_log_prob) + slope * (log_prob - now)
+    return ratio * kl_k3(now, reference_log_prob) + gradient * (log_prob - now)
 
 
 def kl_penalty(
