@@ -188,6 +188,16 @@ def test_the_command_shows_what_a_file_can_feed(jsonl):
     assert "line 20 [chosen]: the answer is empty → remove the row" in result.output
 
 
+def test_the_command_names_what_travels_with_the_prompt(jsonl):
+    row = {"prompt": "Ask?", "response": "Told.", "topic": "math", "category": "x"}
+    shown = run("check", jsonl(row), columns=200).output
+    assert "metadata  columns topic, category: kept with the prompt, for reward functions" in shown
+    assert "not used" not in shown
+    turns = [{"role": "user", "content": "Ask?"}, {"role": "assistant", "content": "Told.", "mood": "glad"}]
+    other = run("check", jsonl({"messages": turns})).output
+    assert "metadata" not in other and re.search(r"not used +columns .*mood", other)
+
+
 def test_the_command_reads_well_in_eighty_columns_and_when_piped(jsonl):
     long = {**PAIR, "prompt": "word " * 300, "chosen": "x" * 500}
     result = run("check", jsonl(long, {**PAIR, "rejected": "Yes."}))
@@ -200,7 +210,7 @@ def test_what_data_holds_is_shown_and_never_obeyed(jsonl):
     result = run("check", jsonl(row))
     assert result.exit_code == 0, result.output
     assert "[bold]Ask[/nothing] :smile: ␛[31m" in result.output
-    assert "not used  columns [/x]" in result.output
+    assert "metadata  columns [/x]: kept" in result.output
 
 
 def test_problems_are_all_shown_and_the_exit_code_is_2(jsonl):

@@ -182,8 +182,11 @@ def _counts(file: FileCheck) -> Table:
         table.add_row("ratings", f"{low:g} to {high:g}, mean {facts['score_mean']:.2f}")
     for note in r.notes:
         table.add_row("note", note)
-    if r.unused:
-        table.add_row("not used", f"columns {', '.join(r.unused)}")
+    kept = facts.get("metadata", ())
+    if kept:
+        table.add_row("metadata", f"columns {', '.join(kept)}: kept with the prompt, for reward functions")
+    if lost := [column for column in r.unused if column not in kept]:
+        table.add_row("not used", f"columns {', '.join(lost)}")
     return table
 
 

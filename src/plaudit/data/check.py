@@ -199,10 +199,17 @@ def _read(source: _Source, max_dropped: float) -> tuple[FileCheck, list[Any]]:
     return FileCheck(source.path, source.role, report, error=error), records
 
 
+def _metadata(record: Any) -> Mapping[str, Any]:
+    if isinstance(record, str):
+        return {}
+    return record.metadata if isinstance(record, Prompt) else record.prompt.metadata
+
+
 def _describe(file: FileCheck, records: Sequence[Any]) -> None:
     file.kinds = Counter(map(kind_of, records))
     file.feeds = feeds(records)
     file.prompts = len({prompt_key(r) for r in records}) if set(file.kinds) != {"text"} else 0
+    file.facts["metadata"] = list(dict.fromkeys(key for r in records for key in _metadata(r)))
     preferences = [r for r in records if isinstance(r, Comparisons | Ranking)]
     if preferences:
         judged = [o for r in preferences for o in r.comparisons().outcomes]

@@ -27,7 +27,7 @@ class Fault(Exception):
 
 @dataclass
 class ReadReport:
-    """Counts and problems of one file; ``unused`` are the columns that no record carries.
+    """Counts and problems of one file; ``unused`` are the columns that no training reads.
 
     ``notes`` say how the rows were understood where that is not plain, and what in them speaks against it;
     ``left_out`` counts rows that are sound and of no use here, by reason.
