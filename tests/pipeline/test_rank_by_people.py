@@ -172,7 +172,8 @@ def test_what_people_gave_is_frozen_and_its_hash_is_the_steps_key(walked):
 def test_training_learns_from_the_answers_that_people_put_first(walked):
     folder, *_ = walked
     stage = folder.stage("rank").path
-    records = [r for part in ("train.jsonl", "held_out.jsonl") for r in read(stage / part).records]
+    parts = [stage / p for p in ("train.jsonl", "held_out.jsonl") if (stage / p).stat().st_size]
+    records = [r for part in parts for r in read(part).records]
     items = {
         (json.dumps(row["prompt"]), tuple(sorted(a["text"] for a in row["responses"])))
         for row in map(json.loads, (stage / "items.jsonl").read_text().splitlines())
