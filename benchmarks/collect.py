@@ -28,7 +28,7 @@ from crowd import Log, crowd, faults, prepare  # noqa: E402
 from postgresql import running  # noqa: E402
 from serving import Served  # noqa: E402
 
-from plaudit.feedback.opening import DATABASE, secret_in  # noqa: E402
+from plaudit.feedback.project_location import DATABASE, secret_in  # noqa: E402
 from plaudit.feedback.store.database import Database  # noqa: E402
 from plaudit.feedback.store.migrate import upgrade  # noqa: E402
 

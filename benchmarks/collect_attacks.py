@@ -46,7 +46,7 @@ from crowd import SLUG, Person, prepare  # noqa: E402
 from serving import Served  # noqa: E402
 from sqlalchemy import select  # noqa: E402
 
-from plaudit.feedback.opening import DATABASE, secret_in  # noqa: E402
+from plaudit.feedback.project_location import DATABASE, secret_in  # noqa: E402
 from plaudit.feedback.store.database import Database  # noqa: E402
 from plaudit.feedback.store.migrate import upgrade  # noqa: E402
 from plaudit.feedback.store.people import People, add_member, add_user, hash_password  # noqa: E402

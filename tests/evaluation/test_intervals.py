@@ -14,7 +14,7 @@ from scipy import stats
 from plaudit import intervals
 from plaudit.evaluation.calibration import accuracy
 from plaudit.evaluation.statistics import gap_closed, mean_interval, win_rate
-from plaudit.feedback.quality.resampling import estimate, proportion, ratio
+from plaudit.feedback.quality.bootstrap import estimate, proportion, ratio
 
 CELLS = [(n, p) for n in (5, 10, 50) for p in (0.5, 0.9, 0.97)]
 

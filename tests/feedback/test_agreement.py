@@ -22,7 +22,7 @@ from plaudit.feedback.quality.agreement import (
     pairwise_agreement,
     rating_counts,
 )
-from plaudit.feedback.quality.resampling import GROUPS, pooled, proportion, resampled
+from plaudit.feedback.quality.bootstrap import GROUPS, pooled, proportion, resampled
 
 NAN = math.nan
 

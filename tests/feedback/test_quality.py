@@ -8,8 +8,8 @@ import time
 
 import pytest
 
-from plaudit.feedback.quality.judged import Answer, Judged
 from plaudit.feedback.quality.measures import MEASURES, OWN
+from plaudit.feedback.quality.records import Answer, Judged
 from plaudit.feedback.quality.references import REFERENCES, span
 from plaudit.feedback.quality.report import quality
 from plaudit.feedback.quality.tables import Column, table

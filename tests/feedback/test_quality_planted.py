@@ -14,7 +14,7 @@ from collections import defaultdict
 import numpy as np
 import pytest
 
-from plaudit.feedback.quality.judged import Answer, Judged
+from plaudit.feedback.quality.records import Answer, Judged
 from plaudit.feedback.quality.report import quality
 
 PROJECTS = 20

@@ -12,8 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.optimize import minimize
 
-from plaudit.feedback.quality.judged import Answer, Judged
 from plaudit.feedback.quality.pairs import coded
+from plaudit.feedback.quality.records import Answer, Judged
 from plaudit.feedback.quality.strengths import bradley_terry, expected_win_rate, strengths
 
 

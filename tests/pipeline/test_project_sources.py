@@ -10,14 +10,14 @@ from toy import sentence, toy_policy
 from plaudit.config import validate
 from plaudit.data.readers import read
 from plaudit.errors import UserError
-from plaudit.feedback.opening import opened, place_of, secret_in
+from plaudit.feedback.project_location import opened, place_of, secret_in
 from plaudit.feedback.store.claiming import claim
-from plaudit.feedback.store.judging import submit
+from plaudit.feedback.store.judgement_form import LETTERS, Verdict
 from plaudit.feedback.store.people import add_member, add_user
 from plaudit.feedback.store.projects import NewAnswer, NewItem, add_items, create_project
 from plaudit.feedback.store.schema import Member
 from plaudit.feedback.store.settings import Settings
-from plaudit.feedback.store.verdict import LETTERS, Verdict
+from plaudit.feedback.store.submission import submit
 from plaudit.models.policy import save_policy
 from plaudit.pipeline.projects import frozen
 from plaudit.pipeline.run import resume

@@ -24,8 +24,8 @@ from plaudit.config import validate
 from plaudit.data.readers import read
 from plaudit.data.records import Prompt, Response
 from plaudit.errors import UserError
-from plaudit.feedback.collecting import database_url, only_project
-from plaudit.feedback.opening import opened, read_secret
+from plaudit.feedback.project_location import opened, read_secret
+from plaudit.feedback.project_setup import database_url, only_project
 from plaudit.feedback.store.people import add_member, add_user
 from plaudit.feedback.store.projects import named_project
 from plaudit.feedback.store.schema import Member, User
@@ -37,8 +37,8 @@ from plaudit.pipeline.steps import rank as ranking
 from plaudit.rewards import Sample
 from plaudit.runs import RunFolder
 from plaudit.web.app import create_app
+from plaudit.web.app_state import Server
 from plaudit.web.rendering import to_html
-from plaudit.web.server import Server
 
 RANK = {
     "by": "people",

@@ -24,8 +24,8 @@ from plaudit.report.charts import (
     svg,
 )
 from plaudit.report.curves import MOST_POINTS, table, thin
+from plaudit.report.interval_figure import Entry, interval_rows, place
 from plaudit.report.quality import LABEL_WIDTH, gold_scale
-from plaudit.report.rows import Entry, interval_rows, place
 
 number = st.floats(-1e6, 1e6, allow_nan=False).map(lambda v: round(v, 4))
 

@@ -20,8 +20,8 @@ from plaudit.audit.run import read_run, run_of
 from plaudit.errors import UserError
 from plaudit.report.answers import spread
 from plaudit.report.build import build, render, written
+from plaudit.report.context import view
 from plaudit.report.glossary import GLOSSARY
-from plaudit.report.view import view
 
 VOID = {"meta", "link", "br", "img", "input", "hr"}
 HOSTILE = (

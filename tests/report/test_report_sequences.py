@@ -11,8 +11,8 @@ from test_report_page import Page, words
 from plaudit.audit.run import read_run
 from plaudit.report.answers import cards
 from plaudit.report.build import render
+from plaudit.report.context import view
 from plaudit.report.quality import attributes, gold_scale, policies
-from plaudit.report.view import view
 
 PRETRAIN = {"pretrain": {"kind": "pretrain", "on": ("corpus",)}}
 SFT = {"sft": {"kind": "sft", "start": "pretrain", "on": ("demonstrations",)}}

@@ -12,7 +12,7 @@ from plaudit.cli import projects
 from plaudit.cli.projects import Name, Project, Url, tell
 
 if TYPE_CHECKING:
-    from plaudit.feedback.collecting import Wanted
+    from plaudit.feedback.project_setup import Wanted
     from plaudit.feedback.sampling import Drawing, Voice
 
 app = typer.Typer(
@@ -100,14 +100,14 @@ def collect(
     if context.invoked_subcommand is not None:
         return
     from plaudit.errors import UserError
-    from plaudit.feedback import opening
-    from plaudit.feedback.collecting import database_url, folder_of, only_project, owner_link, prepare
+    from plaudit.feedback import project_location
+    from plaudit.feedback.project_setup import database_url, folder_of, only_project, owner_link, prepare
     from plaudit.feedback.sampling import Drawing, voices_of
+    from plaudit.feedback.server_address import noted
     from plaudit.feedback.store.database import checked_url
     from plaudit.feedback.store.people import People
-    from plaudit.feedback.whereabouts import noted
-    from plaudit.web.serving import Listening, bind
-    from plaudit.web.serving import serve as listen
+    from plaudit.web.launch import Listening, bind
+    from plaudit.web.launch import serve as listen
 
     if bool(prompts) != bool(model):
         raise UserError(
@@ -133,8 +133,8 @@ def collect(
     if prompts is not None:
         drawing = Drawing(answers or (2 if len(voices) == 1 else 1), temperature, max_new_tokens, seed)
         wanted.items.append(_drawn(folder, prompts, voices, drawing))
-    secret = opening.read_secret(secret_file) if secret_file else opening.secret_in(folder)
-    with opening.opened(url) as opened:
+    secret = project_location.read_secret(secret_file) if secret_file else project_location.secret_in(folder)
+    with project_location.opened(url) as opened:
         if name is None and opened.is_sqlite:
             wanted.slug = opened.read(only_project) or wanted.slug
         made, added = prepare(opened, wanted)
@@ -158,7 +158,7 @@ def collect(
 
 def _wanted(folder: Path, name: str | None, title: str, rules: list[str], guidelines: Path | None) -> Wanted:
     from plaudit.errors import UserError
-    from plaudit.feedback.collecting import Wanted
+    from plaudit.feedback.project_setup import Wanted
     from plaudit.feedback.store.projects import slug_of
 
     text = None

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from rich.console import Console
     from sqlalchemy.orm import Session
 
-    from plaudit.feedback.collecting import Wanted
+    from plaudit.feedback.project_setup import Wanted
     from plaudit.feedback.quality.report import Quality
     from plaudit.feedback.store.database import Database
 
@@ -55,8 +55,8 @@ def import_(
 ) -> None:
     """Add items to a project, which may be served meanwhile."""
     from plaudit.errors import UserError
-    from plaudit.feedback.collecting import Wanted, prepare
     from plaudit.feedback.importing import read_items
+    from plaudit.feedback.project_setup import Wanted, prepare
     from plaudit.feedback.store.projects import named_project
 
     if purpose not in ("work", "gold", "calibration"):
@@ -104,8 +104,8 @@ def status(project: Project = None, name: Name = None, database: Url = None) -> 
     """How far the work is, and how well people agree."""
     from rich.console import Console
 
-    from plaudit.feedback.collected import collected
-    from plaudit.feedback.collecting import Wanted
+    from plaudit.feedback.judgement_query import collected
+    from plaudit.feedback.project_setup import Wanted
     from plaudit.feedback.quality.report import quality
     from plaudit.feedback.store.projects import named_project
 
@@ -132,8 +132,8 @@ def link(
     ] = None,
 ) -> None:
     """A new one-time link for the owner, for a server that runs already."""
-    from plaudit.feedback.collecting import owner_link
-    from plaudit.feedback.opening import read_secret, secret_in
+    from plaudit.feedback.project_location import read_secret, secret_in
+    from plaudit.feedback.project_setup import owner_link
     from plaudit.feedback.store.people import People
     from plaudit.feedback.store.projects import named_project
 
@@ -148,7 +148,7 @@ def link(
 
 def _address(folder: Path, url: str, port: int | None) -> str:
     """Where the server is reached: as it noted when it began to listen, or on the port that was given."""
-    from plaudit.feedback.whereabouts import whereabouts
+    from plaudit.feedback.server_address import whereabouts
 
     if port is not None:
         return f"http://127.0.0.1:{port}"
@@ -190,8 +190,8 @@ def restore(
     from plaudit.errors import UserError
     from plaudit.feedback.backup import require_backup
     from plaudit.feedback.backup import restore as read
-    from plaudit.feedback.collecting import database_url
-    from plaudit.feedback.opening import new_folder, opened
+    from plaudit.feedback.project_location import new_folder, opened
+    from plaudit.feedback.project_setup import database_url
 
     if project is None and database is None:
         raise UserError("say where to", remedy="--project DIR, or --database postgresql://…")
@@ -244,9 +244,9 @@ def _show(found: Quality, console: Console) -> None:
 
 
 def tell(opened: Database, project: Any, folder: Path, wanted: Wanted, added: int) -> None:
-    from plaudit.feedback.standing import standing
+    from plaudit.feedback.project_progress import standing
+    from plaudit.feedback.store.confusables import marked
     from plaudit.feedback.store.database import shown
-    from plaudit.feedback.store.looks import marked
 
     where = folder if opened.is_sqlite else shown(opened.url)
     there = opened.read(standing, project.id)
@@ -287,8 +287,8 @@ def _existing(
 ) -> Iterator[tuple[Database, str | None, Path]]:
     """The database of a project that is there, the project's name if one was given, and its folder."""
     from plaudit.errors import UserError
-    from plaudit.feedback.collecting import database_url, folder_of
-    from plaudit.feedback.opening import DATABASE, opened
+    from plaudit.feedback.project_location import DATABASE, opened
+    from plaudit.feedback.project_setup import database_url, folder_of
 
     folder = project or (Path() if database else folder_of(None, None))
     if database is None and not (folder / DATABASE).is_file():

@@ -144,7 +144,7 @@ def _collected(path: str) -> Iterator[Row]:
     """What people have judged in a project so far, as plaudit's own rows."""
     from plaudit.data.own import to_row
     from plaudit.feedback.exporting import exported
-    from plaudit.feedback.opening import opened, place_of
+    from plaudit.feedback.project_location import opened, place_of
     from plaudit.feedback.store.projects import named_project
 
     place = place_of(path)

@@ -16,9 +16,9 @@ from sqlalchemy import Boolean, Column, Float, Integer, String
 from sqlalchemy.types import JSON, BigInteger
 
 from plaudit.errors import UserError
+from plaudit.feedback.sanitize import problem_of
 from plaudit.feedback.store.schema import Base
 from plaudit.feedback.store.settings import Settings
-from plaudit.feedback.whole import problem_of
 
 LONGEST_LINE = 32_000_000  # bytes; importing keeps every row far below
 MOST_VALUES = 6_000_000  # of a line: each takes many times the memory that it takes in the file

@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session
 
 from plaudit.data.records import Comparisons, Message, Preference, Prompt, Ranking, Response
 from plaudit.errors import UserError
-from plaudit.feedback.collected import holding, pseudonyms
+from plaudit.feedback.judgement_query import holding, pseudonyms
 from plaudit.feedback.store import schema
 from plaudit.feedback.store.rounds import provenance, rounds_of
 

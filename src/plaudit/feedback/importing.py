@@ -17,9 +17,9 @@ from plaudit.data.files import rows
 from plaudit.data.records import Prompt
 from plaudit.data.report import Fault, ReadReport, name_type
 from plaudit.feedback.item_rows import Part, content_of, sensitivity_of
+from plaudit.feedback.sanitize import problem_of, size_of
 from plaudit.feedback.store.projects import NewAnswer, NewItem
 from plaudit.feedback.store.rounds import NewRound
-from plaudit.feedback.whole import problem_of, size_of
 
 MOST_ANSWERS = 9
 LONGEST_TEXT = 200_000  # characters of an answer, and of a prompt

@@ -13,8 +13,8 @@ from plaudit.data.preference_words import verdict_of
 from plaudit.data.records import Comparisons, Demonstration, Prompt, Ranking, Response
 from plaudit.data.report import Fault
 from plaudit.data.values import listed
-from plaudit.feedback.exact import as_given, exact_answer, exact_pair
 from plaudit.feedback.store.projects import NewAnswer
+from plaudit.feedback.verbatim import as_given, exact_answer, exact_pair
 
 LEVELS = "0 (harmless) to 3"
 

@@ -18,9 +18,9 @@ from typing import Any
 from plaudit.data.records import Prompt
 from plaudit.errors import UserError
 from plaudit.feedback.importing import Imported, items_of_drawn
+from plaudit.feedback.sanitize import mended, problem_of
 from plaudit.feedback.store.projects import NewAnswer
 from plaudit.feedback.store.rounds import NewRound
-from plaudit.feedback.whole import mended, problem_of
 from plaudit.runs.locate import Located, locate
 
 PROMPTS_AT_ONCE = 32

@@ -36,7 +36,7 @@ def frozen(config: Config, folder: Path, *, keep: bool = False) -> Config:
 
 def _export(address: str, folder: Path, keep: bool) -> Path:
     from plaudit.feedback.exporting import write_export
-    from plaudit.feedback.opening import opened, place_of
+    from plaudit.feedback.project_location import opened, place_of
     from plaudit.feedback.store.projects import named_project
 
     if int(os.environ.get("WORLD_SIZE", "1")) > 1:

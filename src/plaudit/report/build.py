@@ -35,7 +35,7 @@ def written(run: Run) -> str:
     """The report of a run that was read."""
     from markupsafe import Markup
 
-    from plaudit.report.view import view
+    from plaudit.report.context import view
 
     script = (TEMPLATES / "script.js").read_text(encoding="utf-8")
     # The page runs this script and no other, whatever stands in a model's answers.

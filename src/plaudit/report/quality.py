@@ -11,7 +11,7 @@ from plaudit.audit.run import Run, dig
 from plaudit.audit.verdict import sharpening
 from plaudit.display.attributes import OTHER, vocabulary
 from plaudit.display.formatting import count, finite, nats, number, percent, span, temperature
-from plaudit.report.rows import Entry, interval_rows, place
+from plaudit.report.interval_figure import Entry, interval_rows, place
 
 # Where a label of the gold scale may stand, best first, and its width in percent of a phone's screen.
 LABEL_ROWS = ("below", "above", "below far", "above far")

@@ -8,7 +8,7 @@ from typing import Any
 from plaudit.audit.run import Run
 from plaudit.display.formatting import count, finite, number, percent, span, words
 from plaudit.report.charts import calibration
-from plaudit.report.rows import Entry, interval_rows
+from plaudit.report.interval_figure import Entry, interval_rows
 
 PAIRS = {
     "fact": "Pairs that differ only in the fact",

@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session as Db
 from plaudit.feedback.store.errors import Forbidden, NotFound, SignInNeeded
 from plaudit.feedback.store.people import ROLES, SEEN_EVERY, Who
 from plaudit.feedback.store.schema import ApiToken, Member, Project, Session, User
-from plaudit.web.server import SAFE, Server
+from plaudit.web.app_state import SAFE, Server
 
 KEPT = "plaudit.asker"  # where a request's scope holds who was found to be asking
 

@@ -17,9 +17,9 @@ from plaudit.errors import UserError
 from plaudit.feedback.store.errors import Away, Later, Refused, SignInNeeded
 from plaudit.web import assets, pages
 from plaudit.web.api import ROUTERS
+from plaudit.web.app_state import Server
 from plaudit.web.manage import pages as manage
 from plaudit.web.security import Security
-from plaudit.web.server import Server
 from plaudit.web.statistics import Statistics
 from plaudit.web.templating import page
 

@@ -11,7 +11,7 @@ from typing import ClassVar
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from plaudit.web.server import LOOPBACK, Addresses, place_of
+from plaudit.web.app_state import LOOPBACK, Addresses, place_of
 
 FILES = 8192  # open files that the process asks for
 FILES_OF_OTHERS = 256  # database, assets, and what is just being closed

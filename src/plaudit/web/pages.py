@@ -9,10 +9,10 @@ from fastapi.responses import RedirectResponse, Response
 from sqlalchemy import select
 from sqlalchemy.orm import Session as Db
 
-from plaudit.feedback.store.judging import SKIP_REASONS
 from plaudit.feedback.store.people import LEAST_PASSWORD, SCOPES
 from plaudit.feedback.store.schema import Guideline, Member, Project
 from plaudit.feedback.store.settings import Settings
+from plaudit.feedback.store.submission import SKIP_REASONS
 from plaudit.web.access import Access, Asker
 from plaudit.web.rendering import to_html
 from plaudit.web.templating import page

@@ -18,7 +18,7 @@ from pygments.formatters import HtmlFormatter
 from pygments.lexers import get_lexer_by_name
 from pygments.util import ClassNotFound
 
-from plaudit.web.keeping import Kept
+from plaudit.web.cache import Kept
 
 # Marks that turn the direction of text around, and so can make it read as something else than it is.
 TURNING = {

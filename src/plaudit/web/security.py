@@ -8,8 +8,8 @@ from typing import Any
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import JSONResponse
 
-from plaudit.web.bodies import MOST_BODY
-from plaudit.web.server import SAFE, Server
+from plaudit.web.app_state import SAFE, Server
+from plaudit.web.request_body import MOST_BODY
 
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]

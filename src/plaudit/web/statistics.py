@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import select
 from sqlalchemy.orm import Session as Db
 
-from plaudit.feedback.collected import collected, state_of
+from plaudit.feedback.judgement_query import collected, state_of
 from plaudit.feedback.store.errors import NotFound
 from plaudit.feedback.store.schema import Gold, Item
-from plaudit.web.server import Server
+from plaudit.web.app_state import Server
 
 if TYPE_CHECKING:
     from plaudit.feedback.quality.tables import Table

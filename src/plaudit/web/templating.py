@@ -12,7 +12,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import escape
 
 from plaudit.display.formatting import count, number, percent
-from plaudit.feedback.store.looks import marked
+from plaudit.feedback.store.confusables import marked
 from plaudit.web import assets
 
 

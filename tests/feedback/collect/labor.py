@@ -7,10 +7,10 @@ import random
 from sqlalchemy import select
 
 from plaudit.feedback.store.claiming import Nothing, claim
-from plaudit.feedback.store.judging import revise, skip, submit
+from plaudit.feedback.store.judgement_form import LETTERS, Verdict
 from plaudit.feedback.store.people import add_member, add_user
 from plaudit.feedback.store.schema import Item, Member
-from plaudit.feedback.store.verdict import LETTERS, Verdict
+from plaudit.feedback.store.submission import revise, skip, submit
 
 
 def hire(database, project, count, *, now=0.0):

@@ -11,15 +11,15 @@ from sqlalchemy import select
 from plaudit.data.readers import read
 from plaudit.data.records import Comparisons, Ranking
 from plaudit.errors import UserError
-from plaudit.feedback.collected import collected, state_of
 from plaudit.feedback.exporting import exported, write_export
+from plaudit.feedback.judgement_query import collected, state_of
 from plaudit.feedback.store.claiming import claim
-from plaudit.feedback.store.judging import revise, submit
+from plaudit.feedback.store.judgement_form import Verdict
 from plaudit.feedback.store.people import add_member, add_user
 from plaudit.feedback.store.projects import NewAnswer, NewItem, add_items, create_project
 from plaudit.feedback.store.schema import Assignment, Judgement, Member, Project
 from plaudit.feedback.store.settings import Settings
-from plaudit.feedback.store.verdict import Verdict
+from plaudit.feedback.store.submission import revise, submit
 
 
 def ask(text):

@@ -6,12 +6,12 @@ import os
 import random
 import time
 
-from plaudit.feedback.store import judging
+from plaudit.feedback.store import submission
 from plaudit.feedback.store.claiming import Nothing, claim
 from plaudit.feedback.store.database import Database
+from plaudit.feedback.store.judgement_form import LETTERS, Verdict
 from plaudit.feedback.store.migrate import upgrade
 from plaudit.feedback.store.schema import Member
-from plaudit.feedback.store.verdict import LETTERS, Verdict
 
 
 def verdict_on(a):
@@ -29,7 +29,7 @@ def steadily(url, members, path, seed):
             continue
         key = f"{a.id}-{seed}-{count}"
         receipt = database.write(
-            judging.submit, Member(id=member), a.id, verdict=verdict_on(a), key=key, now=time.time()
+            submission.submit, Member(id=member), a.id, verdict=verdict_on(a), key=key, now=time.time()
         )
         os.write(acknowledged, f"{key} {receipt.judgement.id}\n".encode())
 
@@ -49,7 +49,7 @@ def at_random(url, members, path, seed, moves):
                 [move] = rng.choices(list(MOVES), list(MOVES.values()))
                 try:
                     act(database, a, move, rng)
-                except judging.Refused as refused:
+                except submission.Refused as refused:
                     move = f"{move}:{refused.code}"
             log.write(f"{move}\n")
         log.write("end\n")
@@ -71,15 +71,15 @@ def act(database, a, move, rng):
         time.sleep(LEASE / 600)
     if move in ("submit", "late"):
         key = f"{a.id}-{rng.random()}"
-        database.write(judging.submit, member, a.id, verdict=verdict_on(a), key=key, now=fast())
+        database.write(submission.submit, member, a.id, verdict=verdict_on(a), key=key, now=fast())
     elif move == "skip":
-        database.write(judging.skip, member, a.id, reason="unsure", note="", now=fast())
+        database.write(submission.skip, member, a.id, reason="unsure", note="", now=fast())
     elif move == "beat":
-        database.write(judging.heartbeat, member, a.id, active_ms=5, now=fast())
+        database.write(submission.heartbeat, member, a.id, active_ms=5, now=fast())
     elif move == "release":
-        database.write(judging.release, member, a.id, now=fast())
+        database.write(submission.release, member, a.id, now=fast())
     elif move == "draft":
-        database.write(judging.save_draft, member, a.id, payload={"x": rng.random()}, rev=0, now=fast())
+        database.write(submission.save_draft, member, a.id, payload={"x": rng.random()}, rev=0, now=fast())
 
 
 def migrating(url, start):

@@ -7,12 +7,12 @@ from dataclasses import dataclass
 
 from sqlalchemy import func, select
 
-from plaudit.feedback.store import claiming, judging
+from plaudit.feedback.store import claiming, submission
+from plaudit.feedback.store.judgement_form import LETTERS, Verdict
 from plaudit.feedback.store.people import add_member, add_user
 from plaudit.feedback.store.projects import NewAnswer, NewItem, add_items, create_project
 from plaudit.feedback.store.schema import Assignment, Item, Judgement, Member, Project
 from plaudit.feedback.store.settings import Settings
-from plaudit.feedback.store.verdict import LETTERS, Verdict
 
 NOW = 1_000_000.0
 # Nothing but work, and nothing asked but the ranking: tests that are about more say so.
@@ -58,7 +58,7 @@ def verdict_on(assignment, **more):
     return Verdict(groups=[[letter] for letter in LETTERS[: len(assignment.order)]], **more)
 
 
-def submit(database, assignment, *, now=NOW, key=None, verdict=None, action=judging.submit):
+def submit(database, assignment, *, now=NOW, key=None, verdict=None, action=submission.submit):
     return database.write(
         action,
         Member(id=assignment.member_id),
@@ -75,15 +75,15 @@ def do(database, action, assignment, *, now=NOW, **more):
 
 
 def skip(database, assignment, *, now=NOW, reason="unsure"):
-    return do(database, judging.skip, assignment, reason=reason, note="", now=now)
+    return do(database, submission.skip, assignment, reason=reason, note="", now=now)
 
 
 def beat(database, assignment, *, now=NOW, active_ms=0):
-    return do(database, judging.heartbeat, assignment, active_ms=active_ms, now=now)
+    return do(database, submission.heartbeat, assignment, active_ms=active_ms, now=now)
 
 
 def release(database, assignment, *, now=NOW):
-    return do(database, judging.release, assignment, now=now)
+    return do(database, submission.release, assignment, now=now)
 
 
 def stored(database, table, id):

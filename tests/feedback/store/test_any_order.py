@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
 from making import NOW, all_of, beat, change, claim, do, make, release, require_sound, skip, submit
 
-from plaudit.feedback.store import judging
+from plaudit.feedback.store import submission
 from plaudit.feedback.store.claiming import Nothing
 from plaudit.feedback.store.database import Database
 from plaudit.feedback.store.errors import Refused
@@ -27,15 +27,15 @@ which = st.integers(0, 5)  # of the assignments that the member was given, the l
 
 
 def stop(database, a, *, now):
-    return do(database, judging.stop_showing, a, now=now)
+    return do(database, submission.stop_showing, a, now=now)
 
 
 def draft(database, a, *, now):
-    return do(database, judging.save_draft, a, payload={"t": now}, rev=0, now=now)
+    return do(database, submission.save_draft, a, payload={"t": now}, rev=0, now=now)
 
 
 def revise(database, a, *, now):
-    return submit(database, a, action=judging.revise, now=now)
+    return submit(database, a, action=submission.revise, now=now)
 
 
 MOVES = (revise, skip, stop, release, beat, draft)

@@ -24,7 +24,7 @@ from making import (
     verdict_on,
 )
 
-from plaudit.feedback.store import judging, leases
+from plaudit.feedback.store import leases, submission
 from plaudit.feedback.store.claiming import Nothing, left
 from plaudit.feedback.store.errors import Refused
 from plaudit.feedback.store.leases import expire
@@ -94,12 +94,12 @@ def test_who_comes_back_late_keeps_what_nobody_asked_for(database):
 def test_an_item_that_comes_back_is_as_it_was(database):
     made = make(database, items=1, answers=5, members=2, overlap=2)
     held = claim(database, made.members[0])
-    do(database, judging.save_draft, held, payload={"groups": [["C"]]}, rev=0)
+    do(database, submission.save_draft, held, payload={"groups": [["C"]]}, rev=0)
     release(database, held)
     claim(database, made.members[1])
     again = claim(database, made.members[0], now=NOW + 7)
     assert (again.id, again.order, again.leased_at, again.counted) == (held.id, held.order, NOW + 7, True)
-    assert database.read(lambda s: s.get(judging.Draft, held.id)).payload == {"groups": [["C"]]}
+    assert database.read(lambda s: s.get(submission.Draft, held.id)).payload == {"groups": [["C"]]}
     require_sound(database)
 
 
@@ -137,9 +137,9 @@ def test_a_project_at_rest_gives_out_nothing_new_and_loses_nothing(database, sta
         claim(database, made.members[1])
     assert claim(database, made.members[0], now=NOW + 5).id == held.id
     assert beat(database, held, now=NOW + 6).expires_at == NOW + 6 + LEASE
-    do(database, judging.save_draft, held, payload={"x": 1}, rev=0)
+    do(database, submission.save_draft, held, payload={"x": 1}, rev=0)
     assert submit(database, held).judgement.revision == 1
-    submit(database, held, action=judging.revise)
+    submit(database, held, action=submission.revise)
     with pytest.raises(Refused, match=state):
         claim(database, made.members[0])
     require_sound(database)

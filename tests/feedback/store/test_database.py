@@ -13,7 +13,7 @@ from sqlalchemy import event, text, update
 from sqlalchemy.exc import DBAPIError, IntegrityError
 
 from plaudit.errors import UserError
-from plaudit.feedback.opening import opened
+from plaudit.feedback.project_location import opened
 from plaudit.feedback.store import database as module
 from plaudit.feedback.store.database import Database, away_of, checked_url, shown
 from plaudit.feedback.store.errors import Away

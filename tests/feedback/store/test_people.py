@@ -9,7 +9,7 @@ from making import NOW, all_of, change, count_of, make, stored
 
 from plaudit.feedback.store import people as module
 from plaudit.feedback.store.errors import Forbidden, Invalid, NotFound, Refused, SignInNeeded, TooMany
-from plaudit.feedback.store.guessing import FREE_TRIES, LONGEST_WAIT
+from plaudit.feedback.store.login_throttle import FREE_TRIES, LONGEST_WAIT
 from plaudit.feedback.store.people import (
     DAY,
     SESSION_SECONDS,

@@ -11,7 +11,7 @@ from collections import Counter
 import laborer
 from making import NOW, all_of, claim, make, require_sound, submit
 
-from plaudit.feedback.store import judging, leases
+from plaudit.feedback.store import leases, submission
 from plaudit.feedback.store.errors import Refused
 from plaudit.feedback.store.projects import change_settings
 from plaudit.feedback.store.schema import Assignment, Item, Judgement, Member, Project
@@ -133,7 +133,7 @@ def test_moves_that_meet_are_not_in_each_others_way(database, in_threads, confli
                     submit(database, a, now=now)
                 else:
                     more = {"active_ms": 1} if name == "heartbeat" else {}
-                    action = getattr(judging, name)
+                    action = getattr(submission, name)
                     database.write(action, Member(id=a.member_id), a.id, now=now + 31, **more)
             except Refused:
                 name = "refused"

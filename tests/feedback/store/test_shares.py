@@ -10,7 +10,7 @@ from making import NOW, PLAIN, make, verdict_on
 from scipy.stats import binom
 from sqlalchemy import func, select
 
-from plaudit.feedback.store import judging
+from plaudit.feedback.store import submission
 from plaudit.feedback.store.claiming import Nothing, choose, claim, eligible, repeatable
 from plaudit.feedback.store.schema import Assignment, Member
 from plaudit.feedback.store.settings import Settings
@@ -37,7 +37,7 @@ def labor(session, member_id, settings, seed, claims, each):
         if isinstance(a, Nothing):
             return
         each(a, kinds)
-        judging.submit(session, member, a.id, verdict=verdict_on(a), key=f"key-{i:05d}", now=NOW + i)
+        submission.submit(session, member, a.id, verdict=verdict_on(a), key=f"key-{i:05d}", now=NOW + i)
 
 
 @pytest.mark.parametrize("gold_share, repeat_share", [(0.2, 0.15), (0.3, 0.0), (0.0, 0.25)])
@@ -99,7 +99,7 @@ def test_weighting_by_propensity_undoes_the_choice(database):
             a = claim(session, member, now=NOW + i, rng=rng)
             first[a.item_id] += 1
             total += 1 / a.propensity
-            judging.release(session, session.get_one(Member, member), a.id, now=NOW + i)
+            submission.release(session, session.get_one(Member, member), a.id, now=NOW + i)
         return total / claims
 
     assert database.write(many) == pytest.approx(20)

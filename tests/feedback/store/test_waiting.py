@@ -11,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from making import NOW, change, claim, make, new_item, require_sound, stored
 
-from plaudit.feedback.store import judging, leases
+from plaudit.feedback.store import leases, submission
 from plaudit.feedback.store.claiming import Nothing
 from plaudit.feedback.store.locks import lock_project
 from plaudit.feedback.store.schema import Assignment, Member
@@ -71,7 +71,7 @@ def test_a_sweep_passes_by_what_its_labeler_is_holding_on_to(server, conflicts):
     member = Member(id=late.member_id)
     beat, swept = meanwhile(
         server,
-        lambda s: judging.heartbeat(s, member, late.id, active_ms=0, now=LATE),
+        lambda s: submission.heartbeat(s, member, late.id, active_ms=0, now=LATE),
         lambda: server.write(leases.expire, made.project, LATE),
     )
     assert (beat.state, swept) == ("leased", 1)
@@ -100,11 +100,11 @@ def test_who_claims_while_their_lease_is_taken_back_is_not_told_that_they_hold_i
 def test_a_late_answer_waits_for_the_sweep_and_then_counts(server, conflicts):
     made = make(server, items=1, members=1)
     late = claim(server, made.members[0])
-    member, verdict = Member(id=late.member_id), judging.Verdict(groups=[["A"], ["B"]])
+    member, verdict = Member(id=late.member_id), submission.Verdict(groups=[["A"], ["B"]])
     _, receipt = meanwhile(
         server,
         lambda s: leases.expire(s, made.project, LATE),
-        lambda: server.write(judging.submit, member, late.id, verdict=verdict, key="late-one", now=LATE),
+        lambda: server.write(submission.submit, member, late.id, verdict=verdict, key="late-one", now=LATE),
         until=0.3,
     )
     assert (receipt.assignment.state, receipt.assignment.counted) == ("submitted", True)
@@ -120,10 +120,10 @@ def test_a_claim_waits_for_what_its_member_does_in_another_tab(server, conflicts
     member, turn = Member(id=held.member_id), threading.Event()
 
     def stop(session):
-        judging.own(session, held.id, member, lock=True)
+        submission.own(session, held.id, member, lock=True)
         has_begun.set()
         turn.wait(0.3)
-        return judging.stop_showing(session, member, held.id, now=NOW)
+        return submission.stop_showing(session, member, held.id, now=NOW)
 
     has_begun = threading.Event()
     with ThreadPoolExecutor(1) as pool:

@@ -18,13 +18,13 @@ from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, e
 from sqlalchemy import select
 
 from plaudit.feedback.store.database import Database
+from plaudit.feedback.store.judgement_form import to_letters
 from plaudit.feedback.store.people import add_member, add_user, hash_password
 from plaudit.feedback.store.projects import NewAnswer, NewItem, add_items, create_project, publish, set_state
 from plaudit.feedback.store.schema import Assignment, Draft, Judgement, Member, Project, Skip, User
 from plaudit.feedback.store.settings import Settings
-from plaudit.feedback.store.verdict import to_letters
 from plaudit.web.app import create_app
-from plaudit.web.server import Server
+from plaudit.web.app_state import Server
 
 CHROMIUM = shutil.which("chromium")
 ARGUMENTS = [

@@ -9,9 +9,9 @@ from playwright.sync_api import Page, expect
 from web.browser.desk import Desk, pair, ranking, ready, saved, submit, summary
 
 from plaudit.feedback.store.claiming import claim
-from plaudit.feedback.store.judging import submit as store_judgement
+from plaudit.feedback.store.judgement_form import Verdict
 from plaudit.feedback.store.people import revoke_sessions
-from plaudit.feedback.store.verdict import Verdict
+from plaudit.feedback.store.submission import submit as store_judgement
 
 NOON = datetime(2030, 1, 1, 12)
 

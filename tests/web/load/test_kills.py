@@ -11,7 +11,7 @@ from crowd import Log, crowd, faults, prepare
 from postgresql import postgresql  # noqa: F401
 from serving import Served
 
-from plaudit.feedback.opening import DATABASE, secret_in
+from plaudit.feedback.project_location import DATABASE, secret_in
 from plaudit.feedback.store.database import Database
 from plaudit.feedback.store.migrate import upgrade
 

@@ -19,7 +19,7 @@ from plaudit.feedback.store.people import add_member
 from plaudit.feedback.store.projects import add_items, create_project
 from plaudit.feedback.store.settings import Settings
 from plaudit.web.app import create_app
-from plaudit.web.server import Server
+from plaudit.web.app_state import Server
 
 NOW = 1_790_000_000.0
 ORIGIN = "http://localhost"

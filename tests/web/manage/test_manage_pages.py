@@ -14,7 +14,7 @@ from web.manage.labeled_project import MODELS
 
 from plaudit.feedback.store.claiming import claim
 from plaudit.feedback.store.schema import Item, Member, User
-from plaudit.web.manage.wording import worded
+from plaudit.web.manage.formatting import worded
 
 REVIEWER = ("dashboard", "items", "items/ITEM")
 OWNER = ("people", "settings")

@@ -6,13 +6,13 @@ from typing import Any
 
 import pytest
 
+from plaudit.feedback.project_progress import Standing
 from plaudit.feedback.quality.tables import Column, Table, estimate_columns
-from plaudit.feedback.standing import Standing
 from plaudit.web.api.items import Said
+from plaudit.web.manage.formatting import plural, shown, stretch, worded
 from plaudit.web.manage.items import address, in_words, told
-from plaudit.web.manage.pace import DAY, Pace, by_day, histogram, per_day
 from plaudit.web.manage.summary import summary
-from plaudit.web.manage.wording import plural, shown, stretch, worded
+from plaudit.web.manage.throughput import DAY, Pace, by_day, histogram, per_day
 
 NOW = 100 * DAY + 3600.0
 

@@ -18,7 +18,7 @@ from plaudit.feedback.store.projects import NewAnswer, NewItem, add_items, creat
 from plaudit.feedback.store.schema import Answer, Base, Item, Member, Project, User
 from plaudit.feedback.store.settings import Settings
 from plaudit.web.app import create_app
-from plaudit.web.server import Server
+from plaudit.web.app_state import Server
 
 HOST = "127.0.0.1:8642"
 HERE = f"http://{HOST}"

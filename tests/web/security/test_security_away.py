@@ -16,8 +16,8 @@ from web.security.world import TABLE, World
 
 from plaudit.feedback.store.database import Database
 from plaudit.feedback.store.errors import Away
-from plaudit.web import bodies
-from plaudit.web.troubles import DAY, Troubles
+from plaudit.web import request_body
+from plaudit.web.outages import DAY, Troubles
 
 # What needs no database.
 WITHOUT = {
@@ -77,13 +77,13 @@ def test_what_was_sent_again_after_a_full_disk_is_there_once(site: Site) -> None
 def test_a_body_that_the_disk_has_no_room_for_is_to_be_sent_again(
     site: Site, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    class Full(bodies.tempfile.SpooledTemporaryFile):  # type: ignore[type-arg]
+    class Full(request_body.tempfile.SpooledTemporaryFile):  # type: ignore[type-arg]
         def write(self, _: Any) -> Any:
             raise OSError(errno.ENOSPC, "No space left on device")
 
     site.project("demo")
     site.member("demo", "Olga", "owner")
-    monkeypatch.setattr(bodies.tempfile, "SpooledTemporaryFile", Full)
+    monkeypatch.setattr(request_body.tempfile, "SpooledTemporaryFile", Full)
     answer = site.browser("Olga").post("/api/projects/demo/items", {"items": [{}]})
     assert (answer.status_code, answer.json()["error"]["code"]) == (503, "disk_full")
 

@@ -14,10 +14,10 @@ import pytest
 from web.security.site import HERE, HOST, Site, Visitor, pair
 
 from plaudit.feedback.store.errors import Invalid
-from plaudit.web import bodies, rows
+from plaudit.web import json_rows, request_body
 from plaudit.web.api import items
-from plaudit.web.bodies import MOST_BODY, MOST_SMALL
-from plaudit.web.rows import import_of, rested
+from plaudit.web.json_rows import import_of, rested
+from plaudit.web.request_body import MOST_BODY, MOST_SMALL
 
 ROOT = "/api/projects/demo"
 
@@ -105,11 +105,13 @@ def test_a_body_is_parsed_by_another_thread_than_the_one_that_serves(
     demo: Site, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     parsed_by, read_by = [], []
-    real = bodies._parsed, bodies._kept
+    real = request_body._parsed, request_body._kept
     monkeypatch.setattr(
-        bodies, "_parsed", lambda *a: (parsed_by.append(threading.get_ident()), real[0](*a))[1]
+        request_body, "_parsed", lambda *a: (parsed_by.append(threading.get_ident()), real[0](*a))[1]
     )
-    monkeypatch.setattr(bodies, "_kept", lambda *a: (read_by.append(threading.get_ident()), real[1](*a))[1])
+    monkeypatch.setattr(
+        request_body, "_kept", lambda *a: (read_by.append(threading.get_ident()), real[1](*a))[1]
+    )
     row = {"prompt": "p", "responses": ["a", "b"]}
     assert demo.browser("Olga").post(f"{ROOT}/items", {"items": [row]}).json()["added"] == 1
     assert len(parsed_by) == len(read_by) == 1 and parsed_by != read_by
@@ -138,11 +140,11 @@ def test_an_import_is_written_some_rows_at_a_time(demo: Site, monkeypatch: pytes
 
 def test_a_long_computation_rests_so_that_others_come_first(monkeypatch: pytest.MonkeyPatch) -> None:
     clock, rests = [0.0], []
-    monkeypatch.setattr(rows.time, "perf_counter", lambda: clock[0])
-    monkeypatch.setattr(rows.time, "sleep", rests.append)
+    monkeypatch.setattr(json_rows.time, "perf_counter", lambda: clock[0])
+    monkeypatch.setattr(json_rows.time, "sleep", rests.append)
     for _ in rested(range(100)):
-        clock[0] += rows.WORK / 2
-    assert 30 <= len(rests) <= 50 and set(rests) == {rows.REST}
+        clock[0] += json_rows.WORK / 2
+    assert 30 <= len(rests) <= 50 and set(rests) == {json_rows.REST}
 
 
 # Reading piece by piece is reading
@@ -167,7 +169,7 @@ def test_what_is_read_in_pieces_is_what_is_read_at_once(
     value: Any, indent: Any, ascii_: bool, piece: int
 ) -> None:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(rows, "PIECE", piece)
+        patch.setattr(json_rows, "PIECE", piece)
         text = json.dumps(value, indent=indent, ensure_ascii=ascii_)
         assert import_of(io.BytesIO(text.encode())) == value
         for cut in range(1, len(text.rstrip()), 7):
@@ -183,7 +185,7 @@ def test_numbers_and_repeated_names_are_as_the_standard_parser_has_them(
     text: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for piece in range(1, 12):
-        monkeypatch.setattr(rows, "PIECE", piece)
+        monkeypatch.setattr(json_rows, "PIECE", piece)
         assert import_of(io.BytesIO(text.encode())) == json.loads(text)
 
 
@@ -206,9 +208,9 @@ def test_what_is_no_json_is_refused_with_its_place(text: str) -> None:
 
 
 def test_a_row_and_the_rows_have_a_limit(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(rows, "MOST_ROWS", 3)
-    monkeypatch.setattr(rows, "MOST_ROW", 50)
-    monkeypatch.setattr(rows, "PIECE", 8)
+    monkeypatch.setattr(json_rows, "MOST_ROWS", 3)
+    monkeypatch.setattr(json_rows, "MOST_ROW", 50)
+    monkeypatch.setattr(json_rows, "PIECE", 8)
     with pytest.raises(Invalid, match="fewer rows"):
         import_of(io.BytesIO(b'{"items": [1, 2, 3, 4]}'))
     file = io.BytesIO(b'{"items": [{"a": "' + b"x" * 10_000 + b'"}]}')

@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 import uvicorn
 
+from plaudit.web.app_state import Addresses
 from plaudit.web.connections import Connection, Limits, Open
-from plaudit.web.server import Addresses
 
 NOBODY = Addresses(())
 SHORT = Limits(header_seconds=0.25, body_seconds=0.25, least_rate=50, stuck_seconds=0.4, shared=NOBODY)

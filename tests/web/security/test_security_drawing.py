@@ -10,8 +10,8 @@ import pytest
 from web.security.site import Site, pair
 
 from plaudit.feedback.importing import LONGEST_TEXT
-from plaudit.web import rendering, tasks
-from plaudit.web.keeping import Kept
+from plaudit.web import rendering, task_view
+from plaudit.web.cache import Kept
 from plaudit.web.rendering import MOST_HTML, MOST_MARKDOWN, render
 
 ROOT = "/api/projects/demo"
@@ -85,7 +85,7 @@ def test_an_answer_is_drawn_once_and_never_while_a_transaction_is_open(
         open_.append(site.database._queue.locked())
         return render(text)
 
-    monkeypatch.setattr(tasks, "to_html", Kept(make, 10**6))
+    monkeypatch.setattr(task_view, "to_html", Kept(make, 10**6))
     lena = site.browser("Lena")
     for _ in range(3):
         task = lena.post(f"{ROOT}/claim").json()["task"]

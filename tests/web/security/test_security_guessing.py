@@ -14,10 +14,10 @@ from web.security.site import Site
 
 from plaudit.feedback.store import people
 from plaudit.feedback.store.errors import Busy
-from plaudit.feedback.store.guessing import FREE_TRIES
-from plaudit.web.api import signing_in
-from plaudit.web.hashing import PLACES_OF_ONE, Hashing
-from plaudit.web.server import place_of
+from plaudit.feedback.store.login_throttle import FREE_TRIES
+from plaudit.web.api import auth
+from plaudit.web.app_state import place_of
+from plaudit.web.password_hashing import PLACES_OF_ONE, Hashing
 
 PASSWORD = "correct horse battery"
 
@@ -175,7 +175,7 @@ def slow(known: Site, monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
         assert going.wait(20)
         return False
 
-    monkeypatch.setattr(signing_in, "password_matches", wait)
+    monkeypatch.setattr(auth, "password_matches", wait)
     yield tested
     going.set()
 

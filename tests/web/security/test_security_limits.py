@@ -12,8 +12,8 @@ import pytest
 from web.security.site import NOW, Site, Visitor, judge, pair, verdict
 from web.security.world import TABLE, World
 
-from plaudit.feedback.whole import DEEPEST, mended, problem_of
-from plaudit.web.bodies import MOST_BODY, MOST_OPEN, MOST_SMALL
+from plaudit.feedback.sanitize import DEEPEST, mended, problem_of
+from plaudit.web.request_body import MOST_BODY, MOST_OPEN, MOST_SMALL
 
 ROOT = "/api/projects/demo"
 JSON = {"content-type": "application/json"}

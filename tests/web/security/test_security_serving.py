@@ -18,14 +18,14 @@ from web.security.site import Site
 from plaudit.cli import main
 from plaudit.errors import UserError
 from plaudit.feedback.backup import backup, restore
-from plaudit.feedback.collecting import Wanted, owner_link, prepare
-from plaudit.feedback.opening import opened, read_secret, secret_in
+from plaudit.feedback.project_location import opened, read_secret, secret_in
+from plaudit.feedback.project_setup import Wanted, owner_link, prepare
+from plaudit.feedback.server_address import noted, whereabouts
 from plaudit.feedback.store.database import Database
 from plaudit.feedback.store.people import People
-from plaudit.feedback.whereabouts import noted, whereabouts
-from plaudit.web import serving
+from plaudit.web import launch
 from plaudit.web.connections import Connection
-from plaudit.web.serving import PORT, Listening, bind
+from plaudit.web.launch import PORT, Listening, bind
 
 
 def mode(path: Path) -> int:
@@ -249,11 +249,11 @@ def client_seen(monkeypatch: pytest.MonkeyPatch, listening: Listening) -> str:
     async def app(scope: Any, receive: Any, send: Any) -> None:
         seen.append(scope["client"][0])
 
-    monkeypatch.setattr(serving, "application", lambda *_: app)
+    monkeypatch.setattr(launch, "application", lambda *_: app)
     monkeypatch.setattr(Connection, "limits", Connection.limits)
     monkeypatch.setattr(Connection, "open", Connection.open)
     with bind(Listening(port=0)) as sock:
-        serving.serve(Database("sqlite:///never.db"), b"", listening, sock)
+        launch.serve(Database("sqlite:///never.db"), b"", listening, sock)
     made[0].load()
     headers = [(b"x-forwarded-for", b"198.51.100.1, 203.0.113.9")]
     scope = {"type": "http", "client": ("127.0.0.1", 1), "scheme": "http", "headers": headers}
@@ -343,7 +343,7 @@ def test_the_command_notes_where_it_listens_while_it_does(
         capsys.readouterr()
         said.append((sock.getsockname()[1], link(capsys)[0]))
 
-    monkeypatch.setattr(serving, "serve", listen)
+    monkeypatch.setattr(launch, "serve", listen)
     with pytest.raises(SystemExit):
         main(["collect", "--responses", "a.jsonl", "--port", "0"])
     assert said == [(said[0][0], f"http://127.0.0.1:{said[0][0]}")]

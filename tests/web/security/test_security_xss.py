@@ -337,7 +337,7 @@ def listening(site: Site) -> Iterator[str]:
     """The site on a real port, in a thread."""
     import uvicorn
 
-    from plaudit.web.serving import Listening, application, bind
+    from plaudit.web.launch import Listening, application, bind
 
     with bind(Listening(port=0)) as sock:
         port = sock.getsockname()[1]

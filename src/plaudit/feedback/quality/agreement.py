@@ -13,7 +13,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from plaudit.feedback.quality.resampling import RESAMPLES, Estimate, estimate, proportion, ratio, summed
+from plaudit.feedback.quality.bootstrap import RESAMPLES, Estimate, estimate, proportion, ratio, summed
 
 Ties = Literal["excluded", "half", "category"]
 Level = Literal["nominal", "ordinal", "interval", "ratio"]

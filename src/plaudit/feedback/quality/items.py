@@ -8,10 +8,10 @@ from collections import defaultdict
 import numpy as np
 
 from plaudit.feedback.quality.agreement import agreeing_pairs, krippendorff_alpha, pairwise_agreement
-from plaudit.feedback.quality.judged import Golds
+from plaudit.feedback.quality.bootstrap import ratio, summed
 from plaudit.feedback.quality.measures import gold_scores
 from plaudit.feedback.quality.pairs import TIE, Coded
-from plaudit.feedback.quality.resampling import ratio, summed
+from plaudit.feedback.quality.records import Golds
 from plaudit.feedback.quality.tables import (
     Column,
     Table,

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from plaudit.feedback.quality.bootstrap import RESAMPLES, Estimate, proportion, summed
 from plaudit.feedback.quality.pairs import TIE, Pairs
-from plaudit.feedback.quality.resampling import RESAMPLES, Estimate, proportion, summed
 
 
 @dataclass(frozen=True, slots=True)

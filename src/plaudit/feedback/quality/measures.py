@@ -7,11 +7,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from plaudit.feedback.quality import probes
-from plaudit.feedback.quality.gold import gold_score
-from plaudit.feedback.quality.judged import Golds
+from plaudit.feedback.quality import rater_behavior
+from plaudit.feedback.quality.bootstrap import Estimate
+from plaudit.feedback.quality.gold_agreement import gold_score
 from plaudit.feedback.quality.pairs import Coded
-from plaudit.feedback.quality.resampling import Estimate
+from plaudit.feedback.quality.records import Golds
 from plaudit.feedback.quality.tables import Unit
 
 
@@ -144,23 +144,25 @@ def own_measures(
     pairs = data.pairs_of(work)
     repeats = data.pairs_of(chosen & data.chosen("repeat"))
     found = gold_measures(data, chosen, golds, **again)
-    found["self_consistency"] = probes.self_consistency(pairs, repeats, **again)
+    found["self_consistency"] = rater_behavior.self_consistency(pairs, repeats, **again)
     both = data.pairs_of(work | (chosen & data.chosen("repeat")))
-    found["position_bias"] = probes.position_bias(both, **again)
-    found["longer_preferred"] = probes.longer_preferred(pairs, data.words, **again)
-    found["length_bias"] = probes.length_bias(pairs, data.words, **again)
-    found["tie_rate"] = probes.tie_rate(pairs, **again)
+    found["position_bias"] = rater_behavior.position_bias(both, **again)
+    found["longer_preferred"] = rater_behavior.longer_preferred(pairs, data.words, **again)
+    found["length_bias"] = rater_behavior.length_bias(pairs, data.words, **again)
+    found["tie_rate"] = rater_behavior.tie_rate(pairs, **again)
     judged, item = [data.judged[i] for i in np.flatnonzero(work)], data.item[work]
     ranked = np.asarray([bool(j.groups) for j in judged], dtype=bool)
     for name in ("untouched", "not_rankable", "all_bad"):
         flags = np.asarray([getattr(j, name) for j in judged], dtype=float)
         # What was not ranked was not left as shown either.
         whole = ranked.astype(float) if name == "untouched" else None
-        found[name] = probes.share(flags * (ranked if name == "untouched" else 1), item, whole, **again)
+        found[name] = rater_behavior.share(
+            flags * (ranked if name == "untouched" else 1), item, whole, **again
+        )
     found |= _speed(data, work, **again)
     stated = np.asarray([j.strength or 0 for j in judged])
     for s in (1, 2, 3, 4):
-        found[f"strength_{s}"] = probes.share(stated == s, item, (stated > 0).astype(float), **again)
+        found[f"strength_{s}"] = rater_behavior.share(stated == s, item, (stated > 0).astype(float), **again)
     return found
 
 
@@ -172,9 +174,9 @@ def gold_measures(
     for purpose, name in (("gold", "gold_agreement"), ("calibration", "calibration_agreement")):
         judgements, shares, exact = gold_scores(data, chosen & data.chosen(purpose), golds)
         items, decides = data.item[judgements], np.isfinite(shares)
-        found[name] = probes.share(shares[decides], items[decides], resamples=resamples, seed=seed)
+        found[name] = rater_behavior.share(shares[decides], items[decides], resamples=resamples, seed=seed)
         if purpose == "gold":
-            found["gold_exact"] = probes.share(exact, items, resamples=resamples, seed=seed)
+            found["gold_exact"] = rater_behavior.share(exact, items, resamples=resamples, seed=seed)
     return found
 
 
@@ -199,10 +201,10 @@ def _speed(data: Coded, work: np.ndarray, *, resamples: int, seed: int) -> dict[
     """Where no active time was recorded, nothing is known of speed."""
     timed = work & np.isfinite(data.seconds)
     seconds, items = data.seconds[timed], data.item[timed]
-    quick = probes.too_quick(seconds, data.shortest[timed])
+    quick = rater_behavior.too_quick(seconds, data.shortest[timed])
     again = {"resamples": resamples, "seed": seed}
     return {
-        "seconds": probes.median(seconds, items, **again),
-        "words_per_minute": probes.median(data.words_shown[timed] / (seconds / 60), items, **again),
-        "quick": probes.share(quick, items, **again),
+        "seconds": rater_behavior.median(seconds, items, **again),
+        "words_per_minute": rater_behavior.median(data.words_shown[timed] / (seconds / 60), items, **again),
+        "quick": rater_behavior.share(quick, items, **again),
     }

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from plaudit.feedback.quality.judged import PURPOSES, Answer, Judged
+from plaudit.feedback.quality.records import PURPOSES, Answer, Judged
 
 FIRST, TIE, SECOND = 0, 1, 2  # verdicts
 

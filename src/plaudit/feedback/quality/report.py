@@ -13,13 +13,13 @@ from typing import Any
 import numpy as np
 
 from plaudit.feedback.quality import agreement
+from plaudit.feedback.quality.bootstrap import RESAMPLES, Estimate, estimate
 from plaudit.feedback.quality.items import attribute_table, gold_table, item_table
-from plaudit.feedback.quality.judged import Answer, Golds, Judged
 from plaudit.feedback.quality.labelers import Meetings, alike_of_says, kappa_of_says, meetings
 from plaudit.feedback.quality.measures import MEASURES, OWN, own_measures
 from plaudit.feedback.quality.pairs import Coded, coded
+from plaudit.feedback.quality.records import Answer, Golds, Judged
 from plaudit.feedback.quality.references import REFERENCES, span
-from plaudit.feedback.quality.resampling import RESAMPLES, Estimate, estimate
 from plaudit.feedback.quality.strengths import Strengths, strengths
 from plaudit.feedback.quality.tables import (
     Column,

@@ -18,9 +18,9 @@ from scipy.sparse import csr_array
 from scipy.sparse.csgraph import connected_components
 
 from plaudit import intervals
-from plaudit.feedback.quality.judged import Answer
+from plaudit.feedback.quality.bootstrap import RESAMPLES, Estimate, pooled, resampled, summed
 from plaudit.feedback.quality.pairs import SECOND, TIE, Pairs
-from plaudit.feedback.quality.resampling import RESAMPLES, Estimate, pooled, resampled, summed
+from plaudit.feedback.quality.records import Answer
 
 TieModel = Literal["half", "davidson"]
 PRIOR = 0.5

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:  # pages import this module, and should not wait for NumPy
-    from plaudit.feedback.quality.resampling import Estimate
+    from plaudit.feedback.quality.bootstrap import Estimate
 
 Value = str | int | float | bool | None
 Unit = Literal["text", "count", "share", "difference", "score", "log odds", "seconds", "per minute", "flag"]

@@ -13,13 +13,13 @@ from typing import Literal
 from sqlalchemy import ColumnElement, Select, func, select, text
 from sqlalchemy.orm import Session
 
-from plaudit.feedback.store.drawing import Drawn, draw
 from plaudit.feedback.store.errors import Refused
+from plaudit.feedback.store.exposure import times_seen
+from plaudit.feedback.store.item_sampling import Drawn, draw
 from plaudit.feedback.store.leases import done, expire, lease, live, take_place
 from plaudit.feedback.store.locks import lock_member
 from plaudit.feedback.store.schema import KNOWN, OPEN_WORK, Assignment, Item, Member, Project
 from plaudit.feedback.store.settings import Settings
-from plaudit.feedback.store.viewing import times_seen
 
 DRAWS = 20  # how often to draw anew where another labeler was faster
 Why = Literal["done", "wait"]

@@ -8,8 +8,8 @@ from typing import Any
 from sqlalchemy import ColumnElement, exists, literal_column, select, update
 from sqlalchemy.orm import Session
 
+from plaudit.feedback.store.display_order import display_order
 from plaudit.feedback.store.locks import try_project
-from plaudit.feedback.store.order import display_order
 from plaudit.feedback.store.schema import Assignment, Item, Member, Project
 from plaudit.feedback.store.settings import Settings
 

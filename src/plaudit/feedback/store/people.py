@@ -14,11 +14,11 @@ from typing import Any
 from sqlalchemy import ColumnElement, func, select, update
 from sqlalchemy.orm import Session as Db
 
+from plaudit.feedback.store.confusables import UNSEEN, is_like_pseudonym, mixed_scripts, skeleton
 from plaudit.feedback.store.errors import Forbidden, Invalid, NotFound, Refused, SignInNeeded
-from plaudit.feedback.store.guessing import DAY, Guessing
 from plaudit.feedback.store.ids import keyed_hash, new_token
 from plaudit.feedback.store.locks import lock_names, lock_project
-from plaudit.feedback.store.looks import UNSEEN, is_like_pseudonym, mixed_scripts, skeleton
+from plaudit.feedback.store.login_throttle import DAY, Guessing
 from plaudit.feedback.store.schema import ApiToken, Audit, Link, Member, Project, Session, User
 
 ROLES = ("owner", "reviewer", "labeler")

@@ -107,9 +107,9 @@ def _filled(
     context: Context, step: Node, folder: Path, items: list[dict[str, Any]], overlap: int, wanted: int
 ) -> Standing:
     """Bring the items into the project, where they are not, and count what is judged of them."""
-    from plaudit.feedback.collecting import Wanted, database_url, only_project, prepare
     from plaudit.feedback.importing import items_of_rows
-    from plaudit.feedback.opening import new_folder, opened, secret_in
+    from plaudit.feedback.project_location import new_folder, opened, secret_in
+    from plaudit.feedback.project_setup import Wanted, database_url, only_project, prepare
     from plaudit.feedback.store.projects import slug_of
 
     with new_folder(folder), opened(database_url(folder, None)) as database:
@@ -149,9 +149,9 @@ def _frozen(
 ) -> dict[str, Any]:
     """What people gave, written once: later judgements are for the next run. Its hash is the step's key."""
     from plaudit.data.readers import read
-    from plaudit.feedback.collecting import database_url, only_project
     from plaudit.feedback.exporting import write_export
-    from plaudit.feedback.opening import opened
+    from plaudit.feedback.project_location import opened
+    from plaudit.feedback.project_setup import database_url, only_project
     from plaudit.feedback.store.projects import named_project
 
     path = stage.path / JUDGEMENTS

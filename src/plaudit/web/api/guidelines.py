@@ -10,14 +10,14 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session as Db
 
 from plaudit.feedback.store.errors import Invalid, NotFound
+from plaudit.feedback.store.judgement_form import Plain
 from plaudit.feedback.store.locks import lock_project
 from plaudit.feedback.store.people import note
 from plaudit.feedback.store.projects import LONGEST_GUIDELINE, publish
 from plaudit.feedback.store.schema import Guideline, Member, Project
-from plaudit.feedback.store.verdict import Plain
 from plaudit.web.access import Access, Asker
-from plaudit.web.bodies import Guarded, takes
 from plaudit.web.rendering import to_html
+from plaudit.web.request_body import Guarded, takes
 
 router = APIRouter(prefix="/api/projects/{project}", tags=["guidelines"], route_class=Guarded)
 Labeler = Annotated[Asker, Depends(Access("labeler", "label"))]

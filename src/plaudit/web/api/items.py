@@ -10,21 +10,21 @@ from pydantic import BaseModel, Field
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session as Db
 
-from plaudit.feedback.collected import pseudonyms
 from plaudit.feedback.importing import items_of_rows
+from plaudit.feedback.judgement_query import pseudonyms
 from plaudit.feedback.store.errors import NotFound, Refused
+from plaudit.feedback.store.exposure import look
+from plaudit.feedback.store.judgement_form import Plain
 from plaudit.feedback.store.locks import lock_project
 from plaudit.feedback.store.people import note
 from plaudit.feedback.store.projects import NewItem, add_items, check_accepted
 from plaudit.feedback.store.rounds import NewRound, provenance
 from plaudit.feedback.store.schema import Answer, Assignment, Gold, Item, Judgement, Round, Skip
-from plaudit.feedback.store.verdict import Plain
-from plaudit.feedback.store.viewing import look
 from plaudit.web.access import Access, Asker
-from plaudit.web.blank import Blank, blank_of
-from plaudit.web.bodies import MOST_BODY, Guarded, takes
+from plaudit.web.blank_answers import Blank, blank_of
+from plaudit.web.json_rows import MOST_ROWS, import_of, rested
 from plaudit.web.rendering import to_html
-from plaudit.web.rows import MOST_ROWS, import_of, rested
+from plaudit.web.request_body import MOST_BODY, Guarded, takes
 
 router = APIRouter(prefix="/api/projects/{project}", tags=["items"], route_class=Guarded)
 Reviewer = Annotated[Asker, Depends(Access("reviewer", "review"))]

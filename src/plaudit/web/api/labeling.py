@@ -11,18 +11,18 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session as Db
 
 from plaudit.errors import Problem
-from plaudit.feedback.store import judging
+from plaudit.feedback.sanitize import mended
+from plaudit.feedback.store import submission
 from plaudit.feedback.store.claiming import Nothing, claim
 from plaudit.feedback.store.errors import Invalid
+from plaudit.feedback.store.exposure import seen_by
+from plaudit.feedback.store.judgement_form import Plain, Verdict
 from plaudit.feedback.store.leases import done
 from plaudit.feedback.store.schema import Assignment, Member, Project
 from plaudit.feedback.store.settings import Settings
-from plaudit.feedback.store.verdict import Plain, Verdict
-from plaudit.feedback.store.viewing import seen_by
-from plaudit.feedback.whole import mended
 from plaudit.web.access import Access, Asker
-from plaudit.web.bodies import Guarded
-from plaudit.web.tasks import Kept, Progress, Sheet, Task, progress_of, sheet_of
+from plaudit.web.request_body import Guarded
+from plaudit.web.task_view import Kept, Progress, Sheet, Task, progress_of, sheet_of
 
 router = APIRouter(prefix="/api/projects/{project}", tags=["labeling"], route_class=Guarded)
 Labeler = Annotated[Asker, Depends(Access("labeler", "label"))]
@@ -107,7 +107,7 @@ def get_assignment(assignment: str, asker: Labeler) -> Task:
     """One of the labeler's own items, as it was shown."""
 
     def work(db: Db) -> Sheet:
-        found = judging.own(db, assignment, asker.the_member())
+        found = submission.own(db, assignment, asker.the_member())
         return sheet_of(db, asker.the_project(), asker.the_member(), found, now=asker.now)
 
     return asker.server.database.read(work).drawn()
@@ -119,7 +119,7 @@ def post_heartbeat(assignment: str, beat: Beat, asker: Labeler) -> Held:
     now = asker.now
 
     def work(db: Db) -> Held:
-        found = judging.heartbeat(db, asker.the_member(), assignment, active_ms=beat.active_ms, now=now)
+        found = submission.heartbeat(db, asker.the_member(), assignment, active_ms=beat.active_ms, now=now)
         return Held(state=found.state, seconds_left=max(0.0, found.expires_at - now))
 
     return asker.server.database.write(work)
@@ -136,7 +136,7 @@ def put_draft(assignment: str, draft: DraftIn, asker: Labeler) -> Any:
         raise Invalid("invalid", "the draft cannot be kept", problems=[problem]) from None
 
     def work(db: Db) -> tuple[Kept, bool]:
-        kept, is_mine = judging.save_draft(
+        kept, is_mine = submission.save_draft(
             db, asker.the_member(), assignment, payload=payload, rev=draft.rev, now=asker.now
         )
         return Kept(rev=kept.rev, payload=kept.payload), is_mine
@@ -148,13 +148,13 @@ def put_draft(assignment: str, draft: DraftIn, asker: Labeler) -> Any:
 @router.post("/assignments/{assignment}/submit", status_code=201)
 def post_judgement(assignment: str, verdict: Verdict, key: Key, asker: Labeler) -> Done:
     """Judge an item. Sending the same again under the same key is safe: it gets the same receipt."""
-    return asker.server.database.write(_judge, judging.submit, asker, assignment, verdict, key)
+    return asker.server.database.write(_judge, submission.submit, asker, assignment, verdict, key)
 
 
 @router.post("/assignments/{assignment}/revise", status_code=201)
 def post_revision(assignment: str, verdict: Verdict, key: Key, asker: Labeler) -> Done:
     """Change one's own judgement, while the project lets one: a new revision beside the old one."""
-    return asker.server.database.write(_judge, judging.revise, asker, assignment, verdict, key)
+    return asker.server.database.write(_judge, submission.revise, asker, assignment, verdict, key)
 
 
 @router.post("/assignments/{assignment}/skip")
@@ -162,7 +162,7 @@ def post_skip(assignment: str, skip: SkipIn, asker: Labeler) -> Held:
     """Pass an item by, with a reason; it goes to someone else."""
 
     def work(db: Db) -> Held:
-        found = judging.skip(
+        found = submission.skip(
             db, asker.the_member(), assignment, reason=skip.reason, note=skip.note, now=asker.now
         )
         return Held(state=found.state, seconds_left=0)
@@ -173,14 +173,16 @@ def post_skip(assignment: str, skip: SkipIn, asker: Labeler) -> Held:
 @router.post("/assignments/{assignment}/stop-showing")
 def post_stop_showing(assignment: str, asker: Labeler) -> Stopped:
     """Skip, and be shown nothing as sensitive as this any more. It counts against nobody."""
-    level = asker.server.database.write(judging.stop_showing, asker.the_member(), assignment, now=asker.now)
+    level = asker.server.database.write(
+        submission.stop_showing, asker.the_member(), assignment, now=asker.now
+    )
     return Stopped(max_sensitivity=level)
 
 
 @router.post("/assignments/{assignment}/release")
 def post_release(assignment: str, asker: Labeler) -> Held:
     """Give an item back, draft kept."""
-    found = asker.server.database.write(judging.release, asker.the_member(), assignment, now=asker.now)
+    found = asker.server.database.write(submission.release, asker.the_member(), assignment, now=asker.now)
     return Held(state=found.state, seconds_left=0)
 
 
@@ -188,7 +190,7 @@ def post_release(assignment: str, asker: Labeler) -> Held:
 def post_reveal(assignment: str, asker: Labeler) -> Held:
     """Note that a hidden item was looked at."""
     now = asker.now
-    found = asker.server.database.write(judging.reveal, asker.the_member(), assignment, now=now)
+    found = asker.server.database.write(submission.reveal, asker.the_member(), assignment, now=now)
     return Held(state=found.state, seconds_left=max(0.0, found.expires_at - now))
 
 
@@ -213,7 +215,7 @@ def get_mine(asker: Labeler, limit: int = 50) -> list[Past]:
                 answers=len(a.order),
                 when=a.closed_at or 0.0,
                 training=a.purpose == "calibration",
-                editable=judging.editable(a, settings, asker.now) and a.item_id not in seen,
+                editable=submission.editable(a, settings, asker.now) and a.item_id not in seen,
             )
             for a in found
         ]
@@ -224,7 +226,7 @@ def get_mine(asker: Labeler, limit: int = 50) -> list[Past]:
 @router.get("/skip-reasons")
 def get_skip_reasons(asker: Labeler) -> dict[str, str]:
     """Why an item may be skipped, in words."""
-    return judging.SKIP_REASONS
+    return submission.SKIP_REASONS
 
 
 def _judge(db: Db, action: Any, asker: Asker, assignment: str, verdict: Verdict, key: str) -> Done:

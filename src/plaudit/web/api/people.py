@@ -10,11 +10,11 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session as Db
 
 from plaudit.feedback.store.errors import Forbidden, NotFound, Refused
+from plaudit.feedback.store.judgement_form import Plain
 from plaudit.feedback.store.people import note, revoke_links, revoke_sessions
 from plaudit.feedback.store.schema import Assignment, Link, Member, User
-from plaudit.feedback.store.verdict import Plain
 from plaudit.web.access import Access, Asker
-from plaudit.web.bodies import Guarded
+from plaudit.web.request_body import Guarded
 
 router = APIRouter(prefix="/api/projects/{project}", tags=["people"], route_class=Guarded)
 Owner = Annotated[Asker, Depends(Access("owner", "manage"))]

@@ -10,16 +10,16 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session as Db
 
 from plaudit.errors import Problem
-from plaudit.feedback.standing import Standing, standing
+from plaudit.feedback.project_progress import Standing, standing
 from plaudit.feedback.store.errors import Invalid
+from plaudit.feedback.store.judgement_form import Plain
 from plaudit.feedback.store.locks import lock_project
 from plaudit.feedback.store.people import note
 from plaudit.feedback.store.projects import change_settings, set_state
 from plaudit.feedback.store.schema import Audit, Member, User
 from plaudit.feedback.store.settings import Settings
-from plaudit.feedback.store.verdict import Plain
 from plaudit.web.access import Access, Asker
-from plaudit.web.bodies import Guarded
+from plaudit.web.request_body import Guarded
 
 router = APIRouter(prefix="/api/projects/{project}", tags=["project"], route_class=Guarded)
 Labeler = Annotated[Asker, Depends(Access("labeler", "label"))]

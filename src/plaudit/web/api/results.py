@@ -12,11 +12,11 @@ from sqlalchemy.orm import Session as Db
 
 from plaudit.data.own import to_row
 from plaudit.feedback.exporting import exported
+from plaudit.feedback.store.exposure import note_export
 from plaudit.feedback.store.people import note
 from plaudit.feedback.store.schema import Project
-from plaudit.feedback.store.viewing import note_export
 from plaudit.web.access import Access, Asker
-from plaudit.web.bodies import Guarded
+from plaudit.web.request_body import Guarded
 from plaudit.web.statistics import Statistics, to_csv, to_json
 
 router = APIRouter(prefix="/api/projects/{project}", tags=["results"], route_class=Guarded)

@@ -10,17 +10,17 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from plaudit.display.formatting import number
+from plaudit.feedback.project_progress import standing
 from plaudit.feedback.quality.references import REFERENCES, Reference
 from plaudit.feedback.quality.tables import Table, Value
-from plaudit.feedback.standing import standing
 from plaudit.feedback.store.claiming import left
-from plaudit.feedback.store.judging import SKIP_REASONS
 from plaudit.feedback.store.schema import Assignment, Item, Member, Project
+from plaudit.feedback.store.submission import SKIP_REASONS
 from plaudit.web.manage import figures
-from plaudit.web.manage.pace import day_name, pace
-from plaudit.web.manage.strips import Strips, measured, models_strips, published, strips_of
+from plaudit.web.manage.formatting import shown
+from plaudit.web.manage.interval_plots import Strips, measured, models_strips, published, strips_of
 from plaudit.web.manage.summary import summary
-from plaudit.web.manage.wording import shown
+from plaudit.web.manage.throughput import day_name, pace
 
 MOST_DIVIDED = 12
 MOST_PAIRED = 40  # labelers that a square table has room for

@@ -11,17 +11,17 @@ from sqlalchemy.orm import Session as Db
 
 from plaudit.feedback.exporting import PURPOSES
 from plaudit.feedback.store.errors import Forbidden, SignInNeeded
-from plaudit.feedback.store.judging import SKIP_REASONS
 from plaudit.feedback.store.people import ROLES
 from plaudit.feedback.store.projects import LONGEST_GUIDELINE
 from plaudit.feedback.store.schema import Guideline
 from plaudit.feedback.store.settings import KNOWN_ATTRIBUTES, Settings
+from plaudit.feedback.store.submission import SKIP_REASONS
 from plaudit.web.access import Access, Asker
 from plaudit.web.api.items import FullItem, ItemPage, full_item, item_page, look_at
 from plaudit.web.api.people import invitations_of, people_of
 from plaudit.web.api.project import audit_of
 from plaudit.web.api.results import statistics_of
-from plaudit.web.manage import apidocs, items, rules
+from plaudit.web.manage import apidocs, items, settings_form
 from plaudit.web.manage.dashboard import dashboard, has_open_work
 from plaudit.web.rendering import to_html
 from plaudit.web.templating import page
@@ -144,7 +144,7 @@ def get_settings(request: Request, asker: Owner) -> Response:
         mine = select(Guideline).where(Guideline.project_id == project.id)
         return {
             "versions": list(db.scalars(mine.order_by(Guideline.version.desc()))),
-            "audit": [rules.changed(e) for e in audit_of(db, project.id, limit=AUDIT)],
+            "audit": [settings_form.changed(e) for e in audit_of(db, project.id, limit=AUDIT)],
         }
 
     found = asker.server.database.read(work)
@@ -155,11 +155,11 @@ def get_settings(request: Request, asker: Owner) -> Response:
         asker=asker,
         project=project,
         settings=Settings.model_validate(project.settings),
-        sections=rules.SECTIONS,
+        sections=settings_form.SECTIONS,
         known_attributes=KNOWN_ATTRIBUTES.values(),
-        states=rules.STATES,
+        states=settings_form.STATES,
         purposes=PURPOSES,
-        guideline=newest.markdown if newest else rules.FIRST_GUIDELINE,
+        guideline=newest.markdown if newest else settings_form.FIRST_GUIDELINE,
         guideline_html=to_html(newest.markdown) if newest else "",
         longest_guideline=LONGEST_GUIDELINE,
         **found,

@@ -6,10 +6,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from plaudit.display.formatting import percent
+from plaudit.feedback.project_progress import Standing
 from plaudit.feedback.quality.tables import Table, Value
-from plaudit.feedback.standing import Standing
-from plaudit.web.manage.pace import Pace
-from plaudit.web.manage.wording import plural, stretch, worded
+from plaudit.web.manage.formatting import plural, stretch, worded
+from plaudit.web.manage.throughput import Pace
 
 FEW = 20  # items below which a share's interval spans some 40 points
 FEW_KNOWN = 5  # gold and repeats are few by design; below this nothing is said

@@ -13,7 +13,7 @@ export function setHtml(element, html) {
   element.innerHTML = policy.createHTML(html);
 }
 
-// Marks that turn the direction of text around: on a page they are written out, as in templates (store/looks.py).
+// Marks that turn the direction of text around: on a page they are written out, as in templates (feedback/store/confusables.py).
 const TURNING = { "\u202a": "LRE", "\u202b": "RLE", "\u202c": "PDF", "\u202d": "LRO", "\u202e": "RLO", "\u2066": "LRI", "\u2067": "RLI", "\u2068": "FSI", "\u2069": "PDI", "\u200e": "LRM", "\u200f": "RLM", "\u061c": "ALM" };
 
 /** Text with its turning marks written out; what is no text stays what it is. */

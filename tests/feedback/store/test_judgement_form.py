@@ -9,9 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from plaudit.feedback.store.order import display_order
+from plaudit.feedback.store.display_order import display_order
+from plaudit.feedback.store.judgement_form import LETTERS, Verdict, problems_of, to_letters, to_positions
 from plaudit.feedback.store.settings import KNOWN_ATTRIBUTES, Attribute, Settings
-from plaudit.feedback.store.verdict import LETTERS, Verdict, problems_of, to_letters, to_positions
 
 PLAIN = Settings(strength=False)
 

@@ -9,7 +9,7 @@ from plaudit.audit.run import Run
 from plaudit.audit.verdict import verdict
 from plaudit.audit.write import findings
 from plaudit.display.formatting import clean
-from plaudit.report import quality, record
+from plaudit.report import provenance, quality
 from plaudit.report.answers import cards, training_samples
 from plaudit.report.charts import Chart, svg
 from plaudit.report.comparison import comparison
@@ -41,7 +41,7 @@ def view(run: Run) -> dict[str, Any]:
         part["charts"] = [drawn(c) for c in part["charts"]]
     return {
         "name": clean(run.summary.get("name") or run.record.get("name") or "run"),
-        "facts": record.facts(run),
+        "facts": provenance.facts(run),
         "start": run.start,
         "trained": run.title,
         "judge": run.get("judge"),
@@ -52,7 +52,7 @@ def view(run: Run) -> dict[str, Any]:
         "findings": findings(run),
         "step_titles": {n: run.step_title(n) for n in run.steps} if len(run.trained) > 1 else {},
         "rule_count": len(RULES),
-        "checks": record.checks(run),
+        "checks": provenance.checks(run),
         "answers": cards(run),
         "wins": quality.wins(run),
         "attributes": quality.attributes(run),
@@ -64,10 +64,10 @@ def view(run: Run) -> dict[str, Any]:
         "reward": reward_models(run),
         "length": quality.length(run),
         "comparison": compared,
-        "time": record.time(run),
-        "labels": record.labels(run),
-        "other_code": record.other_code(run),
-        "settings": record.settings(run),
-        "versions": record.versions(run),
+        "time": provenance.time(run),
+        "labels": provenance.labels(run),
+        "other_code": provenance.other_code(run),
+        "settings": provenance.settings(run),
+        "versions": provenance.versions(run),
         "glossary": GLOSSARY,
     }

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from plaudit.feedback.quality.judged import Answer, Judged, Ranking
+from plaudit.feedback.quality.records import Answer, Judged, Ranking
 from plaudit.feedback.store import schema
 
 

@@ -13,14 +13,14 @@ from typing import Any
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from plaudit.feedback.quality.gold import gold_score
+from plaudit.feedback.quality.gold_agreement import gold_score
 from plaudit.feedback.store.errors import Invalid, NotFound, Refused
+from plaudit.feedback.store.exposure import require_unseen
+from plaudit.feedback.store.judgement_form import Verdict, problems_of, to_letters, to_positions
 from plaudit.feedback.store.leases import close, live, take_place
 from plaudit.feedback.store.locks import lock_member
 from plaudit.feedback.store.schema import Assignment, Draft, Gold, Item, Judgement, Member, Project, Skip
 from plaudit.feedback.store.settings import Settings
-from plaudit.feedback.store.verdict import Verdict, problems_of, to_letters, to_positions
-from plaudit.feedback.store.viewing import require_unseen
 
 SKIP_REASONS = {
     "unsure": "I cannot tell which is better",

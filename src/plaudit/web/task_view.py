@@ -10,14 +10,14 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session as Db
 
 from plaudit.feedback.store.claiming import eligible
-from plaudit.feedback.store.judging import editable, latest
+from plaudit.feedback.store.exposure import has_seen
+from plaudit.feedback.store.judgement_form import LETTERS, to_letters
 from plaudit.feedback.store.leases import done, live
 from plaudit.feedback.store.schema import Assignment, Draft, Judgement, Member, Project
 from plaudit.feedback.store.settings import Attribute, Settings
-from plaudit.feedback.store.verdict import LETTERS, to_letters
-from plaudit.feedback.store.viewing import has_seen
+from plaudit.feedback.store.submission import editable, latest
 from plaudit.registry import TASKS
-from plaudit.web.blank import Blank, blank_of
+from plaudit.web.blank_answers import Blank, blank_of
 from plaudit.web.rendering import to_html
 
 HEARTBEATS = 4  # a lease

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from sqlalchemy.engine import make_url
 
-from plaudit.feedback.opening import FOLDER
+from plaudit.feedback.project_location import FOLDER
 from plaudit.feedback.store.database import shown
 
 FILE = "serving.json"

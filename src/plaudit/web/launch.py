@@ -17,7 +17,7 @@ from fastapi import FastAPI
 
 from plaudit.errors import Problem, UserError
 from plaudit.feedback.store.database import Database
-from plaudit.web.server import Addresses, Server, host_in, is_loopback
+from plaudit.web.app_state import Addresses, Server, host_in, is_loopback
 
 PORT = 8642
 TRIED = 20  # ports after the first, where that one is taken and none was asked for
@@ -164,7 +164,7 @@ def serve(database: Database, secret: bytes, listening: Listening, sock: socket.
     values = (database.url, secret.hex(), origin, str(port), ",".join(listening.proxies))
     os.environ.update(zip(VARIABLES, values))
     database.close()
-    config = uvicorn.Config("plaudit.web.serving:worker", factory=True, workers=listening.workers, **options)
+    config = uvicorn.Config("plaudit.web.launch:worker", factory=True, workers=listening.workers, **options)
     Multiprocess(config, sockets=[sock]).run()
 
 

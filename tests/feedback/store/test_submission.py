@@ -22,10 +22,10 @@ from making import (
     verdict_on,
 )
 
-from plaudit.feedback.store import judging
+from plaudit.feedback.store import submission
 from plaudit.feedback.store.errors import Invalid, NotFound, Refused
+from plaudit.feedback.store.judgement_form import Verdict
 from plaudit.feedback.store.schema import Assignment, Draft, Item, Judgement, Member, Skip
-from plaudit.feedback.store.verdict import Verdict
 
 LEASE = 900
 
@@ -106,21 +106,21 @@ def test_calibration_and_gold_are_taken_up_again_too(database):
 
 def test_a_draft_is_kept_and_an_older_page_does_not_overwrite_it(database):
     held = claim(database, make(database, items=1).members[0])
-    draft, is_mine = do(database, judging.save_draft, held, payload={"a": 1}, rev=0)
+    draft, is_mine = do(database, submission.save_draft, held, payload={"a": 1}, rev=0)
     assert (draft.rev, is_mine) == (1, True)
-    draft, is_mine = do(database, judging.save_draft, held, payload={"a": 2}, rev=1)
+    draft, is_mine = do(database, submission.save_draft, held, payload={"a": 2}, rev=1)
     assert (draft.rev, is_mine) == (2, True)
-    draft, is_mine = do(database, judging.save_draft, held, payload={"stale": 1}, rev=1)
+    draft, is_mine = do(database, submission.save_draft, held, payload={"stale": 1}, rev=1)
     assert (draft.rev, draft.payload, is_mine) == (2, {"a": 2}, False)
     # The same once more, because the answer got lost: it is this page's.
-    draft, is_mine = do(database, judging.save_draft, held, payload={"a": 2}, rev=1)
+    draft, is_mine = do(database, submission.save_draft, held, payload={"a": 2}, rev=1)
     assert (draft.rev, is_mine) == (2, True)
     submit(database, held)
     assert count_of(database, Draft) == 0
     with pytest.raises(Refused, match="submitted"):
-        do(database, judging.save_draft, held, payload={"a": 3}, rev=2)
+        do(database, submission.save_draft, held, payload={"a": 3}, rev=2)
     assert count_of(database, Draft) == 0
-    assert do(database, judging.save_draft, held, payload={"change": 1}, rev=0)[
+    assert do(database, submission.save_draft, held, payload={"change": 1}, rev=0)[
         1
     ]  # a change has a draft of its own
 
@@ -163,7 +163,7 @@ def test_a_key_that_comes_with_another_judgement_is_refused(database):
     late = {"now": NOW + 9, "key": "the-same-key"}
     first = submit(database, held, verdict=Verdict(**said), **late)
     for other in ANOTHER:
-        for action in (judging.submit, judging.revise):
+        for action in (submission.submit, submission.revise):
             with pytest.raises(Invalid, match="another judgement") as refused:
                 submit(database, held, verdict=Verdict(**said | other), action=action, **late)
             assert (refused.value.status, refused.value.code) == (422, "key_used")
@@ -178,7 +178,7 @@ def test_time_that_was_cut_to_what_is_possible_is_the_same_when_it_comes_again(d
     assert submit(database, held, verdict=long, key="the-same-key", now=NOW + 5).judgement.active_ms == 5000
     assert submit(database, held, verdict=long, key="the-same-key", now=NOW + 60).again
     tie = Verdict(groups=[["A", "B"]])
-    revised = submit(database, held, verdict=tie, key="another-key", action=judging.revise, now=NOW + 61)
+    revised = submit(database, held, verdict=tie, key="another-key", action=submission.revise, now=NOW + 61)
     assert revised.judgement.revision == 2
     # What was said first is known by its key, also after it was changed.
     assert submit(database, held, verdict=long, key="the-same-key", now=NOW + 62).judgement.revision == 1
@@ -228,17 +228,17 @@ def test_a_change_is_a_new_revision_for_a_while(database):
     made = make(database, items=1, edit_minutes=60)
     held = claim(database, made.members[0])
     with pytest.raises(Refused, match="no longer"):
-        submit(database, held, action=judging.revise)  # there is nothing to change yet
+        submit(database, held, action=submission.revise)  # there is nothing to change yet
     submit(database, held, key="first-key", verdict=Verdict(groups=[["A"], ["B"]]))
     tie = Verdict(groups=[["A", "B"]])
-    changed = submit(database, held, action=judging.revise, key="second-key", verdict=tie, now=NOW + 3600)
+    changed = submit(database, held, action=submission.revise, key="second-key", verdict=tie, now=NOW + 3600)
     assert (changed.judgement.revision, changed.judgement.groups) == (2, [[0, 1]])
-    again = submit(database, held, action=judging.revise, key="second-key", verdict=tie, now=NOW + 9999)
+    again = submit(database, held, action=submission.revise, key="second-key", verdict=tie, now=NOW + 9999)
     assert (again.again, again.judgement.revision) == (True, 2)
     with pytest.raises(Refused, match="no longer"):
-        submit(database, held, action=judging.revise, now=NOW + 3601)
+        submit(database, held, action=submission.revise, now=NOW + 3601)
     assert [j.revision for j in all_of(database, Judgement)] == [1, 2]
-    assert database.read(judging.latest, held.id).revision == 2
+    assert database.read(submission.latest, held.id).revision == 2
     require_sound(database)
 
 
@@ -252,7 +252,7 @@ def test_calibration_answers_once_and_shows_what_is_right(database):
     again = submit(database, held, verdict=Verdict(groups=right), key="calibrated")
     assert again.feedback == receipt.feedback
     with pytest.raises(Refused, match="no longer"):
-        submit(database, held, action=judging.revise)
+        submit(database, held, action=submission.revise)
 
 
 def test_gold_shows_nothing(database):
@@ -318,9 +318,9 @@ def test_stop_showing_lowers_the_level(database):
     levels, shown = [], 0
     while getattr(held := claim(database, made.members[0]), "state", "") == "leased":
         level = stored(database, Item, held.item_id).sensitivity
-        levels.append(do(database, judging.stop_showing, held))
+        levels.append(do(database, submission.stop_showing, held))
         assert levels[-1] == level - 1
-        assert do(database, judging.stop_showing, held) == levels[-1]  # pressed twice
+        assert do(database, submission.stop_showing, held) == levels[-1]  # pressed twice
         shown += 1
     assert stored(database, Member, made.members[0]).max_sensitivity == levels[-1] == 1
     assert count_of(database, Skip, Skip.reason == "sensitive") == shown
@@ -329,14 +329,14 @@ def test_stop_showing_lowers_the_level(database):
 
 def test_stop_showing_a_harmless_item_only_skips_it(database):
     held = claim(database, make(database, items=1).members[0])
-    assert do(database, judging.stop_showing, held) == 0
+    assert do(database, submission.stop_showing, held) == 0
     assert stored(database, Assignment, held.id).state == "skipped"
 
 
 def test_revealing_is_noted_once(database):
     held = claim(database, make(database, items=1).members[0])
-    assert do(database, judging.reveal, held, now=NOW + 1).revealed_at == NOW + 1
-    assert do(database, judging.reveal, held, now=NOW + 2).revealed_at == NOW + 1
+    assert do(database, submission.reveal, held, now=NOW + 1).revealed_at == NOW + 1
+    assert do(database, submission.reveal, held, now=NOW + 2).revealed_at == NOW + 1
 
 
 def test_nobody_reaches_what_is_someone_elses(database):
@@ -347,6 +347,6 @@ def test_nobody_reaches_what_is_someone_elses(database):
         with pytest.raises(NotFound):
             action(database, held)
     with pytest.raises(NotFound):
-        do(database, judging.save_draft, held, payload={}, rev=0)
+        do(database, submission.save_draft, held, payload={}, rev=0)
     set_project(database, made, state="open")
     require_sound(database)

@@ -11,8 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from plaudit.feedback.quality.pairs import FIRST, SECOND, TIE, Pairs
-from plaudit.feedback.quality.resampling import (
+from plaudit.feedback.quality.bootstrap import (
     RESAMPLES,
     UNDEFINED,
     Estimate,
@@ -21,6 +20,7 @@ from plaudit.feedback.quality.resampling import (
     ratio,
     summed,
 )
+from plaudit.feedback.quality.pairs import FIRST, SECOND, TIE, Pairs
 
 # Nobody reads 400 words a minute with care (Brysbaert 2019 puts silent reading at 238).
 READING_WPM = 400

@@ -11,12 +11,12 @@ import statsmodels.api as sm
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from plaudit.feedback.quality import probes
+from plaudit.feedback.quality import rater_behavior
 from plaudit.feedback.quality.agreement import cohen_kappa
-from plaudit.feedback.quality.gold import gold_score
-from plaudit.feedback.quality.judged import Answer, Judged
+from plaudit.feedback.quality.gold_agreement import gold_score
 from plaudit.feedback.quality.labelers import alike_of_says, kappa_of_says, meetings
 from plaudit.feedback.quality.pairs import coded, pairs_of
+from plaudit.feedback.quality.records import Answer, Judged
 
 WORDS = {"a": 10, "b": 20, "c": 40, "d": 80, "e": 20}
 ANSWERS = {a: Answer(a, f"model-{a}", n) for a, n in WORDS.items()}
@@ -87,7 +87,7 @@ def test_what_enters_agreement():
 def test_position_bias_by_hand():
     """First shown wins, loses, wins against one of two others; the third pair, without the first, says nothing."""
     judged = [judge("1", "a>b", "ab"), judge("2", "a>b", "ba"), judge("3", "c>a>b", "abc")]
-    assert probes.position_bias(numbers(judged)[0]).value == pytest.approx(
+    assert rater_behavior.position_bias(numbers(judged)[0]).value == pytest.approx(
         (1 + 0 + 1 / 3) / (1 + 1 + 2 / 3) - 0.5
     )
 
@@ -97,14 +97,14 @@ def test_a_latin_square_cancels_quality():
     rotations = [("abcd"[k:] + "abcd"[:k]) for k in range(4)]
     for order in itertools.permutations("abcd"):
         judged = [judge("1", ">".join(order), shown, labeler=shown) for shown in rotations]
-        assert probes.position_bias(numbers(judged)[0]).value == pytest.approx(0)
+        assert rater_behavior.position_bias(numbers(judged)[0]).value == pytest.approx(0)
 
 
 def test_length_by_hand():
     """Longer wins, loses; a tie and two answers of one length say nothing."""
     judged = [judge("1", "b>a"), judge("2", "a>b"), judge("3", "c>a"), judge("4", "ab"), judge("5", "b>e")]
     pairs, words = numbers(judged)
-    found = probes.longer_preferred(pairs, words)
+    found = rater_behavior.longer_preferred(pairs, words)
     assert (found.value, found.n) == (pytest.approx(2 / 3), 3)
 
 
@@ -118,7 +118,7 @@ def test_length_coefficient_is_that_of_a_logistic_regression():
     pairs, words = numbers(judged)
     gap = np.log(words[pairs.first] / words[pairs.second])
     theirs = sm.Logit(pairs.verdict == 0, gap[:, None]).fit(disp=False)
-    ours = probes.length_bias(pairs, words, resamples=4000)
+    ours = rater_behavior.length_bias(pairs, words, resamples=4000)
     assert ours.value == pytest.approx(theirs.params[0], abs=1e-6)
     low, high = theirs.conf_int()[0]
     assert ours.low == pytest.approx(low, abs=0.06) and ours.high == pytest.approx(high, abs=0.06)
@@ -127,7 +127,7 @@ def test_length_coefficient_is_that_of_a_logistic_regression():
 def test_length_coefficient_without_a_finite_value():
     for judged in ([judge("1", "b>a"), judge("2", "c>a")], [judge("1", "ab")], []):
         pairs, words = numbers(judged)
-        assert math.isnan(probes.length_bias(pairs, words).value)
+        assert math.isnan(rater_behavior.length_bias(pairs, words).value)
 
 
 def test_self_consistency_by_hand():
@@ -141,9 +141,9 @@ def test_self_consistency_by_hand():
     ]
     data = coded(judged, ANSWERS)
     first, again = data.pairs_of(data.counted), data.pairs_of(data.chosen("repeat"))
-    found = probes.self_consistency(first, again)
+    found = rater_behavior.self_consistency(first, again)
     assert (found.value, found.n) == (pytest.approx(2 / 3), 1)
-    assert probes.self_consistency(again.where(np.zeros(len(again), bool)), again).n == 0
+    assert rater_behavior.self_consistency(again.where(np.zeros(len(again), bool)), again).n == 0
 
 
 def ranking(text):
@@ -182,7 +182,7 @@ def test_gold_without_a_ranking():
 
 def test_too_quick():
     """Twenty words at 400 a minute take three seconds."""
-    assert probes.too_quick([2.9, 3.1], [20, 20]).tolist() == [True, False]
+    assert rater_behavior.too_quick([2.9, 3.1], [20, 20]).tolist() == [True, False]
 
 
 def test_median_and_its_interval():
@@ -191,15 +191,17 @@ def test_median_and_its_interval():
     items, held = np.repeat(np.arange(60), 3), 0
     for _ in range(250):
         values = np.exp(np.repeat(rng.normal(0, 0.5, 60), 3) + rng.normal(0, 0.5, 180))
-        found = probes.median(values, items, resamples=300)
+        found = rater_behavior.median(values, items, resamples=300)
         assert found.value == np.median(values) and found.n == 60
         held += found.low <= 1 <= found.high
     assert 0.90 <= held / 250 <= 0.985
-    assert math.isnan(probes.median([], []).value) and math.isnan(probes.median([1.0], [0]).low)
+    assert math.isnan(rater_behavior.median([], []).value) and math.isnan(
+        rater_behavior.median([1.0], [0]).low
+    )
 
 
 def test_shares_are_of_what_they_are_of():
-    found = probes.share([1, 0, 1], ["x", "y", "z"], [1, 1, 0])
+    found = rater_behavior.share([1, 0, 1], ["x", "y", "z"], [1, 1, 0])
     assert (found.value, found.n) == (0.5, 2)
 
 

@@ -12,8 +12,8 @@ from urllib.parse import urlsplit
 
 from plaudit.feedback.store.database import Database
 from plaudit.feedback.store.people import People
-from plaudit.web.hashing import Hashing
-from plaudit.web.troubles import Troubles
+from plaudit.web.outages import Troubles
+from plaudit.web.password_hashing import Hashing
 
 LOOPBACK = ("127.0.0.0/8", "::1")
 SAFE = {"GET", "HEAD", "OPTIONS"}  # methods that change nothing

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from plaudit.feedback.store.confusables import is_like_pseudonym, marked, mixed_scripts, skeleton
 from plaudit.feedback.store.errors import Refused
-from plaudit.feedback.store.looks import is_like_pseudonym, marked, mixed_scripts, skeleton
 from plaudit.feedback.store.people import add_user
 
 

@@ -10,7 +10,7 @@ from markupsafe import Markup
 from plaudit.feedback.quality.references import Reference
 from plaudit.feedback.quality.tables import Value
 from plaudit.web.manage import figures
-from plaudit.web.manage.wording import plural, stretch, worded
+from plaudit.web.manage.formatting import plural, stretch, worded
 
 NONE_AT: Mapping[str, float] = {"position_bias": 0.0, "longer_preferred": 0.5, "length_bias": 0.0}
 # How far a scale reaches at least, so that a narrow interval near none does not look like a finding.

@@ -11,6 +11,7 @@ from sqlalchemy.orm import Session as Db
 from starlette.concurrency import run_in_threadpool
 
 from plaudit.feedback.store.errors import Forbidden, Invalid, NotFound, SignInNeeded
+from plaudit.feedback.store.judgement_form import Plain
 from plaudit.feedback.store.people import (
     SESSION_SECONDS,
     add_member,
@@ -25,10 +26,9 @@ from plaudit.feedback.store.people import (
     user_by_name,
 )
 from plaudit.feedback.store.schema import ApiToken, Link, Member, Project, User
-from plaudit.feedback.store.verdict import Plain
 from plaudit.web.access import Access, Asker
-from plaudit.web.bodies import Guarded
-from plaudit.web.server import Server, place_of
+from plaudit.web.app_state import Server, place_of
+from plaudit.web.request_body import Guarded
 
 router = APIRouter(prefix="/api", tags=["signing in"], route_class=Guarded)
 Anyone = Annotated[Asker, Depends(Access(None, None))]
