@@ -26,7 +26,7 @@ from work import prepare, short_prompts
 
 from plaudit.config import Dpo
 from plaudit.config import Ppo as PpoSettings
-from plaudit.data.tokens import TokenItem
+from plaudit.data.tokens.item import TokenItem
 from plaudit.methods.direct import DirectPreference
 from plaudit.methods.ppo import PPO
 from plaudit.methods.references import frozen_reference

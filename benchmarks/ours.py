@@ -22,7 +22,7 @@ from work import NEW, rows, short_prompts, weights
 from plaudit.config import KL, Cpo, Dpo, Grpo, Kto, OnlineDpo, Orpo, Rloo, Simpo
 from plaudit.config import Ppo as PpoSettings
 from plaudit.data.records import Prompt
-from plaudit.data.tokens import Segment, TokenItem
+from plaudit.data.tokens.item import Segment, TokenItem
 from plaudit.methods.direct import DirectPreference
 from plaudit.methods.kto import KTO, attach_mismatched_reference, with_mismatches
 from plaudit.methods.online_dpo import OnlineDPO

@@ -22,7 +22,7 @@ from run import peer_python
 from work import FOLDER, HERE, prepare, rows
 
 from plaudit.config import Cpo, Dpo, Kto, Orpo, Simpo
-from plaudit.data.tokens import Segment, TokenItem
+from plaudit.data.tokens.item import Segment, TokenItem
 from plaudit.methods.direct import DirectPreference
 from plaudit.methods.kto import KTO, attach_mismatched_reference
 from plaudit.methods.references import precompute

@@ -20,7 +20,7 @@ import torch._dynamo
 import torch.nn.functional as F
 from torch import Tensor
 
-from plaudit.data.layouts import Layout
+from plaudit.data.tokens.layout import Layout
 from plaudit.models.attention import packed_attention
 from plaudit.models.families import layer_windows
 from plaudit.models.packing import same_states

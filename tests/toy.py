@@ -11,9 +11,9 @@ import numpy as np
 import torch
 
 from plaudit.config import Cpo, Dpo, Grpo, Kto, OnlineDpo, Orpo, Ppo, Reinforce, Rloo, Simpo
-from plaudit.data.batching import collate
 from plaudit.data.records import Demonstration, Labelled, Prompt, Ranking, Response
 from plaudit.data.rendering import Renderer
+from plaudit.data.tokens.batching import collate
 from plaudit.methods.direct import DirectPreference
 from plaudit.methods.kto import KTO, with_mismatches
 from plaudit.methods.online_dpo import OnlineDPO, outcomes

@@ -25,7 +25,7 @@ _PLACES = {
         "Response",
     ),
     "plaudit.data.readers": ("join_pairs", "read"),
-    "plaudit.data.writers": ("write_jsonl",),
+    "plaudit.data.records.writers": ("write_jsonl",),
     "plaudit.data.splits": ("split",),
     "plaudit.data.rendering": ("Renderer",),
     "plaudit.models.policy": ("Policy", "build_policy", "load_policy", "save_policy"),

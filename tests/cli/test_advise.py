@@ -14,7 +14,7 @@ from plaudit.config import load_recipe, text_of, validate
 from plaudit.config.graph import graph_of
 from plaudit.config.text import Loader
 from plaudit.data.records import Prompt, Ranking, Response
-from plaudit.data.writers import write_jsonl
+from plaudit.data.records.writers import write_jsonl
 from plaudit.errors import UserError
 from plaudit.registry import METHODS
 

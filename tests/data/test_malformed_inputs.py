@@ -15,7 +15,7 @@ from plaudit.data.check import check
 from plaudit.data.convert import convert_to_file
 from plaudit.data.readers import read
 from plaudit.data.records import Demonstration, Prompt, Response
-from plaudit.data.writers import write_jsonl
+from plaudit.data.records.writers import write_jsonl
 from plaudit.errors import UserError
 
 GOOD = [{"prompt": f"Ask {i}?", "chosen": "Yes.", "rejected": "No."} for i in range(9)]

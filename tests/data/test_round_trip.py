@@ -9,7 +9,6 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from plaudit.data.own import from_row, to_row
 from plaudit.data.readers import read
 from plaudit.data.records import (
     Comparisons,
@@ -22,7 +21,8 @@ from plaudit.data.records import (
     Rated,
     Response,
 )
-from plaudit.data.writers import write_jsonl
+from plaudit.data.records.native_format import from_row, to_row
+from plaudit.data.records.writers import write_jsonl
 
 texts = st.text(max_size=40)
 numbers = st.floats(allow_nan=False, allow_infinity=False)

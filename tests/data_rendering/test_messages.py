@@ -10,9 +10,9 @@ from chat_tokenizers import chatml, make
 from template_shapes import SHAPES
 
 from plaudit.data.check import check
-from plaudit.data.own import from_row, to_row
 from plaudit.data.readers import scan
 from plaudit.data.records import Demonstration, Message, Prompt, Response
+from plaudit.data.records.native_format import from_row, to_row
 from plaudit.data.rendering import Renderer
 from plaudit.errors import UserError
 from plaudit.methods.train import render_demonstrations

@@ -19,8 +19,8 @@ from plaudit.config import validate
 from plaudit.config.graph import graph_of
 from plaudit.data.readers import read
 from plaudit.data.records import Comparisons, Prompt, Ranking, Response
+from plaudit.data.records.writers import write_jsonl
 from plaudit.data.rendering import Renderer
-from plaudit.data.writers import write_jsonl
 from plaudit.errors import PlauditError, UserError
 from plaudit.judges.function import FunctionJudge
 from plaudit.judges.reward import RewardJudge

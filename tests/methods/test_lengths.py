@@ -21,7 +21,7 @@ from plaudit.config import Grpo, Kto, OnlineDpo, Ppo, Reinforce, Rejection, Rloo
 from plaudit.config import Reward as RewardSettings
 from plaudit.data.records import Demonstration, Labelled, Message, Prompt, Ranking, Response
 from plaudit.data.rendering import Renderer
-from plaudit.data.tokens import Segment, TokenItem
+from plaudit.data.tokens.item import Segment, TokenItem
 from plaudit.errors import UserError
 from plaudit.methods import train, train_direct, train_online
 from plaudit.methods.kto import derangement, shortened_mismatches, with_mismatches

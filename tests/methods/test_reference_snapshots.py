@@ -14,9 +14,9 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 from toy import WORDS, demonstrations, labels, rankings, toy_policy
 
 from plaudit.config import KL, Dpo, Grpo, Kto, OnlineDpo, Ppo, Reinforce, Rloo, Sft
-from plaudit.data.batching import collate
 from plaudit.data.records import Prompt
 from plaudit.data.rendering import Renderer
+from plaudit.data.tokens.batching import collate
 from plaudit.methods import train, train_direct, train_online
 from plaudit.methods.references import frozen_reference
 from plaudit.models.adapters import add_lora

@@ -47,8 +47,8 @@ def test_centering_moves_no_margin_of_a_reward_model(smallest):
     """The head's gradient by the centering term alone: the same push for all answers of a prompt, K = 2 or more."""
     from toy import rankings
 
-    from plaudit.data.batching import collate
     from plaudit.data.rendering import Renderer
+    from plaudit.data.tokens.batching import collate
     from plaudit.methods.outcomes import item_weight
     from plaudit.methods.reward_model import RewardModelling
     from plaudit.models.heads import comparable_scores

@@ -13,8 +13,8 @@ import torch
 from test_fused import FAMILIES, ITEMS, apart, policy_of
 from torch import nn
 
-from plaudit.data.batching import collate
-from plaudit.data.layouts import lay_out
+from plaudit.data.tokens.batching import collate
+from plaudit.data.tokens.layout import lay_out
 from plaudit.models import attention, varlen
 from plaudit.models.attention import packed_attention, rows_of
 from plaudit.models.compute import computing

@@ -9,7 +9,7 @@ from test_packing import direct, made
 from tiny_models import COMMON, DECODERS, plain_tokenizer, write_model
 from transformers import AutoModelForCausalLM
 
-from plaudit.data.batching import collate
+from plaudit.data.tokens.batching import collate
 from plaudit.errors import UserError
 from plaudit.models.adapters import adapter_layers, add_lora, has_adapter, load_adapter, merge, save_adapter
 from plaudit.models.logprobs import log_probs

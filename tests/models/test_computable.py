@@ -9,8 +9,8 @@ import torch
 from tiny_models import COMMON, plain_tokenizer
 from transformers import AutoConfig, AutoModel, AutoModelForCausalLM, AutoModelForSeq2SeqLM
 
-from plaudit.data.batching import collate
-from plaudit.data.tokens import Segment, TokenItem
+from plaudit.data.tokens.batching import collate
+from plaudit.data.tokens.item import Segment, TokenItem
 from plaudit.errors import UserError
 from plaudit.models.families import backbone
 from plaudit.models.logprobs import log_probs

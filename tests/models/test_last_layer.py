@@ -9,8 +9,8 @@ import torch
 from tiny_models import plain_tokenizer, write_model
 from torch import nn
 
-from plaudit.data.batching import collate
-from plaudit.data.tokens import Segment, TokenItem
+from plaudit.data.tokens.batching import collate
+from plaudit.data.tokens.item import Segment, TokenItem
 from plaudit.models import last_layer
 from plaudit.models.casts import cast_once
 from plaudit.models.compute import computing

@@ -11,8 +11,8 @@ import torch
 from tiny_models import plain_tokenizer, write_model
 from torch import nn
 
-from plaudit.data.batching import collate
-from plaudit.data.tokens import Segment, TokenItem
+from plaudit.data.tokens.batching import collate
+from plaudit.data.tokens.item import Segment, TokenItem
 from plaudit.errors import UserError
 from plaudit.models import attention, packing
 from plaudit.models.adapters import adapter_off, add_lora

@@ -11,9 +11,9 @@ import torch
 from tiny_models import TEXTS, plain_tokenizer, write_model
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from plaudit.data.batching import collate
 from plaudit.data.records import Demonstration, Prompt, Response
 from plaudit.data.rendering import Renderer
+from plaudit.data.tokens.batching import collate
 from plaudit.errors import UserError
 from plaudit.models.logprobs import log_probs
 from plaudit.models.policy import build_policy, freeze_copy, load_policy, save_policy

@@ -10,10 +10,10 @@ import torch
 from tiny_models import TEXTS, plain_tokenizer, write_model
 from transformers import AutoModel, AutoModelForSequenceClassification, AutoTokenizer
 
-from plaudit.data.batching import collate
 from plaudit.data.records import Prompt, Ranking
 from plaudit.data.rendering import Renderer
-from plaudit.data.tokens import Segment, TokenItem
+from plaudit.data.tokens.batching import collate
+from plaudit.data.tokens.item import Segment, TokenItem
 from plaudit.errors import UserError
 from plaudit.models.critic import Critic, fits_critic
 from plaudit.models.heads import scores, values

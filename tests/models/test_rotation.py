@@ -10,8 +10,8 @@ import torch
 from test_packing import close, direct, gradient_of, made
 from tiny_models import plain_tokenizer, write_model
 
-from plaudit.data.batching import collate
-from plaudit.data.tokens import TokenItem
+from plaudit.data.tokens.batching import collate
+from plaudit.data.tokens.item import TokenItem
 from plaudit.models.compute import computing
 from plaudit.models.heads import scores
 from plaudit.models.logprobs import log_probs

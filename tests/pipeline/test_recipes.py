@@ -12,7 +12,7 @@ from summary_page import documented, paths, unmatched
 from toy import demonstrations, rankings, toy_policy
 
 from plaudit.config import load_recipe
-from plaudit.data.writers import write_jsonl
+from plaudit.data.records.writers import write_jsonl
 from plaudit.errors import UserError
 from plaudit.models.policy import save_policy
 from plaudit.pipeline.demo import demo

@@ -16,7 +16,7 @@ from plaudit.config import apply_override, validate
 from plaudit.config.graph import graph_of
 from plaudit.config.recipe import leave_out
 from plaudit.config.steps import PLACES, kind_name
-from plaudit.data.writers import write_jsonl
+from plaudit.data.records.writers import write_jsonl
 from plaudit.errors import UserError
 from plaudit.models.policy import save_policy
 from plaudit.pipeline.run import run

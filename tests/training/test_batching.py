@@ -8,8 +8,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from plaudit.data.batching import collate, plan
-from plaudit.data.tokens import Segment, TokenItem
+from plaudit.data.tokens.batching import collate, plan
+from plaudit.data.tokens.item import Segment, TokenItem
 
 ids = st.lists(st.integers(1, 50), min_size=1, max_size=12)
 item = st.builds(

@@ -17,7 +17,8 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 from toy import CASES
 from toy import gradients_of as gradients
 
-from plaudit.data import layouts, tokens
+from plaudit.data.tokens import batch as token_batch
+from plaudit.data.tokens.layout import lay_out
 from plaudit.models import logprobs
 from plaudit.models.compute import computing
 from plaudit.training.ranks import Ranks
@@ -72,10 +73,10 @@ def test_padding_does_not_change_loss_or_gradient(case, monkeypatch):
     with computing(layout="padded"):
         plain = gradients(method, items, modules)
         monkeypatch.setattr(
-            tokens, "lay_out", lambda items, kind, pad_id: widen(layouts.lay_out(items, kind, pad_id), 13)
+            token_batch, "lay_out", lambda items, kind, pad_id: widen(lay_out(items, kind, pad_id), 13)
         )
         assert_same(plain, gradients(method, items, modules))
-        monkeypatch.setattr(tokens, "lay_out", lambda items, kind, _: layouts.lay_out(items, kind, 7))
+        monkeypatch.setattr(token_batch, "lay_out", lambda items, kind, _: lay_out(items, kind, 7))
         assert_same(plain, gradients(method, items, modules))
 
 
@@ -99,11 +100,11 @@ def test_a_wrong_index_would_be_noticed(monkeypatch):
     plain = gradients(method, items, modules)
 
     def shifted(items, kind, pad_id):
-        layout = layouts.lay_out(items, kind, pad_id)
+        layout = lay_out(items, kind, pad_id)
         layout.predicting = layout.positions
         return layout
 
-    monkeypatch.setattr(tokens, "lay_out", shifted)
+    monkeypatch.setattr(token_batch, "lay_out", shifted)
     with pytest.raises(AssertionError):
         assert_same(plain, gradients(method, items, modules))
 

@@ -16,8 +16,8 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 from toy import CASES, demonstrations, toy_policy
 
 from plaudit.config import Scratch, Training
-from plaudit.data.layouts import slots_of
 from plaudit.data.rendering import Renderer
+from plaudit.data.tokens.layout import slots_of
 from plaudit.errors import UserError
 from plaudit.methods import train
 from plaudit.methods.supervised import Supervised

@@ -15,7 +15,7 @@ import pytest
 from plaudit.cli import main
 from plaudit.data.readers import join_pairs, read
 from plaudit.data.records import Response
-from plaudit.data.writers import write_jsonl
+from plaudit.data.records.writers import write_jsonl
 from plaudit.feedback.simulated import SimulatedRaters
 from plaudit.models.policy import build_policy, save_policy
 from plaudit.models.tokenizers import train_bpe

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from plaudit.data import own
 from plaudit.data.fields import View
 from plaudit.data.messages import with_tools
 from plaudit.data.records import (
@@ -17,6 +16,7 @@ from plaudit.data.records import (
     Rated,
     Record,
     Response,
+    native_format,
 )
 from plaudit.data.report import Fault, name_type
 from plaudit.data.values import (
@@ -244,4 +244,4 @@ def grouped(marks: Sequence[float]) -> list[list[int]]:
 
 def own_record(view: View) -> Record | str:
     """A row that plaudit wrote."""
-    return own.from_row(view.values)
+    return native_format.from_row(view.values)

@@ -16,13 +16,13 @@ from plaudit.data.contamination import duplicate_problems
 from plaudit.data.convert import converted
 from plaudit.data.feeds import Feed, feeds
 from plaudit.data.labels import known_labels
-from plaudit.data.own import kind_of
 from plaudit.data.readers import scan
 from plaudit.data.records import Comparisons, Demonstration, Labelled, Prompt, Ranking, Rated
+from plaudit.data.records.native_format import kind_of
 from plaudit.data.rendering import Renderer
 from plaudit.data.report import ReadReport
 from plaudit.data.splits import prompt_key
-from plaudit.data.tokens import TokenItem
+from plaudit.data.tokens.item import TokenItem
 from plaudit.errors import Problem, UserError
 
 # Records rendered for the lengths; of a larger file, evenly spaced ones.

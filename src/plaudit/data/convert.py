@@ -12,8 +12,8 @@ from plaudit.data.files import rows
 from plaudit.data.formats import Row
 from plaudit.data.readers import as_kind, join_pairs, known_kind
 from plaudit.data.records import Record
+from plaudit.data.records.writers import write_jsonl
 from plaudit.data.report import Fault, ReadReport
-from plaudit.data.writers import write_jsonl
 from plaudit.errors import UserError, suggest
 from plaudit.registry import READERS, resolve
 

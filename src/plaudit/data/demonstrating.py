@@ -12,7 +12,7 @@ import numpy as np
 from plaudit.data.conversations import EMPTY, Conversations, Dropped
 from plaudit.data.encoding import CUT
 from plaudit.data.records import Demonstration, Message, Response
-from plaudit.data.tokens import Segment, TokenItem
+from plaudit.data.tokens.item import Segment, TokenItem
 from plaudit.data.turns import Span
 from plaudit.errors import UserError
 

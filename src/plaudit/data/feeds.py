@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from plaudit.data.own import kind_of
 from plaudit.data.records import Comparisons, Labelled, Ranking
+from plaudit.data.records.native_format import kind_of
 
 
 @dataclass(frozen=True)

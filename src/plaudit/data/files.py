@@ -142,7 +142,7 @@ def is_project(path: str | Path) -> bool:
 
 def _collected(path: str) -> Iterator[Row]:
     """What people have judged in a project so far, as plaudit's own rows."""
-    from plaudit.data.own import to_row
+    from plaudit.data.records.native_format import to_row
     from plaudit.feedback.exporting import exported
     from plaudit.feedback.project_location import opened, place_of
     from plaudit.feedback.store.projects import named_project

@@ -18,9 +18,9 @@ from plaudit.data.formats import Row
 from plaudit.data.judged import Judged, Place
 from plaudit.data.labels import code, known_labels
 from plaudit.data.messages import unused_keys
-from plaudit.data.own import kind_of
 from plaudit.data.plans import Plan, as_imitated, plan_of
 from plaudit.data.records import Comparisons, Demonstration, Outcome, Preference, Prompt, Response
+from plaudit.data.records.native_format import kind_of
 from plaudit.data.report import Fault, ReadReport, ReadResult, name_type
 from plaudit.data.settling import settle
 from plaudit.data.shapes import shape_of

@@ -19,7 +19,7 @@ from plaudit.data.conversations import (
 )
 from plaudit.data.demonstrating import Demonstrations
 from plaudit.data.records import Demonstration, Labelled, Message, Preference, Prompt, Response
-from plaudit.data.tokens import Segment, TokenItem
+from plaudit.data.tokens.item import Segment, TokenItem
 from plaudit.errors import Problem, UserError
 
 SHOWN = 10

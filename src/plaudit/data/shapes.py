@@ -6,10 +6,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from plaudit.data import builders, listed_answers, own, pairs
+from plaudit.data import builders, listed_answers, pairs
 from plaudit.data.fields import View
 from plaudit.data.judged import Judged
-from plaudit.data.records import Record
+from plaudit.data.records import Record, native_format
 from plaudit.data.values import ROLE_NAMES, listed
 
 
@@ -40,7 +40,7 @@ class Shape:
 
 def _is_own(view: View) -> bool:
     kind = view.values["record"]
-    return isinstance(kind, str) and kind in own.KINDS
+    return isinstance(kind, str) and kind in native_format.KINDS
 
 
 def _awaits_answer(view: View) -> bool:

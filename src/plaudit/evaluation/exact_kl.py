@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from plaudit.data.batching import collate, plan
-from plaudit.data.tokens import TokenItem
+from plaudit.data.tokens.batching import collate, plan
+from plaudit.data.tokens.item import TokenItem
 from plaudit.models.heads import response_logits
 from plaudit.models.packing import layout_for
 from plaudit.objectives import exact_kl

@@ -115,7 +115,7 @@ def write_export(
     not_rankable: bool = False,
 ) -> tuple[int, Counter[str]]:
     """Write the records as plaudit's own JSONL: how many, and how many were left out and why."""
-    from plaudit.data.writers import write_jsonl
+    from plaudit.data.records.writers import write_jsonl
 
     left_out: Counter[str] = Counter()
     records = exported(session, project, purposes=purposes, not_rankable=not_rankable, left_out=left_out)

@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from plaudit.data import builders, own
+from plaudit.data import builders
 from plaudit.data.fields import View
 from plaudit.data.pairs import better_worse
 from plaudit.data.preference_words import verdict_of
-from plaudit.data.records import Comparisons, Demonstration, Prompt, Ranking, Response
+from plaudit.data.records import Comparisons, Demonstration, Prompt, Ranking, Response, native_format
 from plaudit.data.report import Fault
 from plaudit.data.values import listed
 from plaudit.feedback.store.projects import NewAnswer
@@ -94,13 +94,13 @@ def _preferred(view: View, pair: tuple[str, str]) -> tuple[tuple[Any, ...], Faul
 
 
 def _own(view: View) -> Part:
-    record = own.from_row(view.values)
+    record = native_format.from_row(view.values)
     if isinstance(record, Ranking | Comparisons):
         accepted = (record.groups,) if isinstance(record, Ranking) else ()
         return Part(record.prompt, tuple(map(_of_response, record.responses)), accepted)
     if isinstance(record, Demonstration):
         return Part(record.prompt, (_of_response(record.response),))
-    raise Fault("other kind", f"a row of {own.kind_of(record)} has no answers to compare")
+    raise Fault("other kind", f"a row of {native_format.kind_of(record)} has no answers to compare")
 
 
 def _of_response(response: Response) -> NewAnswer:

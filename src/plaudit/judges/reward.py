@@ -9,7 +9,7 @@ from typing import Any
 
 from plaudit.data.records import Comparisons, Outcome, Preference, Prompt, Ranking, Response
 from plaudit.data.rendering import Renderer
-from plaudit.data.tokens import Segment, TokenItem
+from plaudit.data.tokens.item import Segment, TokenItem
 from plaudit.judges.options import options_of
 from plaudit.rewards import score_items
 from plaudit.runs.locate import model_folder

@@ -13,8 +13,9 @@ import torch
 from torch import Tensor
 
 from plaudit.config import Cpo, Dpo, Orpo, Simpo
-from plaudit.data.layouts import LayoutKind
-from plaudit.data.tokens import TokenBatch, TokenItem
+from plaudit.data.tokens.batch import TokenBatch
+from plaudit.data.tokens.item import TokenItem
+from plaudit.data.tokens.layout import LayoutKind
 from plaudit.errors import UserError
 from plaudit.methods.outcomes import Pairs, best_of, item_weight, pairs_of, rankings_of, total_weight
 from plaudit.methods.references import response_totals

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from plaudit.config import Online
-from plaudit.data.tokens import TokenBatch
+from plaudit.data.tokens.batch import TokenBatch
 from plaudit.methods.rollouts import Rollouts
 from plaudit.objectives import kl_penalty
 from plaudit.training.engine import Term

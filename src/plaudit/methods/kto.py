@@ -10,9 +10,10 @@ import numpy as np
 import torch
 
 from plaudit.config import Kto
-from plaudit.data.layouts import LayoutKind
 from plaudit.data.records import Labelled, Preference, Rated, Record
-from plaudit.data.tokens import Segment, TokenBatch, TokenItem
+from plaudit.data.tokens.batch import TokenBatch
+from plaudit.data.tokens.item import Segment, TokenItem
+from plaudit.data.tokens.layout import LayoutKind
 from plaudit.errors import UserError
 from plaudit.methods.outcomes import answer_weights, win_shares
 from plaudit.methods.references import EXTRA, response_totals

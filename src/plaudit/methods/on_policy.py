@@ -18,8 +18,9 @@ import numpy as np
 from torch import Tensor
 
 from plaudit.config import Online
-from plaudit.data.layouts import LayoutKind
-from plaudit.data.tokens import TokenBatch, TokenItem
+from plaudit.data.tokens.batch import TokenBatch
+from plaudit.data.tokens.item import TokenItem
+from plaudit.data.tokens.layout import LayoutKind
 from plaudit.methods.rollouts import Rollouts, by_item, joined
 from plaudit.models.logprobs import TokenLogProbs
 from plaudit.training.engine import LossOutput, Method

@@ -11,9 +11,10 @@ import numpy as np
 import torch
 
 from plaudit.config import Dpo, OnlineDpo
-from plaudit.data.layouts import LayoutKind
 from plaudit.data.records import Outcome
-from plaudit.data.tokens import TokenBatch, TokenItem
+from plaudit.data.tokens.batch import TokenBatch
+from plaudit.data.tokens.item import TokenItem
+from plaudit.data.tokens.layout import LayoutKind
 from plaudit.methods.direct import DirectPreference
 from plaudit.methods.references import EXTRA
 from plaudit.methods.rollouts import Rollouts

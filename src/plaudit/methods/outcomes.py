@@ -15,7 +15,8 @@ import torch
 from torch import Tensor
 
 from plaudit.data.records import Comparisons, Demonstration, Outcome, Preference
-from plaudit.data.tokens import TokenBatch, TokenItem
+from plaudit.data.tokens.batch import TokenBatch
+from plaudit.data.tokens.item import TokenItem
 
 
 @dataclass

@@ -12,8 +12,9 @@ import torch
 from torch import Tensor
 
 from plaudit.config import Grpo, Reinforce, Rloo
-from plaudit.data.layouts import LayoutKind
-from plaudit.data.tokens import TokenBatch, TokenItem
+from plaudit.data.tokens.batch import TokenBatch
+from plaudit.data.tokens.item import TokenItem
+from plaudit.data.tokens.layout import LayoutKind
 from plaudit.methods.kl_penalty import KLPenalty
 from plaudit.methods.on_policy import OWN, own_tokens
 from plaudit.methods.rollouts import Rollouts

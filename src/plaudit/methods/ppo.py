@@ -12,8 +12,9 @@ from typing import Any
 import torch
 
 from plaudit.config import Ppo as PpoSettings
-from plaudit.data.layouts import LayoutKind
-from plaudit.data.tokens import TokenBatch, TokenItem
+from plaudit.data.tokens.batch import TokenBatch
+from plaudit.data.tokens.item import TokenItem
+from plaudit.data.tokens.layout import LayoutKind
 from plaudit.methods.kl_penalty import KLPenalty
 from plaudit.methods.rollouts import Rollouts, per_token
 from plaudit.methods.surrogate import policy_terms

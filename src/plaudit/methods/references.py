@@ -11,8 +11,9 @@ from typing import Any
 import numpy as np
 import torch
 
-from plaudit.data.batching import collate, plan
-from plaudit.data.tokens import TokenBatch, TokenItem
+from plaudit.data.tokens.batch import TokenBatch
+from plaudit.data.tokens.batching import collate, plan
+from plaudit.data.tokens.item import TokenItem
 from plaudit.models.adapters import adapter_off, has_adapter, is_untrained, weights_as
 from plaudit.models.dropout import in_eval
 from plaudit.models.logprobs import log_probs

@@ -11,8 +11,9 @@ from typing import Any, Literal
 
 import torch
 
-from plaudit.data.layouts import LayoutKind
-from plaudit.data.tokens import TokenBatch, TokenItem
+from plaudit.data.tokens.batch import TokenBatch
+from plaudit.data.tokens.item import TokenItem
+from plaudit.data.tokens.layout import LayoutKind
 from plaudit.methods.outcomes import item_weight, pairs_of, rankings_of, total_weight
 from plaudit.models.heads import comparable_scores
 from plaudit.models.packing import layout_for

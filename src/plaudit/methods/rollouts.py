@@ -11,11 +11,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from plaudit.data.batching import collate, plan
-from plaudit.data.layouts import LayoutKind
 from plaudit.data.records import Prompt
 from plaudit.data.rendering import Renderer
-from plaudit.data.tokens import Segment, TokenBatch, TokenItem
+from plaudit.data.tokens.batch import TokenBatch
+from plaudit.data.tokens.batching import collate, plan
+from plaudit.data.tokens.item import Segment, TokenItem
+from plaudit.data.tokens.layout import LayoutKind
 from plaudit.rewards import Sample
 from plaudit.rollout.protocol import Request, Sampled, Sampler, SamplingSettings
 from plaudit.training.ranks import Ranks

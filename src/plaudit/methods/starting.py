@@ -6,7 +6,7 @@ import logging
 from collections.abc import Sequence
 from typing import Any
 
-from plaudit.data.tokens import TokenItem
+from plaudit.data.tokens.item import TokenItem
 from plaudit.errors import UserError
 from plaudit.methods.outcomes import largest_strength, rankings_in, total_weight
 from plaudit.runs import Stage

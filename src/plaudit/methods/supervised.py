@@ -9,8 +9,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from plaudit.data.layouts import LayoutKind
-from plaudit.data.tokens import TokenBatch, TokenItem
+from plaudit.data.tokens.batch import TokenBatch
+from plaudit.data.tokens.item import TokenItem
+from plaudit.data.tokens.layout import LayoutKind
 from plaudit.models.logprobs import log_probs
 from plaudit.models.packing import layout_for
 from plaudit.training.engine import LossOutput, Term

@@ -8,7 +8,8 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
-from plaudit.data.tokens import TokenBatch, TokenItem
+from plaudit.data.tokens.batch import TokenBatch
+from plaudit.data.tokens.item import TokenItem
 from plaudit.methods.kl_penalty import KLPenalty
 from plaudit.models.logprobs import TokenLogProbs
 from plaudit.objectives import cispo_loss, clipped_policy_loss, kl_k3

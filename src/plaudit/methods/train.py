@@ -18,7 +18,7 @@ from plaudit.config import Sft as SftSettings
 from plaudit.config import Training
 from plaudit.data.records import Demonstration, Preference
 from plaudit.data.rendering import Renderer
-from plaudit.data.tokens import Segment, TokenItem
+from plaudit.data.tokens.item import Segment, TokenItem
 from plaudit.errors import UserError
 from plaudit.methods.lengths import bounded, fitting
 from plaudit.methods.reward_model import RewardModelling

@@ -13,7 +13,7 @@ from typing import Any
 from plaudit.config import Cpo, Dpo, Kto, Orpo, Simpo
 from plaudit.data.records import Labelled, Preference, Rated
 from plaudit.data.rendering import Renderer
-from plaudit.data.tokens import TokenItem
+from plaudit.data.tokens.item import TokenItem
 from plaudit.methods.direct import DirectPreference, Settings
 from plaudit.methods.kto import (
     KTO,

@@ -14,7 +14,7 @@ import numpy as np
 from plaudit.config import Group, Grpo, Online, OnlineDpo, Ppo, Reinforce, Rejection, Rloo
 from plaudit.data.records import Demonstration, Prompt
 from plaudit.data.rendering import Renderer
-from plaudit.data.tokens import TokenItem
+from plaudit.data.tokens.item import TokenItem
 from plaudit.errors import UserError
 from plaudit.methods.lengths import bounded, fitting, fitting_prompts
 from plaudit.methods.online_dpo import OnlineDPO
@@ -232,7 +232,7 @@ def rejection(
 ) -> FitResult:
     """Rejection-sampling fine-tuning: imitate the best of n own samples by the reward."""
     from plaudit.data.readers import read
-    from plaudit.data.writers import write_jsonl
+    from plaudit.data.records.writers import write_jsonl
 
     settings = settings or Rejection()
     renderer = bounded(renderer or Renderer(policy.tokenizer), policy.model, positions=fewest([reward]))

@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 import torch
 
-from plaudit.data.layouts import LayoutKind
+from plaudit.data.tokens.layout import LayoutKind
 
 Precision = Literal["fp32", "bf16"]
 ORDER: tuple[LayoutKind, ...] = ("padded", "packed", "shared")

@@ -9,9 +9,9 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from plaudit.data.batching import collate
-from plaudit.data.layouts import Layout, LayoutKind
-from plaudit.data.tokens import TokenBatch
+from plaudit.data.tokens.batch import TokenBatch
+from plaudit.data.tokens.batching import collate
+from plaudit.data.tokens.layout import Layout, LayoutKind
 from plaudit.models.casts import cast_once
 from plaudit.models.compute import autocast, compute
 from plaudit.models.families import backbone, is_causal

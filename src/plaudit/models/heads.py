@@ -1,6 +1,6 @@
 """Heads on the encoder: values and scores, at response tokens only.
 
-Shapes: N response tokens, R responses, S slots, D hidden size, V vocabulary (see ``data/tokens.py``).
+Shapes: N response tokens, R responses, S slots, D hidden size, V vocabulary (see ``data/tokens/batch.py``).
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from plaudit.data.tokens import TokenBatch
+from plaudit.data.tokens.batch import TokenBatch
 from plaudit.models.encoder import encode
 from plaudit.models.logprobs import logits_at
 from plaudit.objectives import length_normalise

@@ -18,7 +18,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from plaudit.data.tokens import TokenBatch
+from plaudit.data.tokens.batch import TokenBatch
 from plaudit.models.computable import check_policy
 from plaudit.models.compute import autocast, compute
 from plaudit.models.encoder import encode

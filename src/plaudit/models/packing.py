@@ -15,8 +15,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from plaudit.data.items import Segment, TokenItem
-from plaudit.data.layouts import Layout, LayoutKind, lay_out
+from plaudit.data.tokens.item import Segment, TokenItem
+from plaudit.data.tokens.layout import Layout, LayoutKind, lay_out
 from plaudit.models import attention
 from plaudit.models.compute import ORDER, compute, computing
 from plaudit.models.families import OFFSET_POSITIONS, backbone, is_causal

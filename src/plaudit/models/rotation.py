@@ -12,7 +12,8 @@ from typing import Any
 
 from torch import nn
 
-from plaudit.data.tokens import TokenBatch, TokenItem
+from plaudit.data.tokens.batch import TokenBatch
+from plaudit.data.tokens.item import TokenItem
 
 
 def changing(config: Any) -> dict[str, int]:

@@ -10,9 +10,9 @@ from typing import Any, Literal
 import numpy as np
 import torch
 
-from plaudit.data.batching import collate, plan
 from plaudit.data.rendering import Renderer
-from plaudit.data.tokens import Segment, TokenItem
+from plaudit.data.tokens.batching import collate, plan
+from plaudit.data.tokens.item import Segment, TokenItem
 from plaudit.errors import UserError
 from plaudit.models.heads import comparable_scores
 from plaudit.models.packing import layout_for

@@ -18,9 +18,10 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor, nn
 
-from plaudit.data.batching import collate, plan
-from plaudit.data.layouts import LayoutKind
-from plaudit.data.tokens import TokenBatch, TokenItem
+from plaudit.data.tokens.batch import TokenBatch
+from plaudit.data.tokens.batching import collate, plan
+from plaudit.data.tokens.item import TokenItem
+from plaudit.data.tokens.layout import LayoutKind
 from plaudit.errors import UserError
 from plaudit.training.clock import Clock
 from plaudit.training.memory import is_out_of_memory

@@ -13,7 +13,7 @@ import torch
 from torch import nn
 
 from plaudit.config import Training
-from plaudit.data.tokens import TokenItem
+from plaudit.data.tokens.item import TokenItem
 from plaudit.models.compute import compute
 from plaudit.models.dropout import in_eval, switch_off
 from plaudit.progress import Progress

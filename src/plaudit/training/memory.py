@@ -19,8 +19,8 @@ from typing import Any
 import torch
 from torch import nn
 
-from plaudit.data.layouts import LayoutKind, slots_of
-from plaudit.data.tokens import TokenItem
+from plaudit.data.tokens.item import TokenItem
+from plaudit.data.tokens.layout import LayoutKind, slots_of
 from plaudit.errors import UserError
 from plaudit.models.compute import Precision, compute
 from plaudit.models.families import backbone

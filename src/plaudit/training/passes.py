@@ -9,9 +9,10 @@ from typing import Any, Protocol, runtime_checkable
 import torch
 from torch import Tensor
 
-from plaudit.data.batching import collate, plan
-from plaudit.data.layouts import LayoutKind
-from plaudit.data.tokens import TokenBatch, TokenItem
+from plaudit.data.tokens.batch import TokenBatch
+from plaudit.data.tokens.batching import collate, plan
+from plaudit.data.tokens.item import TokenItem
+from plaudit.data.tokens.layout import LayoutKind
 from plaudit.training.ranks import Ranks
 
 

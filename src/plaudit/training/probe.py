@@ -16,8 +16,8 @@ from torch import Tensor, nn
 from transformers import AutoModel, AutoModelForCausalLM, LlamaConfig
 
 from plaudit.config import PolicySource, Scratch
-from plaudit.data.batching import collate
-from plaudit.data.tokens import Segment, TokenItem
+from plaudit.data.tokens.batching import collate
+from plaudit.data.tokens.item import Segment, TokenItem
 from plaudit.models.compute import LayoutKind, Precision, computing
 from plaudit.models.encoder import encode
 from plaudit.models.fused.decoder import fits

@@ -7,7 +7,7 @@ import json
 import pytest
 
 from plaudit.data.records import Prompt, Ranking, Response
-from plaudit.data.writers import write_jsonl
+from plaudit.data.records.writers import write_jsonl
 from plaudit.errors import UserError
 from plaudit.feedback.importing import items_of_rows, read_items
 

@@ -15,7 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from plaudit.data.layouts import Layout
+from plaudit.data.tokens.layout import Layout
 from plaudit.models.attention import CHUNK, LONGEST, longest_of, rows_of
 from plaudit.models.blocks import Block, blocks_of
 from plaudit.models.blockwise import Attending, Blockwise, pieces_of

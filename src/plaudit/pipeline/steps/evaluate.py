@@ -14,7 +14,7 @@ import numpy as np
 
 from plaudit.config.graph import PROXY, Node
 from plaudit.data.records import Response
-from plaudit.data.tokens import Segment, TokenItem
+from plaudit.data.tokens.item import Segment, TokenItem
 from plaudit.evaluation.exact_kl import response_kl
 from plaudit.evaluation.statistics import gap_closed, mean_interval, win_rate
 from plaudit.models.reward_model import load_reward_model

@@ -10,8 +10,8 @@ import numpy as np
 from plaudit.config.graph import Node
 from plaudit.config.sections import JudgeSpec, Rank
 from plaudit.data.records import Preference, Prompt, Response
+from plaudit.data.records.writers import write_jsonl
 from plaudit.data.splits import uniform
-from plaudit.data.writers import write_jsonl
 from plaudit.errors import UserError
 from plaudit.pipeline.context import Context
 from plaudit.pipeline.steps.sampling import RANKING_STEP, answer

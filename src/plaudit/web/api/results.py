@@ -10,7 +10,7 @@ from fastapi import APIRouter, Depends, Query, Request
 from fastapi.responses import Response, StreamingResponse
 from sqlalchemy.orm import Session as Db
 
-from plaudit.data.own import to_row
+from plaudit.data.records.native_format import to_row
 from plaudit.feedback.exporting import exported
 from plaudit.feedback.store.exposure import note_export
 from plaudit.feedback.store.people import note

@@ -11,8 +11,8 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import BinaryIO, cast
 
-from plaudit.data.own import to_row
 from plaudit.data.records import Record
+from plaudit.data.records.native_format import to_row
 from plaudit.errors import UserError
 
 

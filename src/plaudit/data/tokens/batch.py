@@ -17,10 +17,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from plaudit.data.items import Segment, TokenItem
-from plaudit.data.layouts import Layout, LayoutKind, lay_out
-
-__all__ = ["Layout", "LayoutKind", "Segment", "TokenBatch", "TokenItem"]
+from plaudit.data.tokens.item import TokenItem
+from plaudit.data.tokens.layout import Layout, LayoutKind, lay_out
 
 
 @dataclass
@@ -28,7 +26,7 @@ class TokenBatch:
     """Items for one forward pass: what their responses are, whatever the layout that a model needs.
 
     ``targets`` [N] ids, ``trained`` [N] bool, ``response_of`` [N] in 0..R-1, ``lengths`` [R],
-    ``item_of`` [R] in 0..I-1. ``layout(kind)`` lays the items out (see ``data/layouts.py``), once a kind.
+    ``item_of`` [R] in 0..I-1. ``layout(kind)`` lays the items out (see ``data/tokens/layout.py``), once a kind.
     """
 
     items: list[TokenItem]

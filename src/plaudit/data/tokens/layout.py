@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from plaudit.data.items import TokenItem
+from plaudit.data.tokens.item import TokenItem
 
 LayoutKind = Literal["padded", "packed", "shared"]
 

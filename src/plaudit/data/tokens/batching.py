@@ -7,8 +7,9 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 
-from plaudit.data.layouts import LayoutKind, slots_of
-from plaudit.data.tokens import TokenBatch, TokenItem
+from plaudit.data.tokens.batch import TokenBatch
+from plaudit.data.tokens.item import TokenItem
+from plaudit.data.tokens.layout import LayoutKind, slots_of
 
 
 def plan(items: Sequence[TokenItem], token_budget: int, layout: LayoutKind = "padded") -> list[list[int]]:
