@@ -1,9 +1,14 @@
 """plaudit against TRL on the same work, alternating, row by row; resumable.
 
     python benchmarks/run.py [--rows sft reward …] [--pairs 5] [--seconds 15] [--threads 1]
+    python benchmarks/run.py --against COMMIT [--rows sft dpo …] [--pairs 9] [--seconds 4]
 
 Every finished measurement is a line of ``benchmarks/.work/measured.jsonl`` and is not made again; the table is
 written to ``benchmarks/.work/table.md``. The first start makes the peer's environment from peer-requirements.txt.
+
+With ``--against`` this working tree is measured against another commit of plaudit, without the peer; results are in
+``against.jsonl`` and ``against.md`` there. The exit status is 1 where the interval of a row's ratio of speeds does not
+lie above .97.
 """
 
 from __future__ import annotations
@@ -20,6 +25,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import against
+from matrix_rate import matrix_rate
 from work import FOLDER, HERE, prepare
 
 MEASURED = FOLDER / "measured.jsonl"
@@ -93,12 +100,16 @@ def peer_python() -> Path:
     return python
 
 
+def environment_of(threads: int) -> dict[str, str]:
+    return {**os.environ, "OMP_NUM_THREADS": str(threads), "TOKENIZERS_PARALLELISM": "false"}
+
+
 def measure(side: str, row: Row, seconds: float, threads: int) -> dict[str, Any]:
     precision = row.peer_precision or row.precision if side == "peer" else row.precision
     command = [str(peer_python()) if side == "peer" else sys.executable, str(HERE / f"{side}.py"), row.job]
     command += ["--model", str(FOLDER / row.model), "--precision", precision]
     command += ["--seconds", str(seconds), "--threads", str(threads)]
-    environment = {**os.environ, "OMP_NUM_THREADS": str(threads), "TOKENIZERS_PARALLELISM": "false"}
+    environment = environment_of(threads)
     if row.allocator == "kept":
         environment |= MALLOC
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
@@ -106,27 +117,6 @@ def measure(side: str, row: Row, seconds: float, threads: int) -> dict[str, Any]
         raise SystemExit(f"{' '.join(command)} failed:\n{done.stderr[-3000:]}")
     found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
     return found
-
-
-def matrix_rate(threads: int) -> dict[str, float]:
-    """GFLOP/s of a matrix product of 1024 × 1024 here and now, by precision."""
-    code = (
-        "import torch,time,json\n"
-        f"torch.set_num_threads({threads})\n"
-        "r={}\n"
-        "for n,t in (('fp32',torch.float32),('bf16',torch.bfloat16)):\n"
-        " a=torch.randn(1024,1024).to(t);b=[]\n"
-        " for _ in range(12):\n"
-        "  s=time.perf_counter();a@a;b.append(time.perf_counter()-s)\n"
-        " r[n]=2*1024**3/min(b)/1e9\n"
-        "print(json.dumps(r))"
-    )
-    environment = {**os.environ, "OMP_NUM_THREADS": str(threads)}
-    out = subprocess.run(
-        [sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True
-    )
-    rates: dict[str, float] = json.loads(out.stdout)
-    return rates
 
 
 def recorded() -> list[dict[str, Any]]:
@@ -170,29 +160,44 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--rows", nargs="+", choices=ROWS, default=list(ROWS))
-    parser.add_argument("--pairs", type=int, default=5)
-    parser.add_argument("--seconds", type=float, default=15)
+    parser.add_argument("--rows", nargs="+", choices=ROWS, help="all; with --against five of them")
+    parser.add_argument("--pairs", type=int, help="5; with --against 9")
+    parser.add_argument("--seconds", type=float, help="of a measurement: 15; with --against 4")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--ours-only", action="store_true", help="leave the peer out")
+    parser.add_argument("--against", metavar="COMMIT", help="measure this working tree against a commit")
+    parser.add_argument(
+        "--starts", type=int, default=3, help="of processes, over which --against spreads its pairs"
+    )
     given = parser.parse_args()
     prepare()
+    if given.against:
+        settings = against.Settings(
+            given.against,
+            {n: (ROWS[n].job, ROWS[n].model, ROWS[n].precision) for n in given.rows or against.ROWS},
+            given.pairs or 9,
+            given.starts,
+            given.seconds or 4.0,
+            given.threads,
+        )
+        sys.exit(against.compare(settings, environment_of(given.threads) | MALLOC))
+    rows, pairs, seconds = given.rows or list(ROWS), given.pairs or 5, given.seconds or 15.0
     done = {(m["row"], m["side"], m["pair"], m["threads"]) for m in recorded()}
-    for name in given.rows:
+    for name in rows:
         row = ROWS[name]
         sides = ["ours", "peer"] if row.peer and not given.ours_only else ["ours"]
-        for pair in range(given.pairs):
-            # Who begins changes from pair to pair, so that a drift of the machine favours no one.
+        for pair in range(pairs):
+            # Who begins changes from pair to pair, so that a drift of the machine favors no one.
             for side in sides if pair % 2 == 0 else sides[::-1]:
                 if (name, side, pair, given.threads) in done:
                     continue
                 entry = {"row": name, "side": side, "pair": pair, "threads": given.threads, "at": time.time()}
                 if side == "ours":
                     entry["matrix"] = matrix_rate(given.threads)
-                entry |= measure(side, row, given.seconds, given.threads)
+                entry |= measure(side, row, seconds, given.threads)
                 with MEASURED.open("a") as file:
                     file.write(json.dumps(entry) + "\n")
-                print(f"{name} {side} {pair + 1}/{given.pairs}: {entry['samples']:.2f}/s", flush=True)
+                print(f"{name} {side} {pair + 1}/{pairs}: {entry['samples']:.2f}/s", flush=True)
         (FOLDER / "table.md").write_text(table(given.threads))
     print(table(given.threads))
 

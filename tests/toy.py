@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from types import SimpleNamespace
 from typing import Any
 
@@ -38,32 +40,15 @@ def sentence(rng: np.random.Generator, low: int, high: int) -> str:
     return " ".join(rng.choice(WORDS, int(rng.integers(low, high))))
 
 
-# Heads of the toy policies that are being made.
-heads = 2
-
-
-def toy_policy(seed: int = 0) -> Policy:
+def toy_policy(seed: int = 0, *, heads: int = 2) -> Policy:
     tokenizer = train_bpe([" ".join(WORDS)] * 4, vocabulary=300)
     return build_policy(tokenizer, hidden=16, layers=2, heads=heads, max_positions=128, seed=seed)
 
 
-def with_one_head(make: Callable[[], Any]) -> Callable[[], Any]:
-    """A head of 16 numbers is attended tile by tile, where two of 8 go block by block."""
-
-    def made() -> Any:
-        global heads
-        heads = 1
-        try:
-            return make()
-        finally:
-            heads = 2
-
-    return made
-
-
 def comes_first(case: str) -> bool:
     """Whether a case is its method's first objective."""
-    return case.split()[0] not in {name.split()[0] for name in list(CASES)[: list(CASES).index(case)]}
+    before = itertools.takewhile(lambda name: name != case, MAKERS)
+    return case.split()[0] not in {name.split()[0] for name in before}
 
 
 def demonstrations(count: int = 12) -> list[Demonstration]:
@@ -88,21 +73,21 @@ def rankings(count: int = 10, smallest: int = 2, largest: int = 6) -> list[Ranki
     return made
 
 
-def sft_case():
-    policy = toy_policy()
+def sft_case(*, heads: int = 2):
+    policy = toy_policy(heads=heads)
     items = render_demonstrations(Renderer(policy.tokenizer), demonstrations())
     return Supervised(policy), items, {"policy": policy.model}
 
 
-def reward_case(loss: str = "pairs"):
-    policy = toy_policy()
+def reward_case(loss: str = "pairs", *, heads: int = 2):
+    policy = toy_policy(heads=heads)
     model = RewardModel.from_policy(policy, pooling="last", seed=0)
     method = RewardModelling(model, pad_id=policy.pad_id, loss=loss, centering=0.1)
     return method, render_preferences(Renderer(policy.tokenizer), rankings()), {"reward": model}
 
 
-def ppo_case(samples_per_prompt: int = 2):
-    policy = toy_policy()
+def ppo_case(samples_per_prompt: int = 2, *, heads: int = 2):
+    policy = toy_policy(heads=heads)
     critic = Critic.from_policy(policy)
     with torch.no_grad():
         for p in critic.head.parameters():
@@ -140,8 +125,8 @@ def moved(policy, items, rng):
     return [noisy(item) for item in items]
 
 
-def direct_case(settings, *, smallest: int = 2, largest: int = 6):
-    policy = toy_policy()
+def direct_case(settings, *, smallest: int = 2, largest: int = 6, heads: int = 2):
+    policy = toy_policy(heads=heads)
     records = rankings(10, smallest, largest)
     items = render_preferences(Renderer(policy.tokenizer), records)
     items = moved(policy, items, np.random.default_rng(4))
@@ -156,8 +141,8 @@ def labels(count: int = 14) -> list[Labelled]:
     ]
 
 
-def kto_case():
-    policy = toy_policy()
+def kto_case(*, heads: int = 2):
+    policy = toy_policy(heads=heads)
     renderer = Renderer(policy.tokenizer)
     items = with_mismatches([renderer.labelled(record) for record in labels()], seed=0)
     rng = np.random.default_rng(4)
@@ -195,15 +180,15 @@ def sampled_items(policy, samples: int):
     ]
 
 
-def gradient_case(kind, settings):
-    policy = toy_policy()
+def gradient_case(kind, settings, *, heads: int = 2):
+    policy = toy_policy(heads=heads)
     method = kind(policy, settings)
     method.kl.in_loss = 0.1 if kind is GRPO else 0.0
     return method, sampled_items(policy, 3), {"policy": policy.model}
 
 
-def online_dpo_case():
-    policy = toy_policy()
+def online_dpo_case(*, heads: int = 2):
+    policy = toy_policy(heads=heads)
     method = OnlineDPO(policy, OnlineDpo())
     rng = np.random.default_rng(3)
     items = [
@@ -235,34 +220,35 @@ def gradients_of(method, items, modules, *, token_budget=4096, ranks=None):
 
 
 # By method of the table, then by variant: every method has one at least (tests/methods/test_every_method.py).
-CASES = {
+MAKERS: dict[str, Callable[..., Any]] = {
     "sft": sft_case,
     "reward pairs": reward_case,
-    "reward plackett_luce": lambda: reward_case("plackett_luce"),
+    "reward plackett_luce": partial(reward_case, "plackett_luce"),
     "ppo": ppo_case,
-    "dpo": lambda: direct_case(Dpo()),
-    "dpo smoothed": lambda: direct_case(Dpo(label_smoothing=0.1, nll=0.5)),
-    "dpo robust": lambda: direct_case(Dpo(loss="robust", label_smoothing=0.1)),
-    "dpo plackett_luce": lambda: direct_case(Dpo(loss="plackett_luce")),
-    "dpo hinge": lambda: direct_case(Dpo(loss="hinge", length_normalised=True)),
-    "dpo ipo": lambda: direct_case(Dpo(loss="ipo", length_normalised=True)),
-    "dpo sppo_hard": lambda: direct_case(Dpo(loss="sppo_hard")),
-    "dpo apo_zero": lambda: direct_case(Dpo(loss="apo_zero")),
-    "dpo apo_down": lambda: direct_case(Dpo(loss="apo_down")),
-    "dpo alpha": lambda: direct_case(Dpo(divergence="alpha", alpha=0.3, length_normalised=True)),
-    "dpo js": lambda: direct_case(Dpo(divergence="js")),
-    "simpo": lambda: direct_case(Simpo(nll=0.1)),
-    "cpo": lambda: direct_case(Cpo()),
-    "orpo": lambda: direct_case(Orpo()),
+    "dpo": partial(direct_case, Dpo()),
+    "dpo smoothed": partial(direct_case, Dpo(label_smoothing=0.1, nll=0.5)),
+    "dpo robust": partial(direct_case, Dpo(loss="robust", label_smoothing=0.1)),
+    "dpo plackett_luce": partial(direct_case, Dpo(loss="plackett_luce")),
+    "dpo hinge": partial(direct_case, Dpo(loss="hinge", length_normalised=True)),
+    "dpo ipo": partial(direct_case, Dpo(loss="ipo", length_normalised=True)),
+    "dpo sppo_hard": partial(direct_case, Dpo(loss="sppo_hard")),
+    "dpo apo_zero": partial(direct_case, Dpo(loss="apo_zero")),
+    "dpo apo_down": partial(direct_case, Dpo(loss="apo_down")),
+    "dpo alpha": partial(direct_case, Dpo(divergence="alpha", alpha=0.3, length_normalised=True)),
+    "dpo js": partial(direct_case, Dpo(divergence="js")),
+    "simpo": partial(direct_case, Simpo(nll=0.1)),
+    "cpo": partial(direct_case, Cpo()),
+    "orpo": partial(direct_case, Orpo()),
     "kto": kto_case,
-    "grpo": lambda: gradient_case(GRPO, Grpo(entropy_coefficient=0.01)),
-    "grpo sequence": lambda: gradient_case(GRPO, Grpo(aggregation="sequence", clip_high=0.3)),
-    "grpo fixed": lambda: gradient_case(GRPO, Grpo(aggregation="fixed", surrogate="cispo")),
-    "grpo gspo": lambda: gradient_case(GRPO, Grpo(ratio="sequence")),
-    "rloo": lambda: gradient_case(RLOO, Rloo()),
-    "reinforce": lambda: gradient_case(REINFORCE, Reinforce()),
+    "grpo": partial(gradient_case, GRPO, Grpo(entropy_coefficient=0.01)),
+    "grpo sequence": partial(gradient_case, GRPO, Grpo(aggregation="sequence", clip_high=0.3)),
+    "grpo fixed": partial(gradient_case, GRPO, Grpo(aggregation="fixed", surrogate="cispo")),
+    "grpo gspo": partial(gradient_case, GRPO, Grpo(ratio="sequence")),
+    "rloo": partial(gradient_case, RLOO, Rloo()),
+    "reinforce": partial(gradient_case, REINFORCE, Reinforce()),
     "online_dpo": online_dpo_case,
 }
-CASES |= {name: with_one_head(make) for name, make in CASES.items() if comes_first(name)}
+# One head of 16 numbers is attended tile by tile, two of 8 block by block; both happen here.
+CASES = {name: partial(make, heads=1 if comes_first(name) else 2) for name, make in MAKERS.items()}
 # Their items are made in the RL loop, which has its own tests of resuming.
 LOOPED = ("ppo", "grpo", "rloo", "reinforce", "online_dpo")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+
 import numpy as np
 import pytest
 from chat_tokenizers import FAMILIES, base, brackets, chatml, headers, make, no_system, ours, trailing_eos
@@ -131,13 +133,7 @@ def test_no_content_becomes_a_control_token_and_none_is_lost(texts):
         assert sum(int(i) in control for i in answer) == 1
 
 
-_shared = None
-
-
-def shared_tokenizer():
-    global _shared
-    _shared = _shared or ours()
-    return _shared
+shared_tokenizer = functools.cache(ours)
 
 
 def test_control_tokens_in_content_are_plain_text_under_every_template(tokenizer):

@@ -3,14 +3,10 @@
 from __future__ import annotations
 
 import json
-import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-
-sys.path.insert(0, str(Path(__file__).parents[1]))
 from test_reward_learning import colour_lovers
 from toy import CASES, LOOPED, WORDS, demonstrations, sentence, toy_policy
 

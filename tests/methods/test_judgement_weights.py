@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import logging
-import sys
 from dataclasses import replace
-from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -13,8 +11,6 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-
-sys.path.insert(0, str(Path(__file__).parents[1]))
 from toy import direct_case, gradients_of, rankings, reward_case, toy_policy
 
 from plaudit.config import Cpo, Dpo, Orpo, Reward, Simpo, validate

@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 import json
-import sys
-from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
 import yaml
-
-sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from plaudit.config import KL, Grpo, OnlineDpo, Ppo, Reinforce, Rloo, validate
 from plaudit.errors import UserError

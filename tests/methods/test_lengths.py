@@ -3,18 +3,14 @@
 from __future__ import annotations
 
 import logging
-import sys
 import time
 from collections import Counter
-from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-
-sys.path.insert(0, str(Path(__file__).parents[1]))
 from toy import WORDS, toy_policy
 
 from plaudit.config import Grpo, Kto, OnlineDpo, Ppo, Reinforce, Rejection, Rloo, Sft, Simpo, Training

@@ -4,14 +4,10 @@ from __future__ import annotations
 
 import os
 import socket
-import sys
-from pathlib import Path
 
 import pytest
 import torch
 from torch import multiprocessing
-
-sys.path.insert(0, str(Path(__file__).parents[1]))
 from toy import WORDS, demonstrations, toy_policy
 
 from plaudit.config import KL, Grpo, OnlineDpo, Ppo, Reinforce, Rloo

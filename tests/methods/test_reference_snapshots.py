@@ -3,14 +3,10 @@
 from __future__ import annotations
 
 import math
-import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-
-sys.path.insert(0, str(Path(__file__).parents[1]))
 from toy import WORDS, demonstrations, labels, rankings, toy_policy
 
 from plaudit.config import KL, Dpo, Grpo, Kto, OnlineDpo, Ppo, Reinforce, Rloo, Sft

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from small import SMALL
 
 from plaudit.config import read_yaml, validate
 from plaudit.config.graph import graph_of
@@ -30,9 +31,6 @@ from plaudit.pipeline.run import recipe_path
 from plaudit.registry import METHODS
 from plaudit.report.frontier_chart import frontier_svg
 from plaudit.report.frontier_page import build_page, headline, render_page, view, yardstick
-
-sys.path.insert(0, str(Path(__file__).parent))
-from small import SMALL
 
 GRID = default_grid()
 RAW = {

@@ -17,8 +17,6 @@ import time
 from pathlib import Path
 
 import pytest
-
-sys.path.insert(0, str(Path(__file__).parent))
 from small import SMALL
 from tiny import DRAWN, PPO, example, sized, tiny
 

@@ -6,7 +6,6 @@ import contextlib
 import io
 import json
 import shutil
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -14,8 +13,6 @@ import pytest
 import yaml
 from fastapi.testclient import TestClient
 from sqlalchemy import select
-
-sys.path.insert(0, str(Path(__file__).parent))
 from tiny import PPO, example, sized, tiny
 
 import plaudit

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
 import pytest
-
-sys.path.insert(0, str(Path(__file__).parents[1]))
 from summary_page import documented, paths, unmatched
 from toy import demonstrations, rankings, toy_policy
 

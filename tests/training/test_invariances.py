@@ -6,14 +6,10 @@ import math
 import multiprocessing
 import os
 import socket
-import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-
-sys.path.insert(0, str(Path(__file__).parents[1]))
 from toy import CASES
 from toy import gradients_of as gradients
 

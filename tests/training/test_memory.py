@@ -4,15 +4,11 @@ from __future__ import annotations
 
 import gc
 import logging
-import sys
-from pathlib import Path
 
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-
-sys.path.insert(0, str(Path(__file__).parents[1]))
 from toy import CASES, demonstrations, toy_policy
 
 from plaudit.config import Scratch, Training

@@ -2,15 +2,10 @@
 
 from __future__ import annotations
 
-import sys
-from pathlib import Path
-
 import pytest
 import torch
-from transformers import GPT2Config, GPT2LMHeadModel, Qwen2Config, Qwen2ForCausalLM
-
-sys.path.insert(0, str(Path(__file__).parents[1]))
 from toy import demonstrations, rankings, toy_policy
+from transformers import GPT2Config, GPT2LMHeadModel, Qwen2Config, Qwen2ForCausalLM
 
 from plaudit.config import Dpo, Grpo, Sft
 from plaudit.data.records import Prompt

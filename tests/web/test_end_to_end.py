@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import json
 import random
-import sys
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
 import httpx2 as httpx
 import numpy as np
 import pytest
+from serving import Served
 
 from plaudit.cli import main
 from plaudit.data.readers import join_pairs, read
@@ -22,9 +21,6 @@ from plaudit.models.tokenizers import train_bpe
 from plaudit.pipeline.single import run_method
 from plaudit.pocket import Gold, World
 from plaudit.web.rendering import to_html
-
-sys.path.insert(0, str(Path(__file__).parent / "load"))
-from serving import Served
 
 ITEMS, ANSWERS, LABELERS = 250, 4, 6
 FAST = [
