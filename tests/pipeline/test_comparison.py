@@ -14,6 +14,7 @@ from small import SMALL
 
 from plaudit.config import read_yaml, validate
 from plaudit.config.graph import graph_of
+from plaudit.display.frontier_chart import frontier_svg
 from plaudit.errors import UserError
 from plaudit.evaluation.best_of_n import best_of_n_frontier
 from plaudit.pipeline.comparison.arms import (
@@ -29,7 +30,6 @@ from plaudit.pipeline.comparison.gather import gather, winners
 from plaudit.pipeline.comparison.run import compare
 from plaudit.pipeline.run import recipe_path
 from plaudit.registry import METHODS
-from plaudit.report.frontier_chart import frontier_svg
 from plaudit.report.frontier_page import build_page, headline, render_page, view, yardstick
 
 GRID = default_grid()

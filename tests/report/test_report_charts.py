@@ -11,20 +11,20 @@ from hypothesis import strategies as st
 from made_runs import PLACES, graph
 
 from plaudit.audit.run import Run
-from plaudit.report.charts import (
+from plaudit.display.calibration_chart import calibration
+from plaudit.display.interval_figure import Estimated, interval_rows
+from plaudit.display.line_chart import (
     HEIGHT,
     WIDTH,
     Chart,
     Series,
     _apart,
     _x_ticks,
-    calibration,
     describe,
-    nice_ticks,
     svg,
 )
+from plaudit.display.scale import nice_ticks, percent_of_width
 from plaudit.report.curves import MOST_POINTS, table, thin
-from plaudit.report.interval_figure import Entry, interval_rows, place
 from plaudit.report.quality import LABEL_WIDTH, gold_scale
 
 number = st.floats(-1e6, 1e6, allow_nan=False).map(lambda v: round(v, 4))
@@ -130,22 +130,31 @@ def test_the_table_beside_a_chart_holds_its_numbers():
 
 def test_intervals_are_placed_on_their_common_scale():
     entries = [
-        Entry("a", "ppo", {"mean": 0.5, "low": 0.25, "high": 0.75}),
-        Entry("b", "sft", None),
-        Entry("c", "base", 1.0),
+        Estimated("a", "ppo", {"mean": 0.5, "low": 0.25, "high": 0.75}),
+        Estimated("b", "sft", None),
+        Estimated("c", "base", 1.0),
     ]
     found = interval_rows(
         entries, format=str, spread=lambda v: "", domain=(0.0, 1.0), reference=(0.5, "half")
     )
-    a, c = found["rows"]
-    assert (a["at"], a["start"], a["width"]) == (50, 25, 50)
-    assert c["at"] == 100 and "start" not in c
-    assert found["reference"]["at"] == 50
-    assert interval_rows([Entry("b", "sft", None)], format=str, spread=str) is None
+    a, c = (ET.fromstring(str(row["figure"])) for row in found["rows"])
+    whisker = next(e for e in a if e.get("class") == "whisker ppo")
+    dot = next(e for e in a if e.get("class") == "dot ppo")
+    # 3 % of the width is kept free at either end: 3 + 94 · share.
+    assert (dot.get("cx"), whisker.get("x1"), whisker.get("x2")) == ("50%", "26.5%", "73.5%")
+    assert next(e for e in a if e.get("class") == "none").get("x1") == "50%"
+    assert [e.get("cx") for e in c if e.tag == "circle"] == ["97%"]
+    assert not any("whisker" in e.get("class", "") for e in c)
+    (flag,) = ET.fromstring(str(found["reference"]))
+    assert (flag.get("x"), flag.text) == ("50%", "half")
+    bars = interval_rows(entries, format=str, spread=str, domain=(0.0, 1.0), bars=True)
+    bar = next(e for e in ET.fromstring(str(bars["rows"][0]["figure"])) if e.get("class") == "bar ppo")
+    assert (bar.get("x"), bar.get("width")) == ("3%", "47%")
+    assert interval_rows([Estimated("b", "sft", None)], format=str, spread=str) is None
 
 
 def test_values_outside_the_scale_stay_on_the_page():
-    assert place(7.0, 0.0, 1.0) == 100 and place(-7.0, 0.0, 1.0) == 0
+    assert percent_of_width(7.0, 0.0, 1.0) == 100 and percent_of_width(-7.0, 0.0, 1.0) == 0
 
 
 def test_the_calibration_plot_holds_each_bin():

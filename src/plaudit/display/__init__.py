@@ -1,1 +1,1 @@
-"""Numbers and words for people, shared by report, web and terminal."""
+"""Numbers, words and SVG figures for people: one kit for report, web and terminal."""

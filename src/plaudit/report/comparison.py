@@ -10,9 +10,9 @@ from plaudit.audit.run import Row, Run, Sibling, dig
 from plaudit.audit.write import findings
 from plaudit.display.attributes import vocabulary
 from plaudit.display.formatting import after, clean, finite, number, percent, words
+from plaudit.display.line_chart import Chart
 from plaudit.evaluation.frontier import over_optimisation
 from plaudit.report.answers import answer
-from plaudit.report.charts import Chart
 from plaudit.report.curves import frontier, gold_by_kl, proxy_and_gold
 
 EXAMPLES = 3

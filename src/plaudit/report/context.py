@@ -9,12 +9,12 @@ from plaudit.audit.run import Run
 from plaudit.audit.verdict import verdict
 from plaudit.audit.write import findings
 from plaudit.display.formatting import clean
+from plaudit.display.glossary import GLOSSARY
+from plaudit.display.line_chart import Chart, svg
 from plaudit.report import provenance, quality
 from plaudit.report.answers import cards, training_samples
-from plaudit.report.charts import Chart, svg
 from plaudit.report.comparison import comparison
 from plaudit.report.curves import direct_charts, earlier_charts, rl_charts, table
-from plaudit.report.glossary import GLOSSARY
 from plaudit.report.graph_picture import graph_picture
 from plaudit.report.reward_models import reward_models
 

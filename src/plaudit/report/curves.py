@@ -8,8 +8,8 @@ from typing import Any
 from plaudit.audit.findings import series
 from plaudit.audit.run import Row, Run
 from plaudit.display.formatting import number, percent
+from plaudit.display.line_chart import Chart, Series
 from plaudit.evaluation.frontier import points
-from plaudit.report.charts import Chart, Series
 
 MOST_POINTS = 240
 KL_AXIS = "KL, nats per response (√ scale)"

@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from plaudit.display.formatting import clean, count, duration, finite, number, percent
+from plaudit.display.frontier_chart import frontier_svg
 from plaudit.registry import METHODS
 from plaudit.report.build import TEMPLATES, environment
-from plaudit.report.frontier_chart import frontier_svg
 from plaudit.runs import RunFolder, files
 
 TONES = 12

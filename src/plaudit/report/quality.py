@@ -11,7 +11,8 @@ from plaudit.audit.run import Run, dig
 from plaudit.audit.verdict import sharpening
 from plaudit.display.attributes import OTHER, vocabulary
 from plaudit.display.formatting import count, finite, nats, number, percent, span, temperature
-from plaudit.report.interval_figure import Entry, interval_rows, place
+from plaudit.display.interval_figure import Estimated, interval_rows
+from plaudit.display.scale import percent_of_width
 
 # Where a label of the gold scale may stand, best first, and its width in percent of a phone's screen.
 LABEL_ROWS = ("below", "above", "below far", "above far")
@@ -77,21 +78,21 @@ def gold_scale(run: Run) -> dict[str, Any] | None:
     }
 
 
-def _gold(run: Run, shown: Shown) -> Entry:
-    return Entry(shown.label, shown.tone, run.get("gold", shown.key))
+def _gold(run: Run, shown: Shown) -> Estimated:
+    return Estimated(shown.label, shown.tone, run.get("gold", shown.key))
 
 
-def _mark(shown: Shown, entry: Entry, mean: float, low: float, high: float) -> dict[str, Any]:
+def _mark(shown: Shown, entry: Estimated, mean: float, low: float, high: float) -> dict[str, Any]:
     mark: dict[str, Any] = {
         "key": shown.key,
         "main": shown.main,
         "tone": shown.tone,
         "label": shown.label,
         "text": number(mean),
-        "at": place(mean, low, high),
+        "at": percent_of_width(mean, low, high),
     }
     if entry.bounds:
-        start, end = (place(v, low, high) for v in entry.bounds)
+        start, end = (percent_of_width(v, low, high) for v in entry.bounds)
         mark |= {"start": start, "width": round(end - start, 2)}
     return mark
 
@@ -151,12 +152,12 @@ def wins(run: Run) -> dict[str, Any] | None:
     at = temperature(dig(best, "temperature"))
     found = interval_rows(
         [
-            Entry(f"{run.title} against {run.start}", "trained", win),
-            Entry(
+            Estimated(f"{run.title} against {run.start}", "trained", win),
+            Estimated(
                 f"{run.title} against {run.start}", "trained", dig(best, "win_rate"), note=f"both at T = {at}"
             ),
-            Entry(f"Perfect against {run.start}", "perfect", run.get("win_rate", "perfect_vs_start")),
-            Entry(f"{run.start} against base", "sft", run.get("win_rate", "start_vs_base")),
+            Estimated(f"Perfect against {run.start}", "perfect", run.get("win_rate", "perfect_vs_start")),
+            Estimated(f"{run.start} against base", "sft", run.get("win_rate", "start_vs_base")),
         ],
         format=percent,
         spread=percent_span,
@@ -217,7 +218,7 @@ def _cell(shown: Shown, value: float | None, share: bool, top: float) -> dict[st
         "tone": shown.tone,
         "label": shown.label,
         "text": percent(value) if share else number(value, 1),
-        "bar": None if value is None else place(max(value, 0.0), 0.0, top or 1.0),
+        "bar": None if value is None else percent_of_width(max(value, 0.0), 0.0, top or 1.0),
     }
 
 
@@ -230,10 +231,10 @@ def best_temperature(run: Run) -> dict[str, Any] | None:
     perfect = finite(run.get("gold", "perfect", "mean"))
     found = interval_rows(
         [
-            Entry(f"{run.start} at T = {usual}", "sft", run.get("gold", "start")),
-            Entry(f"{run.start} at T = {at}", "sft", best.get("start"), note="its best"),
-            Entry(f"{run.title} at T = {usual}", "trained", run.get("gold", "end")),
-            Entry(f"{run.title} at T = {at}", "trained", best.get("end")),
+            Estimated(f"{run.start} at T = {usual}", "sft", run.get("gold", "start")),
+            Estimated(f"{run.start} at T = {at}", "sft", best.get("start"), note="its best"),
+            Estimated(f"{run.title} at T = {usual}", "trained", run.get("gold", "end")),
+            Estimated(f"{run.title} at T = {at}", "trained", best.get("end")),
         ],
         format=number,
         spread=span,
@@ -258,7 +259,7 @@ def length(run: Run) -> dict[str, Any] | None:
         mean, finished, p90 = (finite(dig(lengths, shown.key, k)) for k in ("mean", "finished", "p90"))
         notes = [f"{percent(finished)} finished"] if finished is not None else []
         notes += [f"90% within {number(p90, 0)}"] if p90 is not None else []
-        entries.append(Entry(shown.label, shown.tone, mean, note=", ".join(notes)))
+        entries.append(Estimated(shown.label, shown.tone, mean, note=", ".join(notes)))
     top = max((e.mean or 0.0 for e in entries), default=0.0)
     found = interval_rows(
         entries,

@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from plaudit.audit.run import Run
+from plaudit.display.calibration_chart import calibration
 from plaudit.display.formatting import count, finite, number, percent, span, words
-from plaudit.report.charts import calibration
-from plaudit.report.interval_figure import Entry, interval_rows
+from plaudit.display.interval_figure import Estimated, interval_rows
 
 PAIRS = {
     "fact": "Pairs that differ only in the fact",
@@ -30,7 +30,7 @@ def reward_models(run: Run) -> dict[str, Any] | None:
     if not models:
         return None
     accuracies = [
-        Entry(run.step_title(name), "reward", _own(model), "accuracy") for name, model in models.items()
+        Estimated(run.step_title(name), "reward", _own(model), "accuracy") for name, model in models.items()
     ]
     parts = [{"title": run.step_title(name), **one_model(model)} for name, model in models.items()]
     judge = next((finite(run.stages[n].record.get("accuracy")) for n in run.steps if _is_proxy(run, n)), None)
@@ -49,14 +49,14 @@ def judged(run: Run) -> dict[str, Mapping[str, Any]]:
 def one_model(model: Mapping[str, Any]) -> dict[str, Any]:
     """Held-out accuracy beside its baselines, by kind of pair, and calibration."""
     main = [
-        Entry("Reward model", "reward", _own(model), "accuracy"),
-        Entry("Longer wins", "muted", model.get("longer_wins"), "longer_wins"),
-        Entry("Noise ceiling", "perfect", model.get("ceiling"), "ceiling"),
-        Entry("Human agreement", "ink", model.get("human_agreement"), "human_agreement"),
+        Estimated("Reward model", "reward", _own(model), "accuracy"),
+        Estimated("Longer wins", "muted", model.get("longer_wins"), "longer_wins"),
+        Estimated("Noise ceiling", "perfect", model.get("ceiling"), "ceiling"),
+        Estimated("Human agreement", "ink", model.get("human_agreement"), "human_agreement"),
     ]
     pairs = model.get("pairs")
     kinds = [
-        Entry(PAIRS.get(str(k), words(str(k)).capitalize()), "reward", v)
+        Estimated(PAIRS.get(str(k), words(str(k)).capitalize()), "reward", v)
         for k, v in (pairs.items() if isinstance(pairs, Mapping) else ())
     ]
     bins = _bins(model.get("bins"))

@@ -12,9 +12,9 @@ from sqlalchemy import select
 from web.manage.conftest import NOW, Sign, Site
 from web.manage.labeled_project import MODELS
 
+from plaudit.display.units import value_text
 from plaudit.feedback.store.claiming import claim
 from plaudit.feedback.store.schema import Item, Member, User
-from plaudit.web.manage.formatting import worded
 
 REVIEWER = ("dashboard", "items", "items/ITEM")
 OWNER = ("people", "settings")
@@ -78,7 +78,7 @@ def test_the_dashboard_shows_what_the_api_says(sign: Sign):
         if row["unit"] == "count":
             continue
         at = found.index(f"<summary>{row['title'].replace(chr(39), '&#39;')}&#8288;")
-        text = worded(row["value"], row["unit"])
+        text = value_text(row["value"], row["unit"])
         assert text in found[at : found.index("</li>", at)], row["measure"]
         assert row["help"].replace("'", "&#39;") in found
     columns = set()
@@ -93,7 +93,7 @@ def test_the_dashboard_shows_what_the_api_says(sign: Sign):
     assert columns >= {"judgements", "agreement", "position_bias", "seconds"}
     for row in quality["models"]["rows"]:
         at = found.index(f'<div class="name">{row["model"].replace("<", "&lt;").replace(">", "&gt;")}')
-        assert worded(row["win_rate"], "share") in found[at : found.index("</li>", at)]
+        assert value_text(row["win_rate"], "share") in found[at : found.index("</li>", at)]
 
 
 def test_labelers_stand_by_pseudonym_and_names_of_models_are_text(sign: Sign):

@@ -6,12 +6,13 @@ from typing import Any
 
 import pytest
 
+from plaudit.display.units import interval_text, plural, value_text
 from plaudit.feedback.project_progress import Standing
 from plaudit.feedback.quality.tables import Column, Table, estimate_columns
 from plaudit.web.api.items import Said
-from plaudit.web.manage.formatting import plural, shown, stretch, worded
 from plaudit.web.manage.items import address, in_words, told
 from plaudit.web.manage.summary import summary
+from plaudit.web.manage.table_cells import shown
 from plaudit.web.manage.throughput import DAY, Pace, by_day, histogram, per_day
 
 NOW = 100 * DAY + 3600.0
@@ -34,7 +35,7 @@ NOW = 100 * DAY + 3600.0
     ],
 )
 def test_values_in_words(value: Any, unit: str, text: str):
-    assert worded(value, unit) == text
+    assert value_text(value, unit) == text
 
 
 @pytest.mark.parametrize(
@@ -48,7 +49,7 @@ def test_values_in_words(value: Any, unit: str, text: str):
     ],
 )
 def test_intervals_in_words(low: Any, high: Any, unit: str, text: str):
-    assert stretch(low, high, unit) == text
+    assert interval_text(low, high, unit) == text
 
 
 def test_a_table_puts_an_estimate_and_its_interval_in_one_cell():

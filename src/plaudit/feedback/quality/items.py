@@ -7,6 +7,7 @@ from collections import defaultdict
 
 import numpy as np
 
+from plaudit.display.units import Value
 from plaudit.feedback.quality.agreement import agreeing_pairs, krippendorff_alpha, pairwise_agreement
 from plaudit.feedback.quality.bootstrap import ratio, summed
 from plaudit.feedback.quality.measures import gold_scores
@@ -15,7 +16,6 @@ from plaudit.feedback.quality.records import Golds
 from plaudit.feedback.quality.tables import (
     Column,
     Table,
-    Value,
     estimate_columns,
     estimate_values,
     plain,

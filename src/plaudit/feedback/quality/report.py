@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from plaudit.display.units import Value
 from plaudit.feedback.quality import agreement
 from plaudit.feedback.quality.bootstrap import RESAMPLES, Estimate, estimate
 from plaudit.feedback.quality.items import attribute_table, gold_table, item_table
@@ -25,7 +26,6 @@ from plaudit.feedback.quality.tables import (
     Column,
     Table,
     Unit,
-    Value,
     estimate_columns,
     estimate_values,
     plain,

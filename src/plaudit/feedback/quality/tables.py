@@ -7,10 +7,11 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
+from plaudit.display.units import Value
+
 if TYPE_CHECKING:  # pages import this module, and should not wait for NumPy
     from plaudit.feedback.quality.bootstrap import Estimate
 
-Value = str | int | float | bool | None
 Unit = Literal["text", "count", "share", "difference", "score", "log odds", "seconds", "per minute", "flag"]
 
 

@@ -9,17 +9,18 @@ from typing import Any
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from plaudit.display.bar_chart import bars, shade
 from plaudit.display.formatting import number
+from plaudit.display.units import Value
 from plaudit.feedback.project_progress import standing
 from plaudit.feedback.quality.references import REFERENCES, Reference
-from plaudit.feedback.quality.tables import Table, Value
+from plaudit.feedback.quality.tables import Table
 from plaudit.feedback.store.claiming import left
 from plaudit.feedback.store.schema import Assignment, Item, Member, Project
 from plaudit.feedback.store.submission import SKIP_REASONS
-from plaudit.web.manage import figures
-from plaudit.web.manage.formatting import shown
 from plaudit.web.manage.interval_plots import Strips, measured, models_strips, published, strips_of
 from plaudit.web.manage.summary import summary
+from plaudit.web.manage.table_cells import shown
 from plaudit.web.manage.throughput import day_name, pace
 
 MOST_DIVIDED = 12
@@ -70,7 +71,7 @@ def dashboard(
         "days_left": fast.days_left(far.wanted - far.given),
         "pace": fast,
         "says": summary(tables, far, fast),
-        "per_day": figures.bars(
+        "per_day": bars(
             [(day_name(at), n) for at, n in fast.days], title="Judgements per day", tone="trained"
         ),
         "day_rows": [(day_name(at), n) for at, n in fast.days],
@@ -83,7 +84,7 @@ def dashboard(
         "biases": [b for name in BIASES if (b := measured(measures, name)) is not None],
         "ways": strips_of(measures, WAYS, low=0.0, high=1.0),
         "speed": [m for name in SPEED if (m := measured(measures, name)) is not None],
-        "seconds": figures.bars(fast.seconds, title="Judgements by active time", tone="sft"),
+        "seconds": bars(fast.seconds, title="Judgements by active time", tone="sft"),
         "strengths": strips_of(measures, STRENGTHS, low=0.0, high=1.0),
         # What a later version measures is shown too, if plainly.
         "others": [
@@ -138,7 +139,7 @@ def _win(row: Mapping[str, Value] | None) -> tuple[str, str, str] | None:
     if row is None or row["win_rate"] is None:
         return None
     rate = float(row["win_rate"])
-    return f"{100 * rate:.0f}", figures.shade(rate), f"{row['comparisons']} comparisons"
+    return f"{100 * rate:.0f}", shade(rate), f"{row['comparisons']} comparisons"
 
 
 def _pairs(rows: Sequence[Mapping[str, Value]]) -> Grid:
@@ -151,7 +152,7 @@ def _pairs(rows: Sequence[Mapping[str, Value]]) -> Grid:
         row = kappas.get(frozenset((a, b)))
         if a == b or row is None or row["kappa"] is None:
             return None
-        return number(row["kappa"]), figures.shade(float(row["kappa"])), f"{row['kappa_n']} items"
+        return number(row["kappa"]), shade(float(row["kappa"])), f"{row['kappa_n']} items"
 
     return Grid(names, tuple(tuple(cell(a, b) for b in names) for a in names))
 

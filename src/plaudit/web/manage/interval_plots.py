@@ -7,10 +7,10 @@ from dataclasses import dataclass
 
 from markupsafe import Markup
 
+from plaudit.display import interval_figure
+from plaudit.display.scale import SHARES, Scale, scale_of
+from plaudit.display.units import Value, interval_text, plural, value_text
 from plaudit.feedback.quality.references import Reference
-from plaudit.feedback.quality.tables import Value
-from plaudit.web.manage import figures
-from plaudit.web.manage.formatting import plural, stretch, worded
 
 NONE_AT: Mapping[str, float] = {"position_bias": 0.0, "longer_preferred": 0.5, "length_bias": 0.0}
 # How far a scale reaches at least, so that a narrow interval near none does not look like a finding.
@@ -51,7 +51,7 @@ class Strips:
 
 
 def measured(
-    measures: Mapping[str, Mapping[str, Value]], name: str, scale: figures.Scale | None = None
+    measures: Mapping[str, Mapping[str, Value]], name: str, scale: Scale | None = None
 ) -> Measured | None:
     """A measure of the project's table on a scale of its own, unless it is given one. None where it is not there."""
     row = measures.get(name)
@@ -61,18 +61,18 @@ def measured(
     own = scale is None
     if scale is None:
         shares = unit == "share"
-        scale = figures.SHARES if shares else figures.scale_of(_numbers(row), least=LEAST.get(name, 0.0))
+        scale = SHARES if shares else scale_of(_numbers(row), least=LEAST.get(name, 0.0))
     low, high = _number(row["reference_low"]), _number(row["reference_high"])
     return Measured(
         name=name,
         title=str(row["title"]),
-        text=worded(row["value"], unit),
-        beside=stretch(row["low"], row["high"], unit),
+        text=value_text(row["value"], unit),
+        beside=interval_text(row["low"], row["high"], unit),
         rests_on=plural(_number(row["n"]) or 0, "item") if row["n"] is not None else "",
         published=_published(low, high, unit),
         reference=str(row["reference"] or ""),
         help=str(row["help"] or ""),
-        figure=figures.interval(
+        figure=interval_figure.interval(
             scale,
             _number(row["value"]),
             _number(row["low"]),
@@ -80,7 +80,7 @@ def measured(
             none=NONE_AT.get(name),
             band=(low, high) if low is not None and high is not None else None,
         ),
-        labels=figures.labels(scale, lambda v: _tick(v, unit)) if own else EMPTY,
+        labels=interval_figure.tick_labels(scale, lambda v: _tick(v, unit)) if own else EMPTY,
         ends=ENDS.get(name, ("", "")),
         known=row["value"] is not None,
     )
@@ -93,10 +93,12 @@ def strips_of(
     chosen = [n for n in names if n in measures]
     values = [v for n in chosen for v in _numbers(measures[n])]
     inside = all(low <= v <= high for v in values)
-    scale = figures.SHARES if inside and (low, high) == (0, 1) else figures.scale_of([*values, low, high])
+    scale = SHARES if inside and (low, high) == (0, 1) else scale_of([*values, low, high])
     shares = all(str(measures[n]["unit"]) == "share" for n in chosen)
     rows = tuple(m for n in chosen if (m := measured(measures, n, scale)) is not None)
-    return Strips(rows, figures.labels(scale, lambda v: _tick(v, "share" if shares else "score")))
+    return Strips(
+        rows, interval_figure.tick_labels(scale, lambda v: _tick(v, "share" if shares else "score"))
+    )
 
 
 def published(ours: Measured, references: Sequence[Reference]) -> Strips:
@@ -113,10 +115,10 @@ def published(ours: Measured, references: Sequence[Reference]) -> Strips:
                 published="",
                 reference="",
                 help=r.what,
-                figure=figures.stretch(figures.SHARES, r.low, r.high),
+                figure=interval_figure.published(SHARES, r.low, r.high),
             )
         )
-    return Strips(tuple(rows), figures.labels(figures.SHARES, lambda v: worded(v, "share")))
+    return Strips(tuple(rows), interval_figure.tick_labels(SHARES, lambda v: value_text(v, "share")))
 
 
 def models_strips(rows: Sequence[Mapping[str, Value]]) -> Strips:
@@ -125,14 +127,14 @@ def models_strips(rows: Sequence[Mapping[str, Value]]) -> Strips:
         Measured(
             name="",
             title=str(row["model"]),
-            text=worded(row["win_rate"], "share"),
-            beside=stretch(row["win_rate_low"], row["win_rate_high"], "share"),
+            text=value_text(row["win_rate"], "share"),
+            beside=interval_text(row["win_rate_low"], row["win_rate_high"], "share"),
             rests_on=plural(_number(row["comparisons"]) or 0, "comparison"),
             published="",
             reference="",
             help="",
-            figure=figures.interval(
-                figures.SHARES,
+            figure=interval_figure.interval(
+                SHARES,
                 _number(row["win_rate"]),
                 _number(row["win_rate_low"]),
                 _number(row["win_rate_high"]),
@@ -142,20 +144,20 @@ def models_strips(rows: Sequence[Mapping[str, Value]]) -> Strips:
         )
         for row in rows
     ]
-    return Strips(tuple(made), figures.labels(figures.SHARES, lambda v: worded(v, "share")))
+    return Strips(tuple(made), interval_figure.tick_labels(SHARES, lambda v: value_text(v, "share")))
 
 
 def _tick(value: float, unit: str) -> str:
     """A number of a scale, as short as it can be."""
     if unit in ("share", "difference"):
-        return worded(value, unit).replace(" points", "")
+        return value_text(value, unit).replace(" points", "")
     return f"{value:g}".replace("-", "−")
 
 
 def _published(low: float | None, high: float | None, unit: str) -> str:
     if low is None or high is None:
         return ""
-    return worded(low, unit) if low == high else stretch(low, high, unit)
+    return value_text(low, unit) if low == high else interval_text(low, high, unit)
 
 
 def _numbers(row: Mapping[str, Value]) -> list[float]:

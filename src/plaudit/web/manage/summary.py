@@ -6,9 +6,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from plaudit.display.formatting import percent
+from plaudit.display.units import Value, interval_text, plural, value_text
 from plaudit.feedback.project_progress import Standing
-from plaudit.feedback.quality.tables import Table, Value
-from plaudit.web.manage.formatting import plural, stretch, worded
+from plaudit.feedback.quality.tables import Table
 from plaudit.web.manage.throughput import Pace
 
 FEW = 20  # items below which a share's interval spans some 40 points
@@ -74,7 +74,7 @@ def _agreement(measures: Mapping[str, Row]) -> Iterator[Sentence]:
     if low is None or high is None or row["low"] is None:
         yield Sentence("ok", f"{text}.")
         return
-    published = stretch(low, high, "share")
+    published = interval_text(low, high, "share")
     if float(row["high"] or 0) < float(low):
         yield Sentence(
             "warn",
@@ -117,7 +117,7 @@ def _position(measures: Mapping[str, Row]) -> Iterator[Sentence]:
     if row is None or row["low"] is None or row["high"] is None or _number(row, "n") < FEW:
         return
     low, high = float(row["low"]), float(row["high"])
-    size = f"{worded(row['value'], 'difference')}, {stretch(low, high, 'difference')}"
+    size = f"{value_text(row['value'], 'difference')}, {interval_text(low, high, 'difference')}"
     if low > 0 or high < 0:
         which = "first" if low > 0 else "last"
         yield Sentence(
@@ -154,7 +154,8 @@ def _care(measures: Mapping[str, Row], standing: Standing) -> Iterator[Sentence]
     if quick is not None and float(quick["low"] or 0) > MANY_QUICK:
         yield Sentence(
             "warn",
-            f"{worded(quick['value'], 'share')} of judgements took less time than the shortest answer takes to read.",
+            f"{value_text(quick['value'], 'share')} of judgements took less time than the shortest answer takes "
+            "to read.",
         )
     offered = standing.judgements + standing.skipped
     if standing.skipped and standing.skipped / offered > MANY_SKIPS:
@@ -165,8 +166,8 @@ def _care(measures: Mapping[str, Row], standing: Standing) -> Iterator[Sentence]
 
 def _with_interval(row: Row) -> str:
     unit = str(row["unit"])
-    between = stretch(row["low"], row["high"], unit)
-    return worded(row["value"], unit) + (f" (95% interval {between})" if between else "")
+    between = interval_text(row["low"], row["high"], unit)
+    return value_text(row["value"], unit) + (f" (95% interval {between})" if between else "")
 
 
 def _number(row: Row | None, name: str) -> float:

@@ -1,4 +1,4 @@
-"""Small charts as inline SVG: light, printable, dark-mode aware, readable by keyboard.
+"""Line charts as inline SVG: light, printable, dark-mode aware, readable by keyboard.
 
 A chart knows no data but its own. Colors are classes that the style sheet resolves, so that one
 drawing serves light, dark and paper. The points stand in the element as JSON, for the readout that the
@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from markupsafe import Markup, escape
 
 from plaudit.display.formatting import number
+from plaudit.display.scale import nice_ticks
 
 WIDTH, HEIGHT = 330, 212
 LEFT, RIGHT, TOP, BOTTOM = 42, 10, 12, 36
@@ -47,18 +48,6 @@ class Chart:
     y_range: tuple[float, float] | None = None
     note: str = ""
     term: str = ""
-
-
-def nice_ticks(low: float, high: float, about: int = 4) -> list[float]:
-    """Round numbers that cover [low, high], ends included."""
-    if high <= low:
-        pad = abs(low) * 0.1 or 1.0
-        low, high = low - pad, high + pad
-    rough = (high - low) / about
-    power = 10.0 ** math.floor(math.log10(rough))
-    step = next(m * power for m in (1, 2, 2.5, 5, 10) if m * power >= rough * 0.999)
-    first, last = math.floor(low / step + 1e-9), math.ceil(high / step - 1e-9)
-    return [round(i * step, 12) for i in range(first, last + 1)]
 
 
 def _tick_format(ticks: Sequence[float]) -> Callable[[float], str]:
@@ -209,50 +198,3 @@ def describe(chart: Chart) -> str:
                 f"lowest {chart.y_format(min(values))}, highest {chart.y_format(max(values))}."
             )
     return " ".join(parts)
-
-
-def calibration(bins: Sequence[tuple[float, float, int]]) -> Markup:
-    """A reliability diagram: stated probability against how often it was right, dots by share of pairs."""
-    side, pad, bottom = 300, 46, 40
-    inner = side - pad - 18
-
-    def px(v: float) -> float:
-        return round(pad + v * inner, 1)
-
-    def py(v: float) -> float:
-        return round(side - bottom - v * inner, 1)
-
-    parts = []
-    for v in (0.0, 0.25, 0.5, 0.75, 1.0):
-        parts.append(f'<line class="grid" x1="{px(0)}" x2="{px(1)}" y1="{py(v)}" y2="{py(v)}"/>')
-        parts.append(
-            f'<text class="tick" x="{px(0) - 7}" y="{py(v) + 3.5:.1f}" text-anchor="end">{100 * v:.0f}%</text>'
-        )
-        parts.append(
-            f'<text class="tick" x="{px(v)}" y="{py(0) + 16}" text-anchor="middle">{100 * v:.0f}%</text>'
-        )
-    parts.append(f'<line class="rule" x1="{px(0)}" y1="{py(0)}" x2="{px(1)}" y2="{py(1)}"/>')
-    middle, foot = px(0.5), side - 4
-    parts.append(f'<text class="axis" x="{middle}" y="{foot}" text-anchor="middle">how sure it is</text>')
-    turn = f"translate(11 {py(0.5)}) rotate(-90)"
-    parts.append(f'<text class="axis" transform="{turn}" text-anchor="middle">how often right</text>')
-    total = sum(n for _, _, n in bins) or 1
-    line = " ".join(f"{px(p)},{py(o)}" for p, o, _ in bins)
-    parts.append(f'<polyline class="line reward" points="{line}"/>')
-    rows = []
-    for stated, observed, n in bins:
-        radius = 2.5 + 9 * math.sqrt(n / total)
-        parts.append(
-            f'<circle class="dot reward soft" cx="{px(stated)}" cy="{py(observed)}" r="{radius:.1f}"/>'
-        )
-        rows.append([px(stated), py(observed), f"{100 * stated:.0f}%", f"{100 * observed:.0f}% of {n:,}"])
-    data = {"x": "stated", "series": [{"name": "right", "tone": "reward", "points": rows}]}
-    words = "; ".join(f"stated {100 * p:.0f}%, right {100 * o:.0f}%" for p, o, _ in bins)
-    return Markup(
-        f'<svg class="chart square" viewBox="0 0 {side} {side}" role="img" tabindex="0" aria-label="{{}}"'
-        f' data-chart="{{}}">{{}}<g class="cursor" aria-hidden="true"></g></svg>'
-    ).format(
-        f"Calibration of the reward model. {words}.",
-        json.dumps(data, separators=(",", ":"), ensure_ascii=False),
-        Markup("".join(parts)),
-    )

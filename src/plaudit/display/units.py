@@ -1,15 +1,13 @@
-"""Values of the statistics as a reader meets them, by their unit."""
+"""Values of statistics as text, by their unit."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any
-
 from plaudit.display.formatting import ABSENT, count, duration, finite, number, percent, span
-from plaudit.feedback.quality.tables import Column, Table, Value
+
+Value = str | float | int | bool | None
 
 
-def worded(value: Value, unit: str) -> str:
+def value_text(value: Value, unit: str) -> str:
     """One value: 68%, +12 points, 0.45, 33 s."""
     if value is None:
         return ABSENT
@@ -30,7 +28,7 @@ def worded(value: Value, unit: str) -> str:
     return number(value, 2, sign=unit == "log odds")
 
 
-def stretch(low: Value, high: Value, unit: str) -> str:
+def interval_text(low: Value, high: Value, unit: str) -> str:
     """An interval in as few signs as can be: 63–74%, −0.1 to 0.4. Nothing where it has no bounds."""
     a, b = finite(low), finite(high)
     if a is None or b is None:
@@ -44,41 +42,6 @@ def stretch(low: Value, high: Value, unit: str) -> str:
         digits = 1 if unit == "seconds" and max(abs(a), abs(b)) < 10 else 0
         return f"{number(a, digits)} to {number(b, digits)}"
     return span({"low": a, "high": b})
-
-
-@dataclass(frozen=True, slots=True)
-class Cell:
-    """What stands in a table. ``sort`` is None for what is not known, which sorts last."""
-
-    text: str
-    beside: str = ""
-    sort: Any = None
-    raw: Value = None
-
-
-@dataclass(frozen=True, slots=True)
-class Shown:
-    """A table of statistics as a page shows it: an estimate and its interval share a cell."""
-
-    name: str
-    columns: tuple[Column, ...]
-    rows: tuple[dict[str, Cell], ...]
-
-    def numeric(self, column: Column) -> bool:
-        return column.unit not in ("text", "flag")
-
-
-def shown(table: Table, *names: str) -> Shown:
-    """The columns of those names, as far as the table has them."""
-    known = {c.name: c for c in table.columns}
-    columns = tuple(known[n] for n in names if n in known)
-    return Shown(table.name, columns, tuple({c.name: _cell(row, c) for c in columns} for row in table.rows))
-
-
-def _cell(row: dict[str, Value], column: Column) -> Cell:
-    value = row[column.name]
-    beside = stretch(row.get(f"{column.name}_low"), row.get(f"{column.name}_high"), column.unit)
-    return Cell(worded(value, column.unit), beside if value is not None else "", value, value)
 
 
 def plural(n: int | float, one: str, many: str = "") -> str:

@@ -7,8 +7,9 @@ from xml.etree import ElementTree
 
 import pytest
 
-from plaudit.web.manage import figures
-from plaudit.web.manage.figures import PAD, SHARES, Scale, bars, interval, labels, scale_of, shade, stretch
+from plaudit.display.bar_chart import MOST_LABELS, bars, shade
+from plaudit.display.interval_figure import interval, published, tick_labels
+from plaudit.display.scale import PAD, SHARES, Scale, scale_of
 
 
 def test_a_scale_leaves_room_at_both_ends_and_holds_what_lies_beyond():
@@ -46,8 +47,8 @@ def test_what_is_not_known_is_not_drawn():
 
 
 def test_a_published_value_is_a_bar_or_a_point():
-    assert "whisker base" in stretch(SHARES, 0.7, 0.74)
-    assert "dot base" in stretch(SHARES, 0.72, 0.72)
+    assert "whisker base" in published(SHARES, 0.7, 0.74)
+    assert "dot base" in published(SHARES, 0.72, 0.72)
 
 
 def test_bars_are_as_high_as_their_share_of_the_highest():
@@ -64,12 +65,12 @@ def test_of_many_bars_the_last_is_named_and_most_are_not():
     found = ElementTree.fromstring(f"<p>{bars([(f'd{i}', 1) for i in range(30)], title='Days')}</p>")
     names = [e.text for e in found[1]]
     assert names[-1] == "d29"
-    assert len(names) <= figures.MOST_LABELS
+    assert len(names) <= MOST_LABELS
 
 
 @pytest.mark.parametrize("name", ["<script>alert(1)</script>", '" onload="x', "a & b", "</svg>"])
 def test_names_are_text(name: str):
-    made = str(bars([(name, 1)], title=name)) + str(labels(SHARES, lambda _: name))
+    made = str(bars([(name, 1)], title=name)) + str(tick_labels(SHARES, lambda _: name))
     assert "<script" not in made
     assert not re.search(r'" onload="', made)
     found = ElementTree.fromstring(f"<p>{made}</p>")

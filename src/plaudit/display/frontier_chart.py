@@ -9,7 +9,7 @@ from typing import Any
 from markupsafe import Markup, escape
 
 from plaudit.display.formatting import number
-from plaudit.report.charts import nice_ticks
+from plaudit.display.scale import nice_ticks
 
 WIDTH, HEIGHT = 760, 460
 LEFT, RIGHT, TOP, BOTTOM = 52, 24, 18, 44

@@ -1,0 +1,44 @@
+"""Tables of statistics as a page shows them: an estimate and its interval share a cell."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from plaudit.display.units import Value, interval_text, value_text
+from plaudit.feedback.quality.tables import Column, Table
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """What stands in a table. ``sort`` is None for what is not known, which sorts last."""
+
+    text: str
+    beside: str = ""
+    sort: Any = None
+    raw: Value = None
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """A table of statistics as a page shows it: an estimate and its interval share a cell."""
+
+    name: str
+    columns: tuple[Column, ...]
+    rows: tuple[dict[str, Cell], ...]
+
+    def numeric(self, column: Column) -> bool:
+        return column.unit not in ("text", "flag")
+
+
+def shown(table: Table, *names: str) -> Shown:
+    """The columns of those names, as far as the table has them."""
+    known = {c.name: c for c in table.columns}
+    columns = tuple(known[n] for n in names if n in known)
+    return Shown(table.name, columns, tuple({c.name: _cell(row, c) for c in columns} for row in table.rows))
+
+
+def _cell(row: dict[str, Value], column: Column) -> Cell:
+    value = row[column.name]
+    beside = interval_text(row.get(f"{column.name}_low"), row.get(f"{column.name}_high"), column.unit)
+    return Cell(value_text(value, column.unit), beside if value is not None else "", value, value)
