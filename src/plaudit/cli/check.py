@@ -81,39 +81,28 @@ def check(
 
 def _model_of(
     source: str, model: str | None, chat_template: str | None, overrides: Sequence[str]
-) -> tuple[str | None, str | None]:
-    """The model whose tokenizer counts, and its chat template: what is named, else a recipe's policy on disk."""
+) -> tuple[str | None, str | None, str | None]:
+    """The model whose tokenizer counts, its revision and chat template: what is named, else a recipe's policy."""
     if model is not None or Path(source).suffix not in (".yaml", ".yml"):
-        return model, chat_template
+        return model, None, chat_template
     from plaudit.config import Pretrained, load_recipe
 
     policy = load_recipe(source, overrides).policy
-    if not isinstance(policy, Pretrained) or not Path(policy.path).is_dir():
-        return None, chat_template
-    return policy.path, chat_template or policy.chat_template
+    if not isinstance(policy, Pretrained):
+        return None, None, chat_template
+    return policy.path, policy.revision, chat_template or policy.chat_template
 
 
-def _tokenizer(model: str | None, chat_template: str | None) -> object | None:
+def _tokenizer(model: str | None, revision: str | None, chat_template: str | None) -> object | None:
     from plaudit.errors import UserError
 
     if model is None:
         if chat_template is not None:
             raise UserError("--chat-template names a template of a model", remedy="add --model")
         return None
-    from transformers import AutoTokenizer
+    from plaudit.models.files import read_tokenizer, resolve_tokenizer
 
-    from plaudit.data.templates import choose_template
-
-    try:
-        tokenizer = AutoTokenizer.from_pretrained(model)
-        if chat_template is not None:
-            choose_template(tokenizer, chat_template)
-        return tokenizer
-    except (OSError, ValueError) as error:
-        raise UserError(
-            f"{model} has no tokenizer that can be loaded ({str(error).splitlines()[0]})",
-            remedy="name a folder with tokenizer.json, or a model of the hub",
-        ) from None
+    return read_tokenizer(resolve_tokenizer(model, revision=revision), chat_template)
 
 
 def _file(file: FileCheck, report: CheckReport, console: Console) -> Group:

@@ -1,4 +1,4 @@
-"""Chat models on this machine: the end of a run, its steps, or a plain Hugging Face folder."""
+"""Chat models on this machine: the end of a run, its steps, or any other model that ``locate`` finds."""
 
 from __future__ import annotations
 
@@ -70,11 +70,11 @@ class LocalChatModel:
 
 def load_chat_models(found: Sequence[Located]) -> list[LocalChatModel]:
     """The models that ``locate_models`` found, each under its full name."""
-    return [LocalChatModel(one.name, one.folder) for one in found]
+    return [LocalChatModel(one.name, one.source) for one in found]
 
 
 def locate_models(source: str, steps: Sequence[str] = (), count: int = 1) -> list[Located]:
-    """The policies that a folder, RUN or RUN@step names; RUN is its end, two of it are its start and its end.
+    """The policies that are named (``plaudit.runs.locate``); RUN is its end, two of it are its start and its end.
 
     ``steps`` names steps (or ``base``, ``start``, ``end``) of RUN instead. UserError where there is none.
     """

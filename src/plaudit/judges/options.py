@@ -11,7 +11,7 @@ from plaudit.config.base import Section
 from plaudit.config.problems import problems_of
 from plaudit.errors import UserError, suggest
 from plaudit.registry import JUDGES, resolve
-from plaudit.runs.locate import is_run, model_folder
+from plaudit.runs.locate import is_run, locate
 
 
 class RewardOptions(Section):
@@ -43,12 +43,12 @@ def check_reward(rest: str, options: Mapping[str, Any], world: Any, models: Sequ
         raise UserError(
             "reward: names no reward model", remedy="write reward:STEP, reward:PATH or reward:RUN@step"
         )
-    if "/" not in rest and not is_run(rest):
+    if "/" not in rest and ":" not in rest and not is_run(rest):
         raise UserError(
             f"there is no reward model {rest!r} before this step",
             remedy=suggest(rest, models) or f"steps that give one: {', '.join(models) or 'none'}",
         )
-    model_folder(rest, kind="reward model")
+    locate(rest, kind="reward model")
 
 
 def check_function(rest: str, options: Mapping[str, Any], world: Any, models: Sequence[str]) -> None:

@@ -12,7 +12,6 @@ from plaudit.data.rendering import Renderer
 from plaudit.data.tokens.item import Segment, TokenItem
 from plaudit.judges.options import options_of
 from plaudit.rewards import score_items
-from plaudit.runs.locate import model_folder
 
 
 class RewardJudge:
@@ -48,12 +47,8 @@ def make(rest: str, options: Mapping[str, Any], context: Any) -> RewardJudge:
     """The judge of ``reward:STEP``, ``reward:PATH`` or ``reward:RUN@step``."""
     from plaudit.models.reward_model import load_reward_model
 
-    folder = (
-        context.reward_folders(rest)[0]
-        if context.has_reward(rest)
-        else model_folder(rest, kind="reward model")
-    )
-    model = load_reward_model(folder).to(context.device)
+    model = load_reward_model(context.reward_folders(rest)[0] if context.has_reward(rest) else rest)
+    model.to(context.device)
     return RewardJudge(
         model, soft=options_of("reward", options).soft, name=f"reward:{rest}", device=context.device
     )

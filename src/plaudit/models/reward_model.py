@@ -206,7 +206,7 @@ def load_reward_model(
     local_only: bool = False,
 ) -> RewardModel:
     """A saved reward model, or any one-label sequence classifier with a plain linear head."""
-    folder = resolve(path, revision=revision, local_only=local_only)
+    folder = resolve(path, revision=revision, local_only=local_only, kind="reward model")
     config = read_config(folder)
     facts = getattr(config, "plaudit_reward", None) or {}
     tokenizer = read_tokenizer(folder)

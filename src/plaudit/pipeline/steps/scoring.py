@@ -14,7 +14,8 @@ from plaudit.models.reward_model import load_reward_model
 from plaudit.models.tokenizers import same_tokenizer
 from plaudit.pipeline.context import Context
 from plaudit.rewards import EnsembleReward, FunctionReward, ModelReward, Reward, SumReward
-from plaudit.runs.locate import model_folder
+from plaudit.runs import RunFolder
+from plaudit.runs.locate import locate, model_folders
 from plaudit.training.memory import ENOUGH
 
 
@@ -49,12 +50,24 @@ def _load(context: Context, policy: Policy, part: RewardPart, settings: Any) -> 
         return FunctionReward.by_path(str(part.path))
     if part.source == "step":
         return step_reward(context, str(part.path), policy, normalisation=settings.normalisation)
-    path = model_folder(str(part.path), kind="reward model")
-    return _model(context, policy, path, settings.normalisation, getattr(settings, "token_budget", None))
+    return _saved(context, policy, str(part.path), settings)
+
+
+def _saved(context: Context, policy: Policy, spec: str, settings: Any) -> Reward:
+    """A saved reward model; the members of a run's ensemble are joined as that run's section says."""
+    found = locate(spec, kind="reward model")
+    run = RunFolder(found.run) if found.run else None
+    folders = model_folders(run, str(found.step)) if run else [spec]
+    budget = getattr(settings, "token_budget", None)
+    rewards = [_model(context, policy, folder, settings.normalisation, budget) for folder in folders]
+    if run is None or len(rewards) == 1:
+        return rewards[0]
+    section = run.read_json("run.json")["config"]["steps"][found.step]
+    return EnsembleReward(rewards, aggregate=section["aggregate"], std_penalty=section["std_penalty"])
 
 
 def _model(
-    context: Context, policy: Policy, path: Path, normalisation: Any, token_budget: int | None = None
+    context: Context, policy: Policy, path: str | Path, normalisation: Any, token_budget: int | None = None
 ) -> Reward:
     model = load_reward_model(path).to(context.device)
     return ModelReward(
@@ -72,11 +85,7 @@ def new_critic(context: Context, step: Node, policy: Policy) -> Critic:
     models = [part for part in step.rewards if part.source in ("step", "model")]
     if settings.critic != "policy" and models:
         first = models[0]
-        path = (
-            context.reward_folders(str(first.path))[0]
-            if first.source == "step"
-            else model_folder(str(first.path), kind="reward model")
-        )
+        path = context.reward_folders(str(first.path))[0] if first.source == "step" else str(first.path)
         model = load_reward_model(path).to(context.device)
         if fits_critic(model) and same_tokenizer(model.tokenizer, policy.tokenizer):
             normalized = settings.normalisation == "stored"
