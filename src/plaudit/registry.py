@@ -66,8 +66,8 @@ class Method(StepKind):
     ``needs`` is what it learns from, ``models`` those in memory while it does, ``function`` its Python function,
     ``page`` its page in docs/methods, ``when`` its use in a phrase, ``imitates`` whether its loss holds SFT.
     ``grid`` is the setting that trades reward for KL with two values of it, ``variants`` names of the method with some
-    settings, ``compared`` whether `plaudit compare` takes it by default, ``advised`` the settings that `plaudit advise`
-    writes for a pretrained model. ``fit`` is ``(situation) -> (score, reason)`` for `plaudit advise`.
+    settings, ``compared`` whether `plaudit compare` takes it by default.
+    ``fit`` is ``(situation) -> (score, reason)`` for `plaudit advise`.
     """
 
     needs: tuple[Need, ...] = ()
@@ -82,7 +82,6 @@ class Method(StepKind):
     variants: Mapping[str, Variant] = field(default_factory=dict)
     compared: bool = False
     fit: Any = None
-    advised: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def verb(self) -> str:

@@ -399,15 +399,17 @@ def test_a_hub_name_is_loaded_by_datasets_as_a_stream(monkeypatch, tmp_path):
 
     asked = {}
 
-    def load(name, split, streaming):
-        asked.update(name=name, split=split, streaming=streaming)
+    def load(name, split, revision, streaming):
+        asked.update(name=name, split=split, revision=revision, streaming=streaming)
         return iter(ROWS)
 
     monkeypatch.setattr(datasets, "load_dataset", load)
     monkeypatch.chdir(tmp_path)
     texts = [r.response.text for r in read("owner/name:test").records]
     assert texts == [r["response"] for r in ROWS]
-    assert asked == {"name": "owner/name", "split": "test", "streaming": True}
+    assert asked == {"name": "owner/name", "split": "test", "revision": None, "streaming": True}
+    read("owner/name@v1.0:test")
+    assert asked["name"] == "owner/name" and asked["revision"] == "v1.0" and asked["split"] == "test"
     read("owner/name")
     assert asked["split"] == "train"
 

@@ -7,10 +7,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from plaudit.advice.situation import FEW, HAVE, Situation
+from plaudit.config.pretrained import vetted
 from plaudit.errors import UserError
 from plaudit.registry import METHODS, Method, resolve
 
-ADAPTER_LR = 1e-5  # adapters take larger steps than whole models
 # What stands in a recipe for names that only the user knows.
 MODEL, REWARD_MODEL, SCORE = "MODEL", "REWARD_MODEL", "my_rewards:score"
 # What the reason for leaving a method out is called.
@@ -137,7 +137,7 @@ def _recipe(method: Method, found: Situation, adapters: bool) -> dict[str, Any]:
     recipe["data"] = {role: _once(sources) for role, sources in data.items() if sources}
     steps: dict[str, Any] = {}
     if "demonstrations" in found.have and "demonstrations" not in method.needs and not method.imitates:
-        steps["sft"] = dict(METHODS["sft"].advised)
+        steps["sft"] = vetted("sft", found.parameters, adapters=adapters)
     section: dict[str, Any] = {}
     if method.rewarded:
         if "function" in found.have:
@@ -145,10 +145,9 @@ def _recipe(method: Method, found: Situation, adapters: bool) -> dict[str, Any]:
         elif "reward_model" in found.have:
             section["reward_model"] = REWARD_MODEL
         else:
-            steps["reward"] = dict(METHODS["reward"].advised)
-    section |= method.advised
-    if adapters and section.get("lr"):
-        section["lr"] = max(section["lr"], ADAPTER_LR)
+            adapted = {"lora": {"rank": 16}} if adapters else {}
+            steps["reward"] = {**adapted, **vetted("reward", found.parameters, adapters=adapters)}
+    section |= vetted(method.name, found.parameters, adapters=adapters)
     steps[method.name] = section
     recipe["steps"] = steps
     recipe["evaluate"] = {} if "preferences" in recipe["data"] or "prompts" in recipe["data"] else None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -98,7 +99,7 @@ class Config(Section):
     the Llama layout be computed by fused operations on the CPU. ``evaluate`` is the last step, null for none.
     """
 
-    name: str = Field("run", pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
+    name: str = "run"
     seed: Annotated[int, Field(ge=0)] = 0
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
     threads: Positive | None = None
@@ -113,6 +114,21 @@ class Config(Section):
     data: Data = Data()
     steps: dict[str, Step] = Field(default_factory=dict)
     evaluate: Evaluate | None = Evaluate()
+
+    @field_validator("name")
+    @classmethod
+    def _folder_name(cls, name: str) -> str:
+        """Letters of any script and spaces; not what a folder cannot be called, or a command takes for an option."""
+        if (
+            not name.strip()
+            or name != name.strip()
+            or name[0] in ".-"
+            or re.search(r'[/\\:*?"<>|\x00-\x1f]', name)
+        ):
+            raise ValueError(
+                'a name of a run begins with a letter or digit and has none of / \\ : * ? " < > |'
+            )
+        return name
 
     def data_sources(self) -> dict[str, list[str]]:
         """The paths that each role of the data section names, local ones resolved against its root."""

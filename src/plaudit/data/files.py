@@ -43,7 +43,7 @@ PACKED = {
     ".7z": "7z x",
     ".tar": "tar xf",
 }
-HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*(:[\w.+-]+)?")
+HUB_NAME = re.compile(r"([A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*)(?:@([\w./-]+))?(?::([\w.+-]+))?")
 
 
 def rows(path: str | Path, refuse: Refuse, *, by_line: bool = False) -> Iterator[Row]:
@@ -131,7 +131,7 @@ def _format(file: Path, opened: BinaryIO) -> str:
 def is_hub_name(path: str) -> bool:
     if not HUB_NAME.fullmatch(path) or Path(path).parent.exists():
         return False
-    name = Path(path.partition(":")[0])
+    name = Path(path.partition(":")[0].partition("@")[0])
     return not any(s.lower() in {*FORMATS, *PACKED, ".gz", ".yaml", ".yml"} for s in name.suffixes)
 
 
@@ -162,17 +162,18 @@ def _missing(file: Path) -> UserError:
 
 
 def _hub(path: str, refuse: Refuse) -> Iterator[Row]:
-    """A data set of the Hugging Face hub: ``owner/name`` or ``owner/name:split`` (train unless told)."""
+    """A data set of the Hugging Face hub: ``owner/name[@revision][:split]``, of the split ``train`` by default."""
     import datasets
 
-    name, _, split = path.partition(":")
+    named = HUB_NAME.fullmatch(path)
+    name, revision, split = named.groups() if named else (path, None, None)
     try:
-        stream = datasets.load_dataset(name, split=split or "train", streaming=True)
+        stream = datasets.load_dataset(name, split=split or "train", revision=revision, streaming=True)
         for number, values in enumerate(stream, 1):
             yield Row(number, values)
     except Exception as error:  # the hub's client raises dozens of kinds, all with a usable message
         reason = (str(error).splitlines() or [""])[0] or type(error).__name__
         raise UserError(
             f"there is no file {path}, and the hub has no data set of that name that can be read: {reason}",
-            remedy="check the path, or the name and split on huggingface.co (owner/name:split)",
+            remedy="check the path, or the name and split on huggingface.co (owner/name@revision:split)",
         ) from error

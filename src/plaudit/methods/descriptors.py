@@ -56,7 +56,6 @@ _own(
         paper="Ouyang et al. 2022",
         when="good answers have been written down; what every other method starts from",
         fit=f"{FIT}:sft",
-        advised={"lr": 2e-5},
         page="sft",
     ),
     Method(
@@ -76,7 +75,6 @@ _own(
         function="plaudit.methods.train:reward_model",
         paper="Stiennon et al. 2020; Ouyang et al. 2022",
         when="answers have been ranked and fresh ones are to be scored",
-        advised={"lr": 1e-5},
         page="reward",
     ),
 )
@@ -98,7 +96,6 @@ def online(name: str, title: str, summary: str, settings: Any, **facts: object) 
         "function": f"plaudit.methods.train_online:{name}",
         "code": (f"plaudit.methods.train_online:{name}",),
         "page": name.replace("_", "-"),
-        "advised": {"lr": 1e-6},
     }
     return Method(name, title, summary, settings, f"{STEPS}.policies:online", **{**shared, **facts})  # type: ignore[arg-type]
 
@@ -116,7 +113,6 @@ _own(
         grid=("kl.coefficient", (0.05, 0.2)),
         compared=True,
         fit=f"{FIT}:ppo",
-        advised={"lr": 1e-6, "value_lr": 1e-5},
     ),
     online(
         "grpo",
@@ -180,7 +176,6 @@ _own(
         grid=("n", (4, 16)),
         compared=True,
         fit=f"{FIT}:rejection",
-        advised={"lr": 1e-5},
     ),
 )
 
@@ -198,7 +193,6 @@ def direct(name: str, title: str, summary: str, settings: Any, **facts: object) 
         "function": f"plaudit.methods.train_direct:{name}",
         "code": (f"plaudit.methods.train_direct:{name}",),
         "page": name.replace("_", "-"),
-        "advised": {"lr": 1e-6},
     }
     return Method(name, title, summary, settings, f"{STEPS}.policies:direct", **{**shared, **facts})  # type: ignore[arg-type]
 

@@ -20,6 +20,7 @@ from plaudit.data.records import Demonstration, Preference
 from plaudit.data.rendering import Renderer
 from plaudit.data.tokens.item import Segment, TokenItem
 from plaudit.errors import UserError
+from plaudit.methods.defaults import default_settings
 from plaudit.methods.lengths import bounded, fitting
 from plaudit.methods.reward_model import RewardModelling
 from plaudit.methods.starting import announce_judgements
@@ -103,7 +104,7 @@ def sft(
     return pretrain(
         policy,
         items,
-        settings or SftSettings(),
+        settings or default_settings(SftSettings, "sft", policy.model),
         out=stage,
         seed=seed,
         held_out=held,
@@ -131,7 +132,7 @@ def reward_model(
 
     ``schedule`` replaces the optimisation part of the settings (for a first stage on weaker votes).
     """
-    settings = settings or RewardSettings()
+    settings = settings or default_settings(RewardSettings, "reward", model)
     renderer = bounded(renderer or Renderer(model.tokenizer), model)
     # √n keeps the spread of a sum over n tokens equal: length alone then decides nothing.
     model.length_power = 0.5 if settings.length_normalised else 0.0

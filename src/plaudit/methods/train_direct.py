@@ -14,6 +14,7 @@ from plaudit.config import Cpo, Dpo, Kto, Orpo, Simpo
 from plaudit.data.records import Labelled, Preference, Rated
 from plaudit.data.rendering import Renderer
 from plaudit.data.tokens.item import TokenItem
+from plaudit.methods.defaults import default_settings
 from plaudit.methods.direct import DirectPreference, Settings
 from plaudit.methods.kto import (
     KTO,
@@ -37,28 +38,40 @@ def dpo(
     policy: Any, preferences: Sequence[Preference], settings: Dpo | None = None, **options: Any
 ) -> FitResult:
     """DPO and its variants: improve ``policy`` in place; ``options`` as in ``preference``."""
-    return preference(policy, preferences, settings or Dpo(), label="dpo", **options)
+    return preference(
+        policy, preferences, settings or default_settings(Dpo, "dpo", policy.model), label="dpo", **options
+    )
 
 
 def simpo(
     policy: Any, preferences: Sequence[Preference], settings: Simpo | None = None, **options: Any
 ) -> FitResult:
     """SimPO, without a reference; ``options`` as in ``preference``."""
-    return preference(policy, preferences, settings or Simpo(), label="simpo", **options)
+    return preference(
+        policy,
+        preferences,
+        settings or default_settings(Simpo, "simpo", policy.model),
+        label="simpo",
+        **options,
+    )
 
 
 def cpo(
     policy: Any, preferences: Sequence[Preference], settings: Cpo | None = None, **options: Any
 ) -> FitResult:
     """CPO, without a reference; ``options`` as in ``preference``."""
-    return preference(policy, preferences, settings or Cpo(), label="cpo", **options)
+    return preference(
+        policy, preferences, settings or default_settings(Cpo, "cpo", policy.model), label="cpo", **options
+    )
 
 
 def orpo(
     policy: Any, preferences: Sequence[Preference], settings: Orpo | None = None, **options: Any
 ) -> FitResult:
     """ORPO, without a reference; ``options`` as in ``preference``."""
-    return preference(policy, preferences, settings or Orpo(), label="orpo", **options)
+    return preference(
+        policy, preferences, settings or default_settings(Orpo, "orpo", policy.model), label="orpo", **options
+    )
 
 
 def preference(
@@ -119,7 +132,7 @@ def kto(
     ranks: Ranks | None = None,
 ) -> FitResult:
     """KTO on thumbs, ratings (by ``threshold``) or rankings: improve ``policy`` in place."""
-    settings = settings or Kto()
+    settings = settings or default_settings(Kto, "kto", policy.model)
     renderer = bounded(renderer or Renderer(policy.tokenizer), policy.model)
     stage = stage_at(out)
     labels = labels_of(records, settings.threshold)

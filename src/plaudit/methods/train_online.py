@@ -16,6 +16,7 @@ from plaudit.data.records import Demonstration, Prompt
 from plaudit.data.rendering import Renderer
 from plaudit.data.tokens.item import TokenItem
 from plaudit.errors import UserError
+from plaudit.methods.defaults import default_settings
 from plaudit.methods.lengths import bounded, fitting, fitting_prompts
 from plaudit.methods.online_dpo import OnlineDPO
 from plaudit.methods.policy_gradient import GRPO, REINFORCE, RLOO, PolicyGradient
@@ -53,7 +54,7 @@ def ppo(
     """
     from plaudit.models.critic import Critic
 
-    settings = settings or Ppo()
+    settings = settings or default_settings(Ppo, "ppo", policy.model)
     algorithm = PPO(policy, critic or Critic.from_policy(policy), settings, device=device, ranks=ranks)
     return online(algorithm, policy, reward, prompts, settings, device=device, ranks=ranks, **options)
 
@@ -62,7 +63,7 @@ def grpo(
     policy: Any, reward: Reward, prompts: Sequence[Prompt], settings: Grpo | None = None, **options: Any
 ) -> RlResult:
     """GRPO and its kin: a sample is compared with the prompt's others; ``options`` as in ``online``."""
-    settings = settings or Grpo()
+    settings = settings or default_settings(Grpo, "grpo", policy.model)
     return online(
         _estimator(settings, GRPO)(policy, settings),
         policy,
@@ -78,7 +79,7 @@ def rloo(
     policy: Any, reward: Reward, prompts: Sequence[Prompt], settings: Rloo | None = None, **options: Any
 ) -> RlResult:
     """RLOO: REINFORCE with the other samples' mean as baseline; ``options`` as in ``online``."""
-    settings = settings or Rloo()
+    settings = settings or default_settings(Rloo, "rloo", policy.model)
     return online(
         _estimator(settings, RLOO)(policy, settings),
         policy,
@@ -94,7 +95,7 @@ def reinforce(
     policy: Any, reward: Reward, prompts: Sequence[Prompt], settings: Reinforce | None = None, **options: Any
 ) -> RlResult:
     """REINFORCE++: whitened rewards to go, no critic; ``options`` as in ``online``."""
-    settings = settings or Reinforce()
+    settings = settings or default_settings(Reinforce, "reinforce", policy.model)
     return online(
         REINFORCE(policy, settings), policy, reward, prompts, settings, label="reinforce", **options
     )
@@ -104,7 +105,7 @@ def online_dpo(
     policy: Any, reward: Reward, prompts: Sequence[Prompt], settings: OnlineDpo | None = None, **options: Any
 ) -> RlResult:
     """Online DPO: DPO on own samples that the reward has ranked; ``options`` as in ``online``."""
-    settings = settings or OnlineDpo()
+    settings = settings or default_settings(OnlineDpo, "online_dpo", policy.model)
     return online(
         OnlineDPO(policy, settings), policy, reward, prompts, settings, label="online dpo", **options
     )
@@ -234,7 +235,7 @@ def rejection(
     from plaudit.data.readers import read
     from plaudit.data.records.writers import write_jsonl
 
-    settings = settings or Rejection()
+    settings = settings or default_settings(Rejection, "rejection", policy.model)
     renderer = bounded(renderer or Renderer(policy.tokenizer), policy.model, positions=fewest([reward]))
     stage, ranks = stage_at(out), ranks or Ranks()
     path = stage.path / "chosen.jsonl"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import sys
 import tempfile
 import time
@@ -16,6 +17,7 @@ from plaudit.config import Config, load_recipe, validate
 from plaudit.config.graph import EVALUATE, Graph, graph_of
 from plaudit.data.dates import day_of_templates, pin_day
 from plaudit.errors import UserError, suggest
+from plaudit.pipeline.defaults import Filled, with_defaults
 from plaudit.pipeline.machine import commit, look, set_threads
 from plaudit.pipeline.planning import check_sources, make_plan
 from plaudit.pipeline.projects import frozen
@@ -34,6 +36,7 @@ class Options:
     donor: RunFolder | None = None
     again: tuple[str, ...] = ()
     only: tuple[str, ...] | None = None
+    filled: tuple[Filled, ...] = ()
 
 
 def recipe_path(recipe: str | Path) -> Path:
@@ -104,6 +107,7 @@ def execute_config(
 ) -> RunFolder:
     """Bring a run folder to what its config says; ``only`` some of its steps, the others being left as they are."""
     _check_folder(folder.path)
+    config, filled = with_defaults(config)
     graph = graph_of(config)
     for name in again:
         if name != ALL and name not in graph.nodes:
@@ -113,7 +117,7 @@ def execute_config(
     check_sources(config)
     with tempfile.TemporaryDirectory() as nowhere:
         snapshots = Path(nowhere) if dry_run else folder.path / "data"
-        options = Options(dry_run, donor, tuple(again), None if only is None else tuple(only))
+        options = Options(dry_run, donor, tuple(again), None if only is None else tuple(only), tuple(filled))
         return _computed(frozen(config, snapshots), graph, folder, options)
 
 
@@ -180,6 +184,8 @@ def _execute(
     plan = make_plan(context, _common(config, resolved))
     if few := check_held_out(context):
         tell(few)
+    for one in options.filled:
+        tell(f"not stated, so as vetted for pretrained models: {one}")
     if options.dry_run:
         from plaudit.pipeline.dry_run import describe
 
@@ -220,13 +226,14 @@ def _execute(
 def ending(graph: Graph, folder: RunFolder) -> str | None:
     """Where the model lies that the run was for, and what to do with it; None where it trained none."""
     trained = [n for n in graph.policies if graph[n].kind.starts or graph[n].kind.data]
+    run = shlex.quote(str(folder.path))
     if trained:
         step = graph.places["end"]
         pair = " --side-by-side" if graph.places["start"] != step else ""
-        what, use = "model", f"plaudit chat {folder.path}{pair}"
+        what, use = "model", f"plaudit chat {run}{pair}"
     elif graph.reward_models:
         step = graph.reward_models[-1]
-        what, use = "reward model", f"plaudit ppo PROMPTS --model MODEL --reward {folder.path}"
+        what, use = "reward model", f"plaudit ppo PROMPTS --model MODEL --reward {run}"
     else:
         return None
     lies = ", ".join(map(str, model_folders(folder, step)))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -83,13 +84,29 @@ def run_method(
             )
         config = _up_to(method, source, overrides)
         return execute_config(config, RunFolder(out or Path("runs") / config.name), dry_run=dry_run)
+    made = method_config(name, source, model, overrides, reward=reward, fields=fields, labels=labels)
+    return execute_config(made, RunFolder(out or Path("runs") / made.name), dry_run=dry_run)
+
+
+def method_config(
+    name: str,
+    source: str | Path,
+    model: str | Path | None,
+    overrides: Sequence[str] = (),
+    *,
+    reward: str | Path | None = None,
+    fields: Mapping[str, str] | None = None,
+    labels: Mapping[Any, str] | None = None,
+) -> Config:
+    """The recipe of one step that one method on a data file stands for."""
+    method = METHODS[name]
     if model is None:
         raise UserError(
             f"`plaudit {method.verb} {source}` needs a model", remedy="add --model DIR, or give a recipe"
         )
     role = FEEDS[str(method.data)][0]
     raw: dict[str, Any] = {
-        "name": f"{name}-{Path(str(source)).name.split('.')[0].split('#')[-1]}",
+        "name": name_of_run(name, source),
         "policy": {"path": str(model)},
         "data": {role: [{"path": str(source), "fields": fields, "labels": labels}]},
         "steps": {name: {"reward_model": str(reward)} if reward is not None else {}},
@@ -104,4 +121,12 @@ def run_method(
             f"--set {name}.reward_function=module:function",
         )
     made: Config = validate(raw, f"plaudit {method.verb}")
-    return execute_config(made, RunFolder(out or Path("runs") / made.name), dry_run=dry_run)
+    return made
+
+
+def name_of_run(method: str, source: str | Path) -> str:
+    """What a run of one method is called: the method and its data's name, whatever letters that has."""
+    plain = str(source).removeprefix("project://").rstrip("/\\").replace("\\", "/").rpartition("/")[2]
+    stem = plain.partition("#")[2] or plain.partition(".")[0] or plain
+    kept = re.sub(r"[^\w.-]+", "-", stem).strip("-.")
+    return f"{method}-{kept}".rstrip("-")

@@ -25,6 +25,7 @@ from plaudit.pipeline.comparison.arms import (
     with_arm,
     without_arm,
 )
+from plaudit.pipeline.defaults import with_defaults
 from plaudit.pipeline.projects import frozen
 from plaudit.pipeline.run import recipe_path
 from plaudit.progress import Progress
@@ -138,7 +139,7 @@ def _replaced(raw: dict[str, Any], origin: str, step: str | None) -> tuple[str, 
             remedy=suggest(step, learning)
             or f"steps that learn from preferences: {', '.join(learning) or 'none'}",
         )
-    raw["steps"] = json.loads(config.model_dump_json())["steps"]
+    raw["steps"] = json.loads(with_defaults(config)[0].model_dump_json())["steps"]
     if not learning:
         raw["steps"]["method"] = {"kind": next(n for n, k in STEPS.items() if k.preference)}
         return "method", {}
@@ -154,7 +155,8 @@ def _config(raw: Mapping[str, Any], overrides: Sequence[str], root: Path) -> dic
         # What every arm shares may name a step that this run does not have.
         if not override.startswith("steps.") or override.split(".")[1] in steps:
             apply_override(made, override)
-    config: Config = frozen(validate(made, str(raw.get("name"))), root / "data", keep=True)
+    resolved, _ = with_defaults(validate(made, str(raw.get("name"))))
+    config: Config = frozen(resolved, root / "data", keep=True)
     dumped: dict[str, Any] = json.loads(config.model_dump_json())
     return dumped
 
