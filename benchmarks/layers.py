@@ -18,11 +18,13 @@ from unittest.mock import patch
 import torch
 from torch import Tensor
 
-from plaudit.models import tiled, vocabulary
+from plaudit.kernels import elementwise as parts
+from plaudit.kernels import elementwise_numba as compiled
+from plaudit.kernels import token_logprob as vocabulary
+from plaudit.kernels import varlen_attention as tiled
+from plaudit.kernels.attention_blocks import blocks_of
+from plaudit.kernels.blockwise_attention import Attending, Blockwise, pieces_of
 from plaudit.models.attention import CHUNK
-from plaudit.models.blocks import blocks_of
-from plaudit.models.blockwise import Attending, Blockwise, pieces_of
-from plaudit.models.fused import compiled, parts
 from plaudit.models.logprobs import _slopes
 from plaudit.models.output_head import Shape
 from plaudit.training.memory import keep_freed_memory

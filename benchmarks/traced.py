@@ -21,8 +21,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from plaudit.data.tokens.layout import Layout
+from plaudit.models.architectures import layer_windows
 from plaudit.models.attention import packed_attention
-from plaudit.models.families import layer_windows
 from plaudit.models.packing import same_states
 
 Parts = tuple[Callable[..., Any], Callable[..., Any]]

@@ -15,7 +15,8 @@ from torch import nn
 
 from plaudit.data.tokens.batching import collate
 from plaudit.data.tokens.layout import lay_out
-from plaudit.models import attention, varlen
+from plaudit.kernels import cuda_varlen_attention as varlen
+from plaudit.models import attention
 from plaudit.models.attention import packed_attention, rows_of
 from plaudit.models.compute import computing
 from plaudit.models.logprobs import log_probs

@@ -12,8 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numba import config, get_thread_id, prange
 
-from plaudit.models import jit
-from plaudit.models.fused import compiled
+from plaudit.kernels import elementwise_numba as compiled
+from plaudit.kernels import numba_utils as jit
 
 DTYPES = [torch.float32, torch.bfloat16]
 
@@ -163,7 +163,7 @@ def test_the_first_loop_leaves_torch_its_threads():
     """Numba's threads start once a process, and tell OpenMP to use every core."""
     code = (
         "import torch; torch.set_num_threads(1)\n"
-        "from plaudit.models import jit\n"
+        "from plaudit.kernels import numba_utils as jit\n"
         "jit.share(1); print(torch.get_num_threads())"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -12,7 +12,7 @@ from transformers import AutoConfig, AutoModel, AutoModelForCausalLM, AutoModelF
 from plaudit.data.tokens.batching import collate
 from plaudit.data.tokens.item import Segment, TokenItem
 from plaudit.errors import UserError
-from plaudit.models.families import backbone
+from plaudit.models.architectures import backbone
 from plaudit.models.logprobs import log_probs
 from plaudit.models.policy import load_policy
 from plaudit.models.reward_model import RewardModel

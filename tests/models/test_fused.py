@@ -13,14 +13,19 @@ from torch import nn
 
 from plaudit.data.tokens.batching import collate
 from plaudit.data.tokens.item import Segment, TokenItem
-from plaudit.models import loops as loops_
-from plaudit.models import products
+from plaudit.kernels import elementwise as parts
+from plaudit.kernels import elementwise_numba as compiled
+from plaudit.kernels import fused_attention as attention
+from plaudit.kernels import fused_mlp as feed_forward
+from plaudit.kernels import fused_qkv as projections
+from plaudit.kernels import linear as products
+from plaudit.kernels import optional as loops_
+from plaudit.kernels.attention_blocks import blocks_of
+from plaudit.kernels.blockwise_attention import Blockwise, attend, attend_back, pieces_of
+from plaudit.models import fused_decoder as decoder
 from plaudit.models.adapters import add_lora
-from plaudit.models.blocks import blocks_of
-from plaudit.models.blockwise import Blockwise, attend, attend_back, pieces_of
 from plaudit.models.compute import computing
 from plaudit.models.encoder import encode
-from plaudit.models.fused import attention, compiled, decoder, feed_forward, parts, projections
 from plaudit.models.heads import scores, values
 from plaudit.models.logprobs import log_probs
 from plaudit.models.policy import load_policy
@@ -66,14 +71,17 @@ def loops(request, monkeypatch):
     """With numba, on a processor with or without vectors that tiles are made of, and as it is without."""
     found = {"tiled": loops_.compiled, "uncompiled": lambda name: None}
     some = lambda name: None if name.endswith("tiled") else loops_.compiled(name)  # noqa: E731
-    for module in ("plaudit.models.attention.compiled", "plaudit.models.fused.parts.compiled"):
+    for module in ("plaudit.models.attention.compiled", "plaudit.kernels.elementwise.compiled"):
         monkeypatch.setattr(module, found.get(request.param, some))
     return request.param
 
 
 def test_the_loops_are_those_that_are_asked_for(policy, loops, monkeypatch):
     kinds = set()
-    for kind in (Blockwise, *([found.Plan] if (found := loops_.compiled("plaudit.models.tiled")) else [])):
+    for kind in (
+        Blockwise,
+        *([found.Plan] if (found := loops_.compiled("plaudit.kernels.varlen_attention")) else []),
+    ):
         plain = kind.attend
         note = lambda *given, kind=kind, plain=plain: (kinds.add(kind), plain(*given))[1]  # noqa: E731
         monkeypatch.setattr(kind, "attend", note)

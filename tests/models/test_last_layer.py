@@ -11,11 +11,11 @@ from torch import nn
 
 from plaudit.data.tokens.batching import collate
 from plaudit.data.tokens.item import Segment, TokenItem
-from plaudit.models import last_layer
-from plaudit.models.casts import cast_once
+from plaudit.models import skip_last_mlp as last_layer
+from plaudit.models.architectures import backbone
+from plaudit.models.autocast_hooks import cast_once
 from plaudit.models.compute import computing
 from plaudit.models.encoder import encode
-from plaudit.models.families import backbone
 from plaudit.models.heads import scores
 from plaudit.models.logprobs import log_probs
 from plaudit.models.policy import load_policy

@@ -16,9 +16,9 @@ from plaudit.data.tokens.item import Segment, TokenItem
 from plaudit.errors import UserError
 from plaudit.models import attention, packing
 from plaudit.models.adapters import adapter_off, add_lora
+from plaudit.models.architectures import backbone
 from plaudit.models.compute import computing
 from plaudit.models.encoder import encode
-from plaudit.models.families import backbone
 from plaudit.models.heads import scores
 from plaudit.models.logprobs import log_probs
 from plaudit.models.packing import capability, layout_for

@@ -14,15 +14,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numba import njit
 
-from plaudit.models import jit, loops
+from plaudit.kernels import numba_utils as jit
+from plaudit.kernels import optional as loops
 
-tiled = loops.compiled("plaudit.models.tiled")
+tiled = loops.compiled("plaudit.kernels.varlen_attention")
 if tiled is None:
     pytest.skip("no processor that tiles are made for", allow_module_level=True)
 
-from plaudit.models import tiles  # noqa: E402
+from plaudit.kernels import gemm_llvm as tiles  # noqa: E402
+from plaudit.kernels.packed_bf16 import words  # noqa: E402
 from plaudit.models.attention import packed_attention  # noqa: E402
-from plaudit.models.words import words  # noqa: E402
 
 DTYPES = [torch.float32] + [torch.bfloat16] * tiles.PAIRS
 
@@ -256,5 +257,5 @@ def test_narrower_vectors_give_the_same():
 
 def test_without_such_vectors_there_are_no_tiles():
     features = {"NUMBA_CPU_NAME": "generic", "NUMBA_CPU_FEATURES": "+sse2"}
-    code = "from plaudit.models.loops import compiled; assert compiled('plaudit.models.tiled') is None"
+    code = "from plaudit.kernels.optional import compiled; assert compiled('plaudit.kernels.varlen_attention') is None"
     subprocess.run([sys.executable, "-c", code], env=os.environ | features, check=True)

@@ -7,11 +7,13 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from plaudit.models import jit, logprobs, loops
+from plaudit.kernels import numba_utils as jit
+from plaudit.kernels import optional as loops
+from plaudit.models import logprobs
 from plaudit.models.logprobs import _LogProb
 from plaudit.models.output_head import Shape
 
-vocabulary = loops.compiled("plaudit.models.vocabulary")
+vocabulary = loops.compiled("plaudit.kernels.token_logprob")
 DTYPES = [torch.float32, torch.bfloat16]
 
 

@@ -64,7 +64,7 @@ USED = {
     ("rollout/native.py", "NativeSampler"): ONLINE | RANKS | {"evaluate"},
     # Answers are drawn with the sampler's own forward pass.
     ("models/attention.py", "packed_attention"): ALL - {"rank"},
-    ("models/tiled_loops.py", "*"): ALL - {"rank"},
+    ("kernels/varlen_attention_numba.py", "*"): ALL - {"rank"},
     ("judges/reward.py", "RewardJudge"): {"rank-2"},
     ("feedback/simulated.py", "SimulatedRaters"): {"rank"},
     ("pocket/gold.py", "Gold"): ALL,
@@ -204,7 +204,7 @@ EXPECTED = {
     "training.memory models.logprobs data.rendering data.encoding data.templates pipeline.context",
     "kto": "methods.kto objectives.direct training.fit",
     "reward": "methods.reward_model models.reward_model models.heads objectives.ranking training.fit",
-    "sft": "methods.supervised training.fit models.policy models.vocabulary pipeline.materials data.splits",
+    "sft": "methods.supervised training.fit models.policy kernels.token_logprob pipeline.materials data.splits",
     "rank": "rollout.native pipeline.steps.rank pipeline.steps.people",
 }
 

@@ -9,10 +9,11 @@ import pytest
 import torch
 from rollout_models import build
 
-from plaudit.models import jit
-from plaudit.models import loops as place
-from plaudit.models.loops import compiled as loops
-from plaudit.rollout import compiled, distribution
+from plaudit.kernels import decode_numba as compiled
+from plaudit.kernels import numba_utils as jit
+from plaudit.kernels import optional as place
+from plaudit.kernels.optional import compiled as loops
+from plaudit.rollout import token_sampling as distribution
 from plaudit.rollout.llama import LlamaForward
 from plaudit.rollout.protocol import SamplingSettings
 
@@ -139,7 +140,7 @@ def test_what_is_not_finite_stays_so_and_stays_with_its_row(wrong, where):
 @pytest.mark.parametrize("missing", [ImportError, RuntimeError])
 def test_without_numba_torch_computes_it(missing, monkeypatch, caplog):
     """Or where numba finds no folder to keep what it compiled."""
-    assert LlamaForward(build("llama")).loops is compiled is loops("plaudit.rollout.compiled")
+    assert LlamaForward(build("llama")).loops is compiled is loops("plaudit.kernels.decode_numba")
 
     def refuse(name):
         raise missing("not here")
@@ -148,7 +149,7 @@ def test_without_numba_torch_computes_it(missing, monkeypatch, caplog):
     loops.cache_clear()
     try:
         with caplog.at_level(logging.INFO):
-            assert loops("plaudit.rollout.compiled") is None
+            assert loops("plaudit.kernels.decode_numba") is None
         assert "not compiled: not here" in caplog.text
         assert LlamaForward(build("llama")).loops is None
     finally:

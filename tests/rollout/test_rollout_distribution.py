@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from scipy import stats
 
-from plaudit.rollout import distribution
-from plaudit.rollout.distribution import draw, scaled
+from plaudit.rollout import token_sampling as distribution
 from plaudit.rollout.protocol import SamplingSettings
+from plaudit.rollout.token_sampling import draw, scaled
 
 
 @pytest.fixture(params=["compiled", "uncompiled"], autouse=True, scope="module")

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 
-from plaudit.rollout import near as room
-from plaudit.rollout.near import Near
+from plaudit.kernels import blocked_decode as room
+from plaudit.kernels.blocked_decode import Near
 
 
 @pytest.mark.parametrize("rows", [1, 7, 40])

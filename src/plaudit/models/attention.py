@@ -24,10 +24,10 @@ from transformers import AttentionInterface
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.masking_utils import ALL_MASK_ATTENTION_FUNCTIONS, AttentionMaskInterface
 
-from plaudit.models.blocks import Block, blocks_of
-from plaudit.models.blockwise import Attending, Blockwise, keys_of, whole_pieces
-from plaudit.models.loops import compiled
-from plaudit.models.varlen import sequences_of, suits, varlen_attention
+from plaudit.kernels.attention_blocks import Block, blocks_of
+from plaudit.kernels.blockwise_attention import Attending, Blockwise, keys_of, whole_pieces
+from plaudit.kernels.cuda_varlen_attention import sequences_of, suits, varlen_attention
+from plaudit.kernels.optional import compiled
 
 logger = logging.getLogger(__name__)
 
@@ -245,7 +245,7 @@ def _dense(
 
 def _whole(rows: Rows, causal: bool, window: int | None, q: Tensor, size: int) -> Attending:
     """All queries of a row: tile by tile where that is compiled, else block by block."""
-    found = compiled("plaudit.models.tiled")
+    found = compiled("plaudit.kernels.varlen_attention")
     if found is not None and causal and q.shape[-1] == size and found.suits(size, q.dtype):
         plan: Attending = found.whole_plan(rows, window)
         return plan
@@ -254,7 +254,7 @@ def _whole(rows: Rows, causal: bool, window: int | None, q: Tensor, size: int) -
 
 
 class _Attended(torch.autograd.Function):
-    """A layer's attention with a backward of its own (``models/tiled.py``, ``models/blockwise.py``)."""
+    """A layer's attention with a backward pass of its own: that of its ``Attending``."""
 
     @staticmethod
     def forward(

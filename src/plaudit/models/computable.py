@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from plaudit.errors import UserError
-from plaudit.models.families import backbone, is_causal
+from plaudit.models.architectures import backbone, is_causal
 from plaudit.models.output_head import output_head, shape_of
 
 _IDS = [[21, 22, 23, 24]]

@@ -26,7 +26,7 @@ class Compute:
     reductions stay fp32. ``kept_logits``: elements of response logits that are kept for the backward pass;
     beyond it they are computed again in chunks. ``memory``: bytes that a stage may take, None to leave it
     uncounted; ``checkpointing``: whether layers are computed again in the backward pass, None where they must.
-    ``fused``: whether models of the Llama layout may be computed by the fused parts (``models/fused``).
+    ``fused``: whether models of the Llama layout may be computed by the fused parts (``models/fused_decoder.py``).
     """
 
     layout: LayoutKind = "shared"

@@ -12,13 +12,13 @@ from torch import Tensor, nn
 from plaudit.data.tokens.batch import TokenBatch
 from plaudit.data.tokens.batching import collate
 from plaudit.data.tokens.layout import Layout, LayoutKind
-from plaudit.models.casts import cast_once
+from plaudit.models.architectures import backbone, is_causal
+from plaudit.models.autocast_hooks import cast_once
 from plaudit.models.compute import autocast, compute
-from plaudit.models.families import backbone, is_causal
-from plaudit.models.fused.decoder import fused_hidden
-from plaudit.models.last_layer import only_at
+from plaudit.models.fused_decoder import fused_hidden
 from plaudit.models.packing import arguments, layout_for
 from plaudit.models.rotation import apart, changing, forget, singles
+from plaudit.models.skip_last_mlp import only_at
 
 
 @dataclass

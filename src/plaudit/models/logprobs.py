@@ -19,13 +19,13 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from plaudit.data.tokens.batch import TokenBatch
+from plaudit.kernels.linear import ROUND, add_outer, spare_rows, times, times_back
+from plaudit.kernels.optional import compiled
+from plaudit.models.architectures import backbone
 from plaudit.models.computable import check_policy
 from plaudit.models.compute import autocast, compute
 from plaudit.models.encoder import encode
-from plaudit.models.families import backbone
-from plaudit.models.loops import compiled
 from plaudit.models.output_head import Shape, output_head, shape_of
-from plaudit.models.products import ROUND, add_outer, spare_rows, times, times_back
 
 # Elements of one chunk of logits: large enough for full-speed products, small enough to stay cheap. An accelerator
 # needs larger products, and adds to the head's whole gradient once a chunk.
@@ -194,7 +194,7 @@ def _loops(weight: Tensor, bias: Tensor | None, shape: Shape, dtype: torch.dtype
     """The compiled loops, where they are there; they know a factor, and neither bias nor cap."""
     plain = bias is None and shape.cap is None and shape.factor > 0
     if plain and weight.device.type == "cpu" and dtype in (torch.float32, torch.bfloat16):
-        return compiled("plaudit.models.vocabulary")
+        return compiled("plaudit.kernels.token_logprob")
     return None
 
 

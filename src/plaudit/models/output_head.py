@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from plaudit.models.families import backbone
+from plaudit.models.architectures import backbone
 
 
 @dataclass(frozen=True)

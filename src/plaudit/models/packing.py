@@ -18,8 +18,8 @@ from torch import Tensor, nn
 from plaudit.data.tokens.item import Segment, TokenItem
 from plaudit.data.tokens.layout import Layout, LayoutKind, lay_out
 from plaudit.models import attention
+from plaudit.models.architectures import OFFSET_POSITIONS, backbone, is_causal
 from plaudit.models.compute import ORDER, compute, computing
-from plaudit.models.families import OFFSET_POSITIONS, backbone, is_causal
 
 logger = logging.getLogger(__name__)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from plaudit.models.families import OFFSET_POSITIONS, backbone
+from plaudit.models.architectures import OFFSET_POSITIONS, backbone
 
 
 def positions_of_config(config: Any) -> int | None:

@@ -24,9 +24,9 @@ from transformers import AutoModel, AutoModelForSequenceClassification
 
 from plaudit.errors import UserError
 from plaudit.models.adapters import has_adapter, merge
+from plaudit.models.architectures import backbone as backbone_of
+from plaudit.models.architectures import is_causal
 from plaudit.models.computable import check_backbone
-from plaudit.models.families import backbone as backbone_of
-from plaudit.models.families import is_causal
 from plaudit.models.files import read_config, read_tokenizer, read_weights, resolve
 from plaudit.models.policy import Policy
 from plaudit.models.positions import positions_of

@@ -1,9 +1,9 @@
 """Which code computes a step's numbers, as one hash: no docstrings, no comments, nothing that the step does not reach.
 
 From the functions that a kind of step names, every function, class and constant that they mention is followed through
-the packages that compute numbers, modules that are named in text too (``"plaudit.models.tiled"``). A class counts as a
-whole. Not followed: how files are read (``data/readers``), and what is reached only through an object whose class no
-code on the way names; a kind of step names such code in ``code``.
+the packages that compute numbers, modules that are named in text too (``"plaudit.kernels.token_logprob"``). A class
+counts as a whole. Not followed: how files are read (``data/readers``), and what is reached only through an object whose
+class no code on the way names; a kind of step names such code in ``code``.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ COMPUTES = tuple(
         "methods",
         "training",
         "models",
+        "kernels",
         "rollout",
         "rewards",
         "judges",

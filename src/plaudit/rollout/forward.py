@@ -10,7 +10,7 @@ from torch import Tensor
 from transformers.cache_utils import DynamicCache
 
 from plaudit.errors import PlauditError
-from plaudit.models import families
+from plaudit.models import architectures
 from plaudit.models.compute import computing
 from plaudit.rollout.cache import RowCache
 
@@ -48,7 +48,7 @@ def unwrapped(model: Any) -> Any:
 def layer_windows(config: Any) -> list[int | None]:
     """Each layer's sliding window, or None. Raises ``CannotDecode`` for layers that are not attention."""
     try:
-        return families.layer_windows(config)
+        return architectures.layer_windows(config)
     except ValueError as refusal:
         raise CannotDecode(str(refusal)) from None
 

@@ -22,13 +22,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from plaudit.kernels.blocked_decode import FAR, Near
+from plaudit.kernels.linear import Packed
+from plaudit.kernels.optional import compiled
 from plaudit.models.compute import compute
-from plaudit.models.loops import compiled
-from plaudit.models.products import Packed
 from plaudit.rollout.cache import RowCache
-from plaudit.rollout.distribution import LOOPS
 from plaudit.rollout.forward import CannotDecode, layer_windows, unwrapped
-from plaudit.rollout.near import FAR, Near
+from plaudit.rollout.token_sampling import LOOPS
 
 FAMILIES = ("LlamaForCausalLM", "MistralForCausalLM", "Qwen2ForCausalLM", "Qwen3ForCausalLM")
 

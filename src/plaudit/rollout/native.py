@@ -12,7 +12,6 @@ from torch import Tensor
 
 from plaudit.errors import PlauditError
 from plaudit.rollout.cache import RowCache
-from plaudit.rollout.distribution import draw
 from plaudit.rollout.forward import Forward, choose_forward, unwrapped
 from plaudit.rollout.prefix import Prefixes
 from plaudit.rollout.protocol import (
@@ -27,6 +26,7 @@ from plaudit.rollout.protocol import (
 )
 from plaudit.rollout.random import streams, uniforms
 from plaudit.rollout.stops import StopStrings
+from plaudit.rollout.token_sampling import draw
 from plaudit.rollout.transformers_backend import TransformersSampler
 
 logger = logging.getLogger(__name__)

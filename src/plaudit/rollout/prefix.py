@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from plaudit.rollout.near import Near
+from plaudit.kernels.blocked_decode import Near
 
 
 class Prefixes:

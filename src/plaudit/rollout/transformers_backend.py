@@ -12,7 +12,6 @@ from transformers import GenerationConfig, LogitsProcessor, LogitsProcessorList,
 from transformers.generation import StoppingCriteriaList
 
 from plaudit.errors import PlauditError
-from plaudit.rollout.distribution import draw
 from plaudit.rollout.forward import unwrapped
 from plaudit.rollout.protocol import (
     Finish,
@@ -26,6 +25,7 @@ from plaudit.rollout.protocol import (
 )
 from plaudit.rollout.random import streams, uniforms
 from plaudit.rollout.stops import StopStrings
+from plaudit.rollout.token_sampling import draw
 
 
 class TransformersSampler:

@@ -22,9 +22,9 @@ from torch import nn
 from plaudit.data.tokens.item import TokenItem
 from plaudit.data.tokens.layout import LayoutKind, slots_of
 from plaudit.errors import UserError
+from plaudit.models.architectures import backbone
 from plaudit.models.compute import Precision, compute
-from plaudit.models.families import backbone
-from plaudit.models.fused.decoder import fits
+from plaudit.models.fused_decoder import fits
 from plaudit.models.positions import fewest_positions
 from plaudit.training.probe import Footprint, footprint
 

@@ -22,7 +22,7 @@ from plaudit.data.tokens.item import Segment, TokenItem
 from plaudit.models.compute import LayoutKind, Precision, computing
 from plaudit.models.encoder import encode
 from plaudit.models.files import resolve
-from plaudit.models.fused.decoder import fits
+from plaudit.models.fused_decoder import fits
 
 WORDS = 256
 

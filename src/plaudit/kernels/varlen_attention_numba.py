@@ -14,9 +14,9 @@ from typing import Any
 import numpy as np
 from numba import njit, prange
 
-from plaudit.models.jit import OPTIONS, exp, loop
-from plaudit.models.tiles import ROWS, WIDE, highest, product
-from plaudit.models.words import across, copy, fill, per, put, take, upright
+from plaudit.kernels.gemm_llvm import ROWS, WIDE, highest, product
+from plaudit.kernels.numba_utils import OPTIONS, exp, loop
+from plaudit.kernels.packed_bf16 import across, copy, fill, per, put, take, upright
 
 # Queries of one run: what lies between the products of a run stays in the cache.
 RUN = 64

@@ -17,7 +17,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from plaudit.models.blocks import Block
+from plaudit.kernels.attention_blocks import Block
 
 # In bf16 the CPU makes a kernel for every shape it has not seen (about a millisecond): blocks are rounded up to
 # whole multiples of this, and what is more than asked is masked.

@@ -23,10 +23,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from plaudit.models.jit import share
-from plaudit.models.tiled_loops import RUN, backward, forward
-from plaudit.models.tiles import PAIRS, WIDE
-from plaudit.models.words import words
+from plaudit.kernels.gemm_llvm import PAIRS, WIDE
+from plaudit.kernels.numba_utils import share
+from plaudit.kernels.packed_bf16 import words
+from plaudit.kernels.varlen_attention_numba import RUN, backward, forward
 
 # A window that no sequence reaches.
 ENDLESS = 1 << 40

@@ -1,6 +1,6 @@
 """What compiled loops share: stored numbers in fp32 or bf16, an exponential that vectorises, threads.
 
-Importing this needs numba (``plaudit[fast]``); who asks for loops asks ``models/loops.py``.
+Importing this needs numba (``plaudit[fast]``); who asks for loops asks ``kernels/optional.py``.
 """
 
 from __future__ import annotations

@@ -13,9 +13,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from plaudit.models.fused import parts
-from plaudit.models.fused.parts import chunks, folded_back, gate_back, inverse_rms, norm_back, unfold
-from plaudit.models.products import add_outer, times, times_back
+from plaudit.kernels import elementwise as parts
+from plaudit.kernels.elementwise import chunks, folded_back, gate_back, inverse_rms, norm_back, unfold
+from plaudit.kernels.linear import add_outer, times, times_back
 
 
 class FeedForward(torch.autograd.Function):

@@ -15,7 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from plaudit.models.loops import compiled
+from plaudit.kernels.optional import compiled
 
 # Rows of one chunk. Always the same, so that the kernels made for one batch serve the next.
 CHUNK = 512
@@ -23,12 +23,12 @@ CHUNK = 512
 
 def loops() -> ModuleType | None:
     """The compiled loops, where they are there."""
-    return compiled("plaudit.models.fused.compiled")
+    return compiled("plaudit.kernels.elementwise_numba")
 
 
 def tiles() -> ModuleType | None:
     """Attention as compiled loops, where they are there and the processor has what they are made of."""
-    return compiled("plaudit.models.tiled")
+    return compiled("plaudit.kernels.varlen_attention")
 
 
 def chunks(rows: int) -> Iterator[slice]:

@@ -19,7 +19,7 @@ from numba import config, njit, types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-from plaudit.models.jit import OPTIONS
+from plaudit.kernels.numba_utils import OPTIONS
 
 
 def _features() -> set[str]:

@@ -16,16 +16,16 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from plaudit.data.tokens.layout import Layout
+from plaudit.kernels.attention_blocks import Block, blocks_of
+from plaudit.kernels.blockwise_attention import Attending, Blockwise, pieces_of
+from plaudit.kernels.elementwise import loops, tiles
+from plaudit.kernels.fused_attention import Attention, Row
+from plaudit.kernels.fused_mlp import FeedForward
+from plaudit.kernels.fused_qkv import Spec
+from plaudit.kernels.linear import ROUND
+from plaudit.models.architectures import layer_windows
 from plaudit.models.attention import CHUNK, LONGEST, longest_of, rows_of
-from plaudit.models.blocks import Block, blocks_of
-from plaudit.models.blockwise import Attending, Blockwise, pieces_of
 from plaudit.models.compute import compute
-from plaudit.models.families import layer_windows
-from plaudit.models.fused.attention import Attention, Row
-from plaudit.models.fused.feed_forward import FeedForward
-from plaudit.models.fused.parts import loops, tiles
-from plaudit.models.fused.projections import Spec
-from plaudit.models.products import ROUND
 
 logger = logging.getLogger(__name__)
 

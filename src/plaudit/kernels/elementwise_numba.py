@@ -17,7 +17,7 @@ import torch
 from numba import njit, prange
 from torch import Tensor
 
-from plaudit.models.jit import array, exp, loop, number, share, stored
+from plaudit.kernels.numba_utils import array, exp, loop, number, share, stored
 
 
 def gate(g: Tensor, u: Tensor, keep: bool = True) -> Tensor:

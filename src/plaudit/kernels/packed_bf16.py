@@ -14,8 +14,8 @@ from numba.core import types
 from numba.extending import overload
 from torch import Tensor
 
-from plaudit.models.jit import OPTIONS, array, stored
-from plaudit.models.tiles import WIDE
+from plaudit.kernels.gemm_llvm import WIDE
+from plaudit.kernels.numba_utils import OPTIONS, array, stored
 
 
 def words(tensor: Tensor) -> Any:

@@ -9,10 +9,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from plaudit.models.loops import compiled
+from plaudit.kernels.optional import compiled
 from plaudit.rollout.protocol import SamplingSettings
 
-LOOPS = "plaudit.rollout.compiled"
+LOOPS = "plaudit.kernels.decode_numba"
 # Tokens per block of the two-level search, at most.
 BLOCK = 64
 

@@ -17,7 +17,7 @@ import torch
 from numba import njit, prange
 from torch import Tensor
 
-from plaudit.models.jit import array, exp, loop, number, share
+from plaudit.kernels.numba_utils import array, exp, loop, number, share
 
 # Tokens whose probabilities are summed before the running sum is compared.
 BLOCK = 64

@@ -16,10 +16,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from plaudit.models.blockwise import Attending
-from plaudit.models.fused.parts import chunks, folded_back, inverse_rms, unfold
-from plaudit.models.fused.projections import Spec, Weights, projections
-from plaudit.models.products import add_outer, times, times_back
+from plaudit.kernels.blockwise_attention import Attending
+from plaudit.kernels.elementwise import chunks, folded_back, inverse_rms, unfold
+from plaudit.kernels.fused_qkv import Spec, Weights, projections
+from plaudit.kernels.linear import add_outer, times, times_back
 
 
 @dataclass(frozen=True)

@@ -16,8 +16,8 @@ from types import ModuleType
 import torch
 from torch import Tensor
 
-from plaudit.models.fused.parts import chunks, inverse_rms, norm_back, rotate, unit_back
-from plaudit.models.products import add_outer, times, times_back
+from plaudit.kernels.elementwise import chunks, inverse_rms, norm_back, rotate, unit_back
+from plaudit.kernels.linear import add_outer, times, times_back
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ import torch
 from numba import njit, prange
 from torch import Tensor
 
-from plaudit.models.jit import OPTIONS, array, exp, loop, number, share, stored
+from plaudit.kernels.numba_utils import OPTIONS, array, exp, loop, number, share, stored
 
 # Highest numbers that are looked for side by side.
 LANES = 128
