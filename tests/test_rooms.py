@@ -9,7 +9,7 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 SOURCE = ROOT / "src" / "plaudit"
 # A recipe's `project://` is read as records like any file: the one door upwards, opened when it is used.
-UPWARDS = {("data/files.py", "feedback")}
+UPWARDS = {("data/readers/sources.py", "feedback")}
 
 
 def rooms() -> list[str]:

@@ -14,7 +14,7 @@ import torch
 
 from plaudit.config import Cpo, Dpo, Grpo, Kto, OnlineDpo, Orpo, Ppo, Reinforce, Rloo, Simpo
 from plaudit.data.records import Demonstration, Labelled, Prompt, Ranking, Response
-from plaudit.data.rendering import Renderer
+from plaudit.data.rendering.renderer import Renderer
 from plaudit.data.tokens.batching import collate
 from plaudit.methods.direct import DirectPreference
 from plaudit.methods.kto import KTO, with_mismatches

@@ -152,7 +152,7 @@ class WorldKind:
 
 @dataclass(frozen=True)
 class ReaderKind:
-    """A converter of a data set's own layout: ``convert`` is a ``plaudit.data.convert.Converter``."""
+    """A converter of a data set's own layout: ``convert`` is a ``plaudit.data.readers.convert.Converter``."""
 
     name: str
     summary: str

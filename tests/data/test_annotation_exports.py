@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from plaudit.data.readers import read, scan
+from plaudit.data.readers.read import read, scan
 from plaudit.data.records import Ranking, Rated
 
 SHOWN = {"prompt": "Ask?", "answer1": "Yes.", "answer2": "No."}

@@ -14,9 +14,8 @@ from typer.testing import CliRunner
 
 from plaudit.cli.check import check as check_command
 from plaudit.cli.data import app as data_app
-from plaudit.data.bytes import byte_tokenizer
-from plaudit.data.check import check
-from plaudit.data.feeds import feeds
+from plaudit.data.checks.check import check
+from plaudit.data.checks.method_compatibility import feeds
 from plaudit.data.records import (
     Comparisons,
     Demonstration,
@@ -27,6 +26,7 @@ from plaudit.data.records import (
     Rated,
     Response,
 )
+from plaudit.data.rendering.byte_tokenizer import byte_tokenizer
 from plaudit.errors import UserError
 
 ASK = Prompt.user("Ask?")
@@ -263,7 +263,7 @@ def test_data_convert_writes_and_counts(jsonl, tmp_path):
 
 
 def test_data_list_names_every_converter():
-    from plaudit.data.convert import CONVERTERS
+    from plaudit.data.readers.convert import CONVERTERS
 
     output = run("data", "list").output
     assert all(name in output for name in CONVERTERS)

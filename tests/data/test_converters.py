@@ -6,8 +6,8 @@ import json
 
 import pytest
 
-from plaudit.data.convert import CONVERTERS, convert, convert_to_file
-from plaudit.data.readers import read
+from plaudit.data.readers.convert import CONVERTERS, convert, convert_to_file
+from plaudit.data.readers.read import read
 from plaudit.data.records import (
     Comparisons,
     Demonstration,

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from plaudit.data.convert import CONVERTERS
-from plaudit.data.files import FORMATS
-from plaudit.data.readers import read
+from plaudit.data.readers.convert import CONVERTERS
+from plaudit.data.readers.read import read
+from plaudit.data.readers.sources import FORMATS
 
 PAGE = (Path(__file__).resolve().parents[2] / "docs" / "data.md").read_text(encoding="utf-8")
 SNIPPETS = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)

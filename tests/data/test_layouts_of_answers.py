@@ -8,7 +8,7 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
-from plaudit.data.readers import read, scan
+from plaudit.data.readers.read import read, scan
 from plaudit.data.records import Demonstration, Labelled, Message, Prompt, Ranking, Rated
 from plaudit.errors import UserError
 

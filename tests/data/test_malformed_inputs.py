@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from plaudit.data.check import check
-from plaudit.data.convert import convert_to_file
-from plaudit.data.readers import read
+from plaudit.data.checks.check import check
+from plaudit.data.readers.convert import convert_to_file
+from plaudit.data.readers.read import read
 from plaudit.data.records import Demonstration, Prompt, Response
 from plaudit.data.records.writers import write_jsonl
 from plaudit.errors import UserError

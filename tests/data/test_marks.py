@@ -6,8 +6,8 @@ import csv
 
 import pytest
 
-from plaudit.data.marks import mark_of
-from plaudit.data.readers import read
+from plaudit.data.readers.labels.column_names import mark_of
+from plaudit.data.readers.read import read
 from plaudit.data.records import Demonstration, Labelled, Ranking, Rated
 from plaudit.errors import UserError
 

@@ -14,8 +14,8 @@ from typer.testing import CliRunner
 
 from plaudit.cli.check import check as check_command
 from plaudit.data.baselines import longer_wins
-from plaudit.data.preference_words import verdict_of
-from plaudit.data.readers import read, scan
+from plaudit.data.readers.preferences.words import verdict_of
+from plaudit.data.readers.read import read, scan
 from plaudit.data.records import Comparisons
 from plaudit.errors import UserError
 

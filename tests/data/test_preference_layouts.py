@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from plaudit.data.files import rows
-from plaudit.data.readers import read, scan
+from plaudit.data.readers.read import read, scan
+from plaudit.data.readers.sources import rows
 from plaudit.data.records import Message
 from plaudit.errors import UserError
 

@@ -7,9 +7,9 @@ import json
 
 import pytest
 
-from plaudit.data.readers import read
+from plaudit.data.readers.read import read
+from plaudit.data.readers.transcripts import turns_of
 from plaudit.data.records import Demonstration, Message, Ranking
-from plaudit.data.spoken import turns_of
 from plaudit.errors import UserError
 
 ASK = "What is two plus two?"

@@ -9,8 +9,8 @@ import pytest
 from plaudit.cli.options import pairs_of
 from plaudit.config import validate
 from plaudit.config.graph import graph_of
-from plaudit.data.labels import code, known_labels
-from plaudit.data.readers import read
+from plaudit.data.readers.label_codes import code, known_labels
+from plaudit.data.readers.read import read
 from plaudit.errors import UserError
 from plaudit.pipeline.context import Context
 from plaudit.pipeline.materials import materials_of

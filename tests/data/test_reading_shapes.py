@@ -8,8 +8,8 @@ import json
 
 import pytest
 
-from plaudit.data.fields import misspelled
-from plaudit.data.readers import join_pairs, read
+from plaudit.data.readers.columns import misspelled
+from plaudit.data.readers.read import join_pairs, read
 from plaudit.data.records import (
     Comparisons,
     Demonstration,

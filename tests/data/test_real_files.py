@@ -8,10 +8,10 @@ from dataclasses import replace
 import pytest
 
 from plaudit.data.baselines import agreement, human_agreement, longer_wins, pair_verdicts
-from plaudit.data.convert import converted
-from plaudit.data.readers import join_pairs, read
+from plaudit.data.readers.convert import converted
+from plaudit.data.readers.read import join_pairs, read
+from plaudit.data.readers.read_report import ReadReport
 from plaudit.data.records import Comparisons, Demonstration, Message
-from plaudit.data.report import ReadReport
 
 
 def conversion(name, path):

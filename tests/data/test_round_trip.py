@@ -9,7 +9,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from plaudit.data.readers import read
+from plaudit.data.readers.read import read
 from plaudit.data.records import (
     Comparisons,
     Demonstration,

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from plaudit.data.contamination import duplicate_problems, overlaps
+from plaudit.data.checks.contamination import duplicate_problems, overlaps
 from plaudit.data.mixture import mix
 from plaudit.data.records import Demonstration, Labelled, Prompt, Ranking, Response
 from plaudit.data.splits import prompt_key, split

@@ -10,9 +10,9 @@ import pytest
 from transformers import AutoTokenizer
 
 from plaudit.cli import main
-from plaudit.data.check import check
-from plaudit.data.dates import day_of_templates
-from plaudit.data.readers import scan
+from plaudit.data.checks.check import check
+from plaudit.data.readers.read import scan
+from plaudit.data.rendering.template_date import day_of_templates
 from plaudit.pipeline.run import run_day
 from plaudit.runs import RunFolder
 

@@ -9,11 +9,11 @@ import pytest
 from chat_tokenizers import chatml, make
 from template_shapes import SHAPES
 
-from plaudit.data.check import check
-from plaudit.data.readers import scan
+from plaudit.data.checks.check import check
+from plaudit.data.readers.read import scan
 from plaudit.data.records import Demonstration, Message, Prompt, Response
 from plaudit.data.records.native_format import from_row, to_row
-from plaudit.data.rendering import Renderer
+from plaudit.data.rendering.renderer import Renderer
 from plaudit.errors import UserError
 from plaudit.methods.train import render_demonstrations
 

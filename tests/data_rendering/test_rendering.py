@@ -19,8 +19,8 @@ from plaudit.data.records import (
     Ranking,
     Response,
 )
-from plaudit.data.rendering import Renderer
-from plaudit.data.templates import ChatTemplate, ensure_template
+from plaudit.data.rendering.chat_template import ChatTemplate, ensure_template
+from plaudit.data.rendering.renderer import Renderer
 from plaudit.errors import UserError
 
 TURNS = (

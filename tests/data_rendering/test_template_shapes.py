@@ -11,10 +11,10 @@ import pytest
 from chat_tokenizers import make
 from template_shapes import SHAPES, headers_and_trimmed_contents, thought_that_the_template_cannot_write
 
-from plaudit.data.dates import pin_day
 from plaudit.data.records import Demonstration, Message, Prompt, Ranking, Response
-from plaudit.data.rendering import Renderer
-from plaudit.data.templates import ChatTemplate, choose_template
+from plaudit.data.rendering.chat_template import ChatTemplate, choose_template
+from plaudit.data.rendering.renderer import Renderer
+from plaudit.data.rendering.template_date import pin_day
 from plaudit.errors import UserError
 
 DAY = date(2026, 1, 5)

@@ -17,10 +17,10 @@ from toy import rankings, sentence, toy_policy
 
 from plaudit.config import validate
 from plaudit.config.graph import graph_of
-from plaudit.data.readers import read
+from plaudit.data.readers.read import read
 from plaudit.data.records import Comparisons, Prompt, Ranking, Response
 from plaudit.data.records.writers import write_jsonl
-from plaudit.data.rendering import Renderer
+from plaudit.data.rendering.renderer import Renderer
 from plaudit.errors import PlauditError, UserError
 from plaudit.judges.function import FunctionJudge
 from plaudit.judges.reward import RewardJudge

@@ -13,7 +13,7 @@ from toy import CASES, LOOPED, WORDS, demonstrations, sentence, toy_policy
 from plaudit.config import KL, validate
 from plaudit.config.graph import graph_of
 from plaudit.data.records import Labelled, Prompt, Response
-from plaudit.data.rendering import Renderer
+from plaudit.data.rendering.renderer import Renderer
 from plaudit.methods.kto import balance, labels_of, with_mismatches
 from plaudit.models.reward_model import RewardModel
 from plaudit.registry import METHODS, STEPS, resolve

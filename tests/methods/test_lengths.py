@@ -16,7 +16,7 @@ from toy import WORDS, toy_policy
 from plaudit.config import Grpo, Kto, OnlineDpo, Ppo, Reinforce, Rejection, Rloo, Sft, Simpo, Training
 from plaudit.config import Reward as RewardSettings
 from plaudit.data.records import Demonstration, Labelled, Message, Prompt, Ranking, Response
-from plaudit.data.rendering import Renderer
+from plaudit.data.rendering.renderer import Renderer
 from plaudit.data.tokens.item import Segment, TokenItem
 from plaudit.errors import UserError
 from plaudit.methods import train, train_direct, train_online

@@ -11,7 +11,7 @@ from toy import WORDS, demonstrations, labels, rankings, toy_policy
 
 from plaudit.config import KL, Dpo, Grpo, Kto, OnlineDpo, Ppo, Reinforce, Rloo, Sft
 from plaudit.data.records import Prompt
-from plaudit.data.rendering import Renderer
+from plaudit.data.rendering.renderer import Renderer
 from plaudit.data.tokens.batching import collate
 from plaudit.methods import train, train_direct, train_online
 from plaudit.methods.references import frozen_reference

@@ -47,7 +47,7 @@ def test_centering_moves_no_margin_of_a_reward_model(smallest):
     """The head's gradient by the centering term alone: the same push for all answers of a prompt, K = 2 or more."""
     from toy import rankings
 
-    from plaudit.data.rendering import Renderer
+    from plaudit.data.rendering.renderer import Renderer
     from plaudit.data.tokens.batching import collate
     from plaudit.methods.outcomes import item_weight
     from plaudit.methods.reward_model import RewardModelling
@@ -83,7 +83,7 @@ def test_demonstrations_score_zero_after_normalisation_also_once_reloaded(tmp_pa
 
 def test_ids_and_text_of_a_sample_get_the_same_score():
     """Rule 4: the special tokens of a response reach the reward model as in its own training."""
-    from plaudit.data.rendering import Renderer
+    from plaudit.data.rendering.renderer import Renderer
 
     policy = toy_policy()
     model = RewardModel.from_policy(policy, pooling="last", seed=0)

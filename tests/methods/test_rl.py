@@ -189,7 +189,7 @@ def test_a_run_whose_scores_are_cut_says_so_once(tmp_path, caplog):
 
 
 def test_ptx_pulls_towards_the_demonstrations(tmp_path):
-    from plaudit.data.rendering import Renderer
+    from plaudit.data.rendering.renderer import Renderer
     from plaudit.methods.supervised import Supervised
     from plaudit.training import evaluate
 

@@ -12,7 +12,7 @@ from tiny_models import TEXTS, plain_tokenizer, write_model
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from plaudit.data.records import Demonstration, Prompt, Response
-from plaudit.data.rendering import Renderer
+from plaudit.data.rendering.renderer import Renderer
 from plaudit.data.tokens.batching import collate
 from plaudit.errors import UserError
 from plaudit.models.logprobs import log_probs

@@ -11,7 +11,7 @@ from tiny_models import TEXTS, plain_tokenizer, write_model
 from transformers import AutoModel, AutoModelForSequenceClassification, AutoTokenizer
 
 from plaudit.data.records import Prompt, Ranking
-from plaudit.data.rendering import Renderer
+from plaudit.data.rendering.renderer import Renderer
 from plaudit.data.tokens.batching import collate
 from plaudit.data.tokens.item import Segment, TokenItem
 from plaudit.errors import UserError

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tiny_models import TEXTS, plain_tokenizer
 
-from plaudit.data.templates import SPECIAL_TOKENS
+from plaudit.data.rendering.chat_template import SPECIAL_TOKENS
 from plaudit.errors import UserError
 from plaudit.models.tokenizers import same_tokenizer, train_bpe, with_own_pad
 

@@ -23,7 +23,7 @@ from tiny import DRAWN, PPO, example, sized, tiny
 from plaudit.config import validate
 from plaudit.config.graph import graph_of
 from plaudit.config.steps import Source
-from plaudit.data.readers import read
+from plaudit.data.readers.read import read
 from plaudit.pipeline.context import Context
 from plaudit.pipeline.materials import materials_of
 from plaudit.pipeline.run import run

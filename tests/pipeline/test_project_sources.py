@@ -8,7 +8,7 @@ import pytest
 from toy import sentence, toy_policy
 
 from plaudit.config import validate
-from plaudit.data.readers import read
+from plaudit.data.readers.read import read
 from plaudit.errors import UserError
 from plaudit.feedback.project_location import opened, place_of, secret_in
 from plaudit.feedback.store.claiming import claim

@@ -18,7 +18,7 @@ from tiny import PPO, example, sized, tiny
 import plaudit
 from plaudit.cli import main
 from plaudit.config import validate
-from plaudit.data.readers import read
+from plaudit.data.readers.read import read
 from plaudit.data.records import Prompt, Response
 from plaudit.errors import UserError
 from plaudit.feedback.project_location import opened, read_secret

@@ -76,7 +76,7 @@ def row(values):
 
 
 def reader():
-    from plaudit.data.convert import Converter
+    from plaudit.data.readers.convert import Converter
     from plaudit.registry import ReaderKind
 
     return ReaderKind("our_layout", "q and a", Converter("q and a → demonstrations", ("*.jsonl",), row))

@@ -12,7 +12,7 @@ import pytest
 from toy import toy_policy
 
 from plaudit.config import Grpo, validate
-from plaudit.data.readers import read
+from plaudit.data.readers.read import read
 from plaudit.data.records import Response
 from plaudit.data.splits import split
 from plaudit.errors import UserError

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from toy import CASES, demonstrations, toy_policy
 
 from plaudit.config import Scratch, Training
-from plaudit.data.rendering import Renderer
+from plaudit.data.rendering.renderer import Renderer
 from plaudit.data.tokens.layout import slots_of
 from plaudit.errors import UserError
 from plaudit.methods import train

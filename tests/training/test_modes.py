@@ -9,7 +9,7 @@ from transformers import GPT2Config, GPT2LMHeadModel, Qwen2Config, Qwen2ForCausa
 
 from plaudit.config import Dpo, Grpo, Sft
 from plaudit.data.records import Prompt
-from plaudit.data.rendering import Renderer
+from plaudit.data.rendering.renderer import Renderer
 from plaudit.methods.supervised import Supervised
 from plaudit.methods.train import sft
 from plaudit.methods.train_direct import dpo

@@ -101,7 +101,7 @@ def infer(
 ) -> Situation:
     """The situation that data files show, with what the user says on top. UserError for unreadable files."""
     from plaudit.data.baselines import agreement
-    from plaudit.data.readers import read
+    from plaudit.data.readers.read import read
     from plaudit.data.records import Comparisons, Demonstration, Labelled, Prompt, Ranking, Rated
 
     found = Situation(set(have), quality, memory=memory, model=model)

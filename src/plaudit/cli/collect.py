@@ -201,7 +201,7 @@ def _rules(overrides: list[str]) -> dict[str, Any]:
 
 
 def _drawn(folder: Path, path: Path, voices: list[Voice], drawing: Drawing) -> Any:
-    from plaudit.data.readers import read
+    from plaudit.data.readers.read import read
     from plaudit.feedback.sampling import draw_answers, drawn_items
     from plaudit.progress import Progress
 

@@ -21,7 +21,7 @@ def convert(
     out: Annotated[Path, typer.Argument(help="The JSONL file to write (.gz to compress it).")],
 ) -> None:
     """Convert a data set; what cannot be used is dropped and counted."""
-    from plaudit.data.convert import convert_to_file
+    from plaudit.data.readers.convert import convert_to_file
 
     done = convert_to_file(name, source, out)
     console = Console(highlight=False, markup=False, emoji=False)
@@ -34,7 +34,7 @@ def convert(
 @app.command("list")
 def list_() -> None:
     """The data sets that `convert` knows."""
-    from plaudit.data.convert import converters
+    from plaudit.data.readers.convert import converters
 
     table = Table.grid(padding=(0, 2))
     for name, converter in converters().items():

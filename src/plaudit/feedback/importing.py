@@ -12,10 +12,10 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from plaudit.data.fields import View
-from plaudit.data.files import rows
+from plaudit.data.readers.columns import View
+from plaudit.data.readers.read_report import Fault, ReadReport, name_type
+from plaudit.data.readers.sources import rows
 from plaudit.data.records import Prompt
-from plaudit.data.report import Fault, ReadReport, name_type
 from plaudit.feedback.item_rows import Part, content_of, sensitivity_of
 from plaudit.feedback.sanitize import problem_of, size_of
 from plaudit.feedback.store.projects import NewAnswer, NewItem

@@ -6,13 +6,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from plaudit.data import builders
-from plaudit.data.fields import View
-from plaudit.data.pairs import better_worse
-from plaudit.data.preference_words import verdict_of
+from plaudit.data.readers import row_to_record
+from plaudit.data.readers.coerce import listed
+from plaudit.data.readers.columns import View
+from plaudit.data.readers.preferences.pairs import better_worse
+from plaudit.data.readers.preferences.words import verdict_of
+from plaudit.data.readers.read_report import Fault
 from plaudit.data.records import Comparisons, Demonstration, Prompt, Ranking, Response, native_format
-from plaudit.data.report import Fault
-from plaudit.data.values import listed
 from plaudit.feedback.store.projects import NewAnswer
 from plaudit.feedback.verbatim import as_given, exact_answer, exact_pair
 
@@ -41,15 +41,15 @@ def content_of(view: View) -> Part:
         value = view.get("ranking")
         accepted: tuple[Any, ...] = ()
         if value is not None:
-            accepted = (_frozen(builders.order_groups(listed(value), len(answers), "ranking")),)
-        return Part(builders.prompt_of(view), answers, accepted or _accepted(view, len(answers)))
+            accepted = (_frozen(row_to_record.order_groups(listed(value), len(answers), "ranking")),)
+        return Part(row_to_record.prompt_of(view), answers, accepted or _accepted(view, len(answers)))
     pair = view.pair()
     if pair:
         texts = [exact_answer(view.values[column], column) for column in pair]
         models = [_name(view.values.get(f"model_{column.rpartition('_')[2]}")) for column in pair]
         accepted, unread = _preferred(view, pair)
         return Part(
-            builders.prompt_of(view),
+            row_to_record.prompt_of(view),
             tuple(NewAnswer(t, model=m) for t, m in zip(texts, models)),
             accepted,
             unread=unread,
@@ -57,7 +57,7 @@ def content_of(view: View) -> Part:
     if view.column("chosen") is not None and view.column("rejected") is not None:
         exact = exact_pair(view)
         if exact is not None:
-            return Part(builders.prompt_of(view), tuple(map(NewAnswer, exact)), (((0,), (1,)),))
+            return Part(row_to_record.prompt_of(view), tuple(map(NewAnswer, exact)), (((0,), (1,)),))
         made = better_worse(view)
         given = [view.take(name)[0] for name in ("chosen", "rejected")]
         if isinstance(made, Comparisons):
@@ -67,7 +67,7 @@ def content_of(view: View) -> Part:
         return Part(made.prompt, tuple(map(NewAnswer, texts)), (((0,), (1,)),))
     if view.column("response") is not None:
         answer = NewAnswer(exact_answer(*view.take("response")), model=_name(view.values.get("model")))
-        return Part(builders.prompt_of(view), (answer,))
+        return Part(row_to_record.prompt_of(view), (answer,))
     raise Fault(
         "missing field",
         "the row has no answers",
@@ -141,7 +141,7 @@ def _accepted(view: View, count: int) -> tuple[tuple[tuple[int, ...], ...], ...]
         return ()
     if not isinstance(value, list) or not value:
         raise Fault("wrong type", "'accepted' must be a list of rankings", field="accepted")
-    return tuple(_frozen(builders.order_groups(v, count, f"accepted[{i}]")) for i, v in enumerate(value))
+    return tuple(_frozen(row_to_record.order_groups(v, count, f"accepted[{i}]")) for i, v in enumerate(value))
 
 
 def sensitivity_of(view: View) -> int:

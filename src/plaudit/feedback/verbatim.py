@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from plaudit.data.fields import View
-from plaudit.data.values import ROLE_NAMES, answer_text, conversed, transcript, whole_text
+from plaudit.data.readers.coerce import ROLE_NAMES, answer_text, conversed, transcript, whole_text
+from plaudit.data.readers.columns import View
 
 TEXTS = ("text", "content", "response", "answer", "value")
 

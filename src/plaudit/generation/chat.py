@@ -17,7 +17,7 @@ class LocalChatModel:
     """A saved policy that answers conversations (``plaudit.protocols.ChatModel``)."""
 
     def __init__(self, name: str, folder: str | Path) -> None:
-        from plaudit.data.rendering import Renderer
+        from plaudit.data.rendering.renderer import Renderer
         from plaudit.models.policy import load_policy
         from plaudit.rollout.native import NativeSampler
 

@@ -8,7 +8,7 @@ from itertools import combinations
 from typing import Any
 
 from plaudit.data.records import Comparisons, Outcome, Preference, Prompt, Ranking, Response
-from plaudit.data.rendering import Renderer
+from plaudit.data.rendering.renderer import Renderer
 from plaudit.data.tokens.item import Segment, TokenItem
 from plaudit.judges.options import options_of
 from plaudit.rewards import score_items

@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
 from plaudit.data.records import Prompt
-from plaudit.data.rendering import Renderer
+from plaudit.data.rendering.renderer import Renderer
 from plaudit.errors import Problem, UserError
 from plaudit.methods.starting import announce
 from plaudit.models.positions import fewest_positions

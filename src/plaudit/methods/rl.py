@@ -22,7 +22,7 @@ from torch import nn
 from plaudit.config import KL_STEP
 from plaudit.config import Online as RlSettings
 from plaudit.data.records import Prompt
-from plaudit.data.rendering import Renderer
+from plaudit.data.rendering.renderer import Renderer
 from plaudit.data.tokens.item import TokenItem
 from plaudit.methods.measures import describe
 from plaudit.methods.on_policy import OWN, Recording, is_on_policy, minibatch_items, own_tokens

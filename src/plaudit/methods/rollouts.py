@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from plaudit.data.records import Prompt
-from plaudit.data.rendering import Renderer
+from plaudit.data.rendering.renderer import Renderer
 from plaudit.data.tokens.batch import TokenBatch
 from plaudit.data.tokens.batching import collate, plan
 from plaudit.data.tokens.item import Segment, TokenItem

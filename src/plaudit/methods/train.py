@@ -17,7 +17,7 @@ from plaudit.config import Reward as RewardSettings
 from plaudit.config import Sft as SftSettings
 from plaudit.config import Training
 from plaudit.data.records import Demonstration, Preference
-from plaudit.data.rendering import Renderer
+from plaudit.data.rendering.renderer import Renderer
 from plaudit.data.tokens.item import Segment, TokenItem
 from plaudit.errors import UserError
 from plaudit.methods.defaults import default_settings

@@ -12,7 +12,7 @@ from typing import Any
 
 from plaudit.config import Cpo, Dpo, Kto, Orpo, Simpo
 from plaudit.data.records import Labelled, Preference, Rated
-from plaudit.data.rendering import Renderer
+from plaudit.data.rendering.renderer import Renderer
 from plaudit.data.tokens.item import TokenItem
 from plaudit.methods.defaults import default_settings
 from plaudit.methods.direct import DirectPreference, Settings

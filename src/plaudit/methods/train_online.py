@@ -13,7 +13,7 @@ import numpy as np
 
 from plaudit.config import Group, Grpo, Online, OnlineDpo, Ppo, Reinforce, Rejection, Rloo
 from plaudit.data.records import Demonstration, Prompt
-from plaudit.data.rendering import Renderer
+from plaudit.data.rendering.renderer import Renderer
 from plaudit.data.tokens.item import TokenItem
 from plaudit.errors import UserError
 from plaudit.methods.defaults import default_settings
@@ -232,7 +232,7 @@ def rejection(
     ranks: Ranks | None = None,
 ) -> FitResult:
     """Rejection-sampling fine-tuning: imitate the best of n own samples by the reward."""
-    from plaudit.data.readers import read
+    from plaudit.data.readers.read import read
     from plaudit.data.records.writers import write_jsonl
 
     settings = settings or default_settings(Rejection, "rejection", policy.model)

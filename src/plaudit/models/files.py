@@ -16,7 +16,7 @@ from transformers.models.auto.configuration_auto import CONFIG_MAPPING
 from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING
 from transformers.utils.logging import disable_progress_bar
 
-from plaudit.data.templates import choose_template, ensure_template
+from plaudit.data.rendering.chat_template import choose_template, ensure_template
 from plaudit.errors import UserError
 from plaudit.models.dropout import without_dropout
 from plaudit.runs.locate import locate

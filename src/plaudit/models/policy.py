@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from transformers import AutoModelForCausalLM, LlamaConfig, LlamaForCausalLM
 
-from plaudit.data.templates import end_of_turn_id
+from plaudit.data.rendering.chat_template import end_of_turn_id
 from plaudit.errors import UserError
 from plaudit.models.adapters import has_adapter, merge
 from plaudit.models.computable import check_policy

@@ -10,7 +10,7 @@ from typing import Any
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import PreTrainedTokenizerFast
 
-from plaudit.data.templates import END, PAD, PLAUDIT, SPECIAL_TOKENS, TEXT, end_of_turn_id
+from plaudit.data.rendering.chat_template import END, PAD, PLAUDIT, SPECIAL_TOKENS, TEXT, end_of_turn_id
 from plaudit.errors import UserError
 
 BYTES = 256

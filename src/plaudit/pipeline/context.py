@@ -10,7 +10,7 @@ from typing import Any
 from plaudit.config import Config, Pretrained
 from plaudit.config.graph import Graph, Node
 from plaudit.data.records import Comparisons, Demonstration, Labelled, Prompt, Ranking
-from plaudit.data.rendering import Renderer
+from plaudit.data.rendering.renderer import Renderer
 from plaudit.models.adapters import add_lora, has_adapter, merge
 from plaudit.models.policy import Policy, load_policy, save_policy
 from plaudit.pipeline.materials import Materials
@@ -139,7 +139,7 @@ class Context:
     def _source(self, name: str) -> tuple[Sequence[Any], Sequence[Any]]:
         if not self.graph.gives_records(name):
             return self.materials.records(name)
-        from plaudit.data.readers import read
+        from plaudit.data.readers.read import read
 
         stage = self.folder.stage(name)
         parts = [stage.path / "train.jsonl", stage.path / "held_out.jsonl"]

@@ -82,15 +82,15 @@ class Materials:
 
     def _read(self, role: str) -> list[Any]:
         from plaudit.data.mixture import mix
-        from plaudit.data.readers import read
-        from plaudit.data.report import ReadReport
+        from plaudit.data.readers.read import read
+        from plaudit.data.readers.read_report import ReadReport
 
         sources: Sequence[Source] = getattr(self.config.data, role)
         groups = []
         for source in sources:
             path = self.config.locate(source)
             if source.convert:
-                from plaudit.data.convert import converted
+                from plaudit.data.readers.convert import converted
 
                 report = ReadReport(path, f"converted by {source.convert}")
                 records = list(converted(source.convert, path, report, kind=KINDS[role]))[: source.limit]
@@ -116,7 +116,7 @@ class Materials:
 
     @cached_property
     def _preferences(self) -> tuple[list[Preference], list[Preference], list[Preference]]:
-        from plaudit.data.readers import join_pairs
+        from plaudit.data.readers.read import join_pairs
 
         records = join_pairs(_preferences(self._read("preferences")))
         train, held = self._split(records, self.config.data.preference_validation)

@@ -9,7 +9,7 @@ from typing import Any
 from plaudit.config import ROLES, Config, Pretrained
 from plaudit.config.graph import Graph, Node
 from plaudit.config.sections import JudgeSpec, Rank
-from plaudit.data.files import is_hub_name, is_project
+from plaudit.data.readers.sources import is_hub_name, is_project
 from plaudit.errors import Problem, UserError
 from plaudit.pipeline.code_version import code_version, source_hash
 from plaudit.pipeline.stages import Plan, StageSpec

@@ -9,7 +9,7 @@ from typing import Any
 
 from plaudit.config import ROLES, Config
 from plaudit.config import DataSource as Source
-from plaudit.data.files import is_project
+from plaudit.data.readers.sources import is_project
 from plaudit.errors import UserError
 
 

@@ -15,7 +15,7 @@ from typing import Any
 
 from plaudit.config import Config, load_recipe, validate
 from plaudit.config.graph import EVALUATE, Graph, graph_of
-from plaudit.data.dates import day_of_templates, pin_day
+from plaudit.data.rendering.template_date import day_of_templates, pin_day
 from plaudit.errors import UserError, suggest
 from plaudit.pipeline.defaults import Filled, with_defaults
 from plaudit.pipeline.machine import commit, look, set_threads

@@ -10,7 +10,7 @@ from typing import Any, Literal
 import numpy as np
 import torch
 
-from plaudit.data.rendering import Renderer
+from plaudit.data.rendering.renderer import Renderer
 from plaudit.data.tokens.batching import collate, plan
 from plaudit.data.tokens.item import Segment, TokenItem
 from plaudit.errors import UserError

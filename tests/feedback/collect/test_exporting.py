@@ -8,7 +8,7 @@ import pytest
 from labor import hire, letters, work_through
 from sqlalchemy import select
 
-from plaudit.data.readers import read
+from plaudit.data.readers.read import read
 from plaudit.data.records import Comparisons, Ranking
 from plaudit.errors import UserError
 from plaudit.feedback.exporting import exported, write_export

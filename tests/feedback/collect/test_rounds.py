@@ -10,7 +10,7 @@ from sqlalchemy import select
 from toy import toy_policy
 
 from plaudit.cli import main
-from plaudit.data.readers import read
+from plaudit.data.readers.read import read
 from plaudit.feedback.project_location import opened
 from plaudit.feedback.store.projects import NewAnswer, NewItem, add_items, create_project
 from plaudit.feedback.store.rounds import NewRound, items_by_round, rounds_of

@@ -9,7 +9,7 @@ import pytest
 from sqlalchemy import select
 from web.security.site import Site, judge
 
-from plaudit.data.readers import read
+from plaudit.data.readers.read import read
 from plaudit.data.records import Prompt, Ranking
 from plaudit.feedback.sampling import Drawing, draw_answers, drawn_items, voices_of
 from plaudit.feedback.store.projects import add_items
@@ -139,7 +139,7 @@ def test_an_empty_answer_is_trained_on_as_the_end_alone(sampled: Site, file: Pat
     """No word of a placeholder: the answer's tokens are those that end a turn."""
     from toy import toy_policy
 
-    from plaudit.data.rendering import Renderer
+    from plaudit.data.rendering.renderer import Renderer
 
     judge(sampled.browser("Lena"), "demo")
     (record,) = read(f"project://sqlite:///{file}", kind="preferences").records

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from web.security.site import Site, Visitor, judge, pair
 
-from plaudit.data.readers import read
+from plaudit.data.readers.read import read
 
 ROOT = "/api/projects/demo"
 ROW = {"prompt": "p", "responses": [{"text": "a", "model": "m1"}, {"text": "b", "model": "m2"}]}

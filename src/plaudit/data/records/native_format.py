@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from plaudit.data.readers.coerce import whole_text
+from plaudit.data.readers.read_report import Fault, name_type
 from plaudit.data.records import (
     ROLES,
     Comparisons,
@@ -22,8 +24,6 @@ from plaudit.data.records import (
     Record,
     Response,
 )
-from plaudit.data.report import Fault, name_type
-from plaudit.data.values import whole_text
 
 KINDS: dict[str, str] = {
     "prompt": "prompts",

@@ -148,7 +148,7 @@ def _frozen(
     context: Context, step: Node, stage: Stage, folder: Path, items: list[dict[str, Any]]
 ) -> dict[str, Any]:
     """What people gave, written once: later judgements are for the next run. Its hash is the step's key."""
-    from plaudit.data.readers import read
+    from plaudit.data.readers.read import read
     from plaudit.feedback.exporting import write_export
     from plaudit.feedback.project_location import opened
     from plaudit.feedback.project_setup import database_url, only_project

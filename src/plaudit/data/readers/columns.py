@@ -1,0 +1,162 @@
+"""One table of field maps: what people call their columns, and a row seen through it."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from plaudit.data.readers.preferences.answer_columns import SAYING, Choice, choice_of, two_answers
+from plaudit.data.readers.read_report import Fault
+
+# Our name of a field: the columns that hold it, the first that is there counts.
+FIELDS: dict[str, tuple[str, ...]] = {
+    "record": ("record",),
+    "prompt": ("prompt", "question", "query", "instruction", "input"),
+    "response": ("response", "completion", "answer", "output"),
+    "messages": ("messages", "conversations", "conversation"),
+    "asked": (
+        *("prompt", "question", "query", "instruction", "input", "messages", "conversations", "conversation"),
+        *(
+            "context",
+            "history",
+            "post",
+            "info",
+            "user_prompt",
+            "user_input",
+            "dialogue",
+            "problem",
+            "request",
+        ),
+    ),
+    "chosen": ("chosen",),
+    "rejected": ("rejected",),
+    "first": ("first",),
+    "second": ("second",),
+    "responses": ("responses", "completions", "answers", "outputs", "candidates", "summaries", "generations"),
+    "ranking": ("ranking",),
+    "ranks": ("ranks", "rank"),
+    "scores": ("scores", "rewards"),
+    "preferred": SAYING,
+    "label": ("label", "good", "desirable"),
+    "rating": ("rating", "score", "reward"),
+    "text": ("text", "document", "content"),
+    "input": ("input",),
+    "system": ("system", "system_prompt"),
+    "rater": ("rater", "annotator", "evaluator", "labeler", "worker"),
+    "strength": ("strength", "margin"),
+    "weight": ("weight",),
+    "source": ("source",),
+    "category": ("category",),
+    "metadata": ("metadata",),
+    # Columns that are no marks of the answer, whatever they are called.
+    "ignore": (),
+    "tools": ("tools",),
+}
+KNOWN = {column for columns in FIELDS.values() for column in columns}
+# What every shape carries along where it is there.
+COMMON = ("system", "source", "category", "metadata", "tools", "weight")
+
+# What no one column holds, in words: two answers, what says which is better.
+SEVERAL = {
+    "pair": "response_a, response_b",
+    "choice": "preferred",
+}
+
+
+def normal(column: str) -> str:
+    """A column's name as the table knows it: ``Best Answer`` is ``best_answer``."""
+    return str(column).strip().lower().replace(" ", "_").replace("-", "_")
+
+
+@dataclass(frozen=True)
+class View:
+    """A row by our names. ``renamed`` maps our name to the column that the user gave, ``labels`` a code its meaning.
+
+    ``carried`` is what travels in the prompt's metadata.
+    """
+
+    values: Mapping[str, Any]
+    source: str = ""
+    labels: Mapping[str, str] = field(default_factory=dict)
+    origins: Mapping[str, str] = field(default_factory=dict)
+    carried: Mapping[str, Any] = field(default_factory=dict)
+
+    @classmethod
+    def of(
+        cls,
+        row: Mapping[str, Any],
+        source: str = "",
+        renamed: Mapping[str, str] | None = None,
+        labels: Mapping[str, str] | None = None,
+    ) -> View:
+        if renamed:
+            row = {**row, **{name: row.get(column) for name, column in renamed.items()}}
+        origins = {name: normal(column) for name, column in (renamed or {}).items()}
+        return cls({normal(k): v for k, v in row.items()}, source, labels or {}, origins)
+
+    def column(self, field: str) -> str | None:
+        """The column that holds a field, or None."""
+        return next(iter(self.columns(field)), None)
+
+    def columns(self, field: str) -> tuple[str, ...]:
+        """All columns that hold a field: one, except for what several hold together (``SEVERAL``)."""
+        if field == "pair":
+            return self.pair() or ()
+        if field == "choice":
+            choice = self.choice()
+            return choice.columns if choice else ()
+        column = next((c for c in FIELDS[field] if self.values.get(c) is not None), None)
+        return (column,) if column else ()
+
+    def pair(self) -> tuple[str, str] | None:
+        """The two columns that hold an answer each."""
+        return two_answers(self.values)
+
+    def choice(self) -> Choice | None:
+        """What says which of two answers is better."""
+        return choice_of(self.values, self.pair())
+
+    def original(self, column: str) -> str:
+        """What the file itself calls a column that the user renamed."""
+        return self.origins.get(column, column)
+
+    def get(self, field: str) -> Any:
+        """The value of a field, or None; an empty cell of a CSV file is None."""
+        column = self.column(field)
+        value = self.values[column] if column else None
+        return None if value == "" else value
+
+    def take(self, field: str) -> tuple[Any, str]:
+        """The value of a field that the row must have, and its column."""
+        column = self.column(field)
+        if column is None:
+            raise Fault(
+                "missing field",
+                f"the row has no {FIELDS[field][0]!r}",
+                field=field,
+                remedy=f"give every row a {' or '.join(map(repr, FIELDS[field][:3]))}",
+            )
+        return self.values[column], column
+
+
+def misspelled(field: str, columns: Iterable[str]) -> str | None:
+    """The column that looks like a misspelling of a field's name, or None.
+
+    Names of other fields, plurals, numbered columns and ids are no misspellings.
+    """
+    best, found = 0.8, None
+    for column in columns:
+        for name in FIELDS[field]:
+            if column in KNOWN or column == f"{name}s" or column.endswith("_id") or column[-1:].isdigit():
+                continue
+            # conversation_a is one of two conversations, and no misspelled conversation.
+            if column[-2:-1] == "_":
+                continue
+            if abs(len(column) - len(name)) > 2:
+                continue
+            ratio = difflib.SequenceMatcher(None, column, name).ratio()
+            if ratio > best:
+                best, found = ratio, column
+    return found

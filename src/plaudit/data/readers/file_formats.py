@@ -1,0 +1,270 @@
+"""The formats of data files, each as a stream of rows.
+
+What stops a file from being read goes to ``refuse`` with its line, and reading goes on where it can, so
+that all problems are found at once.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, BinaryIO, Protocol
+
+# A JSONL line longer than this is nearly always a file that lost its line breaks.
+MAX_LINE = 8 * 2**20
+# Plain text is cut into documents at blank lines, once they are this long.
+DOCUMENT = 4000
+END_OF_TEXT = "<|endoftext|>"
+# Keys under which a JSON object may hold the list of rows.
+WRAPPERS = ("data", "train", "validation", "test", "rows", "records", "examples", "items")
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One row and the line it begins on (for Parquet and the hub: its number, from 1).
+
+    ``number`` counts the rows of a JSON array, or of a table in columns, from 1.
+    """
+
+    line: int
+    values: Any
+    number: int | None = None
+
+
+class Refuse(Protocol):
+    def __call__(self, message: str, *, line: int | None = None, remedy: str | None = None) -> None: ...
+
+
+def _decode(data: bytes, refuse: Refuse, line: int) -> str | None:
+    try:
+        return data.decode("utf-8-sig" if line == 1 else "utf-8")
+    except UnicodeDecodeError as error:
+        found = data.rfind(b"\n", 0, error.start)
+        line += data.count(b"\n", 0, error.start)
+        wide = data[:2] in (b"\xff\xfe", b"\xfe\xff")
+        refuse(
+            f"not UTF-8 (byte {data[error.start]:#04x} at column {error.start - found})",
+            line=line,
+            remedy=f"iconv -f {'UTF-16' if wide else 'WINDOWS-1252'} -t UTF-8 FILE > NEW",
+        )
+        return None
+
+
+def jsonl_rows(file: BinaryIO, refuse: Refuse) -> Iterator[Row]:
+    """One JSON value per line; blank lines are none."""
+    number = 0
+    while line := file.readline(MAX_LINE + 1):
+        number += 1
+        if len(line) > MAX_LINE:
+            refuse(
+                f"the line is longer than {MAX_LINE / 2**20:.0f} MB",
+                line=number,
+                remedy="write one record per line; long texts belong in a .txt file",
+            )
+            while line and not line.endswith(b"\n"):
+                line = file.readline(2**20)
+            continue
+        text = _decode(line, refuse, number)
+        if text is None and line[:2] in (b"\xff\xfe", b"\xfe\xff"):
+            return
+        if text is None or not text.strip():
+            continue
+        try:
+            value = json.loads(text.rstrip())
+        except json.JSONDecodeError as error:
+            refuse(
+                f"not valid JSON: {error.msg} (column {error.colno})",
+                line=number,
+                remedy="write one JSON object per line",
+            )
+        except RecursionError:
+            refuse("the JSON is nested too deeply", line=number)
+        else:
+            yield Row(number, value)
+
+
+def json_rows(file: BinaryIO, refuse: Refuse) -> Iterator[Row]:
+    """Rows of a JSON array, of an object that holds one, or of JSONL under a .json name."""
+    data = file.read()
+    text = _decode(data, refuse, 1)
+    del data
+    if text is None:
+        return
+    start = len(text) - len(text.lstrip())
+    if text[start : start + 1] == "[":
+        end = text.find("\n", start)
+        lists = end > 0 and text[start:end].rstrip().endswith("]")
+        if lists and re.compile(r"\s*\[").match(text, end):
+            yield from jsonl_rows(io.BytesIO(text.encode()), refuse)
+        else:
+            yield from _array(text, start, refuse)
+        return
+    try:
+        whole, end = json.JSONDecoder().raw_decode(text, start)
+    except json.JSONDecodeError as error:
+        if text.strip():
+            _bad_json(error, refuse)
+        return
+    if text[end:].strip():
+        yield from jsonl_rows(io.BytesIO(text.encode()), refuse)
+        return
+    if isinstance(whole.get("columns"), list) and "data" in whole:
+        # pandas' `split` form; `data.readers.column_tables` gives its rows.
+        yield Row(1, whole)
+        return
+    held = [k for k in WRAPPERS if isinstance(whole.get(k), list)]
+    if len(held) > 1:
+        refuse(
+            f"the object holds several lists ({', '.join(map(repr, held))})",
+            remedy="save each as a file of its own",
+        )
+        return
+    found = re.search(rf'"{held[0]}"\s*:\s*\[', text) if held else None
+    if found:
+        yield from _array(text, found.end() - 1, refuse, nested=True)
+    else:
+        yield Row(1, whole)
+
+
+def _bad_json(error: json.JSONDecodeError, refuse: Refuse) -> None:
+    refuse(
+        f"not valid JSON: {error.msg} (column {error.colno})",
+        line=error.lineno,
+        remedy="mend it at this place",
+    )
+
+
+def _array(text: str, start: int, refuse: Refuse, *, nested: bool = False) -> Iterator[Row]:
+    """Rows of a JSON array, decoded one by one so that each has its line."""
+    decoder = json.JSONDecoder()
+    space = re.compile(r"\s*")
+
+    def skip(at: int) -> int:
+        found = space.match(text, at)
+        return found.end() if found else at
+
+    line, counted, number = 1, 0, 0
+    at = skip(start + 1)
+    if text[at : at + 1] != "]":
+        while True:
+            line += text.count("\n", counted, at)
+            counted = at
+            try:
+                value, end = decoder.raw_decode(text, at)
+            except json.JSONDecodeError as error:
+                _bad_json(error, refuse)
+                return
+            number += 1
+            yield Row(line, value, number)
+            at = skip(end)
+            if text[at : at + 1] != ",":
+                break
+            at = skip(at + 1)
+    if text[at : at + 1] != "]":
+        _bad_json(json.JSONDecodeError("Expecting ',' or ']'", text, at), refuse)
+    elif not nested and text[at + 1 :].strip():
+        _bad_json(json.JSONDecodeError("Extra data", text, skip(at + 1)), refuse)
+
+
+def _lines(file: BinaryIO, refuse: Refuse) -> Iterator[str]:
+    for number, line in enumerate(file, 1):
+        text = _decode(line, refuse, number)
+        if text is None:
+            return
+        yield text
+
+
+def csv_rows(file: BinaryIO, refuse: Refuse, delimiter: str) -> Iterator[Row]:
+    """Rows under a header; every cell is text."""
+    csv.field_size_limit(MAX_LINE)
+    reader = csv.reader(_lines(file, refuse), delimiter=delimiter, strict=True)
+    header: list[str] | None = None
+    line = 1
+    try:
+        for cells in reader:
+            begin, line = line, reader.line_num + 1
+            if not any(cell.strip() for cell in cells):
+                continue
+            if header is None:
+                header = [cell.strip() for cell in cells]
+                if len(header) == 1 and ";" in header[0]:
+                    refuse(
+                        "the columns are separated by ';'",
+                        line=begin,
+                        remedy="save it with commas, or as .tsv",
+                    )
+                    return
+                if twice := sorted({h for h in header if header.count(h) > 1}):
+                    refuse(
+                        f"the header names {twice[0]!r} twice",
+                        line=begin,
+                        remedy="give each column its own name",
+                    )
+                    return
+            elif len(cells) != len(header):
+                refuse(
+                    f"{len(cells)} cells under a header of {len(header)}",
+                    line=begin,
+                    remedy='put cells that hold commas or line breaks in "double quotes"',
+                )
+            else:
+                yield Row(begin, dict(zip(header, cells)))
+    except csv.Error as error:
+        refuse(
+            f"not valid CSV: {error}",
+            line=line,
+            remedy="close every double quote, and double those inside a quoted cell",
+        )
+
+
+def parquet_rows(file: Path, refuse: Refuse) -> Iterator[Row]:
+    """Rows of a Parquet file, a batch at a time."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    number = 0
+    try:
+        with pq.ParquetFile(file) as table:
+            for batch in table.iter_batches(batch_size=1024):
+                for values in batch.to_pylist():
+                    number += 1
+                    yield Row(number, values)
+    except (pa.ArrowException, OSError) as error:
+        refuse(
+            f"not a whole Parquet file ({str(error).splitlines()[0]})",
+            line=number or None,
+            remedy="copy or download the file again",
+        )
+
+
+def text_rows(file: BinaryIO, refuse: Refuse, by_line: bool) -> Iterator[Row]:
+    """Documents of a text file: parted by ``<|endoftext|>``, and at blank lines once long enough."""
+    parts: list[str] = []
+    size, begin, number = 0, 1, 0
+
+    def row() -> Iterator[Row]:
+        nonlocal size
+        text = "".join(parts).strip()
+        parts.clear()
+        size = 0
+        if text:
+            yield Row(begin, {"text": text})
+
+    for number, line in enumerate(_lines(file, refuse), 1):
+        line = line.replace("\r\n", "\n")
+        *finished, rest = line.split(END_OF_TEXT)
+        for part in finished:
+            parts.append(part)
+            yield from row()
+        if not parts:
+            begin = number
+        parts.append(rest)
+        size += len(rest)
+        if by_line or (size >= DOCUMENT and not rest.strip()):
+            yield from row()
+    yield from row()

@@ -1,0 +1,1 @@
+"""Which columns rate or label an answer, and what their values mean."""

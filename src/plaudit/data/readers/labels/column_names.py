@@ -1,0 +1,139 @@
+"""What the name of a column says about the answer beside it: a label, a rating, an aspect of quality, or nothing.
+
+Names are read word by word: ``is_safe``, ``isSafe`` and ``Safe`` mean the same, of a ``toxicity_score`` less is
+better, ``rating_id`` and ``correct_answer`` are no labels. The values decide the rest (`label_columns`).
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Literal
+
+from plaudit.data.readers.labels.label_values import words
+
+Scope = Literal["label", "whole", "aspect", "unclear"]
+
+# Who judged, what was judged, and words that only join: they say nothing about good or bad.
+JOINING = words("""
+    is was are has been be it this the of by as for user users human humans customer client annotator rater
+    judge judged evaluator expert crowd gpt gpt3 gpt4 gpt4o llm ai claude rm bot model assistant response
+    answer completion output reply message generation text avg average mean median overall total final
+    aggregate aggregated marked deemed found fine grained tag auto automatic armorm eval value level flag
+    count number num type field rate my our how p prob
+""")
+WHOLE = words("""
+    rating ratings rated score scores reward rewards grade grades graded stars star quality likes
+    upvotes votes karma rank csat nps win winrate
+""")
+LABELS = words("""
+    label labels feedback feedbacks thumb thumbs vote verdict judgment judgement judgments reaction
+    reactions kto moderation review reviews evaluation evaluations annotation annotations assessment mark refusal
+    refused preference decision outcome
+""")
+# True or more is better.
+GOOD = words("""
+    good desirable desired safe correct right accepted accept acceptable approved approve liked like upvoted
+    upvote valid passed pass success successful positive satisfied verified useful endorsed recommended
+    appropriate grounded resolved solved won up chosen preferred favorite favourite clean compliant passes
+    compiles
+""")
+ASPECTS = words("""
+    helpful helpfulness correctness coherence coherent harmless harmlessness honest honesty truthful
+    truthfulness accuracy accurate relevance relevant fluency fluent clarity clear completeness complete
+    factuality factual faithfulness faithful engagingness engaging usefulness naturalness consistency
+    consistent creativity depth instructionfollowing informative informativeness safety groundedness
+    understandability readability satisfaction correctness validity acceptability desirability
+""")
+# True or more is worse.
+BAD = words("""
+    bad undesirable unsafe incorrect wrong disliked dislike downvoted downvote downvotes dislikes toxic
+    toxicity harmful harm harmfulness flagged flag offensive offensiveness hate hateful spam nsfw unhelpful
+    hallucinated hallucination hallucinations negative inappropriate biased abusive abuse insult obscene
+    threat profanity failed fail failure violation violations jailbroken reported deleted removed
+    unacceptable invalid severity danger dangerous risk risky sexist racist misinformation down mistakes
+    errors rejected jailbreak jailbreaks violate violates violating removed banned
+""")
+NEGATING = words("not non no")
+# Counted or measured, and neither better nor worse.
+NEUTRAL = words("""
+    complexity verbosity difficulty length language lang perplexity ppl confidence similarity tokens entropy
+    temperature probability logprob logprobs prompt question input instruct instruction query
+""")
+# What a column is whose name ends so, whatever stands before: a name, a time, a text about a mark.
+REFERRING = words("""
+    id ids at time timestamp date name names reason reasons comment comments explanation explanations
+    rationale url index idx key ratio path file hash version author ref reference references source options
+    choices category categories title subject body notes note critique description statement elaboration
+    letter letters prompts question questions search context model models labeler labeller
+""")
+# Of these only true and false can be marks: `accepted_answer` is mostly a text.
+CONTENT = words("""
+    answer answers response responses completion output text solution option choice rejected
+""")
+# A name with one of these is about one of two answers.
+PAIRED = words("""
+    chosen rejected a b 0 1 2 3 4 first second left winner loser
+""")
+
+
+@dataclass(frozen=True)
+class Mark:
+    """``sense`` is 1 where true or more is better, -1 where it is worse.
+
+    ``label`` is a yes or no, ``whole`` one number for the answer, ``aspect`` one for a side of it; of an ``unclear``
+    name not every word is known. ``truths``: only the values true and false are marks.
+    """
+
+    column: str
+    scope: Scope
+    sense: int = 1
+    truths: bool = False
+
+
+def words_of(column: str) -> list[str]:
+    """The words of a column's name, in small letters."""
+    spaced = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", str(column).strip())
+    joined = re.sub(r"instruction[^a-z0-9]following", "instructionfollowing", spaced.lower())
+    return [w for w in re.split(r"[^a-z0-9]+", joined) if w]
+
+
+def mark_of(column: str) -> Mark | None:
+    """What a column's name says about the answer beside it, or None."""
+    name = words_of(column)
+    if not name or name[-1] in REFERRING or _is_paired(name):
+        return None
+    told = [w for w in name if w not in JOINING and w not in NEGATING]
+    sense = -1 if set(told) & BAD else 1
+    if set(name) & NEGATING or "rank" in name:
+        sense = -sense
+    scope, unknown = _scope(told)
+    if scope is None:
+        # `flag` alone joins other words; by itself it is a mark.
+        return Mark(column, "label", -1) if name in (["flag"], ["is", "flag"]) else None
+    if unknown:
+        return Mark(column, "unclear", sense, scope in ("label", "aspect"))
+    truths = name[-1] in CONTENT and name[0] not in ("is", "was", "has")
+    return Mark(column, scope, sense, truths)
+
+
+def _is_paired(name: list[str]) -> bool:
+    """Whether a name is about one of two answers; ``is_rejected`` is about the only one."""
+    bare = name[1:] if name[0] in ("is", "was") else name
+    return len(bare) > 1 and bool(set(bare) & PAIRED)
+
+
+def _scope(told: list[str]) -> tuple[Scope | None, bool]:
+    """What the words come to, and whether some of them are unknown."""
+    known = WHOLE | LABELS | GOOD | ASPECTS | BAD
+    unknown = [w for w in told if w not in known]
+    if not set(told) & known or set(unknown) & NEUTRAL:
+        return None, False
+    last = told[-1]
+    if set(told) & (ASPECTS | BAD) and (last in WHOLE or set(told) & ASPECTS):
+        return "aspect", bool(unknown)
+    if set(told) & (GOOD | BAD):
+        return "label", bool(unknown)
+    if last in WHOLE:
+        return "whole", bool(unknown)
+    return "label", bool(unknown)

@@ -1,0 +1,1 @@
+"""Two or more answers with what people said of them, and what the codes of a preference mean."""

@@ -1,0 +1,130 @@
+"""A list of answers that carry their own ranks or scores (``answers[].rank``), or beside which stands the best one."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from plaudit.data.readers.coerce import listed, number
+from plaudit.data.readers.columns import View
+from plaudit.data.readers.preferences.coded import Judged, Said
+from plaudit.data.readers.preferences.codes import Coded
+from plaudit.data.readers.preferences.pairs import Votes, asked
+from plaudit.data.readers.preferences.words import bare
+from plaudit.data.readers.read_report import Fault
+from plaudit.data.readers.row_to_record import (
+    differing,
+    grouped,
+    ranking_of,
+    rater_of,
+    responses_of,
+    strength_of,
+    weight_of,
+)
+from plaudit.data.records import Ranking, Response
+
+RANKS = ("rank", "ranking", "place", "position")
+SCORES = (
+    "overall_score",
+    "score",
+    "rating",
+    "reward",
+    "overall",
+    "quality",
+    "preference_score",
+    "fine_grained_score",
+)
+# Aspects that an answer was rated by, each a number or {"Rating": number}.
+ASPECTS = ("annotations", "ratings", "scores", "aspects")
+
+
+def are_ranked(view: View) -> bool:
+    """Whether the answers are objects that carry a rank, a score, or ratings by aspect."""
+    answers = listed(view.get("responses"))
+    return (
+        isinstance(answers, list)
+        and len(answers) > 1
+        and all(isinstance(a, dict) and _mark_of(a) is not None for a in answers)
+    )
+
+
+def ranked_objects(view: View) -> Ranking:
+    """Answers in the order of their ranks (1 is best), scores, or mean ratings (more is better)."""
+    texts, column = responses_of(view)
+    answers = listed(view.get("responses"))
+    marks = [_mark_of(a) for a in answers]
+    if any(m is None for m in marks) or len({m[0] for m in marks if m}) > 1:
+        raise Fault(
+            "bad ranking",
+            "not every answer has its rank or score",
+            field=column,
+            remedy="give every answer one, or remove the row",
+        )
+    groups = grouped([m[1] for m in marks if m])
+    return ranking_of(view, asked(view), texts, groups, column)
+
+
+def about_objects(view: View) -> str:
+    """By what the answers are ranked, in a sentence."""
+    name = next((m[0] for a in listed(view.get("responses")) if (m := _mark_of(a))), "")
+    return f"answers are ranked by {name}"
+
+
+def _mark_of(answer: Mapping[str, Any]) -> tuple[str, float] | None:
+    """What an answer is ranked by, and its place among the others: less is better."""
+    for key in RANKS:
+        if answer.get(key) is not None:
+            return f"their {key!r} (1 is best)", number(answer[key], key)
+    for key in SCORES:
+        if _is_number(answer.get(key)):
+            return f"their {key!r} (more is better)", -number(answer[key], key)
+    for key in ASPECTS:
+        if isinstance(answer.get(key), dict) and (ratings := _ratings(answer[key])):
+            names = ", ".join(answer[key])
+            return f"the mean of the ratings in {key!r} ({names})", -sum(ratings) / len(ratings)
+    return None
+
+
+def _ratings(aspects: Mapping[str, Any]) -> Sequence[float]:
+    given = (
+        v.get("Rating", v.get("rating", v.get("score"))) if isinstance(v, dict) else v
+        for v in aspects.values()
+    )
+    return [float(str(v)) for v in given if _is_number(v)]
+
+
+def _is_number(value: Any) -> bool:
+    try:
+        return not isinstance(value, bool) and abs(float(value)) < float("inf")
+    except (TypeError, ValueError):
+        return False
+
+
+# -- a list of answers and a code ----------------------------------------------------------------
+
+
+def has_place(view: View) -> bool:
+    """Whether one value says which answer of a list is best."""
+    value = view.get("preferred")
+    answers = listed(view.get("responses"))
+    return isinstance(answers, list) and len(answers) > 1 and not isinstance(listed(value), list | dict)
+
+
+def listed_judged(view: View) -> Judged:
+    """A list of answers, and which of them is best: its place, or a word."""
+    texts, column = responses_of(view)
+    differing(texts, column)
+    value, choice = view.take("preferred")
+    where = Coded(view.original(choice), (f"{column}_1", f"{column}_2"), places=True)
+    called = tuple(frozenset({bare(t)}) for t in texts)
+    said = value if isinstance(value, Votes) else (Said(value, rater_of(view)),)
+    return Judged(
+        asked(view),
+        tuple(map(Response, texts)),
+        where,
+        said,
+        called,
+        None,
+        weight_of(view),
+        strength_of(view),
+    )

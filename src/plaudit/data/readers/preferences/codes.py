@@ -1,0 +1,208 @@
+"""What the codes of a preference mean: decided once for a whole file, or refused with every reading of it.
+
+Words say which answer they mean. A number does only where it is the very ending of an answer's column
+(1 and 2 beside ``response_1`` and ``response_2``), a position in a list, or where its column is documented. Any
+other number has two readings, of which one trains on the opposite of what people said.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from plaudit.data.readers.label_codes import code
+from plaudit.data.readers.preferences.words import (
+    DROP,
+    FIRST,
+    SECOND,
+    TIE,
+    Verdict,
+    bare,
+    endings,
+    verdict_of,
+)
+
+MEANT = {"first": FIRST, "second": SECOND, "tie": TIE, "drop": DROP}
+# Columns whose publishers say what a negative number means.
+NEGATIVE_FIRST = {
+    "preference_strength": "HelpSteer2",
+    "overall_preference": "HelpSteer3",
+}
+POSITIONS = ("_id", "_idx", "_index", "_position")
+
+
+@dataclass(frozen=True)
+class Reading:
+    """One thing that the numbers may mean: ``mapping`` by code, ``words`` for people."""
+
+    words: str
+    mapping: Mapping[str, str]
+
+    def option(self) -> str:
+        return ",".join(f"{key}={meaning}" for key, meaning in self.mapping.items())
+
+
+@dataclass(frozen=True)
+class Coded:
+    """Where a file's codes stand: the column that holds them and those of the two answers.
+
+    ``places``: the answers are a list, and numbers are places in it.
+    """
+
+    column: str
+    names: tuple[str, str]
+    places: bool = False
+
+    @property
+    def ends(self) -> tuple[str, str]:
+        return endings(self.names)
+
+
+def numeric(value: str) -> float | None:
+    """A code as a number; None for a word."""
+    try:
+        found = float(value)
+    except ValueError:
+        return None
+    return found if abs(found) < float("inf") else None
+
+
+def readings_of(where: Coded, codes: Sequence[str], *, has_ties: bool = False) -> list[Reading]:
+    """Every reading of the codes (numbers and truth values) of a column: one where they are plain, else several.
+
+    ``has_ties``: ties are written as words, so no number is one.
+    """
+    truths = {c for c in codes if c in ("true", "false")}
+    numbers = sorted({n for c in codes if (n := numeric(c)) is not None})
+    side = verdict_of(where.column, where.names)
+    if side is not None and side.share in (0.0, 1.0) and not set(numbers) - {0.0, 0.5, 1.0}:
+        return [_named(side)]
+    if truths:
+        return _truths(where) if not numbers else []
+    found = _plain(where, numbers)
+    if found is not None:
+        return [found]
+    several = [r for r in _several(where, numbers) if not (has_ties and "tie" in _whole(r, numbers))]
+    return several or _scales(numbers)
+
+
+def _named(side: Verdict) -> Reading:
+    """A column such as ``a_is_better``: true or 1 says so, false or 0 says the other."""
+    yes, no = ("first", "second") if side.share == 1.0 else ("second", "first")
+    return Reading("as the column's name says", {"true": yes, "false": no, "1": yes, "0": no, "0.5": "tie"})
+
+
+def _truths(where: Coded) -> list[Reading]:
+    return [
+        Reading("true says the first", {"true": "first", "false": "second"}),
+        Reading("true says the second", {"true": "second", "false": "first"}),
+    ]
+
+
+def _plain(where: Coded, numbers: Sequence[float]) -> Reading | None:
+    """The one reading of numbers that say by themselves what they mean."""
+    low, high = (numeric(end) if end.isdigit() else None for end in where.ends)
+    present = set(numbers)
+    if where.column == "labels" and where.names[0].startswith("human_ref"):
+        return Reading("as SHP documents it: 1 is A", {"1": "first", "0": "second"})
+    if where.column in NEGATIVE_FIRST and min(numbers, default=0) < 0:
+        words = f"as {NEGATIVE_FIRST[where.column]} documents it: a negative number says the first"
+        return Reading(words, {"negative": "first", "0": "tie", "positive": "second"})
+    if where.places or where.column.endswith(POSITIONS):
+        if present <= {0, 1} and 0 in present:
+            return Reading("places counted from 0", {"0": "first", "1": "second"})
+        if present <= {1, 2} and 2 in present:
+            return Reading("places counted from 1", {"1": "first", "2": "second"})
+        if where.places:
+            return None
+    if low is None or high is None:
+        return None
+    if present and present <= {low, high, (low + high) / 2}:
+        mapping = {f"{low:g}": "first", f"{high:g}": "second", f"{(low + high) / 2:g}": "tie"}
+        return Reading("the endings of the columns", mapping)
+    return None
+
+
+def _several(where: Coded, numbers: Sequence[float]) -> list[Reading]:
+    """The readings of numbers that could mean more than one thing."""
+    present = {n for n in numbers if n not in (0.5, 1.5)}
+    halves = {f"{n:g}": "tie" for n in numbers if n in (0.5, 1.5)}
+    zero = Reading("counted from 0, 2 is a tie", {"0": "first", "1": "second", "2": "tie"} | halves)
+    one = Reading("counted from 1, 0 is a tie", {"0": "tie", "1": "first", "2": "second"} | halves)
+    yes = Reading("1 says yes to the first", {"1": "first", "0": "second"} | halves)
+    from_zero = Reading("counted from 0", {"0": "first", "1": "second"} | halves)
+    if any(n < 0 for n in present):
+        signed = [
+            Reading("negative says the first", {"negative": "first", "0": "tie", "positive": "second"}),
+            Reading("negative says the second", {"negative": "second", "0": "tie", "positive": "first"}),
+        ]
+        index = Reading("counted from 0, -1 is a tie", {"-1": "tie", "0": "first", "1": "second"})
+        return [*signed, index] if present <= {-1, 0, 1} and 0 in present else signed
+    if not present or present <= {0, 1}:
+        from_one = [] if halves else [Reading("counted from 1, 0 is a tie", {"0": "tie", "1": "first"})]
+        return [from_zero, yes, *from_one]
+    if present <= {0, 1, 2}:
+        return [zero, one] if 0 in present else [_from_one(halves), Reading(zero.words, zero.mapping)]
+    if present <= {1, 2, 3}:
+        return [
+            Reading("counted from 1, 3 is a tie", {"1": "first", "2": "second", "3": "tie"}),
+            Reading("a scale with the tie in the middle", {"1": "first", "2": "tie", "3": "second"}),
+        ]
+    return []
+
+
+def _from_one(halves: Mapping[str, str]) -> Reading:
+    return Reading("counted from 1", {"1": "first", "2": "second"} | dict(halves))
+
+
+def _scales(numbers: Sequence[float]) -> list[Reading]:
+    """A scale from one answer to the other, from either end: a few whole numbers."""
+    whole = [n for n in numbers if n.is_integer()]
+    if not numbers or len(whole) < len(numbers) or len(numbers) > 11 or len(numbers) < 2:
+        return []
+    middle = (numbers[0] + numbers[-1]) / 2
+
+    def reading(words: str, low: str, high: str) -> Reading:
+        mapping = {f"{n:g}": "tie" if n == middle else low if n < middle else high for n in numbers}
+        return Reading(words, mapping)
+
+    return [
+        reading("a scale, low numbers say the first", "first", "second"),
+        reading("a scale, low numbers say the second", "second", "first"),
+    ]
+
+
+def _whole(reading: Reading, numbers: Sequence[float]) -> set[str]:
+    """The meanings that a reading gives to whole numbers that occur."""
+    return {reading.mapping.get(f"{n:g}", "") for n in numbers if n.is_integer()}
+
+
+def coding(
+    where: Coded, mapping: Mapping[str, str]
+) -> Callable[[Any, Sequence[frozenset[str]]], Verdict | None]:
+    """What each value says: by the mapping, else as a word, else by the names of the row (its models, its texts)."""
+
+    def said(value: Any, called: Sequence[frozenset[str]] = ()) -> Verdict | None:
+        key = code(value)
+        if key in mapping:
+            return _meant(mapping[key], key)
+        number = numeric(key)
+        if number is not None and number != 0 and "negative" in mapping:
+            return Verdict(MEANT[mapping["negative" if number < 0 else "positive"]].share, abs(number))
+        if number is None and isinstance(value, str):
+            found = verdict_of(value, where.names)
+            return found if found is not None else _called(value, called)
+        return None
+
+    return said
+
+
+def _meant(meaning: str, key: str) -> Verdict | None:
+    return MEANT.get(meaning)
+
+
+def _called(value: str, called: Sequence[frozenset[str]]) -> Verdict | None:
+    """The side whose own names in this row hold the value, where only one does."""
+    hits = [i for i, names in enumerate(called) if bare(value) in names]
+    return (FIRST, SECOND)[hits[0]] if len(hits) == 1 else None

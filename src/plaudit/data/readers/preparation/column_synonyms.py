@@ -1,0 +1,152 @@
+"""Names that say plainly what a column is, though they are not ours: ``target``, ``win`` and ``lose``, ``problem``."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from plaudit.data.readers.columns import FIELDS
+from plaudit.data.readers.labels.label_values import said
+
+# What is a prompt where an answer stands beside it, and may be anything where none does.
+BESIDE_ANSWER = ("context", "article", "document", "text", "content", "x")
+# Other names of a field, taken where a row has no column of its own for it.
+OTHERS: dict[str, tuple[str, ...]] = {
+    "prompt": (
+        "problem",
+        "user_prompt",
+        "user_input",
+        "user_message",
+        "user_query",
+        "human_prompt",
+        "request",
+        "human",
+        "user",
+        *BESIDE_ANSWER,
+    ),
+    "response": (
+        "target",
+        "reply",
+        "model_response",
+        "model_output",
+        "model_answer",
+        "assistant_response",
+        "bot_response",
+        "ai_response",
+        "expected_output",
+        "generation",
+        "generated_text",
+        "summary",
+        "highlights",
+        "assistant",
+        "bot",
+        "gpt",
+    ),
+    "system": ("system_message", "system_instruction", "sys_prompt"),
+    "messages": ("dialogue", "dialog", "chat", "turns", "chat_history"),
+}
+# What the better and the worse of two answers are called, alone or inside a longer name.
+SIDES: tuple[tuple[str, tuple[str, ...]], ...] = (
+    ("chosen", ("rejected", "unchosen")),
+    ("win", ("lose", "loss")),
+    ("winner", ("loser",)),
+    ("winning", ("losing",)),
+    ("better", ("worse",)),
+    ("best", ("worst",)),
+    ("good", ("bad",)),
+    ("positive", ("negative",)),
+    ("pos", ("neg",)),
+    (
+        "preferred",
+        ("dispreferred", "non_preferred", "nonpreferred", "unpreferred", "rejected", "not_preferred"),
+    ),
+    ("accepted", ("rejected",)),
+    ("accept", ("reject",)),
+    ("selected", ("rejected",)),
+    ("desirable", ("undesirable",)),
+    ("correct", ("incorrect", "wrong")),
+    ("right", ("wrong",)),
+    ("safe", ("unsafe",)),
+    ("helpful", ("unhelpful",)),
+    ("harmless", ("harmful",)),
+    ("y_w", ("y_l",)),
+    ("w", ("l",)),
+)
+
+
+def renamings(rows: Sequence[Mapping[str, Any]], kind: str | None) -> dict[str, str]:
+    """Columns of these rows that hold a field under another name: ``{"target": "response"}``."""
+    columns = dict.fromkeys(c for row in rows for c in row)
+    found: dict[str, str] = {}
+    for field, others in OTHERS.items():
+        if any(c in columns for c in FIELDS[field]) or (_is_pair(columns) and field == "response"):
+            continue
+        if field == "prompt" and (kind == "text" or not (_answered(columns, rows) or _sides(columns, rows))):
+            others = tuple(c for c in others if c not in BESIDE_ANSWER)
+        if field == "prompt":
+            others = tuple(c for c in others if not _holds_answer(rows, c))
+        holds = holds_messages if field == "messages" else holds_text
+        column = next((c for c in others if c in columns and holds(rows, c)), None)
+        if column:
+            found[column] = field
+    if "messages" in columns or "conversations" in columns:
+        found = {c: f for c, f in found.items() if f == "system"}
+    if not {"chosen", "rejected"} & set(columns) and (sides := _sides(columns, rows)):
+        found = {c: f for c, f in found.items() if c not in sides}
+        found |= {sides[0]: "chosen", sides[1]: "rejected"}
+    return found
+
+
+def _answered(columns: Iterable[str], rows: Sequence[Mapping[str, Any]]) -> bool:
+    return any(c in columns and holds_text(rows, c) for c in (*FIELDS["response"], *OTHERS["response"]))
+
+
+def _holds_answer(rows: Sequence[Mapping[str, Any]], column: str) -> bool:
+    """Whether a column's texts hold what stands beside them as the answer: they are more than its prompt."""
+    names = (*FIELDS["response"], *OTHERS["response"])
+    pairs = [(row[column], row[c]) for row in rows for c in names if row.get(column) and row.get(c)]
+    return any(
+        isinstance(text, str)
+        and isinstance(answer, str)
+        and len(answer) > 8
+        and text.rstrip().endswith(answer.strip())
+        for text, answer in pairs
+    )
+
+
+def _is_pair(columns: Iterable[str]) -> bool:
+    return {"chosen", "rejected"} <= set(columns)
+
+
+def _sides(columns: Iterable[str], rows: Sequence[Mapping[str, Any]]) -> tuple[str, str] | None:
+    """The columns of the better and the worse answer: equal names but for the words that say which."""
+    names = [] if any(c in columns for c in FIELDS["responses"]) else list(columns)
+    for good, bads in SIDES:
+        for better in names:
+            parts = f"_{better}_".split(f"_{good}_")
+            if len(parts) != 2:
+                continue
+            worse = [f"_{bad}_".join(parts).strip("_") for bad in bads]
+            column = next((w for w in worse if w in names and w != better), None)
+            if column and holds_text(rows, better) and holds_text(rows, column):
+                return better, column
+    return None
+
+
+def holds_text(rows: Sequence[Mapping[str, Any]], column: str) -> bool:
+    """Whether a column holds texts or messages, and no labels or numbers."""
+    values = [v for row in rows if (v := row.get(column)) not in (None, "")]
+    return bool(values) and all(
+        (isinstance(v, str) and said(v) is None and not v.strip().isdigit())
+        or (isinstance(v, dict | list) and v and column not in ("user", "human"))
+        for v in values
+    )
+
+
+def holds_messages(rows: Sequence[Mapping[str, Any]], column: str) -> bool:
+    """Whether a column holds lists of turns with roles."""
+    values = [v for row in rows if (v := row.get(column))]
+    return bool(values) and all(
+        isinstance(v, list) and all(isinstance(m, Mapping) and {"role", "from"} & set(m) for m in v)
+        for v in values
+    )

@@ -1,0 +1,194 @@
+"""What a prompt consists of: its parts in columns of their own are put into it, what cannot stand in it is refused."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from plaudit.data.readers.columns import FIELDS
+from plaudit.data.readers.preparation.steps import Change, Preparation, Values, filled, prompt_in, turns_in
+from plaudit.data.readers.read_report import Fault
+from plaudit.errors import Problem
+
+# Texts that a question is about.
+CONTEXTS = (
+    *("context", "contexts", "passage", "passages", "document", "documents", "article", "paragraph"),
+    *("background", "story", "knowledge", "evidence"),
+)
+CHOICES = ("choices", "options", "answer_choices", "candidates_text")
+UNSEEN = ("image", "images", "pixel_values", "picture", "pictures", "audio", "audios", "video", "videos")
+
+
+def join_parts(made: Preparation, rows: Sequence[Values], kind: str | None) -> None:
+    """The parts of a prompt that stand in columns of their own: a passage, an input, earlier turns."""
+    if kind == "text" or not any(prompt_in(row) for row in rows):
+        return
+    for column in (*CONTEXTS, "input", "history", "instruction"):
+        values = [(row, row[column]) for row in rows if row.get(column) and _apart(row, column)]
+        if not values:
+            continue
+        if all(_whole(row, column) is not None for row, _ in values):
+            made.steps.append(_standing(column))
+            made.consumed.add(column)
+            if column != "input":
+                made.notes.append(f"{column!r} stands in the prompt")
+        else:
+            made.problems.append(
+                Problem(
+                    f"{column!r} belongs to the prompt, and is no text that could stand in it",
+                    field=column,
+                    remedy=f"write it into the prompt, or leave it out with --fields ignore={column}",
+                )
+            )
+
+
+def _standing(column: str) -> Change:
+    """A step that puts a column's text into the prompt."""
+
+    def change(row: Values) -> Values:
+        whole = _whole(row, column)
+        if whole is None:
+            raise Fault(
+                "wrong type",
+                f"{column!r} belongs to the prompt, and is no text that could stand in it",
+                field=column,
+                remedy="write it as text, or remove the row",
+            )
+        return whole
+
+    return change
+
+
+def _apart(row: Values, column: str) -> bool:
+    """Whether a column is a part of the prompt that no builder takes."""
+    asked = next((c for c in FIELDS["prompt"] if row.get(c)), None)
+    if asked is None or asked == column:
+        return False
+    if column == "input":
+        return isinstance(row["input"], str) and not _inside(row, column)
+    if column == "instruction":
+        return asked in ("question", "query") and not _inside(row, column)
+    return not _inside(row, column)
+
+
+def _inside(row: Values, column: str) -> bool:
+    """Whether the prompt already holds the text, or the text the prompt."""
+    asked, part = prompt_in(row), row[column]
+    if isinstance(asked, list):
+        asked = "\n".join(str(m.get("content", m.get("value", ""))) for m in asked if isinstance(m, Mapping))
+    if not isinstance(part, str) or not isinstance(asked, str):
+        return False
+    return part.strip() in asked or (column == "instruction" and asked.strip() in part)
+
+
+def _whole(row: Values, column: str) -> Values | None:
+    """The row with the column's text in its prompt; None where it cannot stand there."""
+    if not row.get(column) or not _apart(row, column):
+        return row
+    asked = next(c for c in FIELDS["prompt"] if row.get(c))
+    prompt, part = row[asked], row[column]
+    rest = {k: v for k, v in row.items() if k != column}
+    before = _earlier(part) if column == "history" or isinstance(part, list) else None
+    if before is not None:
+        last = prompt if isinstance(prompt, list) else [{"role": "user", "content": prompt}]
+        return rest | {asked: [*before, *last]}
+    if isinstance(part, list) and all(isinstance(p, str) for p in part):
+        part = "\n\n".join(part)
+    if not isinstance(part, str) or column == "history":
+        return None
+    if isinstance(prompt, list):
+        return rest | {asked: _into_last(prompt, part)}
+    first = column not in ("input",) and asked != "instruction"
+    texts = (part, prompt) if first else (prompt, part)
+    return rest | {asked: "\n\n".join(str(t).strip() for t in texts)}
+
+
+def _into_last(turns: list[Any], part: str) -> list[Any]:
+    last = turns[-1]
+    key = "content" if "content" in last else "value"
+    return [*turns[:-1], {**last, key: f"{part.strip()}\n\n{last[key]}"}]
+
+
+def _earlier(value: Any) -> list[Any] | None:
+    """Earlier turns, from pairs of a question and an answer, from messages or from a transcript."""
+    if isinstance(value, str):
+        turns = turns_in(value)
+        return [m.as_dict() for m in turns] if turns else None
+    if not isinstance(value, list) or not value:
+        return None
+    if all(isinstance(m, Mapping) and {"role", "from"} & set(m) for m in value):
+        return value
+    if all(isinstance(p, list | tuple) and len(p) == 2 for p in value):
+        roles = ("user", "assistant")
+        return [{"role": r, "content": text} for pair in value for r, text in zip(roles, pair)]
+    return None
+
+
+def show_all(made: Preparation, rows: Sequence[Values], kind: str | None) -> None:
+    """Parts of a question that no text of it shows."""
+    if kind == "text" or not any(prompt_in(row) or row.get("messages") for row in rows):
+        return
+    for column in UNSEEN:
+        if filled(rows, column):
+            made.problems.append(
+                Problem(
+                    f"the rows hold pictures or sounds ({column!r}), which plaudit cannot show to a model",
+                    field=column,
+                    remedy=f"use a file of text, or leave the column out with --fields ignore={column}",
+                )
+            )
+    made.problems += [_unshown(", ".join(found), "+".join(found)) for found in _lettered(rows)]
+    for column in CHOICES:
+        if any(row.get(column) and not _shown(row, column) for row in rows):
+            made.problems.append(_unshown(column, column))
+
+
+def _unshown(columns: str, option: str) -> Problem:
+    return Problem(
+        f"the choices of a question stand in {columns!r}, and not in its prompt",
+        field=columns,
+        remedy=f"write them into the prompt, or leave them out with --fields ignore={option}",
+    )
+
+
+def _lettered(rows: Sequence[Values]) -> Iterator[list[str]]:
+    """Three columns or more by letters, a, b, c or opa, opb, opc, whose texts the prompt does not hold."""
+    for form in ("{}", "op{}", "choice_{}", "choice{}"):
+        names = [form.format(letter) for letter in "abcdefgh"]
+        found = [c for c in names if filled(rows, c)]
+        if found[:3] == names[:3] and any(not _shown(row, c) for row in rows for c in found if row.get(c)):
+            yield found
+
+
+def _shown(row: Values, column: str) -> bool:
+    value = row[column]
+    texts = value.get("text", list(value.values())) if isinstance(value, Mapping) else value
+    texts = [texts] if isinstance(texts, str) else texts
+    return isinstance(texts, list) and all(str(t) in str(prompt_in(row)) for t in texts)
+
+
+def one_of_each(made: Preparation, rows: Sequence[Values], kind: str | None) -> None:
+    """Where two columns could be the answer, or the prompt, and say different things, the user is asked."""
+    if any(row.get("messages") or row.get("conversations") for row in rows):
+        return
+    sole = kind == "prompts" or any("chosen" in row for row in rows)
+    answers = () if sole else (*FIELDS["response"], "solution")
+    for field_, names in (("response", answers), ("prompt", ("prompt", "question", "query"))):
+        held = [c for c in names if 2 * len([v for v in filled(rows, c) if isinstance(v, str)]) > len(rows)]
+        different = [c for c in held if any(_differ(row, held[0], c) for row in rows)]
+        if different and field_ not in made.settled:
+            named = [held[0], *different]
+            made.problems.append(
+                Problem(
+                    f"{' and '.join(map(repr, named))} hold different texts, and each could be the {field_}",
+                    field=named[0],
+                    remedy=f"--fields {' or '.join(f'{field_}={c}' for c in named)}",
+                )
+            )
+
+
+def _differ(row: Values, first: str, second: str) -> bool:
+    one, other = row.get(first), row.get(second)
+    if not isinstance(one, str) or not isinstance(other, str):
+        return False
+    return one.strip() not in other and (other.strip() not in one or first == "response")

@@ -1,0 +1,295 @@
+"""Reading people's data as it is: the shape is found from the columns, faulty rows are dropped and counted."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from itertools import chain, islice
+from pathlib import Path
+from typing import Any
+
+from plaudit.data.readers import conversation_trees
+from plaudit.data.readers.annotation_exports import unwrapped
+from plaudit.data.readers.column_tables import unstacked
+from plaudit.data.readers.columns import FIELDS, View
+from plaudit.data.readers.file_formats import Row
+from plaudit.data.readers.label_codes import code, known_labels
+from plaudit.data.readers.messages import unused_keys
+from plaudit.data.readers.preferences.coded import Judged, Place
+from plaudit.data.readers.preferences.decode import settle
+from plaudit.data.readers.read_report import Fault, ReadReport, ReadResult, name_type
+from plaudit.data.readers.reading_plan import Plan, as_imitated, plan_of
+from plaudit.data.readers.schemas import shape_of
+from plaudit.data.readers.sources import is_hub_name, rows
+from plaudit.data.records import Comparisons, Demonstration, Outcome, Preference, Prompt, Response
+from plaudit.data.records.native_format import kind_of
+from plaudit.errors import UserError, suggest
+
+# Rows from which the shape of a file is found.
+HEAD = 100
+
+KINDS = ("demonstrations", "preferences", "labelled", "rated", "labels", "prompts", "text")
+# What may label single answers: labels, ratings (by a threshold) and rankings.
+LABELING = ("labelled", "rated", "preferences")
+# The roles of a recipe, by the kind of record each is made of.
+ROLES = {"corpus": "text", "votes": "preferences"}
+
+
+def read(
+    path: str | Path,
+    *,
+    kind: str | None = None,
+    limit: int | None = None,
+    fields: Mapping[str, str] | None = None,
+    labels: Mapping[Any, str] | None = None,
+    max_dropped: float = 0.05,
+) -> ReadResult[Any]:
+    """Read JSONL, JSON, CSV, Parquet or text (also .gz), or a hub data set ``owner/name[:split]``.
+
+    ``kind`` asks for one kind of record (demonstrations, preferences, labelled, rated, labels, prompts, text):
+    every shape has prompts, and demonstrations can be read as text, turn after turn. ``limit`` stops
+    after that many records. ``fields`` says which column holds a field of ours: ``{"prompt": "ask"}``;
+    ``labels`` what the codes of a preference or label mean: ``{0: "first", 1: "second", 2: "tie"}``.
+    Plain text comes as ``str``. Raises ``UserError`` with every problem where the file cannot be read
+    or more than ``max_dropped`` of its rows are faulty.
+    """
+    result = scan(path, kind=kind, limit=limit, fields=fields, labels=labels)
+    result.report.require(max_dropped)
+    return result
+
+
+def scan(
+    path: str | Path,
+    *,
+    kind: str | None = None,
+    limit: int | None = None,
+    fields: Mapping[str, str] | None = None,
+    labels: Mapping[Any, str] | None = None,
+) -> ReadResult[Any]:
+    """As ``read``, but leaves it to the caller to judge the report."""
+    kind, labels = known_kind(kind), known_labels(labels)
+    report = ReadReport(str(path))
+    records: list[Any] = []
+    places: list[Place] = []
+    stream = (
+        made
+        for row in unstacked(rows(path, report.refuse, by_line=kind == "prompts"))
+        for made in _as_objects(row, kind)
+    )
+    head = list(islice(stream, HEAD))
+    if not head and not report.unreadable:
+        report.refuse("there are no rows in it", remedy="check that this is the right file")
+    if (
+        kind in conversation_trees.KINDS
+        and not fields
+        and any(conversation_trees.is_tree(row.values) for row in head)
+    ):
+        records = conversation_trees.read_trees(chain(head, stream), kind, _stem(path), limit, report)
+        return ReadResult([as_kind(record, kind) for record in records], report)
+    plan = plan_of(head, kind, fields, labels, _stem(path), report)
+    if plan is None:
+        # Every problem of the file is told, also those beyond the rows that show its shape.
+        report.rows = len(head) + sum(1 for _ in stream)
+        return ReadResult(records, report)
+    report.shape = plan.shape.name
+    prompts: set[str] = set()
+    spare: set[str] = set()
+    every = chain(head, stream)
+    for row in every:
+        report.rows += 1
+        try:
+            record = _record(row, plan, report)
+        except Fault as fault:
+            if isinstance(row.values, dict) and _mixed(row.values, plan, report, row.line):
+                continue
+            report.drop(fault, row.line, row.number)
+            continue
+        if record is None:
+            continue
+        records.append(record)
+        places.append((row.line, row.number))
+        report.kept += 1
+        if plan.shape.kind != "own":
+            spare.update(unused_keys(row.values))
+        # A ranking is whole once the answers of another prompt begin.
+        if plan.ranks and limit is not None:
+            prompts.add(record.prompt.id)
+        if limit is not None and (len(prompts) > limit if plan.ranks else report.kept == limit):
+            break
+    report.unused = (*report.unused, *sorted(spare))
+    # Of a hub set no more is fetched than was asked for.
+    beyond = islice(every, max(0, len(head) - report.rows) if is_hub_name(str(path)) else None)
+    records = _settled(records, places, plan, report, _codes(beyond, plan, report))
+    return ReadResult(plan.finish(records, report, limit), report)
+
+
+def _settled(
+    records: list[Any], places: Sequence[Place], plan: Plan, report: ReadReport, beyond: Iterator[str]
+) -> list[Any]:
+    """The records, those whose judgements are codes decided together."""
+    judged = [(place, r) for place, r in zip(places, records) if isinstance(r, Judged)]
+    if not judged:
+        if plan.labels and records and plan.marking is None and plan.kind != "prompts":
+            report.refuse(
+                f"labels says what codes mean, and rows read as {{{report.shape}}} hold none",
+                field="labels",
+                remedy="leave it out, or name the column of the codes: fields: {preferred: COLUMN}",
+            )
+        return records
+    settled = iter(settle(judged, plan.labels, report, beyond))
+    if report.unreadable:
+        return []
+    decided = (next(settled) if isinstance(r, Judged) else r for r in records)
+    return [r for r in decided if r is not None]
+
+
+def _codes(rows: Iterable[Row], plan: Plan, report: ReadReport) -> Iterator[str]:
+    """The codes of rows beyond those that were asked for: they too tell what a code means."""
+    before = len(report.unreadable), report.unreadable_count
+    for row in rows:
+        if isinstance(row.values, dict):
+            with contextlib.suppress(Fault):
+                view = plan.view(row.values)
+                record = plan.build(view) if view is not None else None
+                yield from (code(s.value) for s in getattr(record, "said", ()))
+    # What is broken there does not concern the rows that were asked for.
+    del report.unreadable[before[0] :]
+    report.unreadable_count = before[1]
+
+
+def _record(row: Row, plan: Plan, report: ReadReport) -> Any:
+    """The record of one row; None where the row is left out, which is counted. Raises ``Fault``."""
+    if not isinstance(row.values, dict):
+        raise Fault(
+            "wrong type",
+            f"the row is {name_type(row.values)}, not an object",
+            remedy='write {"prompt": "…", …}',
+        )
+    if late := plan.late_mark(row.values):
+        report.refuse(
+            f"{late!r} looks like a mark of the answer, and is empty in all rows before this one",
+            line=row.line,
+            field=late,
+            remedy=f"--fields label={late}, rating={late}, or ignore={late} where it marks nothing",
+        )
+    view = plan.view(row.values)
+    if view is None:
+        report.leave_out(
+            f"no mark in {' and '.join(map(repr, plan.marking.columns))}" if plan.marking else ""
+        )
+        return None
+    record = plan.build(view)
+    if plan.marking is None:
+        return as_kind(record, plan.kind)
+    if plan.kind in ("demonstrations", "text"):
+        good = as_imitated(record)
+        if good is None:
+            report.leave_out(f"answers that {plan.marking.columns[0]!r} calls bad")
+        return good and as_kind(good, plan.kind)
+    return record
+
+
+def join_pairs(records: Iterable[Preference]) -> list[Comparisons]:
+    """All judgements of one prompt as one record: answers once each, every outcome kept.
+
+    Prompts stay in the order in which they first appear.
+    """
+    prompts: dict[str, Prompt] = {}
+    answers: dict[str, dict[tuple[str, bool], tuple[int, Response]]] = {}
+    outcomes: dict[str, list[Outcome]] = {}
+    metadata: dict[str, dict[str, Any]] = {}
+    for record in records:
+        c = record.comparisons()
+        key = c.prompt.id
+        prompts.setdefault(key, c.prompt)
+        known = answers.setdefault(key, {})
+        where = [known.setdefault((r.text, r.finished), (len(known), r))[0] for r in c.responses]
+        judged = outcomes.setdefault(key, [])
+        for o in c.outcomes:
+            # The same answer twice in a record compares with itself: that says nothing.
+            if where[o.left] != where[o.right]:
+                judged.append(replace(o, left=where[o.left], right=where[o.right]))
+        metadata.setdefault(key, {}).update(c.metadata)
+    return [
+        Comparisons(
+            prompt,
+            tuple(r for _, r in answers[key].values()),
+            tuple(outcomes[key]),
+            metadata[key],
+        )
+        for key, prompt in prompts.items()
+        if len(answers[key]) > 1
+    ]
+
+
+def plain_text(record: Demonstration) -> str:
+    """A conversation as raw text: its turns without the roles, a blank line between them."""
+    return "\n\n".join([*(m.content for m in record.prompt.messages), record.response.text])
+
+
+def known_kind(kind: str | None) -> str | None:
+    """A kind of record, also by a recipe's role. Raises ``UserError`` for one that there is not."""
+    kind = ROLES.get(kind, kind) if kind else None
+    if kind is not None and kind not in KINDS:
+        raise UserError(
+            f"{kind!r} is no kind of record", remedy=suggest(kind, KINDS) or f"kinds: {', '.join(KINDS)}"
+        )
+    return kind
+
+
+def _stem(path: str | Path) -> str:
+    return Path(path).name.partition(".")[0]
+
+
+def _as_objects(row: Row, kind: str | None) -> list[Row]:
+    """A row that is only text as an object, one that a tool has wrapped as the rows in it."""
+    values = row.values
+    if kind == "prompts" and isinstance(values, dict) and set(values) == {"text"}:
+        values = values["text"]
+    if isinstance(values, dict):
+        return [replace(row, values=made) for made in unwrapped(values)]
+    if isinstance(values, str):
+        return [replace(row, values={"prompt" if kind == "prompts" else "text": values})]
+    return [row]
+
+
+def as_kind(record: Any, kind: str | None) -> Any:
+    """The record as one of a kind: its prompt, its text, or itself. Raises ``Fault`` where it is another."""
+    if kind == "prompts" and not isinstance(record, Prompt | str):
+        return record.prompt
+    if kind == "text" and isinstance(record, Demonstration):
+        return plain_text(record)
+    if isinstance(record, Judged):
+        if kind in (None, "preferences", "labels"):
+            return record
+        raise Fault("other kind", f"the row is one of preferences, not of {kind}")
+    if kind == "labels" and kind_of(record) in LABELING:
+        return record
+    if kind is not None and kind != kind_of(record):
+        raise Fault("other kind", f"the row is one of {kind_of(record)}, not of {kind}")
+    return record
+
+
+def _mixed(values: Mapping[str, Any], plan: Plan, report: ReadReport, line: int) -> bool:
+    """Whether a faulty row is a good row of another shape; then the file is two files in one."""
+    try:
+        view = View.of(plan.prepared(values))
+    except Fault:
+        return False
+    shape = plan.shape
+    needed = set(shape.needs) - ({plan.marking.field} if plan.marking else set())
+    other, missing = shape_of(view.values), [f for f in shape.missing(view) if f in needed]
+    if other is None or not missing:
+        return False
+    # A row that lost a field, or holds null in it, is a faulty row of this file and no row of another.
+    if other.kind in ("prompts", "text") and shape.kind not in ("prompts", "text"):
+        return False
+    if any(column in view.values for field in missing for column in FIELDS.get(field, ())):
+        return False
+    report.refuse(
+        f"the row has the shape {{{other.name}}}, the file began with {{{shape.name}}}",
+        line=line,
+        remedy="keep one shape per file",
+    )
+    return True

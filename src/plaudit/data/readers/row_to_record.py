@@ -1,0 +1,247 @@
+"""How a row of each shape becomes a record; a row that cannot raises ``Fault``."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from plaudit.data.readers.coerce import (
+    answer_text,
+    filled_text,
+    listed,
+    messages,
+    number,
+    prompt_messages,
+    split_conversation,
+    truth,
+)
+from plaudit.data.readers.columns import View
+from plaudit.data.readers.messages import with_tools
+from plaudit.data.readers.read_report import Fault, name_type
+from plaudit.data.records import (
+    Demonstration,
+    Labelled,
+    Message,
+    Prompt,
+    Ranking,
+    Rated,
+    Record,
+    Response,
+    native_format,
+)
+
+# -- prompts -------------------------------------------------------------------------------------
+
+
+def prompt_of(view: View, turns: Sequence[Message] | None = None) -> Prompt:
+    if turns is None:
+        value, column = view.take("prompt")
+        more = view.get("input") if column == "instruction" else None
+        if more is not None and isinstance(value, str):
+            value = f"{value.strip()}\n\n{filled_text(more, 'input', 'prompt')}"
+            turns = (Message("user", filled_text(value, column, "prompt")),)
+        else:
+            turns = prompt_messages(value, column)
+    system = view.get("system")
+    if system is not None and turns[0].role != "system":
+        turns = (Message("system", filled_text(system, "system", "prompt")), *turns)
+    turns = with_tools(turns, view.get("tools"))
+    metadata = view.get("metadata")
+    known = {**view.carried, **(metadata if isinstance(metadata, dict) else {})}
+    if view.get("category") is not None:
+        known["category"] = view.get("category")
+    source = view.get("source")
+    return Prompt(tuple(turns), source if isinstance(source, str) else view.source, known)
+
+
+def prompt_only(view: View) -> Prompt:
+    """A prompt."""
+    return prompt_of(view)
+
+
+def messages_prompt(view: View) -> Prompt:
+    """A conversation that waits for an answer."""
+    return prompt_of(view, messages(*view.take("messages")))
+
+
+# -- one answer ----------------------------------------------------------------------------------
+
+
+def _response(view: View) -> Response:
+    return Response(answer_text(*view.take("response")))
+
+
+def weight_of(view: View) -> float:
+    weight = view.get("weight")
+    return 1.0 if weight is None else number(weight, "weight")
+
+
+def rater_of(view: View) -> str | None:
+    rater = view.get("rater")
+    return None if rater is None else str(rater)
+
+
+def strength_of(view: View) -> float | None:
+    strength = view.get("strength")
+    return None if strength is None else number(strength, "strength")
+
+
+def demonstration(view: View) -> Demonstration:
+    """A prompt and its answer."""
+    return Demonstration(prompt_of(view), _response(view), weight_of(view))
+
+
+def whole_conversation(view: View) -> Demonstration:
+    """A conversation, whose last assistant turn is the answer."""
+    before, response = _conversed(view)
+    return Demonstration(prompt_of(view, before), response, weight_of(view))
+
+
+def _conversed(view: View) -> tuple[tuple[Message, ...], Response]:
+    """A conversation up to its answer, and the answer with what its message holds besides text."""
+    before, answer = split_conversation(*view.take("messages"))
+    return before, answered(answer)
+
+
+def answered(turn: Message) -> Response:
+    """An assistant turn as an answer, with what its message holds besides text."""
+    return Response(turn.content, True, {"message": dict(turn.more)} if turn.more else {})
+
+
+def labelled_conversation(view: View) -> Labelled:
+    """A conversation, whose last assistant turn is good or bad."""
+    before, response = _conversed(view)
+    good = truth(*view.take("label"))
+    return Labelled(prompt_of(view, before), response, good, weight_of(view))
+
+
+def rated_conversation(view: View) -> Rated:
+    """A conversation, whose last assistant turn has a number."""
+    before, response = _conversed(view)
+    return Rated(prompt_of(view, before), response, number(*view.take("rating")), rater_of(view))
+
+
+def labelled(view: View) -> Labelled:
+    """An answer, good or bad."""
+    return Labelled(prompt_of(view), _response(view), truth(*view.take("label")), weight_of(view))
+
+
+def rated(view: View) -> Rated:
+    """An answer and a number."""
+    return Rated(prompt_of(view), _response(view), number(*view.take("rating")), rater_of(view))
+
+
+def raw_text(view: View) -> str:
+    """Plain text."""
+    return filled_text(*view.take("text"), "text")
+
+
+# -- several answers -----------------------------------------------------------------------------
+
+
+def differing(texts: Sequence[str], field: str) -> None:
+    """Raise ``Fault`` where all answers are the same."""
+    if len(set(texts)) == 1:
+        raise Fault(
+            "identical answers",
+            f"all {len(texts)} answers are the same" if len(texts) > 2 else "the two answers are the same",
+            field=field,
+            remedy="remove the row: it prefers nothing",
+        )
+
+
+def ranking_of(
+    view: View, prompt: Prompt, texts: Sequence[str], groups: Sequence[Sequence[int]], field: str
+) -> Ranking:
+    differing(texts, field)
+    return Ranking(
+        prompt,
+        tuple(map(Response, texts)),
+        tuple(tuple(g) for g in groups),
+        rater=rater_of(view),
+        weight=weight_of(view),
+        strength=strength_of(view),
+    )
+
+
+def responses_of(view: View) -> tuple[list[str], str]:
+    value, column = view.take("responses")
+    value = listed(value)
+    if not isinstance(value, list) or len(value) < 2:
+        raise Fault(
+            "wrong type",
+            f"{column!r} must be a list of two answers or more",
+            field=column,
+            remedy='write ["…", "…"]',
+        )
+    return [answer_text(r, f"{column}[{i}]") for i, r in enumerate(value)], column
+
+
+def ranked(view: View) -> Ranking:
+    """Answers and their order, the best first."""
+    texts, column = responses_of(view)
+    value, field = view.take("ranking")
+    groups = order_groups(listed(value), len(texts), field)
+    return ranking_of(view, prompt_of(view), texts, groups, column)
+
+
+def order_groups(value: Any, k: int, field: str) -> list[list[int]]:
+    """Groups of indices, best first, from ``[2, 0, 1]`` or, with ties, ``[[2], [0, 1]]``."""
+    groups = [g if isinstance(g, list) else [g] for g in value] if isinstance(value, list) else [[value]]
+    named = [i for group in groups for i in group]
+    if any(type(i) is not int for i in named):
+        raise Fault(
+            "bad ranking",
+            f"{field!r} must hold the places of the answers",
+            field=field,
+            remedy="write [2, 0, 1]: the index of the best answer first",
+        )
+    if unknown := [i for i in named if not 0 <= i < k]:
+        raise Fault(
+            "bad ranking",
+            f"{field!r} names answer {unknown[0]}, but there are only {k} (0 to {k - 1})",
+            field=field,
+            remedy="answers are counted from 0, the best one first",
+        )
+    if sorted(named) != list(range(k)):
+        message = (
+            "names an answer twice" if len(set(named)) < len(named) else f"names {len(named)} of {k} answers"
+        )
+        raise Fault(
+            "bad ranking",
+            f"{field!r} {message}",
+            field=field,
+            remedy="name each answer once; ties stand together: [[2], [0, 1]]; places go into 'ranks'",
+        )
+    return groups
+
+
+def scored(field: str, sign: int) -> Callable[[View], Ranking]:
+    """Rankings from one number per answer: ``ranks`` (1 is best) or ``scores`` (more is better)."""
+
+    def build(view: View) -> Ranking:
+        texts, column = responses_of(view)
+        value, name = view.take(field)
+        value = listed(value)
+        if not isinstance(value, list) or len(value) != len(texts):
+            got = len(value) if isinstance(value, list) else name_type(value)
+            raise Fault(
+                "bad ranking",
+                f"{name!r} has {got} for {len(texts)} answers",
+                field=name,
+                remedy="write one number per answer",
+            )
+        marks = [sign * number(v, name) for v in value]
+        return ranking_of(view, prompt_of(view), texts, grouped(marks), column)
+
+    return build
+
+
+def grouped(marks: Sequence[float]) -> list[list[int]]:
+    """Groups of indices, the smallest mark first, equal ones together."""
+    return [[i for i, m in enumerate(marks) if m == mark] for mark in sorted(set(marks))]
+
+
+def own_record(view: View) -> Record | str:
+    """A row that plaudit wrote."""
+    return native_format.from_row(view.values)

@@ -1,0 +1,173 @@
+"""The shapes that people's rows have: one table, by the fields that a row needs to have."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from plaudit.data.readers import row_to_record
+from plaudit.data.readers.coerce import ROLE_NAMES, listed
+from plaudit.data.readers.columns import View
+from plaudit.data.readers.preferences import answer_lists, pairs
+from plaudit.data.readers.preferences.coded import Judged
+from plaudit.data.records import Record, native_format
+
+
+@dataclass(frozen=True)
+class Shape:
+    """Fields a row needs to have this shape, and what its values must be besides (``only``).
+
+    ``uses`` are fields it takes where they are there, ``marks`` those that no other shape has, ``about`` says how
+    a row is understood where that is not plain, ``near`` whether columns may be a misspelling of it.
+    """
+
+    name: str
+    kind: str
+    needs: tuple[str, ...]
+    build: Callable[[View], Record | Judged | str]
+    uses: tuple[str, ...] = ()
+    marks: tuple[str, ...] = ()
+    only: Callable[[View], bool] = lambda view: True
+    about: Callable[[View], str] | None = None
+    near: bool = True
+
+    def missing(self, view: View) -> list[str]:
+        return [field for field in self.needs if view.column(field) is None]
+
+    def fits(self, view: View) -> bool:
+        return not self.missing(view) and self.only(view)
+
+
+def _is_own(view: View) -> bool:
+    kind = view.values["record"]
+    return isinstance(kind, str) and kind in native_format.KINDS
+
+
+def _awaits_answer(view: View) -> bool:
+    turns = listed(view.get("messages"))
+    last = turns[-1] if isinstance(turns, list) and turns else None
+    if not isinstance(last, dict):
+        return False
+    return ROLE_NAMES.get(str(last.get("role", last.get("from"))).lower()) != "assistant"
+
+
+def _is_answered(view: View) -> bool:
+    return not _awaits_answer(view)
+
+
+RATED_BY = ("rater", "strength")
+# The first shape that a row fits is the one it has.
+SHAPES: tuple[Shape, ...] = (
+    Shape("plaudit's own", "own", ("record",), row_to_record.own_record, only=_is_own),
+    Shape(
+        "prompt, responses, ranking",
+        "preferences",
+        ("prompt", "responses", "ranking"),
+        row_to_record.ranked,
+        ("input", *RATED_BY),
+        ("responses",),
+    ),
+    Shape(
+        "prompt, responses, ranks",
+        "preferences",
+        ("prompt", "responses", "ranks"),
+        row_to_record.scored("ranks", 1),
+        ("input", *RATED_BY),
+    ),
+    Shape(
+        "prompt, responses, scores",
+        "preferences",
+        ("prompt", "responses", "scores"),
+        row_to_record.scored("scores", -1),
+        ("input", *RATED_BY),
+    ),
+    Shape(
+        "prompt, chosen, rejected",
+        "preferences",
+        ("chosen", "rejected"),
+        pairs.better_worse,
+        ("asked", "messages", "input", *RATED_BY),
+        ("chosen", "rejected"),
+    ),
+    Shape(
+        "prompt, two responses, preferred",
+        "preferences",
+        ("asked", "pair", "choice"),
+        pairs.two_judged,
+        ("input", *RATED_BY),
+        ("pair",),
+    ),
+    Shape(
+        "two conversations, preferred",
+        "preferences",
+        ("pair", "choice"),
+        pairs.two_judged,
+        RATED_BY,
+        only=pairs.are_conversations,
+        near=False,
+    ),
+    Shape(
+        "prompt, responses with ranks or scores",
+        "preferences",
+        ("asked", "responses"),
+        answer_lists.ranked_objects,
+        ("input", *RATED_BY),
+        only=answer_lists.are_ranked,
+        near=False,
+        about=answer_lists.about_objects,
+    ),
+    Shape(
+        "prompt, responses, which is best",
+        "preferences",
+        ("asked", "responses", "preferred"),
+        answer_lists.listed_judged,
+        ("input", *RATED_BY),
+        only=answer_lists.has_place,
+        near=False,
+    ),
+    Shape(
+        "prompt, response, label",
+        "labelled",
+        ("prompt", "response", "label"),
+        row_to_record.labelled,
+        ("input",),
+    ),
+    Shape(
+        "prompt, response, rating",
+        "rated",
+        ("prompt", "response", "rating"),
+        row_to_record.rated,
+        ("input", "rater"),
+    ),
+    Shape(
+        "messages, label",
+        "labelled",
+        ("messages", "label"),
+        row_to_record.labelled_conversation,
+        only=_is_answered,
+    ),
+    Shape(
+        "messages, rating",
+        "rated",
+        ("messages", "rating"),
+        row_to_record.rated_conversation,
+        ("rater",),
+        only=_is_answered,
+    ),
+    Shape(
+        "messages of a prompt", "prompts", ("messages",), row_to_record.messages_prompt, only=_awaits_answer
+    ),
+    Shape("messages", "demonstrations", ("messages",), row_to_record.whole_conversation),
+    Shape(
+        "prompt, response", "demonstrations", ("prompt", "response"), row_to_record.demonstration, ("input",)
+    ),
+    Shape("prompt", "prompts", ("prompt",), row_to_record.prompt_only, ("input",)),
+    Shape("text", "text", ("text",), row_to_record.raw_text),
+)
+
+
+def shape_of(row: Mapping[str, Any], shapes: Sequence[Shape] = SHAPES) -> Shape | None:
+    """The shape of one row, or None."""
+    view = View.of(row)
+    return next((s for s in shapes if s.fits(view)), None)

@@ -1,0 +1,1 @@
+"""From records to token items through a chat template."""

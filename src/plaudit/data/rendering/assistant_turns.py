@@ -1,0 +1,352 @@
+"""Where the assistant's turns stand in a rendered conversation, from each turn's own generation prompt.
+
+A turn goes from the end of what a model is given before it writes (its *beginning*: the conversation so
+far with the generation prompt) to the token that closes it. Templates may rewrite earlier turns once an
+answer follows: drop their thinking, close them otherwise. Such turns are found by their content.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+from plaudit.data.records import Message
+from plaudit.data.rendering.chat_template import (
+    ANSWER_PROBE,
+    CALL_PROBE,
+    CLOSERS,
+    OPENERS,
+    REFUSALS,
+    USER_PROBE,
+    ChatTemplate,
+)
+from plaudit.errors import UserError
+
+NEXT_PROBE = Message("user", "qznext")
+LAST_PROBE = Message("assistant", "qzlast")
+
+Render = Callable[[Sequence[Message], bool], str]
+
+
+@dataclass(frozen=True)
+class Span:
+    """A turn in a text: characters [start, end). ``beginning`` is the text before it where that is as given."""
+
+    start: int
+    end: int
+    beginning: str | None = None
+
+
+@dataclass(frozen=True)
+class Answered:
+    """A conversation up to the end of its last answer, and where that answer begins.
+
+    ``opened`` is the mark of a thought that the generation prompt opens and the answer never closes.
+    """
+
+    text: str
+    start: int
+    opened: str = ""
+
+
+class TurnFinder:
+    """Finds assistant turns in the texts of one chat template. ``render(messages, generation_prompt)``."""
+
+    def __init__(self, template: ChatTemplate, render: Render) -> None:
+        self.template = template
+        self.render = render
+
+    # -- the last answer -------------------------------------------------------------------------
+
+    def answered(self, messages: Sequence[Message], finished: bool) -> Answered:
+        """The conversation as a model would have written its last turn, up to its end."""
+        *before, answer = messages
+        begun = self.render(before, True) if before else ""
+        opener = next((mark for mark in OPENERS if begun.rstrip().endswith(mark)), "")
+        if begun and not self._half_thought(answer.content):
+            whole = self.render(messages, False)
+            rest = whole[len(begun) :] if whole.startswith(begun) else None
+            if rest is not None and _keeps(rest, answer.content, opener):
+                return Answered(self._up_to_end(whole, len(begun), answer, finished), len(begun))
+            if rest is not None and not _drops_thought(rest, answer.content):
+                raise UserError(
+                    f"the chat template rewrites the answer {answer.content[:40]!r}",
+                    remedy="use a chat template that writes answers as they are",
+                )
+        if not begun:
+            text = self.render(messages, False)
+            span = self.find(text, messages, len(messages) - 1)
+            if span is None:
+                raise UserError(f"the chat template does not write {answer.content[:40]!r}")
+            return Answered(text[: span.end], span.start)
+        return self._composed(begun, answer, finished, opener)
+
+    def _composed(self, begun: str, answer: Message, finished: bool, opener: str) -> Answered:
+        """The answer as it stands behind its generation prompt, which the template alone would not write."""
+        if "tool_calls" in answer.more:
+            raise UserError(
+                "the chat template writes earlier turns differently once a tool call follows",
+                remedy="use a chat template whose prompts are prefixes of conversations",
+            )
+        content = answer.content
+        if opener and content.lstrip().startswith(opener):
+            content = content.lstrip()[len(opener) :]
+            content = content.lstrip("\n") if begun.endswith("\n") else content
+        closed = any(mark in content for mark in CLOSERS)
+        return Answered(
+            begun + (self.lead if self.lead.isspace() else "") + content + (self.closing if finished else ""),
+            len(begun),
+            opener if finished and not closed else "",
+        )
+
+    def _half_thought(self, content: str) -> bool:
+        """Whether a thought is begun and never ended, which templates take for no thought at all."""
+        return any(mark in content for mark in OPENERS) and not any(mark in content for mark in CLOSERS)
+
+    def _up_to_end(self, text: str, start: int, answer: Message, finished: bool) -> str:
+        said, end = self._end(text, start, answer, last=True)
+        if not finished:
+            blank = self.closing[: len(self.closing) - len(self.closing.lstrip())]
+            return text[: max(start, said - len(blank) if text[:said].endswith(blank) else said)]
+        if said == end:
+            raise UserError(
+                f"the chat template closes an assistant turn without {self.template.end!r}, which closes others",
+                remedy="end every assistant turn with the same token in the chat_template",
+            )
+        return text[:end]
+
+    # -- turns in the middle ---------------------------------------------------------------------
+
+    def span(self, text: str, messages: Sequence[Message], i: int) -> Span | None:
+        """Where assistant turn ``i`` stands in the text of the whole conversation; None where it does not."""
+        if i > 0:
+            begun = self.render(messages[:i], True)
+            if text.startswith(begun):
+                end = self._end(text, len(begun), messages[i], last=i == len(messages) - 1)[1]
+                return Span(len(begun), end, begun)
+        return self.find(text, messages, i)
+
+    def as_written(self, text: str, messages: Sequence[Message], i: int, span: Span | None) -> bool:
+        """Whether turn ``i`` stands in the text exactly as a model writes it behind its prompt."""
+        turn = messages[i]
+        if span is None or (span.beginning is None and i > 0):
+            return False
+        if not turn.more and text.startswith(self.lead + turn.content + self.closing, span.start):
+            return True
+        try:
+            alone = self.answered(messages[: i + 1], True)
+        except UserError:
+            return False
+        return text.startswith(alone.text) and span.end == len(alone.text)
+
+    def find(self, text: str, messages: Sequence[Message], i: int) -> Span | None:
+        """Turn ``i`` by what the template writes between contents, whatever it made of earlier turns."""
+        plain = [replace(m, content=f"qz{j}zq") for j, m in enumerate(messages)]
+        # The last turn may stand behind a generation prompt that the template itself would have changed.
+        for turns, generation_prompt in ((plain, False), (plain[:-1], True)):
+            if i < len(turns):
+                start = self._walk(text, self.render(turns, generation_prompt), plain[: i + 1])
+                if start is not None:
+                    end = self._end(text, start, messages[i], last=i == len(messages) - 1)[1]
+                    return Span(start, end)
+        return None
+
+    def _walk(self, text: str, skeleton: str, turns: Sequence[Message]) -> int | None:
+        """Where the last of these turns begins in a text that has the skeleton's pieces around its contents."""
+        cursor, start = 0, None
+        for turn in turns:
+            if turn.content not in skeleton:
+                continue
+            piece, _, skeleton = skeleton.partition(turn.content)
+            at = text.find(piece, cursor)
+            if at < 0:
+                return None
+            cursor = at + len(piece)
+            heads = (piece.rfind(head) + len(head) for head in self.heads if head in piece)
+            start = at + max(heads, default=len(piece))
+        return start
+
+    def _end(self, text: str, start: int, turn: Message, *, last: bool) -> tuple[int, int]:
+        """Where what a turn says ends, and where the turn does, its closing included where there is one."""
+        if "tool_calls" in turn.more:
+            at = start
+            for call in turn.more["tool_calls"]:
+                at = max(at, text.find(call["function"]["name"], at))
+            return _first(text, self.call_closers, at) or (len(text), len(text))
+        at = start
+        # A thought of its own may be closed as an answer is; nothing else may stand before the closing.
+        for _ in range(2 if "reasoning_content" in turn.more else 1):
+            found = _first(text, self.closings if last else self.middle_closings, at)
+            if found is None:
+                break
+            if _ends_with(text, start, found[0], turn.content):
+                return found
+            at = found[1]
+        end = _said_until(text, turn, start)
+        return end, end
+
+    # -- what the template is like, probed once --------------------------------------------------
+
+    @cached_property
+    def closing(self) -> str:
+        """What closes the last answer: the text behind it, its end-of-turn token included."""
+        tail = self.template.text((USER_PROBE, ANSWER_PROBE)).rpartition(ANSWER_PROBE.content)[2]
+        return tail[: tail.find(self.template.end) + len(self.template.end)]
+
+    @property
+    def closings(self) -> tuple[str, ...]:
+        """The text that closes the last answer, without the space before it."""
+        return (self.closing.lstrip(),)
+
+    @cached_property
+    def middle_closings(self) -> tuple[str, ...]:
+        """The text that closes an answer that another turn follows; none where nothing of its own does."""
+        talk = self._talk()
+        if talk is None:
+            return self.closings
+        between = talk.rpartition(ANSWER_PROBE.content)[2].partition(NEXT_PROBE.content)[0]
+        headers = talk[: talk.find(USER_PROBE.content)]
+        try:
+            # What stands there whoever speaks next is no one's header.
+            text = self.template.text((USER_PROBE, ANSWER_PROBE), generation_prompt=True)
+            between = _shared(between, text.rpartition(ANSWER_PROBE.content)[2])
+            headers = self._header
+        except REFUSALS:
+            pass
+        found = [(between.find(mark), mark) for mark in self._controls if mark and mark in between]
+        at, mark = min(found, default=(0, ""))
+        if not mark or (mark in headers and mark != self.template.end):
+            return ()
+        return (between[: at + len(mark)].lstrip(),)
+
+    @cached_property
+    def call_closers(self) -> tuple[str, ...]:
+        """The control tokens that close a turn with tool calls."""
+        try:
+            text = self.template.text((USER_PROBE, CALL_PROBE))
+        except REFUSALS:
+            return (self.template.end,)
+        tail = text[text.rfind("qzvalue") :]
+        if self.template.end in tail:
+            return (self.template.end,)
+        marks = [mark for mark in self._controls if mark in tail]
+        return (max(marks, key=tail.rfind),) if marks else (self.template.end,)
+
+    @cached_property
+    def lead(self) -> str:
+        """What the template writes between the generation prompt and an answer: a space, an empty thought."""
+        begun = self.template.text((USER_PROBE,), generation_prompt=True)
+        whole = self.template.text((USER_PROBE, ANSWER_PROBE))
+        return whole[len(begun) : whole.rfind(ANSWER_PROBE.content)] if whole.startswith(begun) else ""
+
+    @cached_property
+    def heads(self) -> tuple[str, ...]:
+        """What stands before what a model writes: the generation prompt, or what is left of it behind a user."""
+        begun = self.template.text((USER_PROBE,), generation_prompt=True)
+        texts = [self.template.text((USER_PROBE, ANSWER_PROBE))]
+        if (talk := self._talk()) is not None:
+            texts.append(talk)
+        after = [text[text.find(USER_PROBE.content) + len(USER_PROBE.content) :] for text in (begun, *texts)]
+        shared = (_shared(after[0], text) for text in after[1:])
+        return tuple(dict.fromkeys(head for head in (self._header, *shared) if head))
+
+    @cached_property
+    def _header(self) -> str:
+        """The generation prompt alone."""
+        plain = self.template.text((USER_PROBE,))
+        begun = self.template.text((USER_PROBE,), generation_prompt=True)
+        return begun[len(_shared(plain, begun)) :]
+
+    @cached_property
+    def _controls(self) -> tuple[str, ...]:
+        tokenizer = self.template.tokenizer
+        added = (t.content for t in tokenizer.added_tokens_decoder.values())
+        return tuple(dict.fromkeys((*tokenizer.all_special_tokens, *added)))
+
+    def _talk(self) -> str | None:
+        try:
+            return self.template.text((USER_PROBE, ANSWER_PROBE, NEXT_PROBE, LAST_PROBE))
+        except REFUSALS:
+            return None
+
+
+def unthought(content: str) -> str:
+    """What an answer says after its last thought."""
+    cut = max((content.rfind(mark) + len(mark) for mark in CLOSERS if mark in content), default=0)
+    return content[cut:]
+
+
+def thought_joined(message: Message, opener: str) -> Message:
+    """Thinking that the template cannot write by itself, before the answer between its marks."""
+    thought = message.more["reasoning_content"]
+    closer = CLOSERS[OPENERS.index(opener)]
+    more = {k: v for k, v in message.more.items() if k != "reasoning_content"}
+    return replace(message, content=f"{opener}\n{thought}\n{closer}\n\n{message.content}", more=more)
+
+
+def _shared(a: str, b: str) -> str:
+    """The longest common beginning of two texts."""
+    length = next((i for i, (x, y) in enumerate(zip(a, b)) if x != y), min(len(a), len(b)))
+    return a[:length]
+
+
+def _ends_with(text: str, start: int, end: int, content: str) -> bool:
+    """Whether text[start:end] ends with an answer, white space and its thought aside."""
+    if text.startswith(content, max(start, end - len(content))):
+        return True
+    said = flat(unthought(content))
+    if said:
+        return flat(text[start:end]).endswith(said)
+    # A thought alone: the generation prompt may have opened it.
+    return _unmarked(text[start:end]).endswith(_unmarked(content))
+
+
+def _first(text: str, marks: Sequence[str], start: int) -> tuple[int, int] | None:
+    """The first of some marks from ``start`` on, as [start, end); None where there is none."""
+    found = ((text.find(mark, start), mark) for mark in marks)
+    at, mark = min(((at, mark) for at, mark in found if at >= 0), default=(-1, ""))
+    return (at, at + len(mark)) if at >= 0 else None
+
+
+def _said_until(text: str, message: Message, start: int) -> int:
+    """Where what a message says ends in the text, from ``start`` on; templates may trim it or drop its thought."""
+    thought = str(message.more.get("reasoning_content", "")).strip()
+    after = _behind(text, thought, start)
+    for content in (message.content, message.content.strip()):
+        if content and (at := text.find(content, after)) >= 0:
+            return at + len(content)
+    said = unthought(message.content).strip()
+    thought = message.content[: message.content.rfind(said)] if said else message.content
+    for mark in (*OPENERS, *CLOSERS):
+        thought = thought.replace(mark, "")
+    at = text.find(said, _behind(text, thought.strip(), start))
+    return at + len(said) if said and at >= 0 else start
+
+
+def _behind(text: str, thought: str, start: int) -> int:
+    at = text.find(thought, start) if thought else -1
+    return at + len(thought) if at >= 0 else start
+
+
+def _unmarked(text: str) -> str:
+    for mark in (*OPENERS, *CLOSERS):
+        text = text.replace(mark, "")
+    return flat(text)
+
+
+def flat(text: str) -> str:
+    """Text without white space, which templates may trim and add."""
+    return "".join(text.split())
+
+
+def _keeps(rest: str, content: str, opener: str) -> bool:
+    """Whether the text behind a generation prompt holds all of the answer."""
+    if content.strip() in rest:
+        return True
+    return flat(content) in flat(opener + rest)
+
+
+def _drops_thought(rest: str, content: str) -> bool:
+    said = flat(unthought(content))
+    return said != flat(content) and said in flat(rest)

@@ -1,0 +1,28 @@
+"""A tokenizer that needs no training: every byte is a token. For looking at data before there is a model."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from plaudit.data.rendering.chat_template import END, PAD, PLAUDIT, SPECIAL_TOKENS, TEXT
+
+
+def byte_tokenizer() -> Any:
+    """The 256 bytes and plaudit's role tokens, with plaudit's chat template."""
+    from tokenizers import Tokenizer, decoders, models, pre_tokenizers
+    from transformers import PreTrainedTokenizerFast
+
+    alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
+    core = Tokenizer(models.BPE({token: i for i, token in enumerate(alphabet)}, []))
+    core.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    core.decoder = decoders.ByteLevel()
+    tokenizer = PreTrainedTokenizerFast(
+        tokenizer_object=core,
+        pad_token=PAD,
+        bos_token=TEXT,
+        eos_token=END,
+        additional_special_tokens=[t for t in SPECIAL_TOKENS if t not in (PAD, TEXT, END)],
+        clean_up_tokenization_spaces=False,
+    )
+    tokenizer.chat_template = PLAUDIT
+    return tokenizer

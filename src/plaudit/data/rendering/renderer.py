@@ -1,0 +1,281 @@
+"""From records to token items: rendered once, whole, through the chat template, then split by prefix."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from typing import Any, Literal
+
+import numpy as np
+
+from plaudit.data.records import Demonstration, Labelled, Message, Preference, Prompt, Response
+from plaudit.data.rendering.conversation import (
+    EMPTY,
+    NOT_UNICODE,
+    Conversations,
+    Dropped,
+    as_turn,
+    ever_shorter,
+    is_unicode,
+)
+from plaudit.data.rendering.demonstrations import Demonstrations
+from plaudit.data.tokens.item import Segment, TokenItem
+from plaudit.errors import Problem, UserError
+
+SHOWN = 10
+
+
+class Renderer:
+    """Renders records for one tokenizer.
+
+    ``max_length`` bounds prompt + response in tokens, ``max_prompt_length`` the prompt alone. What is
+    too long loses whole oldest turns of its prompt (a leading system turn stays); an answer is never
+    cut: its item is dropped. ``counts`` holds ``kept``, of these ``shortened``, and ``dropped: reason``.
+    ``train_on`` says which assistant turns of a demonstration are trained.
+    """
+
+    def __init__(
+        self,
+        tokenizer: Any,
+        *,
+        max_length: int | None = None,
+        max_prompt_length: int | None = None,
+        train_on: Literal["all", "last"] = "all",
+    ) -> None:
+        self.tokenizer = tokenizer
+        self.counts: Counter[str] = Counter()
+        self.faults: list[Problem] = []
+        self.conversations = Conversations(tokenizer, self.counts)
+        self.template = self.conversations.template
+        self.encoder = self.conversations.encoder
+        self.maker = Demonstrations(self.conversations, train_on)
+        self.end_id = self.template.end_id
+        self.max_length = max_length
+        self.max_prompt_length = max_prompt_length
+        self.train_on = train_on
+        eos = tokenizer.eos_token_id if tokenizer.eos_token_id is not None else self.end_id
+        start = tokenizer.bos_token_id if tokenizer.bos_token_id is not None else tokenizer.cls_token_id
+        self._document_end = int(eos)
+        self._document_start = int(start if start is not None else eos)
+
+    # -- prompts and answers ---------------------------------------------------------------------
+
+    def prompt(self, messages: Sequence[Message], *, room: int = 0) -> np.ndarray:
+        """Ids of a conversation up to where the answer begins: [T]. UserError where it cannot fit.
+
+        ``room`` tokens of ``max_length`` are kept free for an answer.
+        """
+        try:
+            ids, _ = self._fit(messages, room)
+        except Dropped as drop:
+            raise UserError(f"the prompt cannot be rendered: {drop.reason}") from drop
+        return ids
+
+    def prompts(self, records: Iterable[Prompt], *, room: int = 0) -> tuple[list[Prompt], list[np.ndarray]]:
+        """The prompts that fit beside ``room`` tokens of answer, and their ids; the others are dropped and counted."""
+        kept: list[Prompt] = []
+        ids: list[np.ndarray] = []
+        for record in records:
+            try:
+                rendered, turns = self._fit(record.messages, room)
+            except Dropped as drop:
+                self._dropped(drop)
+                continue
+            self.conversations.settle(record.messages, count=True)
+            self._keep(turns, record.messages)
+            kept.append(record)
+            ids.append(rendered)
+        return kept, ids
+
+    def response_ids(self, messages: Sequence[Message], response: Response) -> np.ndarray:
+        """Ids of an answer to the conversation: [T]; the end-of-turn token is there iff it finished.
+
+        Where the answer's first characters would merge with the prompt's last (an answer that begins
+        with a line break), the boundary is kept, as it is when a model writes the answer. An answer
+        without any token is its end alone.
+        """
+        try:
+            return self.conversations.response_ids(messages, response, strict=False)
+        except Dropped as drop:
+            if drop.reason == EMPTY:
+                return np.asarray([self.end_id], dtype=np.int64)
+            raise UserError(f"the answer cannot be rendered: {drop.reason}") from drop
+
+    def decode(self, ids: Sequence[int] | np.ndarray, *, keep_special: bool = False) -> str:
+        """Text of token ids, with or without control tokens."""
+        text: str = self.tokenizer.decode(
+            [int(i) for i in ids], skip_special_tokens=not keep_special, clean_up_tokenization_spaces=False
+        )
+        return text
+
+    # -- records ---------------------------------------------------------------------------------
+
+    def demonstration(self, record: Demonstration) -> TokenItem | None:
+        """One response: the trained assistant turns and what lies between; None if dropped.
+
+        Every turn stands as the template writes it in the whole conversation (see ``demonstrations``).
+        ``response.metadata["trained_span"] = [start, end]`` (characters of the answer) restricts
+        training to the tokens that overlap it.
+        """
+        try:
+            return self._demonstration(record)[0]
+        except Dropped as drop:
+            self._dropped(drop, record.prompt)
+            return None
+
+    def demonstrations(self, record: Demonstration) -> list[TokenItem]:
+        """What a conversation is trained on; nothing if dropped.
+
+        One item, as ``demonstration`` gives it, where a model would write every trained turn as it stands
+        there. Where the template writes turns otherwise once another follows (drops their thinking, closes
+        them by another token), one item a trained turn, each behind the prompt that a model is given then.
+        """
+        try:
+            return self._demonstrations(record)
+        except Dropped as drop:
+            self._dropped(drop, record.prompt)
+            return []
+
+    def preference(self, record: Preference) -> TokenItem | None:
+        """A prompt and its K answers; the payload is the ``Comparisons``. None if dropped."""
+        try:
+            return self._preference(record)
+        except Dropped as drop:
+            self._dropped(drop, record.prompt)
+            return None
+
+    def labelled(self, record: Labelled) -> TokenItem | None:
+        """A prompt and one answer; extras ``good`` and ``weight``. None if dropped."""
+        messages = record.prompt.messages
+        try:
+            ids = self.conversations.response_ids(messages, record.response, strict=True)
+            prompt, turns = self._fit(messages, len(ids))
+        except Dropped as drop:
+            self._dropped(drop, record.prompt)
+            return None
+        self._keep(turns, messages)
+        extras = {"good": (float(record.good),), "weight": (record.weight,)}
+        return TokenItem(prompt, (Segment.of(ids),), record.prompt.id, extras)
+
+    def document(self, text: str) -> TokenItem:
+        """Raw text for language modelling; ValueError where it needs more than one item."""
+        items = self.documents([text])
+        if len(items) != 1:
+            raise ValueError(f"a text of {len(text)} characters makes {len(items)} items: use documents()")
+        return items[0]
+
+    def documents(self, texts: Sequence[str]) -> list[TokenItem]:
+        """Raw texts: a start token, then text and end. What exceeds ``max_length`` goes on in a new item."""
+        start = np.asarray([self._document_start], dtype=np.int64)
+        items = []
+        valid = [text for text in texts if is_unicode(text)]
+        for ids in self.encoder.encode_plain(valid):
+            body = np.append(ids, self._document_end)
+            width = len(body) if self.max_length is None else max(1, self.max_length - 1)
+            for i in range(0, len(body), width):
+                items.append(TokenItem(start, (Segment.of(body[i : i + width]),), extras={"weight": (1.0,)}))
+        self.counts["kept"] += len(valid)
+        if len(valid) < len(texts):
+            self.counts[f"dropped: {NOT_UNICODE}"] += len(texts) - len(valid)
+        return items
+
+    def nothing_left(self, message: str) -> UserError:
+        """Why no record is left to train on: the counts, and what can be mended."""
+        reasons = ", ".join(f"{name} {count}" for name, count in self.counts.items() if count)
+        return UserError(f"{message}: {reasons}", problems=self._first_faults())
+
+    def _first_faults(self) -> list[Problem]:
+        more = (
+            [Problem(f"… and {len(self.faults) - SHOWN} more like these")] if len(self.faults) > SHOWN else []
+        )
+        return [*self.faults[:SHOWN], *more]
+
+    def lint(self, items: Sequence[TokenItem], *, ends: bool = True) -> None:
+        """Raise one UserError with every fault that would make training silently wrong.
+
+        ``ends=False`` where the end of a turn is not meant to be learnt (trained spans).
+        """
+        problems = self._first_faults()
+        if not any(item.trained_tokens for item in items) and not problems:
+            problems.append(
+                Problem(
+                    "no token is trained", remedy="check that the records have answers that fit max_length"
+                )
+            )
+        elif (
+            items
+            and ends
+            and not any((s.ids[s.trained] == self.end_id).any() for i in items for s in i.responses)
+        ):
+            token = self.tokenizer.convert_ids_to_tokens(self.end_id)
+            problems.append(
+                Problem(
+                    f"the end-of-turn token {token!r} is never trained, so the model could not learn to stop",
+                    remedy="check that some answers are finished",
+                )
+            )
+        if problems:
+            raise UserError("the data cannot be trained on as rendered", problems=problems)
+
+    # -- how -------------------------------------------------------------------------------------
+
+    def _demonstrations(self, record: Demonstration) -> list[TokenItem]:
+        """One item, or one a turn where the template would show earlier turns otherwise than they are written."""
+        item, turns, rewritten = self._demonstration(record)
+        if not rewritten:
+            return [item]
+        self.counts["conversations trained turn by turn"] += 1
+        items = []
+        for i in self.maker.trained(turns, "all"):
+            try:
+                items.append(self._one_turn(turns, i, record))
+            except Dropped as drop:
+                self._dropped(drop)
+        return items
+
+    def _one_turn(self, turns: Sequence[Message], i: int, record: Demonstration) -> TokenItem:
+        item = self.maker.one_turn(turns, i, record)
+        if not self._fits(len(item.prompt), item.longest - len(item.prompt)):
+            raise Dropped("too long")
+        return item
+
+    def _demonstration(self, record: Demonstration) -> tuple[TokenItem, Sequence[Message], bool]:
+        """The item, the turns that are left, and whether the template rewrites turns that are trained."""
+        messages = [*record.prompt.messages, as_turn(record.response)]
+        *before, answer = self.conversations.settle(messages, count=True)
+        for turns in ever_shorter(before):
+            item, prompt_length, rewritten = self.maker.item([*turns, answer], record)
+            if self._fits(prompt_length, item.longest - prompt_length):
+                self._keep(turns, before)
+                return item, [*turns, answer], rewritten
+        raise Dropped("too long")
+
+    def _fits(self, prompt: int, response: int) -> bool:
+        return (self.max_prompt_length is None or prompt <= self.max_prompt_length) and (
+            self.max_length is None or prompt + response <= self.max_length
+        )
+
+    def _fit(self, messages: Sequence[Message], response: int) -> tuple[np.ndarray, Sequence[Message]]:
+        """Prompt ids and the turns that are left so that a response of that many tokens still fits."""
+        for turns in ever_shorter(self.conversations.settle(messages)):
+            ids = self.conversations.prompt_ids(turns)
+            if self._fits(len(ids), response):
+                return ids, turns
+        raise Dropped("too long")
+
+    def _preference(self, record: Preference) -> TokenItem:
+        comparisons = record.comparisons()
+        messages = comparisons.prompt.messages
+        ids = [self.conversations.response_ids(messages, r, strict=True) for r in comparisons.responses]
+        prompt, turns = self._fit(messages, max(map(len, ids)))
+        self._keep(turns, messages)
+        return TokenItem(prompt, tuple(map(Segment.of, ids)), comparisons.prompt.id, payload=comparisons)
+
+    def _keep(self, turns: Sequence[Message], messages: Sequence[Message]) -> None:
+        self.counts["kept"] += 1
+        self.counts["shortened"] += len(turns) < len(messages)
+
+    def _dropped(self, drop: Dropped, prompt: Prompt | None = None) -> None:
+        self.counts[f"dropped: {drop.reason}"] += 1
+        if drop.problem is not None and not (drop.once and drop.problem in self.faults):
+            self.faults.append(drop.problem)
