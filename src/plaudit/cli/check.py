@@ -15,7 +15,7 @@ from rich.text import Text
 from plaudit.cli.options import Fields, Labels, Overrides, pairs_of
 
 if TYPE_CHECKING:
-    from plaudit.data.check import CheckReport, Example, FileCheck, Tokens
+    from plaudit.data.checks.check import CheckReport, Example, FileCheck, Tokens
     from plaudit.errors import Problem
 
 # Characters shown of one stretch of an example, and answers shown of one prompt.
@@ -53,7 +53,7 @@ def check(
     set_: Overrides = None,
 ) -> None:
     """Show what a file can feed, what is dropped and why, and how it looks in tokens."""
-    from plaudit.data.check import check as run
+    from plaudit.data.checks.check import check as run
 
     report = run(
         source,
@@ -190,7 +190,7 @@ def _feeds(file: FileCheck) -> Table:
 def _lengths(tokens: Tokens) -> Group:
     import numpy as np
 
-    from plaudit.data.check import LOW_TRAINED
+    from plaudit.data.checks.check import LOW_TRAINED
 
     table = _grid(False, True, True, True, True, False)
     table.add_row("", "least", "median", "95 %", "most", "")
