@@ -29,7 +29,7 @@ from plaudit.config import Ppo as PpoSettings
 from plaudit.data.tokens.item import TokenItem
 from plaudit.methods.direct import DirectPreference
 from plaudit.methods.ppo import PPO
-from plaudit.methods.references import frozen_reference
+from plaudit.methods.reference_log_probs import frozen_reference
 from plaudit.methods.supervised import Supervised
 from plaudit.models import attention, encoder
 from plaudit.models.compute import computing

@@ -28,7 +28,7 @@ from plaudit.methods.kto import KTO, attach_mismatched_reference, with_mismatche
 from plaudit.methods.online_dpo import OnlineDPO
 from plaudit.methods.policy_gradient import GRPO, RLOO
 from plaudit.methods.ppo import PPO
-from plaudit.methods.references import frozen_reference, precompute
+from plaudit.methods.reference_log_probs import frozen_reference, precompute
 from plaudit.methods.reward_model import RewardModelling
 from plaudit.methods.rl import rl_loop
 from plaudit.methods.supervised import Supervised
@@ -81,14 +81,14 @@ def train(
         assert np.isfinite(loss)
         if step < WARM:
             start = time.perf_counter()
-            engine.clock.take()
+            engine.timers.take()
             continue
         done, steps = done + len(work), steps + 1
         tokens += sum(item.slots for item in work)
         if time.perf_counter() - start >= seconds:
             break
     took = time.perf_counter() - start
-    shares = {f"share/{name.removeprefix('time/')}": s / took for name, s in engine.clock.take().items()}
+    shares = {f"share/{name.removeprefix('time/')}": s / took for name, s in engine.timers.take().items()}
     return {"samples": done / took, "tokens": tokens / took, "steps": steps, **shares}
 
 

@@ -25,7 +25,7 @@ from plaudit.config import Cpo, Dpo, Kto, Orpo, Simpo
 from plaudit.data.tokens.item import Segment, TokenItem
 from plaudit.methods.direct import DirectPreference
 from plaudit.methods.kto import KTO, attach_mismatched_reference
-from plaudit.methods.references import precompute
+from plaudit.methods.reference_log_probs import precompute
 from plaudit.methods.reward_model import RewardModelling
 from plaudit.methods.supervised import Supervised
 from plaudit.models.policy import load_policy, save_policy

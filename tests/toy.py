@@ -21,7 +21,7 @@ from plaudit.methods.kto import KTO, with_mismatches
 from plaudit.methods.online_dpo import OnlineDPO, outcomes
 from plaudit.methods.policy_gradient import GRPO, REINFORCE, RLOO
 from plaudit.methods.ppo import PPO
-from plaudit.methods.references import EXTRA
+from plaudit.methods.reference_log_probs import EXTRA
 from plaudit.methods.reward_model import RewardModelling
 from plaudit.methods.supervised import Supervised
 from plaudit.methods.train import render_demonstrations, render_preferences

@@ -209,21 +209,21 @@ def test_a_precomputed_reference_is_the_live_one(tmp_path):
 
 
 def test_the_reference_is_read_again_only_for_the_same_weights(tmp_path, monkeypatch):
-    from plaudit.methods import references
+    from plaudit.methods import reference_log_probs
 
     calls = []
-    compute = references._compute
-    monkeypatch.setattr(references, "_compute", lambda *a: calls.append(1) or compute(*a))
+    compute = reference_log_probs._compute
+    monkeypatch.setattr(reference_log_probs, "_compute", lambda *a: calls.append(1) or compute(*a))
     policy = toy_policy()
     items = CASES["dpo"]()[1]
     stage = Stage(tmp_path)
-    first = references.precompute(policy, items, stage)
-    again = references.precompute(policy, items, stage)
+    first = reference_log_probs.precompute(policy, items, stage)
+    again = reference_log_probs.precompute(policy, items, stage)
     assert len(calls) == 1
     assert [i.extras["reference"] for i in first] == [i.extras["reference"] for i in again]
     with torch.no_grad():
         next(policy.model.parameters()).add_(0.1)
-    moved = references.precompute(policy, items, stage)
+    moved = reference_log_probs.precompute(policy, items, stage)
     assert len(calls) == 2
     assert [i.extras["reference"] for i in first] != [i.extras["reference"] for i in moved]
 

@@ -19,7 +19,7 @@ from plaudit.data.records import Comparisons, Labelled, Outcome, Prompt, Ranking
 from plaudit.errors import UserError
 from plaudit.methods import train, train_direct
 from plaudit.methods.kto import labels_of
-from plaudit.methods.outcomes import item_weight, preferred_answers, rankings_in
+from plaudit.methods.preference_batch import item_weight, preferred_answers, rankings_in
 from plaudit.models.reward_model import RewardModel
 from plaudit.runs import Stage
 

@@ -14,7 +14,7 @@ from plaudit.data.records import Prompt
 from plaudit.data.rendering.renderer import Renderer
 from plaudit.data.tokens.batching import collate
 from plaudit.methods import train, train_direct, train_online
-from plaudit.methods.references import frozen_reference
+from plaudit.methods.reference_log_probs import frozen_reference
 from plaudit.models.adapters import add_lora
 from plaudit.models.logprobs import log_probs
 from plaudit.rewards import FunctionReward

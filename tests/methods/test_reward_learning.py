@@ -49,7 +49,7 @@ def test_centering_moves_no_margin_of_a_reward_model(smallest):
 
     from plaudit.data.rendering.renderer import Renderer
     from plaudit.data.tokens.batching import collate
-    from plaudit.methods.outcomes import item_weight
+    from plaudit.methods.preference_batch import item_weight
     from plaudit.methods.reward_model import RewardModelling
     from plaudit.models.heads import comparable_scores
 

@@ -200,9 +200,9 @@ EXPECTED = {
     "rollout.native training.engine training.checkpoint models.logprobs models.critic models.policy rewards.sources",
     "grpo": "methods.rl methods.policy_gradient methods.surrogate objectives.groups objectives.kl rollout.native",
     "rejection": "methods.rollouts methods.supervised rollout.native training.fit training.engine",
-    "dpo": "methods.direct methods.references objectives.direct objectives.ranking training.fit training.engine "
-    "training.memory models.logprobs data.rendering.renderer data.rendering.text_encoder data.rendering.chat_template "
-    "pipeline.context",
+    "dpo": "methods.direct methods.reference_log_probs objectives.direct objectives.ranking training.fit "
+    "training.engine training.memory models.logprobs data.rendering.renderer data.rendering.text_encoder "
+    "data.rendering.chat_template pipeline.context",
     "kto": "methods.kto objectives.direct training.fit",
     "reward": "methods.reward_model models.reward_model models.heads objectives.ranking training.fit",
     "sft": "methods.supervised training.fit models.policy kernels.token_logprob pipeline.materials data.splits",

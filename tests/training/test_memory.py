@@ -21,6 +21,7 @@ from plaudit.methods.train import render_demonstrations
 from plaudit.models.compute import computing
 from plaudit.runs import Stage
 from plaudit.training import device as device_module
+from plaudit.training.cost_model import Footprint, config_of, footprint, slice_of
 from plaudit.training.engine import Engine, Group, trainable
 from plaudit.training.fit import fit
 from plaudit.training.memory import (
@@ -34,7 +35,6 @@ from plaudit.training.memory import (
     need,
     spare_libraries,
 )
-from plaudit.training.probe import Footprint, config_of, footprint, slice_of
 
 CPU = torch.device("cpu")
 KEPT = Footprint(layer=1000.0, rest=100.0, checkpointed=100.0, again=1000.0)
@@ -181,7 +181,7 @@ def test_the_counted_bytes_are_those_that_a_step_keeps():
     """Against what autograd saves for a real batch of the whole model."""
     source = Scratch(hidden=64, layers=4, heads=4, vocabulary=300)
     config = config_of(source)
-    from plaudit.training.probe import _kept
+    from plaudit.training.cost_model import _kept
 
     for fused in (False, True):
         kept = footprint(config, "fp32", length=96, fused=fused)

@@ -148,7 +148,7 @@ def _parameters(model: str | None) -> float | None:
     if model is None or not (Path(model) / "config.json").is_file():
         return None
     from plaudit.config import Pretrained
-    from plaudit.training.probe import config_of, parameters_of
+    from plaudit.training.cost_model import config_of, parameters_of
 
     architecture = config_of(Pretrained(source="pretrained", path=model))
     return None if architecture is None else float(parameters_of(architecture))

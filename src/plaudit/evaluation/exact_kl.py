@@ -6,16 +6,16 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-import torch
+from torch import Tensor
 
-from plaudit.data.tokens.batching import collate, plan
+from plaudit.data.tokens.batch import TokenBatch
 from plaudit.data.tokens.item import TokenItem
 from plaudit.models.heads import response_logits
 from plaudit.models.packing import layout_for
 from plaudit.objectives import exact_kl
+from plaudit.training.sweep import per_response
 
 
-@torch.no_grad()
 def response_kl(
     policy: Any,
     reference: Any,
@@ -30,15 +30,18 @@ def response_kl(
     With responses sampled from ``policy`` its mean is an unbiased estimate of the sequence KL, with
     far less noise than Σ log-ratio: only the states are sampled, not the tokens.
     """
-    results: list[np.ndarray | None] = [None] * len(items)
-    for indices in plan(items, token_budget, layout_for(policy.model, reference.model)):
-        batch = collate([items[i] for i in indices], policy.pad_id).to(device)
+
+    def kl(batch: TokenBatch) -> Tensor:
         own = response_logits(policy.model, batch) / temperature
         other = response_logits(reference.model, batch) / temperature
-        flat = batch.sum_by_response(exact_kl(own, other)).cpu().numpy()
-        offset = 0
-        for i in indices:
-            k = len(items[i].responses)
-            results[i] = flat[offset : offset + k]
-            offset += k
-    return np.concatenate([r for r in results if r is not None]) if items else np.zeros(0)
+        return batch.sum_by_response(exact_kl(own, other))
+
+    found = per_response(
+        items,
+        kl,
+        pad_id=policy.pad_id,
+        layout=layout_for(policy.model, reference.model),
+        token_budget=token_budget,
+        device=device,
+    )
+    return np.concatenate(found) if found else np.zeros(0)

@@ -17,8 +17,8 @@ from plaudit.data.tokens.batch import TokenBatch
 from plaudit.data.tokens.item import TokenItem
 from plaudit.data.tokens.layout import LayoutKind
 from plaudit.errors import UserError
-from plaudit.methods.outcomes import Pairs, best_of, item_weight, pairs_of, rankings_of, total_weight
-from plaudit.methods.references import response_totals
+from plaudit.methods.preference_batch import Pairs, best_of, item_weight, pairs_of, rankings_of, total_weight
+from plaudit.methods.reference_log_probs import response_totals
 from plaudit.models.logprobs import log_probs
 from plaudit.models.packing import layout_for
 from plaudit.objectives import (

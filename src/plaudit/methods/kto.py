@@ -15,13 +15,13 @@ from plaudit.data.tokens.batch import TokenBatch
 from plaudit.data.tokens.item import Segment, TokenItem
 from plaudit.data.tokens.layout import LayoutKind
 from plaudit.errors import UserError
-from plaudit.methods.outcomes import answer_weights, win_shares
-from plaudit.methods.references import EXTRA, response_totals
+from plaudit.methods.preference_batch import answer_weights, win_shares
+from plaudit.methods.reference_log_probs import EXTRA, response_totals
 from plaudit.models.logprobs import log_probs
 from plaudit.models.packing import layout_for
 from plaudit.objectives import kto
 from plaudit.training.engine import LossOutput, Term
-from plaudit.training.passes import Pass
+from plaudit.training.global_batch import GlobalPass
 
 # The paper's range for (weight · count) of good answers over that of bad ones (§4.3).
 LOW, HIGH = 1.0, 4 / 3
@@ -51,13 +51,11 @@ class KTO:
     def normalizers(self, items: Sequence[TokenItem]) -> dict[str, float]:
         return {"kto": float(sum(w for item in items for w in item.extras["weight"]))}
 
-    def prepare(self, items: Sequence[TokenItem], forward: Pass) -> None:
+    def prepare(self, items: Sequence[TokenItem], forward: GlobalPass) -> None:
         """Estimate z from the mismatched answers of a global batch."""
         mismatched = [item.payload for item in items]
-        with torch.no_grad():
-            self.kl = max(
-                0.0, forward.mean(mismatched, self.pad_id, self.layout, lambda b: self._totals(b)[1])
-            )
+        mean = forward.mean(mismatched, self.pad_id, self.layout, lambda batch: self._totals(batch)[1])
+        self.kl = max(0.0, mean)
 
     def _totals(self, batch: TokenBatch) -> tuple[torch.Tensor, torch.Tensor]:
         totals = batch.sum_by_response(log_probs(self.model, batch).log_prob)

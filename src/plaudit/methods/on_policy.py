@@ -21,10 +21,11 @@ from plaudit.config import Online
 from plaudit.data.tokens.batch import TokenBatch
 from plaudit.data.tokens.item import TokenItem
 from plaudit.data.tokens.layout import LayoutKind
-from plaudit.methods.rollouts import Rollouts, by_item, joined
+from plaudit.methods.rollouts import Rollouts
 from plaudit.models.logprobs import TokenLogProbs
 from plaudit.training.engine import LossOutput, Method
 from plaudit.training.ranks import Ranks
+from plaudit.training.sweep import by_item, by_tensor
 
 OWN = ("old_log_probs", "entropies")
 
@@ -85,4 +86,5 @@ class Recording:
     def attach_to(self, rollouts: Rollouts, ranks: Ranks) -> None:
         """Give the rollouts what all ranks have seen of their items."""
         mine = {i: self.seen[id(item)] for i, item in enumerate(rollouts.items) if id(item) in self.seen}
-        rollouts.attach(**dict(zip(OWN, joined(mine, ranks))))
+        found = {i: rows for part in ranks.gather_shares([mine]) for i, rows in part.items()}
+        rollouts.attach(**dict(zip(OWN, by_tensor(found))))

@@ -16,7 +16,7 @@ from plaudit.data.tokens.batch import TokenBatch
 from plaudit.data.tokens.item import TokenItem
 from plaudit.data.tokens.layout import LayoutKind
 from plaudit.methods.direct import DirectPreference
-from plaudit.methods.references import EXTRA
+from plaudit.methods.reference_log_probs import EXTRA
 from plaudit.methods.rollouts import Rollouts
 from plaudit.objectives import tie_tolerance
 from plaudit.training.engine import LossOutput

@@ -16,7 +16,7 @@ from plaudit.data.tokens.batch import TokenBatch
 from plaudit.data.tokens.item import TokenItem
 from plaudit.data.tokens.layout import LayoutKind
 from plaudit.methods.kl_penalty import KLPenalty
-from plaudit.methods.rollouts import Rollouts, per_token
+from plaudit.methods.rollouts import Rollouts
 from plaudit.methods.surrogate import policy_terms
 from plaudit.models.heads import values
 from plaudit.models.logprobs import log_probs
@@ -32,6 +32,7 @@ from plaudit.objectives import (
 from plaudit.training.engine import LossOutput, Term
 from plaudit.training.memory import ENOUGH
 from plaudit.training.ranks import Ranks
+from plaudit.training.sweep import per_token
 
 
 class PPO:

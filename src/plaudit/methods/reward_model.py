@@ -14,7 +14,7 @@ import torch
 from plaudit.data.tokens.batch import TokenBatch
 from plaudit.data.tokens.item import TokenItem
 from plaudit.data.tokens.layout import LayoutKind
-from plaudit.methods.outcomes import item_weight, pairs_of, rankings_of, total_weight
+from plaudit.methods.preference_batch import item_weight, pairs_of, rankings_of, total_weight
 from plaudit.models.heads import comparable_scores
 from plaudit.models.packing import layout_for
 from plaudit.objectives import bradley_terry, centering, plackett_luce_batch

@@ -24,9 +24,9 @@ from plaudit.config import Online as RlSettings
 from plaudit.data.records import Prompt
 from plaudit.data.rendering.renderer import Renderer
 from plaudit.data.tokens.item import TokenItem
-from plaudit.methods.measures import describe
 from plaudit.methods.on_policy import OWN, Recording, is_on_policy, minibatch_items, own_tokens
-from plaudit.methods.rollouts import Rollouts, per_token, respond
+from plaudit.methods.rollout_metrics import describe
+from plaudit.methods.rollouts import Rollouts, respond
 from plaudit.methods.scores import CLIPPED, pay
 from plaudit.methods.supervised import Supervised
 from plaudit.models.adapters import has_adapter
@@ -43,6 +43,7 @@ from plaudit.training.engine import Engine, Group, Method, schedule_factor, trai
 from plaudit.training.fit import batch_indices
 from plaudit.training.memory import ENOUGH, checkpoint_layers, fit_memory
 from plaudit.training.ranks import Ranks
+from plaudit.training.sweep import per_token
 
 logger = logging.getLogger(__name__)
 
@@ -180,7 +181,7 @@ class _Loop:
                 if watch and (done or self.iteration % s.evaluate_every == 0):
                     metrics |= watch(self.iteration)
                 metrics |= {f"time/{name}": seconds for name, seconds in clock.items()}
-                metrics |= self.engine.clock.take()
+                metrics |= self.engine.timers.take()
                 for event in self.engine.events:
                     self.stage.event(**event)
                 self.engine.events.clear()

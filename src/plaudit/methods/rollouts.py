@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
 
 import numpy as np
 import torch
@@ -13,10 +12,7 @@ from torch import Tensor
 
 from plaudit.data.records import Prompt
 from plaudit.data.rendering.renderer import Renderer
-from plaudit.data.tokens.batch import TokenBatch
-from plaudit.data.tokens.batching import collate, plan
 from plaudit.data.tokens.item import Segment, TokenItem
-from plaudit.data.tokens.layout import LayoutKind
 from plaudit.rewards import Sample
 from plaudit.rollout.protocol import Request, Sampled, Sampler, SamplingSettings
 from plaudit.training.ranks import Ranks
@@ -136,40 +132,3 @@ def as_sample(prompt: Prompt, sampled: Sampled, renderer: Renderer) -> Sample:
         answer=renderer.decode(sampled.ids, keep_special=False),
         finish=sampled.finish,
     )
-
-
-@torch.no_grad()
-def per_token(
-    items: Sequence[TokenItem],
-    compute: Callable[[TokenBatch], Sequence[Tensor]],
-    *,
-    pad_id: int,
-    layout: LayoutKind,
-    token_budget: int,
-    device: Any,
-    ranks: Ranks | None = None,
-) -> list[list[list[np.ndarray]]]:
-    """Run ``compute`` (a batch → tensors [N]) over all items in micro-batches.
-
-    Returns for each tensor that ``compute`` gives: per item, per response, an array of its tokens.
-    """
-    ranks = ranks or Ranks()
-    done: dict[int, list[list[np.ndarray]]] = {}
-    for indices in ranks.share(plan(items, token_budget, layout)):
-        batch = collate([items[i] for i in indices], pad_id).to(device)
-        done.update(zip(indices, by_item(batch, compute(batch))))
-    return joined(done, ranks)
-
-
-def by_item(batch: TokenBatch, columns: Sequence[Tensor]) -> list[list[list[np.ndarray]]]:
-    """Tensors [N] of a batch's tokens → per item, per tensor, per response, an array of its tokens."""
-    cuts = np.cumsum(batch.lengths.cpu().numpy())[:-1]
-    rows = [np.split(column.float().cpu().numpy(), cuts) for column in columns]
-    ends = np.cumsum([len(item.responses) for item in batch.items])
-    return [[r[end - len(item.responses) : end] for r in rows] for item, end in zip(batch.items, ends)]
-
-
-def joined(done: dict[int, list[list[np.ndarray]]], ranks: Ranks) -> list[list[list[np.ndarray]]]:
-    """What the ranks found of their items, by the item's index → per tensor, per item, per response."""
-    whole = {i: rows for part in ranks.gather_shares([done]) for i, rows in part.items()}
-    return [list(column) for column in zip(*(whole[i] for i in sorted(whole)))]

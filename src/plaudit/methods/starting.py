@@ -8,7 +8,7 @@ from typing import Any
 
 from plaudit.data.tokens.item import TokenItem
 from plaudit.errors import UserError
-from plaudit.methods.outcomes import largest_strength, rankings_in, total_weight
+from plaudit.methods.preference_batch import largest_strength, rankings_in, total_weight
 from plaudit.runs import Stage
 from plaudit.training.ranks import Ranks
 

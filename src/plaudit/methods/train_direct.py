@@ -25,7 +25,7 @@ from plaudit.methods.kto import (
     with_mismatches,
 )
 from plaudit.methods.lengths import bounded, fitting
-from plaudit.methods.references import frozen_reference, precompute
+from plaudit.methods.reference_log_probs import frozen_reference, precompute
 from plaudit.methods.starting import announce, announce_judgements
 from plaudit.methods.train import render_preferences, stage_at
 from plaudit.runs import Stage

@@ -21,7 +21,7 @@ from plaudit.methods.lengths import bounded, fitting, fitting_prompts
 from plaudit.methods.online_dpo import OnlineDPO
 from plaudit.methods.policy_gradient import GRPO, REINFORCE, RLOO, PolicyGradient
 from plaudit.methods.ppo import PPO
-from plaudit.methods.references import frozen_reference
+from plaudit.methods.reference_log_probs import frozen_reference
 from plaudit.methods.rl import Algorithm, RlResult, rl_loop
 from plaudit.methods.rollouts import respond
 from plaudit.methods.train import render_demonstrations, sft, stage_at

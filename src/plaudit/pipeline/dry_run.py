@@ -15,8 +15,8 @@ from plaudit.pipeline.context import Context
 from plaudit.pipeline.stages import Plan, is_done
 from plaudit.pipeline.work import Work
 from plaudit.registry import resolve
+from plaudit.training.cost_model import Footprint, config_of, parameters_of
 from plaudit.training.memory import choose, counted, need
-from plaudit.training.probe import Footprint, config_of, parameters_of
 
 UNKNOWN = "size unknown until its config is there (a hub name is not fetched by a dry run)"
 

@@ -23,9 +23,9 @@ def look(config: Config, folder: RunFolder, device: Any) -> dict[str, Any]:
     """Choices made by looking at the machine, made once: a later start reads them from the run."""
     import torch
 
+    from plaudit.training.cost_model import config_of
     from plaudit.training.device import choose_precision, choose_threads
     from plaudit.training.memory import memory_limit
-    from plaudit.training.probe import config_of
 
     before = (folder.read_json("run.json") or {}).get("resolved")
     if (

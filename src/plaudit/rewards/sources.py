@@ -8,35 +8,32 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal
 
 import numpy as np
-import torch
 
 from plaudit.data.rendering.renderer import Renderer
-from plaudit.data.tokens.batching import collate, plan
 from plaudit.data.tokens.item import Segment, TokenItem
 from plaudit.errors import UserError
 from plaudit.models.heads import comparable_scores
 from plaudit.models.packing import layout_for
 from plaudit.registry import resolve
 from plaudit.rewards.protocol import Reward, RewardOutput, Sample
+from plaudit.training.sweep import per_response
 
 logger = logging.getLogger(__name__)
 
 
-@torch.no_grad()
 def score_items(
     model: Any, items: Sequence[TokenItem], *, pad_id: int, token_budget: int = 16_384, device: Any = "cpu"
 ) -> np.ndarray:
     """Comparable scores, not normalised, of every response of the items, in order: [R]."""
-    results: list[np.ndarray | None] = [None] * len(items)
-    for indices in plan(items, token_budget, layout_for(model.backbone)):
-        batch = collate([items[i] for i in indices], pad_id).to(device)
-        flat = comparable_scores(model, batch).cpu().numpy()
-        offset = 0
-        for i in indices:
-            k = len(items[i].responses)
-            results[i] = flat[offset : offset + k]
-            offset += k
-    return np.concatenate([r for r in results if r is not None]) if items else np.zeros(0)
+    found = per_response(
+        items,
+        lambda batch: comparable_scores(model, batch),
+        pad_id=pad_id,
+        layout=layout_for(model.backbone),
+        token_budget=token_budget,
+        device=device,
+    )
+    return np.concatenate(found) if found else np.zeros(0)
 
 
 def fewest(rewards: Sequence[Any]) -> int | None:

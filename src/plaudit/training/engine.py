@@ -23,10 +23,11 @@ from plaudit.data.tokens.batching import collate, plan
 from plaudit.data.tokens.item import TokenItem
 from plaudit.data.tokens.layout import LayoutKind
 from plaudit.errors import UserError
-from plaudit.training.clock import Clock
+from plaudit.training.global_batch import GlobalPass, NeedsGlobalBatch
 from plaudit.training.memory import is_out_of_memory
-from plaudit.training.passes import Pass, Prepared
 from plaudit.training.ranks import Ranks
+from plaudit.training.sweep import sweep
+from plaudit.training.timers import Timers
 
 logger = logging.getLogger(__name__)
 
@@ -126,7 +127,7 @@ class Engine:
         self.ranks = ranks or Ranks()
         self.steps = 0
         self.events: list[dict[str, Any]] = []
-        self.clock = Clock(self.device)
+        self.timers = Timers(self.device)
         self.optimizer = torch.optim.AdamW(
             [{"params": g.parameters, "lr": g.lr} for g in self.groups],
             betas=betas,
@@ -146,7 +147,7 @@ class Engine:
         """
         self.optimizer.zero_grad(set_to_none=True)
         totals = self.accumulate(work)
-        with self.clock("optimizer"):
+        with self.timers("optimizer"):
             return self.apply(totals, update=update)
 
     def accumulate(
@@ -170,10 +171,7 @@ class Engine:
             if not self.ranks.any(failure is not None):
                 break
             self._halve(work, failure)
-        if self.ranks.world > 1:
-            self._join_ranks(sums)
-        # Loss entries are already divided by their global weight: count 0 marks a plain sum.
-        return {name: (value, count) for name, (value, count) in sums.items()}
+        return self._join_ranks(sums)
 
     def _halve(
         self, work: Sequence[tuple[Method, Sequence[TokenItem]]], failure: BaseException | None
@@ -205,14 +203,14 @@ class Engine:
         # float64 sums on the host keep metrics independent of how the batch was split.
         for method, items in work:
             normalizers = method.normalizers(items)
-            if isinstance(method, Prepared):
-                with self.clock("prepare"):
-                    method.prepare(items, Pass(self.token_budget, self.device, self.ranks))
+            if isinstance(method, NeedsGlobalBatch):
+                with self.timers("prepare"):
+                    method.prepare(items, GlobalPass(self.token_budget, self.device, self.ranks))
             for indices in self.ranks.share(plan(items, self.token_budget, method.layout)):
-                with self.clock("batch"):
+                with self.timers("batch"):
                     batch = collate([items[i] for i in indices], method.pad_id).to(self.device)
                     batch.layout(method.layout)
-                with self.clock("forward"):
+                with self.timers("forward"):
                     output = method.loss(batch)
                 total: Tensor | None = None
                 for name, term in output.terms.items():
@@ -227,30 +225,25 @@ class Engine:
                     sums[name][0] += float(value)
                     sums[name][1] += float(count)
                 if total is not None and total.requires_grad:
-                    with self.clock("backward"):
+                    with self.timers("backward"):
                         total.backward()
         return sums
 
-    def _join_ranks(self, sums: dict[str, list[float]]) -> None:
-        for group in self.groups:
-            for parameter in group.parameters:
-                if parameter.grad is None:
-                    parameter.grad = torch.zeros_like(parameter)
-                self.ranks.sum(parameter.grad)
-        every: dict[str, list[float]] = defaultdict(lambda: [0.0, 0.0])
-        gathered = self.ranks.gather_shares([dict(sums)])
-        for part in gathered:
-            for name, (value, count) in part.items():
-                every[name][0] += value
-                every[name][1] += count
-        sums.clear()
-        sums.update(every)
+    def _join_ranks(self, sums: Mapping[str, Sequence[float]]) -> dict[str, tuple[float, float]]:
+        """Gradients and sums over all ranks."""
+        if self.ranks.world > 1:
+            for group in self.groups:
+                for parameter in group.parameters:
+                    if parameter.grad is None:
+                        parameter.grad = torch.zeros_like(parameter)
+                    self.ranks.sum(parameter.grad)
+        return added(self.ranks.gather_shares([dict(sums)]))
 
     def apply(
         self, totals: Mapping[str, tuple[float, float]], *, update: Sequence[str] | None = None
     ) -> dict[str, float]:
         """Clip each group's gradient and take the optimiser's step."""
-        metrics = {n: (v / c if c else v) for n, (v, c) in totals.items() if c or n.startswith("loss")}
+        metrics = means(totals)
         factor = self.schedule(self.steps)
         norms: dict[str, Tensor] = {}
         for group, settings in zip(self.groups, self.optimizer.param_groups):
@@ -304,7 +297,6 @@ class Engine:
                     }
 
 
-@torch.no_grad()
 def evaluate(
     method: Method,
     items: Sequence[TokenItem],
@@ -316,22 +308,42 @@ def evaluate(
     """The method's loss and metrics on held-out items, without a gradient."""
     ranks = ranks or Ranks()
     normalizers = method.normalizers(items)
-    if isinstance(method, Prepared):
-        method.prepare(items, Pass(token_budget, device, ranks))
-    sums: dict[str, list[float]] = defaultdict(lambda: [0.0, 0.0])
-    for indices in ranks.share(plan(items, token_budget, method.layout)):
-        output = method.loss(collate([items[i] for i in indices], method.pad_id).to(device))
+    if isinstance(method, NeedsGlobalBatch):
+        method.prepare(items, GlobalPass(token_budget, device, ranks))
+
+    def sums(batch: TokenBatch) -> dict[str, tuple[float, float]]:
+        output = method.loss(batch)
+        found = {name: (float(value), float(count)) for name, (value, count) in output.metrics.items()}
+        loss = 0.0
         for name, term in output.terms.items():
             if normalizers[name]:
                 part = float((term.values * term.weights).sum()) / normalizers[name]
-                sums[f"loss/{name}"][0] += part
-                sums["loss"][0] += part * term.coefficient
-        for name, (value, count) in output.metrics.items():
-            sums[name][0] += float(value)
-            sums[name][1] += float(count)
-    joined: dict[str, list[float]] = defaultdict(lambda: [0.0, 0.0])
-    for part_sums in ranks.gather_shares([dict(sums)]):
-        for name, (value, count) in part_sums.items():
-            joined[name][0] += value
-            joined[name][1] += count
-    return {n: (v / c if c else v) for n, (v, c) in joined.items() if c or n.startswith("loss")}
+                found[f"loss/{name}"] = (part, 0.0)
+                loss += part * term.coefficient
+        return {**found, "loss": (loss, 0.0)}
+
+    parts = sweep(
+        items,
+        sums,
+        pad_id=method.pad_id,
+        layout=method.layout,
+        token_budget=token_budget,
+        device=device,
+        ranks=ranks,
+    )
+    return means(added(part for _, part in parts))
+
+
+def added(parts: Iterable[Mapping[str, Sequence[float]]]) -> dict[str, tuple[float, float]]:
+    """Σ over (sum, count) entries by name."""
+    sums: dict[str, list[float]] = defaultdict(lambda: [0.0, 0.0])
+    for part in parts:
+        for name, (value, count) in part.items():
+            sums[name][0] += value
+            sums[name][1] += count
+    return {name: (value, count) for name, (value, count) in sums.items()}
+
+
+def means(sums: Mapping[str, tuple[float, float]]) -> dict[str, float]:
+    """sum / count by name; losses are divided by their global weight already, which count 0 marks."""
+    return {n: (v / c if c else v) for n, (v, c) in sums.items() if c or n.startswith("loss")}

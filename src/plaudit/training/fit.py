@@ -154,7 +154,7 @@ def fit(
                 if ranks.is_main:
                     speed = tokens / (time.perf_counter() - began)
                     extra = {f"eval/{k}": v for k, v in held.items()} if due_eval else {}
-                    extra |= {"tokens_per_second": speed, **engine.clock.take()}
+                    extra |= {"tokens_per_second": speed, **engine.timers.take()}
                     stage.append_metrics(step, {**metrics, **extra})
                     for event in engine.events:
                         stage.event(**event)

@@ -26,7 +26,7 @@ from plaudit.models.architectures import backbone
 from plaudit.models.compute import Precision, compute
 from plaudit.models.fused_decoder import fits
 from plaudit.models.positions import fewest_positions
-from plaudit.training.probe import Footprint, footprint
+from plaudit.training.cost_model import Footprint, footprint
 
 logger = logging.getLogger(__name__)
 
@@ -58,7 +58,7 @@ class Need:
 
 
 @dataclass(frozen=True)
-class Fit:
+class MemoryPlan:
     """What was chosen: slots of a micro-batch, whether layers are computed again, and the bytes it takes."""
 
     token_budget: int
@@ -92,7 +92,7 @@ def choose(
     vocabulary: int,
     share: float = 1.0,
     checkpointing: bool | None = None,
-) -> Fit:
+) -> MemoryPlan:
     """The largest budget up to ``ENOUGH`` whose step fits ``limit`` bytes and that holds the longest item.
 
     Layers are computed again in the backward pass only where the longest item would not fit otherwise,
@@ -106,9 +106,9 @@ def choose(
         budget = min(max(ENOUGH, longest), room)
         if budget >= longest:
             why = f"{_gib(limit)} allow no more" if budget == room else "more would make nothing faster"
-            return Fit(budget, again, wanted.total(budget), why)
+            return MemoryPlan(budget, again, wanted.total(budget), why)
     why = f"the longest example alone ({longest} tokens) takes more than {_gib(limit)}"
-    return Fit(longest, again, wanted.total(longest), why)
+    return MemoryPlan(longest, again, wanted.total(longest), why)
 
 
 def fixed_bytes(modules: Iterable[nn.Module]) -> float:
@@ -124,7 +124,7 @@ def fit_memory(
     length: int,
     share: float,
     beside: float = 0.0,
-) -> Fit:
+) -> MemoryPlan:
     """The budget for training these modules under the settings in force, and checkpointing switched on if need be.
 
     ``longest`` slots of one item, ``length`` tokens of a usual sequence, ``share`` of response tokens,
@@ -132,7 +132,7 @@ def fit_memory(
     """
     settings = compute()
     if settings.memory is None:
-        chosen = Fit(max(ENOUGH, longest), bool(settings.checkpointing), 0.0, "no memory limit is set")
+        chosen = MemoryPlan(max(ENOUGH, longest), bool(settings.checkpointing), 0.0, "no memory limit is set")
     else:
         # Models of one step take turns: the largest decides what a token keeps, each its own weights.
         largest = max(modules.values(), key=lambda m: sum(p.numel() for p in m.parameters()))

@@ -20,7 +20,7 @@ from plaudit.pipeline.steps.sampling import answer
 from plaudit.pipeline.steps.scoring import load_reward, new_critic
 from plaudit.registry import resolve
 from plaudit.runs import Stage
-from plaudit.training.probe import config_of
+from plaudit.training.cost_model import config_of
 
 
 def base(context: Context, step: Node, stage: Stage) -> Mapping[str, Any]:

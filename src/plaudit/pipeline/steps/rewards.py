@@ -9,7 +9,7 @@ from plaudit.config import Pretrained, Reward, Scratch
 from plaudit.config.graph import Node
 from plaudit.data.records import Demonstration
 from plaudit.methods import train
-from plaudit.methods.outcomes import preferred_answers
+from plaudit.methods.preference_batch import preferred_answers
 from plaudit.models.adapters import add_lora
 from plaudit.models.policy import build_policy
 from plaudit.models.reward_model import RewardModel, load_reward_model, save_reward_model

@@ -1,4 +1,4 @@
-"""What the frozen policy says of whole responses: computed once and kept by content, or asked every time."""
+"""Reference log-probs per response: computed once and cached by content hash, or computed live."""
 
 from __future__ import annotations
 
@@ -12,7 +12,6 @@ import numpy as np
 import torch
 
 from plaudit.data.tokens.batch import TokenBatch
-from plaudit.data.tokens.batching import collate, plan
 from plaudit.data.tokens.item import TokenItem
 from plaudit.models.adapters import adapter_off, has_adapter, is_untrained, weights_as
 from plaudit.models.dropout import in_eval
@@ -23,6 +22,7 @@ from plaudit.progress import Progress
 from plaudit.runs import Stage, files
 from plaudit.training.memory import ENOUGH
 from plaudit.training.ranks import Ranks
+from plaudit.training.sweep import per_response
 
 # The name of the extra that holds Σ_t log π_ref of each response.
 EXTRA = "reference"
@@ -112,24 +112,22 @@ def precompute(
     ]
 
 
-@torch.no_grad()
 def _compute(
     policy: Any, items: Sequence[TokenItem], token_budget: int, device: Any, ranks: Ranks
 ) -> list[list[float]]:
-    work = ranks.share(plan(items, token_budget, layout_for(policy.model)))
-    done: list[tuple[int, list[float]]] = []
     quiet = not ranks.is_main
     with in_eval(policy.model), Progress(len(items), "reference", unit="prompt", quiet=quiet) as bar:
-        for number, indices in enumerate(work):
-            batch = collate([items[i] for i in indices], policy.pad_id).to(device)
-            totals = batch.sum_by_response(log_probs(policy.model, batch).log_prob.double()).tolist()
-            for i in indices:
-                count = len(items[i].responses)
-                done.append((i, totals[:count]))
-                totals = totals[count:]
-            bar.update(min(len(items), (number + 1) * len(items) // len(work)))
-    everyone = [entry for part in ranks.gather_shares([done]) for entry in part]
-    return [totals for _, totals in sorted(everyone, key=lambda entry: entry[0])]
+        found = per_response(
+            items,
+            lambda batch: batch.sum_by_response(log_probs(policy.model, batch).log_prob.double()),
+            pad_id=policy.pad_id,
+            layout=layout_for(policy.model),
+            token_budget=token_budget,
+            device=device,
+            ranks=ranks,
+            progress=lambda done, of: bar.update(min(len(items), done * len(items) // of)),
+        )
+    return [totals.tolist() for totals in found]
 
 
 def _read(path: Any, mark: str) -> dict[str, float]:

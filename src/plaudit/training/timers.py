@@ -10,7 +10,7 @@ from contextlib import contextmanager
 import torch
 
 
-class Clock:
+class Timers:
     """Adds up seconds by phase. Queued work of an accelerator is waited for, or it would be counted later."""
 
     def __init__(self, device: torch.device) -> None:
