@@ -6,16 +6,31 @@ other: in `plaudit --help`, in recipes, `compare` and reports. Free of torch.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, TypedDict, Unpack
 
 from pydantic import create_model
 
 from plaudit.config.methods import Dpo, Grpo
 from plaudit.methods.descriptors import direct, online
-from plaudit.registry import Method
+from plaudit.registry import Code, Method, Tone, Variant
 
 BETAS = (0.05, 0.2)
+
+
+class MethodFacts(TypedDict, total=False):
+    """Further fields of ``plaudit.Method``, for help, `compare` and `advise`."""
+
+    models: tuple[str, ...]
+    paper: str
+    when: str
+    page: str
+    imitates: bool
+    variants: Mapping[str, Variant]
+    compared: bool
+    fit: Code | None
+    tone: Tone
+    cost: Code | None
 
 
 def preference_loss(
@@ -26,7 +41,7 @@ def preference_loss(
     summary: str = "",
     defaults: dict[str, Any] | None = None,
     grid: tuple[str, Sequence[Any]] | None = ("beta", BETAS),
-    **facts: Any,
+    **facts: Unpack[MethodFacts],
 ) -> Method:
     """A method that learns from rankings by one's own loss, with a reference as DPO has.
 
@@ -61,7 +76,7 @@ def estimator(
     summary: str = "",
     defaults: dict[str, Any] | None = None,
     grid: tuple[str, Sequence[Any]] | None = ("kl.coefficient", BETAS),
-    **facts: Any,
+    **facts: Unpack[MethodFacts],
 ) -> Method:
     """A method on the one RL loop by one's own advantage estimator.
 

@@ -13,13 +13,19 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from importlib.metadata import entry_points
 from pathlib import Path
-from typing import Any, Generic, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, Literal, TypeAlias, TypeVar
 
 from plaudit.errors import UserError, suggest
+
+if TYPE_CHECKING:
+    from pydantic import BaseModel
 
 Gives = Literal["policy", "reward model", "preferences", "demonstrations", "numbers"]
 Need = Literal["text", "demonstrations", "preferences", "labels", "prompts", "reward", "reference"]
 Starts = Literal["policy", "reward model"]
+# Code of one's own or of plaudit: ``module:name``, imported when it is used, or the object itself.
+Code: TypeAlias = str | Callable[..., Any]
+Settings: TypeAlias = "str | type[BaseModel]"
 Tone = Literal["base", "sft", "reward", "trained", "muted"]
 
 # Modules that describe what plaudit itself brings; each registers when it is imported.
@@ -46,8 +52,8 @@ class StepKind:
     name: str
     title: str
     summary: str
-    settings: Any
-    run: Any
+    settings: Settings
+    run: Code
     gives: tuple[Gives, ...] = ()
     data: str | None = None
     starts: Starts | None = None
@@ -56,7 +62,7 @@ class StepKind:
     preference: bool = False
     tone: Tone = "muted"
     code: tuple[str, ...] = ()
-    cost: Any = None
+    cost: Code | None = None
 
 
 @dataclass(frozen=True)
@@ -81,7 +87,7 @@ class Method(StepKind):
     grid: tuple[str, tuple[Any, ...]] | None = None
     variants: Mapping[str, Variant] = field(default_factory=dict)
     compared: bool = False
-    fit: Any = None
+    fit: Code | None = None
 
     @property
     def verb(self) -> str:
@@ -122,9 +128,9 @@ class JudgeKind:
 
     scheme: str
     summary: str
-    make: Any
-    options: Any = None
-    check: Any = None
+    make: Code
+    options: Settings | None = None
+    check: Code | None = None
     form: str = ""
     name: str = ""
 
@@ -142,12 +148,12 @@ class WorldKind:
 
     name: str
     summary: str
-    settings: Any
-    make: Any
+    settings: Settings
+    make: Code
     roles: Mapping[str, str]
     judge: str | None = None
-    bars: Any = None
-    attributes: Any = None
+    bars: Code | None = None
+    attributes: object = None
 
 
 @dataclass(frozen=True)
@@ -156,7 +162,7 @@ class ReaderKind:
 
     name: str
     summary: str
-    convert: Any
+    convert: object
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from toy import direct_case, gradients_of, rankings, reward_case, toy_policy
 
-from plaudit.config import Cpo, Dpo, Orpo, Reward, Simpo, validate
+from plaudit.config import Cpo, Dpo, Orpo, RewardSettings, Simpo, validate
 from plaudit.data.readers.read import join_pairs
 from plaudit.data.records import Comparisons, Labelled, Outcome, Prompt, Ranking, Response
 from plaudit.errors import UserError
@@ -123,7 +123,7 @@ def test_a_strength_is_a_share_of_the_largest_whatever_its_unit(change, tmp_path
 def test_a_reward_model_says_which_margins_it_uses(tmp_path, caplog):
     with caplog.at_level(logging.WARNING):
         model = RewardModel.from_policy(toy_policy(), pooling="last", seed=0)
-        train.reward_model(model, strong(2.0), Reward(max_steps=1, use_strength=True), out=tmp_path)
+        train.reward_model(model, strong(2.0), RewardSettings(max_steps=1, use_strength=True), out=tmp_path)
     assert "up to 8: their margin is 1 · strength / 8" in caplog.text
     assert [e["largest"] for e in Stage(tmp_path).events() if e["event"] == "margins"] == [8.0]
 
@@ -165,7 +165,7 @@ def test_two_raters_of_one_pair_train_by_plackett_luce_as_by_pairs(tmp_path):
         lambda loss, out: train.reward_model(
             RewardModel.from_policy(toy_policy(), pooling="last", seed=0),
             joined,
-            Reward(max_steps=2, loss={"sigmoid": "pairs"}.get(loss, loss), lr=0.01),
+            RewardSettings(max_steps=2, loss={"sigmoid": "pairs"}.get(loss, loss), lr=0.01),
             out=out,
         ),
     ):

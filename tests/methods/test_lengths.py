@@ -13,8 +13,19 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from toy import WORDS, toy_policy
 
-from plaudit.config import Grpo, Kto, OnlineDpo, Ppo, Reinforce, Rejection, Rloo, Sft, Simpo, Training
-from plaudit.config import Reward as RewardSettings
+from plaudit.config import (
+    Grpo,
+    Kto,
+    OnlineDpo,
+    Ppo,
+    Reinforce,
+    Rejection,
+    RewardSettings,
+    Rloo,
+    Sft,
+    Simpo,
+    Training,
+)
 from plaudit.data.records import Demonstration, Labelled, Message, Prompt, Ranking, Response
 from plaudit.data.rendering.renderer import Renderer
 from plaudit.data.tokens.item import Segment, TokenItem

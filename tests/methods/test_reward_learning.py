@@ -7,13 +7,13 @@ import pytest
 import torch
 from toy import sentence, toy_policy
 
-from plaudit.config import Reward
+from plaudit.config import RewardSettings
 from plaudit.data.records import Demonstration, Prompt, Ranking, Response
 from plaudit.methods import train
 from plaudit.models.reward_model import RewardModel, load_reward_model, save_reward_model
 from plaudit.rewards import EnsembleReward, ModelReward, Sample
 
-SETTINGS = Reward(epochs=6, batch_size=8, lr=5e-3)
+SETTINGS = RewardSettings(epochs=6, batch_size=8, lr=5e-3)
 
 
 def colour_lovers(count: int, seed: int) -> list[Ranking]:

@@ -38,7 +38,7 @@ from plaudit.config.recipe import (
     validate,
 )
 from plaudit.config.recipe import Source as DataSource
-from plaudit.config.sections import Base, Enough, Evaluate, JudgeSpec, Pretrain, Rank, Reward
+from plaudit.config.sections import Base, Enough, Evaluate, JudgeSpec, Pretrain, Rank, RewardSettings
 from plaudit.config.steps import Step
 from plaudit.config.text import text_of
 
@@ -77,8 +77,8 @@ __all__ = [
     "Referenced",
     "Reinforce",
     "Rejection",
-    "Reward",
     "RewardPart",
+    "RewardSettings",
     "Rloo",
     "Scoring",
     "Scratch",

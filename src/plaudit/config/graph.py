@@ -13,7 +13,7 @@ from typing import Any
 
 from plaudit.config.methods import RewardPart, Scoring
 from plaudit.config.recipe import ROLES, Config
-from plaudit.config.sections import Base, Evaluate, Rank, Reward
+from plaudit.config.sections import Base, Evaluate, Rank, RewardSettings
 from plaudit.config.steps import Source, Step
 from plaudit.errors import Problem, UserError, suggest
 from plaudit.registry import JUDGES, STEPS, WORLDS, Gives, StepKind, call
@@ -184,7 +184,7 @@ class _Resolver:
         field, policies, models = f"steps.{name}.from", self._before("policy"), self._before("reward model")
         choices = [*policies, *(models if kind.starts == "reward model" else ())]
         given = policies[0] if step.start == FIRST and policies else step.start
-        if isinstance(step.settings, Reward) and step.settings.backbone is not None:
+        if isinstance(step.settings, RewardSettings) and step.settings.backbone is not None:
             if given is not None:
                 self.wrong(
                     "a reward model with a backbone starts from nothing else",
@@ -384,7 +384,7 @@ class _Resolver:
                     + (": in a made world the truth judges" if self.world else ""),
                 )
             start = self.nodes[models[0]].start if models else None
-            settings = self.nodes[models[0]].settings if models else Reward()
+            settings = self.nodes[models[0]].settings if models else RewardSettings()
             if start is None and not getattr(settings, "backbone", None):
                 start = policies[-1] if policies else None
             elif start is not None and start not in policies:

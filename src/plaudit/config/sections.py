@@ -101,7 +101,7 @@ class Rank(Section):
         return self.answers if isinstance(self.answers, int) else self.answers[1]
 
 
-class Reward(Training):
+class RewardSettings(Training):
     """A reward model on rankings (Stiennon et al. 2020; Ouyang et al. 2022).
 
     It starts from a policy of the run with a fresh head (``from``), from another reward model of the run, or from a
@@ -123,7 +123,7 @@ class Reward(Training):
     batch_size: Positive = 4
 
     @model_validator(mode="after")
-    def _strength(self) -> Reward:
+    def _strength(self) -> RewardSettings:
         if self.use_strength and self.loss != "pairs":
             raise ValueError(f"use_strength is for loss pairs, not {self.loss}")
         if self.margin_scale != 1.0 and not self.use_strength:

@@ -62,7 +62,7 @@ _own(
         "reward",
         "Reward model",
         "A reward model from human pairs or K-way rankings.",
-        f"{SECTIONS}:Reward",
+        f"{SECTIONS}:RewardSettings",
         f"{STEPS}.rewards:reward",
         gives=("reward model",),
         data="preferences",

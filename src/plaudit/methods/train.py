@@ -9,13 +9,13 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
+import torch
+from transformers import PreTrainedTokenizerBase
 
-from plaudit.config import Reward as RewardSettings
+from plaudit.config import RewardSettings, Training
 from plaudit.config import Sft as SftSettings
-from plaudit.config import Training
 from plaudit.data.records import Demonstration, Preference
 from plaudit.data.rendering.renderer import Renderer
 from plaudit.data.tokens.item import Segment, TokenItem
@@ -25,6 +25,8 @@ from plaudit.methods.lengths import bounded, fitting
 from plaudit.methods.reward_model import RewardModelling
 from plaudit.methods.starting import announce_judgements
 from plaudit.methods.supervised import Supervised
+from plaudit.models.policy import Policy
+from plaudit.models.reward_model import RewardModel
 from plaudit.rewards import score_items
 from plaudit.runs import Stage
 from plaudit.training import FitResult, Ranks, fit
@@ -55,7 +57,7 @@ def render_preferences(renderer: Renderer, records: Sequence[Preference]) -> lis
 
 
 def pretrain(
-    policy: Any,
+    policy: Policy,
     items: Sequence[TokenItem],
     settings: Training,
     *,
@@ -63,7 +65,7 @@ def pretrain(
     seed: int = 0,
     held_out: Sequence[TokenItem] = (),
     label: str = "pretrain",
-    device: Any = "cpu",
+    device: str | torch.device = "cpu",
     ranks: Ranks | None = None,
 ) -> FitResult:
     """Train ``policy`` in place on the trained tokens of the items."""
@@ -82,7 +84,7 @@ def pretrain(
 
 
 def sft(
-    policy: Any,
+    policy: Policy,
     demonstrations: Sequence[Demonstration],
     settings: Training | None = None,
     *,
@@ -91,7 +93,7 @@ def sft(
     held_out: Sequence[Demonstration] = (),
     renderer: Renderer | None = None,
     label: str = "sft",
-    device: Any = "cpu",
+    device: str | torch.device = "cpu",
     ranks: Ranks | None = None,
 ) -> FitResult:
     """Supervised fine-tuning of ``policy`` in place: cross-entropy on assistant tokens."""
@@ -115,7 +117,7 @@ def sft(
 
 
 def reward_model(
-    model: Any,
+    model: RewardModel,
     preferences: Sequence[Preference],
     settings: RewardSettings | None = None,
     *,
@@ -125,7 +127,7 @@ def reward_model(
     held_out: Sequence[Preference] = (),
     renderer: Renderer | None = None,
     label: str = "reward",
-    device: Any = "cpu",
+    device: str | torch.device = "cpu",
     ranks: Ranks | None = None,
 ) -> FitResult:
     """Train a reward model in place on human preferences of any K.
@@ -164,13 +166,17 @@ def reward_model(
     )
 
 
-def _pad_id(tokenizer: Any) -> int:
+def _pad_id(tokenizer: PreTrainedTokenizerBase) -> int:
     # Padding is never read, so any id will do for a tokenizer that names none.
     return int(tokenizer.pad_token_id if tokenizer.pad_token_id is not None else 0)
 
 
 def store_normalisation(
-    model: Any, references: Sequence[Demonstration], *, renderer: Renderer | None = None, device: Any = "cpu"
+    model: RewardModel,
+    references: Sequence[Demonstration],
+    *,
+    renderer: Renderer | None = None,
+    device: str | torch.device = "cpu",
 ) -> None:
     """Store the mean and std of raw scores on reference answers: demonstrations then score 0 on average."""
     renderer = bounded(renderer or Renderer(model.tokenizer), model)

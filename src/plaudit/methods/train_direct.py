@@ -8,7 +8,9 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Unpack
+
+import torch
 
 from plaudit.config import Cpo, Dpo, Kto, Orpo, Simpo
 from plaudit.data.records import Labelled, Preference, Rated
@@ -25,9 +27,11 @@ from plaudit.methods.kto import (
     with_mismatches,
 )
 from plaudit.methods.lengths import bounded, fitting
+from plaudit.methods.options import PreferenceOptions
 from plaudit.methods.reference_log_probs import frozen_reference, precompute
 from plaudit.methods.starting import announce, announce_judgements
 from plaudit.methods.train import render_preferences, stage_at
+from plaudit.models.policy import Policy
 from plaudit.runs import Stage
 from plaudit.training import FitResult, Ranks, fit
 
@@ -35,18 +39,24 @@ logger = logging.getLogger(__name__)
 
 
 def dpo(
-    policy: Any, preferences: Sequence[Preference], settings: Dpo | None = None, **options: Any
+    policy: Policy,
+    preferences: Sequence[Preference],
+    settings: Dpo | None = None,
+    **options: Unpack[PreferenceOptions],
 ) -> FitResult:
-    """DPO and its variants: improve ``policy`` in place; ``options`` as in ``preference``."""
+    """DPO and its variants: improve ``policy`` in place."""
     return preference(
         policy, preferences, settings or default_settings(Dpo, "dpo", policy.model), label="dpo", **options
     )
 
 
 def simpo(
-    policy: Any, preferences: Sequence[Preference], settings: Simpo | None = None, **options: Any
+    policy: Policy,
+    preferences: Sequence[Preference],
+    settings: Simpo | None = None,
+    **options: Unpack[PreferenceOptions],
 ) -> FitResult:
-    """SimPO, without a reference; ``options`` as in ``preference``."""
+    """SimPO, without a reference."""
     return preference(
         policy,
         preferences,
@@ -57,25 +67,31 @@ def simpo(
 
 
 def cpo(
-    policy: Any, preferences: Sequence[Preference], settings: Cpo | None = None, **options: Any
+    policy: Policy,
+    preferences: Sequence[Preference],
+    settings: Cpo | None = None,
+    **options: Unpack[PreferenceOptions],
 ) -> FitResult:
-    """CPO, without a reference; ``options`` as in ``preference``."""
+    """CPO, without a reference."""
     return preference(
         policy, preferences, settings or default_settings(Cpo, "cpo", policy.model), label="cpo", **options
     )
 
 
 def orpo(
-    policy: Any, preferences: Sequence[Preference], settings: Orpo | None = None, **options: Any
+    policy: Policy,
+    preferences: Sequence[Preference],
+    settings: Orpo | None = None,
+    **options: Unpack[PreferenceOptions],
 ) -> FitResult:
-    """ORPO, without a reference; ``options`` as in ``preference``."""
+    """ORPO, without a reference."""
     return preference(
         policy, preferences, settings or default_settings(Orpo, "orpo", policy.model), label="orpo", **options
     )
 
 
 def preference(
-    policy: Any,
+    policy: Policy,
     preferences: Sequence[Preference],
     settings: Settings,
     *,
@@ -84,7 +100,7 @@ def preference(
     held_out: Sequence[Preference] = (),
     renderer: Renderer | None = None,
     label: str = "dpo",
-    device: Any = "cpu",
+    device: str | torch.device = "cpu",
     ranks: Ranks | None = None,
 ) -> FitResult:
     """Train ``policy`` in place on pairs and rankings of any K; the reference is what it is now."""
@@ -119,7 +135,7 @@ def preference(
 
 
 def kto(
-    policy: Any,
+    policy: Policy,
     records: Sequence[Labelled | Rated | Preference],
     settings: Kto | None = None,
     *,
@@ -128,7 +144,7 @@ def kto(
     held_out: Sequence[Labelled | Rated | Preference] = (),
     renderer: Renderer | None = None,
     label: str = "kto",
-    device: Any = "cpu",
+    device: str | torch.device = "cpu",
     ranks: Ranks | None = None,
 ) -> FitResult:
     """KTO on thumbs, ratings (by ``threshold``) or rankings: improve ``policy`` in place."""

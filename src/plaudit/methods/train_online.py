@@ -7,9 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Unpack
 
 import numpy as np
+import torch
 
 from plaudit.config import Group, Grpo, Online, OnlineDpo, Ppo, Reinforce, Rejection, Rloo
 from plaudit.data.records import Demonstration, Prompt
@@ -19,12 +20,16 @@ from plaudit.errors import UserError
 from plaudit.methods.defaults import default_settings
 from plaudit.methods.lengths import bounded, fitting, fitting_prompts
 from plaudit.methods.online_dpo import OnlineDPO
+from plaudit.methods.options import OnlineOptions
 from plaudit.methods.policy_gradient import GRPO, REINFORCE, RLOO, PolicyGradient
 from plaudit.methods.ppo import PPO
 from plaudit.methods.reference_log_probs import frozen_reference
 from plaudit.methods.rl import Algorithm, RlResult, rl_loop
 from plaudit.methods.rollouts import respond
 from plaudit.methods.train import render_demonstrations, sft, stage_at
+from plaudit.models.critic import Critic
+from plaudit.models.logprobs import TokenLogProbs
+from plaudit.models.policy import Policy
 from plaudit.progress import Progress
 from plaudit.registry import resolve
 from plaudit.rewards import Reward, checked, fewest
@@ -38,31 +43,32 @@ REJECTION_STEP = 3_000_000
 
 
 def ppo(
-    policy: Any,
+    policy: Policy,
     reward: Reward,
     prompts: Sequence[Prompt],
     settings: Ppo | None = None,
     *,
-    critic: Any = None,
-    device: Any = "cpu",
-    ranks: Ranks | None = None,
-    **options: Any,
+    critic: Critic | None = None,
+    **options: Unpack[OnlineOptions],
 ) -> RlResult:
-    """Improve ``policy`` in place by ``reward``, with a KL leash to what it is now; ``options`` as in ``online``.
+    """Improve ``policy`` in place by ``reward``, with a KL penalty for leaving what it is now.
 
     Without a ``critic`` a value head on a copy of the policy is used.
     """
-    from plaudit.models.critic import Critic
-
     settings = settings or default_settings(Ppo, "ppo", policy.model)
+    device, ranks = options.get("device", "cpu"), options.get("ranks")
     algorithm = PPO(policy, critic or Critic.from_policy(policy), settings, device=device, ranks=ranks)
-    return online(algorithm, policy, reward, prompts, settings, device=device, ranks=ranks, **options)
+    return online(algorithm, policy, reward, prompts, settings, **options)
 
 
 def grpo(
-    policy: Any, reward: Reward, prompts: Sequence[Prompt], settings: Grpo | None = None, **options: Any
+    policy: Policy,
+    reward: Reward,
+    prompts: Sequence[Prompt],
+    settings: Grpo | None = None,
+    **options: Unpack[OnlineOptions],
 ) -> RlResult:
-    """GRPO and its kin: a sample is compared with the prompt's others; ``options`` as in ``online``."""
+    """GRPO and its kin: a sample is compared with the prompt's others."""
     settings = settings or default_settings(Grpo, "grpo", policy.model)
     return online(
         _estimator(settings, GRPO)(policy, settings),
@@ -76,9 +82,13 @@ def grpo(
 
 
 def rloo(
-    policy: Any, reward: Reward, prompts: Sequence[Prompt], settings: Rloo | None = None, **options: Any
+    policy: Policy,
+    reward: Reward,
+    prompts: Sequence[Prompt],
+    settings: Rloo | None = None,
+    **options: Unpack[OnlineOptions],
 ) -> RlResult:
-    """RLOO: REINFORCE with the other samples' mean as baseline; ``options`` as in ``online``."""
+    """RLOO: REINFORCE with the other samples' mean as baseline."""
     settings = settings or default_settings(Rloo, "rloo", policy.model)
     return online(
         _estimator(settings, RLOO)(policy, settings),
@@ -92,9 +102,13 @@ def rloo(
 
 
 def reinforce(
-    policy: Any, reward: Reward, prompts: Sequence[Prompt], settings: Reinforce | None = None, **options: Any
+    policy: Policy,
+    reward: Reward,
+    prompts: Sequence[Prompt],
+    settings: Reinforce | None = None,
+    **options: Unpack[OnlineOptions],
 ) -> RlResult:
-    """REINFORCE++: whitened rewards to go, no critic; ``options`` as in ``online``."""
+    """REINFORCE++: whitened rewards to go, no critic."""
     settings = settings or default_settings(Reinforce, "reinforce", policy.model)
     return online(
         REINFORCE(policy, settings), policy, reward, prompts, settings, label="reinforce", **options
@@ -102,9 +116,13 @@ def reinforce(
 
 
 def online_dpo(
-    policy: Any, reward: Reward, prompts: Sequence[Prompt], settings: OnlineDpo | None = None, **options: Any
+    policy: Policy,
+    reward: Reward,
+    prompts: Sequence[Prompt],
+    settings: OnlineDpo | None = None,
+    **options: Unpack[OnlineOptions],
 ) -> RlResult:
-    """Online DPO: DPO on own samples that the reward has ranked; ``options`` as in ``online``."""
+    """Online DPO: DPO on own samples that the reward has ranked."""
     settings = settings or default_settings(OnlineDpo, "online_dpo", policy.model)
     return online(
         OnlineDPO(policy, settings), policy, reward, prompts, settings, label="online dpo", **options
@@ -126,20 +144,20 @@ def _estimator(settings: Group, own: type[PolicyGradient]) -> type[PolicyGradien
 
 def online(
     algorithm: Algorithm,
-    policy: Any,
+    policy: Policy,
     reward: Reward,
     prompts: Sequence[Prompt],
     settings: Online,
     *,
     sampler: Sampler | None = None,
-    reference: Callable[..., Any] | None = None,
+    reference: Callable[..., TokenLogProbs] | None = None,
     out: str | Path | Stage | None = None,
     seed: int = 0,
     demonstrations: Sequence[Demonstration] = (),
     watch: Callable[[int], Mapping[str, float]] | None = None,
     renderer: Renderer | None = None,
     label: str = "ppo",
-    device: Any = "cpu",
+    device: str | torch.device = "cpu",
     ranks: Ranks | None = None,
 ) -> RlResult:
     """Run the RL loop of any algorithm on records.
@@ -178,7 +196,7 @@ def online(
 
 
 def best_answers(
-    policy: Any,
+    policy: Policy,
     reward: Reward,
     prompts: Sequence[Prompt],
     settings: Rejection,
@@ -220,7 +238,7 @@ def best_answers(
 
 
 def rejection(
-    policy: Any,
+    policy: Policy,
     reward: Reward,
     prompts: Sequence[Prompt],
     settings: Rejection | None = None,
@@ -228,7 +246,7 @@ def rejection(
     out: str | Path | Stage | None = None,
     seed: int = 0,
     renderer: Renderer | None = None,
-    device: Any = "cpu",
+    device: str | torch.device = "cpu",
     ranks: Ranks | None = None,
 ) -> FitResult:
     """Rejection-sampling fine-tuning: imitate the best of n own samples by the reward."""

@@ -5,10 +5,15 @@ from __future__ import annotations
 import copy
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
-from transformers import AutoModelForCausalLM, LlamaConfig, LlamaForCausalLM
+from transformers import (
+    AutoModelForCausalLM,
+    LlamaConfig,
+    LlamaForCausalLM,
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+)
 
 from plaudit.data.rendering.chat_template import end_of_turn_id
 from plaudit.errors import UserError
@@ -22,8 +27,8 @@ from plaudit.runs.files import new_folder
 class Policy:
     """A causal language model that answers, and the tokenizer it was trained with."""
 
-    model: Any
-    tokenizer: Any
+    model: PreTrainedModel
+    tokenizer: PreTrainedTokenizerBase
 
     @property
     def device(self) -> torch.device:
@@ -47,7 +52,7 @@ class Policy:
 
 
 def build_policy(
-    tokenizer: Any,
+    tokenizer: PreTrainedTokenizerBase,
     *,
     hidden: int,
     layers: int,

@@ -20,7 +20,7 @@ from typing import Any, Literal
 import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
-from transformers import AutoModel, AutoModelForSequenceClassification
+from transformers import AutoModel, AutoModelForSequenceClassification, PreTrainedTokenizerBase
 
 from plaudit.errors import UserError
 from plaudit.models.adapters import has_adapter, merge
@@ -49,7 +49,7 @@ class RewardModel(nn.Module):
         self,
         backbone: nn.Module,
         head: nn.Linear,
-        tokenizer: Any,
+        tokenizer: PreTrainedTokenizerBase,
         *,
         pooling: Pooling = "last",
         mean: float | None = None,

@@ -8,7 +8,7 @@ from typing import Any
 
 from plaudit.config import Config, Pretrained
 from plaudit.config.pretrained import LORA_SOURCE, TABLE, vetted
-from plaudit.config.sections import Reward
+from plaudit.config.sections import RewardSettings
 from plaudit.config.steps import Step
 from plaudit.registry import STEPS
 from plaudit.runs.sizes import size_of
@@ -67,7 +67,7 @@ def _source(policy: Any) -> tuple[float | None, bool] | None:
 
 def _step(name: str, step: Step, source: tuple[float | None, bool] | None, filled: list[Filled]) -> Step:
     settings = step.settings
-    if isinstance(settings, Reward):
+    if isinstance(settings, RewardSettings):
         backbone = settings.backbone
         source = _source(backbone) if backbone is not None else source
         adapters = settings.lora is not None or (
@@ -82,7 +82,7 @@ def _step(name: str, step: Step, source: tuple[float | None, bool] | None, fille
 
 def _proxy(steps: dict[str, Step]) -> bool:
     """Whether the proxy judge, which is made like the recipe's reward model, trains adapters."""
-    made = next((s.settings for s in steps.values() if isinstance(s.settings, Reward)), None)
+    made = next((s.settings for s in steps.values() if isinstance(s.settings, RewardSettings)), None)
     return made is not None and made.lora is not None
 
 

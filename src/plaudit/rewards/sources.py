@@ -8,12 +8,14 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal
 
 import numpy as np
+import torch
 
 from plaudit.data.rendering.renderer import Renderer
 from plaudit.data.tokens.item import Segment, TokenItem
 from plaudit.errors import UserError
 from plaudit.models.heads import comparable_scores
 from plaudit.models.packing import layout_for
+from plaudit.models.reward_model import RewardModel
 from plaudit.registry import resolve
 from plaudit.rewards.protocol import Reward, RewardOutput, Sample
 from plaudit.training.sweep import per_response
@@ -51,12 +53,12 @@ class ModelReward:
 
     def __init__(
         self,
-        model: Any,
+        model: RewardModel,
         *,
         same_tokenizer: bool,
         normalisation: Literal["stored", "none"] = "stored",
         token_budget: int = 16_384,
-        device: Any = "cpu",
+        device: str | torch.device = "cpu",
     ) -> None:
         if normalisation == "stored" and (model.mean is None or model.std is None):
             raise UserError(
@@ -126,7 +128,9 @@ class ModelReward:
         )
         if self.normalisation == "none":
             return RewardOutput(raw)
-        return RewardOutput((raw - self.model.mean) / self.model.std, normalized=True)
+        mean, std = self.model.mean, self.model.std
+        assert mean is not None and std is not None, "checked when this was made"
+        return RewardOutput((raw - mean) / std, normalized=True)
 
 
 class EnsembleReward:

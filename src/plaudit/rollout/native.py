@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from plaudit.errors import PlauditError
+from plaudit.models.policy import Policy
 from plaudit.rollout.cache import RowCache
 from plaudit.rollout.forward import Forward, choose_forward, unwrapped
 from plaudit.rollout.prefix import Prefixes
@@ -51,7 +52,7 @@ class NativeSampler:
     cannot run over the cache is sampled with ``TransformersSampler``; the reason is logged.
     """
 
-    def __init__(self, policy: Any, *, max_rows: int = 256, max_tokens: int = 1 << 18) -> None:
+    def __init__(self, policy: Policy, *, max_rows: int = 256, max_tokens: int = 1 << 18) -> None:
         self.policy = policy
         self.max_rows, self.max_tokens = max_rows, max_tokens
         self._checked: Any = None

@@ -12,6 +12,7 @@ from transformers import GenerationConfig, LogitsProcessor, LogitsProcessorList,
 from transformers.generation import StoppingCriteriaList
 
 from plaudit.errors import PlauditError
+from plaudit.models.policy import Policy
 from plaudit.rollout.forward import unwrapped
 from plaudit.rollout.protocol import (
     Finish,
@@ -35,7 +36,7 @@ class TransformersSampler:
     samplers draw the same tokens from the same logits. ``max_rows`` responses run at once.
     """
 
-    def __init__(self, policy: Any, *, max_rows: int = 256) -> None:
+    def __init__(self, policy: Policy, *, max_rows: int = 256) -> None:
         self.policy, self.max_rows = policy, max_rows
 
     def sample(

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import chain, islice
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, TypedDict, Unpack, overload
 
 from plaudit.data.readers import conversation_trees
 from plaudit.data.readers.annotation_exports import unwrapped
@@ -22,7 +22,16 @@ from plaudit.data.readers.read_report import Fault, ReadReport, ReadResult, name
 from plaudit.data.readers.reading_plan import Plan, as_imitated, plan_of
 from plaudit.data.readers.schemas import shape_of
 from plaudit.data.readers.sources import is_hub_name, rows
-from plaudit.data.records import Comparisons, Demonstration, Outcome, Preference, Prompt, Response
+from plaudit.data.records import (
+    Comparisons,
+    Demonstration,
+    Labelled,
+    Outcome,
+    Preference,
+    Prompt,
+    Rated,
+    Response,
+)
 from plaudit.data.records.native_format import kind_of
 from plaudit.errors import UserError, suggest
 
@@ -34,6 +43,53 @@ KINDS = ("demonstrations", "preferences", "labelled", "rated", "labels", "prompt
 LABELING = ("labelled", "rated", "preferences")
 # The roles of a recipe, by the kind of record each is made of.
 ROLES = {"corpus": "text", "votes": "preferences"}
+
+
+class ReadOptions(TypedDict, total=False):
+    """How ``read`` reads a file: see there."""
+
+    limit: int | None
+    fields: Mapping[str, str] | None
+    labels: Mapping[Any, str] | None
+    max_dropped: float
+
+
+@overload
+def read(
+    path: str | Path, *, kind: Literal["demonstrations"], **options: Unpack[ReadOptions]
+) -> ReadResult[Demonstration]: ...
+
+
+@overload
+def read(
+    path: str | Path, *, kind: Literal["preferences"], **options: Unpack[ReadOptions]
+) -> ReadResult[Preference]: ...
+
+
+@overload
+def read(
+    path: str | Path, *, kind: Literal["labelled"], **options: Unpack[ReadOptions]
+) -> ReadResult[Labelled]: ...
+
+
+@overload
+def read(
+    path: str | Path, *, kind: Literal["rated"], **options: Unpack[ReadOptions]
+) -> ReadResult[Rated]: ...
+
+
+@overload
+def read(
+    path: str | Path, *, kind: Literal["prompts"], **options: Unpack[ReadOptions]
+) -> ReadResult[Prompt]: ...
+
+
+@overload
+def read(path: str | Path, *, kind: Literal["text"], **options: Unpack[ReadOptions]) -> ReadResult[str]: ...
+
+
+@overload
+def read(path: str | Path, *, kind: str | None = None, **options: Unpack[ReadOptions]) -> ReadResult[Any]: ...
 
 
 def read(

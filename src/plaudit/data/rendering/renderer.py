@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
@@ -22,6 +22,9 @@ from plaudit.data.rendering.demonstrations import Demonstrations
 from plaudit.data.tokens.item import Segment, TokenItem
 from plaudit.errors import Problem, UserError
 
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
 SHOWN = 10
 
 
@@ -36,7 +39,7 @@ class Renderer:
 
     def __init__(
         self,
-        tokenizer: Any,
+        tokenizer: PreTrainedTokenizerBase,
         *,
         max_length: int | None = None,
         max_prompt_length: int | None = None,

@@ -171,6 +171,6 @@ def _frozen(
             f"{step.name}: people ranked none of the items",
             remedy=f"plaudit collect status --project {folder}",
         )
-    raters = {r.rater for r in records if getattr(r, "rater", None)}
+    raters = {rater for r in records if (rater := getattr(r, "rater", None))}
     made = written(context, step, stage, records)
     return {**made, "judgements": len(records), "people": len(raters), FROZEN: file_hash(path)}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from plaudit.config import Pretrained, Reward, Scratch
+from plaudit.config import Pretrained, RewardSettings, Scratch
 from plaudit.config.graph import Node
 from plaudit.data.records import Demonstration
 from plaudit.methods import train
@@ -21,7 +21,7 @@ REFERENCES = 500  # answers whose scores set the mean and spread of a reward mod
 
 
 def new_reward_model(
-    context: Context, step: Node, settings: Reward, seed: int, member: int = 0
+    context: Context, step: Node, settings: RewardSettings, seed: int, member: int = 0
 ) -> RewardModel:
     """A reward model: that of another step, or a fresh head on a policy of the run or on a backbone of its own."""
     backbone = settings.backbone
@@ -59,7 +59,7 @@ def members(stage: Stage, count: int) -> list[Stage]:
 
 def reward(context: Context, step: Node, stage: Stage) -> Mapping[str, Any]:
     """Learn to predict the rankings."""
-    settings: Reward = step.settings
+    settings: RewardSettings = step.settings
     records, held = context.records(step, stage)
     accuracies = []
     for i, member in enumerate(members(stage, settings.members)):
