@@ -15,6 +15,7 @@ import shutil
 import statistics
 import subprocess
 import sys
+import tempfile
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -49,18 +50,20 @@ class Side:
         job, model, precision = settings.jobs[row]
         command = [sys.executable, str(HERE / "turns.py"), str(tree), job, "--precision", precision]
         command += ["--model", str(FOLDER / model), "--threads", str(settings.threads)]
-        self.log = FOLDER / "against.log"
-        with self.log.open("w") as log:
-            self.process = subprocess.Popen(
-                command, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log, text=True
-            )
+        self.log = tempfile.TemporaryFile("w+")  # noqa: SIM115 (closed by `end`)
+        pipe = subprocess.PIPE
+        self.process = subprocess.Popen(
+            command, env=environment, stdin=pipe, stdout=pipe, stderr=self.log, text=True
+        )
         self._answer()
 
     def _answer(self) -> list[float]:
         assert self.process.stdout is not None
         line = self.process.stdout.readline()
         if not line:
-            raise SystemExit(f"{self.process.args} failed:\n{self.log.read_text()[-3000:]}")
+            self.process.wait()
+            self.log.seek(0)
+            raise SystemExit(f"{self.process.args} failed:\n{self.log.read()[-3000:]}")
         steps: list[float] = json.loads(line)
         return steps
 
@@ -73,6 +76,7 @@ class Side:
 
     def end(self) -> None:
         self.process.communicate()
+        self.log.close()
 
 
 def worktree(commit: str) -> tuple[Path, str]:
@@ -118,11 +122,13 @@ def median_interval(values: list[float], confidence: float = 0.95) -> tuple[floa
     return ordered[r - 1], ordered[n - r]
 
 
-def measure(row: str, start: int, old: Path, settings: Settings, environment: dict[str, str]) -> list[Any]:
-    """The pairs of one start, [steps, seconds of this tree, seconds of the other]."""
-    count = pairs_of(start, settings)
-    sides = [Side(tree, row, settings, environment) for tree in (TREE, old)]
+def measure(
+    row: str, start: int, trees: tuple[Path, Path], settings: Settings, environment: dict[str, str]
+) -> list[list[Any]]:
+    """The pairs of one start, [steps, seconds of the first tree, seconds of the second one]."""
+    count, sides = pairs_of(start, settings), list[Side]()
     try:
+        sides += [Side(tree, row, settings, environment) for tree in trees]
         for _ in range(WARM):
             took = [side.turn(1) for side in sides]
         steps = max(1, round(settings.seconds / took[0]))
@@ -195,7 +201,7 @@ def compare(settings: Settings, environment: dict[str, str]) -> int:
         for start in range(min(settings.starts, settings.pairs)):
             key = (new, name, row, start, pairs_of(start, settings), settings.seconds, settings.threads)
             if key not in done:
-                pairs = measure(row, start, old, settings, environment)
+                pairs = measure(row, start, (TREE, old), settings, environment)
                 with MEASURED.open("a") as file:
                     file.write(json.dumps({"key": key, "pairs": pairs, "at": time.time()}) + "\n")
                 done[key] = pairs
