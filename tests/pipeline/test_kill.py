@@ -35,7 +35,7 @@ CODE = """
 import json, os, signal, sys
 from plaudit.config import validate
 from plaudit.pipeline.run import run
-from plaudit.pipeline.steps import rank
+from plaudit.pipeline.steps import ranked_items
 from plaudit.training import checkpoint
 
 recipe, changes, out, where = json.loads(sys.argv[1])
@@ -51,7 +51,7 @@ def deadly(module, name, step_of):
 if where:
     deadly(checkpoint, "save", lambda stage, *rest: stage.name)
     # Rankings for training are written, those held out not yet.
-    deadly(rank, "write_jsonl", lambda records, path: path.parent.name)
+    deadly(ranked_items, "write_jsonl", lambda records, path: path.parent.name)
 run(recipe if isinstance(recipe, str) else validate(recipe, "walk"), changes, out)
 """
 FINAL = ("stages/sft/model", "stages/reward/model", "stages/ppo/model")

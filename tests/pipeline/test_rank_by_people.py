@@ -30,7 +30,7 @@ from plaudit.pipeline.comparison.run import compare
 from plaudit.pipeline.run import resume, run
 from plaudit.pipeline.stages import file_hash
 from plaudit.pipeline.steps import people as asking
-from plaudit.pipeline.steps import rank as ranking
+from plaudit.pipeline.steps import ranked_items
 from plaudit.rewards import Sample
 from plaudit.runs import RunFolder
 from plaudit.web.app import create_app
@@ -236,7 +236,7 @@ ANSWERS = ["", " \n", "  an owl\r\nlives <b>here</b>  ", "an owl"]
 
 def test_people_are_shown_empty_answers_and_every_answer_is_kept_byte_for_byte(tmp_path, monkeypatch):
     monkeypatch.setattr(
-        ranking,
+        ranked_items,
         "answer",
         lambda context, policy, prompts, **options: [s for p in prompts for s in made_up(p, ANSWERS)],
     )

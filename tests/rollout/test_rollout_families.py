@@ -11,7 +11,8 @@ import transformers
 from rollout_models import COMMON, FAMILIES, FUSED, GROUPED, VOCABULARY, build, plain_logits, policy
 
 from plaudit.rollout.cache import RowCache
-from plaudit.rollout.forward import CannotDecode, ModelForward, check, choose_forward
+from plaudit.rollout.choose_forward import check, choose_forward
+from plaudit.rollout.forward import CannotDecode, ModelForward
 from plaudit.rollout.llama import LlamaForward
 from plaudit.rollout.native import NativeSampler
 from plaudit.rollout.protocol import Request, SamplingSettings

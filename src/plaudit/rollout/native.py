@@ -13,7 +13,8 @@ from torch import Tensor
 from plaudit.errors import PlauditError
 from plaudit.models.policy import Policy
 from plaudit.rollout.cache import RowCache
-from plaudit.rollout.forward import Forward, choose_forward, unwrapped
+from plaudit.rollout.choose_forward import choose_forward
+from plaudit.rollout.forward import Forward, unwrapped
 from plaudit.rollout.prefix import Prefixes
 from plaudit.rollout.protocol import (
     Finish,

@@ -14,7 +14,7 @@ from plaudit.data.records import Prompt, Response
 from plaudit.errors import UserError, Waiting
 from plaudit.pipeline.context import Context
 from plaudit.pipeline.stages import FROZEN, file_hash
-from plaudit.pipeline.steps.rank import answers_to_rank, written
+from plaudit.pipeline.steps.ranked_items import answers_to_rank, written
 from plaudit.runs import Stage, files
 
 ITEMS, JUDGEMENTS = "items.jsonl", "judgements.jsonl"

@@ -1,0 +1,138 @@
+"""What a rank step shows and keeps: fresh prompts with different answers, and rankings split by prompt."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from plaudit.config.graph import Node
+from plaudit.config.sections import JudgeSpec, Rank
+from plaudit.data.records import Preference, Prompt, Response
+from plaudit.data.records.writers import write_jsonl
+from plaudit.data.splits import uniform
+from plaudit.errors import UserError
+from plaudit.pipeline.context import Context
+from plaudit.pipeline.steps.sampling import RANKING_STEP, answer
+from plaudit.registry import WORLDS
+from plaudit.rewards import Sample
+from plaudit.runs import Stage
+
+# A prompt of which so few answers differ has nothing to rank.
+FEWEST = 2
+
+
+def fresh_prompts(context: Context, step: Node) -> Sequence[Prompt]:
+    """Training prompts that no rank step before has shown, or those of the one before it."""
+    own: Rank = step.settings
+    earlier = [n for n in context.graph.nodes.values() if n.kind.judged and isinstance(n.settings, Rank)]
+    earlier = earlier[: [n.name for n in earlier].index(step.name)]
+    skipped, count = 0, 0
+    for node in [*earlier, step]:
+        if node.settings.prompts != "same":
+            skipped, count = skipped + count, int(node.settings.prompts)
+    prompts = context.prompts(step)
+    chosen = prompts[skipped : skipped + count]
+    if not chosen:
+        raise UserError(
+            f"{step.name} has no fresh prompts: earlier rank steps took {skipped} of {len(prompts)}",
+            remedy=f"set steps.{step.name}.prompts: same, rank fewer in the steps before, or bring more prompts",
+        )
+    if len(chosen) < count:
+        context.say(f"{step.name}: {len(chosen)} fresh prompts are left of the {count} asked for")
+    if own.prompts == "same":
+        context.say(f"{step.name}: the {len(chosen)} prompts of the rank step before")
+    return chosen
+
+
+def answers_to_rank(context: Context, step: Node) -> list[tuple[Prompt, tuple[Response, ...]]]:
+    """K different answers to each prompt: the policy's own, and scripted ones where they are asked for."""
+    settings: Rank = step.settings
+    assert step.start is not None
+    policy = context.load(step.start)
+    prompts = fresh_prompts(context, step)
+    # As many as the longest ranking shows of the model's own; rarely missing ones are scripted.
+    drawn = max(1, round(settings.high * (1 - settings.scripted_share)))
+    samples = answer(
+        context,
+        policy,
+        prompts,
+        temperature=settings.temperature,
+        max_new_tokens=settings.max_new_tokens,
+        n=drawn,
+        step=RANKING_STEP + context.repetition(step),
+        label=f"{step.name}: answers",
+    )
+    return _items(context, settings, prompts, samples, drawn)
+
+
+def _items(
+    context: Context, settings: Rank, prompts: Sequence[Prompt], samples: Sequence[Sample], drawn: int
+) -> list[tuple[Prompt, tuple[Response, ...]]]:
+    found, blank = [], 0
+    for i, prompt in enumerate(prompts):
+        rng = np.random.default_rng([context.seed, int(prompt.id, 16)])
+        k = int(rng.integers(settings.low, settings.high + 1))
+        own = [s.response for s in samples[i * drawn : (i + 1) * drawn]]
+        if _judged_by_world(context, settings.by):
+            shown = [r for r in own if r.text.strip()]
+            blank, own = blank + len(own) - len(shown), shown
+        scripted: list[Response] = []
+        if settings.scripted_share:
+            scripted = [Response(text) for text in context.world.candidates(prompt, rng)]
+        responses = _choose(own, scripted, k, settings.scripted_share, rng)
+        if len(responses) >= FEWEST:
+            found.append((prompt, responses))
+    if blank:
+        context.say(f"{blank} of {len(samples)} answers are empty, and the world's raters are not shown them")
+    if len(found) < len(prompts):
+        context.say(
+            f"{len(prompts) - len(found)} of {len(prompts)} prompts left out: all their answers are the same"
+        )
+    if not found:
+        raise UserError(
+            "no prompt has two different answers to rank",
+            remedy="raise the temperature, or ask for more answers",
+        )
+    return found
+
+
+def _judged_by_world(context: Context, spec: JudgeSpec | None) -> bool:
+    """Whether a made world's own raters judge: its truth says nothing about an empty answer."""
+    own = WORLDS[context.materials.kind].judge if context.world is not None else None
+    return own is not None and (spec is None or spec.scheme == own.partition(":")[0])
+
+
+def _choose(
+    own: Sequence[Response], scripted: Sequence[Response], k: int, share: float, rng: Any
+) -> tuple[Response, ...]:
+    """K different answers, about ``share`` of them scripted, in random order."""
+    wanted = min(int(rng.binomial(k, share)), len(scripted))
+    pool = [scripted[j] for j in rng.permutation(len(scripted))[:wanted]]
+    rest = list(own) + [scripted[j] for j in rng.permutation(len(scripted))]
+    chosen: dict[tuple[str, bool], Response] = {(r.text, r.finished): r for r in pool}
+    for response in rest:
+        if len(chosen) == k:
+            break
+        chosen.setdefault((response.text, response.finished), response)
+    values = list(chosen.values())
+    return tuple(values[j] for j in rng.permutation(len(values)))
+
+
+def written(context: Context, step: Node, stage: Stage, rankings: Sequence[Preference]) -> dict[str, Any]:
+    """Keep the rankings, for training and held out by what their prompts are split by."""
+    settings: Rank = step.settings
+    keys = {context.materials.key(r) for r in rankings}
+    out = {k for k in keys if uniform(k, "held out", context.seed) < settings.validation}
+    trained = [r for r in rankings if context.materials.key(r) not in out]
+    held_out = [r for r in rankings if context.materials.key(r) in out]
+    if context.ranks.is_main:
+        write_jsonl(trained, stage.path / "train.jsonl")
+        write_jsonl(held_out, stage.path / "held_out.jsonl")
+    context.ranks.barrier()
+    return {
+        "rankings": len(trained),
+        "held_out": len(held_out),
+        "mean_k": float(np.mean([len(r.responses) for r in rankings])) if rankings else 0.0,
+    }
