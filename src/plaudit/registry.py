@@ -166,6 +166,15 @@ class ReaderKind:
 
 
 @dataclass(frozen=True)
+class SourceKind:
+    """Records behind an address ``name://rest``: ``rows`` is ``(address) -> Iterable[Mapping]``, rows as in JSONL."""
+
+    name: str
+    summary: str
+    rows: Any
+
+
+@dataclass(frozen=True)
 class TaskKind:
     """A kind of labeling task: what a labeler is asked, for items of how many answers, and the form that asks it.
 
@@ -179,7 +188,7 @@ class TaskKind:
     strength: bool = False
 
 
-D = TypeVar("D", StepKind, Method, JudgeKind, WorldKind, ReaderKind, TaskKind)
+D = TypeVar("D", StepKind, Method, JudgeKind, WorldKind, ReaderKind, SourceKind, TaskKind)
 
 
 class Registry(Generic[D]):
@@ -236,8 +245,9 @@ STEPS: Registry[StepKind] = Registry("kind of step", "plaudit.steps")
 JUDGES: Registry[JudgeKind] = Registry("judge", "plaudit.judges")
 WORLDS: Registry[WorldKind] = Registry("world", "plaudit.worlds")
 READERS: Registry[ReaderKind] = Registry("converter", "plaudit.readers")
+SOURCES: Registry[SourceKind] = Registry("source", None)
 TASKS: Registry[TaskKind] = Registry("kind of task", "plaudit.tasks")
-REGISTRIES = (METHODS, STEPS, JUDGES, WORLDS, READERS, TASKS)
+REGISTRIES = (METHODS, STEPS, JUDGES, WORLDS, READERS, SOURCES, TASKS)
 
 _state = {"loading": False, "loaded": False}
 

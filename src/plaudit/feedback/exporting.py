@@ -12,9 +12,13 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from plaudit.data.records import Comparisons, Message, Preference, Prompt, Ranking, Response
+from plaudit.data.records.native_format import to_row
+from plaudit.data.records.writers import write_jsonl
 from plaudit.errors import UserError
 from plaudit.feedback.judgement_query import holding, pseudonyms
+from plaudit.feedback.project_location import opened, place_of
 from plaudit.feedback.store import schema
+from plaudit.feedback.store.projects import named_project
 from plaudit.feedback.store.rounds import provenance, rounds_of
 
 PURPOSES = ("work", "gold", "calibration", "repeat")
@@ -106,6 +110,14 @@ def _metadata(
     return known | {name: value for name, value in optional.items() if value}
 
 
+def project_rows(address: str) -> Iterator[dict[str, Any]]:
+    """What people have judged so far in the project at ``project://…``, as plaudit's own rows."""
+    place = place_of(address)
+    with opened(place.url) as database:
+        records = database.read(lambda db: list(exported(db, named_project(db, place.slug))))
+    yield from map(to_row, records)
+
+
 def write_export(
     session: Session,
     project: schema.Project,
@@ -115,8 +127,6 @@ def write_export(
     not_rankable: bool = False,
 ) -> tuple[int, Counter[str]]:
     """Write the records as plaudit's own JSONL: how many, and how many were left out and why."""
-    from plaudit.data.records.writers import write_jsonl
-
     left_out: Counter[str] = Counter()
     records = exported(session, project, purposes=purposes, not_rankable=not_rankable, left_out=left_out)
     return write_jsonl(records, path), left_out

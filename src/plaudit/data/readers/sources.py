@@ -23,6 +23,7 @@ from plaudit.data.readers.file_formats import (
     text_rows,
 )
 from plaudit.errors import UserError, suggest
+from plaudit.registry import SOURCES, SourceKind, call
 
 FORMATS = {
     ".jsonl": "jsonl",
@@ -47,12 +48,14 @@ HUB_NAME = re.compile(r"([A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*)(?:@([\w./-]+))?(
 
 
 def rows(path: str | Path, refuse: Refuse, *, by_line: bool = False) -> Iterator[Row]:
-    """The rows of a file, hub data set or labeling project. ``by_line``: each line of a text file is a row of its own.
+    """The rows of a file, of a data set of the hub, or of a registered source such as ``project://``.
 
+    ``by_line``: each line of a text file is a row of its own.
     Raises ``UserError`` where there is nothing to open.
     """
-    if is_project(path):
-        yield from _collected(str(path))
+    if source := _registered(str(path)):
+        for number, values in enumerate(call(source.rows, str(path)), 1):
+            yield Row(number, values)
         return
     file = Path(path)
     if not file.exists():
@@ -140,17 +143,10 @@ def is_project(path: str | Path) -> bool:
     return str(path).startswith("project://")
 
 
-def _collected(path: str) -> Iterator[Row]:
-    """What people have judged in a project so far, as plaudit's own rows."""
-    from plaudit.data.records.native_format import to_row
-    from plaudit.feedback.exporting import exported
-    from plaudit.feedback.project_location import opened, place_of
-    from plaudit.feedback.store.projects import named_project
-
-    place = place_of(path)
-    with opened(place.url) as database:
-        records = database.read(lambda db: list(exported(db, named_project(db, place.slug))))
-    yield from (Row(number, to_row(record)) for number, record in enumerate(records, 1))
+def _registered(address: str) -> SourceKind | None:
+    """The registered kind of source that an address ``name://rest`` names."""
+    scheme, separator, _ = address.partition("://")
+    return SOURCES.get(scheme) if separator else None
 
 
 def _missing(file: Path) -> UserError:
