@@ -23,7 +23,7 @@ from sqlalchemy import create_engine, text
 
 from plaudit.feedback.store.database import Database
 from plaudit.feedback.store.migrate import upgrade
-from plaudit.feedback.store.schema import Base
+from plaudit.feedback.store.schema import TableBase
 
 # Reads until the tests' end of the pipe is closed; SIGQUIT is PostgreSQL's immediate shutdown.
 SUPERVISE = (
@@ -54,7 +54,7 @@ class Server:
             while connection.scalar(text(f"SELECT count(*) {others}")):
                 time.sleep(0.002)
             # Without triggers: neither references nor append-only tables stand in the way.
-            tables = "; ".join(f"DELETE FROM {table}" for table in Base.metadata.tables)
+            tables = "; ".join(f"DELETE FROM {table}" for table in TableBase.metadata.tables)
             connection.execute(text(f"SET session_replication_role = replica; {tables}"))
         engine.dispose()
 

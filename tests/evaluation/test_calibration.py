@@ -11,10 +11,9 @@ from plaudit.data import baselines
 from plaudit.data.records import Prompt, Ranking
 from plaudit.evaluation.calibration import (
     accuracy,
-    accuracy_by_kind,
     calibration_noise,
     expected_calibration_error,
-    longer_wins,
+    longer_answer_accuracy,
     pair_report,
     reliability,
 )
@@ -58,7 +57,7 @@ def test_pairs_of_one_prompt_are_not_independent():
     assert grouped["high"] - grouped["low"] > 3 * (alone["high"] - alone["low"])
 
 
-def test_longer_wins_agrees_with_the_data_rooms_baseline():
+def test_longer_wins_agrees_with_the_baseline_of_records():
     rng = np.random.default_rng(8)
     records, longer, outcome = [], [], []
     for i in range(80):
@@ -70,7 +69,7 @@ def test_longer_wins_agrees_with_the_data_rooms_baseline():
         records.append(Ranking(prompt, pair.responses, groups))
         longer.append(len(a) - len(b))
         outcome.append(result)
-    assert longer_wins(longer, outcome) == pytest.approx(baselines.longer_wins(records))
+    assert longer_answer_accuracy(longer, outcome) == pytest.approx(baselines.longer_wins(records))
 
 
 @pytest.mark.parametrize("n", [50, 200])
@@ -163,12 +162,6 @@ def test_a_report_shows_a_model_that_leans_on_length():
     assert report["low"] < report["accuracy"] < report["high"]
     assert report["ceiling"] == 0.9
     assert "ceiling" not in pair_report(longer, outcome, longer)
-
-
-def test_accuracy_by_kind_counts_each_kind_alone():
-    found = accuracy_by_kind([1.0, 1.0, -1.0, 2.0], [1.0, 0.0, 0.0, 0.5], ["fact", "fact", "verdict", "fact"])
-    assert found["fact"]["mean"] == 0.5 and found["fact"]["count"] == 2
-    assert found["verdict"]["mean"] == 1.0 and found["verdict"]["count"] == 1
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from plaudit.evaluation.statistics import gap_closed, mean_interval, paired_difference, win_rate
+from plaudit.evaluation.statistics import gap_closed, mean_interval, win_rate
 
 scores = st.lists(st.integers(-5, 5).map(lambda v: v / 2), min_size=2, max_size=40)
 
@@ -45,15 +45,6 @@ def test_an_interval_moves_and_stretches_with_its_values(values, shift, scale):
         assert moved[key] == pytest.approx(found[key] * scale + shift, rel=1e-6, abs=1e-6)
 
 
-def test_a_paired_difference_is_sharper_than_two_intervals_when_prompts_differ_in_difficulty():
-    rng = np.random.default_rng(9)
-    difficulty = rng.normal(0, 3, 300)
-    before, after = difficulty + rng.normal(0, 0.1, 300), difficulty + 0.1 + rng.normal(0, 0.1, 300)
-    found = paired_difference(after, before)
-    assert 0 < found["low"] < 0.1 < found["high"] < 0.2
-    assert mean_interval(after)["low"] < mean_interval(before)["high"]
-
-
 def test_one_prompt_has_a_mean_and_no_interval():
     found = mean_interval([0.5])
     assert found["mean"] == 0.5 and math.isnan(found["low"]) and math.isnan(found["high"])
@@ -66,9 +57,8 @@ def test_values_that_have_no_mean_are_refused(values):
 
 
 def test_sides_of_different_length_are_refused():
-    for call in (paired_difference, win_rate):
-        with pytest.raises(ValueError, match="paired by prompt"):
-            call([1.0, 2.0], [1.0])
+    with pytest.raises(ValueError, match="paired by prompt"):
+        win_rate([1.0, 2.0], [1.0])
     with pytest.raises(ValueError, match="perfect has 1"):
         gap_closed([0.0, 0.0], [1.0, 1.0], [1.0])
     with pytest.raises(ValueError, match="level"):

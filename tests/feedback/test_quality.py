@@ -9,19 +9,19 @@ import time
 import pytest
 
 from plaudit.feedback.quality.measures import MEASURES, OWN
-from plaudit.feedback.quality.records import Answer, Judged
+from plaudit.feedback.quality.records import JudgementRecord, RatedAnswer
 from plaudit.feedback.quality.references import REFERENCES, span
 from plaudit.feedback.quality.report import quality
-from plaudit.feedback.quality.tables import Column, table
+from plaudit.feedback.quality.tables import TableColumn, table
 
-ANSWERS = {a: Answer(a, f"model-{a}", n) for a, n in {"a": 10, "b": 20, "c": 40}.items()}
+ANSWERS = {a: RatedAnswer(a, f"model-{a}", n) for a, n in {"a": 10, "b": 20, "c": 40}.items()}
 AB, BA, TIE = (("a",), ("b",)), (("b",), ("a",)), (("a", "b"),)
 
 
 def judge(item, labeler, groups=AB, purpose="work", **more):
     more.setdefault("shown", ("a", "b"))
     key = f"{item}/{labeler}/{purpose}"
-    return Judged(key, item, labeler, groups, purpose=purpose, active_ms=20_000, **more)
+    return JudgementRecord(key, item, labeler, groups, purpose=purpose, active_ms=20_000, **more)
 
 
 def project():
@@ -205,7 +205,7 @@ def test_little_or_nothing_is_no_error(judged):
 
 def test_tables_refuse_what_has_no_column():
     with pytest.raises(ValueError, match="no column 'y'"):
-        table("t", "T", (Column("x", "X", "text"),), [{"x": 1, "y": 2}])
+        table("t", "T", (TableColumn("x", "X", "text"),), [{"x": 1, "y": 2}])
 
 
 def test_references_name_known_measures():
@@ -222,12 +222,14 @@ def test_twenty_thousand_judgements_take_seconds():
     answers, judged = {}, []
     for i in range(6667):
         ids = [f"{i}-{k}" for k in range(4)]
-        answers |= {a: Answer(a, f"m{rng.randrange(5)}", rng.randrange(20, 200)) for a in ids}
+        answers |= {a: RatedAnswer(a, f"m{rng.randrange(5)}", rng.randrange(20, 200)) for a in ids}
         for w in rng.sample(range(30), 3):
             order, shown = rng.sample(ids, 4), tuple(rng.sample(ids, 4))
             groups = tuple((a,) for a in order)
             judged.append(
-                Judged(f"{i}/{w}", str(i), f"l{w}", groups, shown, active_ms=rng.randrange(9999, 99999))
+                JudgementRecord(
+                    f"{i}/{w}", str(i), f"l{w}", groups, shown, active_ms=rng.randrange(9999, 99999)
+                )
             )
     start = time.process_time()
     quality(judged, answers, {})

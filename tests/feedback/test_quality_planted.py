@@ -14,7 +14,7 @@ from collections import defaultdict
 import numpy as np
 import pytest
 
-from plaudit.feedback.quality.records import Answer, Judged
+from plaudit.feedback.quality.records import JudgementRecord, RatedAnswer
 from plaudit.feedback.quality.report import quality
 
 PROJECTS = 20
@@ -61,7 +61,7 @@ def simulate(
         ids = [f"{item}-{k}" for k in range(size)]
         words = rng.integers(30, 300, size)
         strength = np.asarray([models[m] for m in who])
-        answers |= {a: Answer(a, str(m), int(w)) for a, m, w in zip(ids, who, words)}
+        answers |= {a: RatedAnswer(a, str(m), int(w)) for a, m, w in zip(ids, who, words)}
         base = rng.permutation(size)
         if i >= items:
             gold[item] = [tuple((ids[k],) for k in np.argsort(-strength))]
@@ -77,7 +77,7 @@ def simulate(
             def add(groups, order, purpose, name=names[n], item=item, ids=ids, words=words):
                 pace = faults[name].get("seconds", 60 / 240)  # a word
                 judged.append(
-                    Judged(
+                    JudgementRecord(
                         f"{item}/{name}/{purpose}",
                         item,
                         name,
@@ -235,14 +235,16 @@ def test_a_careless_labeler_stands_out():
 def test_attributes_rated_with_noise():
     """Three labelers rate an answer as its value 1–5 or, with probability ¼, anything: α is their reliability."""
     rng = np.random.default_rng(3)
-    answers = {"a": Answer("a", "x", 10), "b": Answer("b", "y", 10)}
+    answers = {"a": RatedAnswer("a", "x", 10), "b": RatedAnswer("b", "y", 10)}
     judged = []
     for i in range(1500):
         value = {a: int(rng.integers(1, 6)) for a in "ab"}
         for w in "lmn":
             rated = {a: v if rng.random() < 0.75 else int(rng.integers(1, 6)) for a, v in value.items()}
             groups = (("a",), ("b",))
-            judged.append(Judged(f"{i}{w}", str(i), w, groups, ("a", "b"), attributes={"helpful": rated}))
+            judged.append(
+                JudgementRecord(f"{i}{w}", str(i), w, groups, ("a", "b"), attributes={"helpful": rated})
+            )
     row = rows_of(quality(judged, answers, {}, resamples=300).attributes, "attribute")["helpful"]
     # Two ratings are of the value itself with .75², and independent otherwise.
     assert row["alpha_low"] <= 0.75**2 <= row["alpha_high"]

@@ -15,11 +15,11 @@ from plaudit.feedback.quality import rater_behavior
 from plaudit.feedback.quality.agreement import cohen_kappa
 from plaudit.feedback.quality.gold_agreement import gold_score
 from plaudit.feedback.quality.labelers import alike_of_says, kappa_of_says, meetings
-from plaudit.feedback.quality.pairs import coded, pairs_of
-from plaudit.feedback.quality.records import Answer, Judged
+from plaudit.feedback.quality.pairs import coded_judgements, pairs_of
+from plaudit.feedback.quality.records import JudgementRecord, RatedAnswer
 
 WORDS = {"a": 10, "b": 20, "c": 40, "d": 80, "e": 20}
-ANSWERS = {a: Answer(a, f"model-{a}", n) for a, n in WORDS.items()}
+ANSWERS = {a: RatedAnswer(a, f"model-{a}", n) for a, n in WORDS.items()}
 
 
 def judge(item, groups, shown=None, labeler="l", **more):
@@ -27,11 +27,11 @@ def judge(item, groups, shown=None, labeler="l", **more):
     ranked = tuple(tuple(g) for g in groups.split(">")) if groups else ()
     ranks = tuple(shown) if shown else tuple(a for g in ranked for a in g)
     key = f"{item}/{labeler}/{more.get('purpose', 'work')}/{groups}/{more.get('round', 1)}"
-    return Judged(key, item, labeler, ranked, ranks, **more)
+    return JudgementRecord(key, item, labeler, ranked, ranks, **more)
 
 
 def numbers(judged):
-    data = coded(judged, ANSWERS)
+    data = coded_judgements(judged, ANSWERS)
     return data.pairs, data.words
 
 
@@ -62,15 +62,15 @@ def test_units_are_shared_between_labelers_and_not_between_items():
     ("judged", "message"),
     [
         (judge("1", "a>b", purpose="play"), "purpose 'play'"),
-        (Judged("j", "1", "l", (("a",), ("b",)), ("a", "b", "b")), "twice"),
-        (Judged("j", "1", "l", (("a",), ("z",)), ("a", "z")), "'z', which is not among"),
+        (JudgementRecord("j", "1", "l", (("a",), ("b",)), ("a", "b", "b")), "twice"),
+        (JudgementRecord("j", "1", "l", (("a",), ("z",)), ("a", "z")), "'z', which is not among"),
         (judge("1", "a>b", "abc"), "does not rank the answers"),
-        (Judged("j", "1", "l", (("a",), ("a", "b")), ("a", "b")), "does not rank the answers"),
+        (JudgementRecord("j", "1", "l", (("a",), ("a", "b")), ("a", "b")), "does not rank the answers"),
     ],
 )
 def test_faulty_judgements_are_named(judged, message):
     with pytest.raises(ValueError, match=message):
-        coded([judged], ANSWERS)
+        coded_judgements([judged], ANSWERS)
 
 
 def test_what_enters_agreement():
@@ -81,7 +81,7 @@ def test_what_enters_agreement():
         judge("1", "a>b", labeler="m", surplus=True),
         *(judge("1", "a>b", labeler="n", purpose=p) for p in ("gold", "calibration", "repeat")),
     ]
-    assert coded(judged, ANSWERS).counted.tolist() == [False, True, True, False, False, False]
+    assert coded_judgements(judged, ANSWERS).counted.tolist() == [False, True, True, False, False, False]
 
 
 def test_position_bias_by_hand():
@@ -139,7 +139,7 @@ def test_self_consistency_by_hand():
         judge("3", "a>b", labeler="m"),
         judge("3", "b>a", purpose="repeat", round=2),  # somebody else's first
     ]
-    data = coded(judged, ANSWERS)
+    data = coded_judgements(judged, ANSWERS)
     first, again = data.pairs_of(data.counted), data.pairs_of(data.chosen("repeat"))
     found = rater_behavior.self_consistency(first, again)
     assert (found.value, found.n) == (pytest.approx(2 / 3), 1)
@@ -216,7 +216,7 @@ def test_meetings_are_all_pairs_of_labelers(rows):
     """κ of two labelers is Cohen's of the table and its mirror image; each meeting is found once."""
     unique = {(labeler, item): groups for labeler, item, groups in rows}
     judged = [judge(str(i), g, "ab", labeler=labeler) for (labeler, i), g in unique.items()]
-    data = coded(judged, ANSWERS)
+    data = coded_judgements(judged, ANSWERS)
     met = meetings(data.pairs)
     code = {"a>b": 0, "ab": 1, "b>a": 2}
     expected = {}
@@ -248,7 +248,7 @@ def test_agreement_of_a_labeler_by_hand():
         judge("5", "a>bc", labeler="n"),
         judge("5", "a>b>c", labeler="l"),
     ]
-    data = coded(judged, ANSWERS)
+    data = coded_judgements(judged, ANSWERS)
     met = meetings(data.pairs)
     assert (
         met.agreement_of(0).value == pytest.approx((3 + 2 / 3) / (4 + 2 / 3)) and met.agreement_of(0).n == 3

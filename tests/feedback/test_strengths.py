@@ -12,8 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.optimize import minimize
 
-from plaudit.feedback.quality.pairs import coded
-from plaudit.feedback.quality.records import Answer, Judged
+from plaudit.feedback.quality.pairs import coded_judgements
+from plaudit.feedback.quality.records import JudgementRecord, RatedAnswer
 from plaudit.feedback.quality.strengths import bradley_terry, expected_win_rate, strengths
 
 
@@ -141,16 +141,16 @@ def test_errors_are_named(wins, ties, prior, message):
         bradley_terry(wins, ties, prior=prior)
 
 
-ANSWERS = {a: Answer(a, m, 10) for a, m in zip("abcdu", ("x", "y", "z", "x", None))}
+ANSWERS = {a: RatedAnswer(a, m, 10) for a, m in zip("abcdu", ("x", "y", "z", "x", None))}
 
 
 def judge(item, groups, shown=None):
     shown = shown or tuple(a for g in groups for a in g)
-    return Judged(f"{item}-{groups}", item, "l", groups, shown)
+    return JudgementRecord(f"{item}-{groups}", item, "l", groups, shown)
 
 
 def found_of(judged, **options):
-    data = coded(judged, ANSWERS)
+    data = coded_judgements(judged, ANSWERS)
     return strengths(data.pairs, data.answers, **options)
 
 
@@ -194,7 +194,7 @@ def test_intervals_are_over_items():
     once = found_of([judge(str(i), v) for i, v in enumerate(verdicts)], prior=1e-9)
     often = found_of(
         [
-            Judged(f"{i}-{k}", str(i), f"l{k}", v, ("a", "b"))
+            JudgementRecord(f"{i}-{k}", str(i), f"l{k}", v, ("a", "b"))
             for i, v in enumerate(verdicts)
             for k in range(10)
         ],
@@ -209,10 +209,13 @@ def test_rankings_and_plackett_luce_agree():
     rng = np.random.default_rng(4)
     truth = np.asarray([0.9, 0.2, -0.3, -0.8])
     orders = [np.argsort(-(truth + rng.gumbel(size=4))) for _ in range(1500)]
-    answers = {str(k): Answer(str(k), f"m{k}", 5) for k in range(4)}
+    answers = {str(k): RatedAnswer(str(k), f"m{k}", 5) for k in range(4)}
     shown = tuple("0123")
-    judged = [Judged(f"j{i}", f"i{i}", "l", tuple((str(k),) for k in o), shown) for i, o in enumerate(orders)]
-    data = coded(judged, answers)
+    judged = [
+        JudgementRecord(f"j{i}", f"i{i}", "l", tuple((str(k),) for k in o), shown)
+        for i, o in enumerate(orders)
+    ]
+    data = coded_judgements(judged, answers)
     found = strengths(data.pairs, data.answers, resamples=300)
     ours = np.asarray([found.log_odds[found.models.index(f"m{k}")].value for k in range(4)])
     theirs = choix.ilsr_rankings(4, [list(o) for o in orders])

@@ -30,7 +30,7 @@ from plaudit.pipeline.comparison.gather import gather, winners
 from plaudit.pipeline.comparison.run import compare
 from plaudit.pipeline.run import recipe_path
 from plaudit.registry import METHODS
-from plaudit.report.frontier_page import build_page, headline, render_page, view, yardstick
+from plaudit.report.frontier_page import build_page, headline, page_context, render_page, yardstick
 
 GRID = default_grid()
 RAW = {
@@ -173,7 +173,7 @@ def test_the_page_is_one_file_that_escapes_what_it_shows(tmp_path):
         "http://www.w3.org", ""
     )
     assert build_page(tmp_path).read_text() == page
-    assert [row["name"] for row in view(FOUND)["rows"]][:2] == ["RLOO", "RLOO"]
+    assert [row["name"] for row in page_context(FOUND)["rows"]][:2] == ["RLOO", "RLOO"]
 
 
 def test_best_of_n_rises_with_n_when_the_proxy_is_the_value():

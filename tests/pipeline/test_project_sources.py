@@ -12,7 +12,7 @@ from plaudit.data.readers.read import read
 from plaudit.errors import UserError
 from plaudit.feedback.project_location import opened, place_of, secret_in
 from plaudit.feedback.store.claiming import claim
-from plaudit.feedback.store.judgement_form import LETTERS, Verdict
+from plaudit.feedback.store.judgement_form import LETTERS, JudgementForm
 from plaudit.feedback.store.people import add_member, add_user
 from plaudit.feedback.store.projects import NewAnswer, NewItem, add_items, create_project
 from plaudit.feedback.store.schema import Member
@@ -56,7 +56,7 @@ class Team:
             groups = [[LETTERS[assignment.order.index(p)]] for p in (0, 1)]
             key = f"judgement-{assignment.id}"
             member = db.get_one(Member, self.member)
-            submit(db, member, assignment.id, verdict=Verdict(groups=groups), key=key, now=12)
+            submit(db, member, assignment.id, verdict=JudgementForm(groups=groups), key=key, now=12)
 
         with opened(self.url) as database:
             for _ in range(count):

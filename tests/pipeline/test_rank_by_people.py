@@ -34,7 +34,7 @@ from plaudit.pipeline.steps import ranked_items
 from plaudit.rewards import Sample
 from plaudit.runs import RunFolder
 from plaudit.web.app import create_app
-from plaudit.web.app_state import Server
+from plaudit.web.app_state import AppState
 from plaudit.web.rendering import to_html
 
 RANK = {
@@ -59,7 +59,7 @@ class Labelers:
     def judge(self, *counts: int, **said) -> None:
         """So many items by each of them, the first answer on the page the best."""
         with opened(database_url(self.folder, None)) as database:
-            server = Server(database, read_secret(self.folder / "secret.key"))
+            server = AppState(database, read_secret(self.folder / "secret.key"))
             app = create_app(server)
             for name, count in zip(self.names, counts):
                 client, place = self._enter(server, app, name)
@@ -75,7 +75,7 @@ class Labelers:
                     )
                     assert done.is_success, done.text
 
-    def _enter(self, server: Server, app, name: str) -> tuple[TestClient, str]:
+    def _enter(self, server: AppState, app, name: str) -> tuple[TestClient, str]:
         def work(db):
             project = named_project(db, only_project(db))
             found = next((m for m in project_members(db, project) if m.name == name), None)

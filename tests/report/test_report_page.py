@@ -20,8 +20,8 @@ from plaudit.audit.run import read_run, run_of
 from plaudit.display.glossary import GLOSSARY
 from plaudit.errors import UserError
 from plaudit.report.answers import spread
-from plaudit.report.build import build, render, written
-from plaudit.report.context import view
+from plaudit.report.build import build, render, render_run
+from plaudit.report.context import page_context
 
 VOID = {"meta", "link", "br", "img", "input", "hr"}
 HOSTILE = (
@@ -373,9 +373,9 @@ def shown_whatever(run, cases):
         try:
             odd = run_of(record, summary, run.stages)
             if i % 10:
-                view(odd)
+                page_context(odd)
             else:
-                assert Page(written(odd)).faults == []
+                assert Page(render_run(odd)).faults == []
         except Exception as error:
             raise AssertionError(f"{place} = {junk!r}") from error
 

@@ -11,7 +11,7 @@ from test_report_page import Page, words
 from plaudit.audit.run import read_run
 from plaudit.report.answers import cards
 from plaudit.report.build import render
-from plaudit.report.context import view
+from plaudit.report.context import page_context
 from plaudit.report.quality import attributes, gold_scale, policies
 
 PRETRAIN = {"pretrain": {"kind": "pretrain", "on": ("corpus",)}}
@@ -77,7 +77,7 @@ def test_every_sequence_has_a_well_formed_page(name, evaluated, tmp_path):
 
 
 def test_two_ppo_steps_have_curves_and_samples_of_their_own(runs):
-    shown = view(read_run(runs["two PPO steps"]))["trainings"]
+    shown = page_context(read_run(runs["two PPO steps"]))["trainings"]
     assert [part["title"] for part in shown] == ["PPO 1", "PPO 2"]
     for part in shown:
         assert {"Score", "KL from the start"} <= {item["chart"].title for item in part["curves"]}
@@ -103,7 +103,7 @@ def test_what_each_policy_wrote_while_it_learned_is_shown(tmp_path):
 
 
 def test_dpo_then_ppo_shows_the_curves_of_both_under_their_titles(runs):
-    shown = {p["title"]: p for p in view(read_run(runs["DPO then PPO"]))["trainings"]}
+    shown = {p["title"]: p for p in page_context(read_run(runs["DPO then PPO"]))["trainings"]}
     assert "Implicit rewards" in {item["chart"].title for item in shown["DPO"]["curves"]}
     assert "Score" in {item["chart"].title for item in shown["PPO"]["curves"]}
     text = words(render(runs["DPO then PPO"]))
@@ -115,7 +115,7 @@ def test_dpo_then_ppo_shows_the_curves_of_both_under_their_titles(runs):
 
 def test_every_reward_model_that_was_judged_is_shown_the_last_one_first(runs):
     run = read_run(runs["two rounds"])
-    shown = view(run)["reward"]
+    shown = page_context(run)["reward"]
     assert [model["title"] for model in shown["models"]] == ["Reward model 2", "Reward model 1"]
     accuracies = [f"{100 * run.get('reward_models', n, 'accuracy'):.0f}%" for n in ("reward-2", "reward-1")]
     assert [model["main"]["rows"][0]["text"] for model in shown["models"]] == accuracies
@@ -126,7 +126,7 @@ def test_every_reward_model_that_was_judged_is_shown_the_last_one_first(runs):
 
 
 def test_one_reward_model_is_shown_without_a_comparison(runs):
-    shown = view(read_run(runs["two PPO steps"]))["reward"]
+    shown = page_context(read_run(runs["two PPO steps"]))["reward"]
     assert len(shown["models"]) == 1 and shown["all"] is None
     assert "The reward model</h2>" in render(runs["two PPO steps"])
 

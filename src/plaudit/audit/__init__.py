@@ -1,1 +1,1 @@
-"""What a run showed, as data: its record, warning signs, and the verdict. The report only lays it out."""
+"""Findings of a run as data: its record, warning signs, and verdict. The report only displays them."""

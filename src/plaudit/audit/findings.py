@@ -1,4 +1,4 @@
-"""One finding, and how rules read recorded numbers."""
+"""The shape of a finding, and helpers with which rules read recorded numbers."""
 
 from __future__ import annotations
 

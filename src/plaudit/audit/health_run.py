@@ -1,4 +1,4 @@
-"""Warning signs of a whole run: what its reward models know, and whether its end learned or only sharpened."""
+"""Warning signs of a whole run: weak reward models, and sharpening mistaken for learning."""
 
 from __future__ import annotations
 

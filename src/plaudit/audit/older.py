@@ -1,4 +1,4 @@
-"""Runs that were recorded before recipes were graphs, brought to today's form for reading."""
+"""Convert runs recorded before recipes were graphs to today's form, for reading."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a run showed, in plain words: the headline, what got better, what did not, what to keep in mind."""
+"""The verdict in plain words: headline, what got better, what did not, caveats."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""findings.json: what the rules saw in a run and the verdict, as data that report, command line and CI read."""
+"""Write findings.json: the findings and the verdict, read by report, command line and CI."""
 
 from __future__ import annotations
 

@@ -12,7 +12,7 @@ from plaudit.cli import projects
 from plaudit.cli.projects import Name, Project, Url, tell
 
 if TYPE_CHECKING:
-    from plaudit.feedback.project_setup import Wanted
+    from plaudit.feedback.project_setup import ProjectRequest
     from plaudit.feedback.sampling import Drawing, Voice
 
 app = typer.Typer(
@@ -156,9 +156,11 @@ def collect(
             typer.echo("stopped; the same command goes on", err=True)
 
 
-def _wanted(folder: Path, name: str | None, title: str, rules: list[str], guidelines: Path | None) -> Wanted:
+def _wanted(
+    folder: Path, name: str | None, title: str, rules: list[str], guidelines: Path | None
+) -> ProjectRequest:
     from plaudit.errors import UserError
-    from plaudit.feedback.project_setup import Wanted
+    from plaudit.feedback.project_setup import ProjectRequest
     from plaudit.feedback.store.projects import slug_of
 
     text = None
@@ -167,7 +169,9 @@ def _wanted(folder: Path, name: str | None, title: str, rules: list[str], guidel
             text = guidelines.read_text(encoding="utf-8")
         except (OSError, UnicodeDecodeError) as error:
             raise UserError(f"the guidelines {guidelines} cannot be read: {error}") from None
-    return Wanted(slug_of(name or folder.resolve().name), title, settings=_rules(rules), guidelines=text)
+    return ProjectRequest(
+        slug_of(name or folder.resolve().name), title, settings=_rules(rules), guidelines=text
+    )
 
 
 def _rules(overrides: list[str]) -> dict[str, Any]:

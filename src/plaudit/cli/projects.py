@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from rich.console import Console
     from sqlalchemy.orm import Session
 
-    from plaudit.feedback.project_setup import Wanted
+    from plaudit.feedback.project_setup import ProjectRequest
     from plaudit.feedback.quality.report import Quality
     from plaudit.feedback.store.database import Database
 
@@ -56,13 +56,13 @@ def import_(
     """Add items to a project, which may be served meanwhile."""
     from plaudit.errors import UserError
     from plaudit.feedback.importing import read_items
-    from plaudit.feedback.project_setup import Wanted, prepare
+    from plaudit.feedback.project_setup import ProjectRequest, prepare
     from plaudit.feedback.store.projects import named_project
 
     if purpose not in ("work", "gold", "calibration"):
         raise UserError(f"{purpose!r} is no kind of item", remedy="work, gold or calibration")
     with _existing(project, name, database) as (opened, slug, folder):
-        wanted = Wanted(opened.read(named_project, slug).slug)
+        wanted = ProjectRequest(opened.read(named_project, slug).slug)
         wanted.items.append(read_items(file, purpose=purpose, max_dropped=max_dropped))
         made, added = prepare(opened, wanted)
         tell(opened, made, folder, wanted, added)
@@ -105,14 +105,14 @@ def status(project: Project = None, name: Name = None, database: Url = None) -> 
     from rich.console import Console
 
     from plaudit.feedback.judgement_query import collected
-    from plaudit.feedback.project_setup import Wanted
+    from plaudit.feedback.project_setup import ProjectRequest
     from plaudit.feedback.quality.report import quality
     from plaudit.feedback.store.projects import named_project
 
     with _existing(project, name, database) as (opened, slug, folder):
         made = opened.read(named_project, slug)
         data = opened.read(collected, made.id)
-        tell(opened, made, folder, Wanted(made.slug), 0)
+        tell(opened, made, folder, ProjectRequest(made.slug), 0)
     _show(quality(data.judged, data.answers, data.golds), Console(highlight=False, markup=False))
 
 
@@ -148,11 +148,11 @@ def link(
 
 def _address(folder: Path, url: str, port: int | None) -> str:
     """Where the server is reached: as it noted when it began to listen, or on the port that was given."""
-    from plaudit.feedback.server_address import whereabouts
+    from plaudit.feedback.server_address import server_address
 
     if port is not None:
         return f"http://127.0.0.1:{port}"
-    found = whereabouts(folder, url)
+    found = server_address(folder, url)
     if found is None:
         typer.echo("no server of this project has noted where it is: --port or --origin tells", err=True)
     elif not found.runs:
@@ -243,13 +243,13 @@ def _show(found: Quality, console: Console) -> None:
         console.print(models)
 
 
-def tell(opened: Database, project: Any, folder: Path, wanted: Wanted, added: int) -> None:
-    from plaudit.feedback.project_progress import standing
+def tell(opened: Database, project: Any, folder: Path, wanted: ProjectRequest, added: int) -> None:
+    from plaudit.feedback.project_progress import project_progress
     from plaudit.feedback.store.confusables import marked
     from plaudit.feedback.store.database import shown
 
     where = folder if opened.is_sqlite else shown(opened.url)
-    there = opened.read(standing, project.id)
+    there = opened.read(project_progress, project.id)
     title = clean(marked(project.title))
     typer.echo(f"{title} ({where}): {there.items:,} items, {there.given:,} of {there.wanted:,} judgements")
     known = sum(made.distinct for made in wanted.items) - added

@@ -1,4 +1,4 @@
-"""What is measured of answers beside one score: names, meanings, and which way is good."""
+"""Attributes of answers beside their score: name, meaning, and whether more is better."""
 
 from __future__ import annotations
 

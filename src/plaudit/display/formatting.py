@@ -1,4 +1,4 @@
-"""Numbers and text as a reader meets them."""
+"""Format numbers, durations, dates and text for display."""
 
 from __future__ import annotations
 

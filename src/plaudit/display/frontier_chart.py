@@ -1,4 +1,4 @@
-"""The frontier of a comparison as one labeled drawing: what each method reached against the KL it cost."""
+"""The reward–KL frontier of a comparison as SVG: what each method reached, against its KL."""
 
 from __future__ import annotations
 

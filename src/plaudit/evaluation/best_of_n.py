@@ -1,4 +1,4 @@
-"""Best-of-n as a yardstick: what choosing among n samples of the start gains, and the KL that it costs."""
+"""The best-of-n baseline: the gain of choosing among n samples of the start policy, and its KL."""
 
 from __future__ import annotations
 

@@ -10,7 +10,6 @@ coin would. Calibration keeps ties, as the outcome ½.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -21,7 +20,7 @@ from plaudit.evaluation.statistics import Interval
 CELLS = 1_000_000  # outcomes drawn at once
 
 
-def _agreement(prediction: np.ndarray, outcome: np.ndarray) -> np.ndarray:
+def _correctness(prediction: np.ndarray, outcome: np.ndarray) -> np.ndarray:
     """1 where the sign of the prediction names the winner, ½ where it names none, else 0."""
     agree = np.sign(prediction) == np.sign(outcome - 0.5)
     return np.where(prediction == 0, 0.5, agree.astype(float))
@@ -48,7 +47,7 @@ def accuracy(delta: Any, outcome: Any, groups: Any = None) -> Interval:
     """
     d, o = _checked(delta, outcome)
     decided = o != 0.5
-    right = _agreement(d, o)[decided]
+    right = _correctness(d, o)[decided]
     if not len(right):
         return {"mean": math.nan, "low": math.nan, "high": math.nan}
     names = np.arange(len(right)) if groups is None else np.asarray(groups)[decided]
@@ -57,21 +56,10 @@ def accuracy(delta: Any, outcome: Any, groups: Any = None) -> Interval:
     return {"mean": float(right.mean()), "low": low, "high": high}
 
 
-def longer_wins(longer: Any, outcome: Any) -> float:
+def longer_answer_accuracy(longer: Any, outcome: Any) -> float:
     """The accuracy of always naming the longer answer, where one is longer: equal lengths do not count."""
     size, o = _checked(longer, outcome)
     return accuracy(size[size != 0], o[size != 0])["mean"]
-
-
-def accuracy_by_kind(delta: Any, outcome: Any, kinds: Sequence[str]) -> dict[str, dict[str, float]]:
-    """``accuracy`` of each kind of pair, with its count of decided pairs."""
-    d, o = _checked(delta, outcome)
-    labels = np.asarray(kinds)
-    found = {}
-    for kind in sorted(set(kinds)):
-        chosen = labels == kind
-        found[kind] = {**accuracy(d[chosen], o[chosen]), "count": int((o[chosen] != 0.5).sum())}
-    return found
 
 
 def _mirrored_bins(delta: np.ndarray, bins: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -156,7 +144,7 @@ def pair_report(
 ) -> dict[str, Any]:
     """What ``summary.json`` says of a reward model on held-out pairs.
 
-    ``accuracy`` with ``low`` and ``high``; ``longer_wins``; accuracy where the winner was the longer
+    ``accuracy`` with ``low`` and ``high``; ``longer_answer_accuracy``; accuracy where the winner was the longer
     and where it was the shorter answer; ``ece`` with its ``bins`` and ``ece_noise``, what it is of perfect
     calibration; counts; the noise ``ceiling`` (the accuracy that the true order itself reaches on these labels) where
     the caller knows one.
@@ -169,7 +157,7 @@ def pair_report(
         "accuracy": found["mean"],
         "low": found["low"],
         "high": found["high"],
-        "longer_wins": longer_wins(size, o),
+        "longer_wins": longer_answer_accuracy(size, o),
         "when_longer": accuracy(d[favours > 0], o[favours > 0])["mean"],
         "when_shorter": accuracy(d[favours < 0], o[favours < 0])["mean"],
         "ece": expected_calibration_error(d, o, bins),

@@ -1,4 +1,4 @@
-"""Reward against KL: the path of a run, and whether it was optimised past its peak (Gao et al. 2022).
+"""Reward against KL: the path of a run, and whether it was over-optimized (Gao et al. 2022).
 
 The loop records scores and KL while it samples and gold after it has updated, so a row of step n holds
 the scores of the policy after n − 1 updates and the gold of the policy after n. Points pair them up by policy.
@@ -40,7 +40,7 @@ def points(rows: Sequence[Mapping[str, Any]]) -> list[Point]:
 
 
 @dataclass(frozen=True)
-class Path:
+class Trajectory:
     """Where a quantity started, peaked and ended, each with the number of updates."""
 
     start: float
@@ -59,13 +59,13 @@ class Path:
         return self.end - self.start
 
 
-def path(found: Sequence[Point], name: str) -> Path | None:
+def path(found: Sequence[Point], name: str) -> Trajectory | None:
     """Start, peak and end of ``kl``, ``proxy`` or ``gold``; None where it was measured less than twice."""
     known = [(p.updates, v) for p in found if (v := getattr(p, name)) is not None]
     if len(known) < 2:
         return None
     peak_at, peak = max(known, key=lambda k: (k[1], -k[0]))
-    return Path(known[0][1], peak, known[-1][1], peak_at, known[-1][0])
+    return Trajectory(known[0][1], peak, known[-1][1], peak_at, known[-1][0])
 
 
 def over_optimisation(

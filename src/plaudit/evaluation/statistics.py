@@ -1,4 +1,4 @@
-"""Means, differences and win rates with intervals, paired by prompt.
+"""Means and win rates with intervals, paired by prompt.
 
 The prompt is what was drawn at random, so it is the unit of every interval (``plaudit.intervals``).
 """
@@ -37,12 +37,6 @@ def mean_interval(values: Any, *, level: float = 0.95) -> Interval:
     column = _by_prompt(values, "values")
     low, high = intervals.mean(column, level=level)
     return {"mean": float(column.mean()), "low": low, "high": high}
-
-
-def paired_difference(after: Any, before: Any, *, level: float = 0.95) -> Interval:
-    """mean(after − before) over the same prompts, with its interval."""
-    a, b = _pair(after, before)
-    return mean_interval(a - b, level=level)
 
 
 def _pair(first: Any, second: Any) -> tuple[np.ndarray, np.ndarray]:

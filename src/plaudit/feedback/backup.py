@@ -1,4 +1,4 @@
-"""A whole database as one file, and back: consistent while people work, and from SQLite to PostgreSQL."""
+"""Back up a whole database to one file and restore it: consistent while people work, also from SQLite to PostgreSQL."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from plaudit.errors import UserError
 from plaudit.feedback.backup_rows import LONGEST_LINE, Line, checked, lines_of
 from plaudit.feedback.store.database import Database
 from plaudit.feedback.store.migrate import HEAD
-from plaudit.feedback.store.schema import Base
+from plaudit.feedback.store.schema import TableBase
 
 KIND = "plaudit collect backup"
 ROWS_AT_ONCE, BYTES_AT_ONCE = 500, 8_000_000
@@ -69,7 +69,7 @@ def require_backup(path: Path) -> None:
 def _dump(session: Session, write: Callable[[Any], object]) -> dict[str, int]:
     write({"kind": KIND, "revision": HEAD, "created": time.time()})
     counts = {}
-    for table in Base.metadata.sorted_tables:
+    for table in TableBase.metadata.sorted_tables:
         counts[table.name] = 0
         rows = session.execute(select(table).execution_options(yield_per=ROWS_AT_ONCE))
         for row in rows.mappings():
@@ -92,14 +92,14 @@ def _line(value: Any) -> bytes:
 
 
 def _load(session: Session, path: Path) -> dict[str, int]:
-    for table in Base.metadata.sorted_tables:
+    for table in TableBase.metadata.sorted_tables:
         if session.scalar(select(func.count()).select_from(table)):
             raise UserError(
                 f"the database is not empty: it has {table.name}", remedy="restore into a new one"
             )
     lines = lines_of(path)
     revision = _require_head(next(lines, None), path)
-    counts = dict.fromkeys((t.name for t in Base.metadata.sorted_tables), 0)
+    counts = dict.fromkeys((t.name for t in TableBase.metadata.sorted_tables), 0)
     end: Any = None
     for group in _groups(lines):
         rows: dict[str, list[dict[str, Any]]] = {}
@@ -136,7 +136,7 @@ def _require_head(line: Line | None, path: Path) -> str:
 
 def _insert(session: Session, name: str, values: list[dict[str, Any]], group: list[Line]) -> None:
     try:
-        session.execute(insert(Base.metadata.tables[name]), values)
+        session.execute(insert(TableBase.metadata.tables[name]), values)
     except (IntegrityError, DataError, StatementError) as error:
         # Its other kinds (a locked file, a lost connection) say nothing of the backup.
         if type(error) not in (IntegrityError, DataError, StatementError):

@@ -1,4 +1,4 @@
-"""Lines of a backup as they are read: bounded in length, and each row checked against its table."""
+"""Read the lines of a backup: bounded in length, each row validated against its table."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from sqlalchemy.types import JSON, BigInteger
 
 from plaudit.errors import UserError
 from plaudit.feedback.sanitize import problem_of
-from plaudit.feedback.store.schema import Base
+from plaudit.feedback.store.schema import TableBase
 from plaudit.feedback.store.settings import Settings
 
 LONGEST_LINE = 32_000_000  # bytes; importing keeps every row far below
@@ -78,7 +78,7 @@ def checked(line: Line, *, is_older: bool) -> tuple[str, dict[str, Any]]:
     name, row = line.value.get("table"), line.value.get("row")
     if not isinstance(name, str) or not isinstance(row, dict) or len(line.value) != 2:
         raise line.wrong("is no row: it must name a table and hold a row")
-    table = Base.metadata.tables.get(name)
+    table = TableBase.metadata.tables.get(name)
     if table is None:
         raise line.wrong(f"has a table {name[:80]!r}, which no backup has")
     columns = dict(table.columns.items())

@@ -16,7 +16,7 @@ from plaudit.data.readers.columns import View
 from plaudit.data.readers.read_report import Fault, ReadReport, name_type
 from plaudit.data.readers.sources import rows
 from plaudit.data.records import Prompt
-from plaudit.feedback.item_rows import Part, content_of, sensitivity_of
+from plaudit.feedback.item_rows import RowContent, content_of, sensitivity_of
 from plaudit.feedback.sanitize import problem_of, size_of
 from plaudit.feedback.store.projects import NewAnswer, NewItem
 from plaudit.feedback.store.rounds import NewRound
@@ -73,13 +73,13 @@ def items_of_drawn(answered: Iterable[tuple[Prompt, tuple[NewAnswer, ...]]], *, 
         report.rows += 1
         try:
             _require_whole({"prompt": [m.as_dict() for m in prompt.messages], **prompt.metadata})
-            parts.append(Part(prompt, answers, line=i))
+            parts.append(RowContent(prompt, answers, line=i))
         except Fault as fault:
             report.drop(fault, i)
     return items_of(parts, report, "work")
 
 
-def items_of(parts: Iterable[Part], report: ReadReport, purpose: str) -> Imported:
+def items_of(parts: Iterable[RowContent], report: ReadReport, purpose: str) -> Imported:
     items: list[NewItem] = []
     known: set[str] = set()
     unused = twice = blank = 0
@@ -118,7 +118,7 @@ def _round_of(items: Sequence[NewItem], source: str) -> NewRound:
     return NewRound(f"file:{key}", source, tuple({"name": n} for n in names))
 
 
-def _part(values: Any, line: int, path: str | Path, report: ReadReport) -> Part | None:
+def _part(values: Any, line: int, path: str | Path, report: ReadReport) -> RowContent | None:
     report.rows += 1
     try:
         if not isinstance(values, Mapping):
@@ -166,9 +166,9 @@ def _require_whole(values: Mapping[str, Any]) -> None:
             raise Fault("broken value", f"{name!r} {problem}", field=name, remedy="mend or remove it")
 
 
-def _joined(parts: Iterable[Part]) -> Iterable[Part]:
+def _joined(parts: Iterable[RowContent]) -> Iterable[RowContent]:
     """Rows of one answer each, joined by prompt; whole items as they are."""
-    single: dict[str, Part] = {}
+    single: dict[str, RowContent] = {}
     for part in parts:
         if len(part.answers) > 1:
             yield part
@@ -183,7 +183,7 @@ def _joined(parts: Iterable[Part]) -> Iterable[Part]:
     yield from single.values()
 
 
-def _item(part: Part, purpose: str) -> NewItem:
+def _item(part: RowContent, purpose: str) -> NewItem:
     answers, accepted = _without_twins(part)
     if len(answers) < 2:
         raise Fault(
@@ -240,7 +240,7 @@ def _require_readable(prompt: Prompt, answers: Sequence[NewAnswer]) -> None:
             )
 
 
-def _without_twins(part: Part) -> tuple[tuple[NewAnswer, ...], tuple[tuple[tuple[int, ...], ...], ...]]:
+def _without_twins(part: RowContent) -> tuple[tuple[NewAnswer, ...], tuple[tuple[tuple[int, ...], ...], ...]]:
     """Answers of the same text once: nobody can say which of them is better. Their models are kept."""
     places: dict[str, int] = {}
     kept: list[NewAnswer] = []

@@ -1,4 +1,4 @@
-"""What one row gives to a labeling project: a prompt, its answers to the byte, and what counts as right."""
+"""One row of an items file: a prompt, its verbatim answers, and the accepted rankings of a gold item."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ LEVELS = "0 (harmless) to 3"
 
 
 @dataclass(frozen=True)
-class Part:
+class RowContent:
     """What one row gives: a whole item, or one answer of an item that goes on in other rows."""
 
     prompt: Prompt
@@ -32,7 +32,7 @@ class Part:
     unread: Fault | None = None  # what is wrong with its ranking, if one is needed
 
 
-def content_of(view: View) -> Part:
+def content_of(view: View) -> RowContent:
     """A row of any of the usual shapes. Raises ``Fault``."""
     if view.column("record") is not None:
         return _own(view)
@@ -42,13 +42,13 @@ def content_of(view: View) -> Part:
         accepted: tuple[Any, ...] = ()
         if value is not None:
             accepted = (_frozen(row_to_record.order_groups(listed(value), len(answers), "ranking")),)
-        return Part(row_to_record.prompt_of(view), answers, accepted or _accepted(view, len(answers)))
+        return RowContent(row_to_record.prompt_of(view), answers, accepted or _accepted(view, len(answers)))
     pair = view.pair()
     if pair:
         texts = [exact_answer(view.values[column], column) for column in pair]
         models = [_name(view.values.get(f"model_{column.rpartition('_')[2]}")) for column in pair]
         accepted, unread = _preferred(view, pair)
-        return Part(
+        return RowContent(
             row_to_record.prompt_of(view),
             tuple(NewAnswer(t, model=m) for t, m in zip(texts, models)),
             accepted,
@@ -57,17 +57,17 @@ def content_of(view: View) -> Part:
     if view.column("chosen") is not None and view.column("rejected") is not None:
         exact = exact_pair(view)
         if exact is not None:
-            return Part(row_to_record.prompt_of(view), tuple(map(NewAnswer, exact)), (((0,), (1,)),))
+            return RowContent(row_to_record.prompt_of(view), tuple(map(NewAnswer, exact)), (((0,), (1,)),))
         made = better_worse(view)
         given = [view.take(name)[0] for name in ("chosen", "rejected")]
         if isinstance(made, Comparisons):
             # Several better and several worse ones: which of the better ones is best is not said.
-            return Part(made.prompt, tuple(map(_of_response, made.responses)))
+            return RowContent(made.prompt, tuple(map(_of_response, made.responses)))
         texts = [as_given(value, r.text) for value, r in zip(given, made.responses)]
-        return Part(made.prompt, tuple(map(NewAnswer, texts)), (((0,), (1,)),))
+        return RowContent(made.prompt, tuple(map(NewAnswer, texts)), (((0,), (1,)),))
     if view.column("response") is not None:
         answer = NewAnswer(exact_answer(*view.take("response")), model=_name(view.values.get("model")))
-        return Part(row_to_record.prompt_of(view), (answer,))
+        return RowContent(row_to_record.prompt_of(view), (answer,))
     raise Fault(
         "missing field",
         "the row has no answers",
@@ -93,13 +93,13 @@ def _preferred(view: View, pair: tuple[str, str]) -> tuple[tuple[Any, ...], Faul
     return (ranking,), None
 
 
-def _own(view: View) -> Part:
+def _own(view: View) -> RowContent:
     record = native_format.from_row(view.values)
     if isinstance(record, Ranking | Comparisons):
         accepted = (record.groups,) if isinstance(record, Ranking) else ()
-        return Part(record.prompt, tuple(map(_of_response, record.responses)), accepted)
+        return RowContent(record.prompt, tuple(map(_of_response, record.responses)), accepted)
     if isinstance(record, Demonstration):
-        return Part(record.prompt, (_of_response(record.response),))
+        return RowContent(record.prompt, (_of_response(record.response),))
     raise Fault("other kind", f"a row of {native_format.kind_of(record)} has no answers to compare")
 
 

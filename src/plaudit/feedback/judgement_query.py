@@ -1,4 +1,4 @@
-"""What a project has collected, read from its database: for statistics and for export."""
+"""Query a project's judgements from its database, for statistics and export."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from plaudit.feedback.quality.records import Answer, Judged, Ranking
+from plaudit.feedback.quality.records import JudgementRecord, Ranking, RatedAnswer
 from plaudit.feedback.store import schema
 
 
@@ -16,8 +16,8 @@ from plaudit.feedback.store import schema
 class Collected:
     """The judgements that hold (of each assignment the latest revision), in the order in which they were made."""
 
-    judged: list[Judged]
-    answers: dict[str, Answer]
+    judged: list[JudgementRecord]
+    answers: dict[str, RatedAnswer]
     golds: dict[str, list[Ranking]]
 
 
@@ -47,7 +47,7 @@ def holding(session: Session, project_id: str) -> Iterator[tuple[schema.Judgemen
 def collected(session: Session, project_id: str) -> Collected:
     """All that statistics read of a project. Labelers are known by their pseudonyms only."""
     names = pseudonyms(session, project_id)
-    answers: dict[str, Answer] = {}
+    answers: dict[str, RatedAnswer] = {}
     places: dict[str, dict[int, str]] = {}
     rows = session.execute(
         select(
@@ -62,7 +62,7 @@ def collected(session: Session, project_id: str) -> Collected:
         .execution_options(yield_per=1000)
     )
     for answer_id, item_id, position, model, text in rows:
-        answers[answer_id] = Answer(answer_id, model, len(text.split()))
+        answers[answer_id] = RatedAnswer(answer_id, model, len(text.split()))
         places.setdefault(item_id, {})[position] = answer_id
     judged = [
         _judged(judgement, assignment, places[assignment.item_id], names[assignment.member_id])
@@ -73,8 +73,8 @@ def collected(session: Session, project_id: str) -> Collected:
             tuple(tuple(places[item_id][p] for p in group) for group in ranking) for ranking in accepted
         ]
         for item_id, accepted in session.execute(
-            select(schema.Gold.item_id, schema.Gold.accepted)
-            .join(schema.Item, schema.Item.id == schema.Gold.item_id)
+            select(schema.GoldRanking.item_id, schema.GoldRanking.accepted)
+            .join(schema.Item, schema.Item.id == schema.GoldRanking.item_id)
             .where(schema.Item.project_id == project_id)
         )
     }
@@ -99,8 +99,8 @@ def state_of(session: Session, project_id: str) -> tuple[int, str | None]:
 
 def _judged(
     judgement: schema.Judgement, assignment: schema.Assignment, place: dict[int, str], labeler: str
-) -> Judged:
-    return Judged(
+) -> JudgementRecord:
+    return JudgementRecord(
         id=judgement.id,
         item=assignment.item_id,
         labeler=labeler,

@@ -1,4 +1,4 @@
-"""Where a project lies: a folder with its database and its secret, or a database server."""
+"""Locate a project: a folder with its database and secret, or a database server."""
 
 from __future__ import annotations
 

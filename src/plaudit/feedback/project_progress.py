@@ -1,4 +1,4 @@
-"""How far the work of a project is."""
+"""Progress counts of a project."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from sqlalchemy.orm import Session
 from plaudit.feedback.store.schema import Assignment, Item, Judgement, Project, Skip
 
 
-class Standing(BaseModel):
+class ProjectProgress(BaseModel):
     """How far the work is. ``wanted``: judgements that the overlaps ask for, of which ``given`` are there."""
 
     state: str
@@ -26,7 +26,7 @@ class Standing(BaseModel):
     by_purpose: dict[str, int] = Field(description="open items by purpose")
 
 
-def standing(db: Session, project_id: str) -> Standing:
+def project_progress(db: Session, project_id: str) -> ProjectProgress:
     """The counts of a project."""
     project = db.get_one(Project, project_id)
     open_items = (Item.project_id == project_id) & (Item.state == "open")
@@ -49,7 +49,7 @@ def standing(db: Session, project_id: str) -> Standing:
         Assignment, Assignment.id == Judgement.assignment_id
     )
     surplus = select(func.count()).where(Assignment.project_id == project_id, Assignment.surplus)
-    return Standing(
+    return ProjectProgress(
         state=project.state,
         items=db.scalar(select(func.count()).where(work)) or 0,
         finished=db.scalar(done.where(work, per_item.c.given >= Item.overlap)) or 0,

@@ -1,4 +1,4 @@
-"""Making a project ready to be served: its folder, its database, its items, its owner's way in."""
+"""Prepare a project for serving: its folder, database, items, and a sign-in link for its owner."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ LINK_DAYS = 1.0
 
 
 @dataclass
-class Wanted:
+class ProjectRequest:
     """What a start asks for, beyond what is there."""
 
     slug: str
@@ -64,7 +64,7 @@ def only_project(session: Session) -> str | None:
     return slugs[0] if len(slugs) == 1 else None
 
 
-def prepare(database: Database, wanted: Wanted) -> tuple[Project, int]:
+def prepare(database: Database, wanted: ProjectRequest) -> tuple[Project, int]:
     """Create the project if it is new, change what was asked to be changed, add items: the project, and how many."""
 
     def work(session: Session) -> tuple[Project, int]:

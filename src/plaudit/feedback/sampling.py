@@ -1,4 +1,4 @@
-"""Answers of models, sampled before people judge them; what was drawn is kept, line by line.
+"""Sample answers of models before people judge them; every answer is appended to a file as it is drawn.
 
 One file holds the answers of all rounds of a project. Each line bears the mark of its round (the models, what they had
 learned, and how answers were drawn), and only lines of one mark become items together.

@@ -1,4 +1,4 @@
-"""Values from outside that every database can hold and every reader can be sent."""
+"""Sanitize untrusted JSON: NUL, lone surrogates, non-finite floats, depth."""
 
 from __future__ import annotations
 

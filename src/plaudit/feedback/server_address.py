@@ -1,4 +1,4 @@
-"""Where the server of a project is reached, noted in its folder while it runs."""
+"""The address of a project's server, stored in the project folder while it runs."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def noted(folder: Path, url: str, address: str) -> Iterator[None]:
             path.unlink(missing_ok=True)
 
 
-def whereabouts(folder: Path, url: str) -> Whereabouts | None:
+def server_address(folder: Path, url: str) -> Whereabouts | None:
     """Where the project of that folder is served, or else the project of that database; None where nobody noted it."""
     for path in (folder / FILE, *sorted(FOLDER.glob(f"*/{FILE}"))):
         found = _read(path)

@@ -1,4 +1,4 @@
-"""An answer as a row gives it, to the byte: readers for training tidy white space, a labeling project must not."""
+"""Answers of a row, byte for byte: readers for training normalize white space, a labeling project must not."""
 
 from __future__ import annotations
 

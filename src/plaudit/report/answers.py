@@ -1,4 +1,4 @@
-"""The same held-out prompts answered by every policy, ready to be laid side by side."""
+"""Every policy's answers to the same held-out prompts, for display side by side."""
 
 from __future__ import annotations
 

@@ -28,21 +28,21 @@ def environment() -> Any:
 
 def render(path: str | Path) -> str:
     """The report of the run at ``path`` as HTML: the same run folder gives the same text."""
-    return written(read_run(path))
+    return render_run(read_run(path))
 
 
-def written(run: Run) -> str:
+def render_run(run: Run) -> str:
     """The report of a run that was read."""
     from markupsafe import Markup
 
-    from plaudit.report.context import view
+    from plaudit.report.context import page_context
 
     script = (TEMPLATES / "script.js").read_text(encoding="utf-8")
     # The page runs this script and no other, whatever stands in a model's answers.
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     page = environment().get_template("report.html.j2")
     text: str = page.render(
-        view(run),
+        page_context(run),
         style=Markup((TEMPLATES / "style.css").read_text(encoding="utf-8")),
         script=Markup(script),
         script_hash=f"sha256-{digest}",

@@ -1,4 +1,4 @@
-"""Everything the page shows, computed: the template only lays it out."""
+"""The context of the report's template: everything the page shows, computed."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def training(run: Run, step: str) -> dict[str, Any] | None:
     return {"title": title, "curves": charts, "samples": samples} if charts or samples else None
 
 
-def view(run: Run) -> dict[str, Any]:
+def page_context(run: Run) -> dict[str, Any]:
     """The context of the page's template."""
     compared = comparison(run)
     trainings = [t for step in run.trained if (t := training(run, step))]

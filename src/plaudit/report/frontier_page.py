@@ -1,4 +1,4 @@
-"""``compare.html``: a comparison in one self-contained file, a pure function of ``compare.json``."""
+"""Write ``compare.html``: one self-contained file, a pure function of ``compare.json``."""
 
 from __future__ import annotations
 
@@ -29,11 +29,11 @@ def render_page(root: str | Path) -> str:
 
     found = RunFolder(root).read_json("compare.json")
     style = (TEMPLATES / "style.css").read_text(encoding="utf-8")
-    text: str = environment().get_template("compare.html.j2").render(view(found), style=Markup(style))
+    text: str = environment().get_template("compare.html.j2").render(page_context(found), style=Markup(style))
     return text
 
 
-def view(found: Mapping[str, Any]) -> dict[str, Any]:
+def page_context(found: Mapping[str, Any]) -> dict[str, Any]:
     """What the template lays out."""
     methods = list(dict.fromkeys(a["method"] for a in found["arms"]))
     tones = {method: f"m{i % TONES}" for i, method in enumerate(methods)}

@@ -1,4 +1,4 @@
-"""The graph of a run: what each step took from which other, with this run's numbers, and the same in words."""
+"""Edges of a run's graph: which step used which other's output, with this run's numbers, also as text."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The graph of a run as a picture: a row a step in the order of work, an arrow for everything that it took.
+"""The graph of a run as SVG: one row per step in execution order, one arrow per input.
 
 An arrow from the row above is straight. Every other one leaves its source to the left, runs down in a lane of the
 source's own, and enters its target from the left, with its number before the head. So no arrow crosses a box and no
@@ -52,7 +52,7 @@ class Box:
 
 
 @dataclass(frozen=True)
-class Layout:
+class GraphLayout:
     """Boxes by step, and the lane of every source that has one: its horizontal place."""
 
     boxes: Mapping[str, Box]
@@ -72,7 +72,7 @@ def graph_picture(run: Run) -> dict[str, Any] | None:
     return {"svg": Markup(_svg(run, arrows, placed, text)), "text": text}
 
 
-def layout(run: Run, names: Sequence[str], arrows: Sequence[Arrow]) -> Layout:
+def layout(run: Run, names: Sequence[str], arrows: Sequence[Arrow]) -> GraphLayout:
     """A row for every step; lanes to the left of the boxes, as few as do not touch."""
     row = {name: i for i, name in enumerate(names)}
     far = [a for a in arrows if row[a.target] != row[a.source] + 1]
@@ -87,7 +87,7 @@ def layout(run: Run, names: Sequence[str], arrows: Sequence[Arrow]) -> Layout:
         boxes[name] = Box(name, x, y, width, height, entries, name in lane)
         y += height + ROW_GAP
     places_of = {name: MARGIN + LANE * i + LANE / 2 for name, i in lane.items()}
-    return Layout(boxes, places_of, x + width + MARGIN, y - ROW_GAP + MARGIN)
+    return GraphLayout(boxes, places_of, x + width + MARGIN, y - ROW_GAP + MARGIN)
 
 
 def _lanes(far: Sequence[Arrow], row: Mapping[str, int]) -> dict[str, int]:
@@ -121,7 +121,7 @@ def _cut(text: str) -> str:
     return text if len(text) <= MOST_LETTERS else text[: MOST_LETTERS - 1] + "…"
 
 
-def _svg(run: Run, arrows: Sequence[Arrow], placed: Layout, text: str) -> str:
+def _svg(run: Run, arrows: Sequence[Arrow], placed: GraphLayout, text: str) -> str:
     size = f"width:min(100%, {LARGEST * placed.width:g}px);min-width:{SMALLEST * placed.width:g}px"
     parts = [
         f'<svg class="graph" viewBox="0 0 {placed.width:g} {placed.height:g}" role="img" '
@@ -150,7 +150,7 @@ def _text(x: float, y: float, kind: str, text: str) -> str:
     return f'<text x="{x:g}" y="{y:g}" class="{kind}">{escape(text)}</text>'
 
 
-def _leaving(run: Run, name: str, arrows: Sequence[Arrow], placed: Layout) -> list[str]:
+def _leaving(run: Run, name: str, arrows: Sequence[Arrow], placed: GraphLayout) -> list[str]:
     """All arrows of one source: first what parts them from the lines that they cross, then the lines themselves."""
     paths = [_path(arrow, placed) for arrow in arrows]
     tone = escape(run.steps[name]["tone"])
@@ -162,7 +162,7 @@ def _leaving(run: Run, name: str, arrows: Sequence[Arrow], placed: Layout) -> li
     return parts
 
 
-def _path(arrow: Arrow, placed: Layout) -> tuple[str, str]:
+def _path(arrow: Arrow, placed: GraphLayout) -> tuple[str, str]:
     """The line of an arrow and its head."""
     source, target = placed.boxes[arrow.source], placed.boxes[arrow.target]
     if arrow.source in target.entries:
@@ -182,7 +182,7 @@ def _through_lane(lane: float, source: Box, target: Box, y: float) -> str:
     )
 
 
-def _label(arrow: Arrow, placed: Layout) -> str:
+def _label(arrow: Arrow, placed: GraphLayout) -> str:
     """The number of an arrow on a plate of the page's color: before the head, or beside a straight arrow."""
     target = placed.boxes[arrow.target]
     width = _note_width(arrow.label)

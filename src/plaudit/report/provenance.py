@@ -1,4 +1,4 @@
-"""How a run was made: its time, labels, settings, versions, and the bars it had to meet."""
+"""Provenance of a run: time, labels, settings, versions, and the bars it had to meet."""
 
 from __future__ import annotations
 

@@ -20,7 +20,7 @@ LABEL_WIDTH = 17.0
 
 
 @dataclass(frozen=True)
-class Shown:
+class ShownPolicy:
     """A policy that answered: its key in the summary, what it is called, its color.
 
     ``main`` are base, start, end and the perfect policy: the others stand between them and are shown on request.
@@ -32,13 +32,13 @@ class Shown:
     main: bool = True
 
 
-def policies(run: Run) -> list[Shown]:
+def policies(run: Run) -> list[ShownPolicy]:
     """Everything that answered, in the order of training, and the perfect policy."""
     lengths = run.mapping("length")
     names = [n for n in run.steps if n in lengths] or list(dict.fromkeys(run.places.values()))
     main = set(run.places.values())
-    found = [Shown(n, policy_label(run, n), policy_tone(run, n), n in main) for n in names]
-    return [*found, Shown("perfect", "Perfect", "perfect")]
+    found = [ShownPolicy(n, policy_label(run, n), policy_tone(run, n), n in main) for n in names]
+    return [*found, ShownPolicy("perfect", "Perfect", "perfect")]
 
 
 def policy_label(run: Run, step: str) -> str:
@@ -78,11 +78,11 @@ def gold_scale(run: Run) -> dict[str, Any] | None:
     }
 
 
-def _gold(run: Run, shown: Shown) -> Estimated:
+def _gold(run: Run, shown: ShownPolicy) -> Estimated:
     return Estimated(shown.label, shown.tone, run.get("gold", shown.key))
 
 
-def _mark(shown: Shown, entry: Estimated, mean: float, low: float, high: float) -> dict[str, Any]:
+def _mark(shown: ShownPolicy, entry: Estimated, mean: float, low: float, high: float) -> dict[str, Any]:
     mark: dict[str, Any] = {
         "key": shown.key,
         "main": shown.main,
@@ -209,11 +209,11 @@ def attributes(run: Run) -> dict[str, Any] | None:
     }
 
 
-def _heads(shown: Sequence[Shown]) -> list[dict[str, str]]:
+def _heads(shown: Sequence[ShownPolicy]) -> list[dict[str, str]]:
     return [{"tone": p.tone, "label": p.label} for p in shown]
 
 
-def _cell(shown: Shown, value: float | None, share: bool, top: float) -> dict[str, Any]:
+def _cell(shown: ShownPolicy, value: float | None, share: bool, top: float) -> dict[str, Any]:
     return {
         "tone": shown.tone,
         "label": shown.label,

@@ -26,7 +26,7 @@ SHARES: dict[str, Any] = {
 
 def reward_models(run: Run) -> dict[str, Any] | None:
     """Every reward model that was judged, the last one first, and where there are several their accuracies."""
-    models = judged(run)
+    models = evaluated(run)
     if not models:
         return None
     accuracies = [
@@ -41,7 +41,7 @@ def reward_models(run: Run) -> dict[str, Any] | None:
     }
 
 
-def judged(run: Run) -> dict[str, Mapping[str, Any]]:
+def evaluated(run: Run) -> dict[str, Mapping[str, Any]]:
     """What was measured of each reward model, by step."""
     return {str(n): m for n, m in run.mapping("reward_models").items() if isinstance(m, Mapping) and m}
 

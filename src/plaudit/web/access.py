@@ -1,4 +1,4 @@
-"""Who may do what: the one dependency that every route but a few public ones declares."""
+"""Authorization: the one dependency that every route but a few public ones declares."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session as Db
 from plaudit.feedback.store.errors import Forbidden, NotFound, SignInNeeded
 from plaudit.feedback.store.people import ROLES, SEEN_EVERY, Who
 from plaudit.feedback.store.schema import ApiToken, Member, Project, Session, User
-from plaudit.web.app_state import SAFE, Server
+from plaudit.web.app_state import SAFE, AppState
 
 KEPT = "plaudit.asker"  # where a request's scope holds who was found to be asking
 
@@ -22,7 +22,7 @@ KEPT = "plaudit.asker"  # where a request's scope holds who was found to be aski
 class Asker:
     """The person behind a request, and their part in the project it is about."""
 
-    server: Server
+    server: AppState
     who: Who
     csrf: str = ""
     project: Project | None = None
@@ -68,14 +68,14 @@ class Access:
         return kept[1]
 
     def _ask(self, request: Request) -> Asker:
-        server: Server = request.app.state.server
+        server: AppState = request.app.state.server
         slug = request.path_params.get("project")
         asker = server.database.read(self._find, server, request, slug)
         # After the reading transaction: no request holds one connection while it waits for another.
         _touch(server, asker.who.session or asker.who.token, asker.now)
         return asker
 
-    def _find(self, db: Db, server: Server, request: Request, slug: str | None) -> Asker:
+    def _find(self, db: Db, server: AppState, request: Request, slug: str | None) -> Asker:
         who, csrf = self._who(db, server, request)
         if slug is None:
             return Asker(server, who, csrf)
@@ -92,7 +92,7 @@ class Access:
             raise Forbidden("role", f"this needs the role {self.role}")
         return asker
 
-    def _who(self, db: Db, server: Server, request: Request) -> tuple[Who, str]:
+    def _who(self, db: Db, server: AppState, request: Request) -> tuple[Who, str]:
         who = _who(db, server, request)
         if who.token is not None:
             if self.scope is None:
@@ -108,7 +108,7 @@ class Access:
         return who, csrf
 
 
-def _who(db: Db, server: Server, request: Request) -> Who:
+def _who(db: Db, server: AppState, request: Request) -> Who:
     now = server.clock()
     bearer = request.headers.get("authorization", "")
     if bearer:
@@ -122,7 +122,7 @@ def _who(db: Db, server: Server, request: Request) -> Who:
     return server.people.by_session(db, token, now=now)
 
 
-def _touch(server: Server, credential: Any, now: float) -> None:
+def _touch(server: AppState, credential: Any, now: float) -> None:
     """Note when a session or token was last used, to a few minutes."""
     column = "last_seen" if isinstance(credential, Session) else "last_used"
     if now - (getattr(credential, column) or 0) < SEEN_EVERY:

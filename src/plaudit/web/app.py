@@ -1,4 +1,4 @@
-"""The application: routes behind one guard, errors in one form."""
+"""The application: routes behind one security middleware, errors in one form."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from plaudit.errors import UserError
 from plaudit.feedback.store.errors import Away, Later, Refused, SignInNeeded
 from plaudit.web import assets, pages
 from plaudit.web.api import ROUTERS
-from plaudit.web.app_state import Server
+from plaudit.web.app_state import AppState
 from plaudit.web.manage import pages as manage
 from plaudit.web.security import Security
 from plaudit.web.statistics import Statistics
@@ -34,13 +34,13 @@ log = logging.getLogger("plaudit.web")
 
 
 class Application(FastAPI):
-    """Guarded as a whole: answers to what nobody foresaw leave by the same door."""
+    """FastAPI behind the security middleware, which also covers responses to unexpected errors."""
 
     def build_middleware_stack(self) -> Any:
         return Security(super().build_middleware_stack(), self.state.server)
 
     def openapi(self) -> dict[str, Any]:
-        """The description, with what the guard reads out of a path: FastAPI names only what a route itself takes."""
+        """The OpenAPI schema with all path parameters: FastAPI omits those that only ``Access`` reads."""
         if self.openapi_schema is None:
             for path, methods in super().openapi()["paths"].items():
                 for said in methods.values():
@@ -54,7 +54,7 @@ class Application(FastAPI):
         return super().openapi()
 
 
-def create_app(server: Server) -> FastAPI:
+def create_app(server: AppState) -> FastAPI:
     """The labeling application on a database that has its tables."""
     from plaudit import __version__
 
@@ -75,7 +75,7 @@ def create_app(server: Server) -> FastAPI:
     app.add_exception_handler(ValidationError, _invalid)
     app.add_exception_handler(UserError, _user_error)
     app.add_exception_handler(HTTPException, _http)
-    app.add_exception_handler(Exception, _unforeseen)
+    app.add_exception_handler(Exception, _unexpected)
     return app
 
 
@@ -85,7 +85,7 @@ def _refused(request: Request, error: Any) -> Response:
         target = request.url.path + (f"?{request.url.query}" if request.url.query else "")
         return RedirectResponse(f"/sign-in?next={quote(target, safe='')}", 303)
     if isinstance(error, Away):
-        server: Server = request.app.state.server
+        server: AppState = request.app.state.server
         server.troubles.note(error, server.clock())
     problems = [{"field": p.field, "message": p.message} for p in error.problems]
     answer = _answer(request, error.status, error.code, error.message, problems)
@@ -101,7 +101,7 @@ def _invalid(request: Request, error: Any) -> Response:
         {"field": ".".join(str(p) for p in e["loc"] if p != "body") or None, "message": _plain(e["msg"])}
         for e in error.errors()
     ]
-    return _answer(request, 422, "invalid", "the request is not as it must be", problems)
+    return _answer(request, 422, "invalid", "invalid request", problems)
 
 
 def _user_error(request: Request, error: Any) -> Response:
@@ -112,14 +112,14 @@ def _user_error(request: Request, error: Any) -> Response:
 
 def _http(request: Request, error: Any) -> Response:
     assert isinstance(error, HTTPException)
-    words = {404: "there is no such page", 405: "this cannot be done here"}
+    words = {404: "there is no such page", 405: "method not allowed"}
     code = {404: "not_found", 405: "method_not_allowed"}.get(error.status_code, "http")
     return _answer(request, error.status_code, code, words.get(error.status_code, str(error.detail)), [])
 
 
-def _unforeseen(request: Request, error: Exception) -> Response:
+def _unexpected(request: Request, error: Exception) -> Response:
     log.error("%s %r failed", request.method, request.url.path, exc_info=error)
-    return _answer(request, 500, "internal", "something failed here; the server's log says what", [])
+    return _answer(request, 500, "internal", "internal error; see the server's log", [])
 
 
 def _answer(
@@ -127,10 +127,10 @@ def _answer(
 ) -> Response:
     if not _is_api(request):
         return page(request, "error.html", status=status, message=message, code=code)
-    error: dict[str, Any] = {"code": code, "message": _whole(message)}
+    error: dict[str, Any] = {"code": code, "message": _encodable(message)}
     if problems:
         error["problems"] = [
-            {"field": _whole(p["field"]) if p["field"] else None, "message": _whole(p["message"])}
+            {"field": _encodable(p["field"]) if p["field"] else None, "message": _encodable(p["message"])}
             for p in problems
         ]
     return JSONResponse({"error": error}, status)
@@ -140,8 +140,8 @@ def _is_api(request: Request) -> bool:
     return request.url.path.startswith(("/api/", "/static/"))
 
 
-def _whole(text: str) -> str:
-    """What can be sent: a message may quote half of a character pair."""
+def _encodable(text: str) -> str:
+    """Text that UTF-8 can encode: a message may quote a lone surrogate."""
     return text.encode(errors="replace").decode()
 
 

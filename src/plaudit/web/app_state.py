@@ -1,4 +1,4 @@
-"""What every request needs: the database, the secret, and how this server is reached."""
+"""Application state: the database, the secret, and the server's own address."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 
 from plaudit.feedback.store.database import Database
 from plaudit.feedback.store.people import People
-from plaudit.web.outages import Troubles
+from plaudit.web.outages import Outages
 from plaudit.web.password_hashing import Hashing
 
 LOOPBACK = ("127.0.0.0/8", "::1")
@@ -20,7 +20,7 @@ SAFE = {"GET", "HEAD", "OPTIONS"}  # methods that change nothing
 
 
 @dataclass(frozen=True)
-class Server:
+class AppState:
     """One server. ``origin`` is the address that people type, where it is not the loopback's own."""
 
     database: Database
@@ -34,8 +34,8 @@ class Server:
         return People(self.secret)
 
     @cached_property
-    def troubles(self) -> Troubles:
-        return Troubles()
+    def troubles(self) -> Outages:
+        return Outages()
 
     @cached_property
     def hashing(self) -> Hashing:

@@ -1,4 +1,4 @@
-"""Style sheets, scripts and pictures, held in memory under a name that changes with their content."""
+"""Style sheets, scripts and images, served from memory under a content hash."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Answers of which a page shows nothing: said beside them, never written into them."""
+"""Detect answers that render as nothing; a note is shown beside them, never written into them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is costly to make is made once: the latest results are kept, up to a size in memory."""
+"""An LRU cache of rendered text, bounded by its size in memory."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from collections import OrderedDict
 from collections.abc import Callable
 
 
-class Kept:
+class RenderCache:
     """``make(text)``, kept under a hash of the text. Of several threads that ask at once one makes it.
 
     Least recently used results go first, once all of them are larger than ``most`` bytes.

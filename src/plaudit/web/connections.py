@@ -1,4 +1,4 @@
-"""Connections end in time: those that are slow to ask, to send, or to read, and the idlest where there are too many."""
+"""Connection timeouts: slow requests, slow bodies, slow readers; where there are too many, the longest idle."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A large JSON object with one long list, read row by row, so that other threads get their turn in between."""
+"""Parse a large JSON object with one long list row by row, so that other threads run in between."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Listening: on loopback unless it is safe elsewhere, in one process on SQLite, in several on PostgreSQL."""
+"""Start the server: on loopback unless another address is safe; one process on SQLite, several on PostgreSQL."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from fastapi import FastAPI
 
 from plaudit.errors import Problem, UserError
 from plaudit.feedback.store.database import Database
-from plaudit.web.app_state import Addresses, Server, host_in, is_loopback
+from plaudit.web.app_state import Addresses, AppState, host_in, is_loopback
 
 PORT = 8642
 TRIED = 20  # ports after the first, where that one is taken and none was asked for
@@ -171,7 +171,7 @@ def serve(database: Database, secret: bytes, listening: Listening, sock: socket.
 def application(database: Database, secret: bytes, origin: str | None, port: int) -> FastAPI:
     from plaudit.web.app import create_app
 
-    return create_app(Server(database, secret, origin=origin, port=port))
+    return create_app(AppState(database, secret, origin=origin, port=port))
 
 
 def worker() -> FastAPI:

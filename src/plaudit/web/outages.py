@@ -1,4 +1,4 @@
-"""What ended by itself: when the database could not be reached, for the log and for the project's owner."""
+"""Database outages that ended by themselves, for the log and for the project's owner."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class Trouble:
 
 
 @dataclass
-class Troubles:
+class Outages:
     """Of one process, since it began."""
 
     _kinds: dict[str, Trouble] = field(default_factory=dict)

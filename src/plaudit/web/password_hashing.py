@@ -1,4 +1,4 @@
-"""Passwords are hashed by a few threads of their own, with a short queue: a crowd at the door stops nobody inside."""
+"""Hash passwords in a few threads of their own with a short queue: many sign-ins at once do not slow other requests."""
 
 from __future__ import annotations
 

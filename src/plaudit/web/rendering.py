@@ -1,4 +1,4 @@
-"""Text that people and models wrote, as HTML that is safe to show: it can neither run, load, nor disguise anything."""
+"""Render untrusted text (of people and models) as safe HTML: it cannot run, load or disguise anything."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from pygments.formatters import HtmlFormatter
 from pygments.lexers import get_lexer_by_name
 from pygments.util import ClassNotFound
 
-from plaudit.web.cache import Kept
+from plaudit.web.cache import RenderCache
 
 # Marks that turn the direction of text around, and so can make it read as something else than it is.
 TURNING = {
@@ -172,4 +172,4 @@ def _plain(code: str, *_: str) -> str:
     return f'<pre class="code"><code>{escape(code)}</code></pre>'
 
 
-_kept = Kept(render, KEPT)
+_kept = RenderCache(render, KEPT)

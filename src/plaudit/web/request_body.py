@@ -1,4 +1,4 @@
-"""What a request brings with it: read only from those who may send it, within the route's limit, off the event loop."""
+"""Request bodies: read only after authorization, within the route's limit, off the event loop."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What holds for every request: who may ask from where, and what a browser may do with the answer."""
+"""Checks on every request (Host, Origin, size, JSON) and security headers of every response."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import JSONResponse
 
-from plaudit.web.app_state import SAFE, Server
+from plaudit.web.app_state import SAFE, AppState
 from plaudit.web.request_body import MOST_BODY
 
 Scope = MutableMapping[str, Any]
@@ -46,7 +46,7 @@ HEADERS = {
 class Security:
     """ASGI, around everything else: host and origin on the way in, headers on the way out."""
 
-    def __init__(self, app: Any, server: Server) -> None:
+    def __init__(self, app: Any, server: AppState) -> None:
         self.app = app
         self.server = server
 

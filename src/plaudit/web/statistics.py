@@ -1,4 +1,4 @@
-"""A project's statistics, made anew only when something was judged since."""
+"""Statistics of a project, cached until something new is judged."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from sqlalchemy.orm import Session as Db
 
 from plaudit.feedback.judgement_query import collected, state_of
 from plaudit.feedback.store.errors import NotFound
-from plaudit.feedback.store.schema import Gold, Item
-from plaudit.web.app_state import Server
+from plaudit.feedback.store.schema import GoldRanking, Item
+from plaudit.web.app_state import AppState
 
 if TYPE_CHECKING:
     from plaudit.feedback.quality.tables import Table
@@ -32,7 +32,7 @@ class Statistics:
         self._locks: dict[str, threading.Lock] = {}
         self._lock = threading.Lock()
 
-    def tables(self, server: Server, project_id: str) -> dict[str, Table]:
+    def tables(self, server: AppState, project_id: str) -> dict[str, Table]:
         """All tables of a project. Of several who ask at once one computes."""
         # Here: NumPy and SciPy take a second to import, which the first item on screen should not wait for.
         from plaudit.feedback.quality.report import quality
@@ -48,7 +48,7 @@ class Statistics:
                 self._kept[project_id] = kept
             return kept[1]
 
-    def table(self, server: Server, project_id: str, name: str) -> Table:
+    def table(self, server: AppState, project_id: str, name: str) -> Table:
         found = self.tables(server, project_id).get(name)
         if found is None:
             raise NotFound("table")
@@ -57,8 +57,8 @@ class Statistics:
 
 def _state(db: Db, project_id: str) -> Any:
     """What the tables hang on: the judgements, and which rankings count as right."""
-    golds = select(Gold.item_id, Gold.accepted).join(Item, Item.id == Gold.item_id)
-    found = db.execute(golds.where(Item.project_id == project_id).order_by(Gold.item_id))
+    golds = select(GoldRanking.item_id, GoldRanking.accepted).join(Item, Item.id == GoldRanking.item_id)
+    found = db.execute(golds.where(Item.project_id == project_id).order_by(GoldRanking.item_id))
     return state_of(db, project_id), [(item, accepted) for item, accepted in found]
 
 

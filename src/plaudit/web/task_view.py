@@ -1,4 +1,4 @@
-"""An assignment as the labeler's page gets it: blind, in the stored order, rendered and safe."""
+"""An assignment as sent to the labeler's page: blind, in the stored order, rendered safely."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from plaudit.feedback.store.exposure import has_seen
 from plaudit.feedback.store.judgement_form import LETTERS, to_letters
 from plaudit.feedback.store.leases import done, live
 from plaudit.feedback.store.schema import Assignment, Draft, Judgement, Member, Project
-from plaudit.feedback.store.settings import Attribute, Settings
+from plaudit.feedback.store.settings import RatedAttribute, Settings
 from plaudit.feedback.store.submission import editable, latest
 from plaudit.registry import TASKS
 from plaudit.web.blank_answers import Blank, blank_of
@@ -30,7 +30,7 @@ class Turn(BaseModel):
     html: str
 
 
-class Shown(BaseModel):
+class ShownAnswer(BaseModel):
     """An answer under the letter of its place. Nothing here tells answers apart but what they say."""
 
     key: str
@@ -48,7 +48,7 @@ class Form(BaseModel):
     ties: bool
     all_bad: bool
     not_rankable: bool
-    attributes: tuple[Attribute, ...]
+    attributes: tuple[RatedAttribute, ...]
     rationale: Literal["off", "optional", "required"]
     confidence: bool
 
@@ -68,14 +68,14 @@ class Stored(BaseModel):
     created: float
 
 
-class Kept(BaseModel):
+class StoredDraft(BaseModel):
     """A draft: whatever the page put there, and its revision."""
 
     rev: int
     payload: dict[str, Any]
 
 
-class Progress(BaseModel):
+class LabelerProgress(BaseModel):
     today: int
     total: int
     left: int = Field(description="items that this labeler could still get, this one included; at most 500")
@@ -88,15 +88,15 @@ class Task(BaseModel):
     seconds_left: float
     heartbeat_seconds: float
     prompt: list[Turn]
-    answers: list[Shown]
+    answers: list[ShownAnswer]
     sensitivity: int
     hidden: bool = Field(description="not to be shown before the labeler asks for it")
     form: Form
     guideline_version: int
-    draft: Kept | None
+    draft: StoredDraft | None
     judgement: Stored | None
     editable: bool
-    progress: Progress
+    progress: LabelerProgress
 
 
 @dataclass(frozen=True)
@@ -108,8 +108,8 @@ class Sheet:
     rest: dict[str, Any]
 
     @property
-    def progress(self) -> Progress:
-        found: Progress = self.rest["progress"]
+    def progress(self) -> LabelerProgress:
+        found: LabelerProgress = self.rest["progress"]
         return found
 
     def drawn(self) -> Task:
@@ -140,7 +140,7 @@ def sheet_of(db: Db, project: Project, member: Member, assignment: Assignment, *
         "hidden": item.sensitivity >= settings.blur_from and assignment.revealed_at is None,
         "form": _form(settings, len(assignment.order)),
         "guideline_version": project.guideline_version,
-        "draft": Kept(rev=draft.rev, payload=draft.payload) if draft else None,
+        "draft": StoredDraft(rev=draft.rev, payload=draft.payload) if draft else None,
         "judgement": stored(judged, assignment.order) if judged else None,
         "editable": editable(assignment, settings, now) and not has_seen(db, member.id, item.id),
         "progress": progress_of(db, project, member, now=now),
@@ -150,7 +150,7 @@ def sheet_of(db: Db, project: Project, member: Member, assignment: Assignment, *
     return Sheet(list(item.prompt), answers, rest)
 
 
-def progress_of(db: Db, project: Project, member: Member, *, now: float) -> Progress:
+def progress_of(db: Db, project: Project, member: Member, *, now: float) -> LabelerProgress:
     """What this labeler has done and has left, in one question to the database: it is asked with every answer."""
     mine = select(func.count()).select_from(Assignment).where(Assignment.member_id == member.id, done())
     held = select(Assignment.purpose).where(Assignment.member_id == member.id, live())
@@ -171,7 +171,7 @@ def progress_of(db: Db, project: Project, member: Member, *, now: float) -> Prog
     # Gold counts as work does, held, judged or to come: otherwise the number would tell which is which. It is given
     # among work only, and a repeat comes on top of what was to be done.
     left = 0 if not work and holds is None else work + gold + (holds not in (None, "repeat"))
-    return Progress(today=today, total=total, left=min(MOST_LEFT, left))
+    return LabelerProgress(today=today, total=total, left=min(MOST_LEFT, left))
 
 
 def stored(judgement: Judgement, order: list[int]) -> Stored:
@@ -193,9 +193,9 @@ def stored(judgement: Judgement, order: list[int]) -> Stored:
     )
 
 
-def _shown(key: str, text: str, finished: bool) -> Shown:
+def _shown(key: str, text: str, finished: bool) -> ShownAnswer:
     html = to_html(text)
-    return Shown(key=key, html=html, blank=blank_of(text, html), finished=finished)
+    return ShownAnswer(key=key, html=html, blank=blank_of(text, html), finished=finished)
 
 
 def _form(settings: Settings, count: int) -> Form:

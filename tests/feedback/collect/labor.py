@@ -7,7 +7,7 @@ import random
 from sqlalchemy import select
 
 from plaudit.feedback.store.claiming import Nothing, claim
-from plaudit.feedback.store.judgement_form import LETTERS, Verdict
+from plaudit.feedback.store.judgement_form import LETTERS, JudgementForm
 from plaudit.feedback.store.people import add_member, add_user
 from plaudit.feedback.store.schema import Item, Member
 from plaudit.feedback.store.submission import revise, skip, submit
@@ -47,7 +47,7 @@ def work_through(database, members, rank, *, start=1000.0, seed=0):
                 said["groups"] = letters(assignment.order, said.get("groups", []))
                 member = db.get_one(Member, member_id)
                 key = f"key-{assignment.id}"
-                verdict = Verdict(active_ms=5000, **said)
+                verdict = JudgementForm(active_ms=5000, **said)
                 submit(db, member, assignment.id, verdict=verdict, key=key, now=now + 5)
                 return True
 

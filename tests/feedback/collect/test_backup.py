@@ -19,7 +19,7 @@ from plaudit.feedback.store.database import Database
 from plaudit.feedback.store.migrate import upgrade
 from plaudit.feedback.store.people import People
 from plaudit.feedback.store.projects import NewAnswer, NewItem, add_items, create_project, publish
-from plaudit.feedback.store.schema import Base, Project
+from plaudit.feedback.store.schema import Project, TableBase
 from plaudit.feedback.store.settings import Settings
 
 
@@ -57,7 +57,7 @@ def everything(database):
             t.name: sorted(
                 (dict(r) for r in db.execute(select(t)).mappings()), key=lambda r: json.dumps(r, default=str)
             )
-            for t in Base.metadata.sorted_tables
+            for t in TableBase.metadata.sorted_tables
         }
 
     return database.read(rows)

@@ -23,7 +23,7 @@ from plaudit.feedback.exporting import exported
 from plaudit.feedback.store.database import Database
 from plaudit.feedback.store.projects import NewAnswer, NewItem, add_items, create_project, publish
 from plaudit.feedback.store.rounds import NewRound
-from plaudit.feedback.store.schema import Base, Project
+from plaudit.feedback.store.schema import Project, TableBase
 from plaudit.feedback.store.settings import Settings
 
 ODD = [
@@ -85,7 +85,7 @@ def attempt(migrated_sqlite, tmp_path):  # noqa: F811
         except UserError as refused:
             counts = database.read(
                 lambda db: [
-                    db.scalar(select(func.count()).select_from(t)) for t in Base.metadata.sorted_tables
+                    db.scalar(select(func.count()).select_from(t)) for t in TableBase.metadata.sorted_tables
                 ]
             )
             assert not any(counts), "nothing half restored"
@@ -101,7 +101,7 @@ def attempt(migrated_sqlite, tmp_path):  # noqa: F811
 def _emptied(db):
     for trigger in ("judgements_no_update", "judgements_no_delete"):
         db.connection().exec_driver_sql(f"DROP TRIGGER IF EXISTS {trigger}")
-    for table in reversed(Base.metadata.sorted_tables):
+    for table in reversed(TableBase.metadata.sorted_tables):
         db.execute(table.delete())
 
 

@@ -14,7 +14,7 @@ from plaudit.errors import UserError
 from plaudit.feedback.exporting import exported, write_export
 from plaudit.feedback.judgement_query import collected, state_of
 from plaudit.feedback.store.claiming import claim
-from plaudit.feedback.store.judgement_form import Verdict
+from plaudit.feedback.store.judgement_form import JudgementForm
 from plaudit.feedback.store.people import add_member, add_user
 from plaudit.feedback.store.projects import NewAnswer, NewItem, add_items, create_project
 from plaudit.feedback.store.schema import Assignment, Judgement, Member, Project
@@ -87,7 +87,7 @@ def test_all_that_was_said_travels_and_reads_back(database, tmp_path):
     def judge(db):
         assignment = claim(db, members[0], now=5)
         place = {p: "ABC"[i] for i, p in enumerate(assignment.order)}
-        verdict = Verdict(
+        verdict = JudgementForm(
             **{**said, "groups": letters(assignment.order, said["groups"])},
             attributes={"helpful": {place[0]: 5, place[2]: 1}, "fun": {"*": 3}},
         )
@@ -155,7 +155,7 @@ def test_the_latest_revision_holds_and_surplus_is_marked(database):
     before = database.read(state_of, project.id)
 
     def say(db, member_id, assignment, groups, key, now, action=submit):
-        verdict = Verdict(groups=letters(assignment.order, groups))
+        verdict = JudgementForm(groups=letters(assignment.order, groups))
         action(db, db.get_one(Member, member_id), assignment.id, verdict=verdict, key=key * 8, now=now)
 
     held = database.write(lambda db: claim(db, slow, now=0))

@@ -9,13 +9,13 @@ import time
 from plaudit.feedback.store import submission
 from plaudit.feedback.store.claiming import Nothing, claim
 from plaudit.feedback.store.database import Database
-from plaudit.feedback.store.judgement_form import LETTERS, Verdict
+from plaudit.feedback.store.judgement_form import LETTERS, JudgementForm
 from plaudit.feedback.store.migrate import upgrade
 from plaudit.feedback.store.schema import Member
 
 
 def verdict_on(a):
-    return Verdict(groups=[[letter] for letter in LETTERS[: len(a.order)]])
+    return JudgementForm(groups=[[letter] for letter in LETTERS[: len(a.order)]])
 
 
 def steadily(url, members, path, seed):

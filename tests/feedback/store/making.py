@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from sqlalchemy import func, select
 
 from plaudit.feedback.store import claiming, submission
-from plaudit.feedback.store.judgement_form import LETTERS, Verdict
+from plaudit.feedback.store.judgement_form import LETTERS, JudgementForm
 from plaudit.feedback.store.people import add_member, add_user
 from plaudit.feedback.store.projects import NewAnswer, NewItem, add_items, create_project
 from plaudit.feedback.store.schema import Assignment, Item, Judgement, Member, Project
@@ -55,7 +55,7 @@ def claim(database, member, *, now=NOW, rng=None):
 
 
 def verdict_on(assignment, **more):
-    return Verdict(groups=[[letter] for letter in LETTERS[: len(assignment.order)]], **more)
+    return JudgementForm(groups=[[letter] for letter in LETTERS[: len(assignment.order)]], **more)
 
 
 def submit(database, assignment, *, now=NOW, key=None, verdict=None, action=submission.submit):

@@ -10,22 +10,28 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from plaudit.feedback.store.display_order import display_order
-from plaudit.feedback.store.judgement_form import LETTERS, Verdict, problems_of, to_letters, to_positions
-from plaudit.feedback.store.settings import KNOWN_ATTRIBUTES, Attribute, Settings
+from plaudit.feedback.store.judgement_form import (
+    LETTERS,
+    JudgementForm,
+    problems_of,
+    to_letters,
+    to_positions,
+)
+from plaudit.feedback.store.settings import KNOWN_ATTRIBUTES, RatedAttribute, Settings
 
 PLAIN = Settings(strength=False)
 
 
 def fields(verdict, count=2, settings=PLAIN):
-    return sorted(p.field for p in problems_of(Verdict.model_validate(verdict), count, settings))
+    return sorted(p.field for p in problems_of(JudgementForm.model_validate(verdict), count, settings))
 
 
 AB = [["A"], ["B"]]
 RATED = Settings(
     strength=False,
     attributes=[
-        Attribute(name="clear", low=1, high=5, required=True),
-        Attribute(name="long", per="item", low=0, high=2),
+        RatedAttribute(name="clear", low=1, high=5, required=True),
+        RatedAttribute(name="long", per="item", low=0, high=2),
     ],
 )
 
@@ -106,11 +112,11 @@ def test_all_problems_are_told_at_once():
 )
 def test_what_no_page_sends(more):
     with pytest.raises(ValidationError):
-        Verdict.model_validate({"groups": AB, **more})
+        JudgementForm.model_validate({"groups": AB, **more})
 
 
 def test_control_characters_are_dropped():
-    made = Verdict(groups=AB, rationale="a\x00b\x1b[1m\tc\n\x7f", client={"agent\x00": "x\x01"})
+    made = JudgementForm(groups=AB, rationale="a\x00b\x1b[1m\tc\n\x7f", client={"agent\x00": "x\x01"})
     assert (made.rationale, made.client) == ("ab[1m\tc\n", {"agent": "x"})
 
 
@@ -124,7 +130,7 @@ def test_letters_and_positions_are_each_others_inverse(data):
         groups[-1].append(letter)
         if ends:
             groups.append([])
-    verdict = Verdict(groups=groups, attributes={"clear": dict.fromkeys(letters, 1), "long": {"*": 2}})
+    verdict = JudgementForm(groups=groups, attributes={"clear": dict.fromkeys(letters, 1), "long": {"*": 2}})
     stored = to_positions(verdict, order)
     assert to_letters(stored["groups"], order) == [sorted(g) for g in groups]
     assert stored["attributes"] == {"clear": {str(i): 1 for i in range(count)}, "long": {"*": 2}}
@@ -164,7 +170,7 @@ def test_orders_differ_by_item_block_and_project_and_are_all_about_as_frequent()
 
 
 def test_settings_survive_their_storage():
-    made = Settings(attributes=["helpful", Attribute(name="own", per="item")], overlap=3)
+    made = Settings(attributes=["helpful", RatedAttribute(name="own", per="item")], overlap=3)
     assert Settings.model_validate(made.model_dump()) == made
     assert Settings.model_validate(made.model_dump(mode="json")) == made
     assert made.attributes[0] == KNOWN_ATTRIBUTES["helpful"]

@@ -19,7 +19,7 @@ import plaudit.feedback.store
 from plaudit.errors import UserError
 from plaudit.feedback.store import migrate
 from plaudit.feedback.store.database import Database
-from plaudit.feedback.store.schema import Base, Judgement
+from plaudit.feedback.store.schema import Judgement, TableBase
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
@@ -49,10 +49,10 @@ def do(database, statement):
 def test_the_migrations_make_the_tables_that_the_code_describes(database):
     with database.engine.connect() as connection:
         context = MigrationContext.configure(connection, opts={"compare_type": True})
-        assert compare_metadata(context, Base.metadata) == []
+        assert compare_metadata(context, TableBase.metadata) == []
         # What that comparison leaves out: the conditions of indexes and what the columns must satisfy.
         found = inspect(connection)
-        for table in Base.metadata.sorted_tables:
+        for table in TableBase.metadata.sorted_tables:
             checks = {c["name"] for c in found.get_check_constraints(table.name)}
             assert checks == {c.name for c in table.constraints if isinstance(c, CheckConstraint)}
             option = f"{connection.dialect.name}_where"

@@ -24,7 +24,7 @@ from making import (
 
 from plaudit.feedback.store import submission
 from plaudit.feedback.store.errors import Invalid, NotFound, Refused
-from plaudit.feedback.store.judgement_form import Verdict
+from plaudit.feedback.store.judgement_form import JudgementForm
 from plaudit.feedback.store.schema import Assignment, Draft, Item, Judgement, Member, Skip
 
 LEASE = 900
@@ -161,14 +161,14 @@ def test_a_key_that_comes_with_another_judgement_is_refused(database):
     held = claim(database, make(database, items=1).members[0])
     said = {"groups": [["A"], ["B"]], "active_ms": 1000, "client": {"width": 1, "touch": False}}
     late = {"now": NOW + 9, "key": "the-same-key"}
-    first = submit(database, held, verdict=Verdict(**said), **late)
+    first = submit(database, held, verdict=JudgementForm(**said), **late)
     for other in ANOTHER:
         for action in (submission.submit, submission.revise):
             with pytest.raises(Invalid, match="another judgement") as refused:
-                submit(database, held, verdict=Verdict(**said | other), action=action, **late)
+                submit(database, held, verdict=JudgementForm(**said | other), action=action, **late)
             assert (refused.value.status, refused.value.code) == (422, "key_used")
     assert count_of(database, Judgement) == 1
-    again = submit(database, held, verdict=Verdict(**said), key="the-same-key", now=NOW + 99)
+    again = submit(database, held, verdict=JudgementForm(**said), key="the-same-key", now=NOW + 99)
     assert again.again and again.judgement.id == first.judgement.id
 
 
@@ -177,7 +177,7 @@ def test_time_that_was_cut_to_what_is_possible_is_the_same_when_it_comes_again(d
     long = verdict_on(held, active_ms=10**8, rationale="  spaces around  ")
     assert submit(database, held, verdict=long, key="the-same-key", now=NOW + 5).judgement.active_ms == 5000
     assert submit(database, held, verdict=long, key="the-same-key", now=NOW + 60).again
-    tie = Verdict(groups=[["A", "B"]])
+    tie = JudgementForm(groups=[["A", "B"]])
     revised = submit(database, held, verdict=tie, key="another-key", action=submission.revise, now=NOW + 61)
     assert revised.judgement.revision == 2
     # What was said first is known by its key, also after it was changed.
@@ -229,8 +229,8 @@ def test_a_change_is_a_new_revision_for_a_while(database):
     held = claim(database, made.members[0])
     with pytest.raises(Refused, match="no longer"):
         submit(database, held, action=submission.revise)  # there is nothing to change yet
-    submit(database, held, key="first-key", verdict=Verdict(groups=[["A"], ["B"]]))
-    tie = Verdict(groups=[["A", "B"]])
+    submit(database, held, key="first-key", verdict=JudgementForm(groups=[["A"], ["B"]]))
+    tie = JudgementForm(groups=[["A", "B"]])
     changed = submit(database, held, action=submission.revise, key="second-key", verdict=tie, now=NOW + 3600)
     assert (changed.judgement.revision, changed.judgement.groups) == (2, [[0, 1]])
     again = submit(database, held, action=submission.revise, key="second-key", verdict=tie, now=NOW + 9999)
@@ -247,9 +247,9 @@ def test_calibration_answers_once_and_shows_what_is_right(database):
     held = claim(database, made.members[0])
     letters = "ABC"
     right = [[letters[held.order.index(i)]] for i in range(3)]
-    receipt = submit(database, held, verdict=Verdict(groups=right), key="calibrated")
+    receipt = submit(database, held, verdict=JudgementForm(groups=right), key="calibrated")
     assert receipt.feedback == {"agreement": 1.0, "accepted": [right], "rationale": ""}
-    again = submit(database, held, verdict=Verdict(groups=right), key="calibrated")
+    again = submit(database, held, verdict=JudgementForm(groups=right), key="calibrated")
     assert again.feedback == receipt.feedback
     with pytest.raises(Refused, match="no longer"):
         submit(database, held, action=submission.revise)
@@ -269,7 +269,7 @@ def test_an_incomplete_judgement_changes_nothing(database):
     made = make(database, items=1)
     held = claim(database, made.members[0])
     with pytest.raises(Invalid) as refused:
-        submit(database, held, verdict=Verdict(groups=[["A"]], confidence=3))
+        submit(database, held, verdict=JudgementForm(groups=[["A"]], confidence=3))
     assert [p.field for p in refused.value.problems] == ["groups", "confidence"]
     with pytest.raises(Invalid, match="guidelines"):
         submit(database, held, verdict=verdict_on(held, guideline_version=1))
@@ -280,7 +280,7 @@ def test_an_incomplete_judgement_changes_nothing(database):
 def test_the_judgement_holds_what_was_said_by_position(database):
     made = make(database, items=1, answers=3, attributes=["helpful"], confidence=True)
     held = claim(database, made.members[0])
-    verdict = Verdict(
+    verdict = JudgementForm(
         groups=[["B"], ["C", "A"]],
         confidence=4,
         rationale=" because\x00 ",

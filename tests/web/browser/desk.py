@@ -24,7 +24,7 @@ from plaudit.feedback.store.projects import NewAnswer, NewItem, add_items, creat
 from plaudit.feedback.store.schema import Assignment, Draft, Judgement, Member, Project, Skip, User
 from plaudit.feedback.store.settings import Settings
 from plaudit.web.app import create_app
-from plaudit.web.app_state import Server
+from plaudit.web.app_state import AppState
 
 CHROMIUM = shutil.which("chromium")
 ARGUMENTS = [
@@ -72,7 +72,7 @@ class Site:
             free.bind(("127.0.0.1", 0))
             self.port: int = free.getsockname()[1]
         self.ahead = 0.0
-        self.server = Server(
+        self.server = AppState(
             self.database, b"a secret of the tests, 32 bytes.", port=self.port, clock=self.now
         )
         self.address = f"http://127.0.0.1:{self.port}"

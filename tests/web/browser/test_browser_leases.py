@@ -9,7 +9,7 @@ from playwright.sync_api import Page, expect
 from web.browser.desk import Desk, pair, ranking, ready, saved, submit, summary
 
 from plaudit.feedback.store.claiming import claim
-from plaudit.feedback.store.judgement_form import Verdict
+from plaudit.feedback.store.judgement_form import JudgementForm
 from plaudit.feedback.store.people import revoke_sessions
 from plaudit.feedback.store.submission import submit as store_judgement
 
@@ -43,7 +43,7 @@ def judge(desk: Desk, name: str) -> None:
             db,
             member,
             taken.id,
-            verdict=Verdict(groups=letters, strength=1),
+            verdict=JudgementForm(groups=letters, strength=1),
             key="other-key",
             now=desk.site.now(),
         )

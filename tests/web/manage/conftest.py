@@ -19,7 +19,7 @@ from plaudit.feedback.store.people import add_member
 from plaudit.feedback.store.projects import add_items, create_project
 from plaudit.feedback.store.settings import Settings
 from plaudit.web.app import create_app
-from plaudit.web.app_state import Server
+from plaudit.web.app_state import AppState
 
 NOW = 1_790_000_000.0
 ORIGIN = "http://localhost"
@@ -30,7 +30,7 @@ SECRET = b"a secret of the tests, 32 bytes."
 class Site:
     """A served database and how to sign in to it. ``server`` has a clock that tests may set."""
 
-    server: Server
+    server: AppState
     links: dict[str, str]
     app: Any
     now: float = NOW
@@ -44,7 +44,7 @@ class Site:
         return made
 
 
-def _fill(server: Server, now: float) -> dict[str, str]:
+def _fill(server: AppState, now: float) -> dict[str, str]:
     def work(db: Any) -> dict[str, str]:
         _, people = build(db, slug="full", now=now, count=40, labelers=7)
         for slug, title in (("empty", "Nothing yet"), ("ready", "Ready")):
@@ -63,7 +63,7 @@ def full_site(tmp_path_factory: pytest.TempPathFactory) -> Site:
     """For tests that only look."""
     database = Database(f"sqlite:///{tmp_path_factory.mktemp('site')}/collect.db")
     migrate.upgrade(database)
-    server = Server(database, SECRET, clock=lambda: NOW)
+    server = AppState(database, SECRET, clock=lambda: NOW)
     return Site(server, _fill(server, NOW), create_app(server))
 
 
@@ -78,7 +78,7 @@ def own_site(full_site: Site, tmp_path: Path) -> Iterator[Site]:
 def copied(site: Site, path: Path, *, port: int = 0) -> Site:
     with site.server.database.engine.connect() as connection:
         connection.exec_driver_sql(f"VACUUM INTO '{path}'")
-    made = Site(Server(Database(f"sqlite:///{path}"), SECRET, port=port), site.links, None)
+    made = Site(AppState(Database(f"sqlite:///{path}"), SECRET, port=port), site.links, None)
     made.server = replace(made.server, clock=lambda: made.now)
     made.app = create_app(made.server)
     return made

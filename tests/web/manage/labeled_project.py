@@ -10,7 +10,7 @@ from typing import Any
 from sqlalchemy.orm import Session
 
 from plaudit.feedback.store.claiming import Nothing, claim
-from plaudit.feedback.store.judgement_form import LETTERS, Verdict
+from plaudit.feedback.store.judgement_form import LETTERS, JudgementForm
 from plaudit.feedback.store.people import add_member, add_user
 from plaudit.feedback.store.projects import NewAnswer, NewItem, add_items, create_project, publish
 from plaudit.feedback.store.schema import Assignment, Item, Member, Project, User
@@ -130,7 +130,7 @@ def _work(db: Session, project: Project, member: Member, rng: random.Random, sta
             submit(db, member, held.id, verdict=verdict, key=f"key-{held.id}", now=clock)
 
 
-def judge(item: Item, held: Assignment, habits: Habits, rng: random.Random, seconds: float) -> Verdict:
+def judge(item: Item, held: Assignment, habits: Habits, rng: random.Random, seconds: float) -> JudgementForm:
     """What the labeler says: worth, length and place, through noise; near ones are tied."""
     letters = LETTERS[: len(held.order)]
     seen: dict[str, float] = {}
@@ -148,7 +148,7 @@ def judge(item: Item, held: Assignment, habits: Habits, rng: random.Random, seco
         },
     }
     if rng.random() < 0.02:
-        return Verdict(not_rankable=True, **common)
+        return JudgementForm(not_rankable=True, **common)
     groups: list[list[str]] = []
     for letter in sorted(seen, key=lambda one: -seen[one]):
         if groups and seen[groups[-1][0]] - seen[letter] < 0.15:
@@ -159,7 +159,7 @@ def judge(item: Item, held: Assignment, habits: Habits, rng: random.Random, seco
     strength = min(4, 1 + int(abs(seen["A"] - seen["B"]) / 0.7)) if pair else None
     why = "The first is <b>right</b>." if rng.random() < 0.2 else ""
     untouched = [g for group in groups for g in group] == list(letters) and len(groups) == len(letters)
-    return Verdict(groups=groups, strength=strength, rationale=why, untouched=untouched, **common)
+    return JudgementForm(groups=groups, strength=strength, rationale=why, untouched=untouched, **common)
 
 
 def _on_scale(value: float) -> int:

@@ -151,9 +151,9 @@ def test_whoever_still_judges_sees_models_only_when_asked_for(own_site: Site):
 
 
 def _project(db: Any) -> str:
-    from plaudit.feedback.store.projects import project_by_slug
+    from plaudit.feedback.store.projects import named_project
 
-    return project_by_slug(db, "full").id
+    return named_project(db, "full").id
 
 
 def test_an_item_that_one_was_given_is_refused_in_words(own_site: Site):

@@ -7,13 +7,13 @@ from typing import Any
 import pytest
 
 from plaudit.display.units import interval_text, plural, value_text
-from plaudit.feedback.project_progress import Standing
-from plaudit.feedback.quality.tables import Column, Table, estimate_columns
-from plaudit.web.api.items import Said
+from plaudit.feedback.project_progress import ProjectProgress
+from plaudit.feedback.quality.tables import Table, TableColumn, estimate_columns
+from plaudit.web.api.items import ItemJudgement
 from plaudit.web.manage.items import address, in_words, told
 from plaudit.web.manage.summary import summary
-from plaudit.web.manage.table_cells import shown
-from plaudit.web.manage.throughput import DAY, Pace, by_day, histogram, per_day
+from plaudit.web.manage.table_cells import shown_table
+from plaudit.web.manage.throughput import DAY, Throughput, by_day, histogram, per_day
 
 NOW = 100 * DAY + 3600.0
 
@@ -53,10 +53,13 @@ def test_intervals_in_words(low: Any, high: Any, unit: str, text: str):
 
 
 def test_a_table_puts_an_estimate_and_its_interval_in_one_cell():
-    columns = (Column("labeler", "Labeler", "text"), *estimate_columns("agreement", "Agreement", "share"))
+    columns = (
+        TableColumn("labeler", "Labeler", "text"),
+        *estimate_columns("agreement", "Agreement", "share"),
+    )
     row: dict[str, Any] = dict(zip((c.name for c in columns), ("labeler-001", 0.7, 0.6, 0.8, 12)))
     none: dict[str, Any] = dict(zip((c.name for c in columns), ("labeler-002", None, None, None, 0)))
-    found = shown(Table("t", "T", columns, (row, none)), "labeler", "agreement", "not there")
+    found = shown_table(Table("t", "T", columns, (row, none)), "labeler", "agreement", "not there")
     assert [c.name for c in found.columns] == ["labeler", "agreement"]
     assert (found.rows[0]["agreement"].text, found.rows[0]["agreement"].beside) == ("70%", "60–80%")
     assert found.rows[0]["agreement"].sort == 0.7
@@ -82,9 +85,9 @@ def test_the_pace_is_of_the_last_days_and_never_of_less_than_one():
     assert per_day(hour[:9], now=NOW) is None
     long = [NOW - i * DAY / 2 for i in range(40)]  # two a day, for twenty days
     assert per_day(long, now=NOW) == pytest.approx(2, abs=0.1)
-    assert Pace((), 2.0, ()).days_left(10) == 5
-    assert Pace((), None, ()).days_left(10) is None
-    assert Pace((), None, ()).days_left(0) == 0
+    assert Throughput((), 2.0, ()).days_left(10) == 5
+    assert Throughput((), None, ()).days_left(10) is None
+    assert Throughput((), None, ()).days_left(0) == 0
 
 
 def test_seconds_are_counted_in_steps_without_empty_ends():
@@ -109,7 +112,7 @@ def test_rankings_and_judgements_in_words():
     assert (
         address({"purpose": "gold", "search": "a&b", "state": ""}, 50) == "?purpose=gold&search=a%26b&at=50"
     )
-    said = Said(
+    said = ItemJudgement(
         labeler="labeler-001",
         purpose="repeat",
         revision=2,
@@ -134,12 +137,12 @@ def test_rankings_and_judgements_in_words():
     assert told(said.model_copy(update={"not_rankable": True, "groups": []})).ranking == "cannot be ranked"
 
 
-def standing(**more: Any) -> Standing:
+def standing(**more: Any) -> ProjectProgress:
     known: dict[str, Any] = {
         "state": "open", "items": 100, "finished": 10, "wanted": 300, "given": 150, "judgements": 160,
         "surplus": 0, "leased": 1, "skipped": 0, "skip_reasons": {}, "labelers": 5, "by_purpose": {"work": 100},
     }  # fmt: skip
-    return Standing(**{**known, **more})
+    return ProjectProgress(**{**known, **more})
 
 
 def tables(golds: tuple[dict[str, Any], ...] = (), **measures: Any) -> dict[str, Any]:
@@ -152,8 +155,8 @@ def tables(golds: tuple[dict[str, Any], ...] = (), **measures: Any) -> dict[str,
     return {"project": Table("project", "", (), tuple(rows)), "golds": Table("golds", "", (), golds)}
 
 
-def says(far: Standing, per_day: float | None = None, **more: Any) -> list[tuple[str, str]]:
-    return [(s.tone, s.text) for s in summary(tables(**more), far, Pace((), per_day, ()))]
+def says(far: ProjectProgress, per_day: float | None = None, **more: Any) -> list[tuple[str, str]]:
+    return [(s.tone, s.text) for s in summary(tables(**more), far, Throughput((), per_day, ()))]
 
 
 def test_the_summary_says_how_far_and_how_long():

@@ -15,10 +15,10 @@ from starlette.testclient import TestClient
 from plaudit.feedback.store.database import Database
 from plaudit.feedback.store.people import add_member, add_user
 from plaudit.feedback.store.projects import NewAnswer, NewItem, add_items, create_project, publish
-from plaudit.feedback.store.schema import Answer, Base, Item, Member, Project, User
+from plaudit.feedback.store.schema import Answer, Item, Member, Project, TableBase, User
 from plaudit.feedback.store.settings import Settings
 from plaudit.web.app import create_app
-from plaudit.web.app_state import Server
+from plaudit.web.app_state import AppState
 
 HOST = "127.0.0.1:8642"
 HERE = f"http://{HOST}"
@@ -80,7 +80,7 @@ class Site:
 
     database: Database
     client: TestClient
-    server: Server
+    server: AppState
     origin: str
     now: float = NOW
     users: dict[str, str] = field(default_factory=dict)
@@ -186,7 +186,7 @@ class Site:
 
         def work(db: Any) -> dict[str, list[dict[str, Any]]]:
             found = {}
-            for table in Base.metadata.sorted_tables:
+            for table in TableBase.metadata.sorted_tables:
                 if table.name not in but:
                     keys = list(table.primary_key)
                     rows = db.execute(select(table).order_by(*keys)).mappings()
@@ -233,7 +233,7 @@ class Snapshot:
 def serving(database: Database, *, origin: str | None = None) -> Iterator[Site]:
     """The site, as it would answer real requests: errors become answers."""
     clock = {"site": None}
-    server = Server(database, SECRET, origin=origin, port=8642, clock=lambda: clock["site"].now)
+    server = AppState(database, SECRET, origin=origin, port=8642, clock=lambda: clock["site"].now)
     base = origin or HERE
     with TestClient(create_app(server), base_url=base, raise_server_exceptions=False) as client:
         client.headers.clear()

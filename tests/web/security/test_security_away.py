@@ -17,7 +17,7 @@ from web.security.world import TABLE, World
 from plaudit.feedback.store.database import Database
 from plaudit.feedback.store.errors import Away
 from plaudit.web import request_body
-from plaudit.web.outages import DAY, Troubles
+from plaudit.web.outages import DAY, Outages
 
 # What needs no database.
 WITHOUT = {
@@ -108,7 +108,7 @@ def test_the_owner_and_the_log_get_a_word_and_labelers_do_not(
 
 
 def test_troubles_are_told_for_a_day() -> None:
-    troubles, gone = Troubles(), Away("database_away", "away", 5, "cause")
+    troubles, gone = Outages(), Away("database_away", "away", 5, "cause")
     for now in (0.0, 10.0, 20.0):
         troubles.note(gone, now)
     troubles.note(Away("disk_full", "full", 5, "cause"), 30.0)

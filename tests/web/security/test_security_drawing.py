@@ -11,7 +11,7 @@ from web.security.site import Site, pair
 
 from plaudit.feedback.importing import LONGEST_TEXT
 from plaudit.web import rendering, task_view
-from plaudit.web.cache import Kept
+from plaudit.web.cache import RenderCache
 from plaudit.web.rendering import MOST_HTML, MOST_MARKDOWN, render
 
 ROOT = "/api/projects/demo"
@@ -85,7 +85,7 @@ def test_an_answer_is_drawn_once_and_never_while_a_transaction_is_open(
         open_.append(site.database._queue.locked())
         return render(text)
 
-    monkeypatch.setattr(task_view, "to_html", Kept(make, 10**6))
+    monkeypatch.setattr(task_view, "to_html", RenderCache(make, 10**6))
     lena = site.browser("Lena")
     for _ in range(3):
         task = lena.post(f"{ROOT}/claim").json()["task"]
@@ -121,7 +121,7 @@ def test_of_many_who_ask_at_once_one_makes_it() -> None:
         assert going.wait(20)
         return text.upper()
 
-    kept, got = Kept(make, 10**6), []
+    kept, got = RenderCache(make, 10**6), []
     threads = [threading.Thread(target=lambda: got.append(kept("a"))) for _ in range(8)]
     for thread in threads:
         thread.start()
@@ -140,7 +140,7 @@ def test_what_failed_is_made_again() -> None:
             raise ZeroDivisionError
         return "made"
 
-    kept = Kept(make, 10**6)
+    kept = RenderCache(make, 10**6)
     with pytest.raises(ZeroDivisionError):
         kept("a")
     assert kept("a") == kept("a") == "made" and len(tries) == 2
@@ -153,7 +153,7 @@ def test_what_was_used_last_stays_within_the_size() -> None:
         made.append(text)
         return text * 1000
 
-    kept = Kept(make, 3500)
+    kept = RenderCache(make, 3500)
     for text in "abcadacb":
         kept(text)
     assert "".join(made) == "abcdb", "a was used again before d came: b goes first"

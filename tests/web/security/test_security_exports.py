@@ -13,7 +13,7 @@ import pytest
 from web.security.payloads import PAYLOADS
 from web.security.site import Site, judge
 
-from plaudit.feedback.quality.tables import Column, Table
+from plaudit.feedback.quality.tables import Table, TableColumn
 from plaudit.feedback.store.projects import NewAnswer, NewItem, slug_of
 from plaudit.web.statistics import to_csv
 
@@ -29,7 +29,7 @@ HARMLESS = ["a=b", "policy-final", "base 8b", "3 - 2", "ünïcode", "'quoted", "
 
 
 def table(*values: Any) -> Table:
-    return Table("t", "T", (Column("name", "N", "text", ""),), tuple({"name": v} for v in values))
+    return Table("t", "T", (TableColumn("name", "N", "text", ""),), tuple({"name": v} for v in values))
 
 
 @pytest.mark.parametrize("text", FORMULAS)

@@ -19,8 +19,8 @@ from plaudit.cli import main
 from plaudit.errors import UserError
 from plaudit.feedback.backup import backup, restore
 from plaudit.feedback.project_location import opened, read_secret, secret_in
-from plaudit.feedback.project_setup import Wanted, owner_link, prepare
-from plaudit.feedback.server_address import noted, whereabouts
+from plaudit.feedback.project_setup import ProjectRequest, owner_link, prepare
+from plaudit.feedback.server_address import noted, server_address
 from plaudit.feedback.store.database import Database
 from plaudit.feedback.store.people import People
 from plaudit.web import launch
@@ -68,7 +68,7 @@ def test_a_new_database_is_private_whatever_the_folder(tmp_path: Path) -> None:
     old = os.umask(0)
     try:
         with opened(f"sqlite:///{tmp_path / 'collect.db'}") as database:
-            prepare(database, Wanted("demo"))
+            prepare(database, ProjectRequest("demo"))
             assert {mode(p) for p in tmp_path.iterdir()} == {0o600}
     finally:
         os.umask(old)
@@ -76,13 +76,13 @@ def test_a_new_database_is_private_whatever_the_folder(tmp_path: Path) -> None:
 
 def test_two_projects_have_nothing_in_common(tmp_path: Path) -> None:
     with opened(f"sqlite:///{tmp_path / 'collect.db'}") as database:
-        made = [prepare(database, Wanted(slug))[0] for slug in ("one", "two")]
+        made = [prepare(database, ProjectRequest(slug))[0] for slug in ("one", "two")]
     assert made[0].secret != made[1].secret
     assert all(len(bytes.fromhex(p.secret)) == 32 for p in made)
 
 
 def test_nobody_has_a_password_and_the_way_in_is_used_once(tmp_path: Path, site: Site) -> None:
-    prepare(site.database, Wanted("demo"))
+    prepare(site.database, ProjectRequest("demo"))
     people = site.server.people
     _, old = owner_link(site.database, people, "demo")
     who, token = owner_link(site.database, people, "demo")
@@ -96,7 +96,7 @@ def test_nobody_has_a_password_and_the_way_in_is_used_once(tmp_path: Path, site:
 
 
 def test_a_link_of_another_secret_opens_nothing(site: Site) -> None:
-    prepare(site.database, Wanted("demo"))
+    prepare(site.database, ProjectRequest("demo"))
     _, token = owner_link(site.database, People(b"another secret of 32 bytes, longer"), "demo")
     assert site.nobody.post("/api/links/enter", {"token": token}).status_code == 404
 
@@ -296,7 +296,7 @@ def test_a_link_leads_to_where_the_server_listens(
     secret_in(folder)
     url = f"sqlite:///{folder / 'collect.db'}"
     with opened(url) as database:
-        prepare(database, Wanted("demo"))
+        prepare(database, ProjectRequest("demo"))
     address, told = link(capsys)
     assert address == "http://127.0.0.1:8642" and "--port" in told
     with noted(folder, url, "https://label.example:9000"):
@@ -326,8 +326,8 @@ def test_a_server_of_a_database_is_found_from_elsewhere(
     (tmp_path / "projects/one").mkdir(parents=True)
     url = "postgresql+psycopg://label:hunter2@db/plaudit"
     with noted(Path("projects/one"), url, "https://label.example"):
-        assert whereabouts(Path(), url).address == "https://label.example"  # type: ignore[union-attr]
-        assert whereabouts(Path(), url + "2") is None
+        assert server_address(Path(), url).address == "https://label.example"  # type: ignore[union-attr]
+        assert server_address(Path(), url + "2") is None
         assert "hunter2" not in Path("projects/one/serving.json").read_text()
 
 

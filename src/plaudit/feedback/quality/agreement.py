@@ -1,4 +1,4 @@
-"""How far raters agree, with intervals over items.
+"""Inter-rater agreement, with intervals over items.
 
 Most functions read ``counts`` [U, V]: how many raters gave unit u the value v (``rating_counts`` makes them from a
 matrix of ratings). A unit is what is rated; units of one item (the pairs of one ranking) name it in ``items`` [U] and

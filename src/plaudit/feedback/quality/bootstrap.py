@@ -1,4 +1,4 @@
-"""Bootstrap over items, fast enough for a page that is opened: many items, many statistics.
+"""Bootstrap over items, fast enough to run while a page loads, with many items and many statistics.
 
 A percentile bootstrap (Efron 1979), as wide as a t-interval (``intervals.bootstrap_quantiles``). Items that
 contribute equal numbers are drawn together, as one multinomial count, which is the same distribution at a cost that

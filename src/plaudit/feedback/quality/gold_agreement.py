@@ -1,4 +1,4 @@
-"""Agreement with gold: the one definition that statistics, the practice dialog and the docs go by."""
+"""Agreement with gold: the one definition used by statistics, the practice dialog and the docs."""
 
 from __future__ import annotations
 

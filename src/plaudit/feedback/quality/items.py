@@ -1,4 +1,4 @@
-"""Tables of single things: each item with how much it divides, each rated attribute, each gold item."""
+"""Tables by item (with its disagreement), by rated attribute, and by gold item."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from plaudit.display.units import Value
 from plaudit.feedback.quality.agreement import agreeing_pairs, krippendorff_alpha, pairwise_agreement
 from plaudit.feedback.quality.bootstrap import ratio, summed
 from plaudit.feedback.quality.measures import gold_scores
-from plaudit.feedback.quality.pairs import TIE, Coded
+from plaudit.feedback.quality.pairs import TIE, CodedJudgements
 from plaudit.feedback.quality.records import Golds
 from plaudit.feedback.quality.tables import (
-    Column,
     Table,
+    TableColumn,
     estimate_columns,
     estimate_values,
     plain,
@@ -23,20 +23,20 @@ from plaudit.feedback.quality.tables import (
 )
 
 
-def item_table(data: Coded) -> Table:
+def item_table(data: CodedJudgements) -> Table:
     """Items with a work judgement, those that divide labelers most first."""
     columns = (
-        Column("item", "Item", "text"),
-        Column("judgements", "Judgements", "count"),
-        Column("rankings", "Rankings", "count", "Judgements that rank the answers."),
-        Column(
+        TableColumn("item", "Item", "text"),
+        TableColumn("judgements", "Judgements", "count"),
+        TableColumn("rankings", "Rankings", "count", "Judgements that rank the answers."),
+        TableColumn(
             "agreement", "Agreement", "share", "Over pairs of answers; a tie agrees by half with a decision."
         ),
-        Column("agreement_decided", "Agreement, ties left out", "share"),
-        Column("tie_rate", "Ties", "share"),
-        Column("not_rankable", "Not rankable", "count"),
-        Column("all_bad", "All bad", "count"),
-        Column("seconds", "Median seconds", "seconds"),
+        TableColumn("agreement_decided", "Agreement, ties left out", "share"),
+        TableColumn("tie_rate", "Ties", "share"),
+        TableColumn("not_rankable", "Not rankable", "count"),
+        TableColumn("all_bad", "All bad", "count"),
+        TableColumn("seconds", "Median seconds", "seconds"),
     )
     size = len(data.items)
     pairs = data.pairs_of(data.counted)
@@ -75,13 +75,13 @@ def _most_divided(row: dict[str, Value]) -> tuple[float, float, str]:
     return lowest, -float(judgements or 0), str(row["item"])
 
 
-def attribute_table(data: Coded, *, resamples: int, seed: int) -> Table:
+def attribute_table(data: CodedJudgements, *, resamples: int, seed: int) -> Table:
     """Attributes rated in work judgements; a unit is an answer of an item, or the item as a whole."""
     columns = (
-        Column("attribute", "Attribute", "text"),
-        Column("ratings", "Ratings", "count"),
-        Column("labelers", "Labelers", "count"),
-        Column("mean", "Mean", "score"),
+        TableColumn("attribute", "Attribute", "text"),
+        TableColumn("ratings", "Ratings", "count"),
+        TableColumn("labelers", "Labelers", "count"),
+        TableColumn("mean", "Mean", "score"),
         *estimate_columns("alpha", "Krippendorff's alpha, ordinal", "score", "0 is chance, 1 is perfect."),
         *estimate_columns("same", "Same value", "share", "Share of two labelers' ratings that are equal."),
     )
@@ -127,14 +127,14 @@ def _mean(values: np.ndarray) -> float | None:
     return float(known.mean()) if len(known) else None
 
 
-def gold_table(data: Coded, golds: Golds) -> Table:
+def gold_table(data: CodedJudgements, golds: Golds) -> Table:
     """Gold and calibration items, the most often missed first: gold that many miss may itself be wrong."""
     columns = (
-        Column("item", "Item", "text"),
-        Column("purpose", "Purpose", "text", "gold is silent, calibration shows its answer afterwards"),
-        Column("judgements", "Judgements", "count"),
-        Column("agreement", "Agreement with gold", "share", "of the pairs that gold decides"),
-        Column("exact", "Exactly as gold", "share"),
+        TableColumn("item", "Item", "text"),
+        TableColumn("purpose", "Purpose", "text", "gold is silent, calibration shows its answer afterwards"),
+        TableColumn("judgements", "Judgements", "count"),
+        TableColumn("agreement", "Agreement with gold", "share", "of the pairs that gold decides"),
+        TableColumn("exact", "Exactly as gold", "share"),
     )
     rows: list[dict[str, Value]] = []
     for purpose in ("gold", "calibration"):

@@ -1,4 +1,4 @@
-"""Who agrees with whom: every two labelers where they judged the same two answers."""
+"""Agreement of every two labelers, on the pairs of answers that both judged."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from plaudit.feedback.quality.bootstrap import RESAMPLES, Estimate, proportion, summed
-from plaudit.feedback.quality.pairs import TIE, Pairs
+from plaudit.feedback.quality.pairs import TIE, AnswerPairs
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +40,7 @@ class Meetings:
         return proportion(summed(rows, place, len(names)), resamples=resamples, seed=seed)
 
 
-def meetings(pairs: Pairs) -> Meetings:
+def meetings(pairs: AnswerPairs) -> Meetings:
     """All meetings in ``pairs``, which hold one judgement per labeler and item at most, by a, b and item."""
     order = np.lexsort((pairs.labeler, pairs.unit))
     unit, labeler = pairs.unit[order], pairs.labeler[order]

@@ -1,4 +1,4 @@
-"""The measures of one labeler's judgements, or of all: what they are called, and how they are computed."""
+"""Measures of one labeler's judgements, or of all labelers': their names and how they are computed."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 from plaudit.feedback.quality import rater_behavior
 from plaudit.feedback.quality.bootstrap import Estimate
 from plaudit.feedback.quality.gold_agreement import gold_score
-from plaudit.feedback.quality.pairs import Coded
+from plaudit.feedback.quality.pairs import CodedJudgements
 from plaudit.feedback.quality.records import Golds
 from plaudit.feedback.quality.tables import Unit
 
@@ -132,7 +132,7 @@ OWN = tuple(MEASURES)[tuple(MEASURES).index("gold_agreement") :]
 
 
 def own_measures(
-    data: Coded, chosen: np.ndarray, golds: Golds, *, resamples: int, seed: int
+    data: CodedJudgements, chosen: np.ndarray, golds: Golds, *, resamples: int, seed: int
 ) -> dict[str, Estimate]:
     """The measures in ``OWN`` of the judgements that a mask [J] chooses.
 
@@ -167,7 +167,7 @@ def own_measures(
 
 
 def gold_measures(
-    data: Coded, chosen: np.ndarray, golds: Golds, *, resamples: int, seed: int
+    data: CodedJudgements, chosen: np.ndarray, golds: Golds, *, resamples: int, seed: int
 ) -> dict[str, Estimate]:
     """Agreement with silent gold, pairwise and exact, and with calibration items."""
     found: dict[str, Estimate] = {}
@@ -180,7 +180,9 @@ def gold_measures(
     return found
 
 
-def gold_scores(data: Coded, chosen: np.ndarray, golds: Golds) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def gold_scores(
+    data: CodedJudgements, chosen: np.ndarray, golds: Golds
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Judgements of items with gold: their places, the share ordered alike, whether they match exactly.
 
     The share is NaN where gold ties all answers (``gold.gold_score``).
@@ -197,7 +199,7 @@ def gold_scores(data: Coded, chosen: np.ndarray, golds: Golds) -> tuple[np.ndarr
     return np.asarray(places), np.asarray(shares), np.asarray(exact, dtype=float)
 
 
-def _speed(data: Coded, work: np.ndarray, *, resamples: int, seed: int) -> dict[str, Estimate]:
+def _speed(data: CodedJudgements, work: np.ndarray, *, resamples: int, seed: int) -> dict[str, Estimate]:
     """Where no active time was recorded, nothing is known of speed."""
     timed = work & np.isfinite(data.seconds)
     seconds, items = data.seconds[timed], data.item[timed]

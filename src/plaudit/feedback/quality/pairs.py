@@ -1,4 +1,4 @@
-"""Judgements as numbers: every two answers of every ranking, in flat arrays that all statistics read."""
+"""Judgements as flat arrays, one entry per pair of answers of every ranking; all statistics read these."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from typing import Any
 
 import numpy as np
 
-from plaudit.feedback.quality.records import PURPOSES, Answer, Judged
+from plaudit.feedback.quality.records import PURPOSES, JudgementRecord, RatedAnswer
 
 FIRST, TIE, SECOND = 0, 1, 2  # verdicts
 
 
 @dataclass(frozen=True, slots=True)
-class Pairs:
+class AnswerPairs:
     """Two answers as one labeler ranked them, one entry each: [P].
 
     ``first`` and ``second`` number the answers in the order of their ids, so that all labelers of an item mean the
@@ -37,7 +37,7 @@ class Pairs:
     def __len__(self) -> int:
         return len(self.judgement)
 
-    def where(self, chosen: np.ndarray) -> Pairs:
+    def where(self, chosen: np.ndarray) -> AnswerPairs:
         """The entries that a mask or a list of places chooses."""
         return replace(self, **{f.name: getattr(self, f.name)[chosen] for f in fields(self)})
 
@@ -49,13 +49,13 @@ class Pairs:
 
 
 @dataclass(frozen=True, slots=True)
-class Coded:
+class CodedJudgements:
     """Judgements with items, labelers and answers numbered in the order of their names."""
 
-    judged: tuple[Judged, ...]
+    judged: tuple[JudgementRecord, ...]
     items: tuple[str, ...]
     labelers: tuple[str, ...]
-    answers: tuple[Answer, ...]
+    answers: tuple[RatedAnswer, ...]
     item: np.ndarray  # [J]
     labeler: np.ndarray  # [J]
     purpose: np.ndarray  # [J] place in PURPOSES
@@ -64,18 +64,20 @@ class Coded:
     words_shown: np.ndarray  # [J] of all answers that were shown
     shortest: np.ndarray  # [J] of the shortest of them
     seconds: np.ndarray  # [J] of active time, NaN where none was recorded
-    pairs: Pairs
+    pairs: AnswerPairs
 
     def chosen(self, *purposes: str) -> np.ndarray:
         """Which judgements have one of these purposes: [J]."""
         return np.isin(self.purpose, [PURPOSES.index(p) for p in purposes])
 
-    def pairs_of(self, judgements: np.ndarray) -> Pairs:
+    def pairs_of(self, judgements: np.ndarray) -> AnswerPairs:
         """The entries of the judgements that a mask [J] chooses."""
         return self.pairs.where(judgements[self.pairs.judgement])
 
 
-def coded(judged: Sequence[Judged], answers: Mapping[str, Answer]) -> Coded:
+def coded_judgements(
+    judged: Sequence[JudgementRecord], answers: Mapping[str, RatedAnswer]
+) -> CodedJudgements:
     """Number judgements for the statistics.
 
     Raises ValueError where a judgement has an unknown purpose, shows an answer twice or one that is not among
@@ -87,7 +89,7 @@ def coded(judged: Sequence[Judged], answers: Mapping[str, Answer]) -> Coded:
     labelers, labeler = _numbered([j.labeler for j in judged])
     shown = sorted({a for j in judged for a in j.shown})
     number = {a: i for i, a in enumerate(shown)}
-    return Coded(
+    return CodedJudgements(
         judged=tuple(judged),
         items=items,
         labelers=labelers,
@@ -108,12 +110,12 @@ def coded(judged: Sequence[Judged], answers: Mapping[str, Answer]) -> Coded:
     )
 
 
-def pairs_of(judged: Sequence[Judged], answers: Mapping[str, Answer]) -> Pairs:
-    """The pairs of all judgements, whatever their purpose. Raises ValueError as ``coded``."""
-    return coded(judged, answers).pairs
+def pairs_of(judged: Sequence[JudgementRecord], answers: Mapping[str, RatedAnswer]) -> AnswerPairs:
+    """The pairs of all judgements, whatever their purpose. Raises ValueError as ``coded_judgements``."""
+    return coded_judgements(judged, answers).pairs
 
 
-def _check(j: Judged, answers: Mapping[str, Answer]) -> None:
+def _check(j: JudgementRecord, answers: Mapping[str, RatedAnswer]) -> None:
     if j.purpose not in PURPOSES:
         raise ValueError(f"judgement {j.id}: purpose {j.purpose!r} is none of {', '.join(PURPOSES)}")
     if len(set(j.shown)) != len(j.shown):
@@ -132,7 +134,7 @@ def _numbered(names: Sequence[str]) -> tuple[tuple[str, ...], np.ndarray]:
     return tuple(different), np.asarray([number[n] for n in names], dtype=int)
 
 
-def _counted(judged: Sequence[Judged]) -> np.ndarray:
+def _counted(judged: Sequence[JudgementRecord]) -> np.ndarray:
     """Work, once per labeler and item: the first time, because a second look is not independent of it."""
     first: dict[tuple[str, str], int] = {}
     for i in sorted(range(len(judged)), key=lambda i: (judged[i].round, judged[i].created, judged[i].id)):
@@ -144,8 +146,8 @@ def _counted(judged: Sequence[Judged]) -> np.ndarray:
 
 
 def _pairs(
-    judged: Sequence[Judged], item: np.ndarray, labeler: np.ndarray, number: Mapping[str, int]
-) -> Pairs:
+    judged: Sequence[JudgementRecord], item: np.ndarray, labeler: np.ndarray, number: Mapping[str, int]
+) -> AnswerPairs:
     """Judgements of the same number of answers at a time, because they make one matrix."""
     alike: dict[int, list[int]] = defaultdict(list)
     for i, j in enumerate(judged):
@@ -177,8 +179,8 @@ def _pairs(
         }
         for name, values in found.items():
             parts[name].append(values)
-    names = [f.name for f in fields(Pairs) if f.name != "unit"]
+    names = [f.name for f in fields(AnswerPairs) if f.name != "unit"]
     whole = {n: np.concatenate(parts[n]) if parts[n] else np.zeros(0, dtype=int) for n in names}
     size = len(number) + 1
     key = (whole["item"] * size + whole["first"]) * size + whole["second"]
-    return Pairs(**whole, unit=np.unique(key, return_inverse=True)[1])
+    return AnswerPairs(**whole, unit=np.unique(key, return_inverse=True)[1])

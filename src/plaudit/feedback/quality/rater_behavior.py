@@ -1,6 +1,6 @@
-"""Signs of how labelers work: position, length, ties, haste, steadiness. They inform; none of them blocks anybody.
+"""Rater behavior: position bias, length bias, ties, speed, self-consistency. Informative only: none blocks a labeler.
 
-Each reads ``Pairs`` (``pairs.pairs_of``) or one value per judgement with its item, and gives an interval over
+Each reads ``AnswerPairs`` (``pairs.pairs_of``) or one value per judgement with its item, and gives an interval over
 items. Pairs weigh so that a judgement weighs one.
 """
 
@@ -20,7 +20,7 @@ from plaudit.feedback.quality.bootstrap import (
     ratio,
     summed,
 )
-from plaudit.feedback.quality.pairs import FIRST, SECOND, TIE, Pairs
+from plaudit.feedback.quality.pairs import FIRST, SECOND, TIE, AnswerPairs
 
 # Nobody reads 400 words a minute with care (Brysbaert 2019 puts silent reading at 238).
 READING_WPM = 400
@@ -44,13 +44,13 @@ def share(
     return Estimate(found.value - less, found.low - less, found.high - less, found.n)
 
 
-def tie_rate(pairs: Pairs, *, resamples: int = RESAMPLES, seed: int = 0) -> Estimate:
+def tie_rate(pairs: AnswerPairs, *, resamples: int = RESAMPLES, seed: int = 0) -> Estimate:
     """The share of pairs that are tied."""
     tied = pairs.weight * (pairs.verdict == TIE)
     return share(tied, pairs.item, pairs.weight, resamples=resamples, seed=seed)
 
 
-def position_bias(pairs: Pairs, *, resamples: int = RESAMPLES, seed: int = 0) -> Estimate:
+def position_bias(pairs: AnswerPairs, *, resamples: int = RESAMPLES, seed: int = 0) -> Estimate:
     """How much more often than half the answer shown first is preferred to another: −½ to ½, 0 without bias.
 
         b = Σ w [shown first wins] / Σ w [decided] − ½,  over pairs that hold the answer shown first
@@ -65,7 +65,7 @@ def position_bias(pairs: Pairs, *, resamples: int = RESAMPLES, seed: int = 0) ->
     return share(used.weight * ahead, used.item, used.weight, less=0.5, resamples=resamples, seed=seed)
 
 
-def _longer(pairs: Pairs, words: Any) -> tuple[Pairs, np.ndarray, np.ndarray]:
+def _longer(pairs: AnswerPairs, words: Any) -> tuple[AnswerPairs, np.ndarray, np.ndarray]:
     """Decided pairs of different length, ln(longer / shorter), and whether the longer was preferred."""
     length = np.log(np.maximum(1, np.asarray(words, dtype=float)))
     gap = length[pairs.first] - length[pairs.second]
@@ -74,7 +74,9 @@ def _longer(pairs: Pairs, words: Any) -> tuple[Pairs, np.ndarray, np.ndarray]:
     return used, np.abs(gap), (used.verdict == FIRST) == (gap > 0)
 
 
-def longer_preferred(pairs: Pairs, words: Any, *, resamples: int = RESAMPLES, seed: int = 0) -> Estimate:
+def longer_preferred(
+    pairs: AnswerPairs, words: Any, *, resamples: int = RESAMPLES, seed: int = 0
+) -> Estimate:
     """The share of decided pairs of different length in which the longer answer is preferred.
 
     ``words`` [A]: the length of each answer, numbered as in ``pairs``. A share above half need not be a bias:
@@ -84,7 +86,7 @@ def longer_preferred(pairs: Pairs, words: Any, *, resamples: int = RESAMPLES, se
     return share(used.weight * longer, used.item, used.weight, resamples=resamples, seed=seed)
 
 
-def length_bias(pairs: Pairs, words: Any, *, resamples: int = RESAMPLES, seed: int = 0) -> Estimate:
+def length_bias(pairs: AnswerPairs, words: Any, *, resamples: int = RESAMPLES, seed: int = 0) -> Estimate:
     """β of P(a preferred to b) = σ(β ln(words_a / words_b)), over decided pairs: log-odds per e-fold of length.
 
     ``words`` [A] as in ``longer_preferred``. Twice as long shifts the odds by the factor 2^β. No intercept, since a
@@ -108,7 +110,9 @@ def length_bias(pairs: Pairs, words: Any, *, resamples: int = RESAMPLES, seed: i
     return estimate(lambda sums: beta + ratio(sums), by_item, resamples=resamples, seed=seed)
 
 
-def self_consistency(first: Pairs, again: Pairs, *, resamples: int = RESAMPLES, seed: int = 0) -> Estimate:
+def self_consistency(
+    first: AnswerPairs, again: AnswerPairs, *, resamples: int = RESAMPLES, seed: int = 0
+) -> Estimate:
     """The share of pairs decided both times that a labeler decided the same way when shown an item again.
 
     ``first`` holds one judgement per labeler and item at most. Ties are left out, as in ``pairwise_agreement``.

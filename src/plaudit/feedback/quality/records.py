@@ -1,4 +1,4 @@
-"""What the statistics of a labeling project read: answers, judgements, and what a gold item accepts."""
+"""Input records of the statistics: answers, judgements, and the accepted rankings of gold items."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ PURPOSES = ("work", "gold", "calibration", "repeat")
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class RatedAnswer:
     """An answer that was shown: who wrote it (None where unknown), and its length in words."""
 
     id: str
@@ -21,7 +21,7 @@ class Answer:
 
 
 @dataclass(frozen=True, slots=True)
-class Judged:
+class JudgementRecord:
     """One judgement: what was shown in which order, what was said, and how it came about."""
 
     id: str

@@ -1,4 +1,4 @@
-"""What the literature reports, so that a project's numbers have something to stand beside. Nobody is judged by it."""
+"""Values from the literature, shown beside a project's own for comparison; no rule depends on them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How good a project's labels are, in tables: the project, its labelers, items, models, attributes and gold.
+"""Label quality of a project as tables: the project, its labelers, items, models, attributes and gold items.
 
 A number here informs people. None of them blocks a labeler or deletes a judgement: dropping the labels of those who
 agree less did not help reward models (Stiennon et al. 2020 appendix C.2).
@@ -18,13 +18,13 @@ from plaudit.feedback.quality.bootstrap import RESAMPLES, Estimate, estimate
 from plaudit.feedback.quality.items import attribute_table, gold_table, item_table
 from plaudit.feedback.quality.labelers import Meetings, alike_of_says, kappa_of_says, meetings
 from plaudit.feedback.quality.measures import MEASURES, OWN, own_measures
-from plaudit.feedback.quality.pairs import Coded, coded
-from plaudit.feedback.quality.records import Answer, Golds, Judged
+from plaudit.feedback.quality.pairs import CodedJudgements, coded_judgements
+from plaudit.feedback.quality.records import Golds, JudgementRecord, RatedAnswer
 from plaudit.feedback.quality.references import REFERENCES, span
 from plaudit.feedback.quality.strengths import Strengths, strengths
 from plaudit.feedback.quality.tables import (
-    Column,
     Table,
+    TableColumn,
     Unit,
     estimate_columns,
     estimate_values,
@@ -52,8 +52,8 @@ class Quality:
 
 
 def quality(
-    judged: Sequence[Judged],
-    answers: Mapping[str, Answer],
+    judged: Sequence[JudgementRecord],
+    answers: Mapping[str, RatedAnswer],
     golds: Golds,
     *,
     resamples: int = RESAMPLES,
@@ -65,7 +65,7 @@ def quality(
     calibration and repeats have measures of their own. Intervals are 95 %, over items. Raises ValueError where a
     judgement does not fit ``answers`` (see ``coded``).
     """
-    data = coded(judged, answers)
+    data = coded_judgements(judged, answers)
     met = meetings(data.pairs_of(data.counted))
     between = _between(met, resamples, seed)
     found = strengths(data.pairs_of(data.counted), data.answers, resamples=resamples, seed=seed)
@@ -81,7 +81,7 @@ def quality(
     )
 
 
-def _project(data: Coded, golds: Golds, resamples: int, seed: int) -> Table:
+def _project(data: CodedJudgements, golds: Golds, resamples: int, seed: int) -> Table:
     again: Any = {"resamples": resamples, "seed": seed}
     counts, weights, items = data.pairs_of(data.counted).counts()
     both, half, twice = agreement.mirrored(counts, weights, items)
@@ -100,22 +100,28 @@ def _project(data: Coded, golds: Golds, resamples: int, seed: int) -> Table:
         **own_measures(data, np.ones(len(data.judged), dtype=bool), golds, **again),
     }
     columns = (
-        Column("measure", "Measure", "text"),
-        Column("title", "Title", "text"),
-        Column("unit", "Unit", "text", "What the values are: a share is between 0 and 1."),
-        Column("value", "Value", "score"),
-        Column("low", "From", "score", "Lower end of the 95 % interval.", of="value"),
-        Column("high", "To", "score", "Upper end of the 95 % interval.", of="value"),
-        Column("n", "Items", "count", "How many items (for counts: judgements) it rests on.", of="value"),
-        Column("reference_low", "Published, from", "score", "The lowest value that the literature reports."),
-        Column("reference_high", "Published, to", "score", "The highest value that the literature reports."),
-        Column("reference", "Published", "text", "What was measured, and where it is reported."),
-        Column("help", "Meaning", "text"),
+        TableColumn("measure", "Measure", "text"),
+        TableColumn("title", "Title", "text"),
+        TableColumn("unit", "Unit", "text", "What the values are: a share is between 0 and 1."),
+        TableColumn("value", "Value", "score"),
+        TableColumn("low", "From", "score", "Lower end of the 95 % interval.", of="value"),
+        TableColumn("high", "To", "score", "Upper end of the 95 % interval.", of="value"),
+        TableColumn(
+            "n", "Items", "count", "How many items (for counts: judgements) it rests on.", of="value"
+        ),
+        TableColumn(
+            "reference_low", "Published, from", "score", "The lowest value that the literature reports."
+        ),
+        TableColumn(
+            "reference_high", "Published, to", "score", "The highest value that the literature reports."
+        ),
+        TableColumn("reference", "Published", "text", "What was measured, and where it is reported."),
+        TableColumn("help", "Meaning", "text"),
     )
     return table("project", "The project", columns, [*_counts(data), *_project_rows(found)])
 
 
-def _counts(data: Coded) -> Iterator[dict[str, Value]]:
+def _counts(data: CodedJudgements) -> Iterator[dict[str, Value]]:
     several = np.bincount(data.item[data.counted], minlength=len(data.items)) > 1
     rows: tuple[tuple[str, str, int, str], ...] = (
         ("judgements", "Judgements", len(data.judged), "All of them, whatever their purpose."),
@@ -167,18 +173,20 @@ def _between(met: Meetings, resamples: int, seed: int) -> Between:
     ]
 
 
-def _labelers(data: Coded, golds: Golds, met: Meetings, between: Between, resamples: int, seed: int) -> Table:
+def _labelers(
+    data: CodedJudgements, golds: Golds, met: Meetings, between: Between, resamples: int, seed: int
+) -> Table:
     count: Unit = "count"
     columns = [
-        Column("labeler", "Labeler", "text"),
-        Column("judgements", "Judgements", count, "All of them, whatever their purpose."),
-        Column("work", "Work", count, "Work judgements, the first of each item."),
-        Column("surplus", "Surplus", count, "Work judgements beyond the overlap that was asked for."),
-        Column("gold", "Gold", count),
-        Column("calibration", "Calibration", count),
-        Column("repeat", "Repeats", count),
-        Column("colleagues", "Colleagues", count, "How many others judged some of the same items."),
-        Column(
+        TableColumn("labeler", "Labeler", "text"),
+        TableColumn("judgements", "Judgements", count, "All of them, whatever their purpose."),
+        TableColumn("work", "Work", count, "Work judgements, the first of each item."),
+        TableColumn("surplus", "Surplus", count, "Work judgements beyond the overlap that was asked for."),
+        TableColumn("gold", "Gold", count),
+        TableColumn("calibration", "Calibration", count),
+        TableColumn("repeat", "Repeats", count),
+        TableColumn("colleagues", "Colleagues", count, "How many others judged some of the same items."),
+        TableColumn(
             "kappa", "Mean kappa", "score", "Cohen's kappa with each colleague, weighted by shared items."
         ),
     ]
@@ -208,10 +216,10 @@ def _labelers(data: Coded, golds: Golds, met: Meetings, between: Between, resamp
     return table("labelers", "Labelers", columns, rows)
 
 
-def _pairs(data: Coded, between: Between) -> Table:
+def _pairs(data: CodedJudgements, between: Between) -> Table:
     columns = (
-        Column("labeler", "Labeler", "text"),
-        Column("colleague", "Colleague", "text"),
+        TableColumn("labeler", "Labeler", "text"),
+        TableColumn("colleague", "Colleague", "text"),
         *estimate_columns(
             "kappa", "Cohen's kappa", "score", "Over pairs of answers, ties as a third verdict."
         ),
@@ -231,11 +239,11 @@ def _pairs(data: Coded, between: Between) -> Table:
 
 def _models(found: Strengths | None) -> Table:
     columns = (
-        Column("model", "Model", "text"),
+        TableColumn("model", "Model", "text"),
         *estimate_columns("log_odds", "Strength", "log odds", "Bradley–Terry; the mean over models is 0."),
         *estimate_columns("win_rate", "Expected win rate", "share", "Against another model drawn at random."),
-        Column("comparisons", "Comparisons", "count", "Pairs of answers in which the model took part."),
-        Column(
+        TableColumn("comparisons", "Comparisons", "count", "Pairs of answers in which the model took part."),
+        TableColumn(
             "group",
             "Group",
             "count",
@@ -258,12 +266,12 @@ def _model(found: Strengths, i: int) -> dict[str, Value]:
 
 def _wins(found: Strengths | None) -> Table:
     columns = (
-        Column("model", "Model", "text"),
-        Column("against", "Against", "text"),
-        Column("win_rate", "Win rate", "share", "Observed; a tie is half a win."),
-        Column("wins", "Wins", "score", "Weighted: all pairs of one ranking together count one."),
-        Column("ties", "Ties", "score", "Weighted in the same way."),
-        Column("comparisons", "Comparisons", "count", "Pairs of answers."),
+        TableColumn("model", "Model", "text"),
+        TableColumn("against", "Against", "text"),
+        TableColumn("win_rate", "Win rate", "share", "Observed; a tie is half a win."),
+        TableColumn("wins", "Wins", "score", "Weighted: all pairs of one ranking together count one."),
+        TableColumn("ties", "Ties", "score", "Weighted in the same way."),
+        TableColumn("comparisons", "Comparisons", "count", "Pairs of answers."),
     )
     rows: list[dict[str, Value]] = []
     if found is not None:

@@ -1,4 +1,4 @@
-"""How strong models are, from judgements of their answers: Bradley–Terry with intervals over items.
+"""Strength of models from judgements of their answers: Bradley–Terry with intervals over items.
 
 Rankings are taken apart into pairs of weight 1 / C(K, 2), so that a judgement weighs one whatever K is. Under
 Plackett–Luce the pairs of a ranking follow Bradley–Terry with the same strengths, so both estimate the same; pairs
@@ -19,8 +19,8 @@ from scipy.sparse.csgraph import connected_components
 
 from plaudit import intervals
 from plaudit.feedback.quality.bootstrap import RESAMPLES, Estimate, pooled, resampled, summed
-from plaudit.feedback.quality.pairs import SECOND, TIE, Pairs
-from plaudit.feedback.quality.records import Answer
+from plaudit.feedback.quality.pairs import SECOND, TIE, AnswerPairs
+from plaudit.feedback.quality.records import RatedAnswer
 
 TieModel = Literal["half", "davidson"]
 PRIOR = 0.5
@@ -147,8 +147,8 @@ def expected_win_rate(theta: np.ndarray) -> np.ndarray:
 
 
 def strengths(
-    pairs: Pairs,
-    answers: Sequence[Answer],
+    pairs: AnswerPairs,
+    answers: Sequence[RatedAnswer],
     *,
     prior: float = PRIOR,
     tie_model: TieModel = "half",
@@ -210,7 +210,7 @@ def _renumbered(group: np.ndarray) -> np.ndarray:
 
 
 def _by_item(
-    used: Pairs, left: np.ndarray, right: np.ndarray, size: int, seed: int
+    used: AnswerPairs, left: np.ndarray, right: np.ndarray, size: int, seed: int
 ) -> tuple[np.ndarray, np.ndarray]:
     """Weights per item and cell [I, C], and which cells [C]: wins of row over column, then ties, flattened."""
     won, lost = np.where(used.verdict == SECOND, right, left), np.where(used.verdict == SECOND, left, right)

@@ -16,7 +16,7 @@ Unit = Literal["text", "count", "share", "difference", "score", "log odds", "sec
 
 
 @dataclass(frozen=True, slots=True)
-class Column:
+class TableColumn:
     """What a column holds. ``of`` names the estimate that this column is a bound or the count of."""
 
     name: str
@@ -32,17 +32,17 @@ class Table:
 
     name: str
     title: str
-    columns: tuple[Column, ...]
+    columns: tuple[TableColumn, ...]
     rows: tuple[dict[str, Value], ...]
 
 
-def estimate_columns(name: str, title: str, unit: Unit, help: str = "") -> tuple[Column, ...]:
+def estimate_columns(name: str, title: str, unit: Unit, help: str = "") -> tuple[TableColumn, ...]:
     """An estimate takes four columns: name, name_low, name_high, name_n."""
     return (
-        Column(name, title, unit, help),
-        Column(f"{name}_low", f"{title}, from", unit, "Lower end of the 95 % interval.", of=name),
-        Column(f"{name}_high", f"{title}, to", unit, "Upper end of the 95 % interval.", of=name),
-        Column(f"{name}_n", f"{title}, items", "count", "How many items it rests on.", of=name),
+        TableColumn(name, title, unit, help),
+        TableColumn(f"{name}_low", f"{title}, from", unit, "Lower end of the 95 % interval.", of=name),
+        TableColumn(f"{name}_high", f"{title}, to", unit, "Upper end of the 95 % interval.", of=name),
+        TableColumn(f"{name}_n", f"{title}, items", "count", "How many items it rests on.", of=name),
     )
 
 
@@ -61,7 +61,7 @@ def plain(value: float | None) -> float | None:
     return None if value is None or not math.isfinite(value) else float(value)
 
 
-def table(name: str, title: str, columns: Iterable[Column], rows: Iterable[dict[str, Value]]) -> Table:
+def table(name: str, title: str, columns: Iterable[TableColumn], rows: Iterable[dict[str, Value]]) -> Table:
     """A table whose rows have exactly its columns, in their order; what a row lacks is None.
 
     Raises ValueError where a row has a value without a column.

@@ -1,4 +1,4 @@
-"""Giving out work: which item a labeler gets next, leased to them for a while.
+"""Assign work: select a labeler's next item and lease it to them.
 
 Each choice is random, and its probability is stored with it: P(kind of item) · P(this item among its kind).
 Everything here runs inside one transaction that has locked the member's row.

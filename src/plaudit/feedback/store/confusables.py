@@ -1,4 +1,4 @@
-"""What text looks like to people: names that pass for others, and marks that turn or hide what is read.
+"""Confusable text: names that look like other names, and characters that reverse or hide text.
 
 Look-alikes follow the idea of Unicode Technical Standard 39 ("Unicode security mechanisms"): two names are taken for
 one where their skeletons are alike, and no word mixes scripts whose letters look like each other's.

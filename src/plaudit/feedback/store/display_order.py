@@ -1,4 +1,4 @@
-"""In which order a labeler sees the answers: random, stored, and balanced over the labelers of an item."""
+"""The order in which a labeler sees the answers: random, stored, and balanced over the labelers of an item."""
 
 from __future__ import annotations
 

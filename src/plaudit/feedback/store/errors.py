@@ -1,4 +1,4 @@
-"""What a request may not do, in words for the person who made it."""
+"""Refusals of the store, worded for the person who made the request."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Who has seen an item's models, or what others said of it: such a person is not given it to judge any more."""
+"""Who has seen an item's model names or other labelers' judgements: that person is not assigned the item any more."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Identifiers that sort by time, secrets, and how a secret is kept: only its keyed hash."""
+"""Identifiers that sort by time; secrets, of which only a keyed hash is stored."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Drawing one item of many at random, at a cost that does not grow with their number, with its exact probability.
+"""Sample one item at random, with its exact probability, at a cost independent of the number of items.
 
 Every item has a lot, a random place on a ring. A draw starts at a random place, takes the next ``WINDOW`` items
 that may be given, and picks one of those, each alike. An item can be picked from every start between the ``WINDOW``-th

@@ -1,4 +1,4 @@
-"""What a labeler says of one item, checked against what the project asks."""
+"""A labeler's judgement of one item, validated against the project's settings."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ Plain = Annotated[str, AfterValidator(plain)]
 Letter = Annotated[str, Field(min_length=1, max_length=1)]
 
 
-class Verdict(BaseModel):
+class JudgementForm(BaseModel):
     """A judgement as the page sends it: answers by the letters under which they were shown.
 
     ``groups``: best first, ties together; all letters once, or none where ``not_rankable``.
@@ -48,7 +48,7 @@ class Verdict(BaseModel):
     client: dict[Plain, Plain | int | bool] = Field(default_factory=dict, max_length=12)
 
 
-def problems_of(verdict: Verdict, count: int, settings: Settings) -> list[Problem]:
+def problems_of(verdict: JudgementForm, count: int, settings: Settings) -> list[Problem]:
     """Everything that is wrong with a verdict on ``count`` answers."""
     found: list[Problem] = []
 
@@ -88,7 +88,7 @@ def problems_of(verdict: Verdict, count: int, settings: Settings) -> list[Proble
     return found
 
 
-def _attribute_problems(verdict: Verdict, letters: list[str], settings: Settings) -> list[Problem]:
+def _attribute_problems(verdict: JudgementForm, letters: list[str], settings: Settings) -> list[Problem]:
     found = []
     known = {a.name: a for a in settings.attributes}
     for name in verdict.attributes.keys() - known.keys():
@@ -110,7 +110,7 @@ def _attribute_problems(verdict: Verdict, letters: list[str], settings: Settings
     return found
 
 
-def to_positions(verdict: Verdict, order: list[int]) -> dict[str, Any]:
+def to_positions(verdict: JudgementForm, order: list[int]) -> dict[str, Any]:
     """The verdict's columns, with letters turned into positions within the item."""
     place = dict(zip(LETTERS, order))
     return {

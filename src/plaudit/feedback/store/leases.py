@@ -1,4 +1,4 @@
-"""Leases: an item is somebody's for a while, and its ``taken`` counts who has it or has judged it."""
+"""Leases: an item is assigned to a labeler for a limited time; ``taken`` counts its leases and judgements."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Row locks, and the order in which everyone takes them, so that no two wait for each other.
+"""Row locks, and the one order in which they are taken, so that no deadlock can occur.
 
 Project before member, member before assignment, assignment before item. Who has locked a project may then lock many
 rows of the other kinds; anyone else holds at most one of each. SQLite needs none of this: there, a writer is alone.

@@ -1,4 +1,4 @@
-"""Guessing a password gets slow: tries are counted by name and by address, before they are made."""
+"""Throttle sign-in attempts: attempts are counted by name and by address before the password is checked."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Bringing a database to this version's tables, once, whoever starts first."""
+"""Migrate a database to this version's tables, once, whichever process starts first."""
 
 from __future__ import annotations
 

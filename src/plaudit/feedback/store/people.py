@@ -1,4 +1,4 @@
-"""People: how they come in, what proves who they are, and what they may do.
+"""People: sign-in, credentials, roles.
 
 Every secret (session, link, API token) is 256 random bits, shown once and kept only as a keyed hash; passwords
 are kept with argon2id. There is no default account, no default password and no open registration.

@@ -20,7 +20,7 @@ from plaudit.feedback.store.ids import new_id
 from plaudit.feedback.store.item_sampling import lot_of
 from plaudit.feedback.store.locks import lock_project
 from plaudit.feedback.store.rounds import Joined, NewRound, join_round
-from plaudit.feedback.store.schema import Base, Guideline, Item, Project, User
+from plaudit.feedback.store.schema import Guideline, Item, Project, TableBase, User
 from plaudit.feedback.store.settings import Settings
 
 STATES = ("open", "paused", "closed")
@@ -66,13 +66,6 @@ def create_project(session: Session, slug: str, *, title: str, settings: Setting
     session.add(project)
     session.flush()
     return project
-
-
-def project_by_slug(session: Session, slug: str) -> Project:
-    found = session.scalar(select(Project).where(Project.slug == slug))
-    if found is None:
-        raise NotFound("project")
-    return found
 
 
 def slug_of(name: str) -> str:
@@ -204,7 +197,7 @@ def add_items(
             )
     for table, values in (("items", rows), ("answers", answers), ("golds", golds)):
         if values:
-            session.execute(insert(Base.metadata.tables[table]), values)
+            session.execute(insert(TableBase.metadata.tables[table]), values)
     return len(rows)
 
 

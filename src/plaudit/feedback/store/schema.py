@@ -28,11 +28,11 @@ def only(condition: str) -> dict[str, Any]:
     return {"sqlite_where": text(condition), "postgresql_where": text(condition)}
 
 
-class Base(DeclarativeBase):
+class TableBase(DeclarativeBase):
     type_annotation_map: ClassVar = {dict[str, Any]: JSON, list[Any]: JSON}
 
 
-class User(Base):
+class User(TableBase):
     """A person. Signs in with a password or with one-time links."""
 
     __tablename__ = "users"
@@ -44,7 +44,7 @@ class User(Base):
     disabled_at: Mapped[float | None]
 
 
-class Session(Base):
+class Session(TableBase):
     """A browser that is signed in."""
 
     __tablename__ = "sessions"
@@ -57,7 +57,7 @@ class Session(Base):
     revoked_at: Mapped[float | None]
 
 
-class Link(Base):
+class Link(TableBase):
     """A link that signs in (``user_id``) or invites (``project_id``, ``role``), for a few uses and days."""
 
     __tablename__ = "links"
@@ -76,7 +76,7 @@ class Link(Base):
     revoked_at: Mapped[float | None]
 
 
-class ApiToken(Base):
+class ApiToken(TableBase):
     """A program's key: what its user may do, narrowed to ``scopes``."""
 
     __tablename__ = "api_tokens"
@@ -92,7 +92,7 @@ class ApiToken(Base):
     revoked_at: Mapped[float | None]
 
 
-class Attempt(Base):
+class Attempt(TableBase):
     """Failed sign-ins by name and by address, so that guessing gets slow."""
 
     __tablename__ = "attempts"
@@ -101,7 +101,7 @@ class Attempt(Base):
     last: Mapped[float]
 
 
-class Project(Base):
+class Project(TableBase):
     """A body of items to be judged under one set of rules."""
 
     __tablename__ = "projects"
@@ -116,7 +116,7 @@ class Project(Base):
     created: Mapped[float]
 
 
-class Member(Base):
+class Member(TableBase):
     """A person's part in a project."""
 
     __tablename__ = "members"
@@ -134,7 +134,7 @@ class Member(Base):
     user: Mapped[User] = relationship()
 
 
-class Guideline(Base):
+class Guideline(TableBase):
     """One published version of the guidelines; a change is a new version."""
 
     __tablename__ = "guidelines"
@@ -146,7 +146,7 @@ class Guideline(Base):
     published_by: Mapped[str | None] = mapped_column(ForeignKey("users.id"))
 
 
-class Round(Base):
+class Round(TableBase):
     """What the items of one round have in common: the models that answered, and how their answers were drawn."""
 
     __tablename__ = "rounds"
@@ -161,7 +161,7 @@ class Round(Base):
     created: Mapped[float]
 
 
-class Item(Base):
+class Item(TableBase):
     """A prompt with the answers to be ranked. ``taken`` counts live leases and submitted judgements."""
 
     __tablename__ = "items"
@@ -192,7 +192,7 @@ class Item(Base):
     answers: Mapped[list[Answer]] = relationship(order_by="Answer.position", lazy="selectin")
 
 
-class Answer(Base):
+class Answer(TableBase):
     """One answer. ``model`` is for the owner's eyes: it is in nothing that a labeler is sent."""
 
     __tablename__ = "answers"
@@ -206,7 +206,7 @@ class Answer(Base):
     info: Mapped[dict[str, Any]] = mapped_column(default=dict)
 
 
-class Gold(Base):
+class GoldRanking(TableBase):
     """The rankings of an item that are accepted as right, and why."""
 
     __tablename__ = "golds"
@@ -217,7 +217,7 @@ class Gold(Base):
     created_by: Mapped[str | None] = mapped_column(ForeignKey("users.id"))
 
 
-class Assignment(Base):
+class Assignment(TableBase):
     """An item given to a member, and how it came to be chosen. Round 0 is the first time, 1 the repeat."""
 
     __tablename__ = "assignments"
@@ -253,7 +253,7 @@ class Assignment(Base):
     item: Mapped[Item] = relationship()
 
 
-class Viewing(Base):
+class Viewing(TableBase):
     """A member has seen an item's models or what others said of it, and so judges it no more."""
 
     __tablename__ = "viewings"
@@ -262,7 +262,7 @@ class Viewing(Base):
     seen: Mapped[float]
 
 
-class Judgement(Base):
+class Judgement(TableBase):
     """What a person said of an item. The latest revision holds; none is ever changed or removed."""
 
     __tablename__ = "judgements"
@@ -290,7 +290,7 @@ class Judgement(Base):
     created: Mapped[float]
 
 
-class Skip(Base):
+class Skip(TableBase):
     """Why a person passed an item by."""
 
     __tablename__ = "skips"
@@ -301,7 +301,7 @@ class Skip(Base):
     created: Mapped[float]
 
 
-class Draft(Base):
+class Draft(TableBase):
     """Work not yet submitted."""
 
     __tablename__ = "drafts"
@@ -311,7 +311,7 @@ class Draft(Base):
     updated: Mapped[float]
 
 
-class Audit(Base):
+class Audit(TableBase):
     """Who changed what about a project or its people."""
 
     __tablename__ = "audit"

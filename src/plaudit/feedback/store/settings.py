@@ -1,4 +1,4 @@
-"""The rules of a project: what is asked of a labeler, and how items are given out."""
+"""Settings of a project: what a labeler is asked, and how items are assigned."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ class Rules(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-class Attribute(Rules):
+class RatedAttribute(Rules):
     """A scale on which each answer, or the item as a whole, is rated beside the ranking."""
 
     name: str = Field(max_length=40)
@@ -35,7 +35,7 @@ class Attribute(Rules):
         return value
 
     @model_validator(mode="after")
-    def _has_a_scale(self) -> Attribute:
+    def _has_a_scale(self) -> RatedAttribute:
         if self.low >= self.high:
             raise ValueError(f"the scale from {self.low} to {self.high} has no two values")
         return self
@@ -43,12 +43,12 @@ class Attribute(Rules):
 
 # What most teams ask (Askell et al. 2021; Ouyang et al. 2022, table 4).
 KNOWN_ATTRIBUTES = {
-    "helpful": Attribute(name="helpful", label="Helpful", help="Does it do what the person needs?"),
-    "honest": Attribute(
+    "helpful": RatedAttribute(name="helpful", label="Helpful", help="Does it do what the person needs?"),
+    "honest": RatedAttribute(
         name="honest", label="Honest", help="Is it true, and does it say what it does not know?"
     ),
-    "harmless": Attribute(name="harmless", label="Harmless", help="Could it hurt anyone?"),
-    "instructions": Attribute(
+    "harmless": RatedAttribute(name="harmless", label="Harmless", help="Could it hurt anyone?"),
+    "instructions": RatedAttribute(
         name="instructions", label="Follows instructions", help="Does it do all that was asked, and no more?"
     ),
 }
@@ -62,7 +62,7 @@ class Settings(Rules):
     ties: bool = True
     all_bad: bool = True
     not_rankable: bool = True
-    attributes: tuple[Attribute, ...] = Field((), max_length=12)
+    attributes: tuple[RatedAttribute, ...] = Field((), max_length=12)
     rationale: Literal["off", "optional", "required"] = "optional"
     confidence: bool = False  # 1 to 5
     # How items are given out.

@@ -16,10 +16,19 @@ from sqlalchemy.orm import Session
 from plaudit.feedback.quality.gold_agreement import gold_score
 from plaudit.feedback.store.errors import Invalid, NotFound, Refused
 from plaudit.feedback.store.exposure import require_unseen
-from plaudit.feedback.store.judgement_form import Verdict, problems_of, to_letters, to_positions
+from plaudit.feedback.store.judgement_form import JudgementForm, problems_of, to_letters, to_positions
 from plaudit.feedback.store.leases import close, live, take_place
 from plaudit.feedback.store.locks import lock_member
-from plaudit.feedback.store.schema import Assignment, Draft, Gold, Item, Judgement, Member, Project, Skip
+from plaudit.feedback.store.schema import (
+    Assignment,
+    Draft,
+    GoldRanking,
+    Item,
+    Judgement,
+    Member,
+    Project,
+    Skip,
+)
 from plaudit.feedback.store.settings import Settings
 
 SKIP_REASONS = {
@@ -96,7 +105,7 @@ def save_draft(
 
 
 def submit(
-    session: Session, member: Member, assignment_id: str, *, verdict: Verdict, key: str, now: float
+    session: Session, member: Member, assignment_id: str, *, verdict: JudgementForm, key: str, now: float
 ) -> Receipt:
     """Store a judgement. Invalid where it does not answer what is asked; Refused where it was answered before."""
     assignment = own(session, assignment_id, member, lock=True)
@@ -122,7 +131,7 @@ def submit(
 
 
 def revise(
-    session: Session, member: Member, assignment_id: str, *, verdict: Verdict, key: str, now: float
+    session: Session, member: Member, assignment_id: str, *, verdict: JudgementForm, key: str, now: float
 ) -> Receipt:
     """Add a new revision to one's own judgement, as long as it may be edited."""
     assignment = own(session, assignment_id, member, lock=True)
@@ -201,7 +210,7 @@ def editable(assignment: Assignment, settings: Settings, now: float) -> bool:
 
 
 def _by_key(
-    session: Session, member: Member, key: str, assignment: Assignment, verdict: Verdict
+    session: Session, member: Member, key: str, assignment: Assignment, verdict: JudgementForm
 ) -> Judgement | None:
     """What was stored under that key. Invalid where it was another item's, or said something else."""
     found = session.scalar(
@@ -217,7 +226,7 @@ def _by_key(
     return found
 
 
-def _same(stored: Judgement, verdict: Verdict, assignment: Assignment) -> bool:
+def _same(stored: Judgement, verdict: JudgementForm, assignment: Assignment) -> bool:
     """Whether the verdict is the one that was stored, to the last field."""
     try:
         said = to_positions(verdict, assignment.order)
@@ -229,7 +238,7 @@ def _same(stored: Judgement, verdict: Verdict, assignment: Assignment) -> bool:
 
 
 def _store(
-    session: Session, assignment: Assignment, member: Member, verdict: Verdict, key: str, now: float
+    session: Session, assignment: Assignment, member: Member, verdict: JudgementForm, key: str, now: float
 ) -> Judgement:
     project = session.get_one(Project, assignment.project_id)
     settings = Settings.model_validate(project.settings)
@@ -259,7 +268,7 @@ def _capped(active_ms: int, assignment: Assignment, now: float) -> int:
 
 
 def _feedback(session: Session, assignment: Assignment, judgement: Judgement) -> dict[str, Any] | None:
-    gold = session.get(Gold, assignment.item_id) if assignment.purpose == "calibration" else None
+    gold = session.get(GoldRanking, assignment.item_id) if assignment.purpose == "calibration" else None
     if gold is None:
         return None
     score = gold_score(judgement.groups, gold.accepted)

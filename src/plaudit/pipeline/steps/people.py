@@ -109,7 +109,7 @@ def _filled(
     """Bring the items into the project, where they are not, and count what is judged of them."""
     from plaudit.feedback.importing import items_of_rows
     from plaudit.feedback.project_location import new_folder, opened, secret_in
-    from plaudit.feedback.project_setup import Wanted, database_url, only_project, prepare
+    from plaudit.feedback.project_setup import ProjectRequest, database_url, only_project, prepare
     from plaudit.feedback.store.projects import slug_of
 
     with new_folder(folder), opened(database_url(folder, None)) as database:
@@ -118,7 +118,7 @@ def _filled(
         slug = database.read(only_project) or name
         made = items_of_rows(items, purpose="work", source=str(ITEMS), max_dropped=0.0)
         title = f"{context.config.name}: {step.name}"
-        prepare(database, Wanted(slug, title, items=[made], settings={"overlap": overlap}))
+        prepare(database, ProjectRequest(slug, title, items=[made], settings={"overlap": overlap}))
         done = database.read(lambda db: _judged(db, slug, items, overlap))
     return Standing(done, wanted, overlap)
 

@@ -1,4 +1,4 @@
-"""Coming in, going out, and what one has: password, sessions, tokens."""
+"""Authentication: sign-in and sign-out, password, sessions, tokens."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from plaudit.feedback.store.people import (
 )
 from plaudit.feedback.store.schema import ApiToken, Link, Member, Project, User
 from plaudit.web.access import Access, Asker
-from plaudit.web.app_state import Server, place_of
+from plaudit.web.app_state import AppState, place_of
 from plaudit.web.request_body import Guarded
 
 router = APIRouter(prefix="/api", tags=["signing in"], route_class=Guarded)
@@ -97,8 +97,8 @@ class TokenOut(BaseModel):
     token: str | None = Field(None, description="shown once, when it is made")
 
 
-def _server(request: Request) -> Server:
-    found: Server = request.app.state.server
+def _server(request: Request) -> AppState:
+    found: AppState = request.app.state.server
     return found
 
 
@@ -253,7 +253,7 @@ async def set_password(body: NewPassword, asker: Anyone) -> None:
     require_long(body.password)
     async with asker.server.hashing.place(tries) as hashed:
         if asker.user.password_hash:
-            # As at the front door: who found an open browser may not guess as often as they like.
+            # Throttled as at sign-in: an open browser must not allow unlimited guesses.
             await run_in_threadpool(database.write, people.reserve, {tries: 1}, now=asker.now)
             if not await hashed(password_matches, asker.user.password_hash, body.old or ""):
                 raise Forbidden("wrong_password", "the old password is wrong")
@@ -341,7 +341,7 @@ def _token_out(token: ApiToken, secret: str | None = None) -> TokenOut:
     )
 
 
-def _signed_in(server: Server, request: Request, response: Response, token: str, me: Me) -> Me:
+def _signed_in(server: AppState, request: Request, response: Response, token: str, me: Me) -> Me:
     """Set the cookie of the new session, and end the one that the browser had."""
     old = request.cookies.get(server.cookie)
     if old:

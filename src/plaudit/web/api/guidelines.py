@@ -43,7 +43,7 @@ class GuidelineIn(BaseModel):
     note: Plain = Field("", max_length=500)
 
 
-class Draft(BaseModel):
+class GuidelineDraft(BaseModel):
     markdown: Plain = Field(max_length=LONGEST_GUIDELINE)
 
 
@@ -106,7 +106,7 @@ def post_seen(body: Seen, asker: Labeler) -> None:
 
 @router.post("/guidelines/preview")
 @takes(MOST_GUIDELINE)
-def post_preview(body: Draft, asker: Owner) -> Preview:
+def post_preview(body: GuidelineDraft, asker: Owner) -> Preview:
     """A draft as labelers would see it. Nothing is kept."""
     return Preview(html=to_html(body.markdown))
 

@@ -19,7 +19,7 @@ from plaudit.feedback.store.locks import lock_project
 from plaudit.feedback.store.people import note
 from plaudit.feedback.store.projects import NewItem, add_items, check_accepted
 from plaudit.feedback.store.rounds import NewRound, provenance
-from plaudit.feedback.store.schema import Answer, Assignment, Gold, Item, Judgement, Round, Skip
+from plaudit.feedback.store.schema import Answer, Assignment, GoldRanking, Item, Judgement, Round, Skip
 from plaudit.web.access import Access, Asker
 from plaudit.web.blank_answers import Blank, blank_of
 from plaudit.web.json_rows import MOST_ROWS, import_of, rested
@@ -61,7 +61,7 @@ class FullAnswer(BaseModel):
     model: str | None
 
 
-class Said(BaseModel):
+class ItemJudgement(BaseModel):
     """A judgement of this item; positions, not the letters that its labeler saw."""
 
     labeler: str
@@ -97,7 +97,7 @@ class FullItem(ItemLine):
     info: dict[str, Any]
     accepted: list[list[list[int]]]
     rationale: str
-    judgements: list[Said]
+    judgements: list[ItemJudgement]
     skips: list[Skipped]
 
 
@@ -120,7 +120,7 @@ class ImportDone(BaseModel):
     notes: list[str]
 
 
-class Change(BaseModel):
+class ItemChange(BaseModel):
     state: Literal["open", "retired"] | None = None
     sensitivity: int | None = Field(None, ge=0, le=3)
     accepted: list[list[list[int]]] | None = None
@@ -211,7 +211,7 @@ def full_item(db: Db, asker: Asker, item_id: str) -> FullItem:
         .where(Assignment.item_id == found.id)
         .order_by(Skip.created)
     )
-    gold = db.get(Gold, found.id)
+    gold = db.get(GoldRanking, found.id)
     return FullItem(
         **_line(found),
         prompt=[{**m, "html": to_html(m["content"])} for m in found.prompt],
@@ -270,7 +270,7 @@ def _add(db: Db, project_id: str, items: Sequence[NewItem], round_: NewRound | N
 
 
 @router.patch("/items/{item}")
-def patch_item(item: str, change: Change, asker: Owner) -> ItemLine:
+def patch_item(item: str, change: ItemChange, asker: Owner) -> ItemLine:
     """Retire an item or take it back, set its level, mend what a gold item accepts. Judgements stay."""
 
     def work(db: Db) -> ItemLine:
@@ -279,7 +279,7 @@ def patch_item(item: str, change: Change, asker: Owner) -> ItemLine:
             found.state = change.state
         if change.sensitivity is not None:
             found.sensitivity = change.sensitivity
-        gold = db.get(Gold, found.id)
+        gold = db.get(GoldRanking, found.id)
         if change.accepted is not None or change.rationale is not None:
             if gold is None:
                 raise Refused("no_gold", "only gold and calibration items have an accepted ranking")
@@ -341,8 +341,8 @@ def _line(item: Item) -> dict[str, Any]:
     }
 
 
-def _said(judgement: Judgement, assignment: Assignment, names: dict[str, str]) -> Said:
-    return Said(
+def _said(judgement: Judgement, assignment: Assignment, names: dict[str, str]) -> ItemJudgement:
+    return ItemJudgement(
         labeler=names[assignment.member_id],
         purpose=assignment.purpose,
         revision=judgement.revision,

@@ -1,4 +1,4 @@
-"""The labeler's work: claim an item, hold it, keep a draft, judge, change, skip."""
+"""Labeling: claim an item, renew its lease, save a draft, submit, edit, skip."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from plaudit.feedback.store import submission
 from plaudit.feedback.store.claiming import Nothing, claim
 from plaudit.feedback.store.errors import Invalid
 from plaudit.feedback.store.exposure import seen_by
-from plaudit.feedback.store.judgement_form import Plain, Verdict
+from plaudit.feedback.store.judgement_form import JudgementForm, Plain
 from plaudit.feedback.store.leases import done
 from plaudit.feedback.store.schema import Assignment, Member, Project
 from plaudit.feedback.store.settings import Settings
 from plaudit.web.access import Access, Asker
 from plaudit.web.request_body import Guarded
-from plaudit.web.task_view import Kept, Progress, Sheet, Task, progress_of, sheet_of
+from plaudit.web.task_view import LabelerProgress, Sheet, StoredDraft, Task, progress_of, sheet_of
 
 router = APIRouter(prefix="/api/projects/{project}", tags=["labeling"], route_class=Guarded)
 Labeler = Annotated[Asker, Depends(Access("labeler", "label"))]
@@ -35,7 +35,7 @@ class Claimed(BaseModel):
     task: Task | None
     why: str | None = None
     seconds: float | None = None
-    progress: Progress
+    progress: LabelerProgress
 
 
 class Beat(BaseModel):
@@ -71,7 +71,7 @@ class Done(BaseModel):
     surplus: bool
     again: bool
     feedback: dict[str, Any] | None
-    progress: Progress
+    progress: LabelerProgress
 
 
 class Past(BaseModel):
@@ -125,7 +125,7 @@ def post_heartbeat(assignment: str, beat: Beat, asker: Labeler) -> Held:
     return asker.server.database.write(work)
 
 
-@router.put("/assignments/{assignment}/draft", responses={409: {"model": Kept}})
+@router.put("/assignments/{assignment}/draft", responses={409: {"model": StoredDraft}})
 def put_draft(assignment: str, draft: DraftIn, asker: Labeler) -> Any:
     """Keep unfinished work. 409 with the draft kept, where another page has written since revision ``rev``."""
     try:
@@ -135,24 +135,24 @@ def put_draft(assignment: str, draft: DraftIn, asker: Labeler) -> Any:
         problem = Problem(str(error), field="payload")
         raise Invalid("invalid", "the draft cannot be kept", problems=[problem]) from None
 
-    def work(db: Db) -> tuple[Kept, bool]:
+    def work(db: Db) -> tuple[StoredDraft, bool]:
         kept, is_mine = submission.save_draft(
             db, asker.the_member(), assignment, payload=payload, rev=draft.rev, now=asker.now
         )
-        return Kept(rev=kept.rev, payload=kept.payload), is_mine
+        return StoredDraft(rev=kept.rev, payload=kept.payload), is_mine
 
     kept, is_mine = asker.server.database.write(work)
     return kept if is_mine else JSONResponse(kept.model_dump(), 409)
 
 
 @router.post("/assignments/{assignment}/submit", status_code=201)
-def post_judgement(assignment: str, verdict: Verdict, key: Key, asker: Labeler) -> Done:
+def post_judgement(assignment: str, verdict: JudgementForm, key: Key, asker: Labeler) -> Done:
     """Judge an item. Sending the same again under the same key is safe: it gets the same receipt."""
     return asker.server.database.write(_judge, submission.submit, asker, assignment, verdict, key)
 
 
 @router.post("/assignments/{assignment}/revise", status_code=201)
-def post_revision(assignment: str, verdict: Verdict, key: Key, asker: Labeler) -> Done:
+def post_revision(assignment: str, verdict: JudgementForm, key: Key, asker: Labeler) -> Done:
     """Change one's own judgement, while the project lets one: a new revision beside the old one."""
     return asker.server.database.write(_judge, submission.revise, asker, assignment, verdict, key)
 
@@ -229,7 +229,7 @@ def get_skip_reasons(asker: Labeler) -> dict[str, str]:
     return submission.SKIP_REASONS
 
 
-def _judge(db: Db, action: Any, asker: Asker, assignment: str, verdict: Verdict, key: str) -> Done:
+def _judge(db: Db, action: Any, asker: Asker, assignment: str, verdict: JudgementForm, key: str) -> Done:
     now = asker.now
     receipt = action(db, asker.the_member(), assignment, verdict=verdict, key=key, now=now)
     return Done(

@@ -10,7 +10,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session as Db
 
 from plaudit.errors import Problem
-from plaudit.feedback.project_progress import Standing, standing
+from plaudit.feedback.project_progress import ProjectProgress, project_progress
 from plaudit.feedback.store.errors import Invalid
 from plaudit.feedback.store.judgement_form import Plain
 from plaudit.feedback.store.locks import lock_project
@@ -39,7 +39,7 @@ class Level(BaseModel):
     level: int = Field(ge=0, le=3)
 
 
-class Entry(BaseModel):
+class AuditEntry(BaseModel):
     when: float
     who: str | None
     action: str
@@ -48,9 +48,9 @@ class Entry(BaseModel):
 
 
 @router.get("/status")
-def get_status(asker: Reviewer) -> Standing:
+def get_status(asker: Reviewer) -> ProjectProgress:
     """How far the work is."""
-    return asker.server.database.read(standing, asker.the_project().id)
+    return asker.server.database.read(project_progress, asker.the_project().id)
 
 
 @router.get("/settings")
@@ -112,18 +112,19 @@ def post_sensitivity(body: Level, asker: Labeler) -> Level:
 
 
 @router.get("/audit")
-def get_audit(asker: Owner, limit: int = 200, before: str | None = None) -> list[Entry]:
+def get_audit(asker: Owner, limit: int = 200, before: str | None = None) -> list[AuditEntry]:
     """Who changed what, newest first."""
 
     return asker.server.database.read(audit_of, asker.the_project().id, limit=limit, before=before)
 
 
-def audit_of(db: Db, project_id: str, *, limit: int, before: str | None = None) -> list[Entry]:
+def audit_of(db: Db, project_id: str, *, limit: int, before: str | None = None) -> list[AuditEntry]:
     mine = select(Audit, User.name).join(User, User.id == Audit.user_id, isouter=True)
     mine = mine.where(Audit.project_id == project_id)
     if before is not None:
         mine = mine.where(Audit.id < before)
     rows = db.execute(mine.order_by(Audit.id.desc()).limit(max(1, min(limit, 1000))))
     return [
-        Entry(when=a.created, who=name, action=a.action, target=a.target, detail=a.detail) for a, name in rows
+        AuditEntry(when=a.created, who=name, action=a.action, target=a.target, detail=a.detail)
+        for a, name in rows
     ]

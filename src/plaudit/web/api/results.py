@@ -1,4 +1,4 @@
-"""What came of it: the statistics, and the judgements themselves."""
+"""Results: the statistics, and the judgements themselves."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The API in words, from its own OpenAPI description and from who is let in."""
+"""The API's documentation page, from its OpenAPI description and the access rule of each route."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ TITLES = {
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
+class FieldDoc:
     """A parameter or a field: its name, its type, whether it must be there, and what it says."""
 
     name: str
@@ -44,23 +44,23 @@ class Operation:
     summary: str
     who: str
     scope: str | None
-    parameters: tuple[Part, ...]
+    parameters: tuple[FieldDoc, ...]
     body: str
-    body_fields: tuple[Part, ...]
+    body_fields: tuple[FieldDoc, ...]
     status: str
     answer: str
-    answer_fields: tuple[Part, ...]
+    answer_fields: tuple[FieldDoc, ...]
     curl: str
 
 
 @dataclass(frozen=True, slots=True)
-class Group:
+class OperationGroup:
     name: str
     title: str
     operations: tuple[Operation, ...]
 
 
-def described(app: FastAPI) -> tuple[Markup, list[Group]]:
+def described(app: FastAPI) -> tuple[Markup, list[OperationGroup]]:
     """What the API is, and its operations by group."""
     schema = app.openapi()
     schemas = schema.get("components", {}).get("schemas", {})
@@ -69,7 +69,10 @@ def described(app: FastAPI) -> tuple[Markup, list[Group]]:
         for method, said in methods.items():
             tag = (said.get("tags") or ["other"])[0]
             groups.setdefault(tag, []).append(_operation(method.upper(), path, said, schemas))
-    made = [Group(n.replace(" ", "-"), TITLES.get(n, n.capitalize()), tuple(o)) for n, o in groups.items()]
+    made = [
+        OperationGroup(n.replace(" ", "-"), TITLES.get(n, n.capitalize()), tuple(o))
+        for n, o in groups.items()
+    ]
     return Markup(to_html(schema["info"].get("description", ""))), made
 
 
@@ -87,7 +90,9 @@ def _operation(method: str, path: str, said: dict[str, Any], schemas: dict[str, 
         who=who or "anyone signed in",
         scope=access.scope if access else "",
         parameters=tuple(
-            Part(p["name"], _kind(p.get("schema", {})), p.get("required", False), p.get("description", ""))
+            FieldDoc(
+                p["name"], _kind(p.get("schema", {})), p.get("required", False), p.get("description", "")
+            )
             for p in said.get("parameters", [])
         ),
         body=_kind(body) if body else "",
@@ -146,12 +151,12 @@ def _limits(schema: dict[str, Any]) -> str:
     return f", at most {longest:,} characters" if longest else ""
 
 
-def _fields(schema: dict[str, Any] | None, schemas: dict[str, Any]) -> tuple[Part, ...]:
+def _fields(schema: dict[str, Any] | None, schemas: dict[str, Any]) -> tuple[FieldDoc, ...]:
     """The fields of the schema, or of what it is a list of."""
     named = _named(schema, schemas)
     required = named.get("required", [])
     return tuple(
-        Part(name, _kind(s), name in required, str(s.get("description", "")))
+        FieldDoc(name, _kind(s), name in required, str(s.get("description", "")))
         for name, s in named.get("properties", {}).items()
     )
 

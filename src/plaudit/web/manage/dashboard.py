@@ -1,4 +1,4 @@
-"""What the dashboard shows: how far the work is, and how good it is."""
+"""Context of the dashboard: progress of the work, and quality of the labels."""
 
 from __future__ import annotations
 
@@ -12,16 +12,22 @@ from sqlalchemy.orm import Session
 from plaudit.display.bar_chart import bars, shade
 from plaudit.display.formatting import number
 from plaudit.display.units import Value
-from plaudit.feedback.project_progress import standing
+from plaudit.feedback.project_progress import project_progress
 from plaudit.feedback.quality.references import REFERENCES, Reference
 from plaudit.feedback.quality.tables import Table
 from plaudit.feedback.store.claiming import left
 from plaudit.feedback.store.schema import Assignment, Item, Member, Project
 from plaudit.feedback.store.submission import SKIP_REASONS
-from plaudit.web.manage.interval_plots import Strips, measured, models_strips, published, strips_of
+from plaudit.web.manage.interval_plots import (
+    IntervalRows,
+    measure_row,
+    measure_rows,
+    published_rows,
+    win_rate_rows,
+)
 from plaudit.web.manage.summary import summary
-from plaudit.web.manage.table_cells import shown
-from plaudit.web.manage.throughput import day_name, pace
+from plaudit.web.manage.table_cells import shown_table
+from plaudit.web.manage.throughput import day_name, throughput
 
 MOST_DIVIDED = 12
 MOST_PAIRED = 40  # labelers that a square table has room for
@@ -61,8 +67,8 @@ def dashboard(
     db: Session, project: Project, tables: Mapping[str, Table], *, now: float, open_models: bool
 ) -> dict[str, Any]:
     """The values of the dashboard's template. Without ``open_models`` nothing in them names a model."""
-    far = standing(db, project.id)
-    fast = pace(db, project.id, now=now)
+    far = project_progress(db, project.id)
+    fast = throughput(db, project.id, now=now)
     measures = {str(r["measure"]): r for r in tables["project"].rows}
     known = {*AGREEMENT, *KNOWN, *BIASES, *WAYS, *SPEED, *STRENGTHS, *COUNTS}
     divided = [r for r in tables["items"].rows if r["agreement"] is not None and float(r["agreement"]) < 1]
@@ -78,27 +84,27 @@ def dashboard(
         "skips": [
             (SKIP_REASONS.get(r, r), n) for r, n in sorted(far.skip_reasons.items(), key=lambda x: -x[1])
         ],
-        "agreement": strips_of(measures, AGREEMENT, low=0.0, high=1.0),
+        "agreement": measure_rows(measures, AGREEMENT, low=0.0, high=1.0),
         "published": _published(measures),
-        "known": strips_of(measures, KNOWN, low=0.0, high=1.0),
-        "biases": [b for name in BIASES if (b := measured(measures, name)) is not None],
-        "ways": strips_of(measures, WAYS, low=0.0, high=1.0),
-        "speed": [m for name in SPEED if (m := measured(measures, name)) is not None],
+        "known": measure_rows(measures, KNOWN, low=0.0, high=1.0),
+        "biases": [b for name in BIASES if (b := measure_row(measures, name)) is not None],
+        "ways": measure_rows(measures, WAYS, low=0.0, high=1.0),
+        "speed": [m for name in SPEED if (m := measure_row(measures, name)) is not None],
         "seconds": bars(fast.seconds, title="Judgements by active time", tone="sft"),
-        "strengths": strips_of(measures, STRENGTHS, low=0.0, high=1.0),
+        "strengths": measure_rows(measures, STRENGTHS, low=0.0, high=1.0),
         # What a later version measures is shown too, if plainly.
         "others": [
-            m for name in measures if name not in known and (m := measured(measures, name)) is not None
+            m for name in measures if name not in known and (m := measure_row(measures, name)) is not None
         ],
         "models": _models(tables) if open_models else None,
         "model_count": len(tables["models"].rows),
-        "labelers": shown(tables["labelers"], *LABELER),
+        "labelers": shown_table(tables["labelers"], *LABELER),
         "labeler_order": sorted(range(len(tables["labelers"].rows)), key=_by_name(tables["labelers"].rows)),
         "pairs": _pairs(tables["pairs"].rows),
         "pair_count": len(tables["pairs"].rows),
         "divided": _with_words(db, project.id, divided[:MOST_DIVIDED]),
         "divided_count": len(divided),
-        "attributes": shown(
+        "attributes": shown_table(
             tables["attributes"], "attribute", "ratings", "labelers", "mean", "alpha", "same"
         ),
         "golds": _with_words(db, project.id, tables["golds"].rows),
@@ -117,10 +123,10 @@ def _by_name(rows: Sequence[Mapping[str, Value]]) -> Any:
     return lambda i: str(rows[i]["labeler"])
 
 
-def _published(measures: Mapping[str, Any]) -> tuple[Strips, tuple[Reference, ...]] | None:
+def _published(measures: Mapping[str, Any]) -> tuple[IntervalRows, tuple[Reference, ...]] | None:
     """Our agreement above what others found, each study by itself."""
-    ours = measured(measures, "agreement")
-    return None if ours is None else (published(ours, REFERENCES["agreement"]), REFERENCES["agreement"])
+    ours = measure_row(measures, "agreement")
+    return None if ours is None else (published_rows(ours, REFERENCES["agreement"]), REFERENCES["agreement"])
 
 
 def _models(tables: Mapping[str, Table]) -> dict[str, Any]:
@@ -129,7 +135,7 @@ def _models(tables: Mapping[str, Table]) -> dict[str, Any]:
     wins = {(str(r["model"]), str(r["against"])): r for r in tables["wins"].rows}
     cells = tuple(tuple(_win(wins.get((a, b))) if a != b else None for b in names) for a in names)
     return {
-        "strips": models_strips(rows),
+        "strips": win_rate_rows(rows),
         "groups": len({r["group"] for r in rows}),
         "wins": Grid(names, cells),
     }

@@ -1,4 +1,4 @@
-"""Rows of a figure: a name, a mark on a scale that the rows share, and the numbers in words."""
+"""Rows of an interval figure: a name, a mark on a shared scale, and the numbers as text."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ EMPTY = Markup("")
 
 
 @dataclass(frozen=True, slots=True)
-class Measured:
+class IntervalRow:
     """A measure with everything that a reader may want of it."""
 
     name: str
@@ -43,16 +43,16 @@ class Measured:
 
 
 @dataclass(frozen=True, slots=True)
-class Strips:
+class IntervalRows:
     """Rows on one scale, and the scale's numbers."""
 
-    rows: tuple[Measured, ...]
+    rows: tuple[IntervalRow, ...]
     labels: Markup
 
 
-def measured(
+def measure_row(
     measures: Mapping[str, Mapping[str, Value]], name: str, scale: Scale | None = None
-) -> Measured | None:
+) -> IntervalRow | None:
     """A measure of the project's table on a scale of its own, unless it is given one. None where it is not there."""
     row = measures.get(name)
     if row is None:
@@ -63,7 +63,7 @@ def measured(
         shares = unit == "share"
         scale = SHARES if shares else scale_of(_numbers(row), least=LEAST.get(name, 0.0))
     low, high = _number(row["reference_low"]), _number(row["reference_high"])
-    return Measured(
+    return IntervalRow(
         name=name,
         title=str(row["title"]),
         text=value_text(row["value"], unit),
@@ -86,27 +86,27 @@ def measured(
     )
 
 
-def strips_of(
+def measure_rows(
     measures: Mapping[str, Mapping[str, Value]], names: Iterable[str], *, low: float, high: float
-) -> Strips:
+) -> IntervalRows:
     """Several measures on one scale: from ``low`` to ``high``, further where a value lies beyond."""
     chosen = [n for n in names if n in measures]
     values = [v for n in chosen for v in _numbers(measures[n])]
     inside = all(low <= v <= high for v in values)
     scale = SHARES if inside and (low, high) == (0, 1) else scale_of([*values, low, high])
     shares = all(str(measures[n]["unit"]) == "share" for n in chosen)
-    rows = tuple(m for n in chosen if (m := measured(measures, n, scale)) is not None)
-    return Strips(
+    rows = tuple(m for n in chosen if (m := measure_row(measures, n, scale)) is not None)
+    return IntervalRows(
         rows, interval_figure.tick_labels(scale, lambda v: _tick(v, "share" if shares else "score"))
     )
 
 
-def published(ours: Measured, references: Sequence[Reference]) -> Strips:
+def published_rows(ours: IntervalRow, references: Sequence[Reference]) -> IntervalRows:
     """Our value first, then each study's, on the scale of shares."""
     rows = [ours]
     for r in references:
         rows.append(
-            Measured(
+            IntervalRow(
                 name="",
                 title=r.source,
                 text=_published(r.low, r.high, "share"),
@@ -118,13 +118,13 @@ def published(ours: Measured, references: Sequence[Reference]) -> Strips:
                 figure=interval_figure.published(SHARES, r.low, r.high),
             )
         )
-    return Strips(tuple(rows), interval_figure.tick_labels(SHARES, lambda v: value_text(v, "share")))
+    return IntervalRows(tuple(rows), interval_figure.tick_labels(SHARES, lambda v: value_text(v, "share")))
 
 
-def models_strips(rows: Sequence[Mapping[str, Value]]) -> Strips:
+def win_rate_rows(rows: Sequence[Mapping[str, Value]]) -> IntervalRows:
     """Expected win rates, the highest first."""
     made = [
-        Measured(
+        IntervalRow(
             name="",
             title=str(row["model"]),
             text=value_text(row["win_rate"], "share"),
@@ -144,7 +144,7 @@ def models_strips(rows: Sequence[Mapping[str, Value]]) -> Strips:
         )
         for row in rows
     ]
-    return Strips(tuple(made), interval_figure.tick_labels(SHARES, lambda v: value_text(v, "share")))
+    return IntervalRows(tuple(made), interval_figure.tick_labels(SHARES, lambda v: value_text(v, "share")))
 
 
 def _tick(value: float, unit: str) -> str:

@@ -1,4 +1,4 @@
-"""Items and what was said of them, as their pages show it."""
+"""Items and their judgements, as the pages show them."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 
 from plaudit.display.formatting import duration
 from plaudit.feedback.store.schema import Item
-from plaudit.web.api.items import Said
+from plaudit.web.api.items import ItemJudgement
 
 BLANKS = {
     "empty": "The answer is empty.",
@@ -25,7 +25,7 @@ STRENGTHS = ("", "slightly better", "better", "clearly better", "much better")  
 class Told:
     """A judgement in words. Answers are named by their number on the page, from 1."""
 
-    said: Said
+    said: ItemJudgement
     ranking: str
     order: str
     strength: str
@@ -34,7 +34,7 @@ class Told:
     attributes: tuple[tuple[str, str], ...]
 
 
-def told(said: Said) -> Told:
+def told(said: ItemJudgement) -> Told:
     marks = {
         "all bad": said.all_bad,
         "left as shown": said.untouched,

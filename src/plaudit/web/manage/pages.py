@@ -1,4 +1,4 @@
-"""The routes of these pages. Each shows what there is; every change goes through the API."""
+"""Routes of the management pages. They only show; every change goes through the API."""
 
 from __future__ import annotations
 

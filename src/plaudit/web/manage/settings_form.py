@@ -1,4 +1,4 @@
-"""The rules of a project as a form: what each one does, and what the literature found."""
+"""A project's settings as a form: what each one does, and what the literature found."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from plaudit.web.api.project import Entry
+from plaudit.web.api.project import AuditEntry
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +24,7 @@ class Rule:
 
 
 @dataclass(frozen=True, slots=True)
-class Section:
+class FormSection:
     name: str
     title: str
     lead: str
@@ -32,7 +32,7 @@ class Section:
 
 
 SECTIONS = (
-    Section(
+    FormSection(
         "asked",
         "What is asked",
         "Beside the ranking. Every question costs time on every item: ask what you will use.",
@@ -79,7 +79,7 @@ SECTIONS = (
             ),
         ),
     ),
-    Section(
+    FormSection(
         "given",
         "How items are given out",
         "Each item is drawn at random and each draw's probability is kept. Orders of answers are rotated.",
@@ -153,7 +153,7 @@ SECTIONS = (
             ),
         ),
     ),
-    Section(
+    FormSection(
         "care",
         "Care for labelers",
         "People choose for themselves the most sensitive level that they are willing to see; without asking, none.",
@@ -222,7 +222,7 @@ class Changed:
     detail: str
 
 
-def changed(entry: Entry) -> Changed:
+def changed(entry: AuditEntry) -> Changed:
     detail = ", ".join(f"{name.replace('_', ' ')}: {_short(value)}" for name, value in entry.detail.items())
     return Changed(entry.when, entry.who or "the server", f"{entry.action} {entry.target}".strip(), detail)
 

@@ -1,4 +1,4 @@
-"""What the numbers say, in sentences; above all, what they do not say yet."""
+"""The statistics as sentences, including what cannot be concluded yet."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 from plaudit.display.formatting import percent
 from plaudit.display.units import Value, interval_text, plural, value_text
-from plaudit.feedback.project_progress import Standing
+from plaudit.feedback.project_progress import ProjectProgress
 from plaudit.feedback.quality.tables import Table
-from plaudit.web.manage.throughput import Pace
+from plaudit.web.manage.throughput import Throughput
 
 FEW = 20  # items below which a share's interval spans some 40 points
 FEW_KNOWN = 5  # gold and repeats are few by design; below this nothing is said
@@ -28,7 +28,7 @@ class Sentence:
     text: str
 
 
-def summary(tables: Mapping[str, Table], standing: Standing, pace: Pace) -> list[Sentence]:
+def summary(tables: Mapping[str, Table], standing: ProjectProgress, pace: Throughput) -> list[Sentence]:
     """What this project's numbers say, the most important first."""
     measures = {str(r["measure"]): r for r in tables["project"].rows}
     found = [_progress(standing, pace)]
@@ -43,7 +43,7 @@ def summary(tables: Mapping[str, Table], standing: Standing, pace: Pace) -> list
     return found
 
 
-def _progress(standing: Standing, pace: Pace) -> Sentence:
+def _progress(standing: ProjectProgress, pace: Throughput) -> Sentence:
     if not standing.items:
         return Sentence("base", "There are no items to judge yet.")
     share = percent(standing.given / standing.wanted if standing.wanted else None)
@@ -149,7 +149,7 @@ def _length(measures: Mapping[str, Row]) -> Iterator[Sentence]:
         )
 
 
-def _care(measures: Mapping[str, Row], standing: Standing) -> Iterator[Sentence]:
+def _care(measures: Mapping[str, Row], standing: ProjectProgress) -> Iterator[Sentence]:
     quick = measures.get("quick")
     if quick is not None and float(quick["low"] or 0) > MANY_QUICK:
         yield Sentence(

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from plaudit.display.units import Value, interval_text, value_text
-from plaudit.feedback.quality.tables import Column, Table
+from plaudit.feedback.quality.tables import Table, TableColumn
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,25 +20,27 @@ class Cell:
 
 
 @dataclass(frozen=True, slots=True)
-class Shown:
+class ShownTable:
     """A table of statistics as a page shows it: an estimate and its interval share a cell."""
 
     name: str
-    columns: tuple[Column, ...]
+    columns: tuple[TableColumn, ...]
     rows: tuple[dict[str, Cell], ...]
 
-    def numeric(self, column: Column) -> bool:
+    def numeric(self, column: TableColumn) -> bool:
         return column.unit not in ("text", "flag")
 
 
-def shown(table: Table, *names: str) -> Shown:
+def shown_table(table: Table, *names: str) -> ShownTable:
     """The columns of those names, as far as the table has them."""
     known = {c.name: c for c in table.columns}
     columns = tuple(known[n] for n in names if n in known)
-    return Shown(table.name, columns, tuple({c.name: _cell(row, c) for c in columns} for row in table.rows))
+    return ShownTable(
+        table.name, columns, tuple({c.name: _cell(row, c) for c in columns} for row in table.rows)
+    )
 
 
-def _cell(row: dict[str, Value], column: Column) -> Cell:
+def _cell(row: dict[str, Value], column: TableColumn) -> Cell:
     value = row[column.name]
     beside = interval_text(row.get(f"{column.name}_low"), row.get(f"{column.name}_high"), column.unit)
     return Cell(value_text(value, column.unit), beside if value is not None else "", value, value)

@@ -1,4 +1,4 @@
-"""How fast the work goes: judgements by day, what that means for the rest, and how long a judgement takes."""
+"""Throughput: judgements by day, a forecast of the rest, and the time per judgement."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ STEPS = (0, 5, 10, 15, 20, 30, 45, 60, 90, 120, 180, 300, 600)
 
 
 @dataclass(frozen=True, slots=True)
-class Pace:
+class Throughput:
     """``days``: (start of the day, judgements), oldest first, without gaps. ``per_day`` is of work that counts."""
 
     days: tuple[tuple[float, int], ...]
@@ -37,7 +37,7 @@ class Pace:
         return missing / self.per_day if self.per_day else None
 
 
-def pace(db: Session, project_id: str, *, now: float) -> Pace:
+def throughput(db: Session, project_id: str, *, now: float) -> Throughput:
     """The pace of a project's labelers together."""
     since = _day(now) - (DAYS - 1) * DAY
     rows = db.execute(
@@ -57,7 +57,9 @@ def pace(db: Session, project_id: str, *, now: float) -> Pace:
             Assignment.active_ms > 0,
         )
     )
-    return Pace(by_day(times, now=now), per_day(counting, now=now), histogram([a / 1000 for a in active]))
+    return Throughput(
+        by_day(times, now=now), per_day(counting, now=now), histogram([a / 1000 for a in active])
+    )
 
 
 def by_day(times: Sequence[float], *, now: float) -> tuple[tuple[float, int], ...]:
