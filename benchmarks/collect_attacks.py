@@ -49,7 +49,8 @@ from sqlalchemy import select  # noqa: E402
 from plaudit.feedback.project_location import DATABASE, secret_in  # noqa: E402
 from plaudit.feedback.store.database import Database  # noqa: E402
 from plaudit.feedback.store.migrate import upgrade  # noqa: E402
-from plaudit.feedback.store.people import People, add_member, add_user, hash_password  # noqa: E402
+from plaudit.feedback.store.passwords import hash_password  # noqa: E402
+from plaudit.feedback.store.people import People, add_member, add_user  # noqa: E402
 from plaudit.feedback.store.projects import NewAnswer, NewItem, add_items  # noqa: E402
 from plaudit.feedback.store.schema import Project  # noqa: E402
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from made_runs import pocket_summary, ppo_rows
 
-from plaudit.audit import health
+from plaudit.audit import health, health_rl
 from plaudit.audit.findings import Watched
 from plaudit.audit.health import RULES, examine
 
@@ -50,23 +50,23 @@ def test_a_run_without_a_kl_penalty_is_found_out():
 
 @pytest.mark.parametrize(("end", "severity"), [(1.5, None), (5.9, None), (8.0, "warning"), (40.0, "serious")])
 def test_kl_is_judged_by_where_it_ends(end, severity):
-    finding = health.kl_too_high(seen(curve("objective/kl", linear(0, end))))
+    finding = health_rl.kl_too_high(seen(curve("objective/kl", linear(0, end))))
     assert (finding.severity if finding else None) == severity
 
 
 def test_a_kl_that_came_back_is_no_finding():
     values = [*linear(0, 12)[:10], *linear(6, 2)[:10]]
-    assert health.kl_too_high(seen(curve("objective/kl", values))) is None
+    assert health_rl.kl_too_high(seen(curve("objective/kl", values))) is None
 
 
 def test_the_evidence_names_the_iteration_at_which_kl_passed_the_line():
-    finding = health.kl_too_high(seen(curve("objective/kl", [0.0] * 7 + [20.0] * 13)))
+    finding = health_rl.kl_too_high(seen(curve("objective/kl", [0.0] * 7 + [20.0] * 13)))
     assert "at iteration 8" in finding.evidence and "20.0" in finding.evidence
 
 
 def test_noise_around_a_kl_of_zero_is_no_finding_and_a_clear_minus_is():
-    assert health.kl_negative(seen(curve("objective/kl", [-0.1, 0.05] * 10))) is None
-    finding = health.kl_negative(seen(curve("objective/kl", [0.0, -3.0, *[0.0] * 18])))
+    assert health_rl.kl_negative(seen(curve("objective/kl", [-0.1, 0.05] * 10))) is None
+    finding = health_rl.kl_negative(seen(curve("objective/kl", [0.0, -3.0, *[0.0] * 18])))
     assert finding.severity == "serious" and "iteration 2" in finding.evidence and "−3.00" in finding.evidence
 
 
@@ -76,21 +76,21 @@ def test_entropy_is_judged_per_token():
         {"step": s, "objective/entropy": e, "objective/response_length": n}
         for s, e, n in zip(STEPS, linear(20, 20), linear(10, 400))
     ]
-    assert health.entropy_collapse(seen(rows)).rule == "entropy_collapse"
+    assert health_rl.entropy_collapse(seen(rows)).rule == "entropy_collapse"
     same = [{**row, "objective/response_length": 10.0} for row in rows]
-    assert health.entropy_collapse(seen(same)) is None
+    assert health_rl.entropy_collapse(seen(same)) is None
 
 
 def test_entropy_may_halve_but_not_vanish():
-    assert health.entropy_collapse(seen(curve("objective/entropy", linear(16, 7)))) is None
-    finding = health.entropy_collapse(seen(curve("objective/entropy", [16 * 0.8**i for i in range(20)])))
+    assert health_rl.entropy_collapse(seen(curve("objective/entropy", linear(16, 7)))) is None
+    finding = health_rl.entropy_collapse(seen(curve("objective/entropy", [16 * 0.8**i for i in range(20)])))
     assert "since iteration 12" in finding.evidence  # 0.8 to the 11th is the first below a tenth
 
 
 def test_growing_answers_warn_and_cut_answers_are_serious():
     def judged(end, finished):
         rows = curve("objective/response_length", linear(12, end), **{"objective/finished": finished})
-        finding = health.length_runaway(seen(rows))
+        finding = health_rl.length_runaway(seen(rows))
         return finding and finding.severity
 
     assert judged(14, 0.98) is None
@@ -118,58 +118,60 @@ def hacked(gold_end, proxy_end):
     ],
 )
 def test_gold_falling_while_the_proxy_rises_is_reward_hacking(gold_end, proxy_end, severity):
-    finding = health.gold_falls_while_proxy_rises(seen(hacked(gold_end, proxy_end), SUMMARY))
+    finding = health_rl.gold_falls_while_proxy_rises(seen(hacked(gold_end, proxy_end), SUMMARY))
     assert (finding.severity if finding else None) == severity
 
 
 def test_reward_hacking_needs_a_gold_to_be_seen():
     rows = [{k: v for k, v in row.items() if k != "gold"} for row in hacked(0.0, 1.5)]
-    assert health.gold_falls_while_proxy_rises(seen(rows, SUMMARY)) is None
-    assert health.gold_falls_while_proxy_rises(seen(hacked(0.0, 1.5))) is None
+    assert health_rl.gold_falls_while_proxy_rises(seen(rows, SUMMARY)) is None
+    assert health_rl.gold_falls_while_proxy_rises(seen(hacked(0.0, 1.5))) is None
 
 
 def test_one_hot_update_at_the_start_is_no_finding_but_staying_hot_is():
-    assert health.clip_fraction_too_hot(seen(curve("policy/clipfrac", [0.6] * 3 + [0.1] * 17))) is None
-    assert health.clip_fraction_too_hot(seen(curve("policy/clipfrac", linear(0.1, 0.6)))).rule
+    assert health_rl.clip_fraction_too_hot(seen(curve("policy/clipfrac", [0.6] * 3 + [0.1] * 17))) is None
+    assert health_rl.clip_fraction_too_hot(seen(curve("policy/clipfrac", linear(0.1, 0.6)))).rule
 
 
 def test_a_critic_that_starts_badly_may_learn():
     key = "val/var_explained"
-    assert health.critic_explains_nothing(seen(curve(key, linear(-4, 0.1)))) is None
-    finding = health.critic_explains_nothing(seen(curve(key, linear(-4, -0.2))))
+    assert health_rl.critic_explains_nothing(seen(curve(key, linear(-4, 0.1)))) is None
+    finding = health_rl.critic_explains_nothing(seen(curve(key, linear(-4, -0.2))))
     assert "iteration 1 to 20" in finding.evidence and "−0.20" in finding.evidence
-    assert health.critic_explains_nothing(seen(curve(key, linear(-4, -0.2))[:3])) is None
+    assert health_rl.critic_explains_nothing(seen(curve(key, linear(-4, -0.2))[:3])) is None
 
 
 def test_a_score_that_never_rises_is_reported():
     noise = np.random.default_rng(0).normal(0, 0.05, 20)
     rising = [a + b for a, b in zip(linear(0, 0.5), noise)]
-    assert health.score_never_rises(seen(curve("objective/scores", rising))) is None
+    assert health_rl.score_never_rises(seen(curve("objective/scores", rising))) is None
     assert (
-        health.score_never_rises(seen(curve("objective/scores", linear(0.2, 0.0)))).rule
+        health_rl.score_never_rises(seen(curve("objective/scores", linear(0.2, 0.0)))).rule
         == "score_never_rises"
     )
 
 
 def test_sampler_and_trainer_must_agree():
     key = "rollout/log_prob_gap_mean"
-    assert health.sampler_disagrees(seen(curve(key, [1e-6] * 20))) is None
-    assert "iteration 20" in health.sampler_disagrees(seen(curve(key, linear(0, 0.4)))).evidence
+    assert health_rl.sampler_disagrees(seen(curve(key, [1e-6] * 20))) is None
+    assert "iteration 20" in health_rl.sampler_disagrees(seen(curve(key, linear(0, 0.4)))).evidence
 
 
 def test_the_first_minibatch_must_not_have_moved():
     key = "policy/approxkl_first"
-    assert health.first_minibatch_moved(seen(curve(key, [1e-7] * 20))) is None
-    assert "iteration 4" in health.first_minibatch_moved(seen(curve(key, [0.0] * 3 + [0.02] * 17))).evidence
+    assert health_rl.first_minibatch_moved(seen(curve(key, [1e-7] * 20))) is None
+    assert (
+        "iteration 4" in health_rl.first_minibatch_moved(seen(curve(key, [0.0] * 3 + [0.02] * 17))).evidence
+    )
 
 
 def test_numbers_that_were_not_finite_are_reported():
-    finding = health.not_finite(seen(curve("val/loss", [0.1] * 6 + [None] * 14)))
+    finding = health_rl.not_finite(seen(curve("val/loss", [0.1] * 6 + [None] * 14)))
     assert "val/loss at iteration 7, 14 in all" in finding.evidence
 
 
 def test_an_early_stop_is_reported_with_its_reason():
-    finding = health.stopped_early(seen([], {"stopped": {"ppo": "objective/kl 9.10 is above kl_max 8"}}))
+    finding = health_rl.stopped_early(seen([], {"stopped": {"ppo": "objective/kl 9.10 is above kl_max 8"}}))
     assert finding.evidence == "objective/kl 9.10 is above kl_max 8."
 
 
@@ -205,12 +207,12 @@ def test_sharpening_is_named_where_a_cooler_sft_does_as_well():
 
 def test_the_record_of_a_stop_is_not_a_step_of_the_curve():
     rows = [*curve("objective/kl", [1.0] * 20), {"step": 5, "objective/kl": 500.0, "stopped": 1.0}]
-    assert health.kl_too_high(seen(rows)) is None
+    assert health_rl.kl_too_high(seen(rows)) is None
 
 
 def test_a_stop_of_another_step_is_not_this_ones():
     stopped = {"stopped": {"ppo-1": "objective/kl 9.10 is above kl_max 8"}}
-    assert health.stopped_early(replace(seen([], stopped), step="ppo-2")) is None
+    assert health_rl.stopped_early(replace(seen([], stopped), step="ppo-2")) is None
 
 
 @pytest.mark.parametrize("rule", RULES)

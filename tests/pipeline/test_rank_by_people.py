@@ -23,9 +23,10 @@ from plaudit.data.records import Prompt, Response
 from plaudit.errors import UserError
 from plaudit.feedback.project_location import opened, read_secret
 from plaudit.feedback.project_setup import database_url, only_project
+from plaudit.feedback.store.account_tables import User
 from plaudit.feedback.store.people import add_member, add_user
 from plaudit.feedback.store.projects import named_project
-from plaudit.feedback.store.schema import Member, User
+from plaudit.feedback.store.schema import Member
 from plaudit.pipeline.comparison.run import compare
 from plaudit.pipeline.run import resume, run
 from plaudit.pipeline.stages import file_hash

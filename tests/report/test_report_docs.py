@@ -8,7 +8,7 @@ import pytest
 from made_runs import answers, pocket_steps
 
 from plaudit import intervals
-from plaudit.audit import health, health_direct
+from plaudit.audit import health, health_direct, health_rl
 from plaudit.evaluation import calibration, frontier, statistics
 
 TEXT = (Path(__file__).parents[2] / "docs" / "report.md").read_text(encoding="utf-8")
@@ -27,14 +27,14 @@ def test_the_rules_are_those_of_the_code_in_its_order():
 @pytest.mark.parametrize(
     ("rule", "thresholds"),
     [
-        ("kl_too_high", (health.KL_WARNING, health.KL_SERIOUS)),
-        ("kl_negative", (-health.NEGATIVE_KL,)),
-        ("entropy_collapse", (health.ENTROPY_SHARE,)),
-        ("length_runaway", (health.LENGTH_GROWTH, health.FINISHED)),
-        ("clip_fraction_too_hot", (health.CLIP_FRACTION,)),
-        ("gold_falls_while_proxy_rises", (health.GOLD_FALL_WARNING, health.GOLD_FALL_SERIOUS)),
-        ("sampler_disagrees", (health.LOG_PROB_GAP,)),
-        ("first_minibatch_moved", (health.FIRST_APPROX_KL,)),
+        ("kl_too_high", (health_rl.KL_WARNING, health_rl.KL_SERIOUS)),
+        ("kl_negative", (-health_rl.NEGATIVE_KL,)),
+        ("entropy_collapse", (health_rl.ENTROPY_SHARE,)),
+        ("length_runaway", (health_rl.LENGTH_GROWTH, health_rl.FINISHED)),
+        ("clip_fraction_too_hot", (health_rl.CLIP_FRACTION,)),
+        ("gold_falls_while_proxy_rises", (health_rl.GOLD_FALL_WARNING, health_rl.GOLD_FALL_SERIOUS)),
+        ("sampler_disagrees", (health_rl.LOG_PROB_GAP,)),
+        ("first_minibatch_moved", (health_rl.FIRST_APPROX_KL,)),
         ("groups_teach_nothing", (health_direct.ZERO_VARIANCE,)),
         ("scores_clipped", (health_direct.CLIPPED,)),
         ("likelihood_displacement", (health_direct.FALLEN,)),

@@ -14,11 +14,12 @@ from sqlalchemy.orm import Session
 from plaudit.errors import UserError
 from plaudit.feedback.importing import Imported
 from plaudit.feedback.project_location import DATABASE, FOLDER, known_folders
+from plaudit.feedback.store.account_tables import Link, User
 from plaudit.feedback.store.confusables import skeleton
 from plaudit.feedback.store.database import Database
 from plaudit.feedback.store.people import People, add_member, add_user, note
 from plaudit.feedback.store.projects import add_items, change_settings, create_project, publish, slug_of
-from plaudit.feedback.store.schema import Guideline, Link, Member, Project, User
+from plaudit.feedback.store.schema import Guideline, Member, Project
 from plaudit.feedback.store.settings import Settings
 
 OWNER = "owner"

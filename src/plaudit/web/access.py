@@ -10,9 +10,10 @@ from fastapi import Request
 from sqlalchemy import select, update
 from sqlalchemy.orm import Session as Db
 
+from plaudit.feedback.store.account_tables import ApiToken, Session, User
 from plaudit.feedback.store.errors import Forbidden, NotFound, SignInNeeded
 from plaudit.feedback.store.people import ROLES, SEEN_EVERY, Who
-from plaudit.feedback.store.schema import ApiToken, Member, Project, Session, User
+from plaudit.feedback.store.schema import Member, Project
 from plaudit.web.app_state import SAFE, AppState
 
 KEPT = "plaudit.asker"  # where a request's scope holds who was found to be asking

@@ -9,7 +9,8 @@ from fastapi.responses import RedirectResponse, Response
 from sqlalchemy import select
 from sqlalchemy.orm import Session as Db
 
-from plaudit.feedback.store.people import LEAST_PASSWORD, SCOPES
+from plaudit.feedback.store.passwords import LEAST_PASSWORD
+from plaudit.feedback.store.people import SCOPES
 from plaudit.feedback.store.schema import Guideline, Member, Project
 from plaudit.feedback.store.settings import Settings
 from plaudit.feedback.store.submission import SKIP_REASONS

@@ -15,10 +15,11 @@ from sqlalchemy.exc import DBAPIError, IntegrityError
 from plaudit.errors import UserError
 from plaudit.feedback.project_location import opened
 from plaudit.feedback.store import database as module
+from plaudit.feedback.store.account_tables import User
 from plaudit.feedback.store.database import Database, away_of, checked_url, shown
 from plaudit.feedback.store.errors import Away
 from plaudit.feedback.store.people import add_user
-from plaudit.feedback.store.schema import Item, Project, User
+from plaudit.feedback.store.schema import Item, Project
 
 
 def test_a_transaction_that_fails_changes_nothing(database):

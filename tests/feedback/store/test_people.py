@@ -8,8 +8,10 @@ import pytest
 from making import NOW, all_of, change, count_of, make, stored
 
 from plaudit.feedback.store import people as module
+from plaudit.feedback.store.account_tables import ApiToken, Attempt, Link, Session, User
 from plaudit.feedback.store.errors import Forbidden, Invalid, NotFound, Refused, SignInNeeded, TooMany
 from plaudit.feedback.store.login_throttle import FREE_TRIES, LONGEST_WAIT
+from plaudit.feedback.store.passwords import hash_password, password_matches
 from plaudit.feedback.store.people import (
     DAY,
     SESSION_SECONDS,
@@ -17,13 +19,11 @@ from plaudit.feedback.store.people import (
     add_member,
     add_user,
     clean_name,
-    hash_password,
     note,
-    password_matches,
     revoke_sessions,
     user_by_name,
 )
-from plaudit.feedback.store.schema import ApiToken, Attempt, Audit, Link, Member, Project, Session, User
+from plaudit.feedback.store.schema import Audit, Member, Project
 
 PEOPLE = People(b"k" * 32)
 

@@ -17,11 +17,13 @@ import uvicorn
 from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, expect
 from sqlalchemy import select
 
+from plaudit.feedback.store.account_tables import User
 from plaudit.feedback.store.database import Database
 from plaudit.feedback.store.judgement_form import to_letters
-from plaudit.feedback.store.people import add_member, add_user, hash_password
+from plaudit.feedback.store.passwords import hash_password
+from plaudit.feedback.store.people import add_member, add_user
 from plaudit.feedback.store.projects import NewAnswer, NewItem, add_items, create_project, publish, set_state
-from plaudit.feedback.store.schema import Assignment, Draft, Judgement, Member, Project, Skip, User
+from plaudit.feedback.store.schema import Assignment, Draft, Judgement, Member, Project, Skip
 from plaudit.feedback.store.settings import Settings
 from plaudit.web.app import create_app
 from plaudit.web.app_state import AppState

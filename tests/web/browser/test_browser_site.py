@@ -10,7 +10,8 @@ from playwright.sync_api import Page, expect
 from sqlalchemy import select
 from web.browser.desk import PASSWORD, Desk, pair, ready
 
-from plaudit.feedback.store.schema import ApiToken, Member, Session, User
+from plaudit.feedback.store.account_tables import ApiToken, Session, User
+from plaudit.feedback.store.schema import Member
 
 
 def fill_in(page: Page, name: str, password: str) -> None:

@@ -9,11 +9,12 @@ from typing import Any
 
 from sqlalchemy.orm import Session
 
+from plaudit.feedback.store.account_tables import User
 from plaudit.feedback.store.claiming import Nothing, claim
 from plaudit.feedback.store.judgement_form import LETTERS, JudgementForm
 from plaudit.feedback.store.people import add_member, add_user
 from plaudit.feedback.store.projects import NewAnswer, NewItem, add_items, create_project, publish
-from plaudit.feedback.store.schema import Assignment, Item, Member, Project, User
+from plaudit.feedback.store.schema import Assignment, Item, Member, Project
 from plaudit.feedback.store.settings import Settings
 from plaudit.feedback.store.submission import skip, submit
 

@@ -13,8 +13,9 @@ from web.manage.conftest import NOW, Sign, Site
 from web.manage.labeled_project import MODELS
 
 from plaudit.display.units import value_text
+from plaudit.feedback.store.account_tables import User
 from plaudit.feedback.store.claiming import claim
-from plaudit.feedback.store.schema import Item, Member, User
+from plaudit.feedback.store.schema import Item, Member
 
 REVIEWER = ("dashboard", "items", "items/ITEM")
 OWNER = ("people", "settings")

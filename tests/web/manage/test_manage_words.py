@@ -9,7 +9,7 @@ import pytest
 from plaudit.display.units import interval_text, plural, value_text
 from plaudit.feedback.project_progress import ProjectProgress
 from plaudit.feedback.quality.tables import Table, TableColumn, estimate_columns
-from plaudit.web.api.items import ItemJudgement
+from plaudit.web.api.item_models import ItemJudgement
 from plaudit.web.manage.items import address, in_words, told
 from plaudit.web.manage.summary import summary
 from plaudit.web.manage.table_cells import shown_table

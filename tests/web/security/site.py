@@ -12,10 +12,11 @@ from typing import Any
 from sqlalchemy import select, update
 from starlette.testclient import TestClient
 
+from plaudit.feedback.store.account_tables import User
 from plaudit.feedback.store.database import Database
 from plaudit.feedback.store.people import add_member, add_user
 from plaudit.feedback.store.projects import NewAnswer, NewItem, add_items, create_project, publish
-from plaudit.feedback.store.schema import Answer, Item, Member, Project, TableBase, User
+from plaudit.feedback.store.schema import Answer, Item, Member, Project, TableBase
 from plaudit.feedback.store.settings import Settings
 from plaudit.web.app import create_app
 from plaudit.web.app_state import AppState

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from web.security.site import Site
 
-from plaudit.feedback.store import people
+from plaudit.feedback.store import passwords, people
 from plaudit.feedback.store.errors import Busy
 from plaudit.feedback.store.login_throttle import FREE_TRIES
 from plaudit.web.api import auth
@@ -43,10 +43,10 @@ class Counting:
 @pytest.fixture
 def hasher(monkeypatch: pytest.MonkeyPatch) -> Counting:
     made = Counting()
-    people._unknown.cache_clear()
-    monkeypatch.setattr(people, "_hasher", lambda: made)
+    passwords._unknown.cache_clear()
+    monkeypatch.setattr(passwords, "_hasher", lambda: made)
     yield made
-    people._unknown.cache_clear()
+    passwords._unknown.cache_clear()
 
 
 @pytest.fixture
@@ -264,10 +264,12 @@ def test_a_household_of_ipv6_addresses_counts_as_one() -> None:
 
 
 def test_passwords_are_kept_with_argon2id() -> None:
-    stored = people.hash_password(PASSWORD)
+    stored = passwords.hash_password(PASSWORD)
     assert stored.startswith("$argon2id$v=19$m=65536,t=3,p=4$")
-    assert people.hash_password(PASSWORD) != stored
-    assert people.password_matches(stored, PASSWORD) and not people.password_matches(stored, PASSWORD + " ")
+    assert passwords.hash_password(PASSWORD) != stored
+    assert passwords.password_matches(stored, PASSWORD) and not passwords.password_matches(
+        stored, PASSWORD + " "
+    )
 
 
 @pytest.mark.parametrize("password", ["", "short", "123456789"])

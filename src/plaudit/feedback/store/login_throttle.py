@@ -8,9 +8,9 @@ from sqlalchemy import case, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session as Db
 
+from plaudit.feedback.store.account_tables import Attempt
 from plaudit.feedback.store.errors import TooMany
 from plaudit.feedback.store.ids import keyed_hash
-from plaudit.feedback.store.schema import Attempt
 
 DAY = 86_400
 FREE_TRIES, FORGET = 5, DAY

@@ -6,7 +6,6 @@ are kept with argon2id. There is no default account, no default password and no 
 
 from __future__ import annotations
 
-import functools
 import unicodedata
 from dataclasses import dataclass
 from typing import Any
@@ -14,18 +13,18 @@ from typing import Any
 from sqlalchemy import ColumnElement, func, select, update
 from sqlalchemy.orm import Session as Db
 
+from plaudit.feedback.store.account_tables import ApiToken, Link, Session, User
 from plaudit.feedback.store.confusables import UNSEEN, is_like_pseudonym, mixed_scripts, skeleton
 from plaudit.feedback.store.errors import Forbidden, Invalid, NotFound, Refused, SignInNeeded
 from plaudit.feedback.store.ids import keyed_hash, new_token
 from plaudit.feedback.store.locks import lock_names, lock_project
 from plaudit.feedback.store.login_throttle import DAY, Guessing
-from plaudit.feedback.store.schema import ApiToken, Audit, Link, Member, Project, Session, User
+from plaudit.feedback.store.schema import Audit, Member, Project
 
 ROLES = ("owner", "reviewer", "labeler")
 SCOPES = ("label", "review", "export", "manage")
 SESSION_SECONDS = 14 * DAY
 SEEN_EVERY = 300  # how precisely the time of a session's last request is kept, in seconds
-LEAST_PASSWORD = 10
 LONGEST_KEY = 160
 RESERVED = {skeleton("the server")}  # who acts where nobody has signed in, in the log of changes
 
@@ -162,41 +161,6 @@ class People(Guessing):
         db.add(made)
         db.flush()
         return made, token
-
-
-@functools.cache
-def _hasher() -> Any:
-    from argon2 import PasswordHasher
-
-    # RFC 9106's second recommendation: 64 MiB, 3 passes.
-    return PasswordHasher(time_cost=3, memory_cost=65_536, parallelism=4)
-
-
-@functools.cache
-def _unknown() -> str:
-    """A hash for names that nobody has, so that they take as long as those that somebody has."""
-    return str(_hasher().hash("nobody's password"))
-
-
-def require_long(password: str) -> None:
-    if len(password) < LEAST_PASSWORD:
-        raise Invalid("short_password", f"a password has at least {LEAST_PASSWORD} characters")
-
-
-def hash_password(password: str) -> str:
-    """The argon2id hash. Invalid for one that is too short."""
-    require_long(password)
-    return str(_hasher().hash(password))
-
-
-def password_matches(stored: str | None, password: str) -> bool:
-    """In the same time whether there is such a user or not."""
-    from argon2.exceptions import InvalidHashError, VerificationError
-
-    try:
-        return bool(_hasher().verify(stored or _unknown(), password)) and stored is not None
-    except (VerificationError, InvalidHashError):
-        return False
 
 
 def clean_name(name: str) -> str:

@@ -15,12 +15,13 @@ from sqlalchemy.orm import Session
 
 from plaudit.data.splits import uniform
 from plaudit.errors import suggest
+from plaudit.feedback.store.account_tables import User
 from plaudit.feedback.store.errors import Invalid, NotFound, Refused
 from plaudit.feedback.store.ids import new_id
 from plaudit.feedback.store.item_sampling import lot_of
 from plaudit.feedback.store.locks import lock_project
 from plaudit.feedback.store.rounds import Joined, NewRound, join_round
-from plaudit.feedback.store.schema import Guideline, Item, Project, TableBase, User
+from plaudit.feedback.store.schema import Guideline, Item, Project, TableBase
 from plaudit.feedback.store.settings import Settings
 
 STATES = ("open", "paused", "closed")

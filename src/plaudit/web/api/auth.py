@@ -1,4 +1,4 @@
-"""Authentication: sign-in and sign-out, password, sessions, tokens."""
+"""Authentication: sign-in and sign-out, invitations, passwords, sessions."""
 
 from __future__ import annotations
 
@@ -10,22 +10,21 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session as Db
 from starlette.concurrency import run_in_threadpool
 
-from plaudit.feedback.store.errors import Forbidden, Invalid, NotFound, SignInNeeded
+from plaudit.feedback.store.account_tables import Link, User
+from plaudit.feedback.store.errors import Forbidden, Invalid, SignInNeeded
 from plaudit.feedback.store.judgement_form import Plain
+from plaudit.feedback.store.passwords import hash_password, password_matches, require_long
 from plaudit.feedback.store.people import (
     SESSION_SECONDS,
     add_member,
     add_user,
-    hash_password,
     name_key,
     note,
-    password_matches,
-    require_long,
     revoke_links,
     revoke_sessions,
     user_by_name,
 )
-from plaudit.feedback.store.schema import ApiToken, Link, Member, Project, User
+from plaudit.feedback.store.schema import Member, Project
 from plaudit.web.access import Access, Asker
 from plaudit.web.app_state import AppState, place_of
 from plaudit.web.request_body import Guarded
@@ -78,23 +77,6 @@ class MyProject(BaseModel):
 class NewPassword(BaseModel):
     password: Password = Field(repr=False)
     old: Password | None = Field(None, repr=False)
-
-
-class TokenIn(BaseModel):
-    name: Plain = Field(max_length=80)
-    scopes: list[str]
-    days: int | None = Field(90, ge=1, le=3650)
-
-
-class TokenOut(BaseModel):
-    id: str
-    name: str
-    scopes: list[str]
-    last4: str
-    created: float
-    expires: float | None
-    last_used: float | None
-    token: str | None = Field(None, description="shown once, when it is made")
 
 
 def _server(request: Request) -> AppState:
@@ -269,45 +251,6 @@ async def set_password(body: NewPassword, asker: Anyone) -> None:
     await run_in_threadpool(database.write, work)
 
 
-@router.get("/me/tokens")
-def get_tokens(asker: Anyone) -> list[TokenOut]:
-    """One's API tokens; what they are is not kept, only how they end."""
-
-    def work(db: Db) -> list[TokenOut]:
-        mine = select(ApiToken).where(ApiToken.user_id == asker.user.id, ApiToken.revoked_at.is_(None))
-        return [_token_out(t) for t in db.scalars(mine.order_by(ApiToken.created))]
-
-    return asker.server.database.read(work)
-
-
-@router.post("/me/tokens", status_code=201)
-def make_token(body: TokenIn, asker: Anyone) -> TokenOut:
-    """A new API token for a program. It is shown this once."""
-
-    def work(db: Db) -> TokenOut:
-        made, token = asker.server.people.make_token(
-            db, asker.user, name=body.name, scopes=body.scopes, now=asker.now, days=body.days
-        )
-        note(db, "made token", now=asker.now, by=asker.user, target=made.name, scopes=made.scopes)
-        return _token_out(made, token)
-
-    return asker.server.database.write(work)
-
-
-@router.delete("/me/tokens/{token}", status_code=204)
-def revoke_token(token: str, asker: Anyone) -> None:
-    """End a token at once."""
-
-    def work(db: Db) -> None:
-        found = db.get(ApiToken, token)
-        if found is None or found.user_id != asker.user.id:
-            raise NotFound("token")
-        found.revoked_at = found.revoked_at or asker.now
-        note(db, "revoked token", now=asker.now, by=asker.user, target=found.name)
-
-    asker.server.database.write(work)
-
-
 def _me(db: Db, user: User, csrf: str) -> Me:
     rows = db.execute(
         select(Project, Member)
@@ -325,19 +268,6 @@ def _me(db: Db, user: User, csrf: str) -> Me:
             )
             for p, m in rows
         ],
-    )
-
-
-def _token_out(token: ApiToken, secret: str | None = None) -> TokenOut:
-    return TokenOut(
-        id=token.id,
-        name=token.name,
-        scopes=token.scopes,
-        last4=token.last4,
-        created=token.created,
-        expires=token.expires,
-        last_used=token.last_used,
-        token=secret,
     )
 
 

@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Depends
-from pydantic import BaseModel, Field
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session as Db
 
@@ -14,117 +13,35 @@ from plaudit.feedback.importing import items_of_rows
 from plaudit.feedback.judgement_query import pseudonyms
 from plaudit.feedback.store.errors import NotFound, Refused
 from plaudit.feedback.store.exposure import look
-from plaudit.feedback.store.judgement_form import Plain
 from plaudit.feedback.store.locks import lock_project
 from plaudit.feedback.store.people import note
 from plaudit.feedback.store.projects import NewItem, add_items, check_accepted
 from plaudit.feedback.store.rounds import NewRound, provenance
 from plaudit.feedback.store.schema import Answer, Assignment, GoldRanking, Item, Judgement, Round, Skip
 from plaudit.web.access import Access, Asker
-from plaudit.web.blank_answers import Blank, blank_of
-from plaudit.web.json_rows import MOST_ROWS, import_of, rested
+from plaudit.web.api.item_models import (
+    FullAnswer,
+    FullItem,
+    Import,
+    ImportDone,
+    ItemChange,
+    ItemJudgement,
+    ItemLine,
+    ItemPage,
+    Purpose,
+    Skipped,
+)
+from plaudit.web.blank_answers import blank_of
+from plaudit.web.json_rows import import_of, rested
 from plaudit.web.rendering import to_html
 from plaudit.web.request_body import MOST_BODY, Guarded, takes
 
 router = APIRouter(prefix="/api/projects/{project}", tags=["items"], route_class=Guarded)
 Reviewer = Annotated[Asker, Depends(Access("reviewer", "review"))]
 Owner = Annotated[Asker, Depends(Access("owner", "manage"))]
-Purpose = Literal["work", "gold", "calibration"]
 MOST = 500
 AT_ONCE, CHARACTERS_AT_ONCE = 100, 500_000  # items that one transaction adds
 BETWEEN = 0.02  # seconds in which others may write
-
-
-class ItemLine(BaseModel):
-    id: str
-    position: int
-    excerpt: str
-    answers: int
-    purpose: str
-    state: str
-    sensitivity: int
-    overlap: int
-    taken: int = Field(description="judgements and live leases that count toward the overlap")
-
-
-class ItemPage(BaseModel):
-    total: int
-    items: list[ItemLine]
-
-
-class FullAnswer(BaseModel):
-    position: int
-    text: str
-    html: str
-    blank: Blank | None
-    finished: bool
-    model: str | None
-
-
-class ItemJudgement(BaseModel):
-    """A judgement of this item; positions, not the letters that its labeler saw."""
-
-    labeler: str
-    purpose: str
-    revision: int
-    groups: list[list[int]]
-    order: list[int]
-    strength: int | None
-    all_bad: bool
-    not_rankable: bool
-    untouched: bool
-    surplus: bool
-    confidence: int | None
-    rationale: str
-    attributes: dict[str, dict[str, int]]
-    active_seconds: float
-    guideline: int
-    created: float
-
-
-class Skipped(BaseModel):
-    labeler: str
-    reason: str
-    note: str
-    created: float
-
-
-class FullItem(ItemLine):
-    prompt: list[dict[str, str]]
-    full_answers: list[FullAnswer]
-    source: str
-    round: dict[str, Any] | None = Field(description="which models answered in this round, and how")
-    info: dict[str, Any]
-    accepted: list[list[list[int]]]
-    rationale: str
-    judgements: list[ItemJudgement]
-    skips: list[Skipped]
-
-
-class Import(BaseModel):
-    """Rows as in a file: ``{"prompt": …, "responses": [{"text": …, "model": …}, …]}`` and the other shapes."""
-
-    # What each row holds is asked where it is read, off the event loop.
-    items: list[Any] = Field(
-        min_length=1,
-        max_length=MOST_ROWS,
-        json_schema_extra={"items": {"type": "object", "additionalProperties": True}},
-    )
-    purpose: Purpose = "work"
-    source: Plain = Field("", max_length=200)
-
-
-class ImportDone(BaseModel):
-    added: int
-    known: int = Field(description="items that were there already")
-    notes: list[str]
-
-
-class ItemChange(BaseModel):
-    state: Literal["open", "retired"] | None = None
-    sensitivity: int | None = Field(None, ge=0, le=3)
-    accepted: list[list[list[int]]] | None = None
-    rationale: Plain | None = Field(None, max_length=5000)
 
 
 @router.get("/items")

@@ -9,10 +9,11 @@ from pydantic import BaseModel, Field
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session as Db
 
+from plaudit.feedback.store.account_tables import Link, User
 from plaudit.feedback.store.errors import Forbidden, NotFound, Refused
 from plaudit.feedback.store.judgement_form import Plain
 from plaudit.feedback.store.people import note, revoke_links, revoke_sessions
-from plaudit.feedback.store.schema import Assignment, Link, Member, User
+from plaudit.feedback.store.schema import Assignment, Member
 from plaudit.web.access import Access, Asker
 from plaudit.web.request_body import Guarded
 

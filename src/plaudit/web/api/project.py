@@ -11,12 +11,13 @@ from sqlalchemy.orm import Session as Db
 
 from plaudit.errors import Problem
 from plaudit.feedback.project_progress import ProjectProgress, project_progress
+from plaudit.feedback.store.account_tables import User
 from plaudit.feedback.store.errors import Invalid
 from plaudit.feedback.store.judgement_form import Plain
 from plaudit.feedback.store.locks import lock_project
 from plaudit.feedback.store.people import note
 from plaudit.feedback.store.projects import change_settings, set_state
-from plaudit.feedback.store.schema import Audit, Member, User
+from plaudit.feedback.store.schema import Audit, Member
 from plaudit.feedback.store.settings import Settings
 from plaudit.web.access import Access, Asker
 from plaudit.web.request_body import Guarded

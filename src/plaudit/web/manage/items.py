@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 
 from plaudit.display.formatting import duration
 from plaudit.feedback.store.schema import Item
-from plaudit.web.api.items import ItemJudgement
+from plaudit.web.api.item_models import ItemJudgement
 
 BLANKS = {
     "empty": "The answer is empty.",

@@ -17,7 +17,8 @@ from plaudit.feedback.store.schema import Guideline
 from plaudit.feedback.store.settings import KNOWN_ATTRIBUTES, Settings
 from plaudit.feedback.store.submission import SKIP_REASONS
 from plaudit.web.access import Access, Asker
-from plaudit.web.api.items import FullItem, ItemPage, full_item, item_page, look_at
+from plaudit.web.api.item_models import FullItem, ItemPage
+from plaudit.web.api.items import full_item, item_page, look_at
 from plaudit.web.api.people import invitations_of, people_of
 from plaudit.web.api.project import audit_of
 from plaudit.web.api.results import statistics_of
