@@ -208,24 +208,25 @@ def test_a_precomputed_reference_is_the_live_one(tmp_path):
     assert (tmp_path / "precomputed" / "reference.npz").exists()
 
 
-def test_the_reference_is_read_again_only_for_the_same_weights(tmp_path, monkeypatch):
-    from plaudit.methods import reference_log_probs
+def test_the_reference_is_read_again_only_for_the_same_weights(tmp_path):
+    from plaudit.methods.reference_log_probs import precompute
 
-    calls = []
-    compute = reference_log_probs._compute
-    monkeypatch.setattr(reference_log_probs, "_compute", lambda *a: calls.append(1) or compute(*a))
+    def numbers():
+        return [item.extras["reference"] for item in precompute(policy, items, Stage(tmp_path))]
+
     policy = toy_policy()
     items = CASES["dpo"]()[1]
-    stage = Stage(tmp_path)
-    first = reference_log_probs.precompute(policy, items, stage)
-    again = reference_log_probs.precompute(policy, items, stage)
-    assert len(calls) == 1
-    assert [i.extras["reference"] for i in first] == [i.extras["reference"] for i in again]
+    first = numbers()
+    # What is stored says something else from now on: whoever reads it again finds that.
+    with np.load(tmp_path / "reference.npz") as found:
+        stored = dict(found)
+    np.savez(tmp_path / "reference.npz", **stored | {"totals": stored["totals"] + 1})
+    assert numbers() == [[total + 1 for total in row] for row in first]
     with torch.no_grad():
         next(policy.model.parameters()).add_(0.1)
-    moved = reference_log_probs.precompute(policy, items, stage)
-    assert len(calls) == 2
-    assert [i.extras["reference"] for i in first] != [i.extras["reference"] for i in moved]
+    moved = numbers()
+    assert not np.isclose(np.concatenate(moved), np.concatenate(first) + 1).any()
+    assert numbers() == moved
 
 
 def thumbs(count, seed):
