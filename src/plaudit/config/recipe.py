@@ -96,7 +96,9 @@ class Config(Section):
 
     ``memory`` is a limit in GiB from which token budgets are chosen (by default a share of what is free);
     ``checkpointing`` is activation checkpointing (by default only where nothing else fits); ``fused`` lets layers of
-    the Llama layout be computed by fused operations on the CPU. ``evaluate`` is the last step, null for none.
+    the Llama layout be computed by fused operations on the CPU. ``save`` keeps trained adapters beside the merged model
+    (``both``) or in its place at the end (``adapter``); ``save_dtype`` is the type of the end's weights. ``evaluate``
+    is the last step, null for none.
     """
 
     name: str = "run"
@@ -109,6 +111,8 @@ class Config(Section):
     fused: bool = True
     memory: float | None = Field(None, gt=0)
     checkpointing: bool | None = None
+    save: Literal["merged", "adapter", "both"] = "merged"
+    save_dtype: Literal["source", "float32", "bfloat16", "float16"] = "source"
     policy: PolicySource = Scratch()
     world: SerializeAsAny[BaseModel] | None = None
     data: Data = Data()

@@ -278,8 +278,8 @@ def _trained(layer: Any) -> Any:
     return layer.get_base_layer() if isinstance(layer, BaseTunerLayer) else layer
 
 
-def save_adapter(module: nn.Module, path: str | Path) -> None:
-    """Write the adapters alone, in peft's layout, whole or not at all."""
+def save_adapter(module: nn.Module, path: str | Path, base: str = "") -> None:
+    """Write the adapters alone, in peft's layout, whole or not at all; ``base`` names the model that they are for."""
     if not has_adapter(module):
         raise ValueError("the model has no adapter to save")
     configs: Any = module.peft_config
@@ -288,7 +288,7 @@ def save_adapter(module: nn.Module, path: str | Path) -> None:
         state = get_peft_model_state_dict(module)
         state = {PREFIX + k: v.detach().cpu().contiguous() for k, v in state.items()}
         save_file(state, folder / WEIGHTS, metadata={"format": "pt"})
-        written = config.to_dict() | {"inference_mode": True}
+        written = config.to_dict() | {"inference_mode": True, "base_model_name_or_path": base}
         written = {k: sorted(v) if isinstance(v, set) else v for k, v in written.items()}
         (folder / CONFIG).write_text(json.dumps(written, indent=2, sort_keys=True, default=str) + "\n")
 

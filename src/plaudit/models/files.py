@@ -53,6 +53,18 @@ def resolve(
     return found.folder
 
 
+def fetched(path: str | Path, revision: str | None = None, kind: str = "policy") -> Path | None:
+    """The folder of the model without the network: None for one of the hub that no earlier command has fetched."""
+    found = locate(path, kind)
+    if found.hub is None:
+        return resolve(path, kind=kind)
+    from huggingface_hub import try_to_load_from_cache
+
+    config = try_to_load_from_cache(found.hub, "config.json", revision=revision or found.revision)
+    folder = Path(config).parent if isinstance(config, str) else None
+    return folder if folder is not None and any(folder.glob("*.safetensors")) else None
+
+
 def resolve_tokenizer(path: str | Path, *, revision: str | None = None) -> Path:
     """The folder that holds the model's tokenizer; of the hub no weights are fetched for it."""
     folder = Path(path).expanduser()
@@ -123,6 +135,27 @@ def refuse_no_decoder(folder: Path, config: Any) -> None:
         raise UserError(
             f"{folder}: a {config.model_type} model cannot be a policy: it is {kind}",
             remedy="use a decoder-only text model, of the Llama, Qwen, Gemma, Mistral, Phi or GPT-2 family for example",
+        )
+
+
+def check_reward_config(folder: Path, normalisation: str) -> None:
+    """UserError where the folder's config alone says that it holds no reward model, or none that is normalized."""
+    config = read_config(folder)
+    facts = getattr(config, "plaudit_reward", None)
+    if facts is None and any("CausalLM" in name for name in getattr(config, "architectures", None) or ()):
+        raise UserError(
+            f"{folder} is a language model, not a reward model",
+            remedy="train one from it: plaudit reward PREFERENCES --model " + str(folder),
+        )
+    if facts is None and config.num_labels != 1:
+        raise UserError(
+            f"{folder} is no reward model: it has {config.num_labels} labels where a reward has one",
+            remedy="to start a reward model from this backbone, name it as reward.backbone",
+        )
+    if normalisation == "stored" and (facts or {}).get("std") is None:
+        raise UserError(
+            f"{folder} stores no mean and std, so its scores cannot be normalized",
+            remedy="train it with `plaudit reward`, which stores them, or set normalisation: none in the step",
         )
 
 

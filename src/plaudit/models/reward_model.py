@@ -13,7 +13,7 @@ from __future__ import annotations
 import copy
 import json
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -139,8 +139,11 @@ def linear_head(weight: Tensor, bias: float | None = None) -> nn.Linear:
     return head
 
 
-def save_reward_model(model: RewardModel, path: str | Path, card: str) -> None:
-    """Write the reward model with ``card`` as its README.md, whole or not at all; adapters are merged."""
+def save_reward_model(model: RewardModel, path: str | Path, card: str | Callable[[bool], str]) -> None:
+    """Write the reward model with ``card`` as its README.md, whole or not at all; adapters are merged.
+
+    A card that depends on the layout is a function of whether it is ``sequence_classification``.
+    """
     backbone, tokenizer = backbone_of(model.backbone), model.tokenizer
     if has_adapter(backbone):
         backbone = copy.deepcopy(backbone)
@@ -166,7 +169,8 @@ def save_reward_model(model: RewardModel, path: str | Path, card: str) -> None:
                 weight = model.head.weight.detach().cpu().contiguous()
                 save_file({"score.weight": weight}, folder / HEAD, metadata={"format": "pt"})
             tokenizer.save_pretrained(folder)
-            (folder / "README.md").write_text(card, encoding="utf-8")
+            text = card if isinstance(card, str) else card(classifier is not None)
+            (folder / "README.md").write_text(text, encoding="utf-8")
     finally:
         saved.config = config
 

@@ -11,7 +11,8 @@ from plaudit.config import Config, Pretrained
 from plaudit.config.graph import Graph, Node
 from plaudit.data.records import Comparisons, Demonstration, Labelled, Prompt, Ranking
 from plaudit.data.rendering.renderer import Renderer
-from plaudit.models.adapters import add_lora, has_adapter, merge
+from plaudit.models.adapters import add_lora, has_adapter, merge, save_adapter
+from plaudit.models.cards import policy_card
 from plaudit.models.policy import Policy, load_policy, save_policy
 from plaudit.pipeline.materials import Materials
 from plaudit.runs import RunFolder, Stage
@@ -99,16 +100,26 @@ class Context:
         return policy
 
     def save(self, policy: Policy, stage: Stage, summary: str) -> None:
-        """Save a policy, adapters merged in, with its card."""
+        """Save a policy, adapters merged in and kept beside it where the recipe says so, with its card."""
         if self.ranks.is_main:
             if has_adapter(policy.model):
+                self.keep_adapter(policy.model, stage)
                 merge(policy.model)
-            save_policy(
-                policy,
-                stage.model,
-                card=f"{summary}, run {self.config.name!r}, seed {self.seed}. Weights are float32.",
-            )
+            words = f"{summary}, run {self.config.name!r}, seed {self.seed}. Weights are float32."
+            save_policy(policy, stage.model, policy_card(f"{self.config.name}@{stage.name}", words))
         self.ranks.barrier()
+
+    def keep_adapter(self, module: Any, stage: Stage) -> None:
+        """Write the adapters of a step alone, in peft's layout, named for the model that they were trained on."""
+        if self.config.save == "merged":
+            return
+        start = self.graph[stage.name].start
+        source = self.source_of(stage.name)
+        first = start is not None and self.graph[start].policy is not None
+        base = (
+            source.path if first and isinstance(source, Pretrained) else self.folder.stage(str(start)).model
+        )
+        save_adapter(module, stage.path / "adapter", base=str(base))
 
     def has_reward(self, step: str) -> bool:
         return step in self.graph.nodes and self.graph[step].gives("reward model")

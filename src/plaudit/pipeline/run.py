@@ -169,6 +169,7 @@ def _execute(
     from rich.console import Console
 
     from plaudit.pipeline.context import Context
+    from plaudit.pipeline.export import export_end
     from plaudit.pipeline.materials import materials_of
     from plaudit.pipeline.steps.evaluation_prompts import check_held_out
     from plaudit.training.ranks import Ranks
@@ -184,6 +185,11 @@ def _execute(
     plan = make_plan(context, _common(config, resolved))
     if few := check_held_out(context):
         tell(few)
+    if options.only is None:
+        from plaudit.pipeline.preflight import preflight
+
+        keys = plan.keys(folder)
+        preflight(context, [name for name in graph.nodes if not is_done(folder, name, keys[name])])
     for one in options.filled:
         tell(f"not stated, so as vetted for pretrained models: {one}")
     if options.dry_run:
@@ -209,6 +215,7 @@ def _execute(
         made_by=made_by,
         only=options.only,
     )
+    export_end(context, (folder.stage(graph.places.get("end", "")).read_json() or {}).get("key"))
     if ranks.is_main and config.evaluate is not None:
         from plaudit.audit.write import write_findings
         from plaudit.pipeline.summary import write_summary
@@ -236,7 +243,11 @@ def ending(graph: Graph, folder: RunFolder) -> str | None:
         what, use = "reward model", f"plaudit ppo PROMPTS --model MODEL --reward {run}"
     else:
         return None
-    lies = ", ".join(map(str, model_folders(folder, step)))
+    exported = (folder.read_json("export.json") or {}) if what == "model" else {}
+    made = exported.get("step") == step and (folder.path / "model").is_dir()
+    places = [folder.path / "model"] if made else model_folders(folder, step)
+    adapter = folder.stage(step).path / "adapter"
+    lies = ", ".join([*map(str, places), *([f"adapter: {adapter}"] if adapter.is_dir() else [])])
     return f"{what}: {folder.path}@{step} ({lies}); next: {use}"
 
 

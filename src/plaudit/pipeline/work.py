@@ -7,7 +7,9 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Work:
-    """``tokens`` of forward and backward passes, ``trained`` and ``frozen`` models.
+    """``tokens`` of forward and backward passes, ``trained`` and ``frozen`` models in memory.
+
+    ``references`` of the frozen ones are the trained model without its adapters, where it has some.
 
     ``longest`` tokens of one item and ``usual`` tokens of a sequence; ``budget`` where the recipe sets one.
     """
@@ -16,6 +18,7 @@ class Work:
     tokens: float = 0.0
     trained: int = 0
     frozen: int = 1
+    references: int = 0
     longest: int = 1
     usual: int = 64
     share: float = 1.0

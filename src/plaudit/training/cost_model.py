@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import copy
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -21,7 +20,7 @@ from plaudit.data.tokens.batching import collate
 from plaudit.data.tokens.item import Segment, TokenItem
 from plaudit.models.compute import LayoutKind, Precision, computing
 from plaudit.models.encoder import encode
-from plaudit.models.files import resolve
+from plaudit.models.files import fetched
 from plaudit.models.fused_decoder import fits
 
 WORDS = 256
@@ -55,22 +54,10 @@ def config_of(source: PolicySource) -> Any | None:
         )
     from transformers import AutoConfig
 
-    from plaudit.runs.locate import locate
-
-    found = locate(source.path)
-    fetched = _fetched(found.hub, source.revision or found.revision) if found.hub else None
-    folder = fetched if found.hub else resolve(source.path)
+    folder = fetched(source.path, source.revision)
     if folder is None or not (folder / "config.json").is_file():
         return None
     return AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
-
-
-def _fetched(name: str, revision: str | None) -> Path | None:
-    """The folder of a hub model's config where an earlier command has fetched it; nothing is fetched for this."""
-    from huggingface_hub import try_to_load_from_cache
-
-    config = try_to_load_from_cache(name, "config.json", revision=revision)
-    return Path(config).parent if isinstance(config, str) else None
 
 
 def parameters_of(config: Any) -> int:

@@ -41,7 +41,7 @@ def _say_type(context: Context, source: Pretrained) -> None:
     found = getattr(config_of(source), "dtype", None)
     if found in (torch.bfloat16, torch.float16):
         name = str(found).removeprefix("torch.")
-        context.say(f"{source.path} is {name}: its models are trained and saved as float32, twice the bytes")
+        context.say(f"{source.path} is {name}: its models are float32 between steps, twice the bytes")
 
 
 def _built(context: Context, source: Scratch) -> tuple[Policy, list[str]]:

@@ -10,7 +10,8 @@ from plaudit.config.graph import Node
 from plaudit.data.records import Demonstration
 from plaudit.methods import train
 from plaudit.methods.preference_batch import preferred_answers
-from plaudit.models.adapters import add_lora
+from plaudit.models.adapters import add_lora, has_adapter
+from plaudit.models.cards import card_of_reward
 from plaudit.models.policy import build_policy
 from plaudit.models.reward_model import RewardModel, load_reward_model, save_reward_model
 from plaudit.pipeline.context import Context
@@ -111,7 +112,11 @@ def proxy(context: Context, step: Node, stage: Stage) -> Mapping[str, Any]:
 
 def _save(context: Context, model: RewardModel, stage: Stage, summary: str) -> None:
     if context.ranks.is_main:
-        save_reward_model(model, stage.model, card=f"{summary}, run {context.config.name!r}.")
+        name = stage.name if stage.name in context.graph.nodes else f"{stage.path.parent.name}-{stage.name}"
+        if has_adapter(model.backbone) and stage.name in context.graph.nodes:
+            context.keep_adapter(model.backbone, stage)
+        words = f"{summary}, run {context.config.name!r}. Weights are float32."
+        save_reward_model(model, stage.model, card_of_reward(model, f"{context.config.name}@{name}", words))
     context.ranks.barrier()
 
 

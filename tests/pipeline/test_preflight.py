@@ -1,0 +1,151 @@
+"""What can be known before any weight is loaded is said then, in one message: by run and --dry-run alike."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections import namedtuple
+
+import pytest
+from toy import toy_policy
+
+from plaudit.errors import UserError
+from plaudit.models import files
+from plaudit.models.policy import save_policy
+from plaudit.pipeline.single import run_method
+
+PAIRS = [{"prompt": f"the cat {i}", "chosen": "sat on a mat", "rejected": "dogs"} for i in range(20)]
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory):
+    """A toy policy on disk."""
+    folder = tmp_path_factory.mktemp("toy") / "model"
+    save_policy(toy_policy(), folder, card="# A toy")
+    return folder
+
+
+@pytest.fixture(autouse=True)
+def nothing_is_loaded(monkeypatch, tmp_path):
+    """Whoever reads weights fails the test; the current folder holds data and a module of the user's own."""
+    monkeypatch.setattr(files, "read_weights", lambda *a, **k: pytest.fail("weights were read"))
+    for place in ("plaudit.models.policy", "plaudit.models.reward_model"):
+        monkeypatch.setattr(f"{place}.read_weights", lambda *a, **k: pytest.fail("weights were read"))
+    monkeypatch.chdir(tmp_path)
+    write("pairs.jsonl", PAIRS)
+    write("ask.jsonl", [{"prompt": row["prompt"]} for row in PAIRS])
+    (tmp_path / "own.py").write_text(
+        "def score(sample):\n    return 1.0\n\n\ndef two(a, b):\n    return 1.0\n"
+    )
+
+
+def write(name, rows):
+    with open(name, "w") as file:  # noqa: PTH123
+        file.writelines(json.dumps(row) + "\n" for row in rows)
+
+
+def refused(method, data, model, *overrides, reward=None):
+    """What a command says that is refused: the same with and without --dry-run."""
+    said = []
+    for dry_run in (True, False):
+        with pytest.raises(UserError) as error:
+            run_method(method, data, model, overrides, reward=reward, dry_run=dry_run, out="run")
+        said.append(str(error.value))
+    assert said[0] == said[1]
+    return said[0]
+
+
+def changed(model, tmp_path, **config):
+    """The model with other lines in its config."""
+    folder = tmp_path / "changed"
+    shutil.copytree(model, folder)
+    facts = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps(facts | config))
+    return folder
+
+
+def test_a_model_of_pickles_an_empty_one_and_a_quantized_one(model, tmp_path):
+    folder = changed(model, tmp_path, quantization_config={"quant_method": "gptq"})
+    assert "quantized (gptq)" in refused("dpo", "pairs.jsonl", folder)
+    (folder / "model.safetensors").rename(folder / "pytorch_model.bin")
+    assert "convert them to safetensors" in refused("dpo", "pairs.jsonl", folder)
+    (folder / "pytorch_model.bin").unlink()
+    assert "holds no weights" in refused("dpo", "pairs.jsonl", folder)
+    (tmp_path / "nothing").mkdir()
+    assert "no run.json and no config.json" in refused("dpo", "pairs.jsonl", tmp_path / "nothing")
+
+
+def test_a_tokenizer_with_more_tokens_than_the_model_has(model, tmp_path):
+    said = refused("dpo", "pairs.jsonl", changed(model, tmp_path, vocab_size=100))
+    assert "embeddings for 100" in said and "the tokenizer that the model was trained with" in said
+
+
+def test_rewards_that_cannot_be_imported_or_called(model):
+    for function, words in {
+        "own:nothing": "has no 'nothing'",
+        "owm:score": "No module named 'owm'",
+        "own:two": "is called with one sample",
+        "score": "not of the form module:name",
+    }.items():
+        assert words in refused("grpo", "ask.jsonl", model, f"grpo.reward_function={function}")
+
+
+def test_a_language_model_in_the_place_of_a_reward_model(model):
+    said = refused("ppo", "ask.jsonl", model, reward=model)
+    assert "is a language model, not a reward model" in said and "plaudit reward PREFERENCES --model" in said
+
+
+def test_a_reward_model_that_is_not_there_and_a_run_that_has_none(model, tmp_path):
+    assert "there is no model folder" in refused("ppo", "ask.jsonl", model, reward="not-there")
+    (tmp_path / "a-run").mkdir()
+    (tmp_path / "a-run/run.json").write_text('{"steps": {}}')
+    assert "no trained reward model yet" in refused("ppo", "ask.jsonl", model, reward="a-run")
+
+
+def test_data_that_is_empty_of_another_kind_or_all_held_out(model):
+    write("empty.jsonl", [])
+    assert "there are no rows in it" in refused("dpo", "empty.jsonl", model)
+    assert "it holds prompts" in refused("dpo", "ask.jsonl", model)
+    said = refused("dpo", "pairs.jsonl", model, "data.preference_validation=1")
+    assert (
+        "dpo has nothing to learn from; all 20 records are held out" in said
+        and "preference_validation" in said
+    )
+
+
+def test_answers_that_are_longer_than_the_model_has_positions(model):
+    said = refused("grpo", "ask.jsonl", model, "grpo.reward_function=own:score", "grpo.max_new_tokens=128")
+    assert "128 new tokens; the model has 128 positions" in said and "at most 64" in said
+
+
+def test_all_that_is_wrong_is_said_at_once(model):
+    said = refused("grpo", "ask.jsonl", model, "grpo.reward_function=own:no", "grpo.max_new_tokens=500")
+    assert "has no 'no'" in said and "500 new tokens" in said
+
+
+def test_memory_that_cannot_hold_the_weights_is_an_error(model):
+    said = refused("dpo", "pairs.jsonl", model, "memory=0.00001")
+    assert "memory is 1e-05 GiB" in said and "raise memory, train adapters" in said
+
+
+def test_a_disk_that_cannot_hold_the_models(model, monkeypatch):
+    usage = namedtuple("usage", "total used free")
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: usage(10, 9, 1000))
+    said = refused("dpo", "pairs.jsonl", model)
+    assert "are free at run" in said and "--out DIR" in said
+
+
+def test_a_template_without_an_end_of_turn_blocks_before_work(model, tmp_path):
+    folder = tmp_path / "endless"
+    shutil.copytree(model, folder)
+    template = "{% for m in messages %}{{ '<|' + m['role'] + '|>' + m['content'] }}{% endfor %}"
+    template += "{% if add_generation_prompt %}{{ '<|assistant|>' }}{% endif %}"
+    (folder / "chat_template.jinja").write_text(template)
+    said = refused("dpo", "pairs.jsonl", folder)
+    assert "template" in said or "end" in said
+
+
+def test_what_is_right_comes_to_the_weights(model):
+    with pytest.raises(pytest.fail.Exception, match="weights were read"):
+        run_method("dpo", "pairs.jsonl", model, out="run")
+    run_method("dpo", "pairs.jsonl", model, out="other", dry_run=True)
