@@ -2,7 +2,7 @@
 
 import pytest
 
-from plaudit.evaluation.frontier import over_optimisation, path, points
+from plaudit.evaluation.frontier import over_optimization, path, points
 
 
 def row(step, kl=None, score=None, gold=None):
@@ -50,8 +50,8 @@ def test_a_quantity_measured_once_has_no_path():
     assert path([], "kl") is None
 
 
-def test_over_optimisation_is_a_fall_of_gold_while_the_proxy_gains():
-    found = over_optimisation(HACKED, sft=0.3, perfect=1.1)
+def test_over_optimization_is_a_fall_of_gold_while_the_proxy_gains():
+    found = over_optimization(HACKED, sft=0.3, perfect=1.1)
     assert found["fall"] == pytest.approx(1.2)
     assert found["fall_share"] == pytest.approx(1.5)
     # At gold's peak, after 2 updates, the proxy stood at 0.9; the last one seen is 1.7.
@@ -61,15 +61,15 @@ def test_over_optimisation_is_a_fall_of_gold_while_the_proxy_gains():
 
 def test_a_run_that_only_improves_has_fallen_by_nothing():
     rows = [row(0, gold=0.3), row(1, 0.0, 0.0, 0.5), row(2, 0.4, 0.3, 0.8)]
-    found = over_optimisation(rows, sft=0.3, perfect=1.1)
+    found = over_optimization(rows, sft=0.3, perfect=1.1)
     assert found["fall"] == 0 and found["fall_share"] == 0 and found["proxy_gain_past_peak"] == 0
 
 
 def test_without_gold_nothing_is_claimed():
-    found = over_optimisation([row(1, 0.0, 0.1), row(2, 1.0, 0.5)])
+    found = over_optimization([row(1, 0.0, 0.1), row(2, 1.0, 0.5)])
     assert found["gold"] is None and found["fall"] is None and found["proxy_gain_past_peak"] is None
 
 
 def test_without_a_gap_there_is_no_share():
-    assert over_optimisation(HACKED)["fall_share"] is None
-    assert over_optimisation(HACKED, sft=1.0, perfect=1.0)["fall_share"] is None
+    assert over_optimization(HACKED)["fall_share"] is None
+    assert over_optimization(HACKED, sft=1.0, perfect=1.0)["fall_share"] is None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from plaudit.evaluation.frontier import over_optimisation
+from plaudit.evaluation.frontier import over_optimization
 from plaudit.pipeline.demo import demo
 from plaudit.pocket.bars import BARS
 from plaudit.runs import RunFolder
@@ -29,8 +29,8 @@ def test_without_a_leash_the_proxy_rises_while_gold_falls(base):
     demo(seed=0, out=base, no_leash=True)
     gold = RunFolder(base).read_json("summary.json")["gold"]
     gap = gold["perfect"]["mean"] - gold["start"]["mean"]
-    free = over_optimisation(RunFolder(base / "siblings/no-leash").stage("ppo").metrics())
-    held = over_optimisation(RunFolder(base / "siblings/leashed").stage("ppo").metrics())
+    free = over_optimization(RunFolder(base / "siblings/no-leash").stage("ppo").metrics())
+    held = over_optimization(RunFolder(base / "siblings/leashed").stage("ppo").metrics())
     assert free["gold"]["peak"] - free["gold"]["end"] >= 0.6 * gap
     assert free["proxy"]["end"] > free["proxy"]["start"]
     assert held["gold"]["peak"] - held["gold"]["end"] <= 0.2 * held["gold"]["peak"]

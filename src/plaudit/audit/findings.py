@@ -35,7 +35,7 @@ class Finding:
     numbers: Mapping[str, float] = field(default_factory=dict)
 
     def as_dict(self) -> dict[str, Any]:
-        """As it stands in ``findings.json``."""
+        """The finding as an object of ``findings.json``."""
         return {**asdict(self), "settings": list(self.settings), "numbers": dict(self.numbers)}
 
 

@@ -55,7 +55,7 @@ _ORDER: dict[str, int] = {"serious": 0, "warning": 1, "note": 2}
 
 
 def examine(steps: Sequence[Watched]) -> list[Finding]:
-    """All findings over the steps of a run, the gravest first; the last step stands for the run."""
+    """All findings over the steps of a run, most severe first; rules about the run read the last step."""
     looks = [(seen.step, seen, STEP_RULES) for seen in steps]
     if steps:
         last = steps[-1]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from plaudit.audit.findings import Finding, Watched, mean, series, tail
 from plaudit.audit.run import dig
 from plaudit.display.formatting import after, finite, number, percent
-from plaudit.evaluation.frontier import over_optimisation
+from plaudit.evaluation.frontier import over_optimization
 
 KL_WARNING, KL_SERIOUS = 6.0, 15.0  # nats per response; 6 is the usual target of the adaptive controller
 ENTROPY_SHARE = 0.10
@@ -112,7 +112,7 @@ def gold_falls_while_proxy_rises(seen: Watched) -> Finding | None:
         finite(dig(seen.summary, "gold", "start", "mean")),
         finite(dig(seen.summary, "gold", "perfect", "mean")),
     )
-    found = over_optimisation(seen.rows, sft=start, perfect=perfect)
+    found = over_optimization(seen.rows, sft=start, perfect=perfect)
     share, gain = found["fall_share"], found["proxy_gain_past_peak"]
     if share is None or gain is None or share <= GOLD_FALL_WARNING or gain <= 0:
         return None

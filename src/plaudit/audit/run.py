@@ -44,7 +44,7 @@ class Run:
 
     @property
     def steps(self) -> Mapping[str, Mapping[str, Any]]:
-        """What is known of every step, in the order of work."""
+        """The recorded description of every step, in execution order."""
         found = self.record.get("steps")
         return found if isinstance(found, Mapping) else {}
 
@@ -101,12 +101,12 @@ class Run:
         return value if isinstance(value, Mapping) else {}
 
     def metrics(self, step: str) -> Sequence[Row]:
-        """The rows that a step recorded; a place stands for its step."""
+        """The metric rows of a step, by its name or its place (base, start, end)."""
         name = self.places.get(step, step)
         return self.stages[name].metrics if name in self.stages else ()
 
     def samples(self, step: str) -> Sequence[Row]:
-        """The samples that a step kept; a place stands for its step."""
+        """The samples of a step, by its name or its place (base, start, end)."""
         name = self.places.get(step, step)
         return self.stages[name].samples if name in self.stages else ()
 
@@ -186,7 +186,7 @@ def run_of(
 
 
 def _graph(record: Mapping[str, Any]) -> dict[str, Any]:
-    """Steps and places of a record, with nothing but text where names stand: whoever wrote it, it can be read."""
+    """Steps and places of a record, without malformed entries."""
     found = record.get("steps")
     steps = {n: s for n, s in found.items() if isinstance(s, Mapping)} if isinstance(found, Mapping) else {}
     places = record.get("places")

@@ -31,7 +31,7 @@ class Vocabulary:
     groups: tuple[str, ...] = (OTHER,)
 
     def describe(self, name: str) -> Attribute:
-        """What is known of an attribute; an unknown one is shown under its own name."""
+        """The attribute of that name; one that the world does not define is shown under its own name."""
         return self.attributes.get(name) or Attribute(words(name).capitalize())
 
     def category(self, name: str) -> str:

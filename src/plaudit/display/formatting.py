@@ -40,7 +40,7 @@ def percent(value: Any, digits: int = 0) -> str:
 
 
 def nats(value: Any) -> str:
-    """A KL: small ones with the digits that tell them from none."""
+    """A KL in nats, with four digits below 0.01."""
     v = finite(value)
     return number(v, 4 if v is not None and 0 < abs(v) < 0.01 else 2)
 

@@ -157,7 +157,7 @@ GLOSSARY: dict[str, GlossaryEntry] = {
         "Getting better by only becoming more certain of what was already likeliest. A lower temperature does it "
         "without any training, so it must not be sold as learning.",
     ),
-    "over_optimisation": GlossaryEntry(
+    "over_optimization": GlossaryEntry(
         "Over-optimization",
         "Raising the proxy past the point where it still means better answers: the proxy rises, gold falls.",
     ),

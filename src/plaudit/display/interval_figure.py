@@ -62,7 +62,7 @@ def published(scale: Scale, low: float, high: float) -> Markup:
 
 
 def tick_labels(scale: Scale, text: Callable[[float], str]) -> Markup:
-    """The scale's numbers, to stand under its marks."""
+    """The numbers of a scale's ticks, to place under its marks."""
     return _texts([(scale.at(t), text(t)) for t in scale.ticks])
 
 
@@ -121,7 +121,7 @@ def interval_rows(
     reference: tuple[float, str] | None = None,
     bars: bool = False,
 ) -> dict[str, Any] | None:
-    """Rows of one figure, each with its mark and its number as text; None where nothing is known."""
+    """Rows of one figure, each with its mark and its number as text; None without any estimate."""
     known = [(e, mean) for e in entries if (mean := e.mean) is not None]
     if not known:
         return None

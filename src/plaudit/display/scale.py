@@ -22,20 +22,20 @@ def nice_ticks(low: float, high: float, about: int = 4) -> list[float]:
 
 
 def percent_of_width(value: float, low: float, high: float) -> float:
-    """The position of a value between two ends; values beyond them stand at the ends."""
+    """The position of a value between two ends, clipped to them, in percent."""
     return round(100 * min(1.0, max(0.0, (value - low) / (high - low))), 2)
 
 
 @dataclass(frozen=True, slots=True)
 class Scale:
-    """A stretch of values and where its lines stand."""
+    """A range of values and its ticks."""
 
     low: float
     high: float
     ticks: tuple[float, ...]
 
     def at(self, value: float) -> float:
-        """The place of a value in percent; values beyond the scale stand at its ends."""
+        """The position of a value in percent of the width, clipped to the scale's ends."""
         share = (min(max(value, self.low), self.high) - self.low) / (self.high - self.low)
         return round(PAD + share * (100 - 2 * PAD), 2)
 

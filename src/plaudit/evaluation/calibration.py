@@ -101,7 +101,7 @@ def reliability(delta: Any, outcome: Any, bins: int = 10) -> list[dict[str, floa
 
 
 def expected_calibration_error(delta: Any, outcome: Any, bins: int = 10) -> float:
-    """ECE = Σ_b n_b / N · |observed_b − predicted_b| over symmetrised pairs (Guo et al. 2017)."""
+    """ECE = Σ_b n_b / N · |observed_b − predicted_b| over symmetrized pairs (Guo et al. 2017)."""
     found = reliability(delta, outcome, bins)
     total = sum(b["count"] for b in found)
     if not total:
@@ -142,7 +142,7 @@ def pair_report(
     ceiling: float | None = None,
     bins: int = 10,
 ) -> dict[str, Any]:
-    """What ``summary.json`` says of a reward model on held-out pairs.
+    """The entry of ``summary.json`` for a reward model on held-out pairs.
 
     ``accuracy`` with ``low`` and ``high``; ``longer_answer_accuracy``; accuracy where the winner was the longer
     and where it was the shorter answer; ``ece`` with its ``bins`` and ``ece_noise``, what it is of perfect
@@ -152,14 +152,14 @@ def pair_report(
     d, o = _checked(delta, outcome)
     size = np.asarray(longer, dtype=float)
     found = accuracy(d, o, groups)
-    favours = np.sign(size) * np.sign(o - 0.5)
+    favors = np.sign(size) * np.sign(o - 0.5)
     report: dict[str, Any] = {
         "accuracy": found["mean"],
         "low": found["low"],
         "high": found["high"],
         "longer_wins": longer_answer_accuracy(size, o),
-        "when_longer": accuracy(d[favours > 0], o[favours > 0])["mean"],
-        "when_shorter": accuracy(d[favours < 0], o[favours < 0])["mean"],
+        "when_longer": accuracy(d[favors > 0], o[favors > 0])["mean"],
+        "when_shorter": accuracy(d[favors < 0], o[favors < 0])["mean"],
         "ece": expected_calibration_error(d, o, bins),
         "ece_noise": calibration_noise(d, o, bins),
         "bins": reliability(d, o, bins),

@@ -51,7 +51,7 @@ class Trajectory:
 
     @property
     def fall(self) -> float:
-        """How far the end lies below the peak, ≥ 0."""
+        """Peak minus end, ≥ 0."""
         return self.peak - self.end
 
     @property
@@ -68,7 +68,7 @@ def path(found: Sequence[Point], name: str) -> Trajectory | None:
     return Trajectory(known[0][1], peak, known[-1][1], peak_at, known[-1][0])
 
 
-def over_optimisation(
+def over_optimization(
     rows: Sequence[Mapping[str, Any]], *, sft: float | None = None, perfect: float | None = None
 ) -> dict[str, Any]:
     """Did the proxy go on rising while gold fell?

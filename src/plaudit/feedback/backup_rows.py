@@ -27,7 +27,7 @@ REMEDY = "nothing was restored: copy the backup again"
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """An object of the file, where it stands, and its length in bytes."""
+    """An object of the file, its line, and its length in bytes."""
 
     value: dict[str, Any]
     path: Path

@@ -152,7 +152,7 @@ def _part(values: Any, line: int, path: str | Path, report: ReadReport) -> RowCo
 
 
 def _require_whole(values: Mapping[str, Any]) -> None:
-    """What one database takes and another refuses, or no page can show, is refused here, where someone can mend it."""
+    """Reject values that some database cannot store or no page can show, while the user can still fix the file."""
     if (size := size_of(values)) > LONGEST_ROW:
         raise Fault(
             "too long",
@@ -224,7 +224,7 @@ def _item(part: RowContent, purpose: str) -> NewItem:
 
 
 def _require_readable(prompt: Prompt, answers: Sequence[NewAnswer]) -> None:
-    """What nobody could read is refused, where it would slow down those who read the rest."""
+    """Reject items too long to read, which would also slow down every other request."""
     sizes = {
         "responses": max(len(a.text) for a in answers),
         "prompt": sum(len(m.content) for m in prompt.messages),
@@ -241,7 +241,7 @@ def _require_readable(prompt: Prompt, answers: Sequence[NewAnswer]) -> None:
 
 
 def _without_twins(part: RowContent) -> tuple[tuple[NewAnswer, ...], tuple[tuple[tuple[int, ...], ...], ...]]:
-    """Answers of the same text once: nobody can say which of them is better. Their models are kept."""
+    """Merge answers of equal text, between which no preference is possible; all their models are kept."""
     places: dict[str, int] = {}
     kept: list[NewAnswer] = []
     for answer in part.answers:

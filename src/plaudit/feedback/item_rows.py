@@ -21,7 +21,7 @@ LEVELS = "0 (harmless) to 3"
 
 @dataclass(frozen=True)
 class RowContent:
-    """What one row gives: a whole item, or one answer of an item that goes on in other rows."""
+    """The content of one row: a whole item, or one answer of an item that other rows continue."""
 
     prompt: Prompt
     answers: tuple[NewAnswer, ...]
@@ -77,7 +77,7 @@ def content_of(view: View) -> RowContent:
 
 
 def _preferred(view: View, pair: tuple[str, str]) -> tuple[tuple[Any, ...], Fault | None]:
-    """Which of two answers a row calls better, as a ranking; else why that cannot be told."""
+    """The preference of a row's two answers as a ranking, or the fault that prevents reading it."""
     value, column = view.get("preferred"), str(view.column("preferred"))
     if value is None:
         return (), None

@@ -45,7 +45,7 @@ def holding(session: Session, project_id: str) -> Iterator[tuple[schema.Judgemen
 
 
 def collected(session: Session, project_id: str) -> Collected:
-    """All that statistics read of a project. Labelers are known by their pseudonyms only."""
+    """Everything that the statistics read of a project. Labelers appear under their pseudonyms only."""
     names = pseudonyms(session, project_id)
     answers: dict[str, RatedAnswer] = {}
     places: dict[str, dict[int, str]] = {}

@@ -57,7 +57,7 @@ def known_folders() -> list[Path]:
 
 @contextmanager
 def opened(url: str) -> Iterator[Database]:
-    """The database with this version's tables; what it refuses is told as a mistake of the user."""
+    """The database, migrated to this version's tables; its refusals become ``UserError``."""
     database = Database(url)
     try:
         _keep_private(database)
@@ -109,7 +109,7 @@ def _keep_private(database: Database) -> None:
 
 
 def secret_in(folder: Path) -> bytes:
-    """The folder's secret, made at random when it is first asked for; nobody else on the machine may read it."""
+    """The folder's secret, created at random on first use and readable by its owner only."""
     path = folder / SECRET
     try:
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)

@@ -48,7 +48,7 @@ class Voice:
 
 @dataclass(frozen=True)
 class Drawing:
-    """How many answers each model gives to each prompt, and how they are drawn."""
+    """The number of answers per model and prompt, and the sampling settings."""
 
     answers: int = 1
     temperature: float = 1.0
@@ -57,7 +57,7 @@ class Drawing:
 
 
 def voices_of(sources: Sequence[str]) -> list[Voice]:
-    """``RUN`` (its end), ``RUN@step`` or a model folder, each under a full name that tells it from the others."""
+    """``RUN`` (its end), ``RUN@step`` or a model folder, each under an unambiguous name."""
     located = [locate(source) for source in sources]
     found = [_voice(one, one.name) for one in located]
     if len({v.name for v in found}) < len(found):

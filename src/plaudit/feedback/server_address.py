@@ -39,7 +39,7 @@ def noted(folder: Path, url: str, address: str) -> Iterator[None]:
 
 
 def server_address(folder: Path, url: str) -> Whereabouts | None:
-    """Where the project of that folder is served, or else the project of that database; None where nobody noted it."""
+    """The address at which that folder's (or else that database's) project is served; None if none is recorded."""
     for path in (folder / FILE, *sorted(FOLDER.glob(f"*/{FILE}"))):
         found = _read(path)
         if found is not None and found["database"] == _name(url):

@@ -79,7 +79,7 @@ class SimulatedRaters:
         return Ranking(prompt, tuple(responses), tuple(map(tuple, groups)), rater=f"rater-{rater + 1:02d}")
 
     def _error(self, prompt: Prompt, response: Response) -> float:
-        """A Gumbel draw that hangs on the answer's words, not on where it was shown."""
+        """A Gumbel draw that depends on the answer's text, not on its position."""
         uniform = _uniform(self.seed, prompt.id, response.text, response.finished)
         return -math.log(-math.log(uniform))
 

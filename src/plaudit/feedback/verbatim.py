@@ -37,7 +37,7 @@ def exact_pair(view: View) -> tuple[str, str] | None:
 
 
 def as_given(value: Any, tidied: str) -> str:
-    """The text of a value whose tidied form a reader made, with its own white space where that is known."""
+    """The original text of a value that a reader normalized, with its white space where it can be recovered."""
     value = conversed(value)
     if isinstance(value, list) and value:
         value = _content(value[-1])

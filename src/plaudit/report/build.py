@@ -27,7 +27,7 @@ def environment() -> Any:
 
 
 def render(path: str | Path) -> str:
-    """The report of the run at ``path`` as HTML: the same run folder gives the same text."""
+    """The report of the run at ``path`` as HTML: a pure function of the run folder."""
     return render_run(read_run(path))
 
 

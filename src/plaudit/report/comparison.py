@@ -11,7 +11,7 @@ from plaudit.audit.write import findings
 from plaudit.display.attributes import vocabulary
 from plaudit.display.formatting import after, clean, finite, number, percent, words
 from plaudit.display.line_chart import Chart
-from plaudit.evaluation.frontier import over_optimisation
+from plaudit.evaluation.frontier import over_optimization
 from plaudit.report.answers import answer
 from plaudit.report.curves import frontier, gold_by_kl, proxy_and_gold
 
@@ -54,7 +54,7 @@ def experiment(sibling: Sibling) -> Experiment:
 
 def _path_sentence(rows: Sequence[Row], run: Run) -> str:
     sft, perfect = finite(run.get("gold", "start", "mean")), finite(run.get("gold", "perfect", "mean"))
-    found = over_optimisation(rows, sft=sft, perfect=perfect)
+    found = over_optimization(rows, sft=sft, perfect=perfect)
     gold, proxy = found["gold"], found["proxy"]
     if not gold or not proxy:
         return ""

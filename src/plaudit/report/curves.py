@@ -47,7 +47,7 @@ def _chart(
 
 
 def rl_charts(rows: Sequence[Row]) -> list[Chart]:
-    """Score and KL with their ranges first, then what tells whether the optimization is healthy."""
+    """Score and KL with their ranges first, then the diagnostics of the optimization."""
     coefficients = {v for _, v in series(rows, "objective/kl_coef")}
     charts = [
         _chart(
@@ -183,13 +183,13 @@ def proxy_and_gold(rows: Sequence[Row], title: str = "Proxy and gold", **options
         "updates made",
         [Series("proxy", "reward", thin(proxy)), Series("gold", "gold", thin(gold), dots=len(gold) < 40)],
         note="Gold is measured on validation prompts; training never sees it.",
-        term="over_optimisation",
+        term="over_optimization",
         **options,
     )
 
 
 def _by_kl(rows: Sequence[Row], name: str) -> list[tuple[float, float]]:
-    """(KL, proxy or gold) of every policy whose both are known; an estimate of KL below 0 stands at 0."""
+    """(KL, proxy or gold) of every policy that has both; an estimate of KL below 0 is drawn at 0."""
     found = [(p.kl, getattr(p, name)) for p in points(rows)]
     return thin([(max(kl, 0.0), value) for kl, value in found if kl is not None and value is not None])
 

@@ -16,7 +16,7 @@ COUNTED = ("rankings", "demonstrations", "records")
 
 @dataclass(frozen=True)
 class Arrow:
-    """What one step took from another; ``label`` is a number of it, empty where none is known."""
+    """An input of one step from another; ``label`` is a number of it, or empty."""
 
     source: str
     target: str
@@ -66,7 +66,7 @@ def _right(run: Run, source: str) -> str:
 
 
 def note(run: Run, name: str) -> str:
-    """What a step's box says under its title: its gold, its accuracy, and how long it took."""
+    """The text under a step's title: its gold score, its accuracy, its duration."""
     gold, accuracy = (
         finite(v) for v in (run.get("gold", name, "mean"), run.get("reward_models", name, "accuracy"))
     )

@@ -31,7 +31,7 @@ SMALLEST, LARGEST = 0.8, 1.2  # how far the drawing follows the width of the scr
 
 @dataclass(frozen=True)
 class Box:
-    """Where a step stands, and the sources of the arrows that enter it from the left, from top to bottom."""
+    """Position of a step's box, and the sources of the arrows that enter it from the left, top to bottom."""
 
     name: str
     x: float
@@ -91,7 +91,7 @@ def layout(run: Run, names: Sequence[str], arrows: Sequence[Arrow]) -> GraphLayo
 
 
 def _lanes(far: Sequence[Arrow], row: Mapping[str, int]) -> dict[str, int]:
-    """A lane for every source of a far arrow, free from its row to its last target's; short ones stand inside."""
+    """A lane for every source of a long arrow, free from its row to its last target's; short ones are innermost."""
     ends: dict[str, int] = {}
     for arrow in far:
         ends[arrow.source] = max(ends.get(arrow.source, 0), row[arrow.target])

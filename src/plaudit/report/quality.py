@@ -98,7 +98,7 @@ def _mark(shown: ShownPolicy, entry: Estimated, mean: float, low: float, high: f
 
 
 def _label_places(marks: Sequence[dict[str, Any]]) -> None:
-    """Where each label stands, so that none covers another; ``marks`` come in the order of their gold."""
+    """Place the labels so that none overlap; ``marks`` are sorted by gold."""
     free = dict.fromkeys(LABEL_ROWS, -math.inf)
     for mark in marks:
         at = mark["at"]

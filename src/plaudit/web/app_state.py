@@ -86,7 +86,7 @@ class Addresses:
 
 
 def place_of(host: str) -> str:
-    """Whose address it is, as far as one can tell: of IPv6, a household has 2⁶⁴ of them."""
+    """The network that an address belongs to: for IPv6 its /64 prefix, which one household has to itself."""
     try:
         address = ipaddress.ip_address(host.partition("%")[0])
     except ValueError:

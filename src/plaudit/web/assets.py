@@ -45,7 +45,7 @@ def address(name: str) -> str:
 
 @router.get("/static/{_version}/{name:path}")
 async def get_asset(_version: str, name: str) -> Response:
-    """An asset. A page of the version before gets today's, and reloads when it is told to."""
+    """An asset. A page of an earlier version gets the current one."""
     content = files().get(name)
     if content is None:
         raise NotFound("file")

@@ -14,7 +14,7 @@ UNSEEN = {"Cc", "Cf", "Zl", "Zp", "Zs"}
 
 
 def blank_of(text: str, made: str) -> Blank | None:
-    """What stands in the place of an answer that shows nothing; None where ``made``, its HTML, shows something."""
+    """Why an answer renders as nothing; None where ``made``, its HTML, shows something."""
     if not text:
         return "empty"
     if not text.strip():

@@ -25,7 +25,7 @@ LONGEST_TAIL = 3  # characters by which a number may seem to have ended: 1e+|5
 
 
 def rested(values: Iterable[T], rest: float = REST) -> Iterator[T]:
-    """The values, with a short rest whenever a few milliseconds went by: whoever waits to compute comes first."""
+    """The values, with a short sleep every few milliseconds, so that waiting threads run first."""
     began = time.perf_counter()
     for value in values:
         yield value

@@ -89,7 +89,7 @@ class Listening:
             raise UserError("the server cannot listen like this", problems=problems)
 
     def warnings(self) -> list[str]:
-        """What is not wrong, but should be known."""
+        """Warnings about the chosen address and options."""
         if self.origin and not self.certificate and not self.proxies:
             return [
                 "everyone seems to come from the proxy's address: too many wrong passwords of one keep all others out; "
@@ -107,7 +107,7 @@ class Listening:
 
 
 def bind(listening: Listening) -> socket.socket:
-    """A socket on the port that was asked for, or on the first free one from ``PORT`` on."""
+    """A socket on the requested port, or on the first free one from ``PORT`` on."""
     first = PORT if listening.port is None else listening.port
     last = first + TRIED if listening.port is None else first
     family = socket.AF_INET6 if _is_v6(listening.host) else socket.AF_INET
@@ -192,7 +192,7 @@ def _end_with(parent: int) -> None:
 
 
 def _own(listening: Listening, port: int) -> str | None:
-    """With a certificate of its own the server is known by what it speaks, not by any name of the loopback."""
+    """The origin of a server with its own certificate; None without one: then any loopback name is accepted."""
     return listening.address(port) if listening.certificate else None
 
 

@@ -30,7 +30,7 @@ def sign_in(request: Request) -> Response:
 
 @router.get("/enter")
 def enter(request: Request) -> Response:
-    """Where one-time links and invitations lead. The token stands behind #, which no server or log sees."""
+    """The page of one-time links and invitations. The token follows #, which no server or log sees."""
     return page(request, "enter.html", least_password=LEAST_PASSWORD)
 
 

@@ -29,7 +29,7 @@ MOST_MARKDOWN = 100_000  # characters; parsing takes about a second for as many
 MOST_CELLS = 10_000  # of all tables of a text
 MOST_HTML = 600_000  # characters that it may become
 KEPT = 32 * 2**20  # bytes of HTML, of the texts that were shown last
-MOST_HIGHLIGHTED = 8_000  # characters of a text; beyond, colours cost more than they tell
+MOST_HIGHLIGHTED = 8_000  # characters of a text; beyond, colors cost more than they tell
 # Languages whose lexers stay quick on text that is made to slow them down; others take minutes (Java's, say).
 COLOURED = {
     "bash", "c", "cpp", "css", "dart", "diff", "docker", "go", "haskell", "html", "ini", "javascript",
@@ -116,8 +116,8 @@ def highlighting() -> str:
 
 
 @functools.cache
-def _parser(colours: bool) -> MarkdownIt:
-    code = _coloured if colours else _plain
+def _parser(colors: bool) -> MarkdownIt:
+    code = _highlighted if colors else _plain
     made = MarkdownIt("commonmark", {"html": False, "linkify": False, "breaks": True, "highlight": code})
     made.enable(["table", "strikethrough"])
     made.block.ruler.at("table", _table, {"alt": ["paragraph", "reference"]})
@@ -150,13 +150,13 @@ def _image(self: RendererHTML, tokens: list[Token], at: int, *_: object) -> str:
 
 
 def _heading(self: RendererHTML, tokens: list[Token], at: int, *_: object) -> str:
-    """An answer's headings stand below the page's own, which are the first two levels."""
+    """Shift an answer's headings below the page's own, which use the first two levels."""
     token = tokens[at]
     level = min(6, int(token.tag[1]) + 2)
     return f"</h{level}>\n" if token.nesting < 0 else f"<h{level}>"
 
 
-def _coloured(code: str, language: str, _: str) -> str:
+def _highlighted(code: str, language: str, _: str) -> str:
     name = re.sub(r"[^\w+#-]", "", language)[:30]
     try:
         lexer = get_lexer_by_name(name)

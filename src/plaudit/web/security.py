@@ -44,7 +44,7 @@ HEADERS = {
 
 
 class Security:
-    """ASGI, around everything else: host and origin on the way in, headers on the way out."""
+    """ASGI middleware around everything else: checks Host and Origin, sets the response headers."""
 
     def __init__(self, app: Any, server: AppState) -> None:
         self.app = app

@@ -56,14 +56,14 @@ class Statistics:
 
 
 def _state(db: Db, project_id: str) -> Any:
-    """What the tables hang on: the judgements, and which rankings count as right."""
+    """Cache key of the tables: the judgements and the accepted rankings."""
     golds = select(GoldRanking.item_id, GoldRanking.accepted).join(Item, Item.id == GoldRanking.item_id)
     found = db.execute(golds.where(Item.project_id == project_id).order_by(GoldRanking.item_id))
     return state_of(db, project_id), [(item, accepted) for item, accepted in found]
 
 
 def to_csv(table: Table) -> str:
-    """The table as CSV. Text that a spreadsheet would take for a formula gets an apostrophe in front.
+    """The table as CSV. Text that a spreadsheet would run as a formula is prefixed with an apostrophe.
 
     Text stands in quotes: a spreadsheet that parts cells at semicolons must not find one within a text.
     """

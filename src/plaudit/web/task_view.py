@@ -31,7 +31,7 @@ class Turn(BaseModel):
 
 
 class ShownAnswer(BaseModel):
-    """An answer under the letter of its place. Nothing here tells answers apart but what they say."""
+    """An answer under the letter of its position. Nothing but its text distinguishes it from the others."""
 
     key: str
     html: str

@@ -111,7 +111,7 @@ def fleiss_kappa(
     resamples: int = RESAMPLES,
     seed: int = 0,
 ) -> Estimate:
-    """Agreement beyond chance, where chance draws from what all raters said together.
+    """Agreement beyond chance, where chance draws from the pooled ratings of all raters.
 
         κ = (A − P_e) / (1 − P_e),   P_e = Σ_v p_v²,   p_v = Σ_u n_uv / Σ_u n_u
 

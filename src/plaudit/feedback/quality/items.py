@@ -122,7 +122,7 @@ def _attribute(name: str, given: list[Rating], resamples: int, seed: int) -> dic
 
 
 def _mean(values: np.ndarray) -> float | None:
-    """The mean of what is known; None where nothing is."""
+    """The mean of the finite values; None without any."""
     known = values[np.isfinite(values)]
     return float(known.mean()) if len(known) else None
 

@@ -200,7 +200,7 @@ def gold_scores(
 
 
 def _speed(data: CodedJudgements, work: np.ndarray, *, resamples: int, seed: int) -> dict[str, Estimate]:
-    """Where no active time was recorded, nothing is known of speed."""
+    """Speed, from judgements with a recorded active time."""
     timed = work & np.isfinite(data.seconds)
     seconds, items = data.seconds[timed], data.item[timed]
     quick = rater_behavior.too_quick(seconds, data.shortest[timed])

@@ -57,7 +57,7 @@ def position_bias(pairs: AnswerPairs, *, resamples: int = RESAMPLES, seed: int =
 
     Each answer stands first equally often within a Latin square of orders, and in expectation in any random order;
     what is good about the answers then cancels. Other pairs of a ranking are left out: in a rotated order
-    neighbours keep their order in all rotations but one, so quality would not cancel among them.
+    neighbors keep their order in all rotations but one, so quality would not cancel among them.
     """
     opening = (pairs.first_shown == 0) | (pairs.second_shown == 0)
     used = pairs.where(opening & (pairs.verdict != TIE))

@@ -22,7 +22,7 @@ class RatedAnswer:
 
 @dataclass(frozen=True, slots=True)
 class JudgementRecord:
-    """One judgement: what was shown in which order, what was said, and how it came about."""
+    """One judgement: the answers in the order shown, the ranking, and its provenance."""
 
     id: str
     item: str

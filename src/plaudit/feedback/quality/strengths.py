@@ -109,8 +109,8 @@ def _newton(won: np.ndarray, tied: np.ndarray, prior: float, davidson: bool) -> 
             eta = np.clip(eta + step[:, size], -MOST_ETA, MOST_ETA)
         if np.abs(step).max(initial=0) < 1e-10:
             break
-    centred: np.ndarray = theta - theta.mean(axis=1, keepdims=True)
-    return centred
+    centered: np.ndarray = theta - theta.mean(axis=1, keepdims=True)
+    return centered
 
 
 def _with_ties(
@@ -122,7 +122,7 @@ def _with_ties(
     tie_total: np.ndarray,
     some: np.ndarray,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Information and gradient with η as the last parameter; where nobody tied it stays where it is."""
+    """Information and gradient with η as the last parameter; without ties η stays fixed."""
     resamples, size = gradient.shape
     wide = np.zeros((resamples, size + 1, size + 1))
     wide[:, :size, :size] = information

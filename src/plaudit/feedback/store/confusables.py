@@ -59,7 +59,7 @@ def skeleton(name: str) -> str:
 
 
 def mixed_scripts(name: str) -> tuple[str, str] | None:
-    """Two scripts with like letters that stand in one word, such as Latin and Cyrillic; None where there are none."""
+    """Two scripts with confusable letters in one word, such as Latin and Cyrillic; None if there are none."""
     for word in re.findall(r"[^\W\d_]+", unicodedata.normalize("NFKC", name)):
         found = sorted({s for c in word for s in ALIKE if unicodedata.name(c, "").startswith(s)})
         if len(found) > 1:

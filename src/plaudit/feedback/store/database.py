@@ -111,7 +111,7 @@ class Database:
 
 
 def checked_url(url: str) -> str:
-    """The URL with the driver that we use. UserError for a database that we do not know."""
+    """The URL with plaudit's driver. UserError for an unsupported database."""
     try:
         made = make_url(url)
     except ArgumentError:
@@ -147,7 +147,7 @@ PASSING = {
 
 
 def away_of(error: BaseException) -> Away | None:
-    """What to tell of an error that ends by itself, once the database or the disk is as it was; None for others."""
+    """The message for a transient error (database unreachable, disk full); None for other errors."""
     if isinstance(error, TimeoutError):
         return Away("database_busy", "the database is busy", 5, str(error))
     found = error.orig if isinstance(error, DBAPIError) else error.__cause__ or error

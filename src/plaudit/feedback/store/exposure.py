@@ -32,7 +32,7 @@ def look(session: Session, member_id: str, item_id: str, *, now: float) -> None:
 
 
 def note_export(session: Session, member_id: str, item_ids: Iterable[str], *, now: float) -> None:
-    """Note that the member was handed these items with all that is known of them."""
+    """Record that the member received these items with their models and judgements."""
     lock_member(session, member_id)
     known = set(session.scalars(select(Viewing.item_id).where(Viewing.member_id == member_id)))
     rows = [

@@ -19,7 +19,7 @@ def new_id() -> str:
 
 
 def new_token(kind: str) -> str:
-    """A secret of 256 random bits with a readable kind in front, so that a leaked one can be recognised."""
+    """A secret of 256 random bits with a readable kind in front, so that a leaked one can be recognized."""
     return f"plaudit_{kind}_{secrets.token_urlsafe(32)}"
 
 

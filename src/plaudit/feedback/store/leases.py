@@ -37,7 +37,7 @@ def take_place(session: Session, item_id: str) -> bool:
 
 
 def close(session: Session, assignment: Assignment, state: str, now: float) -> None:
-    """End a lease without a judgement and give its place back to the item."""
+    """End a lease without a judgement and free its place in the item's overlap."""
     if assignment.counted:
         session.execute(update(Item).where(Item.id == assignment.item_id).values(taken=Item.taken - 1))
     assignment.counted = False

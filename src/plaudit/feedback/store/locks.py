@@ -15,7 +15,7 @@ NAMES = 7_316_220_412  # an advisory lock of PostgreSQL
 
 
 def lock_project(session: Session, project_id: str) -> Project:
-    """The project as it stands now, ours alone to change until the transaction ends."""
+    """The project's current row, locked until the transaction ends."""
     session.flush()
     return session.scalars(_project(project_id).with_for_update(key_share=True)).one()
 
@@ -26,7 +26,7 @@ def try_project(session: Session, project_id: str) -> bool:
 
 
 def lock_member(session: Session, member_id: str) -> Member:
-    """The member as it stands now. One person's actions happen one after the other, whatever tabs they come from."""
+    """The member's current row, locked: one person's actions are serialized, from whatever tabs they come."""
     session.flush()
     mine = select(Member).where(Member.id == member_id).execution_options(populate_existing=True)
     # NO KEY UPDATE: what refers to the row may be written meanwhile.

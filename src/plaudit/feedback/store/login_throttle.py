@@ -18,7 +18,7 @@ FIRST_WAIT, LONGEST_WAIT = 30.0, 900.0  # seconds after as many tries; twice as 
 
 
 class Guessing:
-    """Counts tries under keyed hashes: what is kept names nobody."""
+    """Counts attempts under keyed hashes, so that no name or address is stored."""
 
     def __init__(self, secret: bytes) -> None:
         self.secret = secret

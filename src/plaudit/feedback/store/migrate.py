@@ -34,7 +34,7 @@ def upgrade(database: Database) -> None:
 
 
 def revision_of(connection: Connection) -> str | None:
-    """The migration that the database stands at; None for an empty one."""
+    """The database's current migration; None for an empty database."""
     if not inspect(connection).has_table("alembic_version"):
         return None
     return connection.scalar(text("SELECT version_num FROM alembic_version"))

@@ -20,7 +20,7 @@ def _hasher() -> Any:
 
 @functools.cache
 def _unknown() -> str:
-    """A hash for names that nobody has, so that they take as long as those that somebody has."""
+    """A hash to verify against for unknown names, so that they take as long as known ones."""
     return str(_hasher().hash("nobody's password"))
 
 

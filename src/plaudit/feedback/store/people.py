@@ -174,7 +174,7 @@ def clean_name(name: str) -> str:
 
 
 def add_user(db: Db, name: str, *, now: float, password_hash: str | None = None) -> User:
-    """A new person. Refused where the name is taken, whatever its capitals, or could be taken for another."""
+    """Create a user. Refused if the name is taken (case-insensitive) or confusable with another."""
     name = clean_name(name)
     key = name_key(name)
     if len(key) > LONGEST_KEY:
@@ -189,7 +189,7 @@ def add_user(db: Db, name: str, *, now: float, password_hash: str | None = None)
 
 
 def require_own_look(db: Db, name: str) -> None:
-    """Refused for a name that people would take for someone else's, or for one that plaudit gives out."""
+    """Refuse a name that is confusable with another user's or with a pseudonym."""
     if scripts := mixed_scripts(name):
         raise Refused(
             "mixed_scripts",

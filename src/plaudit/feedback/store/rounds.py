@@ -76,7 +76,7 @@ def items_by_round(session: Session, project_id: str) -> dict[str | None, int]:
 
 
 def provenance(made: Round) -> dict[str, Any]:
-    """What an export says of a round."""
+    """The provenance of a round in an export."""
     return {"number": made.number, "models": [m["name"] for m in made.models], **made.drawing} | (
         {"source": made.source} if made.source else {}
     )
@@ -111,6 +111,6 @@ def _told_apart(
 
 
 def _is_same(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
-    """Whether two models of one name are one model. A file gives names only, and is believed."""
+    """Whether two models of one name are the same model; models of files are compared by name only."""
     learned = one.get("weights"), other.get("weights")
     return None in learned or learned[0] == learned[1]

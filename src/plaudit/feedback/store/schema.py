@@ -183,7 +183,7 @@ class Assignment(TableBase):
 
 
 class Viewing(TableBase):
-    """A member has seen an item's models or what others said of it, and so judges it no more."""
+    """A member has seen an item's models or its judgements, and is not assigned it any more."""
 
     __tablename__ = "viewings"
     member_id: Mapped[str] = mapped_column(ForeignKey("members.id"), primary_key=True)
@@ -192,7 +192,7 @@ class Viewing(TableBase):
 
 
 class Judgement(TableBase):
-    """What a person said of an item. The latest revision holds; none is ever changed or removed."""
+    """A person's judgement of an item. The latest revision counts; none is ever changed or removed."""
 
     __tablename__ = "judgements"
     __table_args__ = (

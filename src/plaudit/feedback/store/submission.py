@@ -212,7 +212,7 @@ def editable(assignment: Assignment, settings: Settings, now: float) -> bool:
 def _by_key(
     session: Session, member: Member, key: str, assignment: Assignment, verdict: JudgementForm
 ) -> Judgement | None:
-    """What was stored under that key. Invalid where it was another item's, or said something else."""
+    """The judgement stored under that idempotency key. Invalid if it is of another item or differs."""
     found = session.scalar(
         select(Judgement).where(Judgement.member_id == member.id, Judgement.idempotency_key == key)
     )

@@ -57,7 +57,7 @@ class Seen(BaseModel):
 
 @router.get("/guidelines")
 def get_guidelines(asker: Labeler, version: Version | None = None) -> Text:
-    """The guidelines that hold, or the version asked for."""
+    """The current guidelines, or the requested version."""
     wanted = asker.the_project().guideline_version if version is None else version
 
     def work(db: Db) -> Text:

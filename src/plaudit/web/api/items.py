@@ -188,7 +188,7 @@ def _add(db: Db, project_id: str, items: Sequence[NewItem], round_: NewRound | N
 
 @router.patch("/items/{item}")
 def patch_item(item: str, change: ItemChange, asker: Owner) -> ItemLine:
-    """Retire an item or take it back, set its level, mend what a gold item accepts. Judgements stay."""
+    """Retire or reopen an item, set its sensitivity, correct a gold item's accepted rankings. Judgements stay."""
 
     def work(db: Db) -> ItemLine:
         found = _of(db, asker, item, lock=True)

@@ -172,7 +172,7 @@ def post_skip(assignment: str, skip: SkipIn, asker: Labeler) -> Held:
 
 @router.post("/assignments/{assignment}/stop-showing")
 def post_stop_showing(assignment: str, asker: Labeler) -> Stopped:
-    """Skip, and be shown nothing as sensitive as this any more. It counts against nobody."""
+    """Skip, and get no more items of this sensitivity. It does not count against the labeler."""
     level = asker.server.database.write(
         submission.stop_showing, asker.the_member(), assignment, now=asker.now
     )

@@ -90,7 +90,7 @@ def patch_project(body: TitleIn, asker: Owner) -> None:
 
 @router.post("/state", status_code=204)
 def post_state(body: StateIn, asker: Owner) -> None:
-    """Open, pause or close the project. Work that is on somebody's screen is welcome all the same."""
+    """Open, pause or close the project. Judgements of items already assigned are still accepted."""
 
     def work(db: Db) -> None:
         project = lock_project(db, asker.the_project().id)

@@ -28,7 +28,7 @@ TITLES = {
 
 @dataclass(frozen=True, slots=True)
 class FieldDoc:
-    """A parameter or a field: its name, its type, whether it must be there, and what it says."""
+    """A parameter or a field: name, type, whether it is required, description."""
 
     name: str
     kind: str

@@ -89,7 +89,7 @@ def measure_row(
 def measure_rows(
     measures: Mapping[str, Mapping[str, Value]], names: Iterable[str], *, low: float, high: float
 ) -> IntervalRows:
-    """Several measures on one scale: from ``low`` to ``high``, further where a value lies beyond."""
+    """Several measures on one scale from ``low`` to ``high``, extended to hold all values."""
     chosen = [n for n in names if n in measures]
     values = [v for n in chosen for v in _numbers(measures[n])]
     inside = all(low <= v <= high for v in values)

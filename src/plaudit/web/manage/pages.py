@@ -91,7 +91,7 @@ def get_items(
 
 @router.get("/p/{project}/items/{item}")
 def get_item(request: Request, asker: Reviewer, item: str) -> Response:
-    """One item with all that was said of it; words instead where that would unblind a judge."""
+    """One item with all its judgements; a message instead where that would unblind a labeler."""
     project = asker.the_project()
 
     def work(db: Db) -> FullItem:

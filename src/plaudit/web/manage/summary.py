@@ -22,7 +22,7 @@ Row = Mapping[str, Value]
 
 @dataclass(frozen=True, slots=True)
 class Sentence:
-    """``tone`` "warn" where somebody should look, "base" where it cannot be said yet, "ok" otherwise."""
+    """``tone``: "warn" needs attention, "base" cannot be concluded yet, "ok" otherwise."""
 
     tone: str
     text: str
@@ -122,7 +122,7 @@ def _position(measures: Mapping[str, Row]) -> Iterator[Sentence]:
         which = "first" if low > 0 else "last"
         yield Sentence(
             "warn",
-            f"The answer shown {which} is preferred more often than chance ({size}). Orders are mixed, so this favours "
+            f"The answer shown {which} is preferred more often than chance ({size}). Orders are mixed, so this favors "
             "no model, but it makes labels noisier.",
         )
     elif low >= -NARROW and high <= NARROW:

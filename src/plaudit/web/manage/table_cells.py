@@ -11,7 +11,7 @@ from plaudit.feedback.quality.tables import Table, TableColumn
 
 @dataclass(frozen=True, slots=True)
 class Cell:
-    """What stands in a table. ``sort`` is None for what is not known, which sorts last."""
+    """A cell of a table. ``sort`` is None for a missing value, which sorts last."""
 
     text: str
     beside: str = ""

@@ -31,7 +31,7 @@ class Throughput:
     seconds: tuple[tuple[str, int], ...]
 
     def days_left(self, missing: int) -> float | None:
-        """How long what is missing takes at the pace of the last days; None where that cannot be said."""
+        """Days until the missing judgements are done, at the rate of the last days; None without a rate."""
         if missing <= 0:
             return 0.0
         return missing / self.per_day if self.per_day else None
@@ -81,7 +81,7 @@ def per_day(times: Sequence[float], *, now: float) -> float | None:
 
 
 def histogram(seconds: Sequence[float]) -> tuple[tuple[str, int], ...]:
-    """How many judgements took how long; steps at either end that nobody needed are left out."""
+    """A histogram of seconds per judgement, without empty bins at either end."""
     if not seconds:
         return ()
     edges = (*STEPS, math.inf)
