@@ -6,7 +6,7 @@ import csv
 
 import pytest
 
-from plaudit.data.readers.labels.column_names import mark_of
+from plaudit.data.readers.labels.column_names import label_name_of
 from plaudit.data.readers.read import read
 from plaudit.data.records import Demonstration, Labelled, Ranking, Rated
 from plaudit.errors import UserError
@@ -196,7 +196,7 @@ def test_names_that_only_look_like_marks_are_none(jsonl, column):
 
 @pytest.mark.parametrize("column", ["score_chosen", "is_response_0_safe", "rating_a", "prompt_toxicity"])
 def test_a_mark_of_one_of_two_answers_or_of_the_prompt_is_no_mark_of_this_answer(column):
-    assert mark_of(column) is None
+    assert label_name_of(column) is None
 
 
 def test_answers_that_are_labeled_rank_each_other_where_preferences_are_asked_for(jsonl):

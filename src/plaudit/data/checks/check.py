@@ -33,7 +33,7 @@ LOW_TRAINED = 0.05
 
 
 @dataclass(frozen=True)
-class Part:
+class ExampleSpan:
     """A stretch of an example's tokens, as text, and whether they are trained."""
 
     text: str
@@ -41,11 +41,11 @@ class Part:
 
 
 @dataclass(frozen=True)
-class Answer:
+class ExampleAnswer:
     """An answer as it is trained on, and what is known of it."""
 
     title: str
-    parts: tuple[Part, ...]
+    parts: tuple[ExampleSpan, ...]
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,7 @@ class Example:
     """A prompt as the model sees it, and its answers."""
 
     prompt: str
-    answers: tuple[Answer, ...]
+    answers: tuple[ExampleAnswer, ...]
 
 
 @dataclass
@@ -283,8 +283,8 @@ def _example(record: Any, item: TokenItem, renderer: Renderer) -> Example:
         # Runs of tokens that are trained, or not.
         cuts = np.flatnonzero(np.diff(segment.trained)) + 1
         runs = zip(np.split(segment.ids, cuts), np.split(segment.trained, cuts))
-        parts = (Part(renderer.decode(ids, keep_special=True), bool(mask[0])) for ids, mask in runs)
-        answers.append(Answer(title, tuple(parts)))
+        parts = (ExampleSpan(renderer.decode(ids, keep_special=True), bool(mask[0])) for ids, mask in runs)
+        answers.append(ExampleAnswer(title, tuple(parts)))
     return Example(renderer.decode(item.prompt, keep_special=True), tuple(answers))
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from plaudit.data.readers.preferences.coded import Said
+from plaudit.data.readers.preferences.coded import CodedJudgement
 from plaudit.data.readers.preferences.pairs import Votes
 
 # Argilla's columns end in these.
@@ -106,7 +106,7 @@ def _with(
     shown: Mapping[str, Any], said: Sequence[tuple[str | None, tuple[str, Any]]]
 ) -> list[Mapping[str, Any]]:
     """What was shown, with the judgements as columns of ours."""
-    votes = Votes(Said(value, rater) for rater, (kind, value) in said if kind == "preferred")
+    votes = Votes(CodedJudgement(value, rater) for rater, (kind, value) in said if kind == "preferred")
     ratings = [value for _, (kind, value) in said if kind == "rating" and value is not None]
     ranked = [(rater, value) for rater, (kind, value) in said if kind == "ranked"]
     if votes:

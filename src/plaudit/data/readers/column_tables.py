@@ -5,17 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from plaudit.data.readers.file_formats import Row
+from plaudit.data.readers.file_formats import DataRow
 
 
-def unstacked(rows: Iterable[Row]) -> Iterator[Row]:
+def unstacked(rows: Iterable[DataRow]) -> Iterator[DataRow]:
     """The rows, each that holds whole columns as the rows of that table."""
     for row in rows:
         table = _table(row.values)
         if table is None:
             yield row
         else:
-            yield from (Row(row.line, values, i) for i, values in enumerate(table, 1))
+            yield from (DataRow(row.line, values, i) for i, values in enumerate(table, 1))
 
 
 def _table(values: Any) -> list[dict[str, Any]] | None:

@@ -14,7 +14,7 @@ from typing import Any
 
 from plaudit.data.readers.coerce import ROLE_NAMES, filled_text, number
 from plaudit.data.readers.columns import normal
-from plaudit.data.readers.file_formats import Row
+from plaudit.data.readers.file_formats import DataRow
 from plaudit.data.readers.prompt_metadata import plain
 from plaudit.data.readers.read_report import Fault, ReadReport
 from plaudit.data.records import Demonstration, Message, Prompt, Ranking, Response
@@ -29,14 +29,14 @@ STRUCTURE = frozenset((*PARENTS, *IDS, *TEXTS, *REPLIES, "role", "from", "rank")
 
 
 @dataclass
-class Node:
+class TreeMessage:
     """One message; ``rank`` 0 is the best among its siblings."""
 
     role: str
     text: str
     rank: float | None
     metadata: dict[str, Any]
-    replies: list[Node] = field(default_factory=list)
+    replies: list[TreeMessage] = field(default_factory=list)
 
 
 def is_tree(values: Any) -> bool:
@@ -62,7 +62,7 @@ def _root(values: Any) -> Mapping[str, Any] | None:
 
 
 def read_trees(
-    rows: Iterable[Row], kind: str | None, source: str, limit: int | None, report: ReadReport
+    rows: Iterable[DataRow], kind: str | None, source: str, limit: int | None, report: ReadReport
 ) -> list[Any]:
     """The records of a file of trees, of one kind or rankings and demonstrations together."""
     roots = list(_roots(rows, report))
@@ -91,7 +91,7 @@ def read_trees(
 
 
 def _records(
-    node: Node, before: tuple[Message, ...], best: bool, source: str, kind: str | None
+    node: TreeMessage, before: tuple[Message, ...], best: bool, source: str, kind: str | None
 ) -> Iterator[Any]:
     """All that a message and what follows it gives; ``best`` where every answer before it is the best one."""
     path = (*before, Message(node.role, node.text))  # type: ignore[arg-type]
@@ -113,7 +113,7 @@ def _records(
         yield from _records(reply, path, best, source, kind)
 
 
-def _ranking(prompt: Prompt, answers: list[Node]) -> Iterator[Ranking]:
+def _ranking(prompt: Prompt, answers: list[TreeMessage]) -> Iterator[Ranking]:
     ranked = {a.text: a for a in answers if a.rank is not None}
     nodes = list(ranked.values())
     places = sorted({n.rank for n in nodes if n.rank is not None})
@@ -122,7 +122,7 @@ def _ranking(prompt: Prompt, answers: list[Node]) -> Iterator[Ranking]:
         yield Ranking(prompt, tuple(Response(n.text) for n in nodes), groups)
 
 
-def _first(answers: list[Node]) -> Node | None:
+def _first(answers: list[TreeMessage]) -> TreeMessage | None:
     """The best answer: the one there is, or the one with the lowest rank."""
     if len(answers) == 1:
         return answers[0]
@@ -133,10 +133,10 @@ def _first(answers: list[Node]) -> Node | None:
 # -- from rows to trees ----------------------------------------------------------------------------
 
 
-def _roots(rows: Iterable[Row], report: ReadReport) -> Iterator[Node]:
-    nodes: dict[str, Node] = {}
-    waiting: list[tuple[str, Node, int]] = []
-    first: list[Node] = []
+def _roots(rows: Iterable[DataRow], report: ReadReport) -> Iterator[TreeMessage]:
+    nodes: dict[str, TreeMessage] = {}
+    waiting: list[tuple[str, TreeMessage, int]] = []
+    first: list[TreeMessage] = []
     for row in rows:
         report.rows += 1
         try:
@@ -164,7 +164,7 @@ def _roots(rows: Iterable[Row], report: ReadReport) -> Iterator[Node]:
     yield from first
 
 
-def _flat(values: Any) -> tuple[str, str, Node]:
+def _flat(values: Any) -> tuple[str, str, TreeMessage]:
     if not isinstance(values, Mapping):
         raise Fault("wrong type", "the row is no message of a tree")
     row = {normal(k): v for k, v in values.items()}
@@ -173,7 +173,7 @@ def _flat(values: Any) -> tuple[str, str, Node]:
     return key, str(parent), _node(row)
 
 
-def _nested(value: Mapping[str, Any]) -> Node:
+def _nested(value: Mapping[str, Any]) -> TreeMessage:
     node = _node(value)
     for reply in next((value[r] for r in REPLIES if isinstance(value.get(r), list)), []):
         try:
@@ -184,7 +184,7 @@ def _nested(value: Mapping[str, Any]) -> Node:
     return node
 
 
-def _node(row: Mapping[str, Any]) -> Node:
+def _node(row: Mapping[str, Any]) -> TreeMessage:
     name = row.get("role", row.get("from"))
     role = ROLE_NAMES.get(str(name).lower())
     if role is None:
@@ -195,7 +195,7 @@ def _node(row: Mapping[str, Any]) -> Node:
     column = next((c for c in TEXTS if row.get(c) is not None), "text")
     rank = row.get("rank")
     metadata = {str(k): plain(v) for k, v in row.items() if normal(str(k)) not in STRUCTURE and v is not None}
-    return Node(
+    return TreeMessage(
         role,
         filled_text(row.get(column), column, "answer" if role == "assistant" else "prompt"),
         None if rank is None or rank != rank or rank == "" else number(rank, "rank"),

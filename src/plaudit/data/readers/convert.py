@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from plaudit.data.readers import public_sets
-from plaudit.data.readers.file_formats import Row
+from plaudit.data.readers.file_formats import DataRow
 from plaudit.data.readers.read import as_kind, join_pairs, known_kind
 from plaudit.data.readers.read_report import Fault, ReadReport
 from plaudit.data.readers.sources import rows
@@ -187,7 +187,7 @@ def _records(converter: Converter, files: Sequence[Path], report: ReadReport) ->
                     yield record
 
 
-def _checked(converter: Converter, row: Row) -> Sequence[Record | str | Fault]:
+def _checked(converter: Converter, row: DataRow) -> Sequence[Record | str | Fault]:
     """The records of a row, or why it gives none: a fault in its last one must not leave its first ones."""
     try:
         return list(converter.row(row.values))

@@ -6,16 +6,16 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 
 from plaudit.data.readers.columns import COMMON, FIELDS, SEVERAL, View, misspelled, normal
-from plaudit.data.readers.file_formats import Row
+from plaudit.data.readers.file_formats import DataRow
 from plaudit.data.readers.read_report import ReadReport, name_type
-from plaudit.data.readers.schemas import SHAPES, Shape
+from plaudit.data.readers.schemas import SCHEMAS, Schema
 from plaudit.data.readers.unsupported_layouts import known_obstacle
 from plaudit.errors import Problem, suggest
 
 
-def find_shape(
-    head: Sequence[Row], kind: str | None, fields: Mapping[str, str] | None, report: ReadReport
-) -> Shape | None:
+def detect_schema(
+    head: Sequence[DataRow], kind: str | None, fields: Mapping[str, str] | None, report: ReadReport
+) -> Schema | None:
     """The shape that most of the first rows have; None, with the reason refused, where there is none."""
     objects = [row for row in head if isinstance(row.values, dict)]
     if not objects:
@@ -52,17 +52,17 @@ def find_shape(
     return found
 
 
-def _allowed(kind: str | None) -> list[Shape]:
+def _allowed(kind: str | None) -> list[Schema]:
     """The shapes that can give records of a kind, what gives them as they are first."""
     if kind is None:
-        return list(SHAPES)
+        return list(SCHEMAS)
     if kind == "prompts":
-        return [s for s in SHAPES if s.kind != "text"]
+        return [s for s in SCHEMAS if s.kind != "text"]
     able = {
         "text": ("own", "text", "demonstrations"),
         "labels": ("own", "labelled", "rated", "preferences"),
     }.get(kind, ("own", kind))
-    return sorted((s for s in SHAPES if s.kind in able), key=lambda s: able.index(s.kind))
+    return sorted((s for s in SCHEMAS if s.kind in able), key=lambda s: able.index(s.kind))
 
 
 def check_fields(fields: Mapping[str, str] | None, columns: Sequence[str], report: ReadReport) -> bool:
@@ -94,7 +94,9 @@ def _named_columns(fields: Mapping[str, str], columns: Sequence[str]) -> Iterato
             yield name, given
 
 
-def _near_misses(view: View, richer: Sequence[Shape], found: Shape | None, kind: str | None) -> list[Problem]:
+def _near_misses(
+    view: View, richer: Sequence[Schema], found: Schema | None, kind: str | None
+) -> list[Problem]:
     """Why a richer shape was not found, where a column is misspelled or one of its marks stands alone."""
     loose = found is None or found.kind in ("prompts", "text")
     candidates = []
@@ -149,7 +151,7 @@ def _no_choice(view: View) -> Problem:
     )
 
 
-def _or_named(kind: str, other: Shape, first: View) -> str:
+def _or_named(kind: str, other: Schema, first: View) -> str:
     """How the columns of text that a poorer shape leaves over become what is asked for; empty where there are none."""
     fields = {"demonstrations": ("response",), "preferences": ("chosen", "rejected")}.get(kind, ())
     used = {c for field in (*other.needs, *COMMON) for c in first.columns(field)}
@@ -168,7 +170,7 @@ def _refuse_shape(
     report: ReadReport,
     line: int,
 ) -> None:
-    other = next((s for s in SHAPES if s.fits(first)), None)
+    other = next((s for s in SCHEMAS if s.fits(first)), None)
     explained = problems and all("did you mean" in (p.remedy or "") for p in problems)
     if kind and other is not None and not explained:
         report.refuse(
@@ -180,7 +182,7 @@ def _refuse_shape(
     for p in problems:
         report.refuse(p.message, line=line, field=p.field, remedy=p.remedy)
     if not problems:
-        shapes = "; ".join(s.name for s in SHAPES if s.kind != "own" and kind in (None, s.kind))
+        shapes = "; ".join(s.name for s in SCHEMAS if s.kind != "own" and kind in (None, s.kind))
         report.refuse(
             f"no shape that plaudit knows: the columns are {', '.join(map(repr, columns))}",
             line=line,

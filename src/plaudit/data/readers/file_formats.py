@@ -25,7 +25,7 @@ WRAPPERS = ("data", "train", "validation", "test", "rows", "records", "examples"
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class DataRow:
     """One row and the line it begins on (for Parquet and the hub: its number, from 1).
 
     ``number`` counts the rows of a JSON array, or of a table in columns, from 1.
@@ -55,7 +55,7 @@ def _decode(data: bytes, refuse: Refuse, line: int) -> str | None:
         return None
 
 
-def jsonl_rows(file: BinaryIO, refuse: Refuse) -> Iterator[Row]:
+def jsonl_rows(file: BinaryIO, refuse: Refuse) -> Iterator[DataRow]:
     """One JSON value per line; blank lines are none."""
     number = 0
     while line := file.readline(MAX_LINE + 1):
@@ -85,10 +85,10 @@ def jsonl_rows(file: BinaryIO, refuse: Refuse) -> Iterator[Row]:
         except RecursionError:
             refuse("the JSON is nested too deeply", line=number)
         else:
-            yield Row(number, value)
+            yield DataRow(number, value)
 
 
-def json_rows(file: BinaryIO, refuse: Refuse) -> Iterator[Row]:
+def json_rows(file: BinaryIO, refuse: Refuse) -> Iterator[DataRow]:
     """Rows of a JSON array, of an object that holds one, or of JSONL under a .json name."""
     data = file.read()
     text = _decode(data, refuse, 1)
@@ -115,7 +115,7 @@ def json_rows(file: BinaryIO, refuse: Refuse) -> Iterator[Row]:
         return
     if isinstance(whole.get("columns"), list) and "data" in whole:
         # pandas' `split` form; `data.readers.column_tables` gives its rows.
-        yield Row(1, whole)
+        yield DataRow(1, whole)
         return
     held = [k for k in WRAPPERS if isinstance(whole.get(k), list)]
     if len(held) > 1:
@@ -128,7 +128,7 @@ def json_rows(file: BinaryIO, refuse: Refuse) -> Iterator[Row]:
     if found:
         yield from _array(text, found.end() - 1, refuse, nested=True)
     else:
-        yield Row(1, whole)
+        yield DataRow(1, whole)
 
 
 def _bad_json(error: json.JSONDecodeError, refuse: Refuse) -> None:
@@ -139,7 +139,7 @@ def _bad_json(error: json.JSONDecodeError, refuse: Refuse) -> None:
     )
 
 
-def _array(text: str, start: int, refuse: Refuse, *, nested: bool = False) -> Iterator[Row]:
+def _array(text: str, start: int, refuse: Refuse, *, nested: bool = False) -> Iterator[DataRow]:
     """Rows of a JSON array, decoded one by one so that each has its line."""
     decoder = json.JSONDecoder()
     space = re.compile(r"\s*")
@@ -160,7 +160,7 @@ def _array(text: str, start: int, refuse: Refuse, *, nested: bool = False) -> It
                 _bad_json(error, refuse)
                 return
             number += 1
-            yield Row(line, value, number)
+            yield DataRow(line, value, number)
             at = skip(end)
             if text[at : at + 1] != ",":
                 break
@@ -179,7 +179,7 @@ def _lines(file: BinaryIO, refuse: Refuse) -> Iterator[str]:
         yield text
 
 
-def csv_rows(file: BinaryIO, refuse: Refuse, delimiter: str) -> Iterator[Row]:
+def csv_rows(file: BinaryIO, refuse: Refuse, delimiter: str) -> Iterator[DataRow]:
     """Rows under a header; every cell is text."""
     csv.field_size_limit(MAX_LINE)
     reader = csv.reader(_lines(file, refuse), delimiter=delimiter, strict=True)
@@ -213,7 +213,7 @@ def csv_rows(file: BinaryIO, refuse: Refuse, delimiter: str) -> Iterator[Row]:
                     remedy='put cells that hold commas or line breaks in "double quotes"',
                 )
             else:
-                yield Row(begin, dict(zip(header, cells)))
+                yield DataRow(begin, dict(zip(header, cells)))
     except csv.Error as error:
         refuse(
             f"not valid CSV: {error}",
@@ -222,7 +222,7 @@ def csv_rows(file: BinaryIO, refuse: Refuse, delimiter: str) -> Iterator[Row]:
         )
 
 
-def parquet_rows(file: Path, refuse: Refuse) -> Iterator[Row]:
+def parquet_rows(file: Path, refuse: Refuse) -> Iterator[DataRow]:
     """Rows of a Parquet file, a batch at a time."""
     import pyarrow as pa
     import pyarrow.parquet as pq
@@ -233,7 +233,7 @@ def parquet_rows(file: Path, refuse: Refuse) -> Iterator[Row]:
             for batch in table.iter_batches(batch_size=1024):
                 for values in batch.to_pylist():
                     number += 1
-                    yield Row(number, values)
+                    yield DataRow(number, values)
     except (pa.ArrowException, OSError) as error:
         refuse(
             f"not a whole Parquet file ({str(error).splitlines()[0]})",
@@ -242,18 +242,18 @@ def parquet_rows(file: Path, refuse: Refuse) -> Iterator[Row]:
         )
 
 
-def text_rows(file: BinaryIO, refuse: Refuse, by_line: bool) -> Iterator[Row]:
+def text_rows(file: BinaryIO, refuse: Refuse, by_line: bool) -> Iterator[DataRow]:
     """Documents of a text file: parted by ``<|endoftext|>``, and at blank lines once long enough."""
     parts: list[str] = []
     size, begin, number = 0, 1, 0
 
-    def row() -> Iterator[Row]:
+    def row() -> Iterator[DataRow]:
         nonlocal size
         text = "".join(parts).strip()
         parts.clear()
         size = 0
         if text:
-            yield Row(begin, {"text": text})
+            yield DataRow(begin, {"text": text})
 
     for number, line in enumerate(_lines(file, refuse), 1):
         line = line.replace("\r\n", "\n")

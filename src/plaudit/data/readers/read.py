@@ -13,14 +13,14 @@ from plaudit.data.readers import conversation_trees
 from plaudit.data.readers.annotation_exports import unwrapped
 from plaudit.data.readers.column_tables import unstacked
 from plaudit.data.readers.columns import FIELDS, View
-from plaudit.data.readers.file_formats import Row
+from plaudit.data.readers.file_formats import DataRow
 from plaudit.data.readers.label_codes import code, known_labels
 from plaudit.data.readers.messages import unused_keys
-from plaudit.data.readers.preferences.coded import Judged, Place
+from plaudit.data.readers.preferences.coded import CodedComparison, Place
 from plaudit.data.readers.preferences.decode import settle
 from plaudit.data.readers.read_report import Fault, ReadReport, ReadResult, name_type
-from plaudit.data.readers.reading_plan import Plan, as_imitated, plan_of
-from plaudit.data.readers.schemas import shape_of
+from plaudit.data.readers.reading_plan import ReadingPlan, as_imitated, plan_of
+from plaudit.data.readers.schemas import schema_of
 from plaudit.data.readers.sources import is_hub_name, rows
 from plaudit.data.records import (
     Comparisons,
@@ -181,10 +181,10 @@ def scan(
 
 
 def _settled(
-    records: list[Any], places: Sequence[Place], plan: Plan, report: ReadReport, beyond: Iterator[str]
+    records: list[Any], places: Sequence[Place], plan: ReadingPlan, report: ReadReport, beyond: Iterator[str]
 ) -> list[Any]:
     """The records, those whose judgements are codes decided together."""
-    judged = [(place, r) for place, r in zip(places, records) if isinstance(r, Judged)]
+    judged = [(place, r) for place, r in zip(places, records) if isinstance(r, CodedComparison)]
     if not judged:
         if plan.labels and records and plan.marking is None and plan.kind != "prompts":
             report.refuse(
@@ -196,11 +196,11 @@ def _settled(
     settled = iter(settle(judged, plan.labels, report, beyond))
     if report.unreadable:
         return []
-    decided = (next(settled) if isinstance(r, Judged) else r for r in records)
+    decided = (next(settled) if isinstance(r, CodedComparison) else r for r in records)
     return [r for r in decided if r is not None]
 
 
-def _codes(rows: Iterable[Row], plan: Plan, report: ReadReport) -> Iterator[str]:
+def _codes(rows: Iterable[DataRow], plan: ReadingPlan, report: ReadReport) -> Iterator[str]:
     """The codes of rows beyond those that were asked for: they too tell what a code means."""
     before = len(report.unreadable), report.unreadable_count
     for row in rows:
@@ -214,7 +214,7 @@ def _codes(rows: Iterable[Row], plan: Plan, report: ReadReport) -> Iterator[str]
     report.unreadable_count = before[1]
 
 
-def _record(row: Row, plan: Plan, report: ReadReport) -> Any:
+def _record(row: DataRow, plan: ReadingPlan, report: ReadReport) -> Any:
     """The record of one row; None where the row is left out, which is counted. Raises ``Fault``."""
     if not isinstance(row.values, dict):
         raise Fault(
@@ -298,7 +298,7 @@ def _stem(path: str | Path) -> str:
     return Path(path).name.partition(".")[0]
 
 
-def _as_objects(row: Row, kind: str | None) -> list[Row]:
+def _as_objects(row: DataRow, kind: str | None) -> list[DataRow]:
     """A row that is only text as an object, one that a tool has wrapped as the rows in it."""
     values = row.values
     if kind == "prompts" and isinstance(values, dict) and set(values) == {"text"}:
@@ -316,7 +316,7 @@ def as_kind(record: Any, kind: str | None) -> Any:
         return record.prompt
     if kind == "text" and isinstance(record, Demonstration):
         return plain_text(record)
-    if isinstance(record, Judged):
+    if isinstance(record, CodedComparison):
         if kind in (None, "preferences", "labels"):
             return record
         raise Fault("other kind", f"the row is one of preferences, not of {kind}")
@@ -327,7 +327,7 @@ def as_kind(record: Any, kind: str | None) -> Any:
     return record
 
 
-def _mixed(values: Mapping[str, Any], plan: Plan, report: ReadReport, line: int) -> bool:
+def _mixed(values: Mapping[str, Any], plan: ReadingPlan, report: ReadReport, line: int) -> bool:
     """Whether a faulty row is a good row of another shape; then the file is two files in one."""
     try:
         view = View.of(plan.prepared(values))
@@ -335,7 +335,7 @@ def _mixed(values: Mapping[str, Any], plan: Plan, report: ReadReport, line: int)
         return False
     shape = plan.shape
     needed = set(shape.needs) - ({plan.marking.field} if plan.marking else set())
-    other, missing = shape_of(view.values), [f for f in shape.missing(view) if f in needed]
+    other, missing = schema_of(view.values), [f for f in shape.missing(view) if f in needed]
     if other is None or not missing:
         return False
     # A row that lost a field, or holds null in it, is a faulty row of this file and no row of another.

@@ -11,16 +11,22 @@ from typing import Any
 from plaudit.data.readers import row_to_record
 from plaudit.data.readers.columns import FIELDS, View, normal
 from plaudit.data.readers.detect_public_set import converter_of
-from plaudit.data.readers.detect_schema import check_fields, find_shape
-from plaudit.data.readers.file_formats import Row
-from plaudit.data.readers.labels.column_names import mark_of
-from plaudit.data.readers.labels.label_columns import IGNORE, Marking, Question, ignored_columns, marking_of
+from plaudit.data.readers.detect_schema import check_fields, detect_schema
+from plaudit.data.readers.file_formats import DataRow
+from plaudit.data.readers.labels.column_names import label_name_of
+from plaudit.data.readers.labels.label_columns import (
+    IGNORE,
+    LabelQuestion,
+    LabelReading,
+    ignored_columns,
+    label_reading_of,
+)
 from plaudit.data.readers.labels.label_values import absent
 from plaudit.data.readers.preparation.prepare import Preparation, preparation
 from plaudit.data.readers.prompt_metadata import carried
 from plaudit.data.readers.ratings_to_rankings import many_answers, rankings
 from plaudit.data.readers.read_report import Fault, ReadReport
-from plaudit.data.readers.schemas import SHAPES, Shape
+from plaudit.data.readers.schemas import SCHEMAS, Schema
 from plaudit.data.records import Demonstration, Labelled, Rated
 
 # Kinds of record with one answer, which a mark beside it may call good or bad.
@@ -31,14 +37,14 @@ ASKING = ("prompt", "system", "source", "category", "metadata")
 
 
 @dataclass
-class Plan:
+class ReadingPlan:
     """The shape of a file's rows, what is done to them before, and what marks their answers."""
 
-    shape: Shape
+    shape: Schema
     kind: str | None
     source: str
     prepare: Preparation
-    marking: Marking | None = None
+    marking: LabelReading | None = None
     fields: Mapping[str, str] = field(default_factory=dict)
     labels: Mapping[str, str] = field(default_factory=dict)
     ignored: set[str] = field(default_factory=set)
@@ -71,7 +77,7 @@ class Plan:
         row = self.prepare(_renamed(values, self.fields))
         return {k: v for k, v in row.items() if k not in self.ignored}
 
-    def seen_rows(self, head: Sequence[Row]) -> tuple[list[Row], list[View]]:
+    def seen_rows(self, head: Sequence[DataRow]) -> tuple[list[DataRow], list[View]]:
         """The first rows as the shapes know them, without those that cannot be prepared."""
         rows = []
         for row in head:
@@ -113,7 +119,7 @@ class Plan:
     def late_mark(self, values: Mapping[str, Any]) -> str | None:
         """A mark that no row at the beginning of the file had."""
         for column in values.keys() - self.seen if self.watches else ():
-            if mark_of(column) is None:
+            if label_name_of(column) is None:
                 self.seen.add(column)
             elif not absent(values[column]):
                 self.seen.add(column)
@@ -152,13 +158,13 @@ def _renamed(values: Mapping[str, Any], fields: Mapping[str, str]) -> Mapping[st
 
 
 def plan_of(
-    head: Sequence[Row],
+    head: Sequence[DataRow],
     kind: str | None,
     fields: Mapping[str, str] | None,
     labels: Mapping[str, str],
     source: str,
     report: ReadReport,
-) -> Plan | None:
+) -> ReadingPlan | None:
     """The plan for a file that begins with these rows; None, with every reason refused, where there is none."""
     objects = [row for row in head if isinstance(row.values, dict)]
     values = [row.values for row in objects]
@@ -175,7 +181,7 @@ def plan_of(
         prepare = preparation([_renamed(v, given) for v in values], kind, ignored, given)
     numbers = _number_columns(values) if kind != "prompts" else set()
     hidden = {normal(c) for c in (*ignored, *numbers)}
-    plan = Plan(SHAPES[-1], kind, source, prepare, None, given, labels, hidden)
+    plan = ReadingPlan(SCHEMAS[-1], kind, source, prepare, None, given, labels, hidden)
     for column in sorted(numbers):
         prepare.notes.append(
             f"{column!r} holds numbers, and no answers to learn from: it travels as metadata"
@@ -188,12 +194,12 @@ def plan_of(
 
 
 def _shaped(
-    plan: Plan,
-    head: Sequence[Row],
+    plan: ReadingPlan,
+    head: Sequence[DataRow],
     values: Sequence[Mapping[str, Any]],
     fields: Mapping[str, str] | None,
     report: ReadReport,
-) -> Plan | None:
+) -> ReadingPlan | None:
     """The plan with its shape and its marking."""
     rows, views = plan.seen_rows(head)
     natural = _natural(views)
@@ -210,7 +216,7 @@ def _shaped(
     if plan.watches:
         try:
             plan.marking = _marking(plan, values, views, fields)
-        except Question as question:
+        except LabelQuestion as question:
             for p in question.problems:
                 report.refuse(p.message, line=head[0].line, field=p.field, remedy=p.remedy)
             return None
@@ -219,16 +225,18 @@ def _shaped(
             return None
         kind = "labelled" if plan.marking.field == "label" else "rated"
         rows = [
-            Row(r.line, {**r.values, plan.marking.field: True}) for r in rows if isinstance(r.values, dict)
+            DataRow(r.line, {**r.values, plan.marking.field: True})
+            for r in rows
+            if isinstance(r.values, dict)
         ]
-    shape = find_shape(rows, kind, None, report)
+    shape = detect_schema(rows, kind, None, report)
     if shape is None:
         return None
     plan.shape = shape
     for note in plan.prepare.notes:
         report.note(note)
     columns = dict.fromkeys(c for v in values for c in v)
-    plan.seen = {c for c in columns if mark_of(c) is None or any(not absent(v.get(c)) for v in values)}
+    plan.seen = {c for c in columns if label_name_of(c) is None or any(not absent(v.get(c)) for v in values)}
     plan.seen |= ignored_columns(fields, columns) | set((fields or {}).values())
     used = set().union(*(plan.used(view) for view in views)) | (
         {plan.marking.field} if plan.marking else set()
@@ -242,14 +250,14 @@ def _shaped(
     return plan
 
 
-def _natural(views: Sequence[View]) -> Shape | None:
+def _natural(views: Sequence[View]) -> Schema | None:
     """The shape that most rows have, whatever is asked for."""
-    votes = Counter(next((i for i, s in enumerate(SHAPES) if s.fits(v)), -1) for v in views)
+    votes = Counter(next((i for i, s in enumerate(SCHEMAS) if s.fits(v)), -1) for v in views)
     best = votes.most_common(1)[0][0] if votes else -1
-    return SHAPES[best] if best >= 0 else None
+    return SCHEMAS[best] if best >= 0 else None
 
 
-def _markable(natural: Shape, kind: str | None) -> bool:
+def _markable(natural: Schema, kind: str | None) -> bool:
     """Whether records of the asked kind may be answers that a mark calls bad."""
     if kind == "prompts" or natural.kind in ("own", "prompts", "text"):
         return False
@@ -257,21 +265,21 @@ def _markable(natural: Shape, kind: str | None) -> bool:
 
 
 def _marking(
-    plan: Plan,
+    plan: ReadingPlan,
     values: Sequence[Mapping[str, Any]],
     views: Sequence[View],
     fields: Mapping[str, str] | None,
-) -> Marking | None:
+) -> LabelReading | None:
     conversation = ("prompt", "response", "messages", "system", "text", "weight")
     talk = {c for view in views for f in conversation if (c := view.column(f))} | plan.prepare.consumed
     taken = {c for v in values for c in v if normal(c) in talk} | set(plan.fields.values())
     wanted = {"labelled": "label", "rated": "rating", "preferences": "rating", "labels": "any"}.get(
         plan.kind or ""
     )
-    return marking_of(values, taken, fields, plan.labels, wanted)
+    return label_reading_of(values, taken, fields, plan.labels, wanted)
 
 
-def _serves(marking: Marking, kind: str | None, report: ReadReport) -> bool:
+def _serves(marking: LabelReading, kind: str | None, report: ReadReport) -> bool:
     """Whether marks of this sort give the kind of record that is asked for; else it is refused."""
     columns = "+".join(marking.columns)
     if kind in ("demonstrations", "text") and marking.field == "rating":
@@ -301,7 +309,7 @@ def _number_columns(values: Sequence[Mapping[str, Any]]) -> set[str]:
 
 
 def _is_own(values: Sequence[Mapping[str, Any]]) -> bool:
-    own = next(s for s in SHAPES if s.kind == "own")
+    own = next(s for s in SCHEMAS if s.kind == "own")
     return bool(values) and own.fits(View.of(values[0]))
 
 

@@ -10,12 +10,12 @@ from plaudit.data.readers import row_to_record
 from plaudit.data.readers.coerce import ROLE_NAMES, listed
 from plaudit.data.readers.columns import View
 from plaudit.data.readers.preferences import answer_lists, pairs
-from plaudit.data.readers.preferences.coded import Judged
+from plaudit.data.readers.preferences.coded import CodedComparison
 from plaudit.data.records import Record, native_format
 
 
 @dataclass(frozen=True)
-class Shape:
+class Schema:
     """Fields a row needs to have this shape, and what its values must be besides (``only``).
 
     ``uses`` are fields it takes where they are there, ``marks`` those that no other shape has, ``about`` says how
@@ -25,7 +25,7 @@ class Shape:
     name: str
     kind: str
     needs: tuple[str, ...]
-    build: Callable[[View], Record | Judged | str]
+    build: Callable[[View], Record | CodedComparison | str]
     uses: tuple[str, ...] = ()
     marks: tuple[str, ...] = ()
     only: Callable[[View], bool] = lambda view: True
@@ -58,9 +58,9 @@ def _is_answered(view: View) -> bool:
 
 RATED_BY = ("rater", "strength")
 # The first shape that a row fits is the one it has.
-SHAPES: tuple[Shape, ...] = (
-    Shape("plaudit's own", "own", ("record",), row_to_record.own_record, only=_is_own),
-    Shape(
+SCHEMAS: tuple[Schema, ...] = (
+    Schema("plaudit's own", "own", ("record",), row_to_record.own_record, only=_is_own),
+    Schema(
         "prompt, responses, ranking",
         "preferences",
         ("prompt", "responses", "ranking"),
@@ -68,21 +68,21 @@ SHAPES: tuple[Shape, ...] = (
         ("input", *RATED_BY),
         ("responses",),
     ),
-    Shape(
+    Schema(
         "prompt, responses, ranks",
         "preferences",
         ("prompt", "responses", "ranks"),
         row_to_record.scored("ranks", 1),
         ("input", *RATED_BY),
     ),
-    Shape(
+    Schema(
         "prompt, responses, scores",
         "preferences",
         ("prompt", "responses", "scores"),
         row_to_record.scored("scores", -1),
         ("input", *RATED_BY),
     ),
-    Shape(
+    Schema(
         "prompt, chosen, rejected",
         "preferences",
         ("chosen", "rejected"),
@@ -90,7 +90,7 @@ SHAPES: tuple[Shape, ...] = (
         ("asked", "messages", "input", *RATED_BY),
         ("chosen", "rejected"),
     ),
-    Shape(
+    Schema(
         "prompt, two responses, preferred",
         "preferences",
         ("asked", "pair", "choice"),
@@ -98,7 +98,7 @@ SHAPES: tuple[Shape, ...] = (
         ("input", *RATED_BY),
         ("pair",),
     ),
-    Shape(
+    Schema(
         "two conversations, preferred",
         "preferences",
         ("pair", "choice"),
@@ -107,7 +107,7 @@ SHAPES: tuple[Shape, ...] = (
         only=pairs.are_conversations,
         near=False,
     ),
-    Shape(
+    Schema(
         "prompt, responses with ranks or scores",
         "preferences",
         ("asked", "responses"),
@@ -117,7 +117,7 @@ SHAPES: tuple[Shape, ...] = (
         near=False,
         about=answer_lists.about_objects,
     ),
-    Shape(
+    Schema(
         "prompt, responses, which is best",
         "preferences",
         ("asked", "responses", "preferred"),
@@ -126,28 +126,28 @@ SHAPES: tuple[Shape, ...] = (
         only=answer_lists.has_place,
         near=False,
     ),
-    Shape(
+    Schema(
         "prompt, response, label",
         "labelled",
         ("prompt", "response", "label"),
         row_to_record.labelled,
         ("input",),
     ),
-    Shape(
+    Schema(
         "prompt, response, rating",
         "rated",
         ("prompt", "response", "rating"),
         row_to_record.rated,
         ("input", "rater"),
     ),
-    Shape(
+    Schema(
         "messages, label",
         "labelled",
         ("messages", "label"),
         row_to_record.labelled_conversation,
         only=_is_answered,
     ),
-    Shape(
+    Schema(
         "messages, rating",
         "rated",
         ("messages", "rating"),
@@ -155,19 +155,19 @@ SHAPES: tuple[Shape, ...] = (
         ("rater",),
         only=_is_answered,
     ),
-    Shape(
+    Schema(
         "messages of a prompt", "prompts", ("messages",), row_to_record.messages_prompt, only=_awaits_answer
     ),
-    Shape("messages", "demonstrations", ("messages",), row_to_record.whole_conversation),
-    Shape(
+    Schema("messages", "demonstrations", ("messages",), row_to_record.whole_conversation),
+    Schema(
         "prompt, response", "demonstrations", ("prompt", "response"), row_to_record.demonstration, ("input",)
     ),
-    Shape("prompt", "prompts", ("prompt",), row_to_record.prompt_only, ("input",)),
-    Shape("text", "text", ("text",), row_to_record.raw_text),
+    Schema("prompt", "prompts", ("prompt",), row_to_record.prompt_only, ("input",)),
+    Schema("text", "text", ("text",), row_to_record.raw_text),
 )
 
 
-def shape_of(row: Mapping[str, Any], shapes: Sequence[Shape] = SHAPES) -> Shape | None:
+def schema_of(row: Mapping[str, Any], shapes: Sequence[Schema] = SCHEMAS) -> Schema | None:
     """The shape of one row, or None."""
     view = View.of(row)
     return next((s for s in shapes if s.fits(view)), None)

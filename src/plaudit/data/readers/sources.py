@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import BinaryIO, cast
 
 from plaudit.data.readers.file_formats import (
+    DataRow,
     Refuse,
-    Row,
     csv_rows,
     json_rows,
     jsonl_rows,
@@ -47,7 +47,7 @@ PACKED = {
 HUB_NAME = re.compile(r"([A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*)(?:@([\w./-]+))?(?::([\w.+-]+))?")
 
 
-def rows(path: str | Path, refuse: Refuse, *, by_line: bool = False) -> Iterator[Row]:
+def rows(path: str | Path, refuse: Refuse, *, by_line: bool = False) -> Iterator[DataRow]:
     """The rows of a file, of a data set of the hub, or of a registered source such as ``project://``.
 
     ``by_line``: each line of a text file is a row of its own.
@@ -55,7 +55,7 @@ def rows(path: str | Path, refuse: Refuse, *, by_line: bool = False) -> Iterator
     """
     if source := _registered(str(path)):
         for number, values in enumerate(call(source.rows, str(path)), 1):
-            yield Row(number, values)
+            yield DataRow(number, values)
         return
     file = Path(path)
     if not file.exists():
@@ -89,7 +89,7 @@ def rows(path: str | Path, refuse: Refuse, *, by_line: bool = False) -> Iterator
         raise UserError(f"{path} cannot be read: {error.strerror or error}") from error
 
 
-def _rows_of(file: Path, opened: BinaryIO, refuse: Refuse, by_line: bool) -> Iterator[Row]:
+def _rows_of(file: Path, opened: BinaryIO, refuse: Refuse, by_line: bool) -> Iterator[DataRow]:
     kind = _format(file, opened)
     if kind == "parquet":
         return parquet_rows(file, refuse)
@@ -157,7 +157,7 @@ def _missing(file: Path) -> UserError:
     return UserError(f"there is no file {file}", remedy=close or f"{folder} holds nothing of a like name")
 
 
-def _hub(path: str, refuse: Refuse) -> Iterator[Row]:
+def _hub(path: str, refuse: Refuse) -> Iterator[DataRow]:
     """A data set of the Hugging Face hub: ``owner/name[@revision][:split]``, of the split ``train`` by default."""
     import datasets
 
@@ -166,7 +166,7 @@ def _hub(path: str, refuse: Refuse) -> Iterator[Row]:
     try:
         stream = datasets.load_dataset(name, split=split or "train", revision=revision, streaming=True)
         for number, values in enumerate(stream, 1):
-            yield Row(number, values)
+            yield DataRow(number, values)
     except Exception as error:  # the hub's client raises dozens of kinds, all with a usable message
         reason = (str(error).splitlines() or [""])[0] or type(error).__name__
         raise UserError(

@@ -78,7 +78,7 @@ PAIRED = words("""
 
 
 @dataclass(frozen=True)
-class Mark:
+class LabelName:
     """``sense`` is 1 where true or more is better, -1 where it is worse.
 
     ``label`` is a yes or no, ``whole`` one number for the answer, ``aspect`` one for a side of it; of an ``unclear``
@@ -98,7 +98,7 @@ def words_of(column: str) -> list[str]:
     return [w for w in re.split(r"[^a-z0-9]+", joined) if w]
 
 
-def mark_of(column: str) -> Mark | None:
+def label_name_of(column: str) -> LabelName | None:
     """What a column's name says about the answer beside it, or None."""
     name = words_of(column)
     if not name or name[-1] in REFERRING or _is_paired(name):
@@ -110,11 +110,11 @@ def mark_of(column: str) -> Mark | None:
     scope, unknown = _scope(told)
     if scope is None:
         # `flag` alone joins other words; by itself it is a mark.
-        return Mark(column, "label", -1) if name in (["flag"], ["is", "flag"]) else None
+        return LabelName(column, "label", -1) if name in (["flag"], ["is", "flag"]) else None
     if unknown:
-        return Mark(column, "unclear", sense, scope in ("label", "aspect"))
+        return LabelName(column, "unclear", sense, scope in ("label", "aspect"))
     truths = name[-1] in CONTENT and name[0] not in ("is", "was", "has")
-    return Mark(column, scope, sense, truths)
+    return LabelName(column, scope, sense, truths)
 
 
 def _is_paired(name: list[str]) -> bool:

@@ -12,7 +12,15 @@ from typing import Any
 
 from plaudit.data.readers.columns import FIELDS, normal
 from plaudit.data.readers.labels import label_values
-from plaudit.data.readers.labels.column_names import GOOD, LABELS, NEUTRAL, REFERRING, Mark, mark_of, words_of
+from plaudit.data.readers.labels.column_names import (
+    GOOD,
+    LABELS,
+    NEUTRAL,
+    REFERRING,
+    LabelName,
+    label_name_of,
+    words_of,
+)
 from plaudit.data.readers.messages import KNOWN_KEYS, ROLE_NAMES
 from plaudit.data.readers.read_report import Fault
 from plaudit.errors import Problem
@@ -30,13 +38,13 @@ HOLDERS = ("metadata", "meta", "info", "extra", "extra_info")
 
 
 @dataclass(frozen=True)
-class Column:
+class LabelColumn:
     """A mark and what its values are: ``truths`` (good or bad), ``numbers`` (with their range) or neither.
 
     ``filled`` of the first rows have it.
     """
 
-    mark: Mark
+    mark: LabelName
     kind: str
     filled: int = 0
     low: float = 0.0
@@ -48,7 +56,7 @@ class Column:
 
 
 @dataclass(frozen=True)
-class Marking:
+class LabelReading:
     """How the marks of a file are read: each row's ``field`` (label or rating) by ``value``, None where it has none."""
 
     field: str
@@ -57,7 +65,7 @@ class Marking:
     note: str
 
 
-class Question(Exception):
+class LabelQuestion(Exception):
     """The marks of a file do not say which answers are good; ``problems`` say what settles it."""
 
     def __init__(self, problems: Sequence[Problem]):
@@ -92,12 +100,12 @@ def ignored_columns(fields: Mapping[str, str] | None, columns: Iterable[str]) ->
     return {named} if named in columns else {part.strip() for part in named.split("+") if part.strip()}
 
 
-def marks_in(rows: Sequence[Row], taken: Iterable[str], ignored: Iterable[str]) -> list[Column]:
+def label_columns_in(rows: Sequence[Row], taken: Iterable[str], ignored: Iterable[str]) -> list[LabelColumn]:
     """The marks that the rows hold, besides the columns that are taken."""
     found = []
     skip = {*taken, *ignored}
     for name in dict.fromkeys(c for row in rows for c in row):
-        mark = mark_of(name)
+        mark = label_name_of(name)
         values: list[Any] = [v for row in rows if not label_values.absent(v := row.get(name))]
         if normal(name) in TALKS:
             answers = [last for v in values if (last := last_answer(v))]
@@ -111,42 +119,44 @@ def marks_in(rows: Sequence[Row], taken: Iterable[str], ignored: Iterable[str]) 
     return found
 
 
-def _by_words(name: str, values: Sequence[Any]) -> list[Column]:
+def _by_words(name: str, values: Sequence[Any]) -> list[LabelColumn]:
     """A column of any name whose every value says good or bad, ``approved`` or ``rejected``, is asked about."""
     said = {label_values.said(v) for v in values if label_values.absolute(v)}
     told = len(said) == 2 and all(map(label_values.absolute, values))
     told = told and not set(words_of(name)) & (NEUTRAL | REFERRING - REMARKS)
-    return [Column(Mark(name, "unclear"), "unclear", len(values))] if told else []
+    return [LabelColumn(LabelName(name, "unclear"), "unclear", len(values))] if told else []
 
 
 def _are(values: Sequence[Any], kind: Any) -> bool:
     return bool(values) and all(isinstance(v, kind) for v in values)
 
 
-def _nested(column: str, values: Sequence[Mapping[str, Any]], skip: set[str], marked: bool) -> list[Column]:
+def _nested(
+    column: str, values: Sequence[Mapping[str, Any]], skip: set[str], marked: bool
+) -> list[LabelColumn]:
     """The marks inside an object, each by the name of its key; where the object is a mark, any number is one."""
     found = []
-    marked = marked and not any(mark_of(str(key)) for value in values for key in value)
+    marked = marked and not any(label_name_of(str(key)) for value in values for key in value)
     for key in dict.fromkeys(k for value in values for k in value):
         name = f"{column}.{key}"
         inner = [v for value in values if not label_values.absent(v := value.get(key))]
-        meant = mark_of(str(key))
+        meant = label_name_of(str(key))
         if name in skip or (meant is None and (not marked or not _are(inner, int | float))):
             continue
-        found += _column(replace(meant, column=name) if meant else Mark(name, "unclear"), inner)
+        found += _column(replace(meant, column=name) if meant else LabelName(name, "unclear"), inner)
     return found
 
 
-def _column(mark: Mark, values: Sequence[Any]) -> list[Column]:
+def _column(mark: LabelName, values: Sequence[Any]) -> list[LabelColumn]:
     if not values:
         return []
     kind, numbers = _kind(mark, values)
     if not kind:
         return []
-    return [Column(mark, kind, len(values), *((min(numbers), max(numbers)) if numbers else ()))]
+    return [LabelColumn(mark, kind, len(values), *((min(numbers), max(numbers)) if numbers else ()))]
 
 
-def _kind(mark: Mark, values: Sequence[Any]) -> tuple[str, list[float]]:
+def _kind(mark: LabelName, values: Sequence[Any]) -> tuple[str, list[float]]:
     """``truths``, ``numbers`` or ``unclear``; empty where the column is no mark at all."""
     if all(isinstance(v, bool) for v in values):
         return ("unclear" if mark.scope == "unclear" or _undecided(mark) else "truths"), []
@@ -168,12 +178,12 @@ def _kind(mark: Mark, values: Sequence[Any]) -> tuple[str, list[float]]:
     return ("unclear" if asked or numbers else ""), []
 
 
-def _undecided(mark: Mark) -> bool:
+def _undecided(mark: LabelName) -> bool:
     """Whether even true and false would not say which is better: a refusal may be right or wrong."""
     return bool({"refusal", "refused"} & set(words_of(mark.column)))
 
 
-def _numbers(mark: Mark, numbers: Sequence[float]) -> str:
+def _numbers(mark: LabelName, numbers: Sequence[float]) -> str:
     seen = set(numbers)
     if mark.scope in ("label", "aspect") and seen <= {0.0, 1.0}:
         # An aspect that is 1 everywhere may as well be the lowest note of a scale.
@@ -184,14 +194,14 @@ def _numbers(mark: Mark, numbers: Sequence[float]) -> str:
     return "unclear" if mark.scope == "label" and plain else "numbers"
 
 
-def marking_of(
+def label_reading_of(
     rows: Sequence[Row],
     taken: Iterable[str],
     fields: Mapping[str, str] | None,
     labels: Mapping[str, str],
     wanted: str | None = None,
-) -> Marking | None:
-    """How the marks of these rows are to be read; None where there are none. Raises ``Question``.
+) -> LabelReading | None:
+    """How the marks of these rows are to be read; None where there are none. Raises ``LabelQuestion``.
 
     ``taken`` are columns that hold the conversation, ``wanted`` says label or rating where only one will do, and
     ``any`` where only marked answers are of use.
@@ -200,25 +210,25 @@ def marking_of(
     named = {f: (fields or {})[f] for f in ("label", "rating") if f in (fields or {})}
     if named:
         return _named(rows, named, labels, wanted)
-    found = marks_in(rows, taken, ignored_columns(fields, columns))
+    found = label_columns_in(rows, taken, ignored_columns(fields, columns))
     clear = [c for c in found if c.kind != "unclear"]
     # Beside a clear mark a text is a comment on it.
     unclear = [c for c in found if c.kind == "unclear" and (not clear or c.mark.scope != "label")]
     if labels and len(unclear) == 1 and not clear:
         return label_by(unclear[0], labels)
     if unclear and clear:
-        raise Question(
+        raise LabelQuestion(
             [_which([c for c in clear if c.kind == "truths"], [c for c in found if c.kind != "truths"])]
         )
     if unclear:
-        raise Question([_what_is(c, rows) for c in unclear])
+        raise LabelQuestion([_what_is(c, rows) for c in unclear])
     if wanted is None and (few := [c for c in clear if 2 * c.filled < len(rows)]):
-        raise Question([_how_few(c, len(rows)) for c in few])
+        raise LabelQuestion([_how_few(c, len(rows)) for c in few])
     truths = [c for c in clear if c.kind == "truths"]
     numbers = _best([c for c in clear if c.kind == "numbers"])
     if counts := [c for c in clear if c.kind == "numbers" and c.mark.scope == "label" and c not in numbers]:
         # Dislikes beside likes: neither alone says how good an answer is.
-        raise Question([_which([], [*numbers, *counts])])
+        raise LabelQuestion([_which([], [*numbers, *counts])])
     if wanted == "label" and truths:
         numbers = []
     if wanted == "rating" and numbers:
@@ -226,13 +236,13 @@ def marking_of(
     if len(truths) > 1 and _agree(truths, rows, labels):
         truths = truths[:1]
     if len(truths) + bool(numbers) > 1:
-        raise Question([_which(truths, numbers)])
+        raise LabelQuestion([_which(truths, numbers)])
     if truths:
         return label_by(truths[0], labels)
     return _rating(numbers) if numbers else None
 
 
-def _best(columns: list[Column]) -> list[Column]:
+def _best(columns: list[LabelColumn]) -> list[LabelColumn]:
     """The numbers for the answer as a whole, where there are any; else all of its aspects."""
     whole = [c for c in columns if c.mark.scope == "whole"]
     by_name = [c for c in whole if c.name.rpartition(".")[2] in ("rating", "score", "reward")]
@@ -241,22 +251,22 @@ def _best(columns: list[Column]) -> list[Column]:
 
 def _named(
     rows: Sequence[Row], named: Mapping[str, str], labels: Mapping[str, str], wanted: str | None
-) -> Marking | None:
+) -> LabelReading | None:
     field = wanted if wanted is not None and wanted in named else next(iter(named))
     name = named[field]
     sense = -1 if name.startswith("-") and not any(name in row for row in rows) else 0
     name = name[1:].strip() if sense else name
-    meant = mark_of(name)
+    meant = label_name_of(name)
     if not sense:
         sense = meant.sense if meant else 1
-    mark = Mark(name, "label" if field == "label" else "whole", sense)
+    mark = LabelName(name, "label" if field == "label" else "whole", sense)
     if field == "rating":
-        return _rating([Column(mark, "numbers")])
+        return _rating([LabelColumn(mark, "numbers")])
     numbers = [n for row in rows if (n := label_values.amount(cell(row, name))) is not None]
-    return label_by(Column(mark, "truths", low=min(numbers, default=0.0)), labels)
+    return label_by(LabelColumn(mark, "truths", low=min(numbers, default=0.0)), labels)
 
 
-def label_by(column: Column, labels: Mapping[str, str]) -> Marking:
+def label_by(column: LabelColumn, labels: Mapping[str, str]) -> LabelReading:
     """Good or bad by one column; ``labels`` maps codes to ``good``, ``bad`` or ``drop``.
 
     Beside 1 and -1 a 0 says neither.
@@ -270,10 +280,10 @@ def label_by(column: Column, labels: Mapping[str, str]) -> Marking:
     better = "is bad" if mark.sense < 0 else "is good"
     said = ", ".join(f"{k} is {v}" for k, v in labels.items()) if labels else f"true or 1 {better}"
     said += ", 0 is neither" if signed else ""
-    return Marking("label", (name,), value, f"{name!r} says which answers are good: {said}")
+    return LabelReading("label", (name,), value, f"{name!r} says which answers are good: {said}")
 
 
-def verdict(value: Any, mark: Mark, labels: Mapping[str, str]) -> bool | None:
+def verdict(value: Any, mark: LabelName, labels: Mapping[str, str]) -> bool | None:
     """What one mark says of an answer. Raises ``Fault`` for what it cannot say."""
     from plaudit.data.readers.label_codes import code
 
@@ -294,12 +304,12 @@ def verdict(value: Any, mark: Mark, labels: Mapping[str, str]) -> bool | None:
     return truth if mark.sense > 0 or label_values.absolute(value) else not truth
 
 
-def _rating(columns: Sequence[Column]) -> Marking:
+def _rating(columns: Sequence[LabelColumn]) -> LabelReading:
     """A number for the answer: one column, or the mean of several that are on one scale."""
     worse = [c for c in columns if c.mark.sense < 0]
     sides = all(c.mark.scope == "aspect" for c in columns)
     if len(columns) > 1 and (worse or not sides or _scales(columns) > 1):
-        raise Question([_which([], columns)])
+        raise LabelQuestion([_which([], columns)])
     names = tuple(c.name for c in columns)
     sense = columns[0].mark.sense
 
@@ -313,7 +323,7 @@ def _rating(columns: Sequence[Column]) -> Marking:
         note = f"the answers are rated by the mean of {_listed(names)} (--fields rating={names[0]} takes one)"
     else:
         note = f"the answers are rated by {names[0]!r}, {'less' if sense < 0 else 'more'} is better"
-    return Marking("rating", names, value, note)
+    return LabelReading("rating", names, value, note)
 
 
 def _number(value: Any, name: str) -> float | None:
@@ -328,14 +338,14 @@ def _number(value: Any, name: str) -> float | None:
     return number
 
 
-def _scales(columns: Sequence[Column]) -> int:
+def _scales(columns: Sequence[LabelColumn]) -> int:
     """On how many scales the columns seem to be: shares of 1, notes to 10, or hundreds."""
     return len(
         {0 if c.high <= 1 and c.low >= 0 and c.high != c.low else 1 if c.high <= 10 else 2 for c in columns}
     )
 
 
-def _agree(columns: Sequence[Column], rows: Sequence[Row], labels: Mapping[str, str]) -> bool:
+def _agree(columns: Sequence[LabelColumn], rows: Sequence[Row], labels: Mapping[str, str]) -> bool:
     """Whether several labels always say the same."""
     try:
         said = [{verdict(cell(row, c.name), c.mark, labels) for c in columns} - {None} for row in rows]
@@ -348,11 +358,11 @@ def _listed(names: Sequence[str]) -> str:
     return " and ".join([*[", ".join(map(repr, names[:-1]))][: len(names) > 1], repr(names[-1])])
 
 
-def _what_is(column: Column, rows: Sequence[Row]) -> Problem:
+def _what_is(column: LabelColumn, rows: Sequence[Row]) -> Problem:
     name = column.name
     values = list(dict.fromkeys(str(v) for row in rows if not label_values.absent(v := cell(row, name))))
     shown = ", ".join(v if len(v) < 30 else f"{v[:28]}…" for v in values[:4]) + (" …" if values[4:] else "")
-    if values and mark_of(name) is None and all(map(label_values.absolute, values)):
+    if values and label_name_of(name) is None and all(map(label_values.absolute, values)):
         return Problem(
             f"{name!r} says {shown}, and not of what: it may be a mark of the answer",
             field=name,
@@ -371,7 +381,7 @@ def _what_is(column: Column, rows: Sequence[Row]) -> Problem:
     )
 
 
-def _how_few(column: Column, rows: int) -> Problem:
+def _how_few(column: LabelColumn, rows: int) -> Problem:
     field = "label" if column.kind == "truths" else "rating"
     name = column.name
     return Problem(
@@ -381,7 +391,7 @@ def _how_few(column: Column, rows: int) -> Problem:
     )
 
 
-def _which(truths: Sequence[Column], numbers: Sequence[Column]) -> Problem:
+def _which(truths: Sequence[LabelColumn], numbers: Sequence[LabelColumn]) -> Problem:
     both = [*truths, *numbers]
     settle = [f"label={c.name}" for c in truths]
     settle += [f"rating={'-' if c.mark.sense < 0 else ''}{c.name}" for c in numbers]

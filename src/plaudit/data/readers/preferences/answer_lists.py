@@ -7,8 +7,8 @@ from typing import Any
 
 from plaudit.data.readers.coerce import listed, number
 from plaudit.data.readers.columns import View
-from plaudit.data.readers.preferences.coded import Judged, Said
-from plaudit.data.readers.preferences.codes import Coded
+from plaudit.data.readers.preferences.coded import CodedComparison, CodedJudgement
+from plaudit.data.readers.preferences.codes import CodedColumn
 from plaudit.data.readers.preferences.pairs import Votes, asked
 from plaudit.data.readers.preferences.words import bare
 from plaudit.data.readers.read_report import Fault
@@ -110,15 +110,15 @@ def has_place(view: View) -> bool:
     return isinstance(answers, list) and len(answers) > 1 and not isinstance(listed(value), list | dict)
 
 
-def listed_judged(view: View) -> Judged:
+def listed_judged(view: View) -> CodedComparison:
     """A list of answers, and which of them is best: its place, or a word."""
     texts, column = responses_of(view)
     differing(texts, column)
     value, choice = view.take("preferred")
-    where = Coded(view.original(choice), (f"{column}_1", f"{column}_2"), places=True)
+    where = CodedColumn(view.original(choice), (f"{column}_1", f"{column}_2"), places=True)
     called = tuple(frozenset({bare(t)}) for t in texts)
-    said = value if isinstance(value, Votes) else (Said(value, rater_of(view)),)
-    return Judged(
+    said = value if isinstance(value, Votes) else (CodedJudgement(value, rater_of(view)),)
+    return CodedComparison(
         asked(view),
         tuple(map(Response, texts)),
         where,

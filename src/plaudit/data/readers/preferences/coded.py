@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from plaudit.data.readers.preferences.codes import Coded
+from plaudit.data.readers.preferences.codes import CodedColumn
 from plaudit.data.records import Prompt, Response
 
 # The line of a row, and its number where a line says little.
@@ -14,7 +14,7 @@ Place = tuple[int, int | None]
 
 
 @dataclass(frozen=True)
-class Said:
+class CodedJudgement:
     """One judgement as it was written, and whose it is."""
 
     value: Any
@@ -22,7 +22,7 @@ class Said:
 
 
 @dataclass(frozen=True)
-class Judged:
+class CodedComparison:
     """A prompt, its answers, and judgements in codes.
 
     ``called``: names by which this row calls each answer (its model, its text). ``scores`` stand beside the
@@ -31,8 +31,8 @@ class Judged:
 
     prompt: Prompt
     responses: tuple[Response, ...]
-    where: Coded
-    said: tuple[Said, ...]
+    where: CodedColumn
+    said: tuple[CodedJudgement, ...]
     called: tuple[frozenset[str], ...] = ()
     scores: tuple[float, ...] | None = None
     weight: float = 1.0

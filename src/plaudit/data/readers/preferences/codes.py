@@ -17,7 +17,7 @@ from plaudit.data.readers.preferences.words import (
     FIRST,
     SECOND,
     TIE,
-    Verdict,
+    StatedPreference,
     bare,
     endings,
     verdict_of,
@@ -44,7 +44,7 @@ class Reading:
 
 
 @dataclass(frozen=True)
-class Coded:
+class CodedColumn:
     """Where a file's codes stand: the column that holds them and those of the two answers.
 
     ``places``: the answers are a list, and numbers are places in it.
@@ -68,7 +68,7 @@ def numeric(value: str) -> float | None:
     return found if abs(found) < float("inf") else None
 
 
-def readings_of(where: Coded, codes: Sequence[str], *, has_ties: bool = False) -> list[Reading]:
+def readings_of(where: CodedColumn, codes: Sequence[str], *, has_ties: bool = False) -> list[Reading]:
     """Every reading of the codes (numbers and truth values) of a column: one where they are plain, else several.
 
     ``has_ties``: ties are written as words, so no number is one.
@@ -87,20 +87,20 @@ def readings_of(where: Coded, codes: Sequence[str], *, has_ties: bool = False) -
     return several or _scales(numbers)
 
 
-def _named(side: Verdict) -> Reading:
+def _named(side: StatedPreference) -> Reading:
     """A column such as ``a_is_better``: true or 1 says so, false or 0 says the other."""
     yes, no = ("first", "second") if side.share == 1.0 else ("second", "first")
     return Reading("as the column's name says", {"true": yes, "false": no, "1": yes, "0": no, "0.5": "tie"})
 
 
-def _truths(where: Coded) -> list[Reading]:
+def _truths(where: CodedColumn) -> list[Reading]:
     return [
         Reading("true says the first", {"true": "first", "false": "second"}),
         Reading("true says the second", {"true": "second", "false": "first"}),
     ]
 
 
-def _plain(where: Coded, numbers: Sequence[float]) -> Reading | None:
+def _plain(where: CodedColumn, numbers: Sequence[float]) -> Reading | None:
     """The one reading of numbers that say by themselves what they mean."""
     low, high = (numeric(end) if end.isdigit() else None for end in where.ends)
     present = set(numbers)
@@ -124,7 +124,7 @@ def _plain(where: Coded, numbers: Sequence[float]) -> Reading | None:
     return None
 
 
-def _several(where: Coded, numbers: Sequence[float]) -> list[Reading]:
+def _several(where: CodedColumn, numbers: Sequence[float]) -> list[Reading]:
     """The readings of numbers that could mean more than one thing."""
     present = {n for n in numbers if n not in (0.5, 1.5)}
     halves = {f"{n:g}": "tie" for n in numbers if n in (0.5, 1.5)}
@@ -179,17 +179,19 @@ def _whole(reading: Reading, numbers: Sequence[float]) -> set[str]:
 
 
 def coding(
-    where: Coded, mapping: Mapping[str, str]
-) -> Callable[[Any, Sequence[frozenset[str]]], Verdict | None]:
+    where: CodedColumn, mapping: Mapping[str, str]
+) -> Callable[[Any, Sequence[frozenset[str]]], StatedPreference | None]:
     """What each value says: by the mapping, else as a word, else by the names of the row (its models, its texts)."""
 
-    def said(value: Any, called: Sequence[frozenset[str]] = ()) -> Verdict | None:
+    def said(value: Any, called: Sequence[frozenset[str]] = ()) -> StatedPreference | None:
         key = code(value)
         if key in mapping:
             return _meant(mapping[key], key)
         number = numeric(key)
         if number is not None and number != 0 and "negative" in mapping:
-            return Verdict(MEANT[mapping["negative" if number < 0 else "positive"]].share, abs(number))
+            return StatedPreference(
+                MEANT[mapping["negative" if number < 0 else "positive"]].share, abs(number)
+            )
         if number is None and isinstance(value, str):
             found = verdict_of(value, where.names)
             return found if found is not None else _called(value, called)
@@ -198,11 +200,11 @@ def coding(
     return said
 
 
-def _meant(meaning: str, key: str) -> Verdict | None:
+def _meant(meaning: str, key: str) -> StatedPreference | None:
     return MEANT.get(meaning)
 
 
-def _called(value: str, called: Sequence[frozenset[str]]) -> Verdict | None:
+def _called(value: str, called: Sequence[frozenset[str]]) -> StatedPreference | None:
     """The side whose own names in this row hold the value, where only one does."""
     hits = [i for i, names in enumerate(called) if bare(value) in names]
     return (FIRST, SECOND)[hits[0]] if len(hits) == 1 else None

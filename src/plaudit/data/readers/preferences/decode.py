@@ -8,19 +8,19 @@ from typing import Any
 
 from plaudit.data.baselines import longer_wins
 from plaudit.data.readers.label_codes import code
-from plaudit.data.readers.preferences.coded import Judged, Place
-from plaudit.data.readers.preferences.codes import Coded, Reading, coding, numeric, readings_of
-from plaudit.data.readers.preferences.words import Verdict, bare, verdict_of
+from plaudit.data.readers.preferences.coded import CodedComparison, Place
+from plaudit.data.readers.preferences.codes import CodedColumn, Reading, coding, numeric, readings_of
+from plaudit.data.readers.preferences.words import StatedPreference, bare, verdict_of
 from plaudit.data.readers.read_report import Fault, ReadReport
 from plaudit.data.records import Comparisons, Outcome, Preference, Ranking
 
 # Codes that a message shows, the most frequent first.
 SHOWN = 8
-Say = Callable[[Any, Sequence[frozenset[str]]], Verdict | None]
+Say = Callable[[Any, Sequence[frozenset[str]]], StatedPreference | None]
 
 
 def settle(
-    items: Sequence[tuple[Place, Judged]],
+    items: Sequence[tuple[Place, CodedComparison]],
     labels: Mapping[str, str],
     report: ReadReport,
     beyond: Iterable[str] = (),
@@ -60,7 +60,7 @@ def is_open(key: str) -> bool:
     return numeric(key) is not None or key in ("true", "false")
 
 
-def _unfit(labels: Mapping[str, str], where: Coded, report: ReadReport) -> bool:
+def _unfit(labels: Mapping[str, str], where: CodedColumn, report: ReadReport) -> bool:
     if labels and not where.column:
         report.refuse(
             "labels says what codes mean, and the names of the columns say here which answer is better",
@@ -79,7 +79,7 @@ def _unfit(labels: Mapping[str, str], where: Coded, report: ReadReport) -> bool:
 
 
 def _say(
-    items: Sequence[tuple[Place, Judged]],
+    items: Sequence[tuple[Place, CodedComparison]],
     seen: Sequence[str],
     codes: Counter[str],
     labels: Mapping[str, str],
@@ -105,14 +105,14 @@ def _say(
     return None
 
 
-def _settled(where: Coded, reading: Reading, seen: Sequence[str]) -> str:
+def _settled(where: CodedColumn, reading: Reading, seen: Sequence[str]) -> str:
     sides = {"first": where.names[0], "second": where.names[1], "tie": "a tie"}
     said = ", ".join(f"{k} is {sides[m]}" for k, m in _occurring(reading, seen).items() if m in sides)
     return f"{where.column!r}: {said} ({reading.words})"
 
 
 def _refuse(
-    items: Sequence[tuple[Place, Judged]],
+    items: Sequence[tuple[Place, CodedComparison]],
     open_: Sequence[str],
     codes: Counter[str],
     readings: Sequence[Reading],
@@ -152,7 +152,7 @@ def _occurring(reading: Reading, codes: Sequence[str]) -> Mapping[str, str]:
     return kept or reading.mapping
 
 
-def _come_to(items: Sequence[tuple[Place, Judged]], reading: Reading) -> str:
+def _come_to(items: Sequence[tuple[Place, CodedComparison]], reading: Reading) -> str:
     """What the file would say under a reading: counts, and how often the longer answer wins."""
     where = items[0][1].where
     say = coding(where, reading.mapping)
@@ -165,7 +165,7 @@ def _come_to(items: Sequence[tuple[Place, Judged]], reading: Reading) -> str:
     return text + (f"; the scores beside them disagree in {against:,} of {compared:,}" if compared else "")
 
 
-def _record(item: Judged, say: Say) -> Preference | Fault:
+def _record(item: CodedComparison, say: Say) -> Preference | Fault:
     """A ranking of two by one judgement; several judgements are comparisons."""
     verdicts = [say(s.value, item.called) for s in item.said]
     for said, verdict in zip(item.said, verdicts):
@@ -195,7 +195,7 @@ def _record(item: Judged, say: Say) -> Preference | Fault:
     )
 
 
-def _unread(value: Any, where: Coded) -> Fault:
+def _unread(value: Any, where: CodedColumn) -> Fault:
     ends = where.ends
     return Fault(
         "bad label",
@@ -207,7 +207,10 @@ def _unread(value: Any, where: Coded) -> Fault:
 
 
 def _best_of_many(
-    items: Sequence[tuple[Place, Judged]], seen: Sequence[str], labels: Mapping[str, str], report: ReadReport
+    items: Sequence[tuple[Place, CodedComparison]],
+    seen: Sequence[str],
+    labels: Mapping[str, str],
+    report: ReadReport,
 ) -> list[Preference | None]:
     """The best of K answers by its place: it beats each other; the others are not compared."""
     where = items[0][1].where
@@ -246,7 +249,7 @@ def _best_of_many(
     return records
 
 
-def _place(item: Judged, start: int) -> int:
+def _place(item: CodedComparison, start: int) -> int:
     """The index of the answer that a judgement calls best, by its place or its text; -1 for none."""
     value = item.said[0].value
     number = numeric(code(value))

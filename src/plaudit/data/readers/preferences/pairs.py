@@ -19,8 +19,8 @@ from plaudit.data.readers.coerce import (
 from plaudit.data.readers.columns import FIELDS, View
 from plaudit.data.readers.label_codes import code
 from plaudit.data.readers.preferences.answer_columns import MODELS, SCORES, Choice, beside, numbers
-from plaudit.data.readers.preferences.coded import Judged, Said
-from plaudit.data.readers.preferences.codes import Coded, numeric
+from plaudit.data.readers.preferences.coded import CodedComparison, CodedJudgement
+from plaudit.data.readers.preferences.codes import CodedColumn, numeric
 from plaudit.data.readers.preferences.words import bare, verdict_of
 from plaudit.data.readers.read_report import Fault
 from plaudit.data.readers.row_to_record import (
@@ -47,10 +47,10 @@ TEXT_IN = (
     "value",
     "body",
 )
-VERSUS_WHERE = Coded("", ("chosen", "rejected"))
+VERSUS_WHERE = CodedColumn("", ("chosen", "rejected"))
 
 
-class Votes(tuple[Said, ...]):
+class Votes(tuple[CodedJudgement, ...]):
     """Several judgements in one cell, as an annotation tool exports them."""
 
 
@@ -172,7 +172,7 @@ def _is_conversation(value: Any) -> bool:
 # -- better and worse by the names of the columns ------------------------------------------------
 
 
-def better_worse(view: View) -> Judged | Comparisons:
+def better_worse(view: View) -> CodedComparison | Comparisons:
     """A pair; where the two are whole conversations, all but the last assistant turn is the prompt."""
     columns = VERSUS_WHERE.names
     values = tuple(view.take(c)[0] for c in columns)
@@ -180,8 +180,10 @@ def better_worse(view: View) -> Judged | Comparisons:
         return _all_pairs(view, columns, values)
     prompt, responses = _both(view, columns)
     scores = numbers(view.values, beside(view.values, columns, SCORES)) or _inside_scores(values)
-    said = (Said("first", rater_of(view)),)
-    return Judged(prompt, responses, VERSUS_WHERE, said, (), scores, weight_of(view), strength_of(view))
+    said = (CodedJudgement("first", rater_of(view)),)
+    return CodedComparison(
+        prompt, responses, VERSUS_WHERE, said, (), scores, weight_of(view), strength_of(view)
+    )
 
 
 def _inside_scores(values: tuple[Any, ...]) -> tuple[float, float] | None:
@@ -229,7 +231,7 @@ def _all_pairs(view: View, columns: tuple[str, str], values: tuple[Any, ...]) ->
 # -- two answers and a code ----------------------------------------------------------------------
 
 
-def two_judged(view: View) -> Judged:
+def two_judged(view: View) -> CodedComparison:
     """Two answers, and a code of which is better."""
     pair, choice = view.pair(), view.choice()
     assert pair
@@ -243,27 +245,29 @@ def two_judged(view: View) -> Judged:
     prompt, responses = _both(view, pair)
     names = (view.original(pair[0]), view.original(pair[1]))
     said = _said(view, choice)
-    where = Coded(view.original(choice.columns[0]), names)
+    where = CodedColumn(view.original(choice.columns[0]), names)
     scores = (
         None
         if choice.kind in ("scores", "ranks")
         else numbers(view.values, beside(view.values, pair, SCORES))
     )
     called = _called(view, pair, responses) if any(_a_name(s.value, names) for s in said) else ()
-    return Judged(prompt, responses, where, said, called, scores, weight_of(view), strength_of(view))
+    return CodedComparison(prompt, responses, where, said, called, scores, weight_of(view), strength_of(view))
 
 
-def _said(view: View, choice: Choice) -> tuple[Said, ...]:
+def _said(view: View, choice: Choice) -> tuple[CodedJudgement, ...]:
     """The judgements of a row; where no cell holds a code, in the words of one."""
     if choice.kind == "code":
         value = view.values[choice.columns[0]]
         if isinstance(value, Votes):
             return value
-        return (Said(value, rater_of(view)),)
+        return (CodedJudgement(value, rater_of(view)),)
     if choice.kind == "raters":
-        return tuple(Said(view.values[c], c) for c in choice.columns if view.values.get(c) is not None)
+        return tuple(
+            CodedJudgement(view.values[c], c) for c in choice.columns if view.values.get(c) is not None
+        )
     if choice.kind == "flags":
-        return (Said(_flagged(view, choice.columns), rater_of(view)),)
+        return (CodedJudgement(_flagged(view, choice.columns), rater_of(view)),)
     found = numbers(view.values, (choice.columns[0], choice.columns[1]))
     if found is None:
         raise Fault(
@@ -275,7 +279,9 @@ def _said(view: View, choice: Choice) -> tuple[Said, ...]:
     if choice.kind == "ranks":
         found = (-found[0], -found[1])
     return (
-        Said("tie" if found[0] == found[1] else "first" if found[0] > found[1] else "second", rater_of(view)),
+        CodedJudgement(
+            "tie" if found[0] == found[1] else "first" if found[0] > found[1] else "second", rater_of(view)
+        ),
     )
 
 

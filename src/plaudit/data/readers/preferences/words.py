@@ -43,17 +43,22 @@ BRACKETS = re.compile(r"^[\s\[\](){}\"'`*]+|[\s\[\](){}\"'`*.:!]+$")
 
 
 @dataclass(frozen=True)
-class Verdict:
+class StatedPreference:
     """``share`` of the win that goes to the first answer (1, 0, 0.5 a tie); None: the row is left out."""
 
     share: float | None
     strength: float | None = None
 
-    def turned(self) -> Verdict:
-        return self if self.share is None else Verdict(1.0 - self.share, self.strength)
+    def turned(self) -> StatedPreference:
+        return self if self.share is None else StatedPreference(1.0 - self.share, self.strength)
 
 
-FIRST, SECOND, TIE, DROP = Verdict(1.0), Verdict(0.0), Verdict(0.5), Verdict(None)
+FIRST, SECOND, TIE, DROP = (
+    StatedPreference(1.0),
+    StatedPreference(0.0),
+    StatedPreference(0.5),
+    StatedPreference(None),
+)
 
 
 def bare(text: str) -> str:
@@ -78,13 +83,13 @@ def _last(a: str, b: str) -> tuple[str, str]:
     return (a[-1], b[-1]) if a[:-1] == b[:-1] else (a, b)
 
 
-def verdict_of(text: str, names: Sequence[str]) -> Verdict | None:
+def verdict_of(text: str, names: Sequence[str]) -> StatedPreference | None:
     """What a word says of the answers in the columns ``names``; None where it says nothing, or is a bare number."""
     return _verdict(text, tuple(names))
 
 
 @lru_cache(maxsize=4096)
-def _verdict(text: str, names: tuple[str, ...]) -> Verdict | None:
+def _verdict(text: str, names: tuple[str, ...]) -> StatedPreference | None:
     # The judge prompts of MT-Bench and Arena-Hard offer [[A]], [[B]] and [[C]] for a tie.
     if text.strip().lower() == "[[c]]":
         return TIE
@@ -99,7 +104,7 @@ def _verdict(text: str, names: tuple[str, ...]) -> Verdict | None:
     return side if side is not None else _phrase(word, names)
 
 
-def _compared(found: re.Match[str], names: Sequence[str]) -> Verdict | None:
+def _compared(found: re.Match[str], names: Sequence[str]) -> StatedPreference | None:
     left, right = (_side(bare(found[k]), names, numbers=True) for k in ("left", "right"))
     if left is None or right is None or left.share == right.share:
         return None
@@ -107,10 +112,10 @@ def _compared(found: re.Match[str], names: Sequence[str]) -> Verdict | None:
     if sign[0] in "=≈~":
         return TIE
     better = left if sign[0] in ">≻" else right
-    return Verdict(better.share, float(len(sign)))
+    return StatedPreference(better.share, float(len(sign)))
 
 
-def _side(word: str, names: Sequence[str], *, numbers: bool = False) -> Verdict | None:
+def _side(word: str, names: Sequence[str], *, numbers: bool = False) -> StatedPreference | None:
     """The answer that a name stands for, without prefixes: ``a``, ``model_a``, ``the_first_response``."""
     ends = endings(names)
     for name, verdict in zip(names, (FIRST, SECOND)):
@@ -133,7 +138,7 @@ def _side(word: str, names: Sequence[str], *, numbers: bool = False) -> Verdict 
     return None
 
 
-def _phrase(word: str, names: Sequence[str]) -> Verdict | None:
+def _phrase(word: str, names: Sequence[str]) -> StatedPreference | None:
     """``a_is_slightly_better``, ``prefer_first``, ``response_2_wins``; ``worse`` names the other one."""
     parts = word.split("_")
     won, lost = set(parts) & WINNING, set(parts) & LOSING
@@ -144,5 +149,5 @@ def _phrase(word: str, names: Sequence[str]) -> Verdict | None:
     side = _side("_".join(rest), names, numbers=True) if rest else None
     if side is None:
         return None
-    found = Verdict(side.share, grades[0] if grades else PLAIN)
+    found = StatedPreference(side.share, grades[0] if grades else PLAIN)
     return found if won else found.turned()
