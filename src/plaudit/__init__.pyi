@@ -66,8 +66,8 @@ from plaudit.config import (
 from plaudit.config import (
     load_recipe as load_recipe,
 )
-from plaudit.data.readers.read import join_pairs as join_pairs
 from plaudit.data.readers.read import read as read
+from plaudit.data.readers.record_kinds import join_pairs as join_pairs
 from plaudit.data.records import (
     Comparisons as Comparisons,
 )

@@ -9,7 +9,8 @@ import json
 import pytest
 
 from plaudit.data.readers.columns import misspelled
-from plaudit.data.readers.read import join_pairs, read
+from plaudit.data.readers.read import read
+from plaudit.data.readers.record_kinds import join_pairs
 from plaudit.data.records import (
     Comparisons,
     Demonstration,

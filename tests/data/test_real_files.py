@@ -9,8 +9,9 @@ import pytest
 
 from plaudit.data.baselines import agreement, human_agreement, longer_wins, pair_verdicts
 from plaudit.data.readers.convert import converted
-from plaudit.data.readers.read import join_pairs, read
+from plaudit.data.readers.read import read
 from plaudit.data.readers.read_report import ReadReport
+from plaudit.data.readers.record_kinds import join_pairs
 from plaudit.data.records import Comparisons, Demonstration, Message
 
 

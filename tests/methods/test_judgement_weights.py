@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from toy import direct_case, gradients_of, rankings, reward_case, toy_policy
 
 from plaudit.config import Cpo, Dpo, Orpo, RewardSettings, Simpo, validate
-from plaudit.data.readers.read import join_pairs
+from plaudit.data.readers.record_kinds import join_pairs
 from plaudit.data.records import Comparisons, Labelled, Outcome, Prompt, Ranking, Response
 from plaudit.errors import UserError
 from plaudit.methods import train, train_direct

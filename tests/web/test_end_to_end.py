@@ -12,7 +12,8 @@ import pytest
 from serving import Served
 
 from plaudit.cli import main
-from plaudit.data.readers.read import join_pairs, read
+from plaudit.data.readers.read import read
+from plaudit.data.readers.record_kinds import join_pairs
 from plaudit.data.records import Response
 from plaudit.data.records.writers import write_jsonl
 from plaudit.feedback.simulated import SimulatedRaters

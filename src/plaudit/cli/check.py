@@ -15,7 +15,7 @@ from rich.text import Text
 from plaudit.cli.options import Fields, Labels, Overrides, pairs_of
 
 if TYPE_CHECKING:
-    from plaudit.data.checks.check import CheckReport, Example, FileCheck, Tokens
+    from plaudit.data.checks.check_report import CheckReport, Example, FileCheck, Tokens
     from plaudit.errors import Problem
 
 # Characters shown of one stretch of an example, and answers shown of one prompt.

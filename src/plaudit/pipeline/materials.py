@@ -116,7 +116,7 @@ class Materials:
 
     @cached_property
     def _preferences(self) -> tuple[list[Preference], list[Preference], list[Preference]]:
-        from plaudit.data.readers.read import join_pairs
+        from plaudit.data.readers.record_kinds import join_pairs
 
         records = join_pairs(_preferences(self._read("preferences")))
         train, held = self._split(records, self.config.data.preference_validation)

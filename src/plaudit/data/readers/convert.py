@@ -9,8 +9,8 @@ from typing import Any
 
 from plaudit.data.readers import public_sets
 from plaudit.data.readers.file_formats import DataRow
-from plaudit.data.readers.read import as_kind, join_pairs, known_kind
 from plaudit.data.readers.read_report import Fault, ReadReport
+from plaudit.data.readers.record_kinds import as_kind, join_pairs, known_kind
 from plaudit.data.readers.sources import rows
 from plaudit.data.records import Record
 from plaudit.data.records.writers import write_jsonl

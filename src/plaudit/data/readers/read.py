@@ -11,6 +11,7 @@ from typing import Any, Literal, TypedDict, Unpack, overload
 
 from plaudit.data.readers import conversation_trees
 from plaudit.data.readers.annotation_exports import unwrapped
+from plaudit.data.readers.choose_plan import plan_of
 from plaudit.data.readers.column_tables import unstacked
 from plaudit.data.readers.columns import FIELDS, View
 from plaudit.data.readers.file_formats import DataRow
@@ -19,30 +20,20 @@ from plaudit.data.readers.messages import unused_keys
 from plaudit.data.readers.preferences.coded import CodedComparison, Place
 from plaudit.data.readers.preferences.decode import settle
 from plaudit.data.readers.read_report import Fault, ReadReport, ReadResult, name_type
-from plaudit.data.readers.reading_plan import ReadingPlan, as_imitated, plan_of
+from plaudit.data.readers.reading_plan import ReadingPlan, as_imitated
+from plaudit.data.readers.record_kinds import as_kind, known_kind
 from plaudit.data.readers.schemas import schema_of
 from plaudit.data.readers.sources import is_hub_name, rows
 from plaudit.data.records import (
-    Comparisons,
     Demonstration,
     Labelled,
-    Outcome,
     Preference,
     Prompt,
     Rated,
-    Response,
 )
-from plaudit.data.records.native_format import kind_of
-from plaudit.errors import UserError, suggest
 
 # Rows from which the shape of a file is found.
 HEAD = 100
-
-KINDS = ("demonstrations", "preferences", "labelled", "rated", "labels", "prompts", "text")
-# What may label single answers: labels, ratings (by a threshold) and rankings.
-LABELING = ("labelled", "rated", "preferences")
-# The roles of a recipe, by the kind of record each is made of.
-ROLES = {"corpus": "text", "votes": "preferences"}
 
 
 class ReadOptions(TypedDict, total=False):
@@ -246,54 +237,6 @@ def _record(row: DataRow, plan: ReadingPlan, report: ReadReport) -> Any:
     return record
 
 
-def join_pairs(records: Iterable[Preference]) -> list[Comparisons]:
-    """All judgements of one prompt as one record: answers once each, every outcome kept.
-
-    Prompts stay in the order in which they first appear.
-    """
-    prompts: dict[str, Prompt] = {}
-    answers: dict[str, dict[tuple[str, bool], tuple[int, Response]]] = {}
-    outcomes: dict[str, list[Outcome]] = {}
-    metadata: dict[str, dict[str, Any]] = {}
-    for record in records:
-        c = record.comparisons()
-        key = c.prompt.id
-        prompts.setdefault(key, c.prompt)
-        known = answers.setdefault(key, {})
-        where = [known.setdefault((r.text, r.finished), (len(known), r))[0] for r in c.responses]
-        judged = outcomes.setdefault(key, [])
-        for o in c.outcomes:
-            # The same answer twice in a record compares with itself: that says nothing.
-            if where[o.left] != where[o.right]:
-                judged.append(replace(o, left=where[o.left], right=where[o.right]))
-        metadata.setdefault(key, {}).update(c.metadata)
-    return [
-        Comparisons(
-            prompt,
-            tuple(r for _, r in answers[key].values()),
-            tuple(outcomes[key]),
-            metadata[key],
-        )
-        for key, prompt in prompts.items()
-        if len(answers[key]) > 1
-    ]
-
-
-def plain_text(record: Demonstration) -> str:
-    """A conversation as raw text: its turns without the roles, a blank line between them."""
-    return "\n\n".join([*(m.content for m in record.prompt.messages), record.response.text])
-
-
-def known_kind(kind: str | None) -> str | None:
-    """A kind of record, also by a recipe's role. Raises ``UserError`` for one that there is not."""
-    kind = ROLES.get(kind, kind) if kind else None
-    if kind is not None and kind not in KINDS:
-        raise UserError(
-            f"{kind!r} is no kind of record", remedy=suggest(kind, KINDS) or f"kinds: {', '.join(KINDS)}"
-        )
-    return kind
-
-
 def _stem(path: str | Path) -> str:
     return Path(path).name.partition(".")[0]
 
@@ -308,23 +251,6 @@ def _as_objects(row: DataRow, kind: str | None) -> list[DataRow]:
     if isinstance(values, str):
         return [replace(row, values={"prompt" if kind == "prompts" else "text": values})]
     return [row]
-
-
-def as_kind(record: Any, kind: str | None) -> Any:
-    """The record as one of a kind: its prompt, its text, or itself. Raises ``Fault`` where it is another."""
-    if kind == "prompts" and not isinstance(record, Prompt | str):
-        return record.prompt
-    if kind == "text" and isinstance(record, Demonstration):
-        return plain_text(record)
-    if isinstance(record, CodedComparison):
-        if kind in (None, "preferences", "labels"):
-            return record
-        raise Fault("other kind", f"the row is one of preferences, not of {kind}")
-    if kind == "labels" and kind_of(record) in LABELING:
-        return record
-    if kind is not None and kind != kind_of(record):
-        raise Fault("other kind", f"the row is one of {kind_of(record)}, not of {kind}")
-    return record
 
 
 def _mixed(values: Mapping[str, Any], plan: ReadingPlan, report: ReadReport, line: int) -> bool:

@@ -9,29 +9,18 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from plaudit.data.readers import row_to_record
-from plaudit.data.readers.columns import FIELDS, View, normal
-from plaudit.data.readers.detect_public_set import converter_of
-from plaudit.data.readers.detect_schema import check_fields, detect_schema
+from plaudit.data.readers.columns import View, normal
 from plaudit.data.readers.file_formats import DataRow
 from plaudit.data.readers.labels.column_names import label_name_of
-from plaudit.data.readers.labels.label_columns import (
-    IGNORE,
-    LabelQuestion,
-    LabelReading,
-    ignored_columns,
-    label_reading_of,
-)
+from plaudit.data.readers.labels.label_reading import LabelReading
 from plaudit.data.readers.labels.label_values import absent
-from plaudit.data.readers.preparation.prepare import Preparation, preparation
+from plaudit.data.readers.preparation.prepare import Preparation
 from plaudit.data.readers.prompt_metadata import carried
 from plaudit.data.readers.ratings_to_rankings import many_answers, rankings
 from plaudit.data.readers.read_report import Fault, ReadReport
-from plaudit.data.readers.schemas import SCHEMAS, Schema
+from plaudit.data.readers.schemas import Schema
 from plaudit.data.records import Demonstration, Labelled, Rated
 
-# Kinds of record with one answer, which a mark beside it may call good or bad.
-SINGLE = ("demonstrations", "labelled", "rated")
-ANSWERS = FIELDS["response"]
 # What a prompt is made of.
 ASKING = ("prompt", "system", "source", "category", "metadata")
 
@@ -74,7 +63,7 @@ class ReadingPlan:
 
     def prepared(self, values: Mapping[str, Any]) -> dict[str, Any]:
         """A row as the shapes know it."""
-        row = self.prepare(_renamed(values, self.fields))
+        row = self.prepare(renamed(values, self.fields))
         return {k: v for k, v in row.items() if k not in self.ignored}
 
     def seen_rows(self, head: Sequence[DataRow]) -> tuple[list[DataRow], list[View]]:
@@ -148,177 +137,13 @@ class ReadingPlan:
         return ranked[:limit]
 
 
-def _renamed(values: Mapping[str, Any], fields: Mapping[str, str]) -> Mapping[str, Any]:
+def renamed(values: Mapping[str, Any], fields: Mapping[str, str]) -> Mapping[str, Any]:
     """The row with the columns that the user named under our names."""
     if not fields:
         return values
     named = set(fields.values())
     given = {name: values.get(column) for name, column in fields.items()}
     return {k: v for k, v in values.items() if k not in named} | given
-
-
-def plan_of(
-    head: Sequence[DataRow],
-    kind: str | None,
-    fields: Mapping[str, str] | None,
-    labels: Mapping[str, str],
-    source: str,
-    report: ReadReport,
-) -> ReadingPlan | None:
-    """The plan for a file that begins with these rows; None, with every reason refused, where there is none."""
-    objects = [row for row in head if isinstance(row.values, dict)]
-    values = [row.values for row in objects]
-    columns = list(dict.fromkeys(c for v in values for c in v))
-    if values and not check_fields(fields, columns, report):
-        return None
-    given = {f: c for f, c in (fields or {}).items() if f not in (IGNORE, "label", "rating")}
-    ignored = ignored_columns(fields, columns)
-    prepare = Preparation()
-    if not _is_own(values) and values:
-        if not fields and (name := converter_of(values, kind)):
-            _refuse_set(name, report, objects[0].line)
-            return None
-        prepare = preparation([_renamed(v, given) for v in values], kind, ignored, given)
-    numbers = _number_columns(values) if kind != "prompts" else set()
-    hidden = {normal(c) for c in (*ignored, *numbers)}
-    plan = ReadingPlan(SCHEMAS[-1], kind, source, prepare, None, given, labels, hidden)
-    for column in sorted(numbers):
-        prepare.notes.append(
-            f"{column!r} holds numbers, and no answers to learn from: it travels as metadata"
-        )
-    for problem in prepare.problems:
-        report.refuse(problem.message, line=objects[0].line, field=problem.field, remedy=problem.remedy)
-    if prepare.problems:
-        return None
-    return _shaped(plan, head, values, fields, report)
-
-
-def _shaped(
-    plan: ReadingPlan,
-    head: Sequence[DataRow],
-    values: Sequence[Mapping[str, Any]],
-    fields: Mapping[str, str] | None,
-    report: ReadReport,
-) -> ReadingPlan | None:
-    """The plan with its shape and its marking."""
-    rows, views = plan.seen_rows(head)
-    natural = _natural(views)
-    kind = plan.kind
-    named = {f: c for f, c in (fields or {}).items() if f in ("label", "rating")}
-    if named and natural is not None and not _markable(natural, kind):
-        # No mark of one answer: a column of a pair or a ranking, under a name of its own.
-        plan.fields = {**plan.fields, **named}
-        rows, views = plan.seen_rows(head)
-    plan.watches = natural is not None and _markable(natural, kind)
-    if natural is not None and natural.kind == "preferences":
-        # Beside a pair there may also be a single answer, to which a mark belongs.
-        plan.watches &= any(v.column("response") or v.column("messages") for v in views)
-    if plan.watches:
-        try:
-            plan.marking = _marking(plan, values, views, fields)
-        except LabelQuestion as question:
-            for p in question.problems:
-                report.refuse(p.message, line=head[0].line, field=p.field, remedy=p.remedy)
-            return None
-    if plan.marking is not None:
-        if not _serves(plan.marking, kind, report):
-            return None
-        kind = "labelled" if plan.marking.field == "label" else "rated"
-        rows = [
-            DataRow(r.line, {**r.values, plan.marking.field: True})
-            for r in rows
-            if isinstance(r.values, dict)
-        ]
-    shape = detect_schema(rows, kind, None, report)
-    if shape is None:
-        return None
-    plan.shape = shape
-    for note in plan.prepare.notes:
-        report.note(note)
-    columns = dict.fromkeys(c for v in values for c in v)
-    plan.seen = {c for c in columns if label_name_of(c) is None or any(not absent(v.get(c)) for v in values)}
-    plan.seen |= ignored_columns(fields, columns) | set((fields or {}).values())
-    used = set().union(*(plan.used(view) for view in views)) | (
-        {plan.marking.field} if plan.marking else set()
-    )
-    unused = () if shape.kind == "own" else tuple(c for c in columns if normal(c) not in used)
-    if "prompts" in (plan.kind, shape.kind) and unused:
-        # A reward function may need any of them.
-        report.note(f"metadata of each prompt: {', '.join(unused)}")
-        unused = ()
-    report.unused = unused
-    return plan
-
-
-def _natural(views: Sequence[View]) -> Schema | None:
-    """The shape that most rows have, whatever is asked for."""
-    votes = Counter(next((i for i, s in enumerate(SCHEMAS) if s.fits(v)), -1) for v in views)
-    best = votes.most_common(1)[0][0] if votes else -1
-    return SCHEMAS[best] if best >= 0 else None
-
-
-def _markable(natural: Schema, kind: str | None) -> bool:
-    """Whether records of the asked kind may be answers that a mark calls bad."""
-    if kind == "prompts" or natural.kind in ("own", "prompts", "text"):
-        return False
-    return natural.kind in SINGLE or kind in ("demonstrations", "text")
-
-
-def _marking(
-    plan: ReadingPlan,
-    values: Sequence[Mapping[str, Any]],
-    views: Sequence[View],
-    fields: Mapping[str, str] | None,
-) -> LabelReading | None:
-    conversation = ("prompt", "response", "messages", "system", "text", "weight")
-    talk = {c for view in views for f in conversation if (c := view.column(f))} | plan.prepare.consumed
-    taken = {c for v in values for c in v if normal(c) in talk} | set(plan.fields.values())
-    wanted = {"labelled": "label", "rated": "rating", "preferences": "rating", "labels": "any"}.get(
-        plan.kind or ""
-    )
-    return label_reading_of(values, taken, fields, plan.labels, wanted)
-
-
-def _serves(marking: LabelReading, kind: str | None, report: ReadReport) -> bool:
-    """Whether marks of this sort give the kind of record that is asked for; else it is refused."""
-    columns = "+".join(marking.columns)
-    if kind in ("demonstrations", "text") and marking.field == "rating":
-        report.refuse(
-            f"{marking.note}: as {kind}, the worst of them would be learned as well as the best",
-            field=marking.columns[0],
-            remedy=f"use it for rankings or ratings; --fields {IGNORE}={columns} learns from every answer",
-        )
-        return False
-    if (kind, marking.field) in (("labelled", "rating"), ("rated", "label")):
-        held = "ratings" if marking.field == "rating" else "labels (good or bad)"
-        report.refuse(
-            f"it holds {held}, and {kind} answers are asked for",
-            field=marking.columns[0],
-            remedy="name it under `labels`; a threshold makes labels of ratings (kto.threshold)",
-        )
-        return False
-    return True
-
-
-def _number_columns(values: Sequence[Mapping[str, Any]]) -> set[str]:
-    """Columns called as an answer is, whose values are numbers: right answers, and nothing to imitate."""
-    held = {
-        c: [v[c] for v in values if v.get(c) is not None] for v in values for c in v if normal(c) in ANSWERS
-    }
-    return {c for c, found in held.items() if found and all(isinstance(v, int | float) for v in found)}
-
-
-def _is_own(values: Sequence[Mapping[str, Any]]) -> bool:
-    own = next(s for s in SCHEMAS if s.kind == "own")
-    return bool(values) and own.fits(View.of(values[0]))
-
-
-def _refuse_set(name: str, report: ReadReport, line: int) -> None:
-    report.refuse(
-        f"the columns are those of the public set {name}, which is not read as it is",
-        line=line,
-        remedy=f"plaudit data convert {name} {report.file} OUT.jsonl, or `convert: {name}` beside its path in a recipe",
-    )
 
 
 def as_imitated(record: Labelled | Rated) -> Demonstration | None:

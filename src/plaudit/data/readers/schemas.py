@@ -9,7 +9,7 @@ from typing import Any
 from plaudit.data.readers import row_to_record
 from plaudit.data.readers.coerce import ROLE_NAMES, listed
 from plaudit.data.readers.columns import View
-from plaudit.data.readers.preferences import answer_lists, pairs
+from plaudit.data.readers.preferences import answer_lists, answer_texts, pairs
 from plaudit.data.readers.preferences.coded import CodedComparison
 from plaudit.data.records import Record, native_format
 
@@ -104,7 +104,7 @@ SCHEMAS: tuple[Schema, ...] = (
         ("pair", "choice"),
         pairs.two_judged,
         RATED_BY,
-        only=pairs.are_conversations,
+        only=answer_texts.are_conversations,
         near=False,
     ),
     Schema(

@@ -21,10 +21,21 @@ from plaudit.data.rendering.chat_template import (
     USER_PROBE,
     ChatTemplate,
 )
+from plaudit.data.rendering.turn_text import (
+    drops_thinking,
+    end_of_content,
+    ends_with,
+    first_of,
+    keeps_thinking,
+    shared_start,
+)
 from plaudit.errors import UserError
 
 NEXT_PROBE = Message("user", "qznext")
+
+
 LAST_PROBE = Message("assistant", "qzlast")
+
 
 Render = Callable[[Sequence[Message], bool], str]
 
@@ -67,9 +78,9 @@ class TurnFinder:
         if begun and not self._half_thought(answer.content):
             whole = self.render(messages, False)
             rest = whole[len(begun) :] if whole.startswith(begun) else None
-            if rest is not None and _keeps(rest, answer.content, opener):
+            if rest is not None and keeps_thinking(rest, answer.content, opener):
                 return Answered(self._up_to_end(whole, len(begun), answer, finished), len(begun))
-            if rest is not None and not _drops_thought(rest, answer.content):
+            if rest is not None and not drops_thinking(rest, answer.content):
                 raise UserError(
                     f"the chat template rewrites the answer {answer.content[:40]!r}",
                     remedy="use a chat template that writes answers as they are",
@@ -173,17 +184,17 @@ class TurnFinder:
             at = start
             for call in turn.more["tool_calls"]:
                 at = max(at, text.find(call["function"]["name"], at))
-            return _first(text, self.call_closers, at) or (len(text), len(text))
+            return first_of(text, self.call_closers, at) or (len(text), len(text))
         at = start
         # A thought of its own may be closed as an answer is; nothing else may stand before the closing.
         for _ in range(2 if "reasoning_content" in turn.more else 1):
-            found = _first(text, self.closings if last else self.middle_closings, at)
+            found = first_of(text, self.closings if last else self.middle_closings, at)
             if found is None:
                 break
-            if _ends_with(text, start, found[0], turn.content):
+            if ends_with(text, start, found[0], turn.content):
                 return found
             at = found[1]
-        end = _said_until(text, turn, start)
+        end = end_of_content(text, turn, start)
         return end, end
 
     # -- what the template is like, probed once --------------------------------------------------
@@ -210,7 +221,7 @@ class TurnFinder:
         try:
             # What stands there whoever speaks next is no one's header.
             text = self.template.text((USER_PROBE, ANSWER_PROBE), generation_prompt=True)
-            between = _shared(between, text.rpartition(ANSWER_PROBE.content)[2])
+            between = shared_start(between, text.rpartition(ANSWER_PROBE.content)[2])
             headers = self._header
         except REFUSALS:
             pass
@@ -248,7 +259,7 @@ class TurnFinder:
         if (talk := self._talk()) is not None:
             texts.append(talk)
         after = [text[text.find(USER_PROBE.content) + len(USER_PROBE.content) :] for text in (begun, *texts)]
-        shared = (_shared(after[0], text) for text in after[1:])
+        shared = (shared_start(after[0], text) for text in after[1:])
         return tuple(dict.fromkeys(head for head in (self._header, *shared) if head))
 
     @cached_property
@@ -256,7 +267,7 @@ class TurnFinder:
         """The generation prompt alone."""
         plain = self.template.text((USER_PROBE,))
         begun = self.template.text((USER_PROBE,), generation_prompt=True)
-        return begun[len(_shared(plain, begun)) :]
+        return begun[len(shared_start(plain, begun)) :]
 
     @cached_property
     def _controls(self) -> tuple[str, ...]:
@@ -269,84 +280,3 @@ class TurnFinder:
             return self.template.text((USER_PROBE, ANSWER_PROBE, NEXT_PROBE, LAST_PROBE))
         except REFUSALS:
             return None
-
-
-def unthought(content: str) -> str:
-    """What an answer says after its last thought."""
-    cut = max((content.rfind(mark) + len(mark) for mark in CLOSERS if mark in content), default=0)
-    return content[cut:]
-
-
-def thought_joined(message: Message, opener: str) -> Message:
-    """Thinking that the template cannot write by itself, before the answer between its marks."""
-    thought = message.more["reasoning_content"]
-    closer = CLOSERS[OPENERS.index(opener)]
-    more = {k: v for k, v in message.more.items() if k != "reasoning_content"}
-    return replace(message, content=f"{opener}\n{thought}\n{closer}\n\n{message.content}", more=more)
-
-
-def _shared(a: str, b: str) -> str:
-    """The longest common beginning of two texts."""
-    length = next((i for i, (x, y) in enumerate(zip(a, b)) if x != y), min(len(a), len(b)))
-    return a[:length]
-
-
-def _ends_with(text: str, start: int, end: int, content: str) -> bool:
-    """Whether text[start:end] ends with an answer, white space and its thought aside."""
-    if text.startswith(content, max(start, end - len(content))):
-        return True
-    said = flat(unthought(content))
-    if said:
-        return flat(text[start:end]).endswith(said)
-    # A thought alone: the generation prompt may have opened it.
-    return _unmarked(text[start:end]).endswith(_unmarked(content))
-
-
-def _first(text: str, marks: Sequence[str], start: int) -> tuple[int, int] | None:
-    """The first of some marks from ``start`` on, as [start, end); None where there is none."""
-    found = ((text.find(mark, start), mark) for mark in marks)
-    at, mark = min(((at, mark) for at, mark in found if at >= 0), default=(-1, ""))
-    return (at, at + len(mark)) if at >= 0 else None
-
-
-def _said_until(text: str, message: Message, start: int) -> int:
-    """Where what a message says ends in the text, from ``start`` on; templates may trim it or drop its thought."""
-    thought = str(message.more.get("reasoning_content", "")).strip()
-    after = _behind(text, thought, start)
-    for content in (message.content, message.content.strip()):
-        if content and (at := text.find(content, after)) >= 0:
-            return at + len(content)
-    said = unthought(message.content).strip()
-    thought = message.content[: message.content.rfind(said)] if said else message.content
-    for mark in (*OPENERS, *CLOSERS):
-        thought = thought.replace(mark, "")
-    at = text.find(said, _behind(text, thought.strip(), start))
-    return at + len(said) if said and at >= 0 else start
-
-
-def _behind(text: str, thought: str, start: int) -> int:
-    at = text.find(thought, start) if thought else -1
-    return at + len(thought) if at >= 0 else start
-
-
-def _unmarked(text: str) -> str:
-    for mark in (*OPENERS, *CLOSERS):
-        text = text.replace(mark, "")
-    return flat(text)
-
-
-def flat(text: str) -> str:
-    """Text without white space, which templates may trim and add."""
-    return "".join(text.split())
-
-
-def _keeps(rest: str, content: str, opener: str) -> bool:
-    """Whether the text behind a generation prompt holds all of the answer."""
-    if content.strip() in rest:
-        return True
-    return flat(content) in flat(opener + rest)
-
-
-def _drops_thought(rest: str, content: str) -> bool:
-    said = flat(unthought(content))
-    return said != flat(content) and said in flat(rest)

@@ -11,10 +11,11 @@ from typing import Any
 import numpy as np
 
 from plaudit.data.records import Message, Response
-from plaudit.data.rendering.assistant_turns import Answered, TurnFinder, flat
+from plaudit.data.rendering.assistant_turns import Answered, TurnFinder
 from plaudit.data.rendering.chat_template import REFUSALS, ChatTemplate, tools_of
 from plaudit.data.rendering.template_keys import TemplateKeys
 from plaudit.data.rendering.text_encoder import TextEncoder
+from plaudit.data.rendering.turn_text import flat
 from plaudit.errors import Problem, UserError
 
 EMPTY = "empty answer"

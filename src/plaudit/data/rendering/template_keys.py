@@ -8,7 +8,6 @@ from functools import cached_property
 from typing import Any
 
 from plaudit.data.records import Message
-from plaudit.data.rendering.assistant_turns import thought_joined
 from plaudit.data.rendering.chat_template import (
     ANSWER_PROBE,
     CALL_PROBE,
@@ -17,6 +16,7 @@ from plaudit.data.rendering.chat_template import (
     USER_PROBE,
     ChatTemplate,
 )
+from plaudit.data.rendering.turn_text import thought_joined
 
 TOOL_PROBE = Message("tool", "qzresult", {"tool_call_id": "qzcallid1", "name": "qzfunction"})
 TOOLS_PROBE = [

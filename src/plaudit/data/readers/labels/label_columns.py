@@ -1,12 +1,8 @@
-"""Which marks stand beside the answers of a file, and whether they say which answers are good.
-
-A mark is used for what it says, or the file is refused with a question and the option that settles it. What the
-values are is found from the first rows; a later row that says otherwise is a fault of its own.
-"""
+"""The columns of a file that label or rate answers, found from their names and from the values of the first rows."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -22,18 +18,26 @@ from plaudit.data.readers.labels.column_names import (
     words_of,
 )
 from plaudit.data.readers.messages import KNOWN_KEYS, ROLE_NAMES
-from plaudit.data.readers.read_report import Fault
-from plaudit.errors import Problem
 
 Row = Mapping[str, Any]
+
+
 # Columns that a user names as no marks stand together: ``ignore=quality+toxicity``.
 IGNORE = "ignore"
+
+
 # Columns of remarks: where each of them is one word, good or bad, the remark is a mark.
 REMARKS = frozenset({"category", "categories", "note", "notes", "comment", "comments", "critique"})
+
+
 # Letters of the longest word of a scale.
 SHORT = 20
+
+
 # Objects in which marks may stand.
 TALKS = FIELDS["messages"]
+
+
 HOLDERS = ("metadata", "meta", "info", "extra", "extra_info")
 
 
@@ -53,24 +57,6 @@ class LabelColumn:
     @property
     def name(self) -> str:
         return self.mark.column
-
-
-@dataclass(frozen=True)
-class LabelReading:
-    """How the marks of a file are read: each row's ``field`` (label or rating) by ``value``, None where it has none."""
-
-    field: str
-    columns: tuple[str, ...]
-    value: Callable[[Row], bool | float | None]
-    note: str
-
-
-class LabelQuestion(Exception):
-    """The marks of a file do not say which answers are good; ``problems`` say what settles it."""
-
-    def __init__(self, problems: Sequence[Problem]):
-        super().__init__(problems[0].message)
-        self.problems = list(problems)
 
 
 def cell(row: Row, name: str) -> Any:
@@ -192,211 +178,3 @@ def _numbers(mark: LabelName, numbers: Sequence[float]) -> str:
         return "truths"
     plain = set(words_of(mark.column)) & LABELS
     return "unclear" if mark.scope == "label" and plain else "numbers"
-
-
-def label_reading_of(
-    rows: Sequence[Row],
-    taken: Iterable[str],
-    fields: Mapping[str, str] | None,
-    labels: Mapping[str, str],
-    wanted: str | None = None,
-) -> LabelReading | None:
-    """How the marks of these rows are to be read; None where there are none. Raises ``LabelQuestion``.
-
-    ``taken`` are columns that hold the conversation, ``wanted`` says label or rating where only one will do, and
-    ``any`` where only marked answers are of use.
-    """
-    columns = [c for row in rows for c in row]
-    named = {f: (fields or {})[f] for f in ("label", "rating") if f in (fields or {})}
-    if named:
-        return _named(rows, named, labels, wanted)
-    found = label_columns_in(rows, taken, ignored_columns(fields, columns))
-    clear = [c for c in found if c.kind != "unclear"]
-    # Beside a clear mark a text is a comment on it.
-    unclear = [c for c in found if c.kind == "unclear" and (not clear or c.mark.scope != "label")]
-    if labels and len(unclear) == 1 and not clear:
-        return label_by(unclear[0], labels)
-    if unclear and clear:
-        raise LabelQuestion(
-            [_which([c for c in clear if c.kind == "truths"], [c for c in found if c.kind != "truths"])]
-        )
-    if unclear:
-        raise LabelQuestion([_what_is(c, rows) for c in unclear])
-    if wanted is None and (few := [c for c in clear if 2 * c.filled < len(rows)]):
-        raise LabelQuestion([_how_few(c, len(rows)) for c in few])
-    truths = [c for c in clear if c.kind == "truths"]
-    numbers = _best([c for c in clear if c.kind == "numbers"])
-    if counts := [c for c in clear if c.kind == "numbers" and c.mark.scope == "label" and c not in numbers]:
-        # Dislikes beside likes: neither alone says how good an answer is.
-        raise LabelQuestion([_which([], [*numbers, *counts])])
-    if wanted == "label" and truths:
-        numbers = []
-    if wanted == "rating" and numbers:
-        truths = []
-    if len(truths) > 1 and _agree(truths, rows, labels):
-        truths = truths[:1]
-    if len(truths) + bool(numbers) > 1:
-        raise LabelQuestion([_which(truths, numbers)])
-    if truths:
-        return label_by(truths[0], labels)
-    return _rating(numbers) if numbers else None
-
-
-def _best(columns: list[LabelColumn]) -> list[LabelColumn]:
-    """The numbers for the answer as a whole, where there are any; else all of its aspects."""
-    whole = [c for c in columns if c.mark.scope == "whole"]
-    by_name = [c for c in whole if c.name.rpartition(".")[2] in ("rating", "score", "reward")]
-    return by_name if len(by_name) == 1 else whole or columns
-
-
-def _named(
-    rows: Sequence[Row], named: Mapping[str, str], labels: Mapping[str, str], wanted: str | None
-) -> LabelReading | None:
-    field = wanted if wanted is not None and wanted in named else next(iter(named))
-    name = named[field]
-    sense = -1 if name.startswith("-") and not any(name in row for row in rows) else 0
-    name = name[1:].strip() if sense else name
-    meant = label_name_of(name)
-    if not sense:
-        sense = meant.sense if meant else 1
-    mark = LabelName(name, "label" if field == "label" else "whole", sense)
-    if field == "rating":
-        return _rating([LabelColumn(mark, "numbers")])
-    numbers = [n for row in rows if (n := label_values.amount(cell(row, name))) is not None]
-    return label_by(LabelColumn(mark, "truths", low=min(numbers, default=0.0)), labels)
-
-
-def label_by(column: LabelColumn, labels: Mapping[str, str]) -> LabelReading:
-    """Good or bad by one column; ``labels`` maps codes to ``good``, ``bad`` or ``drop``.
-
-    Beside 1 and -1 a 0 says neither.
-    """
-    mark, name, signed = column.mark, column.name, column.low < 0
-
-    def value(row: Row) -> bool | None:
-        given = cell(row, name)
-        return None if signed and label_values.amount(given) == 0 else verdict(given, mark, labels)
-
-    better = "is bad" if mark.sense < 0 else "is good"
-    said = ", ".join(f"{k} is {v}" for k, v in labels.items()) if labels else f"true or 1 {better}"
-    said += ", 0 is neither" if signed else ""
-    return LabelReading("label", (name,), value, f"{name!r} says which answers are good: {said}")
-
-
-def verdict(value: Any, mark: LabelName, labels: Mapping[str, str]) -> bool | None:
-    """What one mark says of an answer. Raises ``Fault`` for what it cannot say."""
-    from plaudit.data.readers.label_codes import code
-
-    if labels and value is not None and (meaning := labels.get(code(value))):
-        return {"good": True, "bad": False}.get(meaning)
-    if label_values.absent(value):
-        return None
-    truth = label_values.said(value)
-    if truth is None:
-        truth = {1.0: True, 0.0: False, -1.0: False}.get(label_values.amount(value))  # type: ignore[arg-type]
-    if truth is None:
-        raise Fault(
-            "bad label",
-            f"{value!r} is neither good nor bad",
-            field=mark.column,
-            remedy=f"write true or false; a scale is read with --fields rating={mark.column}",
-        )
-    return truth if mark.sense > 0 or label_values.absolute(value) else not truth
-
-
-def _rating(columns: Sequence[LabelColumn]) -> LabelReading:
-    """A number for the answer: one column, or the mean of several that are on one scale."""
-    worse = [c for c in columns if c.mark.sense < 0]
-    sides = all(c.mark.scope == "aspect" for c in columns)
-    if len(columns) > 1 and (worse or not sides or _scales(columns) > 1):
-        raise LabelQuestion([_which([], columns)])
-    names = tuple(c.name for c in columns)
-    sense = columns[0].mark.sense
-
-    def value(row: Row) -> float | None:
-        numbers = [_number(cell(row, name), name) for name in names]
-        if any(n is None for n in numbers):
-            return None
-        return sense * sum(n for n in numbers if n is not None) / len(numbers) + 0.0
-
-    if len(names) > 1:
-        note = f"the answers are rated by the mean of {_listed(names)} (--fields rating={names[0]} takes one)"
-    else:
-        note = f"the answers are rated by {names[0]!r}, {'less' if sense < 0 else 'more'} is better"
-    return LabelReading("rating", names, value, note)
-
-
-def _number(value: Any, name: str) -> float | None:
-    if label_values.absent(value):
-        return None
-    if isinstance(value, list) and value and all(isinstance(v, int | float) for v in value):
-        # Several people's ratings of one answer.
-        return sum(map(float, value)) / len(value)
-    number = float(value) if isinstance(value, bool) else label_values.amount(value)
-    if number is None:
-        raise Fault("wrong type", f"{value!r} is no number", field=name, remedy="write a finite number")
-    return number
-
-
-def _scales(columns: Sequence[LabelColumn]) -> int:
-    """On how many scales the columns seem to be: shares of 1, notes to 10, or hundreds."""
-    return len(
-        {0 if c.high <= 1 and c.low >= 0 and c.high != c.low else 1 if c.high <= 10 else 2 for c in columns}
-    )
-
-
-def _agree(columns: Sequence[LabelColumn], rows: Sequence[Row], labels: Mapping[str, str]) -> bool:
-    """Whether several labels always say the same."""
-    try:
-        said = [{verdict(cell(row, c.name), c.mark, labels) for c in columns} - {None} for row in rows]
-    except Fault:
-        return False
-    return all(len(one) < 2 for one in said)
-
-
-def _listed(names: Sequence[str]) -> str:
-    return " and ".join([*[", ".join(map(repr, names[:-1]))][: len(names) > 1], repr(names[-1])])
-
-
-def _what_is(column: LabelColumn, rows: Sequence[Row]) -> Problem:
-    name = column.name
-    values = list(dict.fromkeys(str(v) for row in rows if not label_values.absent(v := cell(row, name))))
-    shown = ", ".join(v if len(v) < 30 else f"{v[:28]}…" for v in values[:4]) + (" …" if values[4:] else "")
-    if values and label_name_of(name) is None and all(map(label_values.absolute, values)):
-        return Problem(
-            f"{name!r} says {shown}, and not of what: it may be a mark of the answer",
-            field=name,
-            remedy=f"it is one: --fields label={name}; it is none: --fields {IGNORE}={name}",
-        )
-    if set(words_of(name)) <= {"label", "good", "desirable"} and values:
-        first = next((v for v in values if label_values.said(v) is None), values[0])
-        said = f"{first} is neither good nor bad"
-    else:
-        said = "it does not say which answers are good"
-    return Problem(
-        f"{name!r} ({shown}) looks like a mark of the answer, and {said}",
-        field=name,
-        remedy=f"a scale: --fields rating={name} (more is better) or rating=-{name}; codes: --fields label={name} "
-        f"--labels CODE=good,CODE=bad; no mark: --fields {IGNORE}={name}",
-    )
-
-
-def _how_few(column: LabelColumn, rows: int) -> Problem:
-    field = "label" if column.kind == "truths" else "rating"
-    name = column.name
-    return Problem(
-        f"{name!r} marks {column.filled} of the first {rows} answers, and says nothing of the others",
-        field=name,
-        remedy=f"--fields {field}={name} uses the marked answers alone; --fields {IGNORE}={name} uses all",
-    )
-
-
-def _which(truths: Sequence[LabelColumn], numbers: Sequence[LabelColumn]) -> Problem:
-    both = [*truths, *numbers]
-    settle = [f"label={c.name}" for c in truths]
-    settle += [f"rating={'-' if c.mark.sense < 0 else ''}{c.name}" for c in numbers]
-    return Problem(
-        f"{_listed([c.name for c in both])} mark the answers: which of them says what is good is not clear",
-        field=both[0].name,
-        remedy=f"--fields {' or '.join(settle)}; --fields {IGNORE}={'+'.join(c.name for c in both)} uses none",
-    )

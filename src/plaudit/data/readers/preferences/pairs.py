@@ -2,174 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Sequence
 from typing import Any
 
 from plaudit.data.readers.coerce import (
     answer_text,
-    conversed,
-    filled_text,
-    listed,
-    messages,
-    prompt_messages,
-    split_conversation,
-    transcript,
 )
-from plaudit.data.readers.columns import FIELDS, View
+from plaudit.data.readers.columns import View
 from plaudit.data.readers.label_codes import code
 from plaudit.data.readers.preferences.answer_columns import MODELS, SCORES, Choice, beside, numbers
+from plaudit.data.readers.preferences.answer_texts import asked, both_answers, spoken
 from plaudit.data.readers.preferences.coded import CodedComparison, CodedJudgement
 from plaudit.data.readers.preferences.codes import CodedColumn, numeric
 from plaudit.data.readers.preferences.words import bare, verdict_of
 from plaudit.data.readers.read_report import Fault
 from plaudit.data.readers.row_to_record import (
-    answered,
-    differing,
-    prompt_of,
     rater_of,
     strength_of,
     weight_of,
 )
-from plaudit.data.records import Comparisons, Message, Outcome, Prompt, Response
+from plaudit.data.records import Comparisons, Outcome, Response
 
-# Where the text of a prompt stands that is an object.
-TURNS_IN = ("messages", "turns", "conversation")
-TEXT_IN = (
-    "full_text",
-    "text",
-    "content",
-    "prompt",
-    "question",
-    "post",
-    "article",
-    "instruction",
-    "value",
-    "body",
-)
 VERSUS_WHERE = CodedColumn("", ("chosen", "rejected"))
 
 
 class Votes(tuple[CodedJudgement, ...]):
     """Several judgements in one cell, as an annotation tool exports them."""
-
-
-# -- the prompt ----------------------------------------------------------------------------------
-
-
-def asked(view: View, turns: Sequence[Message] | None = None) -> Prompt:
-    """The prompt of a row, by any name: text, messages, or an object that holds it."""
-    if turns is not None:
-        return prompt_of(view, turns)
-    value, column = view.take("asked")
-    if isinstance(value, dict):
-        found, rest = _inside(value, column)
-        prompt = prompt_of(view, prompt_messages(found, column))
-        return replace(prompt, metadata={**rest, **prompt.metadata})
-    if column in FIELDS["prompt"]:
-        return prompt_of(view)
-    return prompt_of(view, prompt_messages(value, column))
-
-
-def _inside(value: Mapping[str, Any], column: str) -> tuple[Any, dict[str, Any]]:
-    """The prompt in an object, and what else is known there."""
-    keys = [k for k in TURNS_IN if isinstance(value.get(k), list)] + [k for k in TEXT_IN if value.get(k)]
-    if not keys:
-        raise Fault(
-            "missing field",
-            f"{column!r} is an object without a text",
-            field=column,
-            remedy=f"give it one of {', '.join(TEXT_IN[:4])}, or write the prompt as text",
-        )
-    rest = {k: v for k, v in value.items() if k != keys[0] and v not in (None, "", [])}
-    return value[keys[0]], rest
-
-
-# -- the answers ---------------------------------------------------------------------------------
-
-
-def spoken(view: View, column: str) -> tuple[tuple[Message, ...] | None, Response]:
-    """An answer, and the turns before it where it is given as a whole conversation."""
-    value = conversed(view.values[column])
-    prompted = view.column("asked") is not None
-    if isinstance(value, dict) and {"role", "from"} & set(value):
-        value = [value]
-    if isinstance(value, list):
-        turns = messages(value, column)
-        if not prompted or len(turns) > 1:
-            return _split(value, column)
-        if turns[0].role != "assistant" or not turns[0].more:
-            return None, Response(answer_text(value, column))
-        return None, answered(turns[0])
-    if isinstance(value, dict):
-        return None, Response(answer_text(value, column))
-    if not prompted:
-        return _split(value, column)
-    text = filled_text(value, column, "answer")
-    prompt = view.get("prompt")
-    if isinstance(prompt, str) and transcript(text) and text.startswith(prompt.strip()):
-        return _split(text, column)
-    return None, Response(text)
-
-
-def _split(value: Any, column: str) -> tuple[tuple[Message, ...], Response]:
-    before, answer = split_conversation(value, column)
-    return before, answered(answer)
-
-
-def _by_turns(view: View, columns: tuple[str, str]) -> tuple[list[str], list[list[str]]] | None:
-    """The texts of a prompt's user turns and of each side's answers, where all are lists of texts (LMSYS)."""
-    column = view.column("prompt")
-    cells = [listed(view.values[c]) for c in (*([column] if column else []), *columns)]
-    if len(cells) < 3 or not all(
-        isinstance(c, list) and c and all(isinstance(t, str) for t in c) for c in cells
-    ):
-        return None
-    asked_, *answers = cells
-    return (asked_, answers) if len({len(c) for c in cells}) == 1 else None
-
-
-def _turned(asked_: Sequence[str], answers: Sequence[str]) -> tuple[tuple[Message, ...], Response]:
-    """One side's conversation: what stands before its last answer, and that answer."""
-    turns = [
-        {"role": r, "content": t}
-        for pair in zip(asked_, answers)
-        for r, t in zip(("user", "assistant"), pair)
-    ]
-    return _split(turns, "prompt")
-
-
-def _sides(view: View, columns: tuple[str, str]) -> list[tuple[tuple[Message, ...] | None, Response]]:
-    if found := _by_turns(view, columns):
-        return [_turned(found[0], side) for side in found[1]]
-    return [spoken(view, c) for c in columns]
-
-
-def _both(view: View, columns: tuple[str, str]) -> tuple[Prompt, tuple[Response, ...]]:
-    (before, first), (other, second) = _sides(view, columns)
-    if before != other:
-        raise Fault(
-            "prompts differ",
-            f"{columns[0]} and {columns[1]} answer different prompts",
-            field=columns[1],
-            remedy="the two may differ in the last assistant turn alone",
-        )
-    if first.metadata == second.metadata:
-        differing((first.text, second.text), columns[1])
-    return asked(view, before), (first, second)
-
-
-def are_conversations(view: View) -> bool:
-    """Whether each of the two answers is a whole conversation."""
-    return all(_is_conversation(view.values[c]) for c in view.columns("pair"))
-
-
-def _is_conversation(value: Any) -> bool:
-    value = conversed(value)
-    return len(value) > 1 if isinstance(value, list) else isinstance(value, str) and bool(transcript(value))
-
-
-# -- better and worse by the names of the columns ------------------------------------------------
 
 
 def better_worse(view: View) -> CodedComparison | Comparisons:
@@ -178,7 +36,7 @@ def better_worse(view: View) -> CodedComparison | Comparisons:
     values = tuple(view.take(c)[0] for c in columns)
     if any(_several(v) for v in values):
         return _all_pairs(view, columns, values)
-    prompt, responses = _both(view, columns)
+    prompt, responses = both_answers(view, columns)
     scores = numbers(view.values, beside(view.values, columns, SCORES)) or _inside_scores(values)
     said = (CodedJudgement("first", rater_of(view)),)
     return CodedComparison(
@@ -228,9 +86,6 @@ def _all_pairs(view: View, columns: tuple[str, str], values: tuple[Any, ...]) ->
     return Comparisons(asked(view), tuple(map(Response, (*better, *worse))), outcomes)
 
 
-# -- two answers and a code ----------------------------------------------------------------------
-
-
 def two_judged(view: View) -> CodedComparison:
     """Two answers, and a code of which is better."""
     pair, choice = view.pair(), view.choice()
@@ -242,7 +97,7 @@ def two_judged(view: View) -> CodedComparison:
             field="preferred",
             remedy="give every row a 'preferred'",
         )
-    prompt, responses = _both(view, pair)
+    prompt, responses = both_answers(view, pair)
     names = (view.original(pair[0]), view.original(pair[1]))
     said = _said(view, choice)
     where = CodedColumn(view.original(choice.columns[0]), names)

@@ -1,0 +1,202 @@
+"""How the labels or ratings of a file are read, row by row.
+
+A label is used for what it says, or the file is refused with a question and the option that settles it. What the
+values are is found from the first rows; a later row that says otherwise is a fault of its own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from plaudit.data.readers.labels import label_values
+from plaudit.data.readers.labels.column_names import (
+    LabelName,
+    label_name_of,
+)
+from plaudit.data.readers.labels.label_columns import (
+    LabelColumn,
+    Row,
+    cell,
+    ignored_columns,
+    label_columns_in,
+)
+from plaudit.data.readers.labels.label_questions import (
+    LabelQuestion,
+    listed_names,
+    sparse_column,
+    unclear_column,
+    which_column,
+)
+from plaudit.data.readers.read_report import Fault
+
+
+@dataclass(frozen=True)
+class LabelReading:
+    """How the marks of a file are read: each row's ``field`` (label or rating) by ``value``, None where it has none."""
+
+    field: str
+    columns: tuple[str, ...]
+    value: Callable[[Row], bool | float | None]
+    note: str
+
+
+def label_reading_of(
+    rows: Sequence[Row],
+    taken: Iterable[str],
+    fields: Mapping[str, str] | None,
+    labels: Mapping[str, str],
+    wanted: str | None = None,
+) -> LabelReading | None:
+    """How the marks of these rows are to be read; None where there are none. Raises ``LabelQuestion``.
+
+    ``taken`` are columns that hold the conversation, ``wanted`` says label or rating where only one will do, and
+    ``any`` where only marked answers are of use.
+    """
+    columns = [c for row in rows for c in row]
+    named = {f: (fields or {})[f] for f in ("label", "rating") if f in (fields or {})}
+    if named:
+        return _named(rows, named, labels, wanted)
+    found = label_columns_in(rows, taken, ignored_columns(fields, columns))
+    clear = [c for c in found if c.kind != "unclear"]
+    # Beside a clear mark a text is a comment on it.
+    unclear = [c for c in found if c.kind == "unclear" and (not clear or c.mark.scope != "label")]
+    if labels and len(unclear) == 1 and not clear:
+        return label_by(unclear[0], labels)
+    if unclear and clear:
+        raise LabelQuestion(
+            [which_column([c for c in clear if c.kind == "truths"], [c for c in found if c.kind != "truths"])]
+        )
+    if unclear:
+        raise LabelQuestion([unclear_column(c, rows) for c in unclear])
+    if wanted is None and (few := [c for c in clear if 2 * c.filled < len(rows)]):
+        raise LabelQuestion([sparse_column(c, len(rows)) for c in few])
+    truths = [c for c in clear if c.kind == "truths"]
+    numbers = _best([c for c in clear if c.kind == "numbers"])
+    if counts := [c for c in clear if c.kind == "numbers" and c.mark.scope == "label" and c not in numbers]:
+        # Dislikes beside likes: neither alone says how good an answer is.
+        raise LabelQuestion([which_column([], [*numbers, *counts])])
+    if wanted == "label" and truths:
+        numbers = []
+    if wanted == "rating" and numbers:
+        truths = []
+    if len(truths) > 1 and always_agree(truths, rows, labels):
+        truths = truths[:1]
+    if len(truths) + bool(numbers) > 1:
+        raise LabelQuestion([which_column(truths, numbers)])
+    if truths:
+        return label_by(truths[0], labels)
+    return _rating(numbers) if numbers else None
+
+
+def _best(columns: list[LabelColumn]) -> list[LabelColumn]:
+    """The numbers for the answer as a whole, where there are any; else all of its aspects."""
+    whole = [c for c in columns if c.mark.scope == "whole"]
+    by_name = [c for c in whole if c.name.rpartition(".")[2] in ("rating", "score", "reward")]
+    return by_name if len(by_name) == 1 else whole or columns
+
+
+def _named(
+    rows: Sequence[Row], named: Mapping[str, str], labels: Mapping[str, str], wanted: str | None
+) -> LabelReading | None:
+    field = wanted if wanted is not None and wanted in named else next(iter(named))
+    name = named[field]
+    sense = -1 if name.startswith("-") and not any(name in row for row in rows) else 0
+    name = name[1:].strip() if sense else name
+    meant = label_name_of(name)
+    if not sense:
+        sense = meant.sense if meant else 1
+    mark = LabelName(name, "label" if field == "label" else "whole", sense)
+    if field == "rating":
+        return _rating([LabelColumn(mark, "numbers")])
+    numbers = [n for row in rows if (n := label_values.amount(cell(row, name))) is not None]
+    return label_by(LabelColumn(mark, "truths", low=min(numbers, default=0.0)), labels)
+
+
+def label_by(column: LabelColumn, labels: Mapping[str, str]) -> LabelReading:
+    """Good or bad by one column; ``labels`` maps codes to ``good``, ``bad`` or ``drop``.
+
+    Beside 1 and -1 a 0 says neither.
+    """
+    mark, name, signed = column.mark, column.name, column.low < 0
+
+    def value(row: Row) -> bool | None:
+        given = cell(row, name)
+        return None if signed and label_values.amount(given) == 0 else verdict(given, mark, labels)
+
+    better = "is bad" if mark.sense < 0 else "is good"
+    said = ", ".join(f"{k} is {v}" for k, v in labels.items()) if labels else f"true or 1 {better}"
+    said += ", 0 is neither" if signed else ""
+    return LabelReading("label", (name,), value, f"{name!r} says which answers are good: {said}")
+
+
+def verdict(value: Any, mark: LabelName, labels: Mapping[str, str]) -> bool | None:
+    """What one mark says of an answer. Raises ``Fault`` for what it cannot say."""
+    from plaudit.data.readers.label_codes import code
+
+    if labels and value is not None and (meaning := labels.get(code(value))):
+        return {"good": True, "bad": False}.get(meaning)
+    if label_values.absent(value):
+        return None
+    truth = label_values.said(value)
+    if truth is None:
+        truth = {1.0: True, 0.0: False, -1.0: False}.get(label_values.amount(value))  # type: ignore[arg-type]
+    if truth is None:
+        raise Fault(
+            "bad label",
+            f"{value!r} is neither good nor bad",
+            field=mark.column,
+            remedy=f"write true or false; a scale is read with --fields rating={mark.column}",
+        )
+    return truth if mark.sense > 0 or label_values.absolute(value) else not truth
+
+
+def _rating(columns: Sequence[LabelColumn]) -> LabelReading:
+    """A number for the answer: one column, or the mean of several that are on one scale."""
+    worse = [c for c in columns if c.mark.sense < 0]
+    sides = all(c.mark.scope == "aspect" for c in columns)
+    if len(columns) > 1 and (worse or not sides or scales_of(columns) > 1):
+        raise LabelQuestion([which_column([], columns)])
+    names = tuple(c.name for c in columns)
+    sense = columns[0].mark.sense
+
+    def value(row: Row) -> float | None:
+        numbers = [_number(cell(row, name), name) for name in names]
+        if any(n is None for n in numbers):
+            return None
+        return sense * sum(n for n in numbers if n is not None) / len(numbers) + 0.0
+
+    if len(names) > 1:
+        note = f"the answers are rated by the mean of {listed_names(names)} (--fields rating={names[0]} takes one)"
+    else:
+        note = f"the answers are rated by {names[0]!r}, {'less' if sense < 0 else 'more'} is better"
+    return LabelReading("rating", names, value, note)
+
+
+def _number(value: Any, name: str) -> float | None:
+    if label_values.absent(value):
+        return None
+    if isinstance(value, list) and value and all(isinstance(v, int | float) for v in value):
+        # Several people's ratings of one answer.
+        return sum(map(float, value)) / len(value)
+    number = float(value) if isinstance(value, bool) else label_values.amount(value)
+    if number is None:
+        raise Fault("wrong type", f"{value!r} is no number", field=name, remedy="write a finite number")
+    return number
+
+
+def scales_of(columns: Sequence[LabelColumn]) -> int:
+    """On how many scales the columns seem to be: shares of 1, notes to 10, or hundreds."""
+    return len(
+        {0 if c.high <= 1 and c.low >= 0 and c.high != c.low else 1 if c.high <= 10 else 2 for c in columns}
+    )
+
+
+def always_agree(columns: Sequence[LabelColumn], rows: Sequence[Row], labels: Mapping[str, str]) -> bool:
+    """Whether several labels always say the same."""
+    try:
+        said = [{verdict(cell(row, c.name), c.mark, labels) for c in columns} - {None} for row in rows]
+    except Fault:
+        return False
+    return all(len(one) < 2 for one in said)
