@@ -15,6 +15,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 from small import SMALL
@@ -66,8 +67,14 @@ SIZES = {
     "reward": {"max_steps": 5, **SAVED},
     "ppo": LEARNING,
 }
-# The recipe of docs/recipes.md, at a size that takes seconds.
-WALK = (tiny("walk", sized(example("rounds")["steps"], SIZES), evaluate=None), [])
+
+
+def walk(**sizes: Any) -> dict[str, Any]:
+    """The recipe of docs/recipes.md, at a size that takes seconds."""
+    return tiny("walk", sized(example("rounds")["steps"], SIZES | sizes), evaluate=None)
+
+
+WALK = (walk(), [])
 ROUNDS = ("rank-1", "rank-2")
 
 
@@ -226,20 +233,36 @@ def test_twenty_kills_at_random_moments(unbroken, tmp_path):
         runs += 1
 
 
-def test_a_finished_run_is_skipped_and_a_changed_stage_runs_again(unbroken, tmp_path):
+def started(folder: RunFolder) -> list[str]:
+    return [e["stage"] for e in folder.events() if e["event"] == "started"]
+
+
+def test_a_finished_walk_is_skipped_and_a_changed_step_runs_again_with_what_follows_it(walked, tmp_path):
+    out = tmp_path / "again"
+    shutil.copytree(walked.path, out)
+    folder = RunFolder(out)
+    before, count = started(folder), len(started(folder))
+    run(validate(walk(), "walk"), [], out)
+    assert started(folder) == before
+    run(validate(walk(dpo=SIZES["dpo"] | {"beta": 0.3}), "walk"), [], out)
+    assert started(folder)[count:] == ["dpo", "ppo"]
+    assert sorted(p.name for p in (out / "replaced").iterdir()) == ["dpo-001", "ppo-001"]
+    models = tuple(f"stages/{name}/model" for name in ("reward", "ppo-2", "dpo", "ppo"))
+    whole, again = weights(walked.path, models), weights(out, models)
+    changed = {name.split("/")[1] for name in whole if whole[name] != again[name]}
+    assert len(whole) >= 4 and whole.keys() == again.keys() and changed == {"dpo", "ppo"}
+
+
+@pytest.mark.slow
+def test_a_finished_demo_is_skipped_and_a_changed_step_is_evaluated_again(unbroken, tmp_path):
     out = tmp_path / "again"
     shutil.copytree(unbroken[0], out)
     folder = RunFolder(out)
-    before = weights(out)
+    before, count = weights(out), len(started(folder))
     run("pocket", SMALL, out)
-    events = [e for e in folder.events() if e["event"] == "started"]
-    assert len(events) == len(folder.stages())
+    assert count == len(folder.stages()) == len(started(folder))
     run("pocket", [*SMALL, "steps.ppo.clip=0.1"], out)
-    again = [e["stage"] for e in folder.events() if e["event"] == "started"][len(events) :]
-    assert again == ["ppo", "evaluate"]
+    assert started(folder)[count:] == ["ppo", "evaluate"]
     assert sorted(p.name for p in (out / "replaced").iterdir()) == ["evaluate-001", "ppo-001"]
-    assert (
-        weights(out)["stages/reward/model/model.safetensors"]
-        == before["stages/reward/model/model.safetensors"]
-    )
-    assert weights(out)["stages/ppo/model/model.safetensors"] != before["stages/ppo/model/model.safetensors"]
+    after = weights(out)
+    assert {name.split("/")[1] for name in before if before[name] != after[name]} == {"ppo"}
