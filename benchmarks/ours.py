@@ -30,7 +30,7 @@ from plaudit.methods.policy_gradient import GRPO, RLOO
 from plaudit.methods.ppo import PPO
 from plaudit.methods.reference_log_probs import frozen_reference, precompute
 from plaudit.methods.reward_model import RewardModelling
-from plaudit.methods.rl import rl_loop
+from plaudit.methods.rl import RlLoop
 from plaudit.methods.supervised import Supervised
 from plaudit.models.compute import computing
 from plaudit.models.critic import Critic
@@ -171,7 +171,7 @@ def online(
     policy.model.lm_head.weight.data[1] = 0
     stage = Stage(Path(tempfile.mkdtemp()))
     with contextlib.suppress(Enough):
-        rl_loop(
+        RlLoop(
             make(policy, model),
             policy=policy,
             reference=frozen_reference(policy),
@@ -184,7 +184,7 @@ def online(
             seed=0,
             watch=watch,
             device=policy.device,
-        )
+        ).run()
     took = marks[-1] - marks[WARM]
     count = len(marks) - 1 - WARM
     recorded = stage.metrics()[-count:]

@@ -56,7 +56,7 @@ USED = {
     ("methods/online_dpo.py", "OnlineDPO"): {"online_dpo"},
     ("methods/kto.py", "KTO"): {"kto"},
     ("methods/reward_model.py", "*"): {"reward"},
-    ("methods/rl.py", "rl_loop"): LOOP,
+    ("methods/rl.py", "RlLoop"): LOOP,
     ("methods/train_direct.py", "preference"): DIRECT - {"kto"},
     ("training/fit.py", "fit"): TRAINED - LOOP,
     ("training/engine.py", "Engine"): TRAINED,

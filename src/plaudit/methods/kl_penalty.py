@@ -7,10 +7,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from plaudit.config import Online
+from plaudit.config import KL_STEP, Online
 from plaudit.data.tokens.batch import TokenBatch
 from plaudit.methods.rollouts import Rollouts
-from plaudit.objectives import kl_penalty
+from plaudit.objectives import AdaptiveKL, FixedKL, kl_penalty
 from plaudit.training.engine import Term
 
 
@@ -53,3 +53,11 @@ class KLPenalty:
         values, bounded = kl_penalty(log_prob, reference, estimator=self.estimator, old_log_prob=old)
         metrics = {"kl/bounded": (bounded.float().sum(), batch.tokens)} if "k3" in self.estimator else {}
         return {"kl": Term(values, weights, self.in_loss)}, metrics
+
+
+def kl_controller(settings: Online) -> FixedKL | AdaptiveKL:
+    """What moves β from one iteration to the next."""
+    kl = settings.kl
+    if kl.controller == "adaptive":
+        return AdaptiveKL(kl.coefficient, target=kl.target, horizon=settings.kl_horizon, max_error=KL_STEP)
+    return FixedKL(kl.coefficient)

@@ -1,18 +1,17 @@
-"""One update per rollout: the pass that is trained on is the sampling policy's own, so it gives the old log-probs.
+"""With one update per rollout old log-probs equal the training pass's, so the extra forward pass is skipped.
 
 With one epoch of one minibatch the policy has not moved when the loss is computed, so log π_old = log π and
 
     ρ = exp(log π − stop(log π)) = 1,   ∇ρ = ∇log π
 
-No pass of its own is needed to know log π_old, unless something must know it before the update: a KL in the
-reward, or a leash that stops the run before it trains. What a rollout is described by (KL, entropy, the gap to the
-sampler) is then read from the training pass.
+Rollouts compute log π_old when something reads it before the update: a KL in the reward, ``kl_max``, an estimator of
+one's own. Otherwise what describes a rollout (KL, entropy, the gap to the sampler) is taken from the training pass.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Protocol, runtime_checkable
+from typing import Protocol
 
 import numpy as np
 from torch import Tensor
@@ -30,24 +29,16 @@ from plaudit.training.sweep import by_item, by_tensor
 OWN = ("old_log_probs", "entropies")
 
 
-@runtime_checkable
-class OnPolicy(Protocol):
-    """An algorithm whose loss takes items without old log-probs as on-policy, and then gives ``own_tokens``."""
+class TakesOwnPass(Protocol):
+    """Whether a loss takes items without old log-probs as on-policy, and then returns ``own_tokens``."""
 
-    def pays_kl(self, kl_coefficient: float) -> bool:
-        """Whether the rewards need the policy's log-probs."""
-        ...
+    on_policy: bool
 
 
-def is_on_policy(algorithm: object, settings: Online, kl_coefficient: float) -> bool:
-    """Whether nothing needs the old log-probs before the only update of this rollout."""
-    return (
-        isinstance(algorithm, OnPolicy)
-        and settings.epochs == 1
-        and minibatch_items(settings) >= settings.prompts_per_iteration
-        and settings.kl.kl_max is None
-        and not algorithm.pays_kl(kl_coefficient)
-    )
+def is_on_policy(algorithm: TakesOwnPass, settings: Online) -> bool:
+    """Whether the only update of a rollout computes the old log-probs itself."""
+    one_update = settings.epochs == 1 and minibatch_items(settings) >= settings.prompts_per_iteration
+    return algorithm.on_policy and one_update
 
 
 def minibatch_items(settings: Online) -> int:
@@ -56,7 +47,7 @@ def minibatch_items(settings: Online) -> int:
 
 
 def own_tokens(out: TokenLogProbs) -> dict[str, Tensor]:
-    """What the rollout is described by, of the pass that is trained on."""
+    """Log-probs and entropies [N] that describe a rollout, by name."""
     assert out.entropy is not None
     return dict(zip(OWN, (out.log_prob.detach(), out.entropy.detach())))
 

@@ -32,6 +32,8 @@ class Judged:
 class OnlineDPO:
     """DPO on pairs of fresh samples, β being the KL coefficient; a prompt whose samples all tie is left out."""
 
+    on_policy = False
+
     def __init__(self, policy: Any, settings: OnlineDpo) -> None:
         self.policy, self.settings = policy, settings
         self.pad_id = policy.pad_id

@@ -29,6 +29,7 @@ class PolicyGradient:
     """Advantages from rewards alone; what a method adds is ``estimate`` and how tokens are summed."""
 
     aggregation: Aggregation = "token"
+    on_policy = True
 
     def __init__(self, policy: Any, settings: Grpo | Rloo | Reinforce) -> None:
         self.policy = policy
@@ -43,10 +44,6 @@ class PolicyGradient:
 
     def warming_up(self, iteration: int) -> bool:
         return False
-
-    def pays_kl(self, kl_coefficient: float) -> bool:
-        """Whether the reward holds a KL: the policy's log-probs are then needed before its update."""
-        return self.kl.paid_by_reward(kl_coefficient)
 
     @property
     def layout(self) -> LayoutKind:

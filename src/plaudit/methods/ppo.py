@@ -38,6 +38,8 @@ from plaudit.training.sweep import per_token
 class PPO:
     """GAE advantages, whitened over the global masked batch; clipped policy and value losses."""
 
+    on_policy = False
+
     def __init__(
         self,
         policy: Any,

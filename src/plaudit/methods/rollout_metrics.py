@@ -1,6 +1,8 @@
-"""The numbers of one rollout that an RL iteration records."""
+"""What an RL iteration records of its rollouts: numbers, and samples for a reader."""
 
 from __future__ import annotations
+
+from typing import Any
 
 import numpy as np
 import torch
@@ -40,3 +42,24 @@ def describe(rollouts: Rollouts, kl_coefficient: float) -> dict[str, float]:
         "rollout/log_prob_gap_mean": float(gap.mean()),
         "rollout/log_prob_gap_max": float(gap.max()),
     }
+
+
+def shown_samples(rollouts: Rollouts, kl_coefficient: float, count: int) -> list[dict[str, Any]]:
+    """Samples with score, KL in nats and score − β·KL, spread evenly over the ranking of scores."""
+    order = np.argsort(-rollouts.scores, kind="stable")
+    picks = np.unique(np.linspace(0, len(order) - 1, count).round().astype(int))
+    kl = (rollouts.rows("old_log_probs") - rollouts.rows("reference_log_probs")).sum(1)
+    rows = []
+    for pick in order[picks]:
+        sample, score, nats = rollouts.samples[pick], float(rollouts.scores[pick]), float(kl[pick])
+        rows.append(
+            {
+                "prompt": sample.prompt.text,
+                "response": sample.text,
+                "score": score,
+                "kl": nats,
+                "total": score - kl_coefficient * nats,
+                "finish": sample.finish,
+            }
+        )
+    return rows

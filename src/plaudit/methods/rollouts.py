@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -22,13 +22,15 @@ from plaudit.training.ranks import Ranks
 class Rollouts:
     """I prompts with G responses each (R = I · G), as records and as token items.
 
-    Per-token numbers lie in the items' extras; ``rows`` gives them as padded [R, T] tensors.
+    Per-token numbers lie in the items' extras; ``rows`` returns them as padded [R, T] tensors. ``lazy`` computes extras
+    that are read and not there: the policy's own log-probs and entropies.
     """
 
     samples: list[Sample]
     sampled: list[Sampled]
     items: list[TokenItem]
     scores: np.ndarray = field(default_factory=lambda: np.zeros(0))
+    lazy: Callable[[], Mapping[str, list[list[np.ndarray]]]] | None = None
 
     def attach(self, **extras: list[list[np.ndarray]]) -> None:
         """Add per-response arrays, given per item and response, to the items' extras."""
@@ -38,6 +40,8 @@ class Rollouts:
         ]
 
     def flat(self, name: str) -> list[np.ndarray]:
+        if not self.knows(name) and self.lazy is not None:
+            self.attach(**self.lazy())
         return [np.asarray(v) for item in self.items for v in item.extras[name]]
 
     def rows(self, name: str) -> Tensor:

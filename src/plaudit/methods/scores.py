@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import logging
+
 import numpy as np
 
 from plaudit.config import Online
 from plaudit.methods.rollouts import Rollouts
 from plaudit.rewards import Reward, RewardOutput, checked
+from plaudit.runs import Stage
+
+logger = logging.getLogger(__name__)
 
 NORMALIZED_CLIP = 5.0
 """Standard deviations of the reference answers: further out a reward model extrapolates."""
 
 CLIPPED = "reward/clipped"
+# The share of clipped scores that is worth a warning.
+MUCH = 0.1
 
 
 def bound(output: RewardOutput, settings: Online) -> float | None:
@@ -36,3 +43,21 @@ def pay(rollouts: Rollouts, reward: Reward, settings: Online) -> dict[str, float
         scores = np.clip(scores, -limit, limit)
     rollouts.scores = scores - (settings.unfinished_penalty or 0.0) * rollouts.cut
     return metrics
+
+
+class ClippingWarning:
+    """Warns once a run, where so many scores are cut that it decides what is learned."""
+
+    def __init__(self, stage: Stage) -> None:
+        self.stage = stage
+        self.given = False
+
+    def check(self, iteration: int, share: float) -> None:
+        if share <= MUCH or self.given:
+            return
+        self.given = True
+        logger.warning(
+            "reward_clip cut %.0f %% of this iteration's scores: answers beyond it all count the same",
+            100 * share,
+        )
+        self.stage.event(event="reward_clipped", iteration=iteration, share=share)

@@ -17,6 +17,7 @@ from plaudit.data.records import Demonstration, Prompt
 from plaudit.data.rendering.renderer import Renderer
 from plaudit.data.tokens.item import TokenItem
 from plaudit.errors import UserError
+from plaudit.methods.algorithm import Algorithm, RlResult
 from plaudit.methods.defaults import default_settings
 from plaudit.methods.lengths import bounded, fitting, fitting_prompts
 from plaudit.methods.online_dpo import OnlineDPO
@@ -24,7 +25,7 @@ from plaudit.methods.options import OnlineOptions
 from plaudit.methods.policy_gradient import GRPO, REINFORCE, RLOO, PolicyGradient
 from plaudit.methods.ppo import PPO
 from plaudit.methods.reference_log_probs import frozen_reference
-from plaudit.methods.rl import Algorithm, RlResult, rl_loop
+from plaudit.methods.rl import RlLoop
 from plaudit.methods.rollouts import respond
 from plaudit.methods.train import render_demonstrations, sft, stage_at
 from plaudit.models.critic import Critic
@@ -176,7 +177,7 @@ def online(
     ptx: list[TokenItem] = []
     if settings.ptx_coefficient:
         ptx = fitting(renderer, demonstrations, render_demonstrations, stage, ranks, f"{label}, ptx")
-    return rl_loop(
+    return RlLoop(
         algorithm,
         policy=policy,
         reference=reference or frozen_reference(policy),
@@ -190,9 +191,9 @@ def online(
         ptx_items=ptx,
         watch=watch,
         device=device,
-        ranks=ranks,
+        ranks=ranks or Ranks(),
         label=label,
-    )
+    ).run()
 
 
 def best_answers(

@@ -14,13 +14,12 @@ from torch import nn
 
 from plaudit.config import Training
 from plaudit.data.tokens.item import TokenItem
-from plaudit.models.compute import compute
 from plaudit.models.dropout import in_eval, switch_off
 from plaudit.progress import Progress
 from plaudit.runs import Stage
 from plaudit.training import checkpoint
 from plaudit.training.engine import Engine, Group, Method, evaluate, schedule_factor, trainable
-from plaudit.training.memory import check_positions, checkpoint_layers, fit_memory, longest_of, response_share
+from plaudit.training.memory import check_positions, fit_memory, longest_of, response_share, stated_budget
 from plaudit.training.ranks import Ranks
 
 
@@ -90,19 +89,15 @@ def fit(
         switch_off(module)
     check_positions(modules, [*items, *held_out])
     total = total_steps(settings, len(items))
-    budget = settings.token_budget
-    if budget is None:
-        usual = sum(item.slots for item in items) // sum(len(item.responses) for item in items)
-        room = fit_memory(
+    if settings.token_budget is not None:
+        budget = stated_budget(modules, settings.token_budget).token_budget
+    else:
+        budget = fit_memory(
             modules,
             longest=longest_of(items, method.layout),
-            length=usual,
+            length=sum(item.slots for item in items) // sum(len(item.responses) for item in items),
             share=response_share(items, method.layout),
-        )
-        budget = room.token_budget
-    elif compute().checkpointing:
-        for module in modules.values():
-            checkpoint_layers(module)
+        ).token_budget
     engine = Engine(
         [Group(name, trainable(module), settings.lr) for name, module in modules.items()],
         schedule=lambda s: schedule_factor(settings.schedule, s, total, settings.warmup, settings.final_lr),

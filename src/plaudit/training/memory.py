@@ -158,6 +158,15 @@ def fit_memory(
     return chosen
 
 
+def stated_budget(modules: Mapping[str, nn.Module], token_budget: int) -> MemoryPlan:
+    """The settings' own number, whatever the memory; activations are checkpointed where so asked."""
+    again = bool(compute().checkpointing)
+    if again:
+        for module in modules.values():
+            checkpoint_layers(module)
+    return MemoryPlan(token_budget, again, 0.0, "stated in the settings")
+
+
 def _is_fused(module: nn.Module) -> bool:
     inner = backbone(getattr(module, "backbone", module))
     return next(inner.parameters()).device.type == "cpu" and fits(inner)

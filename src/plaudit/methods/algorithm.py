@@ -1,0 +1,35 @@
+"""What an on-policy method brings to the RL loop, and what the loop returns."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from torch import nn
+
+from plaudit.methods.rollouts import Rollouts
+from plaudit.training.engine import Method
+
+
+class Algorithm(Method, Protocol):
+    """An advantage estimator and a surrogate loss.
+
+    ``on_policy``: whether ``loss`` takes items without old log-probs as samples of the policy as it is now, and then
+    returns ``own_tokens`` (``methods/on_policy.py``).
+    """
+
+    train_policy: bool
+    on_policy: bool
+
+    def modules(self) -> dict[str, tuple[nn.Module, float]]: ...
+    def warming_up(self, iteration: int) -> bool: ...
+    def estimate(self, rollouts: Rollouts, kl_coefficient: float) -> dict[str, float]: ...
+
+
+@dataclass
+class RlResult:
+    """How the loop ended: iterations done, why it stopped early if it did, and its last record."""
+
+    iterations: int
+    stopped: str | None
+    metrics: dict[str, float]
