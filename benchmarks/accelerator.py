@@ -37,7 +37,7 @@ from plaudit.models.critic import Critic
 from plaudit.models.policy import Policy
 from plaudit.rollout.native import NativeSampler
 from plaudit.rollout.protocol import Request, SamplingSettings
-from plaudit.training.engine import Engine, Group, Method, trainable
+from plaudit.training.engine import Engine, ParameterGroup, TrainingMethod, trainable
 
 # Dense bf16 by the vendor's data sheet, in TFLOP/s: what utilisation is usually given against.
 NOMINAL = {"H100": 989.0, "H200": 989.0, "A100": 312.0}
@@ -111,7 +111,7 @@ def executed(policy: Policy, items: Sequence[TokenItem], passes: float) -> float
 
 def train(
     policy: Policy,
-    method: Method,
+    method: TrainingMethod,
     items: list[TokenItem],
     *,
     batch: int,
@@ -120,7 +120,7 @@ def train(
     passes: float,
 ) -> dict[str, Any]:
     engine = Engine(
-        [Group("model", trainable(policy.model), 1e-5)],
+        [ParameterGroup("model", trainable(policy.model), 1e-5)],
         schedule=lambda _: 1.0,
         token_budget=budget,
         device=policy.device,

@@ -40,7 +40,7 @@ from plaudit.rewards import ModelReward
 from plaudit.rollout.native import NativeSampler
 from plaudit.rollout.protocol import Request, SamplingSettings
 from plaudit.runs import Stage
-from plaudit.training.engine import Engine, Group, Method, trainable
+from plaudit.training.engine import Engine, ParameterGroup, TrainingMethod, trainable
 from plaudit.training.memory import keep_freed_memory, spare_libraries
 
 WARM = 4
@@ -67,9 +67,11 @@ def items_of(policy: Any, answers: int) -> list[TokenItem]:
 
 
 def train(
-    method: Method, module: Any, items: list[TokenItem], batch: int, seconds: float
+    method: TrainingMethod, module: Any, items: list[TokenItem], batch: int, seconds: float
 ) -> dict[str, float]:
-    engine = Engine([Group("model", trainable(module), 1e-4)], schedule=lambda _: 1.0, token_budget=8192)
+    engine = Engine(
+        [ParameterGroup("model", trainable(module), 1e-4)], schedule=lambda _: 1.0, token_budget=8192
+    )
     module.train()
     batches: Iterator[list[TokenItem]] = (
         items[i : i + batch] for i in itertools.cycle(range(0, len(items) - batch, batch))

@@ -31,7 +31,7 @@ from plaudit.methods.supervised import Supervised
 from plaudit.models.policy import load_policy, save_policy
 from plaudit.models.reward_model import RewardModel, save_reward_model
 from plaudit.runs import Stage
-from plaudit.training.engine import Engine, Group, trainable
+from plaudit.training.engine import Engine, ParameterGroup, trainable
 
 PLACE = FOLDER / "parity"
 COUNT = 12
@@ -94,7 +94,7 @@ def items_of(chosen: list[dict[str, Any]], tokenizer: Any) -> list[TokenItem]:
 
 def measured(method: Any, module: Any, items: list[TokenItem]) -> dict[str, Any]:
     module.zero_grad()
-    engine = Engine([Group("m", trainable(module), 1e-4)], schedule=lambda _: 1.0, token_budget=8192)
+    engine = Engine([ParameterGroup("m", trainable(module), 1e-4)], schedule=lambda _: 1.0, token_budget=8192)
     totals = engine.accumulate([(method, items)])
     return {
         "totals": totals,

@@ -30,7 +30,7 @@ from plaudit.models.logprobs import log_probs
 from plaudit.models.policy import Policy, build_policy
 from plaudit.models.reward_model import RewardModel
 from plaudit.models.tokenizers import train_bpe
-from plaudit.training.engine import Engine, Group, trainable
+from plaudit.training.engine import Engine, ParameterGroup, trainable
 
 TEXT = "the cat sat on a mat and saw red blue green dogs run far away from home today"
 WORDS = TEXT.split()
@@ -201,7 +201,7 @@ def online_dpo_case(*, heads: int = 2):
 def gradients_of(method, items, modules, *, token_budget=4096, ranks=None):
     """The loss of a step over the items and its gradient, as one vector."""
     engine = Engine(
-        [Group(name, trainable(module), 1e-3) for name, module in modules.items()],
+        [ParameterGroup(name, trainable(module), 1e-3) for name, module in modules.items()],
         schedule=lambda step: 1.0,
         token_budget=token_budget,
         ranks=ranks,

@@ -182,12 +182,6 @@ from plaudit.protocols import (
     Judge as Judge,
 )
 from plaudit.protocols import (
-    Reward as Reward,
-)
-from plaudit.protocols import (
-    Sampler as Sampler,
-)
-from plaudit.protocols import (
     World as World,
 )
 from plaudit.registry import (
@@ -212,6 +206,9 @@ from plaudit.rewards import (
     ModelReward as ModelReward,
 )
 from plaudit.rewards import (
+    Reward as Reward,
+)
+from plaudit.rewards import (
     RewardOutput as RewardOutput,
 )
 from plaudit.rewards import (
@@ -226,6 +223,9 @@ from plaudit.rollout.protocol import (
 )
 from plaudit.rollout.protocol import (
     Sampled as Sampled,
+)
+from plaudit.rollout.protocol import (
+    Sampler as Sampler,
 )
 from plaudit.rollout.protocol import (
     SamplingSettings as SamplingSettings,

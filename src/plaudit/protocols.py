@@ -1,4 +1,7 @@
-"""The interfaces that parts of plaudit meet at: a judge, a sampler, a chat model, a reward, a world, a step."""
+"""The interfaces that packages meet at: a judge, a chat model, a world, a step.
+
+``Sampler`` is in ``plaudit.rollout.protocol``, ``Reward`` in ``plaudit.rewards.protocol``.
+"""
 
 from __future__ import annotations
 
@@ -10,8 +13,6 @@ if TYPE_CHECKING:
 
     from plaudit.config.graph import Node
     from plaudit.data.records import Message, Preference, Prompt, Response
-    from plaudit.rewards.protocol import RewardOutput, Sample
-    from plaudit.rollout.protocol import Request, Sampled, SamplingSettings
     from plaudit.runs import Stage
 
 
@@ -20,20 +21,6 @@ class Judge(Protocol):
     """Who compares K answers to one prompt: a ranking, or outcomes of pairs that may be soft (0 to 1)."""
 
     def judge(self, prompt: Prompt, responses: Sequence[Response]) -> Preference: ...
-
-
-class Sampler(Protocol):
-    """Token ids in, token ids and log-probs out: what RL draws from the policy itself."""
-
-    def sample(
-        self,
-        requests: Sequence[Request],
-        settings: SamplingSettings,
-        *,
-        seed: int,
-        step: int,
-        policy_version: int = 0,
-    ) -> list[Sampled]: ...
 
 
 class ChatModel(Protocol):
@@ -51,12 +38,6 @@ class ChatModel(Protocol):
         seed: int = 0,
         step: int = 0,
     ) -> list[list[tuple[str, bool]]]: ...
-
-
-class Reward(Protocol):
-    """Anything that scores samples."""
-
-    def score(self, samples: Sequence[Sample]) -> RewardOutput: ...
 
 
 class World(Protocol):

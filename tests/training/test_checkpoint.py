@@ -9,7 +9,7 @@ from toy import CASES, LOOPED, toy_policy
 from plaudit.config import Training
 from plaudit.runs import Stage
 from plaudit.training import fit
-from plaudit.training.engine import Engine, Group, NotFiniteError, schedule_factor, trainable
+from plaudit.training.engine import Engine, NotFiniteError, ParameterGroup, schedule_factor, trainable
 from plaudit.training.fit import batch_indices
 
 SETTINGS = Training(max_steps=12, batch_size=4, checkpoint_every=5, log_every=3, eval_every=4, lr=1e-2)
@@ -79,7 +79,9 @@ def test_a_loss_that_is_not_finite_stops_before_any_weight_moves():
     method, items, modules = CASES["sft"]()
     before = weights(modules)
     engine = Engine(
-        [Group("policy", trainable(modules["policy"]), 1e-2)], schedule=lambda s: 1.0, token_budget=512
+        [ParameterGroup("policy", trainable(modules["policy"]), 1e-2)],
+        schedule=lambda s: 1.0,
+        token_budget=512,
     )
     broken = method.loss
 

@@ -22,7 +22,7 @@ from plaudit.models.compute import computing
 from plaudit.runs import Stage
 from plaudit.training import device as device_module
 from plaudit.training.cost_model import Footprint, config_of, footprint, slice_of
-from plaudit.training.engine import Engine, Group, trainable
+from plaudit.training.engine import Engine, ParameterGroup, trainable
 from plaudit.training.fit import fit
 from plaudit.training.memory import (
     ENOUGH,
@@ -66,7 +66,7 @@ class Scarce:
 
 def engine_of(modules, budget):
     return Engine(
-        [Group(name, trainable(module), 1e-3) for name, module in modules.items()],
+        [ParameterGroup(name, trainable(module), 1e-3) for name, module in modules.items()],
         schedule=lambda step: 1.0,
         token_budget=budget,
     )

@@ -8,7 +8,7 @@ from toy import CASES, comes_first
 
 from plaudit.models import logprobs
 from plaudit.models.compute import computing
-from plaudit.training.engine import Engine, Group, trainable
+from plaudit.training.engine import Engine, ParameterGroup, trainable
 from plaudit.training.fit import batch_indices
 from plaudit.training.memory import checkpoint_layers
 
@@ -18,7 +18,7 @@ STEPS = 50
 def losses(case, *, budget, checkpointed=False, **settings):
     method, items, modules = CASES[case]()
     engine = Engine(
-        [Group(name, trainable(module), 5e-4) for name, module in modules.items()],
+        [ParameterGroup(name, trainable(module), 5e-4) for name, module in modules.items()],
         schedule=lambda step: 1.0,
         token_budget=budget,
     )

@@ -8,10 +8,10 @@ from typing import Protocol
 from torch import nn
 
 from plaudit.methods.rollouts import Rollouts
-from plaudit.training.engine import Method
+from plaudit.training.engine import TrainingMethod
 
 
-class Algorithm(Method, Protocol):
+class Algorithm(TrainingMethod, Protocol):
     """An advantage estimator and a surrogate loss.
 
     ``on_policy``: whether ``loss`` takes items without old log-probs as samples of the policy as it is now, and then

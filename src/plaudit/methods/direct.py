@@ -17,7 +17,14 @@ from plaudit.data.tokens.batch import TokenBatch
 from plaudit.data.tokens.item import TokenItem
 from plaudit.data.tokens.layout import LayoutKind
 from plaudit.errors import UserError
-from plaudit.methods.preference_batch import Pairs, best_of, item_weight, pairs_of, rankings_of, total_weight
+from plaudit.methods.preference_batch import (
+    PairBatch,
+    best_of,
+    item_weight,
+    pairs_of,
+    rankings_of,
+    total_weight,
+)
 from plaudit.methods.reference_log_probs import response_totals
 from plaudit.models.logprobs import log_probs
 from plaudit.models.packing import layout_for
@@ -121,7 +128,7 @@ class DirectPreference:
     def _reward(self, worth: Tensor) -> Tensor:
         return self.settings.beta * worth if isinstance(self.settings, Dpo) else worth
 
-    def _preference(self, batch: TokenBatch, worth: Tensor, pairs: Pairs) -> Term:
+    def _preference(self, batch: TokenBatch, worth: Tensor, pairs: PairBatch) -> Term:
         s = self.settings
         if isinstance(s, Dpo) and s.loss == "plackett_luce":
             rankings = rankings_of(batch)
@@ -163,7 +170,7 @@ def own_loss(reference: str, left: Tensor, right: Tensor, *, beta: float, result
 
 
 def _metrics(
-    rewards: Tensor, totals: Tensor, pairs: Pairs
+    rewards: Tensor, totals: Tensor, pairs: PairBatch
 ) -> dict[str, tuple[Tensor | float, Tensor | float]]:
     """Implicit rewards and log-probs of winners and losers, apart, over decided pairs."""
     winner, loser = pairs.winners_first()

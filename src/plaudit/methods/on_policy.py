@@ -22,7 +22,7 @@ from plaudit.data.tokens.item import TokenItem
 from plaudit.data.tokens.layout import LayoutKind
 from plaudit.methods.rollouts import Rollouts
 from plaudit.models.logprobs import TokenLogProbs
-from plaudit.training.engine import LossOutput, Method
+from plaudit.training.engine import LossOutput, TrainingMethod
 from plaudit.training.ranks import Ranks
 from plaudit.training.sweep import by_item, by_tensor
 
@@ -55,7 +55,7 @@ def own_tokens(out: TokenLogProbs) -> dict[str, Tensor]:
 class Recording:
     """A method, and ``own_tokens`` of the micro-batches that pass through its loss."""
 
-    def __init__(self, method: Method) -> None:
+    def __init__(self, method: TrainingMethod) -> None:
         self.method = method
         self.pad_id = method.pad_id
         # By the item's identity; a micro-batch that is computed again, after memory ran out, overwrites its own.

@@ -23,7 +23,7 @@ from plaudit.training.engine import LossOutput
 
 
 @dataclass(frozen=True)
-class Judged:
+class SampleOutcomes:
     """What a method reads of a comparison: its outcomes."""
 
     outcomes: tuple[Outcome, ...]
@@ -60,7 +60,7 @@ class OnlineDPO:
         rollouts.items = [
             replace(
                 item,
-                payload=Judged(outcomes(scores, self.settings.pairs, within=tie)),
+                payload=SampleOutcomes(outcomes(scores, self.settings.pairs, within=tie)),
                 extras={
                     **item.extras,
                     EXTRA: [float(np.sum(row)) for row in item.extras["reference_log_probs"]],

@@ -20,7 +20,7 @@ from plaudit.data.tokens.item import TokenItem
 
 
 @dataclass
-class Pairs:
+class PairBatch:
     """Outcomes of a batch [P]: indices of responses, result, weight and strength (0 where unknown).
 
     The weights of one item's outcomes add up to the item's.
@@ -44,7 +44,7 @@ class Pairs:
         return winner[self.decided], loser[self.decided]
 
 
-def pairs_of(batch: TokenBatch) -> Pairs:
+def pairs_of(batch: TokenBatch) -> PairBatch:
     rows = []
     offset = 0
     for item in batch.items:
@@ -55,7 +55,7 @@ def pairs_of(batch: TokenBatch) -> Pairs:
         ]
         offset += len(item.responses)
     table = torch.tensor(rows, dtype=torch.float32, device=batch.targets.device).reshape(-1, 5)
-    return Pairs(table[:, 0].long(), table[:, 1].long(), table[:, 2], table[:, 3], table[:, 4])
+    return PairBatch(table[:, 0].long(), table[:, 1].long(), table[:, 2], table[:, 3], table[:, 4])
 
 
 def item_weight(judged: Any) -> float:
@@ -110,7 +110,7 @@ def preferred_answers(records: Sequence[Preference]) -> list[Demonstration]:
 
 
 @dataclass
-class Rankings:
+class RankingBatch:
     """Rankings of a batch [Q]: groups of indices of responses, best first, and the weight of each.
 
     A ranking of k answers makes k − 1 choices and weighs its judgements' share of the item's weight over k − 1, so
@@ -121,7 +121,7 @@ class Rankings:
     weight: Tensor
 
 
-def rankings_of(batch: TokenBatch) -> Rankings:
+def rankings_of(batch: TokenBatch) -> RankingBatch:
     """The rankings behind every item's outcomes, as ``rankings_in`` finds them."""
     groups: list[list[list[int]]] = []
     weights: list[float] = []
@@ -131,7 +131,7 @@ def rankings_of(batch: TokenBatch) -> Rankings:
             groups.append([[offset + i for i in group] for group in ranking])
             weights.append(weight)
         offset += len(item.responses)
-    return Rankings(groups, torch.tensor(weights, dtype=torch.float32, device=batch.targets.device))
+    return RankingBatch(groups, torch.tensor(weights, dtype=torch.float32, device=batch.targets.device))
 
 
 def rankings_in(outcomes: Sequence[Outcome]) -> list[tuple[list[list[int]], float]]:

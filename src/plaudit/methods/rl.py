@@ -34,7 +34,7 @@ from plaudit.rewards import Reward
 from plaudit.rollout.protocol import Sampler, SamplingSettings
 from plaudit.runs import Stage
 from plaudit.training import checkpoint
-from plaudit.training.engine import Engine, Group, Method, schedule_factor, trainable
+from plaudit.training.engine import Engine, ParameterGroup, TrainingMethod, schedule_factor, trainable
 from plaudit.training.fit import batch_indices
 from plaudit.training.memory import ENOUGH
 from plaudit.training.ranks import Ranks
@@ -75,7 +75,7 @@ class RlLoop:
         modules = self.algorithm.modules()
         self.modules = {name: module for name, (module, _) in modules.items()}
         self.engine = Engine(
-            [Group(name, trainable(module), lr) for name, (module, lr) in modules.items()],
+            [ParameterGroup(name, trainable(module), lr) for name, (module, lr) in modules.items()],
             # By iteration, not by optimizer step: an epoch that stops early must not slow the decay.
             schedule=lambda _: schedule_factor(s.schedule, self.iteration, s.iterations, s.warmup, 0.0),
             token_budget=s.token_budget or ENOUGH,
@@ -181,7 +181,9 @@ class RlLoop:
                 moved: list[float] = []
                 for start in range(0, len(items), size):
                     chosen = [items[i] for i in order[start : start + size]]
-                    work: list[tuple[Method, Sequence[TokenItem]]] = [(recording or self.algorithm, chosen)]
+                    work: list[tuple[TrainingMethod, Sequence[TokenItem]]] = [
+                        (recording or self.algorithm, chosen)
+                    ]
                     if s.ptx_coefficient and self.ptx_items and not warming:
                         work.append((self.ptx, self._ptx_batch()))
                     step = self.engine.step(work, update=["critic"] if warming else None)

@@ -2,11 +2,11 @@
 
 from plaudit.training.engine import (
     Engine,
-    Group,
     LossOutput,
-    Method,
     NotFiniteError,
+    ParameterGroup,
     Term,
+    TrainingMethod,
     evaluate,
     trainable,
 )
@@ -16,12 +16,12 @@ from plaudit.training.ranks import Ranks
 __all__ = [
     "Engine",
     "FitResult",
-    "Group",
     "LossOutput",
-    "Method",
     "NotFiniteError",
+    "ParameterGroup",
     "Ranks",
     "Term",
+    "TrainingMethod",
     "evaluate",
     "fit",
     "trainable",

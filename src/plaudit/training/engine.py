@@ -1,4 +1,4 @@
-"""The engine: one optimiser step over any methods, whatever the micro-batches and ranks.
+"""The engine: one optimizer step over any methods, whatever the micro-batches and ranks.
 
     loss = Σ_terms coefficient · Σ_n value_n · weight_n / Σ_global weight
 
@@ -54,7 +54,7 @@ class LossOutput:
     tokens: dict[str, Tensor] = field(default_factory=dict)
 
 
-class Method(Protocol):
+class TrainingMethod(Protocol):
     """Data preparation plus an objective; the engine owns the loop."""
 
     pad_id: int
@@ -73,8 +73,12 @@ class Method(Protocol):
         ...
 
 
+# What one step trains on: methods and their items.
+Work = Sequence[tuple[TrainingMethod, Sequence[TokenItem]]]
+
+
 @dataclass
-class Group:
+class ParameterGroup:
     """Parameters that share a learning rate and are clipped together."""
 
     name: str
@@ -104,11 +108,11 @@ class NotFiniteError(UserError):
 
 
 class Engine:
-    """Owns the optimiser; ``step`` turns items into one update."""
+    """Owns the optimizer; ``step`` turns items into one update."""
 
     def __init__(
         self,
-        groups: Iterable[Group],
+        groups: Iterable[ParameterGroup],
         *,
         schedule: Callable[[int], float],
         token_budget: int,
@@ -137,9 +141,7 @@ class Engine:
             fused=self.device.type in ("cpu", "cuda"),
         )
 
-    def step(
-        self, work: Sequence[tuple[Method, Sequence[TokenItem]]], *, update: Sequence[str] | None = None
-    ) -> dict[str, float]:
+    def step(self, work: Work, *, update: Sequence[str] | None = None) -> dict[str, float]:
         """One update on the sum of the methods' losses; returns metrics, means over the global batch.
 
         ``update`` names the groups to move (all by default). Ranks hold the same items and share the
@@ -150,9 +152,7 @@ class Engine:
         with self.timers("optimizer"):
             return self.apply(totals, update=update)
 
-    def accumulate(
-        self, work: Sequence[tuple[Method, Sequence[TokenItem]]]
-    ) -> dict[str, tuple[float, float]]:
+    def accumulate(self, work: Work) -> dict[str, tuple[float, float]]:
         """Gradients of the global loss, summed over micro-batches and ranks, into ``.grad``.
 
         Where memory runs out, the token budget is halved and the step begun again: micro-batches do not
@@ -173,9 +173,7 @@ class Engine:
             self._halve(work, failure)
         return self._join_ranks(sums)
 
-    def _halve(
-        self, work: Sequence[tuple[Method, Sequence[TokenItem]]], failure: BaseException | None
-    ) -> None:
+    def _halve(self, work: Work, failure: BaseException | None) -> None:
         for group in self.groups:
             for parameter in group.parameters:
                 parameter.grad = None
@@ -197,7 +195,7 @@ class Engine:
             {"step": self.steps + 1, "event": "out of memory", "token_budget": self.token_budget}
         )
 
-    def _local(self, work: Sequence[tuple[Method, Sequence[TokenItem]]]) -> dict[str, list[float]]:
+    def _local(self, work: Work) -> dict[str, list[float]]:
         """This rank's part of the gradients and sums."""
         sums: dict[str, list[float]] = defaultdict(lambda: [0.0, 0.0])
         # float64 sums on the host keep metrics independent of how the batch was split.
@@ -242,7 +240,7 @@ class Engine:
     def apply(
         self, totals: Mapping[str, tuple[float, float]], *, update: Sequence[str] | None = None
     ) -> dict[str, float]:
-        """Clip each group's gradient and take the optimiser's step."""
+        """Clip each group's gradient and take the optimizer's step."""
         metrics = means(totals)
         factor = self.schedule(self.steps)
         norms: dict[str, Tensor] = {}
@@ -298,7 +296,7 @@ class Engine:
 
 
 def evaluate(
-    method: Method,
+    method: TrainingMethod,
     items: Sequence[TokenItem],
     *,
     token_budget: int,

@@ -18,7 +18,14 @@ from plaudit.models.dropout import in_eval, switch_off
 from plaudit.progress import Progress
 from plaudit.runs import Stage
 from plaudit.training import checkpoint
-from plaudit.training.engine import Engine, Group, Method, evaluate, schedule_factor, trainable
+from plaudit.training.engine import (
+    Engine,
+    ParameterGroup,
+    TrainingMethod,
+    evaluate,
+    schedule_factor,
+    trainable,
+)
 from plaudit.training.memory import check_positions, fit_memory, longest_of, response_share, stated_budget
 from plaudit.training.ranks import Ranks
 
@@ -65,7 +72,7 @@ def _permutation(seed: int, epoch: int, items: int) -> np.ndarray:
 
 
 def fit(
-    method: Method,
+    method: TrainingMethod,
     items: Sequence[TokenItem],
     settings: Training,
     stage: Stage,
@@ -99,7 +106,7 @@ def fit(
             share=response_share(items, method.layout),
         ).token_budget
     engine = Engine(
-        [Group(name, trainable(module), settings.lr) for name, module in modules.items()],
+        [ParameterGroup(name, trainable(module), settings.lr) for name, module in modules.items()],
         schedule=lambda s: schedule_factor(settings.schedule, s, total, settings.warmup, settings.final_lr),
         token_budget=budget,
         betas=settings.betas,
