@@ -32,7 +32,7 @@ from plaudit.methods.ppo import PPO
 from plaudit.methods.reference_log_probs import frozen_reference
 from plaudit.methods.supervised import Supervised
 from plaudit.models import attention, encoder
-from plaudit.models.compute import computing
+from plaudit.models.compute import use_compute
 from plaudit.models.critic import Critic
 from plaudit.models.policy import Policy
 from plaudit.rollout.native import NativeSampler
@@ -158,7 +158,7 @@ def train(
 def way(name: str) -> Iterator[None]:
     """``blocks``: attention block by block; ``kernel``: the varlen kernel, own modules; ``compiled``: traced layers."""
     with contextlib.ExitStack() as stack:
-        stack.enter_context(computing(precision="bf16"))
+        stack.enter_context(use_compute(precision="bf16"))
         if name == "blocks":
             stack.enter_context(patch.object(attention, "suits", lambda *_: False))
         if name == "compiled":
@@ -215,7 +215,7 @@ def sampling(policy: Policy, given: argparse.Namespace) -> Iterator[dict[str, An
         * config.hidden_size
         / config.num_attention_heads
     )
-    with computing(precision="bf16"):
+    with use_compute(precision="bf16"):
         for prompts, n in ((64, 1), (8, 8), (256, 1), (32, 8)):
             sampler, settings = NativeSampler(policy), SamplingSettings(128)
             for call in range(2):
@@ -239,7 +239,7 @@ def ppo(policy: Policy, given: argparse.Namespace) -> Iterator[dict[str, Any]]:
     settings = PpoSettings(
         **loop, prompts_per_iteration=given.batch, epochs=4, value_lr=1e-6, critic_warmup=0
     )
-    with computing(precision="bf16"):
+    with use_compute(precision="bf16"):
         yield online(
             policy,
             given.seconds,

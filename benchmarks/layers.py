@@ -18,15 +18,12 @@ from unittest.mock import patch
 import torch
 from torch import Tensor
 
-from plaudit.kernels import elementwise as parts
-from plaudit.kernels import elementwise_numba as compiled
-from plaudit.kernels import token_logprob as vocabulary
-from plaudit.kernels import varlen_attention as tiled
-from plaudit.kernels.attention_blocks import blocks_of
-from plaudit.kernels.blockwise_attention import Attending, Blockwise, pieces_of
+from plaudit.kernels import elementwise, elementwise_numba, token_logprob, varlen_attention
+from plaudit.kernels.attention_blocks import cut_into_blocks
+from plaudit.kernels.blockwise_attention import AttentionPlan, BlockwisePlan, aligned_blocks
 from plaudit.models.attention import CHUNK
-from plaudit.models.logprobs import _slopes
-from plaudit.models.output_head import Shape
+from plaudit.models.logprobs import _grad_logits
+from plaudit.models.output_head import LogitShape
 from plaudit.training.memory import keep_freed_memory
 
 ROWS, WIDTH, INNER, HEADS, TURNED, SIZE, VOCABULARY = 512, 256, 688, 12, 8, 64, 4096
@@ -48,13 +45,13 @@ def microseconds(call: Callable[[], Any]) -> float:
 def torch_turns(made: Tensor, turn: Tensor, out: Tensor) -> None:
     heads = made.float().view(ROWS, HEADS, SIZE)
     heads = heads if heads.data_ptr() != made.data_ptr() else heads.clone()
-    out[:TURNED] = parts.rotate(heads[:, :TURNED], turn).transpose(0, 1)
+    out[:TURNED] = elementwise.rope_pairs(heads[:, :TURNED], turn).transpose(0, 1)
     out[TURNED:] = heads[:, TURNED:].transpose(0, 1)
 
 
 def torch_turns_back(grad: Tensor, turn: Tensor) -> Tensor:
     made = torch.empty(ROWS, HEADS, SIZE).copy_(grad.transpose(0, 1))
-    parts.rotate(made[:, :TURNED], turn.conj())
+    elementwise.rope_pairs(made[:, :TURNED], turn.conj())
     return made.flatten(1).to(grad.dtype)
 
 
@@ -69,23 +66,23 @@ def measured(dtype: torch.dtype) -> dict[str, tuple[float, float]]:
     pairs = torch.complex(angles.cos(), angles.sin())[:, None]
     apart = torch.stack((angles.cos(), angles.sin()), 1)
     calls = {
-        "gate": lambda: parts.gate(g, u, True),
+        "gate": lambda: elementwise.swiglu(g, u, True),
         # What is overwritten must not grow from one call to the next.
-        "gate, back": lambda: parts.gate_back(dh.clone(), g, u),
-        "norm, back": lambda: parts.norm_back((one.clone(), other), x, r, base, out),
+        "gate, back": lambda: elementwise.swiglu_backward(dh.clone(), g, u),
+        "norm, back": lambda: elementwise.rmsnorm_backward((one.clone(), other), x, r, base, out),
     }
     found = {}
     for name, call in calls.items():
         by_loop = microseconds(call)
-        with patch.object(parts, "compiled", lambda _: None):
+        with patch.object(elementwise, "load_compiled", lambda _: None):
             found[name] = microseconds(call), by_loop
     found["turn"] = (
         microseconds(lambda: torch_turns(made, pairs, heads)),
-        microseconds(lambda: compiled.turn_heads(made, apart, TURNED, heads, 0)),
+        microseconds(lambda: elementwise_numba.rope(made, apart, TURNED, heads, 0)),
     )
     found["turn, back"] = (
         microseconds(lambda: torch_turns_back(heads, pairs)),
-        microseconds(lambda: compiled.turn_back(heads, apart, TURNED, 0)),
+        microseconds(lambda: elementwise_numba.rope_backward(heads, apart, TURNED, 0)),
     )
     return found | attention(dtype) | log_probs(dtype)
 
@@ -98,34 +95,34 @@ def attention(dtype: torch.dtype) -> dict[str, tuple[float, float]]:
     q, k, v = (torch.randn(4, at, SIZE).to(dtype) for _ in range(3))
     grad, out = torch.randn(at, 4, SIZE).to(dtype), torch.empty(at, 4, SIZE, dtype=dtype)
     slopes = [torch.empty_like(q) for _ in range(3)]
-    pieces = pieces_of(
-        blocks_of(tuple(rows), True, CHUNK), window=None, slots=at, align=dtype == torch.bfloat16
+    pieces = aligned_blocks(
+        cut_into_blocks(tuple(rows), True, CHUNK), window=None, slots=at, align=dtype == torch.bfloat16
     )
-    ways: list[Attending] = [Blockwise(pieces), tiled.plan_of(rows, window=None)]
+    ways: list[AttentionPlan] = [BlockwisePlan(pieces), varlen_attention.varlen_plan(rows, window=None)]
     there, back = [], []
     for way in ways:
-        kept = way.attend(q, k, v, out, True)
-        there.append(microseconds(lambda way=way: way.attend(q, k, v, out, True)))
-        back.append(microseconds(lambda way=way, kept=kept: way.attend_back(grad, q, k, v, kept, *slopes)))
+        kept = way.forward(q, k, v, out, True)
+        there.append(microseconds(lambda way=way: way.forward(q, k, v, out, True)))
+        back.append(microseconds(lambda way=way, kept=kept: way.backward(grad, q, k, v, kept, *slopes)))
     return {"attention of a layer": (there[0], there[1]), "attention, back": (back[0], back[1])}
 
 
 def log_probs(dtype: torch.dtype) -> dict[str, tuple[float, float]]:
     z, targets, grad = torch.randn(ROWS, VOCABULARY).to(dtype), torch.arange(ROWS), torch.randn(ROWS)
     table = z.float().log_softmax(-1)
-    _, normaliser = vocabulary.chosen(z, targets, 1.0)
-    shape = Shape(1.0, None)
+    _, normalizer = token_logprob.log_prob(z, targets, 1.0)
+    shape = LogitShape(1.0, None)
     # What is overwritten is copied first, on both sides.
     return {
         "log-probs": (
             microseconds(lambda: z.float().log_softmax(-1).gather(-1, targets[:, None])),
-            microseconds(lambda: vocabulary.chosen(z, targets, 1.0)),
+            microseconds(lambda: token_logprob.log_prob(z, targets, 1.0)),
         ),
         "log-probs, back": (
             microseconds(
-                lambda: _slopes(table.clone(), targets, normaliser, grad, None, shape, 1.0).to(dtype)
+                lambda: _grad_logits(table.clone(), targets, normalizer, grad, None, shape, 1.0).to(dtype)
             ),
-            microseconds(lambda: vocabulary.slopes(z.clone(), targets, normaliser, grad, 1.0)),
+            microseconds(lambda: token_logprob.grad_logits(z.clone(), targets, normalizer, grad, 1.0)),
         ),
     }
 

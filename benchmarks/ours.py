@@ -32,7 +32,7 @@ from plaudit.methods.reference_log_probs import frozen_reference, precompute
 from plaudit.methods.reward_model import RewardModelling
 from plaudit.methods.rl import RlLoop
 from plaudit.methods.supervised import Supervised
-from plaudit.models.compute import computing
+from plaudit.models.compute import use_compute
 from plaudit.models.critic import Critic
 from plaudit.models.policy import load_policy
 from plaudit.models.reward_model import RewardModel
@@ -294,7 +294,7 @@ def main() -> None:
     policy = load_policy(given.model)
     n = weights(policy.model)
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    with computing(precision=given.precision):
+    with use_compute(precision=given.precision):
         found = ROWS[given.row](policy, given.seconds)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     print(json.dumps({**found, "weights": n, "peak_mb": (peak - before) / 1024, "rss_mb": peak / 1024}))

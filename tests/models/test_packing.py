@@ -17,7 +17,7 @@ from plaudit.errors import UserError
 from plaudit.models import attention, packing
 from plaudit.models.adapters import adapter_off, add_lora
 from plaudit.models.architectures import backbone
-from plaudit.models.compute import computing
+from plaudit.models.compute import use_compute
 from plaudit.models.encoder import encode
 from plaudit.models.heads import scores
 from plaudit.models.logprobs import log_probs
@@ -68,7 +68,7 @@ def test_every_family_packs_and_shares_prompts_exactly(decoder_folder):
     grad = gradient_of(policy.model, expected)
     assert capability(policy.model) == "shared"
     for kind in ("packed", "shared"):
-        with computing(layout=kind):
+        with use_compute(layout=kind):
             batch = collate(ITEMS, 0)
             got = log_probs(policy.model, batch).log_prob
         assert list(batch._layouts) == [kind]
@@ -81,7 +81,7 @@ def test_every_family_packs_for_the_kernel_of_other_devices(decoder_folder, monk
     expected = direct(policy.model, ITEMS)
     grad = gradient_of(policy.model, expected)
     monkeypatch.setattr(attention, "LONGEST", 0)
-    with computing(layout="shared"):
+    with use_compute(layout="shared"):
         got = log_probs(policy.model, collate(ITEMS, 0)).log_prob
     torch.testing.assert_close(got, expected, atol=2e-5, rtol=1e-5)
     close(gradient_of(policy.model, got), grad, grad)
@@ -90,7 +90,7 @@ def test_every_family_packs_for_the_kernel_of_other_devices(decoder_folder, monk
 def test_encoders_pack_whole_texts_exactly(encoder_folder):
     model = RewardModel.from_pretrained_backbone(encoder_folder, pooling="mean", seed=1)
     assert capability(model.backbone) == "packed"
-    with computing(layout="padded"):
+    with use_compute(layout="padded"):
         expected = scores(model, collate(ITEMS, 0))
         grad = gradient_of(model, expected)
     got = scores(model, collate(ITEMS, 0))
@@ -248,7 +248,7 @@ def test_the_log_prob_primitive_has_the_gradient_of_autograd(family, kept, tmp_p
         nn.init.normal_(model.lm_head.bias)
     monkeypatch.setattr("plaudit.models.logprobs.CHUNK", 1)
     items = made((7, (150, 30)), (4, (9,)))
-    with computing(kept_logits=kept):
+    with use_compute(kept_logits=kept):
         out = log_probs(model, collate(items, 0), temperature=0.7, details=True)
     rows = []
     for item in items:
@@ -272,7 +272,7 @@ def test_bf16_computes_low_and_keeps_high(tmp_path):
     policy = load_policy(write_model(tmp_path / "m", "llama", plain_tokenizer()))
     exact = log_probs(policy.model, collate(ITEMS, 0)).log_prob
     grad = gradient_of(policy.model, exact)
-    with computing(precision="bf16"):
+    with use_compute(precision="bf16"):
         low = log_probs(policy.model, collate(ITEMS, 0)).log_prob
         assert encode(policy.model, collate(ITEMS, 0)).hidden.dtype == torch.float32
     assert low.dtype == torch.float32

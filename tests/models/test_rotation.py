@@ -12,7 +12,7 @@ from tiny_models import plain_tokenizer, write_model
 
 from plaudit.data.tokens.batching import collate
 from plaudit.data.tokens.item import TokenItem
-from plaudit.models.compute import computing
+from plaudit.models.compute import use_compute
 from plaudit.models.heads import scores
 from plaudit.models.logprobs import log_probs
 from plaudit.models.policy import load_policy
@@ -60,7 +60,7 @@ def test_a_log_prob_is_that_of_the_sequence_alone_in_a_new_model(folder):
         expected = torch.cat([direct(copy.deepcopy(model), [item]) for item in singles()])
     grad = None
     for kind in ("padded", "packed", "shared"):
-        with computing(layout=kind):
+        with use_compute(layout=kind):
             together = log_probs(model, collate(ITEMS, 0)).log_prob
             alone = torch.cat([log_probs(model, collate([item], 0)).log_prob for item in ITEMS[::-1]])
         torch.testing.assert_close(together, expected, atol=2e-5, rtol=1e-5)

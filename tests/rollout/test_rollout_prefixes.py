@@ -7,7 +7,7 @@ import pytest
 import torch
 from rollout_models import build, plain_logits, policy
 
-from plaudit.models.compute import computing
+from plaudit.models.compute import use_compute
 from plaudit.rollout import llama, native
 from plaudit.rollout.llama import LlamaForward
 from plaudit.rollout.native import NativeSampler
@@ -100,7 +100,7 @@ def test_windows_keep_a_prompt_in_every_row(used):
 @pytest.mark.parametrize("counts", [(8, 8), (1,) * 10])
 def test_bf16_decoding_stays_close_to_the_trainers_log_probs(counts):
     model = build("llama")
-    with computing(precision="bf16"):
+    with use_compute(precision="bf16"):
         drawn = NativeSampler(policy(model)).sample(asked(counts), SETTINGS, seed=0, step=0)
     gaps = []
     for sample in drawn:

@@ -16,7 +16,7 @@ from toy import gradients_of as gradients
 from plaudit.data.tokens import batch as token_batch
 from plaudit.data.tokens.layout import lay_out
 from plaudit.models import logprobs
-from plaudit.models.compute import computing
+from plaudit.models.compute import use_compute
 from plaudit.training.ranks import Ranks
 
 
@@ -44,11 +44,11 @@ def test_order_within_a_batch_does_not_change_loss_or_gradient(case):
 @pytest.mark.parametrize("case", CASES)
 def test_packing_and_shared_prompts_do_not_change_loss_or_gradient(case):
     method, items, modules = CASES[case]()
-    with computing(layout="padded"):
+    with use_compute(layout="padded"):
         assert method.layout == "padded"
         plain = gradients(method, items, modules)
     for kind in ("packed", "shared"):
-        with computing(layout=kind):
+        with use_compute(layout=kind):
             assert method.layout == kind
             assert_same(plain, gradients(method, items, modules))
             assert_same(plain, gradients(method, items, modules, token_budget=60))
@@ -59,14 +59,14 @@ def test_logits_computed_again_in_chunks_do_not_change_loss_or_gradient(case, mo
     method, items, modules = CASES[case]()
     plain = gradients(method, items, modules)
     monkeypatch.setattr(logprobs, "CHUNK", 1)  # 128 rows at once, the least
-    with computing(kept_logits=0):
+    with use_compute(kept_logits=0):
         assert_same(plain, gradients(method, items, modules))
 
 
 @pytest.mark.parametrize("case", CASES)
 def test_padding_does_not_change_loss_or_gradient(case, monkeypatch):
     method, items, modules = CASES[case]()
-    with computing(layout="padded"):
+    with use_compute(layout="padded"):
         plain = gradients(method, items, modules)
         monkeypatch.setattr(
             token_batch, "lay_out", lambda items, kind, pad_id: widen(lay_out(items, kind, pad_id), 13)

@@ -18,7 +18,7 @@ from plaudit.errors import UserError
 from plaudit.methods import train
 from plaudit.methods.supervised import Supervised
 from plaudit.methods.train import render_demonstrations
-from plaudit.models.compute import computing
+from plaudit.models.compute import use_compute
 from plaudit.runs import Stage
 from plaudit.training import device as device_module
 from plaudit.training.cost_model import Footprint, config_of, footprint, slice_of
@@ -209,12 +209,12 @@ def test_a_stated_limit_reaches_the_budget_of_a_fit(tmp_path):
     modules = {"policy": policy.model}
     shape = {"longest": 40, "length": 20, "share": 1.0}
     assert fit_memory(modules, **shape).token_budget == ENOUGH
-    with computing(memory=2.0**30):
+    with use_compute(memory=2.0**30):
         assert fit_memory(modules, **shape).token_budget == ENOUGH
-    with computing(memory=3e6):
+    with use_compute(memory=3e6):
         small = fit_memory(modules, **shape)
     assert 40 <= small.token_budget < ENOUGH
-    with computing(checkpointing=True):
+    with use_compute(checkpointing=True):
         assert fit_memory(modules, **shape).checkpointing
     assert policy.model.model.layers[0].gradient_checkpointing
 
@@ -223,7 +223,7 @@ def test_a_run_with_checkpointing_learns_the_same(tmp_path):
     weights = []
     for again in (False, True):
         policy = toy_policy()
-        with computing(checkpointing=again):
+        with use_compute(checkpointing=again):
             train.sft(
                 policy,
                 demonstrations(),
@@ -262,7 +262,7 @@ def test_logits_count_only_for_response_tokens_and_up_to_what_is_kept():
     whole = need(KEPT, fixed=0.0, **SHAPE)
     half = need(KEPT, fixed=0.0, share=0.5, **SHAPE)
     assert whole.total(1000) - half.total(1000) == 4 * 1000 * 1000
-    with computing(kept_logits=10):
+    with use_compute(kept_logits=10):
         few = need(KEPT, fixed=0.0, **SHAPE)
     assert few.total(1000) == 1000 * 10_100 + 80
 

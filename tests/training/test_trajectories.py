@@ -7,7 +7,7 @@ import pytest
 from toy import CASES, comes_first
 
 from plaudit.models import logprobs
-from plaudit.models.compute import computing
+from plaudit.models.compute import use_compute
 from plaudit.training.engine import Engine, ParameterGroup, trainable
 from plaudit.training.fit import batch_indices
 from plaudit.training.memory import checkpoint_layers
@@ -26,7 +26,7 @@ def losses(case, *, budget, checkpointed=False, **settings):
         module.train()
         if checkpointed:
             checkpoint_layers(module)
-    with computing(**settings):
+    with use_compute(**settings):
         found = []
         for step in range(STEPS):
             chosen = batch_indices(step, items=len(items), batch_size=6, seed=0)

@@ -1,10 +1,10 @@
-"""Attention over a packed row, block by block, as plain matrix products with a backward of its own.
+"""Attention over a packed row, block by block, as batched matmuls with their own backward pass.
 
     A = softmax(Q Kᵀ + M) V,   dV = Aᵀ dO,   dS = A ⊙ (dO Vᵀ − Σ A ⊙ dO Vᵀ),   dQ = dS K,   dK = dSᵀ Q
 
-On the CPU that is as fast as torch's attention kernel in fp32 and several times faster in bf16.
+On the CPU as fast as torch's attention kernel in fp32 and several times faster in bf16. Needs no numba.
 
-Shapes: S slots, n queries, H heads, G key-value heads, d and dv head sizes. Queries come scaled.
+Shapes: S slots, n queries, H heads, G key-value heads, d and dv head sizes. Queries are already scaled.
 """
 
 from __future__ import annotations
@@ -17,18 +17,18 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from plaudit.kernels.attention_blocks import Block
+from plaudit.kernels.attention_blocks import AttentionBlock
 
-# In bf16 the CPU makes a kernel for every shape it has not seen (about a millisecond): blocks are rounded up to
-# whole multiples of this, and what is more than asked is masked.
+# In bf16 oneDNN compiles a kernel for every new shape (about a millisecond): blocks are padded to multiples of this,
+# and the padding is masked.
 ALIGN = 32
 
 
 @dataclass(frozen=True)
-class Piece:
-    """A block as it is computed: ``rows`` queries from ``start`` (of which those up to ``end`` are asked) look at
-    the key ranges ``read``, of which ``keys`` exist, through ``mask``, which begins at the column ``open``: all
-    queries see everything before it. See ``Block`` for ``repeat``."""
+class AlignedBlock:
+    """A block with its padding: ``rows`` queries from ``start`` (those before ``end`` are needed) attend to the key
+    ranges ``read`` (``keys`` without padding) through ``mask``, which begins at the column ``open``: every query
+    attends to all columns before it. ``repeat`` as in ``AttentionBlock``."""
 
     start: int
     end: int
@@ -44,23 +44,22 @@ class Piece:
         return (self.end - self.start) // self.repeat
 
 
-def pieces_of(
-    blocks: Sequence[Block],
+def aligned_blocks(
+    blocks: Sequence[AttentionBlock],
     *,
     window: int | None,
     slots: int,
     align: bool = False,
     needed: Tensor | None = None,
     device: torch.device | None = None,
-) -> list[Piece]:
-    """Pieces for the blocks of a row of ``slots``; with ``needed`` (sorted slots) for these queries only.
+) -> list[AlignedBlock]:
+    """Aligned blocks of a row of ``slots``; with ``needed`` (sorted slots) for these queries only.
 
-    The queries of the pieces are then numbered by their place in ``needed``. Of repeated blocks all or no queries
-    may be needed.
+    Queries are then numbered by their place in ``needed``. Of repeated blocks all or no queries may be needed.
     """
     device = device or torch.device("cpu")
     wanted = None if needed is None else needed.tolist()
-    pieces = []
+    aligned = []
     cursor = 0
     for b in blocks:
         mask = b.mask(window, torch.float32, device)
@@ -85,68 +84,68 @@ def pieces_of(
             closed = mask.isinf().any(0).nonzero()
             begin = int(closed[0]) if len(closed) else mask.shape[1]
             mask = mask[:, begin:] if begin < mask.shape[1] else None
-        pieces.append(Piece(start, end, rows, read, b.keys, mask, begin, b.repeat))
-    return pieces
+        aligned.append(AlignedBlock(start, end, rows, read, b.keys, mask, begin, b.repeat))
+    return aligned
 
 
-class Attending(Protocol):
-    """Attention of the queries of a row over its keys and values, and the way back: ``Blockwise``, ``tiled.Plan``."""
+class AttentionPlan(Protocol):
+    """Attention within the sequences of a row, forward and backward: ``BlockwisePlan`` or ``VarlenPlan``."""
 
-    def attend(self, q: Tensor, k: Tensor, v: Tensor, out: Tensor, keep: bool) -> list[Tensor]:
-        """Of q [H, n, d] over k and v [G, S, d] into ``out`` [n, H, d]; what the way back needs, where kept."""
+    def forward(self, q: Tensor, k: Tensor, v: Tensor, out: Tensor, keep: bool) -> list[Tensor]:
+        """q [H, n, d] over k and v [G, S, d] into ``out`` [n, H, d]; returns what ``backward`` needs if ``keep``."""
 
-    def attend_back(
+    def backward(
         self,
         grad: Tensor,
         q: Tensor,
         k: Tensor,
         v: Tensor,
-        kept: Sequence[Tensor],
+        saved: Sequence[Tensor],
         dq: Tensor,
         dk: Tensor,
         dv: Tensor,
     ) -> None:
-        """From ``grad`` [n, H, d] the gradients of q, k and v, into ``dq``, ``dk`` and ``dv``."""
+        """Gradients of q, k and v from that of ``out``, ``grad`` [n, H, d], into ``dq``, ``dk`` and ``dv``."""
 
 
 @dataclass(frozen=True)
-class Blockwise:
-    """Attention of a row in pieces."""
+class BlockwisePlan:
+    """Attention of a row in aligned blocks."""
 
-    pieces: Sequence[Piece]
+    blocks: Sequence[AlignedBlock]
 
-    def attend(self, q: Tensor, k: Tensor, v: Tensor, out: Tensor, keep: bool) -> list[Tensor]:
-        kept = attend(q, k, v, self.pieces, out)
-        return kept if keep else []
+    def forward(self, q: Tensor, k: Tensor, v: Tensor, out: Tensor, keep: bool) -> list[Tensor]:
+        saved = attention_forward(q, k, v, self.blocks, out)
+        return saved if keep else []
 
-    def attend_back(
+    def backward(
         self,
         grad: Tensor,
         q: Tensor,
         k: Tensor,
         v: Tensor,
-        kept: Sequence[Tensor],
+        saved: Sequence[Tensor],
         dq: Tensor,
         dk: Tensor,
         dv: Tensor,
     ) -> None:
         dk.zero_()
         dv.zero_()
-        attend_back(grad, q, k, v, kept, self.pieces, dq, dk, dv)
+        attention_backward(grad, q, k, v, saved, self.blocks, dq, dk, dv)
 
 
 @lru_cache(maxsize=8)
-def whole_pieces(
-    blocks: tuple[Block, ...], window: int | None, slots: int, align: bool, device: torch.device
-) -> list[Piece]:
-    """Pieces for all queries; every layer of a forward asks for the same ones."""
-    return pieces_of(blocks, window=window, slots=slots, align=align, device=device)
+def cached_aligned_blocks(
+    blocks: tuple[AttentionBlock, ...], window: int | None, slots: int, align: bool, device: torch.device
+) -> list[AlignedBlock]:
+    """Aligned blocks for all queries, kept because every layer of a forward pass uses the same ones."""
+    return aligned_blocks(blocks, window=window, slots=slots, align=align, device=device)
 
 
 def _aligned(
     start: int, rows: int, keys: tuple[tuple[int, int], ...], mask: Tensor, queries: int, slots: int
 ) -> tuple[int, tuple[tuple[int, int], ...], Tensor]:
-    """Rounded up to whole multiples, where what lies beyond is there to be read."""
+    """Rows, keys and mask padded to multiples of ALIGN, where the row has slots for the padding."""
     columns = mask.shape[1]
     more, wider = -rows % ALIGN, -columns % ALIGN
     if start + rows + more > queries:
@@ -157,50 +156,52 @@ def _aligned(
         return rows, keys, mask
     padded = torch.full((rows + more, columns + wider), -torch.inf)
     padded[:rows, :columns] = mask
-    # Rows that nobody asks for see what the last one sees: a row without any key would be NaN.
+    # Padding rows copy the mask of the last row: a row without any key would be NaN.
     padded[rows:, :columns] = mask[-1]
     return rows + more, (*keys[:-1], (keys[-1][0], keys[-1][1] + wider)), padded
 
 
-def attend(q: Tensor, k: Tensor, v: Tensor, pieces: Sequence[Piece], out: Tensor) -> list[Tensor]:
-    """Attention of q [H, n, d] over k [G, S, d] and v [G, S, dv] into ``out`` [n, H, dv]; the weights of each piece."""
+def attention_forward(
+    q: Tensor, k: Tensor, v: Tensor, blocks: Sequence[AlignedBlock], out: Tensor
+) -> list[Tensor]:
+    """Attention of q [H, n, d] over k [G, S, d] and v [G, S, dv] into ``out`` [n, H, dv]; the weights of each block."""
     kv, size = k.shape[0], v.shape[-1]
     group = q.shape[0] // kv
-    kept = []
-    for p in pieces:
+    saved = []
+    for p in blocks:
         n, t = p.repeat, p.rows
-        # The softmax in fp32: more exact, and on the CPU several times faster than in bf16.
-        scores = torch.bmm(_split(q, p, kv), _merge(keys_of(p.read, k), n).transpose(1, 2)).float()
+        # Softmax in fp32: more exact, and on the CPU several times faster than in bf16.
+        scores = torch.bmm(_split(q, p, kv), _merge(take_ranges(p.read, k), n).transpose(1, 2)).float()
         if p.mask is not None:
             scores.view(kv * n * group, t, -1)[..., p.open :].add_(p.mask)
         weights = torch.softmax(scores, -1, out=scores).to(q.dtype)
-        attended = torch.bmm(weights, _merge(keys_of(p.read, v), n)).view(kv, n, group, t, size)
+        attended = torch.bmm(weights, _merge(take_ranges(p.read, v), n)).view(kv, n, group, t, size)
         if t != p.asked:
             attended = attended[:, :, :, : p.asked]
         out[p.start : p.end].view(n, p.asked, kv, group, size).copy_(attended.permute(1, 3, 0, 2, 4))
-        kept.append(weights)
-    return kept
+        saved.append(weights)
+    return saved
 
 
-def attend_back(
+def attention_backward(
     grad: Tensor,
     q: Tensor,
     k: Tensor,
     v: Tensor,
-    kept: Sequence[Tensor],
-    pieces: Sequence[Piece],
+    saved: Sequence[Tensor],
+    blocks: Sequence[AlignedBlock],
     dq: Tensor,
     dk: Tensor,
     dv: Tensor,
 ) -> None:
-    """Gradients of q, k and v from that of the output, ``grad`` [n, H, dv], and the kept weights.
+    """Gradients of q, k and v from that of the output, ``grad`` [n, H, dv], and the saved weights.
 
-    ``dq`` [H, n, d] is written where a piece has queries; what keys and values get is added to ``dk`` and ``dv``.
+    ``dq`` [H, n, d] is written where a block has queries; gradients of keys and values are added to ``dk`` and ``dv``.
     """
     heads, _, d = q.shape
     kv, size = k.shape[0], v.shape[-1]
     group = heads // kv
-    for p, weights in zip(pieces, kept):
+    for p, weights in zip(blocks, saved):
         n, t = p.repeat, p.rows
         g = grad[p.start : p.end].reshape(n, p.asked, kv, group, size).permute(2, 0, 3, 1, 4)
         if t != p.asked:
@@ -208,7 +209,7 @@ def attend_back(
             whole[:, :, :, : p.asked] = g
             g = whole
         g = g.reshape(kv * n, group * t, size)
-        keys, values = _merge(keys_of(p.read, k), n), _merge(keys_of(p.read, v), n)
+        keys, values = _merge(take_ranges(p.read, k), n), _merge(take_ranges(p.read, v), n)
         _spread(dv, p, torch.bmm(weights.transpose(1, 2), g), n)
         inner = torch.bmm(g, values.transpose(1, 2))
         inner = torch._softmax_backward_data(inner, weights, -1, weights.dtype)
@@ -219,15 +220,15 @@ def attend_back(
         dq[:, p.start : p.end] = part.reshape(heads, n * p.asked, d)
 
 
-def keys_of(ranges: Sequence[tuple[int, int]], tensor: Tensor) -> Tensor:
+def take_ranges(ranges: Sequence[tuple[int, int]], tensor: Tensor) -> Tensor:
     """The keys (or values) in ranges of slots: [G, Tk, d] of ``tensor`` [G, S, d]."""
     if len(ranges) == 1:
         return tensor[:, slice(*ranges[0])]
     return torch.cat([tensor[:, a:b] for a, b in ranges], dim=1)
 
 
-def _split(q: Tensor, piece: Piece, kv: int) -> Tensor:
-    """A piece's queries with the heads of one key-value head stacked: [G · n, group · Tq, d]."""
+def _split(q: Tensor, piece: AlignedBlock, kv: int) -> Tensor:
+    """A block's queries with the heads of one key-value head stacked: [G · n, group · Tq, d]."""
     n, t, d = piece.repeat, piece.rows, q.shape[-1]
     part = q[:, piece.start : piece.start + n * t]
     if n == 1 and kv == q.shape[0]:
@@ -241,7 +242,7 @@ def _merge(tensor: Tensor, n: int) -> Tensor:
     return tensor if n == 1 else tensor.unflatten(1, (n, -1)).flatten(0, 1)
 
 
-def _spread(total: Tensor, piece: Piece, part: Tensor, n: int) -> None:
+def _spread(total: Tensor, piece: AlignedBlock, part: Tensor, n: int) -> None:
     """Add what a piece gives its keys [G · n, Tk, d] to ``total`` [G, S, d]."""
     part = part if n == 1 else part.view(total.shape[0], -1, part.shape[-1])
     offset = 0

@@ -1,15 +1,16 @@
-"""Attention over a packed row by the accelerator's kernel for sequences of many lengths, shared prompts included.
+"""CUDA flash attention over a packed row of sequences with shared prompts.
 
-A response sees two sets of keys, its own (causally) and its prompt's (all). The kernel computes each by itself with
-its normaliser, and they are joined:
+A response attends to two sets of keys: its own (causally) and its prompt's (all). The varlen kernel computes each with
+its log-normalizer l, and the two are merged:
 
     l = log(e^l₁ + e^l₂),   O = e^(l₁ − l) O₁ + e^(l₂ − l) O₂
 
-On the way back the kernel is handed the joined O and l for either set: with P = exp(S − l) and Δ = Σ dO ⊙ O it then
-gives each set's part of the gradient, and the parts of the queries add (as in ring attention, Liu et al. 2023,
+In the backward pass the kernel gets the merged O and l for either set: with P = exp(S − l) and Δ = Σ dO ⊙ O it returns
+each set's part of the gradient, and the parts of the queries add (as in ring attention, Liu et al. 2023,
 arXiv:2310.01889).
 
-Shapes: S slots, H heads, G key-value heads, d head size, B slots of branches, P slots of their prompts.
+Shapes: S slots, H heads, G key-value heads, d head size, B slots of responses, P slots of
+their shared prompts.
 """
 
 from __future__ import annotations
@@ -23,13 +24,13 @@ from torch import Tensor
 
 Rows = tuple[tuple[int, int, int, int], ...]
 
-# The kernel's largest head, and what its size must be a multiple of.
+# The kernel's largest head size, and what it must be a multiple of.
 LARGEST, STEP = 256, 8
 
 
 @dataclass(frozen=True)
-class Lengths:
-    """Where sequences begin and end: ``queries`` and ``keys`` [n + 1] running sums, and the longest of each."""
+class CumulativeLengths:
+    """Cumulative lengths of ``queries`` and ``keys`` [n + 1], and the longest of each."""
 
     queries: Tensor
     keys: Tensor
@@ -38,25 +39,25 @@ class Lengths:
 
 
 @dataclass(frozen=True)
-class Branches:
-    """Responses that see a prompt: their slots [B], their prompts' slots [P], and the lengths of both."""
+class PromptBranches:
+    """Responses that share a prompt: their slots [B], their prompts' slots [P], and the lengths of both."""
 
     slots: Tensor
     prompts: Tensor
-    lengths: Lengths
+    lengths: CumulativeLengths
 
 
 @dataclass(frozen=True)
-class Sequences:
-    """A packed row: every sequence by itself, and what branches off a prompt."""
+class VarlenSequences:
+    """A packed row: every sequence by itself, and responses with their shared prompts."""
 
-    own: Lengths
-    branches: Branches | None
+    own: CumulativeLengths
+    branches: PromptBranches | None
 
 
 @lru_cache(maxsize=8)
-def sequences_of(rows: Rows, device: torch.device) -> Sequences:
-    """The table's ``rows`` as the kernel takes them; every layer of a forward asks for the same ones."""
+def varlen_sequences(rows: Rows, device: torch.device) -> VarlenSequences:
+    """The kernel's arguments for ``rows`` of a table, kept because every layer of a forward pass uses the same ones."""
     own = [end - start for start, end, *_ in rows]
     slots: list[int] = []
     prompts: list[int] = []
@@ -75,23 +76,23 @@ def sequences_of(rows: Rows, device: torch.device) -> Sequences:
     branches = None
     if groups:
         asked, seen = zip(*groups)
-        branches = Branches(
+        branches = PromptBranches(
             torch.tensor(slots, device=device),
             torch.tensor(prompts, device=device),
             _lengths(asked, seen, device),
         )
-    return Sequences(_lengths(own, own, device), branches)
+    return VarlenSequences(_lengths(own, own, device), branches)
 
 
-def _lengths(queries: Any, keys: Any, device: torch.device) -> Lengths:
+def _lengths(queries: Any, keys: Any, device: torch.device) -> CumulativeLengths:
     def sums(lengths: Any) -> Tensor:
         return torch.tensor([0, *lengths]).cumsum(0).to(device, torch.int32)
 
-    return Lengths(sums(queries), sums(keys), max(queries), max(keys))
+    return CumulativeLengths(sums(queries), sums(keys), max(queries), max(keys))
 
 
-def suits(q: Tensor, k: Tensor, v: Tensor, window: int | None, longest: int) -> bool:
-    """Whether the kernel computes this: on CUDA, in bf16, whole sequences (no window that cuts them), equal heads."""
+def supports(q: Tensor, k: Tensor, v: Tensor, window: int | None, longest: int) -> bool:
+    """Whether the kernel computes this: on CUDA, bf16, no window that cuts a sequence, equal head sizes."""
     return (
         q.device.type == "cuda"
         and q.dtype == k.dtype == v.dtype == torch.bfloat16
@@ -102,7 +103,7 @@ def suits(q: Tensor, k: Tensor, v: Tensor, window: int | None, longest: int) -> 
 
 
 def varlen_attention(
-    q: Tensor, k: Tensor, v: Tensor, sequences: Sequences, scale: float, causal: bool = True
+    q: Tensor, k: Tensor, v: Tensor, sequences: VarlenSequences, scale: float, causal: bool = True
 ) -> Tensor:
     """Attention of q [S, H, d] over k and v [S, G, d] within the sequences of a row: [S, H, d]."""
     made: Tensor = _Varlen.apply(q, k, v, sequences, scale, causal)
@@ -112,7 +113,7 @@ def varlen_attention(
 class _Varlen(torch.autograd.Function):
     @staticmethod
     def forward(
-        ctx: Any, q: Tensor, k: Tensor, v: Tensor, sequences: Sequences, scale: float, causal: bool
+        ctx: Any, q: Tensor, k: Tensor, v: Tensor, sequences: VarlenSequences, scale: float, causal: bool
     ) -> Tensor:
         out, total, state = _kernel(q, k, v, sequences.own, causal, scale)
         if (b := sequences.branches) is not None:
@@ -131,9 +132,9 @@ class _Varlen(torch.autograd.Function):
         q, k, v, out, total, state = ctx.saved_tensors
         sequences, scale, causal = ctx.settings
         grad = grads[0].contiguous()
-        dq, dk, dv = _kernel_back(grad, q, k, v, out, total, state, sequences.own, causal, scale)
+        dq, dk, dv = _kernel_backward(grad, q, k, v, out, total, state, sequences.own, causal, scale)
         if (b := sequences.branches) is not None:
-            more_q, more_k, more_v = _kernel_back(
+            more_q, more_k, more_v = _kernel_backward(
                 grad[b.slots], q[b.slots], k[b.prompts], v[b.prompts],
                 out[b.slots], total[:, b.slots].contiguous(), state, b.lengths, False, scale,
             )  # fmt: skip
@@ -145,9 +146,9 @@ class _Varlen(torch.autograd.Function):
 
 
 def _kernel(
-    q: Tensor, k: Tensor, v: Tensor, lengths: Lengths, causal: bool, scale: float
+    q: Tensor, k: Tensor, v: Tensor, lengths: CumulativeLengths, causal: bool, scale: float
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Attention [S, H, d], log-normalisers [H, S] in fp32, and the kernel's state for the way back."""
+    """Attention [S, H, d], log-normalisers [H, S] in fp32, and the kernel's state for the backward pass."""
     out, total, state, *_ = torch.ops.aten._flash_attention_forward(
         q, k, v, lengths.queries, lengths.keys, lengths.most_queries, lengths.most_keys,
         0.0, causal, False, scale=scale,
@@ -155,7 +156,7 @@ def _kernel(
     return out, total, state
 
 
-def _kernel_back(
+def _kernel_backward(
     grad: Tensor,
     q: Tensor,
     k: Tensor,
@@ -163,7 +164,7 @@ def _kernel_back(
     out: Tensor,
     total: Tensor,
     state: Tensor,
-    lengths: Lengths,
+    lengths: CumulativeLengths,
     causal: bool,
     scale: float,
 ) -> tuple[Tensor, Tensor, Tensor]:

@@ -1,9 +1,9 @@
-"""Decoding's attention and draw as one compiled loop each, where numba is installed (``plaudit[fast]``).
+"""Decode attention and token sampling as one numba loop each.
 
-    A = softmax([q Kₚᵀ, q Kᵣᵀ]) [Vₚ; Vᵣ],   p: the prompt that a row continues, r: the row's own columns
+    A = softmax([q Kₚᵀ, q Kᵣᵀ]) [Vₚ; Vᵣ],   p: the row's prompt, r: its own columns of the KV cache
 
-Keys and values are read once, where they lie, in fp32 or bf16; sums are fp32. A row's numbers hang on its own
-memory alone: not on its neighbours, nor on the number of threads.
+Keys and values are read once, in place, in fp32 or bf16; sums are fp32. A row's result is bitwise independent of other
+rows and of the number of threads.
 
 Shapes: R rows, H heads, G key-value heads, d and dv head sizes, C columns, P prompts of at most W tokens, V vocabulary.
 """
@@ -17,13 +17,13 @@ import torch
 from numba import njit, prange
 from torch import Tensor
 
-from plaudit.kernels.numba_utils import array, exp, loop, number, share
+from plaudit.kernels.numba_utils import as_numpy, exp, load_fp32, parallel_loop, set_threads_for
 
-# Tokens whose probabilities are summed before the running sum is compared.
+# Tokens whose probabilities are summed before the cumulative sum is compared.
 BLOCK = 64
 
 
-def attend(
+def decode_attention(
     q: Tensor,
     keys: Tensor,
     values: Tensor,
@@ -32,10 +32,10 @@ def attend(
     end: int,
     prompts: tuple[Tensor, Tensor, Tensor, Tensor] | None = None,
 ) -> Tensor:
-    """Attention [R, H, dv] of fp32 queries ``q`` [R, H, d], scaled, one a row.
+    """Attention [R, H, dv] of scaled fp32 queries ``q`` [R, H, d], one per row.
 
-    A row sees its columns of ``keys`` [≥ R, G, C, d] and ``values`` [≥ R, G, C, dv] from ``first`` [R] and ``begin``
-    on, up to ``end``. ``prompts``: keys [P, G, W, d], values [P, G, W, dv], tokens [P], and which prompt each row
+    A row attends to its columns of ``keys`` [≥ R, G, C, d] and ``values`` [≥ R, G, C, dv] from max(``first`` [R],
+    ``begin``) to ``end``. ``prompts``: keys [P, G, W, d], values [P, G, W, dv], tokens [P], and which prompt each row
     continues [R].
     """
     rows, heads, _ = q.shape
@@ -44,25 +44,25 @@ def attend(
         none = torch.zeros(1, dtype=torch.long)
         prompts = keys[:1], values[:1], none, none.expand(rows)
     scores = np.empty((rows * keys.shape[1], prompts[0].shape[2] + end), dtype=np.float32)
-    share(q.numel() * scores.shape[1])
-    _attend(*map(array, (q, keys, values, first, *prompts)), begin, end, scores, out.numpy())
+    set_threads_for(q.numel() * scores.shape[1])
+    _attention(*map(as_numpy, (q, keys, values, first, *prompts)), begin, end, scores, out.numpy())
     return out
 
 
-def draw(z: Tensor, uniform: Tensor) -> tuple[Tensor, Tensor]:
+def draw_tokens(z: Tensor, uniform: Tensor) -> tuple[Tensor, Tensor]:
     """Tokens [R] and their log-probabilities [R] from fp32 logits [R, V] and ``uniform`` [R] float64.
 
-    As ``distribution.draw``: the first v with Σ_{w ≤ v} p(w) > u, never one of probability 0, NaN where logits are.
+    As ``token_sampling.draw``: the first v with Σ_{w ≤ v} p(w) > u, never one of probability 0, NaN where logits are.
     """
     rows, vocabulary = z.shape
     ids, log_probs = torch.empty(rows, dtype=torch.long), torch.empty(rows)
     sums = np.empty((rows, -(-vocabulary // BLOCK)))
-    share(16 * z.numel())
-    _draw(array(z), array(uniform), sums, ids.numpy(), log_probs.numpy())
+    set_threads_for(16 * z.numel())
+    _draw(as_numpy(z), as_numpy(uniform), sums, ids.numpy(), log_probs.numpy())
     return ids, log_probs
 
 
-def _rows(
+def _attention_rows(
     q: Any,
     keys: Any,
     values: Any,
@@ -76,7 +76,7 @@ def _rows(
     scores: Any,
     out: Any,
 ) -> None:
-    """The loop of ``attend``: ``scores`` [R · G, most tokens seen] is room for one head's weights at a time."""
+    """The loop of ``decode_attention``; ``scores`` [R · G, most tokens] is scratch for the weights of one head."""
     rows, heads, d = q.shape
     shared, dv = keys.shape[1], values.shape[3]
     group = heads // shared
@@ -90,12 +90,12 @@ def _rows(
             for t in range(before):
                 s = np.float32(0)
                 for i in range(d):
-                    s += q[row, head, i] * number(prompt_keys[which, kv, t, i])
+                    s += q[row, head, i] * load_fp32(prompt_keys[which, kv, t, i])
                 scores[item, t] = s
             for t in range(own, end):
                 s = np.float32(0)
                 for i in range(d):
-                    s += q[row, head, i] * number(keys[row, kv, t, i])
+                    s += q[row, head, i] * load_fp32(keys[row, kv, t, i])
                 scores[item, before + t - own] = s
             top = np.float32(-np.inf)
             for t in range(seen):
@@ -112,17 +112,17 @@ def _rows(
             for t in range(before):
                 weight = scores[item, t]
                 for i in range(dv):
-                    out[row, head, i] += weight * number(prompt_values[which, kv, t, i])
+                    out[row, head, i] += weight * load_fp32(prompt_values[which, kv, t, i])
             for t in range(own, end):
                 weight = scores[item, before + t - own]
                 for i in range(dv):
-                    out[row, head, i] += weight * number(values[row, kv, t, i])
+                    out[row, head, i] += weight * load_fp32(values[row, kv, t, i])
             for i in range(dv):
                 out[row, head, i] /= total
 
 
-def _tokens(z: Any, uniform: Any, sums: Any, ids: Any, log_probs: Any) -> None:
-    """The loop of ``draw``: ``sums`` [R, blocks] is room for the mass of every block."""
+def _draw_rows(z: Any, uniform: Any, sums: Any, ids: Any, log_probs: Any) -> None:
+    """The loop of ``draw_tokens``; ``sums`` [R, blocks] is scratch for the probability of every block."""
     rows, vocabulary = z.shape
     for row in prange(rows):
         top = np.float32(-np.inf)
@@ -167,4 +167,4 @@ def _mass(s: Any) -> Any:
     return exp(s) if s > np.float32(-87.0) else np.float32(0)
 
 
-_attend, _draw = loop(_rows), loop(_tokens)
+_attention, _draw = parallel_loop(_attention_rows), parallel_loop(_draw_rows)

@@ -1,7 +1,7 @@
-"""What lies between the products of the fused layers: rows in chunks, norms, rotation, gate.
+"""Element-wise operations between the matmuls of the fused layers: RMSNorm, RoPE, SwiGLU, in torch or numba.
 
-A norm's weight is folded into the matrix behind it, W (w ⊙ x̂) = (W diag(w)) x̂: a pass over a matrix instead of
-several over the rows.
+A norm's weight is folded into the next matrix, W (w ⊙ x̂) = (W diag(w)) x̂: one pass over a matrix instead of several
+over the rows.
 
 Shapes: c rows of a chunk, D features, I inner features, H heads, d head size.
 """
@@ -15,26 +15,26 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from plaudit.kernels.optional import compiled
+from plaudit.kernels.optional import load_compiled
 
-# Rows of one chunk. Always the same, so that the kernels made for one batch serve the next.
-CHUNK = 512
-
-
-def loops() -> ModuleType | None:
-    """The compiled loops, where they are there."""
-    return compiled("plaudit.kernels.elementwise_numba")
+# Rows of one chunk; always the same, so that oneDNN's kernels are reused from batch to batch.
+ROW_CHUNK = 512
 
 
-def tiles() -> ModuleType | None:
-    """Attention as compiled loops, where they are there and the processor has what they are made of."""
-    return compiled("plaudit.kernels.varlen_attention")
+def numba_ops() -> ModuleType | None:
+    """``elementwise_numba``, if it can be imported."""
+    return load_compiled("plaudit.kernels.elementwise_numba")
 
 
-def chunks(rows: int) -> Iterator[slice]:
-    """Slices of ``rows``: bounds what lies between two products, and is the size at which they are fastest."""
-    for begin in range(0, rows, CHUNK):
-        yield slice(begin, min(rows, begin + CHUNK))
+def varlen_kernel() -> ModuleType | None:
+    """``varlen_attention``, if it can be imported on this processor."""
+    return load_compiled("plaudit.kernels.varlen_attention")
+
+
+def row_chunks(rows: int) -> Iterator[slice]:
+    """Slices of ``rows``: bounds the memory between two matmuls, at the size at which these are fastest."""
+    for begin in range(0, rows, ROW_CHUNK):
+        yield slice(begin, min(rows, begin + ROW_CHUNK))
 
 
 def inverse_rms(x: Tensor, eps: float) -> Tensor:
@@ -43,7 +43,7 @@ def inverse_rms(x: Tensor, eps: float) -> Tensor:
     return norm.square_().div_(x.shape[-1]).add_(eps).rsqrt_()
 
 
-def unit_back(grad: Tensor, unit: Tensor, r: Tensor) -> Tensor:
+def normalize_backward(grad: Tensor, unit: Tensor, r: Tensor) -> Tensor:
     """The gradient of x from that of x̂ = r · x, r = ``inverse_rms(x)``; ``grad`` is overwritten.
 
     dx = r · (g − x̂ · mean(g · x̂))
@@ -52,32 +52,32 @@ def unit_back(grad: Tensor, unit: Tensor, r: Tensor) -> Tensor:
     return grad.addcmul_(unit, mean, value=-1).mul_(r)
 
 
-def norm_back(grads: Sequence[Tensor], x: Tensor, r: Tensor, base: Tensor, out: Tensor) -> None:
-    """``base`` + the gradient of x [c, D] from that of x̂ = r · x into ``out``.
+def rmsnorm_backward(grads: Sequence[Tensor], x: Tensor, r: Tensor, base: Tensor, out: Tensor) -> None:
+    """``out`` = ``base`` + the gradient of x [c, D] from that of x̂ = r · x.
 
-    That of x̂ is one or the sum of two, which may be overwritten.
+    ``grads``: one gradient of x̂, or two to be added; they may be overwritten.
     """
-    if (found := loops()) is not None:
-        found.norm_back(grads, x, r, base, out)
+    if (found := numba_ops()) is not None:
+        found.rmsnorm_backward(grads, x, r, base, out)
         return
     total = grads[0].float()
     for more in grads[1:]:
         total.add_(more)
-    torch.add(base, unit_back(total, x * r, r), out=out)
+    torch.add(base, normalize_backward(total, x * r, r), out=out)
 
 
-def gate(g: Tensor, u: Tensor, keep: bool) -> Tensor:
+def swiglu(g: Tensor, u: Tensor, keep: bool) -> Tensor:
     """silu(g) ⊙ u of [c, I]; ``g`` may be overwritten unless it is to be kept."""
-    if (found := loops()) is not None:
-        opened: Tensor = found.gate(g, u, keep)
+    if (found := numba_ops()) is not None:
+        opened: Tensor = found.swiglu(g, u, keep)
         return opened
     return F.silu(g, inplace=not keep).mul_(u)
 
 
-def gate_back(dh: Tensor, g: Tensor, u: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """From the gradient of h = silu(g) ⊙ u, which is overwritten: h again, and the gradients of g and u."""
-    if (found := loops()) is not None:
-        made: tuple[Tensor, Tensor, Tensor] = found.gate_back(dh, g, u)
+def swiglu_backward(dh: Tensor, g: Tensor, u: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """From the gradient of h = silu(g) ⊙ u (overwritten): h recomputed, and the gradients of g and u."""
+    if (found := numba_ops()) is not None:
+        made: tuple[Tensor, Tensor, Tensor] = found.swiglu_backward(dh, g, u)
         return made
     opened = F.silu(g)
     h = opened * u
@@ -85,13 +85,13 @@ def gate_back(dh: Tensor, g: Tensor, u: Tensor) -> tuple[Tensor, Tensor, Tensor]
     return h, torch.ops.aten.silu_backward(dh.mul_(u), g), du
 
 
-def unfold(scale: Tensor, total: Tensor | None) -> Tensor | None:
-    """The gradient of W from that of the folded W diag(w), which is overwritten."""
+def unfold_norm(scale: Tensor, total: Tensor | None) -> Tensor | None:
+    """The gradient of W from that of the folded W diag(w) (overwritten)."""
     return None if total is None else total.mul_(scale)
 
 
-def folded_back(scale: Tensor, weights: Sequence[Tensor], totals: Sequence[Tensor | None]) -> Tensor:
-    """The gradient of a norm's weight w from those of the matrices W diag(w) that it was folded into."""
+def grad_norm_weight(scale: Tensor, weights: Sequence[Tensor], totals: Sequence[Tensor | None]) -> Tensor:
+    """The gradient of a norm's weight w from those of the matrices W diag(w)."""
     made = torch.zeros_like(scale)
     for weight, total in zip(weights, totals, strict=True):
         assert total is not None
@@ -99,7 +99,7 @@ def folded_back(scale: Tensor, weights: Sequence[Tensor], totals: Sequence[Tenso
     return made
 
 
-def rotate(x: Tensor, turn: Tensor) -> Tensor:
-    """Neighbouring pairs of x [c, H, d] turned as complex numbers by ``turn`` [c, 1, d/2], in place."""
-    torch.view_as_complex(x.unflatten(-1, (-1, 2))).mul_(turn)
+def rope_pairs(x: Tensor, rotation: Tensor) -> Tensor:
+    """RoPE on adjacent pairs of x [c, H, d]: multiply them as complex numbers by ``rotation`` [c, 1, d/2], in place."""
+    torch.view_as_complex(x.unflatten(-1, (-1, 2))).mul_(rotation)
     return x

@@ -1,8 +1,8 @@
-"""The attention part with its norm, rotation and residual, as one operation.
+"""Attention part of a Llama layer as one autograd operation: RMSNorm, QKV, RoPE, attention, output, residual.
 
     y = x + W_o A(R q, R k, v),   q, k, v = W n + b,   n = RMSNorm(x)
 
-Queries are computed only for the slots that are asked for. What is projected, and how: ``projections.py``.
+Queries are computed only for the slots in ``PackedRow.needed``. The QKV projection is ``fused_qkv.py``.
 
 Shapes: S slots, n queries, H heads, G key-value heads, d head size.
 """
@@ -16,26 +16,26 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from plaudit.kernels.blockwise_attention import Attending
-from plaudit.kernels.elementwise import chunks, folded_back, inverse_rms, unfold
-from plaudit.kernels.fused_qkv import Spec, Weights, projections
-from plaudit.kernels.linear import add_outer, times, times_back
+from plaudit.kernels.blockwise_attention import AttentionPlan
+from plaudit.kernels.elementwise import grad_norm_weight, inverse_rms, row_chunks, unfold_norm
+from plaudit.kernels.fused_qkv import AttentionSpec, FoldedQKV, qkv_projections
+from plaudit.kernels.linear import accumulate_grad_weight, linear, linear_grad_input
 
 
 @dataclass(frozen=True)
-class Row:
-    """The packed row: who looks at what, how each slot is turned, and the slots asked for (None: all).
+class PackedRow:
+    """The packed row: the attention plan, cos/sin of RoPE for each slot, and the slots needed (None: all).
 
-    ``turn``: cosines and sines [S, 2, d/2] where loops turn heads, else complex numbers [S, 1, d/2].
+    ``rotation``: cosines and sines [S, 2, d/2] for the numba kernel, else complex numbers [S, 1, d/2].
     """
 
-    attention: Attending
-    turn: Tensor
+    attention: AttentionPlan
+    rotation: Tensor
     needed: Tensor | None
 
 
-class Attention(torch.autograd.Function):
-    """x [S, D], the part's weights (biases and head norms may be None) → [n, D]; products in ``spec.dtype``."""
+class FusedAttention(torch.autograd.Function):
+    """x [S, D], the part's weights (biases and head norms may be None) → [n, D]; matmuls in ``spec.dtype``."""
 
     @staticmethod
     def forward(
@@ -51,14 +51,14 @@ class Attention(torch.autograd.Function):
         v_bias: Tensor | None,
         q_norm: Tensor | None,
         k_norm: Tensor | None,
-        spec: Spec,
-        row: Row,
+        spec: AttentionSpec,
+        row: PackedRow,
     ) -> Tensor:
         r = inverse_rms(x, spec.eps)
-        rows, rows_r = _at(row.needed, x, r)
+        rows, rows_r = _take_slots(row.needed, x, r)
         raws, made = [], []
-        for projection, seen in projections(
-            spec, row.turn, row.needed, scale, q, k, v, q_bias, k_bias, v_bias, q_norm, k_norm
+        for projection, seen in qkv_projections(
+            spec, row.rotation, row.needed, scale, q, k, v, q_bias, k_bias, v_bias, q_norm, k_norm
         ):
             given, given_r = (x, r) if seen is None else (rows, rows_r)
             out = x.new_empty(len(projection.weight) // spec.size, len(given), spec.size, dtype=spec.dtype)
@@ -66,15 +66,15 @@ class Attention(torch.autograd.Function):
             made.append(out)
         queries, keys, values = _heads(spec, made)
         attended = queries.new_empty(len(rows), spec.heads, spec.size)
-        kept = row.attention.attend(queries, keys, values, attended, spec.keep)
+        saved = row.attention.forward(queries, keys, values, attended, spec.keep)
         out = torch.empty_like(rows)
         low = o.to(spec.dtype)
-        for part in chunks(len(rows)):
-            torch.add(rows[part], times(attended[part].flatten(1), low), out=out[part])
+        for part in row_chunks(len(rows)):
+            torch.add(rows[part], linear(attended[part].flatten(1), low), out=out[part])
         if spec.keep:
             ctx.save_for_backward(
                 x, r, scale, q, k, v, o, q_bias, k_bias, v_bias, q_norm, k_norm, attended,
-                *made, *(heads for raw in raws for heads in raw), *kept
+                *made, *(heads for raw in raws for heads in raw), *saved
             )  # fmt: skip
             ctx.spec, ctx.row, ctx.counts = spec, row, (len(made), [len(raw) for raw in raws])
         return out
@@ -90,24 +90,26 @@ class Attention(torch.autograd.Function):
             more = more[n:]
         asked = ctx.needs_input_grad
         dy = grads[0]
-        rows, rows_r = _at(row.needed, x, r)
+        rows, rows_r = _take_slots(row.needed, x, r)
         low = o.to(spec.dtype)
         d_o = torch.zeros_like(o) if asked[5] else None
         d_attended = torch.empty_like(attended)
-        for part in chunks(len(rows)):
+        for part in row_chunks(len(rows)):
             d = dy[part].to(spec.dtype)
-            add_outer(d_o, d, attended[part].flatten(1))
-            d_attended[part] = times_back(d, low).view_as(d_attended[part])
+            accumulate_grad_weight(d_o, d, attended[part].flatten(1))
+            d_attended[part] = linear_grad_input(d, low).view_as(d_attended[part])
         d_made = [torch.empty_like(m) for m in made]
-        row.attention.attend_back(d_attended, *_heads(spec, made), more, *_heads(spec, d_made))
-        weights = Weights(spec)
+        row.attention.backward(d_attended, *_heads(spec, made), more, *_heads(spec, d_made))
+        weights = FoldedQKV(spec)
         whole = x.new_zeros(sum(weights.parts), x.shape[1]) if any(asked[1:5]) else None
         bias = x.new_zeros(sum(weights.parts)) if any(asked[6:9]) else None
         norms = x.new_zeros(spec.heads + spec.kv, spec.size) if any(asked[9:11]) else None
         dx = dy
         offset = spec.heads * spec.size
         for number, (projection, seen) in enumerate(
-            projections(spec, row.turn, row.needed, scale, q, k, v, q_bias, k_bias, v_bias, q_norm, k_norm)
+            qkv_projections(
+                spec, row.rotation, row.needed, scale, q, k, v, q_bias, k_bias, v_bias, q_norm, k_norm
+            )
         ):
             cut, heads = slice(None), slice(None)
             if row.needed is not None:
@@ -123,20 +125,20 @@ class Attention(torch.autograd.Function):
             if row.needed is not None and seen is None:
                 base = torch.zeros_like(x).index_copy_(0, row.needed, dx)
             dx = projection.backward(d_made[number], raws[number], given, given_r, base, totals)
-        d_scale = folded_back(scale, [weights.together(q, k, v)], [whole]) if asked[1] else None
+        d_scale = grad_norm_weight(scale, [weights.fold(q, k, v)], [whole]) if asked[1] else None
         return (
-            dx, d_scale, *weights.apart(unfold(scale, whole)), d_o,
-            *weights.apart(bias), *weights.norms_apart(norms), None, None
+            dx, d_scale, *weights.unfold(unfold_norm(scale, whole)), d_o,
+            *weights.unfold(bias), *weights.unfold_norms(norms), None, None
         )  # fmt: skip
 
 
-def _at(slots: Tensor | None, *rows: Tensor) -> list[Tensor]:
-    """Of each tensor the rows at ``slots``; None for all."""
+def _take_slots(slots: Tensor | None, *rows: Tensor) -> list[Tensor]:
+    """Rows at ``slots`` (None: all) of each tensor."""
     return list(rows) if slots is None else [tensor.index_select(0, slots) for tensor in rows]
 
 
-def _heads(spec: Spec, made: Sequence[Tensor]) -> tuple[Tensor, Tensor, Tensor]:
-    """Queries [H, n, d], keys and values [G, S, d] as views of what was projected."""
-    # Head by head, each in one piece: the CPU's bf16 products are slow over strides.
+def _heads(spec: AttentionSpec, made: Sequence[Tensor]) -> tuple[Tensor, Tensor, Tensor]:
+    """Queries [H, n, d], keys and values [G, S, d] as views of the projections."""
+    # One contiguous piece per head: bf16 matmuls over strides are slow on the CPU.
     rest = made[0][spec.heads :] if len(made) == 1 else made[1]
     return made[0][: spec.heads], rest[: spec.kv], rest[spec.kv :]

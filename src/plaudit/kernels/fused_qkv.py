@@ -1,8 +1,8 @@
-"""The three projections of an attention part as one product: norm, product, head norms and rotation, and the way back.
+"""Fused QKV projection: RMSNorm, one matmul, QK-norm, RoPE; forward and backward.
 
-Where torch rotates, pairs (i, i + d/2) that are turned together become neighbours, so that the rotation is one complex
-product; compiled loops take them as they lie. That order, the norm's weight and the softmax's scale are folded into
-copies of the weights, since q·k does not change when both are permuted alike.
+Torch rotates adjacent pairs as complex numbers, so the pairs (i, i + d/2) of RoPE are permuted to be adjacent; the
+numba kernel takes them as they are. The permutation, the norm's weight and the softmax scale are folded into copies of
+the weights (q·k does not change when both are permuted alike).
 
 Shapes: S slots, n rows, H heads, G key-value heads, d head size, D features.
 """
@@ -16,16 +16,22 @@ from types import ModuleType
 import torch
 from torch import Tensor
 
-from plaudit.kernels.elementwise import chunks, inverse_rms, norm_back, rotate, unit_back
-from plaudit.kernels.linear import add_outer, times, times_back
+from plaudit.kernels.elementwise import (
+    inverse_rms,
+    normalize_backward,
+    rmsnorm_backward,
+    rope_pairs,
+    row_chunks,
+)
+from plaudit.kernels.linear import accumulate_grad_weight, linear, linear_grad_input
 
 
 @dataclass(frozen=True)
-class Spec:
-    """What an attention part needs beside tensors: heads, the softmax's scale, epsilons, the products' type.
+class AttentionSpec:
+    """Settings of a fused attention part: heads, softmax scale, epsilons, dtype of the matmuls.
 
-    ``head_eps`` is that of the norms on queries and keys (Qwen3), None where there are none. ``loops``: the compiled
-    loops that turn heads, which know neither those norms nor biases; None where torch does.
+    ``head_eps``: of QK-norm (Qwen3), None without it. ``numba_ops``: ``elementwise_numba`` if it does the RoPE (it
+    supports neither QK-norm nor biases), None if torch does.
     """
 
     heads: int
@@ -36,85 +42,85 @@ class Spec:
     head_eps: float | None
     dtype: torch.dtype
     keep: bool
-    loops: ModuleType | None
+    numba_ops: ModuleType | None
 
 
-class Weights:
-    """The three projections as one matrix [(H + 2G) d, D], in the order of turning, scaled; and the way back."""
+class FoldedQKV:
+    """The three projections folded into one matrix [(H + 2G) d, D], and their gradients unfolded from its gradient."""
 
-    def __init__(self, spec: Spec) -> None:
+    def __init__(self, spec: AttentionSpec) -> None:
         self.spec = spec
         self.parts = [spec.heads * spec.size, spec.kv * spec.size, spec.kv * spec.size]
-        # Where queries are normed, the scale goes into their norm.
+        # With QK-norm the softmax scale goes into the weight of the query norm.
         self.scale = spec.scale if spec.head_eps is None else 1.0
-        self.pairs = torch.arange(spec.size)
-        if spec.loops is None:
-            self.pairs = self.pairs.view(2, -1).t().reshape(-1)
-        self.back = self.pairs.argsort()
+        self.rope_order = torch.arange(spec.size)
+        if spec.numba_ops is None:
+            self.rope_order = self.rope_order.view(2, -1).t().reshape(-1)
+        self.back = self.rope_order.argsort()
 
-    def together(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-        return torch.cat([self._order(q, self.pairs) * self.scale, self._order(k, self.pairs), v])
+    def fold(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+        return torch.cat([self._order(q, self.rope_order) * self.scale, self._order(k, self.rope_order), v])
 
-    def apart(self, total: Tensor | None) -> tuple[Tensor | None, ...]:
+    def unfold(self, total: Tensor | None) -> tuple[Tensor | None, ...]:
         """The gradients of the three from that of the whole."""
         if total is None:
             return None, None, None
         q, k, v = total.split(self.parts)
         return self._order(q, self.back) * self.scale, self._order(k, self.back), v
 
-    def norms(self, q: Tensor, k: Tensor) -> Tensor:
+    def fold_norms(self, q: Tensor, k: Tensor) -> Tensor:
         """The weights of the norms on queries and keys, head by head: [H + G, d]."""
         spec = self.spec
-        q, k = q[self.pairs] * spec.scale, k[self.pairs]
+        q, k = q[self.rope_order] * spec.scale, k[self.rope_order]
         return torch.cat([q.expand(spec.heads, -1), k.expand(spec.kv, -1)])
 
-    def norms_apart(self, total: Tensor | None) -> tuple[Tensor | None, Tensor | None]:
+    def unfold_norms(self, total: Tensor | None) -> tuple[Tensor | None, Tensor | None]:
         if total is None:
             return None, None
         q, k = total[: self.spec.heads].sum(0), total[self.spec.heads :].sum(0)
         return q[self.back] * self.spec.scale, k[self.back]
 
     def _order(self, rows: Tensor, order: Tensor) -> Tensor:
-        if self.spec.loops is not None:
+        if self.spec.numba_ops is not None:
             return rows
         return rows.unflatten(0, (-1, self.spec.size))[:, order].flatten(0, 1)
 
 
 @dataclass
-class Projection:
-    """Norm, product, head norms and rotation of some rows x, r = 1 / RMS of each: forward into a buffer, and back.
+class QKVProjection:
+    """RMSNorm, matmul, QK-norm and RoPE of rows x with r = 1 / RMS: forward into a buffer, and backward.
 
-    ``weight`` [heads · d, D] has the norm's weight folded in; the first ``turned`` heads are normed by ``norms``
-    [turned, d] and rotated.
+    ``weight`` [heads · d, D] has the norm's weight folded in; the first ``rotated`` heads get QK-norm with weight
+    ``norms`` [rotated, d], then RoPE.
     """
 
-    spec: Spec
-    turn: Tensor
+    spec: AttentionSpec
+    rotation: Tensor
     weight: Tensor
     bias: Tensor | None
     norms: Tensor | None
-    turned: int
+    rotated: int
 
     def forward(self, x: Tensor, r: Tensor, out: Tensor) -> list[Tensor]:
-        """x [n, D] → ``out`` [heads, n, d]; what must be kept for the way back."""
+        """x [n, D] → ``out`` [heads, n, d]; returns what the backward pass needs."""
         spec = self.spec
         raw = []
-        for part in chunks(len(x)):
-            made = times((x[part] * r[part]).to(spec.dtype), self.weight)
-            if spec.loops is not None:
-                spec.loops.turn_heads(made, self.turn[part], self.turned, out, part.start)
+        for part in row_chunks(len(x)):
+            made = linear((x[part] * r[part]).to(spec.dtype), self.weight)
+            if spec.numba_ops is not None:
+                spec.numba_ops.rope(made, self.rotation[part], self.rotated, out, part.start)
                 continue
             made = made.float()
             if self.bias is not None:
                 made += self.bias
             made = made.view(len(made), -1, spec.size)
-            turned = made[:, : self.turned]
+            rotated = made[:, : self.rotated]
             if self.norms is not None and spec.head_eps is not None:
                 if spec.keep:
-                    raw.append(turned)
-                turned = (turned * inverse_rms(turned, spec.head_eps)).mul_(self.norms)
-            out[: self.turned, part] = rotate(turned, self.turn[part]).transpose(0, 1)
-            out[self.turned :, part] = made[:, self.turned :].transpose(0, 1)
+                    raw.append(rotated)
+                rotated = (rotated * inverse_rms(rotated, spec.head_eps)).mul_(self.norms)
+            out[: self.rotated, part] = rope_pairs(rotated, self.rotation[part]).transpose(0, 1)
+            out[self.rotated :, part] = made[:, self.rotated :].transpose(0, 1)
         return raw
 
     def backward(
@@ -126,40 +132,42 @@ class Projection:
         base: Tensor,
         totals: Mapping[str, Tensor | None],
     ) -> Tensor:
-        """From ``grad`` [heads, n, d] of what was made: ``base`` + the gradient of x, and adds to the totals."""
+        """``base`` + the gradient of x from ``grad`` [heads, n, d]; adds to the weight gradients in ``totals``."""
         spec = self.spec
         dx = torch.empty_like(x)
-        for number, part in enumerate(chunks(len(x))):
-            if spec.loops is not None:
-                low = spec.loops.turn_back(grad, self.turn[part], self.turned, part.start)
+        for number, part in enumerate(row_chunks(len(x))):
+            if spec.numba_ops is not None:
+                low = spec.numba_ops.rope_backward(grad, self.rotation[part], self.rotated, part.start)
             else:
                 low = self._made_back(grad, raw[number] if raw else None, part, totals)
-            add_outer(totals["weight"], low, (x[part] * r[part]).to(spec.dtype))
-            norm_back((times_back(low, self.weight),), x[part], r[part], base[part], dx[part])
+            accumulate_grad_weight(totals["weight"], low, (x[part] * r[part]).to(spec.dtype))
+            rmsnorm_backward((linear_grad_input(low, self.weight),), x[part], r[part], base[part], dx[part])
         return dx
 
     def _made_back(
         self, grad: Tensor, raw: Tensor | None, part: slice, totals: Mapping[str, Tensor | None]
     ) -> Tensor:
-        """The gradient of what the product made for the rows ``part``, and adds to the totals of what came after it."""
+        """The gradient of the matmul's result for the rows ``part``; adds to the gradients of bias and QK-norm."""
         spec = self.spec
-        made = torch.empty(len(self.turn[part]), len(grad), spec.size).copy_(grad[:, part].transpose(0, 1))
-        turned = rotate(made[:, : self.turned], self.turn[part].conj())
+        made = torch.empty(len(self.rotation[part]), len(grad), spec.size).copy_(
+            grad[:, part].transpose(0, 1)
+        )
+        rotated = rope_pairs(made[:, : self.rotated], self.rotation[part].conj())
         if self.norms is not None and spec.head_eps is not None and raw is not None:
             heads_r = inverse_rms(raw, spec.head_eps)
             unit = raw * heads_r
             if (norms := totals["norms"]) is not None:
-                norms += torch.mul(turned, unit).sum(0)
-            unit_back(turned.mul_(self.norms), unit, heads_r)  # in place, and so in ``made``
+                norms += torch.mul(rotated, unit).sum(0)
+            normalize_backward(rotated.mul_(self.norms), unit, heads_r)  # in place, and so in ``made``
         made = made.flatten(1)
         if (bias := totals["bias"]) is not None:
             bias += made.sum(0)
         return made.to(spec.dtype)
 
 
-def projections(
-    spec: Spec,
-    turn: Tensor,
+def qkv_projections(
+    spec: AttentionSpec,
+    rotation: Tensor,
     needed: Tensor | None,
     scale: Tensor,
     q: Tensor,
@@ -170,23 +178,23 @@ def projections(
     v_bias: Tensor | None,
     q_norm: Tensor | None,
     k_norm: Tensor | None,
-) -> list[tuple[Projection, Tensor | None]]:
-    """What is projected, and at which slots (None: all): everything at once, or queries apart from the rest."""
-    weights = Weights(spec)
-    whole = (weights.together(q, k, v) * scale).to(spec.dtype)
+) -> list[tuple[QKVProjection, Tensor | None]]:
+    """The projections and their slots (None: all): one for all of QKV, or queries at ``needed`` and the rest apart."""
+    weights = FoldedQKV(spec)
+    whole = (weights.fold(q, k, v) * scale).to(spec.dtype)
     bias = norms = None
     if q_bias is not None and k_bias is not None and v_bias is not None:
-        bias = weights.together(q_bias, k_bias, v_bias)
+        bias = weights.fold(q_bias, k_bias, v_bias)
     if q_norm is not None and k_norm is not None:
-        norms = weights.norms(q_norm, k_norm)
+        norms = weights.fold_norms(q_norm, k_norm)
     if needed is None:
-        return [(Projection(spec, turn, whole, bias, norms, spec.heads + spec.kv), None)]
+        return [(QKVProjection(spec, rotation, whole, bias, norms, spec.heads + spec.kv), None)]
     cut, h = spec.heads * spec.size, spec.heads
     return [
         (
-            Projection(
+            QKVProjection(
                 spec,
-                turn.index_select(0, needed),
+                rotation.index_select(0, needed),
                 whole[:cut],
                 None if bias is None else bias[:cut],
                 None if norms is None else norms[:h],
@@ -195,9 +203,9 @@ def projections(
             needed,
         ),
         (
-            Projection(
+            QKVProjection(
                 spec,
-                turn,
+                rotation,
                 whole[cut:],
                 None if bias is None else bias[cut:],
                 None if norms is None else norms[h:],

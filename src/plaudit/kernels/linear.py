@@ -1,4 +1,4 @@
-"""Matrix products by the fastest kernel at hand.
+"""Linear layers without bias through the fastest GEMM of the machine: oneDNN for fp32 on x86, else torch's default.
 
 Shapes: c rows, N outputs, K inputs.
 """
@@ -11,10 +11,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-# Rows are rounded up to whole multiples: oneDNN makes a kernel for every shape it has not seen.
-ROUND = 32
+# Rows are padded to multiples of this: oneDNN compiles a kernel for every new shape.
+ROW_MULTIPLE = 32
 
-# oneDNN's fp32 products are faster than the default library's (docs/benchmarks.md). Measured on x86 alone.
+# oneDNN's fp32 GEMM is faster than the default library's (docs/benchmarks.md). Measured on x86 only.
 ONEDNN = (
     platform.machine() in ("x86_64", "AMD64")
     and torch.backends.mkldnn.is_available()
@@ -22,28 +22,28 @@ ONEDNN = (
 )
 
 
-def _by_onednn(x: Tensor) -> bool:
+def _uses_onednn(x: Tensor) -> bool:
     return ONEDNN and x.dtype == torch.float32 and x.device.type == "cpu"
 
 
-def times(x: Tensor, weight: Tensor) -> Tensor:
+def linear(x: Tensor, weight: Tensor) -> Tensor:
     """x Wᵀ: [c, K] and [N, K] → [c, N]."""
-    if _by_onednn(x):
+    if _uses_onednn(x):
         product: Tensor = torch.ops.mkldnn._linear_pointwise(x, weight, None, "none", [], "")
         return product
     return F.linear(x, weight)
 
 
-def times_back(grad: Tensor, weight: Tensor) -> Tensor:
+def linear_grad_input(grad: Tensor, weight: Tensor) -> Tensor:
     """The gradient of x from that of x Wᵀ: [c, N] and [N, K] → [c, K]."""
-    if _by_onednn(grad):
+    if _uses_onednn(grad):
         product: Tensor = torch.ops.mkldnn._linear_pointwise(grad, weight.t(), None, "none", [], "")
         return product
     return grad @ weight
 
 
-def add_outer(total: Tensor | None, grad: Tensor, x: Tensor) -> None:
-    """Add the gradient of W from that of x Wᵀ, gᵀ x, to the fp32 ``total`` [N, K]."""
+def accumulate_grad_weight(total: Tensor | None, grad: Tensor, x: Tensor) -> None:
+    """Add the gradient of W, gᵀ x, to the fp32 ``total`` [N, K] (None: not needed)."""
     if total is None:
         return
     if grad.dtype == total.dtype:
@@ -52,13 +52,13 @@ def add_outer(total: Tensor | None, grad: Tensor, x: Tensor) -> None:
         total += grad.t() @ x
 
 
-def spare_rows(rows: int, device: torch.device) -> int:
-    """How many rows make ``rows`` a whole multiple, where that saves kernels."""
-    return -rows % ROUND if device.type == "cpu" else 0
+def padding_rows(rows: int, device: torch.device) -> int:
+    """Rows to add so that oneDNN meets few shapes; 0 on accelerators."""
+    return -rows % ROW_MULTIPLE if device.type == "cpu" else 0
 
 
-class Packed:
-    """A weight [N, K] laid out once for many products with few rows, which else lay it out anew every time."""
+class PrepackedLinear:
+    """A weight [N, K] pre-packed for oneDNN, so that small-batch matmuls do not repack it each call."""
 
     def __init__(self, weight: Tensor) -> None:
         self.dtype = weight.dtype
@@ -67,10 +67,10 @@ class Packed:
         )
         self.weight = weight
         if self.by_onednn:
-            self.weight = torch.ops.mkldnn._reorder_linear_weight(weight.contiguous(), 2 * ROUND)
+            self.weight = torch.ops.mkldnn._reorder_linear_weight(weight.contiguous(), 2 * ROW_MULTIPLE)
 
-    def times(self, x: Tensor) -> Tensor:
-        """x Wᵀ, in the weight's precision."""
+    def __call__(self, x: Tensor) -> Tensor:
+        """x Wᵀ in the weight's dtype."""
         x = x.to(self.dtype)
         if self.by_onednn:
             product: Tensor = torch.ops.mkldnn._linear_pointwise(x, self.weight, None, "none", [], "")

@@ -1,6 +1,6 @@
-"""What compiled loops share: stored numbers in fp32 or bf16, an exponential that vectorises, threads.
+"""Shared numba helpers: bf16 load and store, a vectorizable exp, thread count.
 
-Importing this needs numba (``plaudit[fast]``); who asks for loops asks ``kernels/optional.py``.
+Importing this needs numba (``plaudit[fast]``); other packages load kernels through ``kernels/optional.py``.
 """
 
 from __future__ import annotations
@@ -17,15 +17,15 @@ from numba.core import types
 from numba.extending import overload
 from torch import Tensor
 
-# Sums may be taken in any order, but what is not finite must stay so.
-MATH = {"reassoc", "contract", "nsz", "arcp"}
-OPTIONS: Any = {"fastmath": MATH, "nogil": True, "error_model": "numpy", "cache": True}
-# Multiplications that are worth waking threads for.
-MANY = 1 << 18
+# Sums may be reordered, but NaN and infinity must be kept.
+FASTMATH = {"reassoc", "contract", "nsz", "arcp"}
+JIT_OPTIONS: Any = {"fastmath": FASTMATH, "nogil": True, "error_model": "numpy", "cache": True}
+# Multiplications from which a loop runs on several threads.
+PARALLEL_FLOPS = 1 << 18
 
 
-def _may_share() -> bool:
-    """Whether numba finds OpenMP: the layer of threads that it ships may not be entered by two threads at once."""
+def _has_openmp() -> bool:
+    """Whether numba finds OpenMP; its own threading layer is not thread-safe."""
     try:
         import_module("numba.np.ufunc.omppool")
     except ImportError:
@@ -33,41 +33,41 @@ def _may_share() -> bool:
     return sys.platform == "linux"
 
 
-PARALLEL = _may_share()
+PARALLEL = _has_openmp()
 
 
-def loop(function: Callable[..., None]) -> Any:
-    """The function compiled, its ``prange`` shared by as many threads as ``share`` said last.
+def parallel_loop(function: Callable[..., None]) -> Any:
+    """Compile ``function``; its ``prange`` runs on the threads that ``set_threads_for`` set last.
 
-    One thread runs what many run: code made for one alone may add in another order, and change a last bit.
+    One thread runs the parallel code too: code compiled for one thread may add in another order.
     """
-    return njit(parallel=PARALLEL, **OPTIONS)(function)
+    return njit(parallel=PARALLEL, **JIT_OPTIONS)(function)
 
 
-def share(work: int) -> None:
-    """Have the next loop, of ``work`` multiplications, run on torch's number of threads where that is worth it."""
+def set_threads_for(work: int) -> None:
+    """Run the next loop, of ``work`` multiplications, on torch's number of threads, or on one if it is small."""
     if not PARALLEL:
         return
     threads = torch.get_num_threads()
-    set_num_threads(min(threads, config.NUMBA_NUM_THREADS) if work > MANY else 1)  # type: ignore[attr-defined]
+    set_num_threads(min(threads, config.NUMBA_NUM_THREADS) if work > PARALLEL_FLOPS else 1)  # type: ignore[attr-defined]
     if torch.get_num_threads() != threads:
-        # Its first call starts numba's threads, which tells OpenMP, and so torch, to use every core.
+        # The first call starts numba's threads, which makes OpenMP, and so torch, use every core.
         torch.set_num_threads(threads)
 
 
-def array(tensor: Tensor) -> Any:
-    """A tensor's memory as numba takes it, in one piece: bf16 as its bits."""
+def as_numpy(tensor: Tensor) -> Any:
+    """A contiguous numpy view (or copy) of a tensor; bf16 as uint16 bits."""
     tensor = tensor.detach().contiguous()
     return (tensor.view(torch.uint16) if tensor.dtype == torch.bfloat16 else tensor).numpy()
 
 
-def number(x: Any) -> Any:
-    """A stored number as fp32: bf16 comes as its bits."""
+def load_fp32(x: Any) -> Any:
+    """A number in fp32, from fp32 or from bf16 bits."""
     raise NotImplementedError("compiled code only")
 
 
-@overload(number, inline="always")
-def _number_compiled(x: Any) -> Any:
+@overload(load_fp32, inline="always")
+def _load_fp32_compiled(x: Any) -> Any:
     def widened(x: Any) -> Any:
         return np.uint32(np.uint32(x) << np.uint32(16)).view(np.float32)
 
@@ -77,13 +77,13 @@ def _number_compiled(x: Any) -> Any:
     return widened if x is types.uint16 else same
 
 
-def stored(x: Any, like: Any) -> Any:
-    """An fp32 number as ``like`` is stored: bf16 rounded to the nearest, ties to even."""
+def store_as(x: Any, like: Any) -> Any:
+    """An fp32 number in the dtype of ``like``: fp32, or bf16 bits (round to nearest, ties to even)."""
     raise NotImplementedError("compiled code only")
 
 
-@overload(stored, inline="always")
-def _stored_compiled(x: Any, like: Any) -> Any:
+@overload(store_as, inline="always")
+def _store_as_compiled(x: Any, like: Any) -> Any:
     def narrowed(x: Any, like: Any) -> Any:
         bits = np.float32(x).view(np.uint32)
         return np.uint16(
@@ -98,7 +98,7 @@ def _stored_compiled(x: Any, like: Any) -> Any:
 
 @njit(inline="always")
 def exp(x: Any) -> Any:
-    """eˣ of −87 ≤ x < 88, and of less as of −87: 2ⁿ · p(r), x = n ln 2 + r, p of degree 7; it vectorises."""
+    """eˣ of −87 ≤ x < 88, and of less as of −87: 2ⁿ · p(r), x = n ln 2 + r, p of degree 7. Vectorizes."""
     x = max(x, np.float32(-87.0))
     n = np.floor(x * np.float32(1.442695041) + np.float32(0.5))
     r = x - n * np.float32(0.693359375) + n * np.float32(2.12194440e-4)

@@ -1,4 +1,4 @@
-"""Whether compiled loops are there."""
+"""Import optional numba kernels; None if numba is missing or its cache is not writable."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ logger = logging.getLogger(__name__)
 
 
 @cache
-def compiled(name: str) -> ModuleType | None:
-    """The module ``name`` of loops; None where numba is not installed (``plaudit[fast]``) or has no place to write."""
+def load_compiled(name: str) -> ModuleType | None:
+    """The kernel module ``name``; None without numba (``plaudit[fast]``), a writable cache or a supported CPU."""
     try:
         return import_module(name)
     except (ImportError, RuntimeError) as reason:

@@ -1,6 +1,6 @@
-"""Rows of numbers as words of 32 bits in compiled loops: one fp32 number, or two bf16 neighbours, the first one lower.
+"""Packs tensors into 32-bit lanes: one fp32, or two adjacent bf16 with the first in the low half.
 
-So that products of either are the same loops (``tiles.py``). Importing this needs numba.
+So one GEMM kernel (``gemm_llvm.py``) serves both dtypes. Importing this needs numba.
 """
 
 from __future__ import annotations
@@ -14,82 +14,85 @@ from numba.core import types
 from numba.extending import overload
 from torch import Tensor
 
-from plaudit.kernels.gemm_llvm import WIDE
-from plaudit.kernels.numba_utils import OPTIONS, array, stored
+from plaudit.kernels.gemm_llvm import COLUMN_MULTIPLE
+from plaudit.kernels.numba_utils import JIT_OPTIONS, as_numpy, store_as
 
 
-def words(tensor: Tensor) -> Any:
-    """A tensor's memory as words, in one piece."""
-    return array(tensor).view(np.uint32) if tensor.dtype == torch.bfloat16 else array(tensor)
+def as_lanes(tensor: Tensor) -> Any:
+    """The lanes of a tensor, as a contiguous numpy array: uint32 for bf16, float32 else."""
+    return as_numpy(tensor).view(np.uint32) if tensor.dtype == torch.bfloat16 else as_numpy(tensor)
 
 
-def per(x: Any) -> int:
-    """Numbers of a word."""
+def per_lane(x: Any) -> int:
+    """Numbers in one lane: 2 for bf16, 1 for fp32."""
     raise NotImplementedError("compiled code only")
 
 
-@overload(per, inline="always")
-def _per_compiled(x: Any) -> Any:
-    per = 2 if x.dtype == types.uint32 else 1
+@overload(per_lane, inline="always")
+def _per_lane_compiled(x: Any) -> Any:
+    per_lane = 2 if x.dtype == types.uint32 else 1
 
     def known(x: Any) -> int:
-        return per
+        return per_lane
 
     return known
 
 
-def take(x: Any, at: int, count: int, out: Any) -> None:
-    """``count`` numbers (a whole multiple of WIDE) of words from ``at`` on as fp32, to the beginning of ``out``."""
+def unpack(x: Any, at: int, count: int, out: Any) -> None:
+    """``count`` numbers (a multiple of COLUMN_MULTIPLE) from lane ``at`` on as fp32, into ``out`` from 0 on."""
     raise NotImplementedError("compiled code only")
 
 
-@overload(take)
-def _take_compiled(x: Any, at: int, count: int, out: Any) -> Any:
-    def pairs(x: Any, at: int, count: int, out: Any) -> None:
-        words = x[at : at + (count >> 1)]
-        for i in range(len(words)):
-            word = words[i]
-            out[2 * i] = np.uint32(word << np.uint32(16)).view(np.float32)
-            out[2 * i + 1] = np.uint32(word & np.uint32(0xFFFF0000)).view(np.float32)
+@overload(unpack)
+def _unpack_compiled(x: Any, at: int, count: int, out: Any) -> Any:
+    def packed(x: Any, at: int, count: int, out: Any) -> None:
+        lanes = x[at : at + (count >> 1)]
+        for i in range(len(lanes)):
+            lane = lanes[i]
+            out[2 * i] = np.uint32(lane << np.uint32(16)).view(np.float32)
+            out[2 * i + 1] = np.uint32(lane & np.uint32(0xFFFF0000)).view(np.float32)
 
-    def same(x: Any, at: int, count: int, out: Any) -> None:
-        words = x[at : at + count]
-        for i in range(len(words)):
-            out[i] = words[i]
+    def plain(x: Any, at: int, count: int, out: Any) -> None:
+        lanes = x[at : at + count]
+        for i in range(len(lanes)):
+            out[i] = lanes[i]
 
-    return pairs if x.dtype == types.uint32 else same
+    return packed if x.dtype == types.uint32 else plain
 
 
-def put(values: Any, values_at: int, factor: Any, count: int, out: Any, at: int) -> None:
-    """``count`` fp32 numbers (a whole multiple of WIDE) times a factor as words from ``at`` on."""
+def pack(values: Any, values_at: int, factor: Any, count: int, out: Any, at: int) -> None:
+    """``count`` fp32 numbers (a multiple of COLUMN_MULTIPLE) times ``factor``, into lanes of ``out`` from ``at``."""
     raise NotImplementedError("compiled code only")
 
 
-@overload(put)
-def _put_compiled(values: Any, values_at: int, factor: Any, count: int, out: Any, at: int) -> Any:
-    def pairs(values: Any, values_at: int, factor: Any, count: int, out: Any, at: int) -> None:
+@overload(pack)
+def _pack_compiled(values: Any, values_at: int, factor: Any, count: int, out: Any, at: int) -> Any:
+    def packed(values: Any, values_at: int, factor: Any, count: int, out: Any, at: int) -> None:
         like = np.uint16(0)
         row, to = values[values_at : values_at + count], out[at : at + (count >> 1)]
         for i in range(len(to)):
-            low, high = stored(row[2 * i] * factor, like), stored(row[2 * i + 1] * factor, like)
+            low, high = store_as(row[2 * i] * factor, like), store_as(row[2 * i + 1] * factor, like)
             to[i] = np.uint32(low) | (np.uint32(high) << np.uint32(16))
 
-    def same(values: Any, values_at: int, factor: Any, count: int, out: Any, at: int) -> None:
+    def plain(values: Any, values_at: int, factor: Any, count: int, out: Any, at: int) -> None:
         row, to = values[values_at : values_at + count], out[at : at + count]
         for i in range(len(to)):
             to[i] = row[i] * factor
 
-    return pairs if out.dtype == types.uint32 else same
+    return packed if out.dtype == types.uint32 else plain
 
 
-def across(x: Any, at: int, row: int, rows: int, width: int, out: Any, out_at: int) -> None:
-    """``rows`` rows of ``width`` numbers, ``row`` words apart, as steps of a product: one a step, or two as pairs."""
+def interleave_k(x: Any, at: int, row: int, rows: int, width: int, out: Any, out_at: int) -> None:
+    """Interleave rows along k: one row per k-step in fp32, a pair of rows in bf16.
+
+    ``rows`` rows of ``width`` numbers that begin ``row`` lanes apart.
+    """
     raise NotImplementedError("compiled code only")
 
 
-@overload(across)
-def _across_compiled(x: Any, at: int, row: int, rows: int, width: int, out: Any, out_at: int) -> Any:
-    def pairs(x: Any, at: int, row: int, rows: int, width: int, out: Any, out_at: int) -> None:
+@overload(interleave_k)
+def _interleave_k_compiled(x: Any, at: int, row: int, rows: int, width: int, out: Any, out_at: int) -> Any:
+    def packed(x: Any, at: int, row: int, rows: int, width: int, out: Any, out_at: int) -> None:
         lower, upper, half = np.uint32(0xFFFF), np.uint32(0xFFFF0000), np.uint32(16)
         for r in range(rows >> 1):
             begin = at + 2 * r * row
@@ -106,34 +109,34 @@ def _across_compiled(x: Any, at: int, row: int, rows: int, width: int, out: Any,
                 to[2 * i] = first[i] & lower
                 to[2 * i + 1] = first[i] >> half
 
-    def same(x: Any, at: int, row: int, rows: int, width: int, out: Any, out_at: int) -> None:
+    def plain(x: Any, at: int, row: int, rows: int, width: int, out: Any, out_at: int) -> None:
         for r in range(rows):
             begin, to_begin = at + r * row, out_at + r * width
-            words, to = x[begin : begin + width], out[to_begin : to_begin + width]
-            for i in range(len(words)):
-                to[i] = words[i]
+            lanes, to = x[begin : begin + width], out[to_begin : to_begin + width]
+            for i in range(len(lanes)):
+                to[i] = lanes[i]
 
-    return pairs if x.dtype == types.uint32 else same
-
-
-@njit(**OPTIONS)
-def upright(x: Any, at: int, count: int, words: int, out: Any, column: int, room: int) -> None:
-    """``count`` rows of words from ``at`` on as columns of ``out`` [words, room] from ``column`` on."""
-    for begin in range(0, count, WIDE):
-        for e in range(words):
-            for i in range(begin, min(count, begin + WIDE)):
-                out[e * room + column + i] = x[at + i * words + e]
+    return packed if x.dtype == types.uint32 else plain
 
 
-@njit(**OPTIONS)
+@njit(**JIT_OPTIONS)
+def transpose(x: Any, at: int, count: int, lanes: int, out: Any, column: int, stride: int) -> None:
+    """Transpose ``count`` rows of lanes into columns of ``out`` [lanes, stride], from ``column`` on."""
+    for begin in range(0, count, COLUMN_MULTIPLE):
+        for e in range(lanes):
+            for i in range(begin, min(count, begin + COLUMN_MULTIPLE)):
+                out[e * stride + column + i] = x[at + i * lanes + e]
+
+
+@njit(**JIT_OPTIONS)
 def fill(s: Any, at: int, count: int, value: Any) -> None:
     part = s[at : at + count]
     for i in range(len(part)):
         part[i] = value
 
 
-@njit(**OPTIONS)
+@njit(**JIT_OPTIONS)
 def copy(x: Any, at: int, count: int, out: Any, out_at: int) -> None:
-    words, to = x[at : at + count], out[out_at : out_at + count]
+    lanes, to = x[at : at + count], out[out_at : out_at + count]
     for i in range(len(to)):
-        to[i] = words[i]
+        to[i] = lanes[i]

@@ -24,10 +24,15 @@ from transformers import AttentionInterface
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.masking_utils import ALL_MASK_ATTENTION_FUNCTIONS, AttentionMaskInterface
 
-from plaudit.kernels.attention_blocks import Block, blocks_of
-from plaudit.kernels.blockwise_attention import Attending, Blockwise, keys_of, whole_pieces
-from plaudit.kernels.cuda_varlen_attention import sequences_of, suits, varlen_attention
-from plaudit.kernels.optional import compiled
+from plaudit.kernels.attention_blocks import AttentionBlock, cut_into_blocks
+from plaudit.kernels.blockwise_attention import (
+    AttentionPlan,
+    BlockwisePlan,
+    cached_aligned_blocks,
+    take_ranges,
+)
+from plaudit.kernels.cuda_varlen_attention import supports, varlen_attention, varlen_sequences
+from plaudit.kernels.optional import load_compiled
 
 logger = logging.getLogger(__name__)
 
@@ -82,13 +87,13 @@ def packed_attention(
     longest = longest_of(rows)
     if (
         not explicit
-        and suits(q, k, v, sliding_window, longest)
+        and supports(q, k, v, sliding_window, longest)
         and _kernel_is_right(q.device, q.shape[0], k.shape[0], q.shape[-1])
     ):
         q, k, v = (t.transpose(0, 1) for t in (q, k, v))
-        return varlen_attention(q, k, v, sequences_of(rows, q.device), scale, causal)[None], None
+        return varlen_attention(q, k, v, varlen_sequences(rows, q.device), scale, causal)[None], None
     if explicit or q.device.type != "cpu" or longest > LONGEST:
-        blocks = blocks_of(rows, causal, None)
+        blocks = cut_into_blocks(rows, causal, None)
         out = torch.cat([_block(b, q, k, v, scale, sliding_window, softcap, s_aux) for b in blocks])
     else:
         how = _whole(rows, causal, sliding_window, q, v.shape[-1])
@@ -140,13 +145,13 @@ def _kernel_is_right(device: torch.device, heads: int, kv: int, size: int) -> bo
     try:
         with torch.inference_mode(False), torch.enable_grad(), torch.autocast(device.type, enabled=False):
             q, k, v = (t.to(device, torch.bfloat16).requires_grad_() for t in given)
-            found = varlen_attention(q, k, v, sequences_of(_TRIED, device), scale)
+            found = varlen_attention(q, k, v, varlen_sequences(_TRIED, device), scale)
             exact_q, exact_k, exact_v = (t.detach().float().requires_grad_() for t in (q, k, v))
             sides = [t.transpose(0, 1) for t in (exact_q, exact_k, exact_v)]
             expected = torch.cat(
                 [
                     _block(b, sides[0], sides[1], sides[2], scale, None, None, None)
-                    for b in blocks_of(_TRIED, True, None)
+                    for b in cut_into_blocks(_TRIED, True, None)
                 ]
             )
             weights = weights.to(device)
@@ -168,7 +173,7 @@ def _kernel_is_right(device: torch.device, heads: int, kv: int, size: int) -> bo
 
 
 def _block(
-    block: Block,
+    block: AttentionBlock,
     q: Tensor,
     k: Tensor,
     v: Tensor,
@@ -180,7 +185,7 @@ def _block(
     """One block by plain operations that autograd differentiates: [Tq, H, dv]."""
     group = q.shape[0] // k.shape[0]
     queries = q[:, block.start : block.end]
-    keys, values = (keys_of(block.keys, t).repeat_interleave(group, dim=0) for t in (k, v))
+    keys, values = (take_ranges(block.keys, t).repeat_interleave(group, dim=0) for t in (k, v))
     mask = block.mask(window, torch.float32, q.device)
     if softcap is None and sinks is None:
         plain = block.plain and (window is None or window >= queries.shape[1])
@@ -243,14 +248,16 @@ def _dense(
     return _explicit(query, key, value, mask, scale, softcap, sinks).transpose(1, 2)
 
 
-def _whole(rows: Rows, causal: bool, window: int | None, q: Tensor, size: int) -> Attending:
+def _whole(rows: Rows, causal: bool, window: int | None, q: Tensor, size: int) -> AttentionPlan:
     """All queries of a row: tile by tile where that is compiled, else block by block."""
-    found = compiled("plaudit.kernels.varlen_attention")
-    if found is not None and causal and q.shape[-1] == size and found.suits(size, q.dtype):
-        plan: Attending = found.whole_plan(rows, window)
+    found = load_compiled("plaudit.kernels.varlen_attention")
+    if found is not None and causal and q.shape[-1] == size and found.supports(size, q.dtype):
+        plan: AttentionPlan = found.cached_varlen_plan(rows, window)
         return plan
     align = q.dtype == torch.bfloat16
-    return Blockwise(whole_pieces(blocks_of(rows, causal, CHUNK), window, q.shape[1], align, q.device))
+    return BlockwisePlan(
+        cached_aligned_blocks(cut_into_blocks(rows, causal, CHUNK), window, q.shape[1], align, q.device)
+    )
 
 
 class _Attended(torch.autograd.Function):
@@ -258,11 +265,11 @@ class _Attended(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        ctx: Any, q: Tensor, k: Tensor, v: Tensor, how: Attending, scale: float, keep: bool
+        ctx: Any, q: Tensor, k: Tensor, v: Tensor, how: AttentionPlan, scale: float, keep: bool
     ) -> Tensor:
         q = q * scale
         out = v.new_empty(q.shape[1], q.shape[0], v.shape[-1])
-        ctx.save_for_backward(q, k, v, *how.attend(q, k, v, out, keep))
+        ctx.save_for_backward(q, k, v, *how.forward(q, k, v, out, keep))
         ctx.how, ctx.scale = how, scale
         return out
 
@@ -272,5 +279,5 @@ class _Attended(torch.autograd.Function):
         slots = q.shape[1]
         # In the order in which the projections lie in memory: a view is then all that they need.
         dq, dk, dv = (t.new_empty(slots, t.shape[0], t.shape[2]).transpose(0, 1) for t in (q, k, v))
-        ctx.how.attend_back(grads[0], q, k, v, kept, dq, dk, dv)
+        ctx.how.backward(grads[0], q, k, v, kept, dq, dk, dv)
         return dq.mul_(ctx.scale), dk, dv, None, None, None

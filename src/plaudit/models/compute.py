@@ -15,11 +15,11 @@ import torch
 from plaudit.data.tokens.layout import LayoutKind
 
 Precision = Literal["fp32", "bf16"]
-ORDER: tuple[LayoutKind, ...] = ("padded", "packed", "shared")
+LAYOUT_ORDER: tuple[LayoutKind, ...] = ("padded", "packed", "shared")
 
 
 @dataclass(frozen=True)
-class Compute:
+class ComputeConfig:
     """``layout`` is the most that may be used; a model that cannot falls back (``models/packing.py``).
 
     ``precision`` bf16 computes matrix products in bfloat16 while weights, gradients, optimiser state and
@@ -37,16 +37,16 @@ class Compute:
     fused: bool = True
 
 
-_current = Compute()
+_current = ComputeConfig()
 
 
-def compute() -> Compute:
+def compute_config() -> ComputeConfig:
     """The settings in force."""
     return _current
 
 
 @contextmanager
-def computing(**changes: Any) -> Iterator[Compute]:
+def use_compute(**changes: Any) -> Iterator[ComputeConfig]:
     """Put changed settings in force within the block: ``with computing(precision="bf16"): …``."""
     global _current
     before = _current

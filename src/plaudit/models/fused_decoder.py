@@ -16,16 +16,16 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from plaudit.data.tokens.layout import Layout
-from plaudit.kernels.attention_blocks import Block, blocks_of
-from plaudit.kernels.blockwise_attention import Attending, Blockwise, pieces_of
-from plaudit.kernels.elementwise import loops, tiles
-from plaudit.kernels.fused_attention import Attention, Row
-from plaudit.kernels.fused_mlp import FeedForward
-from plaudit.kernels.fused_qkv import Spec
-from plaudit.kernels.linear import ROUND
+from plaudit.kernels.attention_blocks import AttentionBlock, cut_into_blocks
+from plaudit.kernels.blockwise_attention import AttentionPlan, BlockwisePlan, aligned_blocks
+from plaudit.kernels.elementwise import numba_ops, varlen_kernel
+from plaudit.kernels.fused_attention import FusedAttention, PackedRow
+from plaudit.kernels.fused_mlp import FusedMLP
+from plaudit.kernels.fused_qkv import AttentionSpec
+from plaudit.kernels.linear import ROW_MULTIPLE
 from plaudit.models.architectures import layer_windows
 from plaudit.models.attention import CHUNK, LONGEST, longest_of, rows_of
-from plaudit.models.compute import compute
+from plaudit.models.compute import compute_config
 
 logger = logging.getLogger(__name__)
 
@@ -37,7 +37,12 @@ def fused_hidden(inner: Any, layout: Layout, slots: Tensor | None) -> Tensor | N
 
     None where the model, the device or the row is not for the fused parts.
     """
-    if layout.table is None or not compute().fused or layout.table.device.type != "cpu" or not fits(inner):
+    if (
+        layout.table is None
+        or not compute_config().fused
+        or layout.table.device.type != "cpu"
+        or not supports_fused(inner)
+    ):
         return None
     rows = rows_of(layout.table)
     if longest_of(rows) > LONGEST:
@@ -45,9 +50,9 @@ def fused_hidden(inner: Any, layout: Layout, slots: Tensor | None) -> Tensor | N
     return _forward(inner, layout, slots)
 
 
-def fits(inner: Any) -> bool:
+def supports_fused(inner: Any) -> bool:
     """Whether the model is one whose fused parts give its own numbers: by its making now, by trying once."""
-    if not _looks_right(inner):
+    if not _is_plain_llama(inner):
         return False
     if not hasattr(inner, "_plaudit_fused"):
         from plaudit.models.packing import same_states
@@ -59,7 +64,7 @@ def fits(inner: Any) -> bool:
     return bool(inner._plaudit_fused)
 
 
-def _looks_right(inner: Any) -> bool:
+def _is_plain_llama(inner: Any) -> bool:
     """What may change between two calls, and what trying would not show."""
     kind, config = type(inner), inner.config
     if kind.__name__ not in FAMILIES or not kind.__module__.startswith("transformers."):
@@ -76,7 +81,7 @@ def _looks_right(inner: Any) -> bool:
     if config.hidden_act != "silu" or inner.embed_tokens.weight.dtype != torch.float32:
         return False
     home = kind.__module__
-    return all(map(_is_plain, inner.modules())) and all(_is_familys(layer, home) for layer in inner.layers)
+    return all(map(_is_plain, inner.modules())) and all(_is_own_layer(layer, home) for layer in inner.layers)
 
 
 def _is_plain(module: nn.Module) -> bool:
@@ -97,7 +102,7 @@ def _is_ours(hook: Any) -> bool:
 BIASED = ("q_proj", "k_proj", "v_proj")
 
 
-def _is_familys(layer: nn.Module, home: str) -> bool:
+def _is_own_layer(layer: nn.Module, home: str) -> bool:
     """Whether a layer and its parts are the family's own, with plain projections."""
     if type(layer).__module__ != home:
         return False
@@ -119,10 +124,10 @@ def _checkpointed(layer: Any) -> bool:
 def _forward(inner: Any, layout: Layout, slots: Tensor | None) -> Tensor:
     assert layout.table is not None
     config = inner.config
-    dtype = torch.bfloat16 if compute().precision == "bf16" else torch.float32
+    dtype = torch.bfloat16 if compute_config().precision == "bf16" else torch.float32
     keep = torch.is_grad_enabled()
     total = layout.input_ids.numel()
-    extra = -total % ROUND
+    extra = -total % ROW_MULTIPLE
     rows = rows_of(layout.table)
     ids, positions = layout.input_ids[0], layout.position_ids
     if extra:
@@ -131,29 +136,29 @@ def _forward(inner: Any, layout: Layout, slots: Tensor | None) -> Tensor:
         ids, positions = F.pad(ids, (0, extra)), F.pad(positions, (0, extra))
     with torch.autocast("cpu", enabled=False):
         x = F.embedding(ids, inner.embed_tokens.weight, inner.embed_tokens.padding_idx)
-        turning = None if any(map(_has_more, inner.layers)) else loops()
-        turn = _turn(inner, x, positions, turning is not None)
+        rope_kernel = None if any(map(_has_bias_or_norm, inner.layers)) else numba_ops()
+        rotation = _rotation(inner, x, positions, rope_kernel is not None)
         size = inner.layers[0].self_attn.head_dim
-        tiled = found if (found := tiles()) is not None and found.suits(size, dtype) else None
+        varlen = found if (found := varlen_kernel()) is not None and found.supports(size, dtype) else None
         # Blocks are for attention that is not computed tile by tile.
-        blocks = () if tiled else blocks_of(rows, True, CHUNK)
-        read = _read(slots, blocks, len(x))
+        blocks = () if varlen else cut_into_blocks(rows, True, CHUNK)
+        read = _last_layer(slots, blocks, len(x))
         windows = layer_windows(config)
-        plans: dict[tuple[int | None, bool], Attending] = {}
+        plans: dict[tuple[int | None, bool], AttentionPlan] = {}
         for number, (layer, window) in enumerate(zip(inner.layers, windows)):
             at = read if number == len(windows) - 1 else None
             needed = None if at is None else at.attended
             if (window, at is None) not in plans:
-                if tiled:
-                    plan = tiled.plan_of(rows, window=window, needed=needed)
+                if varlen:
+                    plan = varlen.varlen_plan(rows, window=window, needed=needed)
                 else:
                     align = dtype == torch.bfloat16
-                    plan = Blockwise(
-                        pieces_of(blocks, window=window, slots=len(x), align=align, needed=needed)
+                    plan = BlockwisePlan(
+                        aligned_blocks(blocks, window=window, slots=len(x), align=align, needed=needed)
                     )
                 plans[window, at is None] = plan
-            row = Row(plans[window, at is None], turn, needed)
-            x = _attend(layer, x, row, dtype, keep, turning)
+            row = PackedRow(plans[window, at is None], rotation, needed)
+            x = _attend(layer, x, row, dtype, keep, rope_kernel)
             if at is not None:
                 x = x.index_select(0, at.places)
             x = _feed_forward(layer, x, dtype, keep)
@@ -163,18 +168,18 @@ def _forward(inner: Any, layout: Layout, slots: Tensor | None) -> Tensor:
     return x[:total]
 
 
-def _has_more(layer: Any) -> bool:
+def _has_bias_or_norm(layer: Any) -> bool:
     """Whether queries and keys get more than a projection: a bias or a norm."""
     return hasattr(layer.self_attn, "q_norm") or layer.self_attn.q_proj.bias is not None
 
 
 def _attend(
-    layer: Any, x: Tensor, row: Row, dtype: torch.dtype, keep: bool, turning: ModuleType | None
+    layer: Any, x: Tensor, row: PackedRow, dtype: torch.dtype, keep: bool, rope_kernel: ModuleType | None
 ) -> Tensor:
     attention = layer.self_attn
     q_norm, k_norm = getattr(attention, "q_norm", None), getattr(attention, "k_norm", None)
     size = attention.head_dim
-    spec = Spec(
+    spec = AttentionSpec(
         heads=attention.q_proj.out_features // size,
         kv=attention.k_proj.out_features // size,
         size=size,
@@ -183,9 +188,9 @@ def _attend(
         head_eps=None if q_norm is None else q_norm.variance_epsilon,
         dtype=dtype,
         keep=keep,
-        loops=turning,
+        numba_ops=rope_kernel,
     )
-    made: Tensor = Attention.apply(
+    made: Tensor = FusedAttention.apply(
         x,
         layer.input_layernorm.weight,
         attention.q_proj.weight,
@@ -206,7 +211,7 @@ def _attend(
 def _feed_forward(layer: Any, x: Tensor, dtype: torch.dtype, keep: bool) -> Tensor:
     mlp = layer.mlp
     after = layer.post_attention_layernorm
-    made: Tensor = FeedForward.apply(
+    made: Tensor = FusedMLP.apply(
         x,
         after.weight,
         mlp.gate_proj.weight,
@@ -219,7 +224,7 @@ def _feed_forward(layer: Any, x: Tensor, dtype: torch.dtype, keep: bool) -> Tens
     return made
 
 
-def _turn(inner: Any, x: Tensor, positions: Tensor, apart: bool) -> Tensor:
+def _rotation(inner: Any, x: Tensor, positions: Tensor, apart: bool) -> Tensor:
     """How every slot is turned, from the model's own rotary module: see ``Row``."""
     cos, sin = inner.rotary_emb(x[None], positions)
     half = cos.shape[-1] // 2
@@ -228,11 +233,11 @@ def _turn(inner: Any, x: Tensor, positions: Tensor, apart: bool) -> Tensor:
 
 
 # A last layer that is read at more of the slots than this is computed at all of them: choosing costs copies.
-MOST = 0.85
+MAX_SHARE = 0.85
 
 
 @dataclass(frozen=True)
-class _Read:
+class _LastLayer:
     """Where the last layer is computed: ``attended`` slots, and of these the ``places`` that go on; both sorted."""
 
     attended: Tensor
@@ -243,25 +248,25 @@ class _Read:
         return self.attended[self.places]
 
 
-def _read(slots: Tensor | None, blocks: tuple[Block, ...], total: int) -> _Read | None:
+def _last_layer(slots: Tensor | None, blocks: tuple[AttentionBlock, ...], total: int) -> _LastLayer | None:
     """What of the last layer must be computed for states at ``slots``; None for everything."""
     if slots is None:
         return None
     wanted = torch.zeros(total, dtype=torch.bool)
     wanted[slots] = True
-    if int(wanted.sum()) > MOST * total:
+    if int(wanted.sum()) > MAX_SHARE * total:
         return None
-    wanted = _whole(wanted)
+    wanted = _whole_multiple(wanted)
     attended = wanted.clone()
     for block in blocks:
         if block.repeat > 1 and bool(attended[block.start : block.end].any()):
             # Sequences that are computed together stay together.
             attended[block.start : block.end] = True
-    attended = _whole(attended).nonzero().squeeze(1)
-    return _Read(attended, wanted[attended].nonzero().squeeze(1))
+    attended = _whole_multiple(attended).nonzero().squeeze(1)
+    return _LastLayer(attended, wanted[attended].nonzero().squeeze(1))
 
 
-def _whole(wanted: Tensor) -> Tensor:
+def _whole_multiple(wanted: Tensor) -> Tensor:
     """Some slots more, any that are free, so that rows come in whole multiples."""
-    spare = (~wanted).nonzero().squeeze(1)[: -int(wanted.sum()) % ROUND]
+    spare = (~wanted).nonzero().squeeze(1)[: -int(wanted.sum()) % ROW_MULTIPLE]
     return wanted.index_fill(0, spare, True)

@@ -19,13 +19,19 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from plaudit.data.tokens.batch import TokenBatch
-from plaudit.kernels.linear import ROUND, add_outer, spare_rows, times, times_back
-from plaudit.kernels.optional import compiled
+from plaudit.kernels.linear import (
+    ROW_MULTIPLE,
+    accumulate_grad_weight,
+    linear,
+    linear_grad_input,
+    padding_rows,
+)
+from plaudit.kernels.optional import load_compiled
 from plaudit.models.architectures import backbone
 from plaudit.models.computable import check_policy
-from plaudit.models.compute import autocast, compute
+from plaudit.models.compute import autocast, compute_config
 from plaudit.models.encoder import encode
-from plaudit.models.output_head import Shape, output_head, shape_of
+from plaudit.models.output_head import LogitShape, output_head, shape_of
 
 # Elements of one chunk of logits: large enough for full-speed products, small enough to stay cheap. An accelerator
 # needs larger products, and adds to the head's whole gradient once a chunk.
@@ -60,8 +66,10 @@ def log_probs(
         # A head with adapters or of another kind: its own forward, differentiated by autograd.
         columns = _by_autograd(model, hidden, batch.targets, temperature, details)
     else:
-        bf16 = compute().precision == "bf16" or head.weight.dtype == torch.bfloat16
-        keep = torch.is_grad_enabled() and hidden.shape[0] * head.weight.shape[0] <= compute().kept_logits
+        bf16 = compute_config().precision == "bf16" or head.weight.dtype == torch.bfloat16
+        keep = (
+            torch.is_grad_enabled() and hidden.shape[0] * head.weight.shape[0] <= compute_config().kept_logits
+        )
         columns = _LogProb.apply(
             hidden, head.weight, head.bias, batch.targets, shape, temperature, details, bf16, keep
         )
@@ -102,7 +110,7 @@ class _LogProb(torch.autograd.Function):
         weight: Tensor,
         bias: Tensor | None,
         targets: Tensor,
-        shape: Shape,
+        shape: LogitShape,
         temperature: float,
         details: bool,
         bf16: bool,
@@ -112,7 +120,7 @@ class _LogProb(torch.autograd.Function):
         ctx.settings = shape, temperature, bf16
         ctx.loops = found = _loops(weight, bias, shape, dtype)
         ctx.count = count = len(hidden)
-        spare = spare_rows(count, hidden.device)
+        spare = padding_rows(count, hidden.device)
         if spare:  # more of the last row: zeros times an infinite weight would be NaN
             hidden = torch.cat([hidden, hidden[-1:].expand(spare, -1)])
         targets = F.pad(targets, (0, spare))
@@ -122,9 +130,9 @@ class _LogProb(torch.autograd.Function):
         columns: list[tuple[Tensor, ...]] = []
         for h, t in zip(hidden.split(chunk), targets.split(chunk)):
             if found is not None:
-                z, factor = times(h.to(dtype), low), shape.factor / temperature
-                part: tuple[Tensor, ...] = found.chosen(z, t, factor)
-                columns.append(part + found.details(z, t, part[1], factor) if details else part)
+                z, factor = linear(h.to(dtype), low), shape.factor / temperature
+                part: tuple[Tensor, ...] = found.log_prob(z, t, factor)
+                columns.append(part + found.entropy_and_hits(z, t, part[1], factor) if details else part)
                 kept += [z] * keep
                 continue
             z = _logits(h.to(dtype), low, bias, shape, temperature)
@@ -137,8 +145,8 @@ class _LogProb(torch.autograd.Function):
             columns.append(part)
             if keep:
                 kept.append(table)
-        log_prob, normaliser, *more = (torch.cat(c) for c in zip(*columns))
-        ctx.save_for_backward(hidden, weight, bias, targets, normaliser, *more[:1])
+        log_prob, normalizer, *more = (torch.cat(c) for c in zip(*columns))
+        ctx.save_for_backward(hidden, weight, bias, targets, normalizer, *more[:1])
         ctx.kept = kept
         if not details:
             return (log_prob[:count],)
@@ -148,7 +156,7 @@ class _LogProb(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Any, ...]:
-        hidden, weight, bias, targets, normaliser, *more = ctx.saved_tensors
+        hidden, weight, bias, targets, normalizer, *more = ctx.saved_tensors
         shape, temperature, bf16 = ctx.settings
         dtype = torch.bfloat16 if bf16 else weight.dtype
         low = weight.to(dtype)
@@ -167,44 +175,44 @@ class _LogProb(torch.autograd.Function):
             if sideways is not None and bool(sideways.any()):
                 entropy = more[0][part, None], sideways[part, None]
             if ctx.loops is not None:
-                z = kept[number] if kept else times(h, low)
+                z = kept[number] if kept else linear(h, low)
                 factor = shape.factor / temperature
                 if entropy is None:
-                    g = ctx.loops.slopes(z, targets[part], normaliser[part], grad, factor)
+                    g = ctx.loops.grad_logits(z, targets[part], normalizer[part], grad, factor)
                 else:
-                    table = (z.float() * factor).sub_(normaliser[part, None])
+                    table = (z.float() * factor).sub_(normalizer[part, None])
             elif kept:
                 table = kept[number]
             else:
                 table = _logits(h, low, bias, shape, temperature).log_softmax(-1)
             if ctx.loops is None or entropy is not None:
-                g = _slopes(table, targets[part], normaliser[part], grad, entropy, shape, temperature)
+                g = _grad_logits(table, targets[part], normalizer[part], grad, entropy, shape, temperature)
             if d_bias is not None:
                 d_bias += g.sum(0)
             g = g.to(dtype)
             if d_hidden is not None:
-                d_hidden[part] = times_back(g, low).to(hidden.dtype)
-            add_outer(d_weight, g, h)
+                d_hidden[part] = linear_grad_input(g, low).to(hidden.dtype)
+            accumulate_grad_weight(d_weight, g, h)
         if d_hidden is not None:
             d_hidden = d_hidden[: ctx.count]
         return d_hidden, d_weight, d_bias, None, None, None, None, None, None
 
 
-def _loops(weight: Tensor, bias: Tensor | None, shape: Shape, dtype: torch.dtype) -> ModuleType | None:
+def _loops(weight: Tensor, bias: Tensor | None, shape: LogitShape, dtype: torch.dtype) -> ModuleType | None:
     """The compiled loops, where they are there; they know a factor, and neither bias nor cap."""
     plain = bias is None and shape.cap is None and shape.factor > 0
     if plain and weight.device.type == "cpu" and dtype in (torch.float32, torch.bfloat16):
-        return compiled("plaudit.kernels.token_logprob")
+        return load_compiled("plaudit.kernels.token_logprob")
     return None
 
 
-def _slopes(
+def _grad_logits(
     table: Tensor,
     targets: Tensor,
-    normaliser: Tensor,
+    normalizer: Tensor,
     grad: Tensor,
     entropy: tuple[Tensor, Tensor] | None,
-    shape: Shape,
+    shape: LogitShape,
     temperature: float,
 ) -> Tensor:
     """The gradient of W h from that of the log-probs [n], and of the entropies [n, 1] where these are given with it.
@@ -214,7 +222,7 @@ def _slopes(
     g = table
     slope = None
     if shape.cap is not None:
-        slope = 1 - ((g + normaliser[:, None]) * (temperature / shape.cap)) ** 2
+        slope = 1 - ((g + normalizer[:, None]) * (temperature / shape.cap)) ** 2
     if entropy is not None:
         p = g.exp()
         g = p.mul(g.clamp_(min=NEVER).add_(entropy[0])).mul_(-entropy[1]).sub_(p.mul_(grad[:, None]))
@@ -231,14 +239,14 @@ def _slopes(
 def _rows(weight: Tensor) -> int:
     """Tokens of one chunk."""
     on_cpu = weight.device.type == "cpu"
-    most = max(128, (CHUNK if on_cpu else ACCELERATED) // weight.shape[0] // ROUND * ROUND)
+    most = max(128, (CHUNK if on_cpu else ACCELERATED) // weight.shape[0] // ROW_MULTIPLE * ROW_MULTIPLE)
     # On the CPU products of this size are fastest, and their kernels serve the next batch too.
     return min(most, 512) if on_cpu else most
 
 
-def _logits(h: Tensor, weight: Tensor, bias: Tensor | None, shape: Shape, temperature: float) -> Tensor:
+def _logits(h: Tensor, weight: Tensor, bias: Tensor | None, shape: LogitShape, temperature: float) -> Tensor:
     """Shaped logits over temperature, in fp32 memory of their own: [n, V]."""
-    z = times(h, weight).float()
+    z = linear(h, weight).float()
     if bias is not None:
         z += bias
     if shape.factor != 1.0:

@@ -12,7 +12,7 @@ from plaudit.models.architectures import backbone
 
 
 @dataclass(frozen=True)
-class Shape:
+class LogitShape:
     """What a family does to W h before the softmax: a factor, then a soft cap."""
 
     factor: float
@@ -31,9 +31,9 @@ def output_head(model: nn.Module) -> Any:
     return inner.get_output_embeddings()
 
 
-def shape_of(model: nn.Module) -> Shape:
+def shape_of(model: nn.Module) -> LogitShape:
     """The factor and cap that the model's family puts on its logits, from its config."""
     config = backbone(model).config.get_text_config()
     factor = float(getattr(config, "logit_scale", None) or 1.0)
     factor /= float(getattr(config, "logits_scaling", None) or 1.0)
-    return Shape(factor, getattr(config, "final_logit_softcapping", None))
+    return LogitShape(factor, getattr(config, "final_logit_softcapping", None))

@@ -19,7 +19,7 @@ from plaudit.data.tokens.item import Segment, TokenItem
 from plaudit.data.tokens.layout import Layout, LayoutKind, lay_out
 from plaudit.models import attention
 from plaudit.models.architectures import OFFSET_POSITIONS, backbone, is_causal
-from plaudit.models.compute import ORDER, compute, computing
+from plaudit.models.compute import LAYOUT_ORDER, compute_config, use_compute
 
 logger = logging.getLogger(__name__)
 
@@ -30,7 +30,7 @@ class CannotPack(Exception):
 
 def layout_for(*models: nn.Module) -> LayoutKind:
     """The best layout that all the models compute exactly and the settings in force allow."""
-    return min((compute().layout, *(capability(m) for m in models)), key=ORDER.index)
+    return min((compute_config().layout, *(capability(m) for m in models)), key=LAYOUT_ORDER.index)
 
 
 def capability(model: nn.Module) -> LayoutKind:
@@ -181,7 +181,10 @@ def same_states(inner: Any, states: Callable[[Layout, Tensor | None], Tensor]) -
     training = inner.training
     inner.eval()
     try:
-        with computing(precision="fp32"), torch.autocast(next(inner.parameters()).device.type, enabled=False):
+        with (
+            use_compute(precision="fp32"),
+            torch.autocast(next(inner.parameters()).device.type, enabled=False),
+        ):
             expected = [_single(inner, item) for item in _ITEMS]
             layout = lay_out(_ITEMS, "shared", 0).to(next(inner.parameters()).device)
             whole = states(layout, None)

@@ -19,7 +19,7 @@ MOST = 0.85
 
 
 @contextmanager
-def only_at(inner: Any, slots: Tensor | None, total: int) -> Iterator[None]:
+def last_mlp_only_at(inner: Any, slots: Tensor | None, total: int) -> Iterator[None]:
     """Within the block the last feed-forward part of ``inner`` is computed at ``slots`` [n] of ``total``.
 
     States at other slots then hold numbers without meaning. Without effect for None, for models that do

@@ -10,7 +10,7 @@ from functools import cache
 from typing import Any
 
 from plaudit.config.graph import Graph, Node
-from plaudit.models.compute import compute
+from plaudit.models.compute import compute_config
 from plaudit.pipeline.context import Context
 from plaudit.pipeline.stages import Plan, is_done
 from plaudit.pipeline.work import Work
@@ -105,7 +105,7 @@ def _room(
     kept = counted(architecture, resolved["precision"], work.usual, fused=fused)
     kept = Footprint(*(work.trained * value for value in astuple(kept)))
     shape = {"layers": text.num_hidden_layers, "vocabulary": text.vocab_size, "share": work.share}
-    again = compute().checkpointing
+    again = compute_config().checkpointing
     if work.budget is not None:
         size = need(kept, fixed=fixed, checkpointing=bool(again), **shape)
         return f"{work.budget} tokens", _gib(size.total(work.budget))

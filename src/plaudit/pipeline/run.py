@@ -135,7 +135,7 @@ def _computed(
     folder: RunFolder,
     options: Options,
 ) -> RunFolder:
-    from plaudit.models.compute import computing
+    from plaudit.models.compute import use_compute
     from plaudit.training.device import make_deterministic, resolve_device
     from plaudit.training.memory import keep_freed_memory, spare_libraries
 
@@ -147,7 +147,7 @@ def _computed(
     make_deterministic(device, config.deterministic)
     with (
         pin_day(run_day(folder)),
-        computing(
+        use_compute(
             layout=config.layout,
             fused=config.fused,
             precision=resolved["precision"],

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 
 from plaudit.errors import PlauditError
-from plaudit.models.compute import computing
+from plaudit.models.compute import use_compute
 from plaudit.rollout.cache import RowCache
 from plaudit.rollout.forward import CannotDecode, Forward, ModelForward
 from plaudit.rollout.llama import LlamaForward, looks_like_llama
@@ -66,7 +66,7 @@ def choose_forward(model: Any) -> type[Forward] | None:
     for way in ways:
         try:
             # In full precision, where a fault cannot hide in the rounding.
-            with computing(precision="fp32"):
+            with use_compute(precision="fp32"):
                 check(model, way(model))
         except CannotDecode as refusal:
             logger.info("%s: %s is not used: %s", type(model).__name__, way.__name__, refusal)

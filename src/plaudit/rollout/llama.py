@@ -22,13 +22,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from plaudit.kernels.blocked_decode import FAR, Near
-from plaudit.kernels.linear import Packed
-from plaudit.kernels.optional import compiled
-from plaudit.models.compute import compute
+from plaudit.kernels.blocked_decode import CACHE_BYTES, BlockedDecode
+from plaudit.kernels.linear import PrepackedLinear
+from plaudit.kernels.optional import load_compiled
+from plaudit.models.compute import compute_config
 from plaudit.rollout.cache import RowCache
 from plaudit.rollout.forward import CannotDecode, layer_windows, unwrapped
-from plaudit.rollout.token_sampling import LOOPS
+from plaudit.rollout.token_sampling import DECODE_KERNEL
 
 FAMILIES = ("LlamaForCausalLM", "MistralForCausalLM", "Qwen2ForCausalLM", "Qwen3ForCausalLM")
 
@@ -51,11 +51,11 @@ class _Linear:
     """A linear layer's weight and bias, the weight in the precision of the products and laid out for them."""
 
     def __init__(self, linear: nn.Linear, dtype: torch.dtype) -> None:
-        self.weight, self.bias = Packed(linear.weight.to(dtype)), linear.bias
+        self.weight, self.bias = PrepackedLinear(linear.weight.to(dtype)), linear.bias
 
     def add_to(self, x: Tensor, inputs: Tensor) -> Tensor:
         """x += linear(inputs), in place."""
-        x.add_(self.weight.times(inputs))
+        x.add_(self.weight(inputs))
         return x if self.bias is None else x.add_(self.bias)
 
 
@@ -66,12 +66,12 @@ class _Layer:
     ``kv`` is the part of ``qkv`` that the last layer of a prefill needs.
     """
 
-    qkv: Packed
-    kv: Packed | None
+    qkv: PrepackedLinear
+    kv: PrepackedLinear | None
     qkv_bias: Tensor | None
     qk_norm: Tensor | None
     out: _Linear
-    gate_up: Packed
+    gate_up: PrepackedLinear
     down: _Linear
     eps: float
     mlp_eps: float
@@ -108,9 +108,9 @@ class LlamaForward:
             raise CannotDecode("the embeddings are wrapped by an adapter")
         if any(m.bias is not None for layer in body.layers for m in (layer.mlp.gate_proj, layer.mlp.up_proj)):
             raise CannotDecode("the gate has biases")
-        self.dtype = torch.bfloat16 if compute().precision == "bf16" else torch.float32
-        self.near = Near()
-        self.loops = compiled(LOOPS) if weight.device.type == "cpu" else None
+        self.dtype = torch.bfloat16 if compute_config().precision == "bf16" else torch.float32
+        self.matmul = BlockedDecode()
+        self.decode_kernel = load_compiled(DECODE_KERNEL) if weight.device.type == "cpu" else None
         self.windows = layer_windows(config)
         # A window would have to move over the prompt with every token.
         self.shares = all(window is None for window in self.windows)
@@ -159,12 +159,12 @@ class LlamaForward:
             norm = torch.cat((q.expand(h, d), k.expand(hk, d)))
         after = layer.post_attention_layernorm
         return _Layer(
-            qkv=Packed(qkv.to(self.dtype)),
-            kv=Packed(qkv[h * d :].to(self.dtype)) if last else None,
+            qkv=PrepackedLinear(qkv.to(self.dtype)),
+            kv=PrepackedLinear(qkv[h * d :].to(self.dtype)) if last else None,
             qkv_bias=bias,
             qk_norm=norm,
             out=_Linear(attention.o_proj, self.dtype),
-            gate_up=Packed(
+            gate_up=PrepackedLinear(
                 (torch.cat((mlp.gate_proj.weight, mlp.up_proj.weight)) * after.weight).to(self.dtype)
             ),
             down=_Linear(mlp.down_proj, self.dtype),
@@ -183,7 +183,7 @@ class LlamaForward:
         d, hk, heads = self.d, self.hk, self.h + self.hk - skip
         bias = None if layer.qkv_bias is None else layer.qkv_bias[skip * d :]
         weight = layer.qkv if whole or layer.kv is None else layer.kv
-        qkv = weight.times(F.rms_norm(x, x.shape[-1:], eps=layer.eps))
+        qkv = weight(F.rms_norm(x, x.shape[-1:], eps=layer.eps))
         if bias is not None:
             qkv = qkv + bias
         qk = qkv[:, : heads * d].float().view(-1, heads, d)
@@ -194,7 +194,7 @@ class LlamaForward:
     def _after(self, layer: _Layer, x: Tensor, attended: Tensor) -> Tensor:
         """The rest of a layer: output projection, gate, both residuals; ``x`` [S, D] is overwritten."""
         layer.out.add_to(x, attended)
-        gate, up = layer.gate_up.times(F.rms_norm(x, x.shape[-1:], eps=layer.mlp_eps)).chunk(2, -1)
+        gate, up = layer.gate_up(F.rms_norm(x, x.shape[-1:], eps=layer.mlp_eps)).chunk(2, -1)
         return layer.down.add_to(x, layer.act(gate).mul_(up))
 
     def prefill(self, ids: Tensor) -> list[tuple[Tensor, Tensor]]:
@@ -232,17 +232,17 @@ class LlamaForward:
     def step(self, ids: Tensor, cache: RowCache) -> Tensor:
         rows, h, hk, d = len(ids), self.h, self.hk, self.d
         x = F.embedding(ids, self.embedding)
-        self.near.far = cache.bytes > FAR
+        self.matmul.out_of_cache = cache.bytes > CACHE_BYTES
         positions = cache.positions()
         turn = self._rotation(cache.columns + self.longest)[positions, None]
         for i, (layer, cached) in enumerate(zip(self.layers, cache.layers)):
             qk, v = self._project(layer, x)
             turned = torch.view_as_real(qk[:, :h] * turn)
             cached.write(torch.view_as_real(qk[:, h:] * turn).view(rows, hk, d), v)
-            if self.loops is not None:
+            if self.decode_kernel is not None:
                 first = cached.first()
                 prompts = None if cache.prefixes is None else cache.prefixes.of(i)
-                attended = self.loops.attend(
+                attended = self.decode_kernel.decode_attention(
                     turned.view(rows, h, d),
                     cached.keys,
                     cached.values,
@@ -258,13 +258,13 @@ class LlamaForward:
                 parts = []
                 for begin, end, first in cache.spans(self.windows[i]):
                     weights, values = self._weigh(q, cache, i, begin, end, first)
-                    parts.append(self.near.mix(weights.softmax(-1), values))
+                    parts.append(self.matmul.weighted_sum(weights.softmax(-1), values))
                 attended = torch.cat(parts) if len(parts) > 1 else parts[0]
             else:
                 weights, values = self._weigh(q, cache, i, 0, rows, cached.first())
-                attended = cache.prefixes.attend(i, q, weights, values, self.near)
+                attended = cache.prefixes.attend(i, q, weights, values, self.matmul)
             x = self._after(layer, x, attended.view(rows, h * d))
-        logits = self.head.weight.times(self.norm(x)).float()
+        logits = self.head.weight(self.norm(x)).float()
         return logits if self.head.bias is None else logits + self.head.bias
 
     def _weigh(
@@ -273,6 +273,6 @@ class LlamaForward:
         """Masked scores [rows · Hk, h/Hk, columns] of rows ``begin`` to ``end``, and the values they are for."""
         keys, values = cache.layers[layer].flat(begin, end, first)
         part = q[begin * self.hk : end * self.hk]
-        weights = self.near.weigh(part, keys)
+        weights = self.matmul.scores(part, keys)
         weights.view(end - begin, self.h, -1).add_(cache.mask[begin:end, None, first : cache.end])
         return weights, values

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from plaudit.kernels.blocked_decode import Near
+from plaudit.kernels.blocked_decode import BlockedDecode
 
 
 class Prefixes:
@@ -88,26 +88,28 @@ class Prefixes:
         keys, values = self.keys[layer], self.values[layer]
         return None if keys is None or values is None else (keys, values, self.lengths, self.group)
 
-    def attend(self, layer: int, q: Tensor, scores: Tensor, values: Tensor, near: Near) -> Tensor:
+    def attend(self, layer: int, q: Tensor, scores: Tensor, values: Tensor, matmul: BlockedDecode) -> Tensor:
         """Attention [R · G, g, dv] of queries ``q`` [R · G, g, d] over prompt and own tokens.
 
         ``scores`` [R · G, g, C] are those of the rows' own tokens, masked, ``values`` [R · G, C, dv] theirs.
         """
         keys, prompt_values = self.keys[layer], self.values[layer]
         if keys is None or prompt_values is None:  # every prompt is one token, which a step feeds
-            return near.mix(scores.softmax(-1), values)
+            return matmul.weighted_sum(scores.softmax(-1), values)
         rows, heads = len(self.group), keys.shape[1]
         group = q.shape[1]
         prompts, n = self.row_of.shape
         asked = self._gather(q.view(rows, heads, group, -1))
-        seen = near.weigh(asked, keys[:prompts].flatten(0, 1), several=True)
+        seen = matmul.scores(asked, keys[:prompts].flatten(0, 1), several=True)
         seen = seen.view(prompts, heads, n, group, -1)
         seen += self.mask[:prompts, None, None, None]
         before = self._scatter(seen).reshape(rows * heads, group, -1)
         weights = torch.cat([before, scores], dim=-1).softmax(-1)
-        mine = near.mix(weights[..., self.width :], values)
+        mine = matmul.weighted_sum(weights[..., self.width :], values)
         shared = self._gather(weights[..., : self.width].view(rows, heads, group, -1))
-        theirs = near.mix(shared, prompt_values[:prompts].flatten(0, 1)).view(prompts, heads, n, group, -1)
+        theirs = matmul.weighted_sum(shared, prompt_values[:prompts].flatten(0, 1)).view(
+            prompts, heads, n, group, -1
+        )
         return mine.add_(self._scatter(theirs).reshape(mine.shape))
 
     def _gather(self, rows: Tensor) -> Tensor:

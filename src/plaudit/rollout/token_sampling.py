@@ -9,15 +9,15 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from plaudit.kernels.optional import compiled
+from plaudit.kernels.optional import load_compiled
 from plaudit.rollout.protocol import SamplingSettings
 
-LOOPS = "plaudit.kernels.decode_numba"
+DECODE_KERNEL = "plaudit.kernels.decode_numba"
 # Tokens per block of the two-level search, at most.
 BLOCK = 64
 
 
-def scaled(logits: Tensor, settings: SamplingSettings) -> Tensor:
+def scale_and_truncate(logits: Tensor, settings: SamplingSettings) -> Tensor:
     """logits / temperature in fp32, tokens outside top-k and top-p at −∞: [B, V].
 
     Top-k keeps the k largest, top-p then the smallest set of the largest whose probability reaches
@@ -51,9 +51,9 @@ def draw(logits: Tensor, uniform: Tensor, settings: SamplingSettings) -> tuple[T
         best, ids = logits.max(-1)
         # 0 for every finite logit, NaN otherwise.
         return ids, (best - best).float()
-    z = scaled(logits, settings)
-    if z.device.type == "cpu" and (loops := compiled(LOOPS)) is not None:
-        drawn: tuple[Tensor, Tensor] = loops.draw(z, uniform)
+    z = scale_and_truncate(logits, settings)
+    if z.device.type == "cpu" and (kernel := load_compiled(DECODE_KERNEL)) is not None:
+        drawn: tuple[Tensor, Tensor] = kernel.draw_tokens(z, uniform)
         return drawn
     p = z.softmax(-1)
     rows, vocabulary = p.shape

@@ -18,10 +18,10 @@ from transformers import AutoModel, AutoModelForCausalLM, LlamaConfig
 from plaudit.config import PolicySource, Scratch
 from plaudit.data.tokens.batching import collate
 from plaudit.data.tokens.item import Segment, TokenItem
-from plaudit.models.compute import LayoutKind, Precision, computing
+from plaudit.models.compute import LayoutKind, Precision, use_compute
 from plaudit.models.encoder import encode
 from plaudit.models.files import fetched
-from plaudit.models.fused_decoder import fits
+from plaudit.models.fused_decoder import supports_fused
 
 WORDS = 256
 
@@ -110,7 +110,7 @@ def footprint(
 ) -> Footprint:
     """Bytes per token that training keeps at sequences of ``length``, counted where autograd saves them.
 
-    ``fused``: by the fused layers (``models/fused``), where the architecture has them.
+    ``fused``: by the fused layers (``models/fused_decoder.py``), where the architecture has them.
     """
     own = [_kept(config, layers, precision, length, layout, fused=False) for layers in (1, 2)]
     again = own[1] - own[0]
@@ -137,11 +137,11 @@ def _kept(
         return tensor
 
     with (
-        computing(precision=precision, layout=layout, fused=fused),
+        use_compute(precision=precision, layout=layout, fused=fused),
         torch.autograd.graph.saved_tensors_hooks(pack, lambda t: t),
     ):
         hidden = encode(model, batch).hidden
-        fused = fused and fits(model)
+        fused = fused and supports_fused(model)
     total = sum(sizes.values())
     # The modules keep bf16 copies of weights once a batch, not once a token; the fused layers keep none.
     copies = precision == "bf16" and not fused

@@ -23,8 +23,8 @@ from plaudit.data.tokens.item import TokenItem
 from plaudit.data.tokens.layout import LayoutKind, slots_of
 from plaudit.errors import UserError
 from plaudit.models.architectures import backbone
-from plaudit.models.compute import Precision, compute
-from plaudit.models.fused_decoder import fits
+from plaudit.models.compute import Precision, compute_config
+from plaudit.models.fused_decoder import supports_fused
 from plaudit.models.positions import fewest_positions
 from plaudit.training.cost_model import Footprint, footprint
 
@@ -79,7 +79,7 @@ def need(
     """Bytes of a stage; ``share`` of its slots are response tokens, whose logits and their gradient are kept."""
     # Checkpointed layers keep their input, and one layer at a time is there in full.
     token = layers * kept.checkpointed + kept.again if checkpointing else layers * kept.layer
-    return Need(fixed, token + kept.rest, 8.0 * share * vocabulary, 8.0 * compute().kept_logits)
+    return Need(fixed, token + kept.rest, 8.0 * share * vocabulary, 8.0 * compute_config().kept_logits)
 
 
 def choose(
@@ -130,7 +130,7 @@ def fit_memory(
     ``longest`` slots of one item, ``length`` tokens of a usual sequence, ``share`` of response tokens,
     ``beside`` bytes of models that are not trained.
     """
-    settings = compute()
+    settings = compute_config()
     if settings.memory is None:
         chosen = MemoryPlan(max(ENOUGH, longest), bool(settings.checkpointing), 0.0, "no memory limit is set")
     else:
@@ -169,7 +169,7 @@ def stated_budget(modules: Mapping[str, nn.Module], token_budget: int) -> Memory
 
 def _is_fused(module: nn.Module) -> bool:
     inner = backbone(getattr(module, "backbone", module))
-    return next(inner.parameters()).device.type == "cpu" and fits(inner)
+    return next(inner.parameters()).device.type == "cpu" and supports_fused(inner)
 
 
 def counted(config: Any, precision: Precision, length: int, *, fused: bool) -> Footprint:

@@ -22,7 +22,7 @@ def write_yardstick(config: Config, folder: RunFolder, *, samples: int, sizes: S
     if not graph.reward_models or config.evaluate is None:
         files.write_json(target, {"points": [], "reason": "the recipe trains no reward model to choose by"})
         return
-    from plaudit.models.compute import computing
+    from plaudit.models.compute import use_compute
     from plaudit.pipeline.context import Context
     from plaudit.pipeline.materials import materials_of
     from plaudit.pipeline.steps.evaluation_prompts import test_prompts
@@ -34,7 +34,7 @@ def write_yardstick(config: Config, folder: RunFolder, *, samples: int, sizes: S
     resolved = (folder.read_json("run.json") or {})["resolved"]
     context = Context(config, graph, folder, materials_of(config), resolve_device(config.device), Ranks())
     settings = config.evaluate
-    with computing(precision=resolved["precision"], layout=config.layout):
+    with use_compute(precision=resolved["precision"], layout=config.layout):
         policy = context.load(graph.places["end"])
         prompts = test_prompts(context, [policy], label="best of n")
         drawn = answer(

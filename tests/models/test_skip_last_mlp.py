@@ -11,10 +11,10 @@ from torch import nn
 
 from plaudit.data.tokens.batching import collate
 from plaudit.data.tokens.item import Segment, TokenItem
-from plaudit.models import skip_last_mlp as last_layer
+from plaudit.models import skip_last_mlp as skip_last_mlp
 from plaudit.models.architectures import backbone
 from plaudit.models.autocast_hooks import cast_once
-from plaudit.models.compute import computing
+from plaudit.models.compute import use_compute
 from plaudit.models.encoder import encode
 from plaudit.models.heads import scores
 from plaudit.models.logprobs import log_probs
@@ -65,7 +65,7 @@ def test_scores_and_gradients_are_those_of_the_whole_layer(decoder_folder, monke
         return got.detach(), torch.cat([p.grad.flatten() for p in model.parameters() if p.grad is not None])
 
     got, grad = measured()
-    monkeypatch.setattr(last_layer, "MOST", 0.0)
+    monkeypatch.setattr(skip_last_mlp, "MOST", 0.0)
     whole, whole_grad = measured()
     torch.testing.assert_close(got, whole, atol=1e-5, rtol=1e-5)
     assert float((grad - whole_grad).norm()) <= 2e-6 * float(whole_grad.norm())
@@ -84,7 +84,7 @@ def test_a_part_that_mixes_tokens_is_computed_in_full(tmp_path):
             return self.part(hidden) + hidden.cumsum(1)
 
     inner.layers[-1].mlp = Mixing(inner.layers[-1].mlp)
-    assert last_layer._part(inner) is None
+    assert skip_last_mlp._part(inner) is None
     whole, only = encode(policy.model, collate(ITEMS, 0)), encode(policy.model, collate(ITEMS, 0), at="last")
     torch.testing.assert_close(only.hidden, whole.hidden)
 
@@ -103,7 +103,7 @@ def test_casts_change_nothing_but_where_they_happen(decoder_folder):
     fp32 = log_probs(policy.model, collate(ITEMS, 0)).log_prob.detach()
     plain = copy.deepcopy(policy.model)
     plain._plaudit_casts = backbone(plain)._plaudit_casts = True  # as if they were installed
-    with computing(precision="bf16"):
+    with use_compute(precision="bf16"):
         expected = log_probs(plain, collate(ITEMS, 0)).log_prob.detach()
         got = log_probs(policy.model, collate(ITEMS, 0)).log_prob.detach()
     torch.testing.assert_close(got, expected, atol=2e-2, rtol=0)
@@ -121,6 +121,6 @@ def test_projections_are_given_bf16(tmp_path):
         lambda _, given: seen.append(given[0].dtype)
     )
     cast_once(policy.model.model)
-    with computing(precision="bf16"):
+    with use_compute(precision="bf16"):
         log_probs(policy.model, collate(ITEMS, 0))
     assert seen[-2:] == [torch.bfloat16] * 2

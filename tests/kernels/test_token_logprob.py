@@ -7,13 +7,13 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from plaudit.kernels import numba_utils as jit
-from plaudit.kernels import optional as loops
+from plaudit.kernels import numba_utils
+from plaudit.kernels.optional import load_compiled
 from plaudit.models import logprobs
 from plaudit.models.logprobs import _LogProb
-from plaudit.models.output_head import Shape
+from plaudit.models.output_head import LogitShape
 
-vocabulary = loops.compiled("plaudit.kernels.token_logprob")
+token_logprob = load_compiled("plaudit.kernels.token_logprob")
 DTYPES = [torch.float32, torch.bfloat16]
 
 
@@ -37,10 +37,10 @@ def test_they_are_those_of_double_precision(dtype, n, width, factor, spread, see
     wide = z.double().requires_grad_()
     expected = (factor * wide).log_softmax(-1).gather(1, targets[:, None])[:, 0]
     (slope,) = torch.autograd.grad((expected * grad).sum(), wide)
-    log_prob, normaliser = vocabulary.chosen(z, targets, factor)
+    log_prob, normalizer = token_logprob.log_prob(z, targets, factor)
     size = 1 + float(z.abs().max()) * factor
     assert float((log_prob - expected.detach()).abs().max()) < 2e-6 * size
-    found = vocabulary.slopes(z.clone(), targets, normaliser, grad, factor)
+    found = token_logprob.grad_logits(z.clone(), targets, normalizer, grad, factor)
     assert found.dtype == dtype
     step = torch.finfo(dtype).eps / 2 if dtype != torch.float32 else 0.0
     assert bool(((found.double() - slope).abs() <= step * slope.abs() + 4e-6 * size).all())
@@ -50,11 +50,11 @@ def test_they_are_those_of_double_precision(dtype, n, width, factor, spread, see
 @pytest.mark.parametrize("strange", [torch.nan, torch.inf])
 def test_what_is_not_finite_stays_in_its_row(dtype, strange):
     z, targets, grad = drawn(5, 300, dtype, 0)
-    clean = vocabulary.chosen(z, targets, 1.0)
-    clean_slopes = vocabulary.slopes(z.clone(), targets, clean[1], grad, 1.0)
+    clean = token_logprob.log_prob(z, targets, 1.0)
+    clean_slopes = token_logprob.grad_logits(z.clone(), targets, clean[1], grad, 1.0)
     z[2, 250] = strange
-    log_prob, normaliser = vocabulary.chosen(z, targets, 1.0)
-    slopes = vocabulary.slopes(z.clone(), targets, normaliser, grad, 1.0)
+    log_prob, normalizer = token_logprob.log_prob(z, targets, 1.0)
+    slopes = token_logprob.grad_logits(z.clone(), targets, normalizer, grad, 1.0)
     others = torch.tensor([0, 1, 3, 4])
     assert bool(log_prob[2].isnan()) and bool(slopes[2].isnan().any())
     assert torch.equal(log_prob[others], clean[0][others])
@@ -73,9 +73,9 @@ def test_a_logit_of_minus_infinity_is_a_token_that_never_comes(dtype, factor):
     table = (factor * wide).log_softmax(-1)
     expected = table.gather(1, targets[:, None])[:, 0]
     (slope,) = torch.autograd.grad((expected * grad)[expected.isfinite()].sum(), wide)
-    log_prob, normaliser = vocabulary.chosen(z, targets, factor)
-    entropy, hits = vocabulary.details(z, targets, normaliser, factor)
-    found = vocabulary.slopes(z.clone(), targets, normaliser, grad, factor)
+    log_prob, normalizer = token_logprob.log_prob(z, targets, factor)
+    entropy, hits = token_logprob.entropy_and_hits(z, targets, normalizer, factor)
+    found = token_logprob.grad_logits(z.clone(), targets, normalizer, grad, factor)
     assert log_prob[3] == -torch.inf
     torch.testing.assert_close(log_prob.double(), expected.detach(), atol=2e-5, rtol=1e-5)
     p = table.detach().exp()
@@ -91,14 +91,14 @@ def test_a_logit_of_minus_infinity_is_a_token_that_never_comes(dtype, factor):
 @pytest.mark.parametrize("loops", [True, False])
 def test_such_a_logit_gives_the_same_with_and_without_loops(loops, details, monkeypatch):
     if not loops:
-        monkeypatch.setattr(logprobs, "compiled", lambda name: None)
+        monkeypatch.setattr(logprobs, "load_compiled", lambda name: None)
     hidden = torch.ones(5, 8, requires_grad=True)
     weight = drawn(40, 8, torch.float32, 3)[0]
     weight[7] = -torch.inf
     weight.requires_grad_()
     targets = torch.arange(5)
     log_prob, *more = _LogProb.apply(
-        hidden, weight, None, targets, Shape(1.0, None), 0.8, details, False, True
+        hidden, weight, None, targets, LogitShape(1.0, None), 0.8, details, False, True
     )
     z = (hidden @ weight.T / 0.8).detach().double()
     table = z.log_softmax(-1)
@@ -117,11 +117,11 @@ def test_threads_change_no_bit(monkeypatch):
     before = torch.get_num_threads()
     found = []
     try:
-        monkeypatch.setattr(jit, "MANY", 0)
+        monkeypatch.setattr(numba_utils, "PARALLEL_FLOPS", 0)
         for threads in (1, 2):
             torch.set_num_threads(threads)
-            log_prob, normaliser = vocabulary.chosen(z, targets, 0.7)
-            found.append((log_prob, vocabulary.slopes(z.clone(), targets, normaliser, grad, 0.7)))
+            log_prob, normalizer = token_logprob.log_prob(z, targets, 0.7)
+            found.append((log_prob, token_logprob.grad_logits(z.clone(), targets, normalizer, grad, 0.7)))
     finally:
         torch.set_num_threads(before)
     assert all(torch.equal(one, other) for one, other in zip(*found))
@@ -136,15 +136,15 @@ def test_log_probs_with_loops_are_those_without(kept, bf16, factor, monkeypatch)
 
     def measured():
         h, w = hidden.clone().requires_grad_(), weight.clone().requires_grad_()
-        (log_prob,) = _LogProb.apply(h, w, None, targets, Shape(factor, None), 0.8, False, bf16, kept)
+        (log_prob,) = _LogProb.apply(h, w, None, targets, LogitShape(factor, None), 0.8, False, bf16, kept)
         return [log_prob, *torch.autograd.grad((log_prob * torch.linspace(-1, 1, 70)).sum(), (h, w))]
 
     seen = []
-    plain = vocabulary.slopes
-    monkeypatch.setattr(vocabulary, "slopes", lambda *given: (seen.append(1), plain(*given))[1])
+    plain = token_logprob.grad_logits
+    monkeypatch.setattr(token_logprob, "grad_logits", lambda *given: (seen.append(1), plain(*given))[1])
     found = measured()
     assert seen
-    monkeypatch.setattr(logprobs, "compiled", lambda name: None)
+    monkeypatch.setattr(logprobs, "load_compiled", lambda name: None)
     near = 2e-2 if bf16 else 1e-5
     for got, want in zip(found, measured()):
         assert float((got - want).detach().norm()) <= near * float(want.detach().norm())
@@ -161,8 +161,8 @@ def test_entropy_and_hits_are_those_of_double_precision(dtype, width, levels, se
     z = (z * levels / 6).round() * 6 / levels if levels == 2 else z
     targets[:4] = z[:4].argmax(-1)
     log_p = (0.7 * z.double()).log_softmax(-1)
-    _, normaliser = vocabulary.chosen(z, targets, 0.7)
-    entropy, hits = vocabulary.details(z, targets, normaliser, 0.7)
+    _, normalizer = token_logprob.log_prob(z, targets, 0.7)
+    entropy, hits = token_logprob.entropy_and_hits(z, targets, normalizer, 0.7)
     torch.testing.assert_close(entropy.double(), -(log_p.exp() * log_p).sum(-1), atol=3e-5, rtol=3e-5)
     assert torch.equal(hits, z.argmax(-1) == targets)
 
@@ -175,7 +175,9 @@ def test_details_change_no_bit_of_the_log_prob_and_entropies_have_the_same_slope
 
     def measured(details):
         h, w = hidden.clone().requires_grad_(), weight.clone().requires_grad_()
-        log_prob, *more = _LogProb.apply(h, w, None, targets, Shape(1.0, None), 0.8, details, False, kept)
+        log_prob, *more = _LogProb.apply(
+            h, w, None, targets, LogitShape(1.0, None), 0.8, details, False, kept
+        )
         total = (log_prob * torch.linspace(-1, 1, 70)).sum()
         if details:
             total = total + (more[0] * torch.linspace(2, 1, 70)).sum()
@@ -183,7 +185,7 @@ def test_details_change_no_bit_of_the_log_prob_and_entropies_have_the_same_slope
 
     found = measured(True)
     assert torch.equal(found[0], measured(False)[0])
-    monkeypatch.setattr(logprobs, "compiled", lambda name: None)
+    monkeypatch.setattr(logprobs, "load_compiled", lambda name: None)
     for got, want in zip(found, measured(True)):
         assert float((got - want).detach().norm()) <= 1e-5 * float(want.detach().norm())
 
@@ -191,8 +193,8 @@ def test_details_change_no_bit_of_the_log_prob_and_entropies_have_the_same_slope
 def test_what_the_loops_do_not_know_goes_the_other_way():
     """Biases, soft caps, factors below zero and other types."""
     weight = torch.zeros(4, 4)
-    assert logprobs._loops(weight, None, Shape(1.0, None), torch.float32) is vocabulary
-    assert logprobs._loops(weight, torch.zeros(4), Shape(1.0, None), torch.float32) is None
-    assert logprobs._loops(weight, None, Shape(1.0, 30.0), torch.float32) is None
-    assert logprobs._loops(weight, None, Shape(-1.0, None), torch.float32) is None
-    assert logprobs._loops(weight, None, Shape(1.0, None), torch.float64) is None
+    assert logprobs._loops(weight, None, LogitShape(1.0, None), torch.float32) is token_logprob
+    assert logprobs._loops(weight, torch.zeros(4), LogitShape(1.0, None), torch.float32) is None
+    assert logprobs._loops(weight, None, LogitShape(1.0, 30.0), torch.float32) is None
+    assert logprobs._loops(weight, None, LogitShape(-1.0, None), torch.float32) is None
+    assert logprobs._loops(weight, None, LogitShape(1.0, None), torch.float64) is None

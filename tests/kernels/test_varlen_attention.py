@@ -14,18 +14,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numba import njit
 
-from plaudit.kernels import numba_utils as jit
-from plaudit.kernels import optional as loops
+from plaudit.kernels import numba_utils, optional
 
-tiled = loops.compiled("plaudit.kernels.varlen_attention")
-if tiled is None:
+varlen = optional.load_compiled("plaudit.kernels.varlen_attention")
+if varlen is None:
     pytest.skip("no processor that tiles are made for", allow_module_level=True)
 
-from plaudit.kernels import gemm_llvm as tiles  # noqa: E402
-from plaudit.kernels.packed_bf16 import words  # noqa: E402
+from plaudit.kernels import gemm_llvm as gemm  # noqa: E402
+from plaudit.kernels.packed_bf16 import as_lanes  # noqa: E402
 from plaudit.models.attention import packed_attention  # noqa: E402
 
-DTYPES = [torch.float32] + [torch.bfloat16] * tiles.PAIRS
+DTYPES = [torch.float32] + [torch.bfloat16] * gemm.HAS_BF16_DOT
 
 
 def rows_of(trees):
@@ -64,11 +63,11 @@ def by_definition(rows, window, q, k, v):
 
 def run(plan, q, k, v, grad):
     out = torch.empty_like(grad)
-    kept = plan.attend(q, k, v, out, True)
+    kept = plan.forward(q, k, v, out, True)
     slopes = [torch.empty_like(t) for t in (q, k, v)]
-    plan.attend_back(grad, q, k, v, kept, *slopes)
+    plan.backward(grad, q, k, v, kept, *slopes)
     bare = torch.empty_like(grad)
-    assert plan.attend(q, k, v, bare, False) == []
+    assert plan.forward(q, k, v, bare, False) == []
     torch.testing.assert_close(bare, out, atol=0, rtol=0, equal_nan=True)
     return [out, *slopes]
 
@@ -100,7 +99,7 @@ def test_it_is_attention_in_double_precision(dtype, trees, shape, window, some, 
     wide = [t.double().requires_grad_() for t in (q, k, v)]
     expected = by_definition(rows, window, *wide)
     slopes = torch.autograd.grad((expected * grad.double()).sum(), wide)
-    plan = tiled.plan_of(rows, window=window, needed=None if some == 1 else needed)
+    plan = varlen.varlen_plan(rows, window=window, needed=None if some == 1 else needed)
     found = run(plan, q[:, needed].contiguous(), k, v, grad[needed])
     near = 1e-5 if dtype == torch.float32 else 2e-2
     for got, want in zip(found, (expected[needed].detach(), slopes[0][:, needed], *slopes[1:])):
@@ -119,10 +118,10 @@ def test_a_sequence_is_what_it_is_alone(dtype):
     """Bit by bit: whatever else is in the row."""
     q, k, v = given_tensors(dtype)
     grad = drawn((ROWS[-1][1], 4, 32), dtype, 9)
-    together = run(tiled.plan_of(ROWS, window=None), q, k, v, grad)
+    together = run(varlen.varlen_plan(ROWS, window=None), q, k, v, grad)
     tree = slice(0, 191)
     alone = run(
-        tiled.plan_of(ROWS[:4], window=None), *(t[:, tree].contiguous() for t in (q, k, v)), grad[tree]
+        varlen.varlen_plan(ROWS[:4], window=None), *(t[:, tree].contiguous() for t in (q, k, v)), grad[tree]
     )
     assert torch.equal(together[0][tree], alone[0])
     for one, other in zip(together[1:], alone[1:]):
@@ -133,7 +132,7 @@ def test_a_sequence_is_what_it_is_alone(dtype):
 @pytest.mark.parametrize("strange", [torch.nan, torch.inf])
 def test_what_is_not_finite_stays_in_its_sequence(dtype, strange):
     grad = drawn((ROWS[-1][1], 4, 32), dtype, 9)
-    plan = tiled.plan_of(ROWS, window=None)
+    plan = varlen.varlen_plan(ROWS, window=None)
     clean = run(plan, *given_tensors(dtype), grad)
     for number in range(3):
         wrong = given_tensors(dtype)
@@ -151,12 +150,12 @@ def test_what_is_not_finite_stays_in_its_sequence(dtype, strange):
 def test_no_bit_hangs_on_threads_or_on_how_tensors_lie(dtype, monkeypatch):
     q, k, v = given_tensors(dtype)
     grad = drawn((ROWS[-1][1], 4, 32), dtype, 9)
-    plan = tiled.plan_of(ROWS, window=50)
+    plan = varlen.varlen_plan(ROWS, window=50)
     before = torch.get_num_threads()
     try:
         torch.set_num_threads(1)
         alone = run(plan, q, k, v, grad)
-        monkeypatch.setattr(jit, "MANY", 0)
+        monkeypatch.setattr(numba_utils, "PARALLEL_FLOPS", 0)
         torch.set_num_threads(2)
         for one, other in zip(run(plan, q, k, v, grad), alone):
             assert torch.equal(one, other)
@@ -166,22 +165,22 @@ def test_no_bit_hangs_on_threads_or_on_how_tensors_lie(dtype, monkeypatch):
     slopes = [torch.empty_like(t) for t in turned]
     out = torch.empty_like(grad)
     assert not any(t.is_contiguous() for t in (*turned, *slopes))
-    plan.attend_back(grad, *turned, plan.attend(*turned, out, True), *slopes)
+    plan.backward(grad, *turned, plan.forward(*turned, out, True), *slopes)
     for one, other in zip((out, *slopes), alone):
         assert torch.equal(one, other)
 
 
 def test_what_does_not_follow_its_prefix_is_refused():
     with pytest.raises(ValueError, match="branches off"):
-        tiled.plan_of(((0, 9, 0, 0), (9, 12, 9, 9), (12, 14, 0, 9)), window=None)
+        varlen.varlen_plan(((0, 9, 0, 0), (9, 12, 9, 9), (12, 14, 0, 9)), window=None)
 
 
 def test_only_what_fits_is_tiled(monkeypatch):
     """Other sizes and types go block by block, to the same numbers."""
-    assert tiled.suits(64, torch.float32) and not tiled.suits(24, torch.float32)
-    assert not tiled.suits(64, torch.float64)
-    monkeypatch.setattr(tiled, "PAIRS", False)
-    assert not tiled.suits(64, torch.bfloat16)
+    assert varlen.supports(64, torch.float32) and not varlen.supports(24, torch.float32)
+    assert not varlen.supports(64, torch.float64)
+    monkeypatch.setattr(varlen, "HAS_BF16_DOT", False)
+    assert not varlen.supports(64, torch.bfloat16)
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
@@ -191,8 +190,8 @@ def test_modules_of_any_family_attend_tile_by_tile(dtype, window, monkeypatch):
     table = torch.tensor(ROWS)[None, None]
     q, k, v = (t.transpose(0, 1).contiguous().transpose(0, 1) for t in given_tensors(dtype))
     seen = []
-    plain = tiled.Plan.attend
-    monkeypatch.setattr(tiled.Plan, "attend", lambda *given: (seen.append(1), plain(*given))[1])
+    plain = varlen.VarlenPlan.forward
+    monkeypatch.setattr(varlen.VarlenPlan, "forward", lambda *given: (seen.append(1), plain(*given))[1])
 
     def measured():
         asked = [t.clone(memory_format=torch.preserve_format).requires_grad_() for t in (q, k, v)]
@@ -204,7 +203,7 @@ def test_modules_of_any_family_attend_tile_by_tile(dtype, window, monkeypatch):
 
     found = measured()
     assert seen
-    monkeypatch.setattr("plaudit.models.attention.compiled", lambda name: None)
+    monkeypatch.setattr("plaudit.models.attention.load_compiled", lambda name: None)
     near = 1e-5 if dtype == torch.float32 else 2e-2
     for got, want in zip(found, measured()):
         assert got.shape == want.shape and got.dtype == want.dtype
@@ -213,7 +212,7 @@ def test_modules_of_any_family_attend_tile_by_tile(dtype, window, monkeypatch):
 
 @njit
 def multiplied(a, a_row, a_step, b, count, c, width, add):
-    tiles.product(a, 0, a_row, a_step, b, 0, width, count, c, 0, width, width, add)
+    gemm.gemm_tile(a, 0, a_row, a_step, b, 0, width, count, c, 0, width, width, add)
 
 
 def products():
@@ -221,13 +220,13 @@ def products():
     rng = np.random.default_rng(0)
     for width in range(16, 113, 16):
         for count in (1, 2, 33):
-            a = rng.standard_normal((tiles.ROWS, count), dtype=np.float32)
+            a = rng.standard_normal((gemm.TILE_ROWS, count), dtype=np.float32)
             b = rng.standard_normal((count, width), dtype=np.float32)
-            c = np.ones((tiles.ROWS, width), dtype=np.float32)
+            c = np.ones((gemm.TILE_ROWS, width), dtype=np.float32)
             multiplied(a.ravel(), count, 1, b.ravel(), count, c.ravel(), width, False)
             np.testing.assert_allclose(c, a @ b, atol=1e-4)
             turned = np.ascontiguousarray(a.T).ravel()
-            multiplied(turned, 1, tiles.ROWS, b.ravel(), count, c.ravel(), width, True)
+            multiplied(turned, 1, gemm.TILE_ROWS, b.ravel(), count, c.ravel(), width, True)
             np.testing.assert_allclose(c, 2 * (a @ b), atol=2e-4)
 
 
@@ -235,12 +234,12 @@ def test_a_tile_is_a_product():
     products()
 
 
-@pytest.mark.skipif(not tiles.PAIRS, reason="the processor has no instruction for pairs of bf16")
+@pytest.mark.skipif(not gemm.HAS_BF16_DOT, reason="the processor has no instruction for pairs of bf16")
 def test_a_tile_of_pairs_is_a_product_of_bf16():
-    a, b = drawn((tiles.ROWS, 66), torch.bfloat16, 0), drawn((66, 96), torch.bfloat16, 1)
+    a, b = drawn((gemm.TILE_ROWS, 66), torch.bfloat16, 0), drawn((66, 96), torch.bfloat16, 1)
     pairs = b.view(33, 2, 96).transpose(1, 2).contiguous()
-    c = np.zeros(tiles.ROWS * 96, dtype=np.float32)
-    multiplied(words(a).ravel(), 33, 1, words(pairs).ravel(), 33, c, 96, False)
+    c = np.zeros(gemm.TILE_ROWS * 96, dtype=np.float32)
+    multiplied(as_lanes(a).ravel(), 33, 1, as_lanes(pairs).ravel(), 33, c, 96, False)
     np.testing.assert_allclose(c.reshape(-1, 96), (a.float() @ b.float()).numpy(), atol=1e-4)
 
 
@@ -249,13 +248,16 @@ def test_narrower_vectors_give_the_same():
     features = {"NUMBA_CPU_NAME": "haswell", "NUMBA_CPU_FEATURES": "+avx,+avx2,+fma,+sse4.2"}
     code = (
         f"import sys; sys.path.insert(0, {str(Path(__file__).parent)!r})\n"
-        "import test_tiled; assert test_tiled.tiles.LANES == 8 and not test_tiled.tiles.PAIRS\n"
-        "test_tiled.products()"
+        "import test_varlen_attention as t; assert t.gemm.VECTOR == 8 and not t.gemm.HAS_BF16_DOT\n"
+        "t.products()"
     )
     subprocess.run([sys.executable, "-c", code], env=os.environ | features, check=True)
 
 
 def test_without_such_vectors_there_are_no_tiles():
     features = {"NUMBA_CPU_NAME": "generic", "NUMBA_CPU_FEATURES": "+sse2"}
-    code = "from plaudit.kernels.optional import compiled; assert compiled('plaudit.kernels.varlen_attention') is None"
+    code = (
+        "from plaudit.kernels.optional import load_compiled\n"
+        "assert load_compiled('plaudit.kernels.varlen_attention') is None"
+    )
     subprocess.run([sys.executable, "-c", code], env=os.environ | features, check=True)

@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from scipy import stats
 
-from plaudit.rollout import token_sampling as distribution
+from plaudit.rollout import token_sampling as token_sampling
 from plaudit.rollout.protocol import SamplingSettings
-from plaudit.rollout.token_sampling import draw, scaled
+from plaudit.rollout.token_sampling import draw, scale_and_truncate
 
 
 @pytest.fixture(params=["compiled", "uncompiled"], autouse=True, scope="module")
@@ -20,7 +20,7 @@ def loops(request):
     """With numba, and as it is without."""
     with pytest.MonkeyPatch.context() as patch:
         if request.param == "uncompiled":
-            patch.setattr(distribution, "compiled", lambda name: None)
+            patch.setattr(token_sampling, "load_compiled", lambda name: None)
         yield
 
 
@@ -63,7 +63,7 @@ def at(logits, u, **kwargs):
 )
 def test_truncation_equals_brute_force_with_ties(logits, temperature, top_k, top_p):
     chosen = SamplingSettings(1, temperature=temperature, top_k=top_k, top_p=top_p)
-    p = scaled(torch.from_numpy(logits)[None], chosen)[0].double().softmax(-1).numpy()
+    p = scale_and_truncate(torch.from_numpy(logits)[None], chosen)[0].double().softmax(-1).numpy()
     expected = brute_force(logits, temperature, top_k, top_p)
     np.testing.assert_array_equal(p > 0, expected > 0)
     np.testing.assert_allclose(p, expected, atol=1e-6)

@@ -10,7 +10,7 @@ import itertools
 import numpy as np
 import pytest
 import torch
-from test_fused import FAMILIES, ITEMS, apart, policy_of
+from test_fused_decoder import FAMILIES, ITEMS, apart, policy_of
 from torch import nn
 
 from plaudit.data.tokens.batching import collate
@@ -18,7 +18,7 @@ from plaudit.data.tokens.layout import lay_out
 from plaudit.kernels import cuda_varlen_attention as varlen
 from plaudit.models import attention
 from plaudit.models.attention import packed_attention, rows_of
-from plaudit.models.compute import computing
+from plaudit.models.compute import use_compute
 from plaudit.models.logprobs import log_probs
 
 HEADS, KV, SIZE = 4, 2, 16
@@ -65,7 +65,7 @@ def ranges(lengths):
 @pytest.fixture
 def stand_in(monkeypatch):
     monkeypatch.setattr(varlen, "_kernel", lambda *given: (*plain_kernel(*given), torch.empty(0)))
-    monkeypatch.setattr(varlen, "_kernel_back", plain_kernel_back)
+    monkeypatch.setattr(varlen, "_kernel_backward", plain_kernel_back)
 
 
 class Whole(nn.Module):
@@ -79,7 +79,7 @@ def test_many_lengths_are_what_blocks_give(stand_in, kind):
     slots = layout.input_ids.numel()
     q, k, v = (torch.randn(slots, n, SIZE, dtype=torch.float64, requires_grad=True) for n in (HEADS, KV, KV))
     weights = torch.randn(slots, HEADS, SIZE, dtype=torch.float64)
-    sequences = varlen.sequences_of(rows_of(layout.table), torch.device("cpu"))
+    sequences = varlen.varlen_sequences(rows_of(layout.table), torch.device("cpu"))
     assert (sequences.branches is not None) == (kind == "shared")
     found = varlen.varlen_attention(q, k, v, sequences, 0.3)
     slopes = torch.autograd.grad((found * weights).sum(), (q, k, v))
@@ -95,15 +95,15 @@ def test_many_lengths_are_what_blocks_give(stand_in, kind):
 
 def test_the_kernel_is_used_only_where_it_computes_the_same():
     q = torch.zeros(4, 2, 16, dtype=torch.bfloat16)
-    assert not varlen.suits(q, q, q, None, 9)  # no CUDA
+    assert not varlen.supports(q, q, q, None, 9)  # no CUDA
     fake = FakeCuda(q)
-    assert varlen.suits(fake, fake, fake, None, 9)
-    assert varlen.suits(fake, fake, fake, 9, 9)
-    assert not varlen.suits(fake, fake, fake, 8, 9)  # a window that cuts
+    assert varlen.supports(fake, fake, fake, None, 9)
+    assert varlen.supports(fake, fake, fake, 9, 9)
+    assert not varlen.supports(fake, fake, fake, 8, 9)  # a window that cuts
     odd = FakeCuda(torch.zeros(4, 2, 12, dtype=torch.bfloat16))
-    assert not varlen.suits(odd, odd, odd, None, 9)
+    assert not varlen.supports(odd, odd, odd, None, 9)
     full = FakeCuda(q.float())
-    assert not varlen.suits(full, full, full, None, 9)
+    assert not varlen.supports(full, full, full, None, 9)
 
 
 @pytest.fixture
@@ -117,7 +117,7 @@ def test_the_kernel_is_tried_before_it_is_believed(stand_in, untried):
     assert attention._kernel_is_right(torch.device("cpu"), HEADS, KV, SIZE)
 
 
-@pytest.mark.parametrize("which", ["_kernel", "_kernel_back"])
+@pytest.mark.parametrize("which", ["_kernel", "_kernel_backward"])
 @pytest.mark.parametrize("fault", ["numbers", "raises"])
 def test_a_kernel_with_a_fault_is_refused(stand_in, untried, monkeypatch, caplog, which, fault):
     plain = getattr(varlen, which)
@@ -149,12 +149,12 @@ def policy(request, tmp_path):
 def test_on_cuda_bf16_stays_near_fp32(policy):
     model = policy.model.to("cuda")
     batch = collate(ITEMS, policy.pad_id).to(torch.device("cuda"))
-    with computing(fused=False, layout="packed"):
+    with use_compute(fused=False, layout="packed"):
         expected = log_probs(model, batch).log_prob
     expected.sum().backward()
     slopes = {n: p.grad.clone() for n, p in model.named_parameters() if p.grad is not None}
     model.zero_grad()
-    with computing(precision="bf16"):
+    with use_compute(precision="bf16"):
         found = log_probs(model, batch).log_prob
     found.sum().backward()
     assert float((found - expected).abs().max()) < 0.15
@@ -174,7 +174,7 @@ def test_on_cuda_the_kernel_gives_what_a_plain_one_gives(kind):
 
     def run(tensors, device, dtype):
         leaves = [t.to(device, dtype).requires_grad_() for t in tensors]
-        sequences = varlen.sequences_of(rows, torch.device(device))
+        sequences = varlen.varlen_sequences(rows, torch.device(device))
         out = varlen.varlen_attention(*leaves, sequences, 0.125)
         slopes = torch.autograd.grad((out * out.detach().cos()).sum(), leaves)
         return [t.detach().cpu().double() for t in (out, *slopes)]
@@ -182,7 +182,7 @@ def test_on_cuda_the_kernel_gives_what_a_plain_one_gives(kind):
     found = run(given, "cuda", torch.bfloat16)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(varlen, "_kernel", lambda *a: (*plain_kernel(*a), torch.empty(0)))
-        patch.setattr(varlen, "_kernel_back", plain_kernel_back)
+        patch.setattr(varlen, "_kernel_backward", plain_kernel_back)
         expected = run(given, "cpu", torch.float64)
     for one, other in zip(found, expected):
         assert float((one - other).norm() / other.norm()) < 2e-2

@@ -12,8 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numba import config, get_thread_id, prange
 
-from plaudit.kernels import elementwise_numba as compiled
-from plaudit.kernels import numba_utils as jit
+from plaudit.kernels import elementwise_numba, numba_utils
 
 DTYPES = [torch.float32, torch.bfloat16]
 
@@ -42,8 +41,8 @@ def test_the_gate_and_its_way_back_are_those_of_double_precision(dtype, rows, wi
     wide_g, wide_u = (t.double().requires_grad_() for t in (g, u))
     h = torch.nn.functional.silu(wide_g) * wide_u
     slopes = torch.autograd.grad(h, (wide_g, wide_u), dh.double())
-    near(compiled.gate(g, u), h.detach(), dtype)
-    again, dg, du = compiled.gate_back(dh.clone(), g, u)
+    near(elementwise_numba.swiglu(g, u), h.detach(), dtype)
+    again, dg, du = elementwise_numba.swiglu_backward(dh.clone(), g, u)
     for found, expected in zip((again, dg, du), (h.detach(), *slopes)):
         assert found.dtype == dtype
         near(found, expected, dtype)
@@ -58,7 +57,7 @@ def test_the_norms_way_back_is_that_of_double_precision(dtype, count):
     r = (wide.square().mean(-1, keepdim=True) + 1e-5).rsqrt()
     slope = torch.autograd.grad(wide * r, wide, sum(g.double() for g in grads))[0]
     out = torch.full_like(x, torch.nan)
-    compiled.norm_back(grads, x, r.detach().float(), base, out)
+    elementwise_numba.rmsnorm_backward(grads, x, r.detach().float(), base, out)
     torch.testing.assert_close(out, (base + slope).float(), rtol=1e-5, atol=1e-5)
 
 
@@ -68,7 +67,7 @@ def test_heads_are_turned_and_turned_back(dtype):
     made, angles = drawn(9, heads * size, dtype, 0, 1.0), drawn(9, size // 2, torch.float32, 1)
     turn = torch.stack((angles.cos(), angles.sin()), 1)
     out = torch.full((heads, 20, size), 7.0, dtype=dtype)
-    compiled.turn_heads(made, turn, turned, out, begin)
+    elementwise_numba.rope(made, turn, turned, out, begin)
     wide = made.double().unflatten(1, (heads, 2, -1))
     a, b = wide[:, :, 0], wide[:, :, 1]
     c, s = (x.double()[:, None] for x in (angles.cos(), angles.sin()))
@@ -77,7 +76,7 @@ def test_heads_are_turned_and_turned_back(dtype):
     near(out[:, begin : begin + 9].transpose(0, 1), expected, dtype)
     assert bool((out[:, :begin] == 7).all()) and bool((out[:, begin + 9 :] == 7).all())
     # The inverse of a rotation is its transpose, which is the way back.
-    back = compiled.turn_back(out, turn, turned, begin)
+    back = elementwise_numba.rope_backward(out, turn, turned, begin)
     step = torch.finfo(dtype).eps
     assert bool((back.double() - made.double()).abs().max() <= 2 * step * made.double().abs().max())
 
@@ -86,9 +85,9 @@ def test_heads_are_turned_and_turned_back(dtype):
 @pytest.mark.parametrize("wrong", [torch.nan, torch.inf])
 def test_what_is_not_finite_stays_so_and_stays_with_its_row(dtype, wrong):
     g, u, dh = (drawn(6, 20, dtype, i) for i in range(3))
-    plain = [compiled.gate(g, u), *compiled.gate_back(dh.clone(), g, u)]
+    plain = [elementwise_numba.swiglu(g, u), *elementwise_numba.swiglu_backward(dh.clone(), g, u)]
     g[2, 7] = wrong
-    found = [compiled.gate(g, u), *compiled.gate_back(dh.clone(), g, u)]
+    found = [elementwise_numba.swiglu(g, u), *elementwise_numba.swiglu_backward(dh.clone(), g, u)]
     others = torch.arange(6) != 2
     for one, other in zip(found, plain):
         assert not one[2, 7].isfinite()
@@ -96,7 +95,7 @@ def test_what_is_not_finite_stays_so_and_stays_with_its_row(dtype, wrong):
     x, base, r, out = drawn(6, 20, torch.float32, 5), torch.zeros(6, 20), torch.ones(6, 1), torch.empty(6, 20)
     spoilt = dh.clone()
     spoilt[2, 7] = wrong
-    compiled.norm_back([spoilt], x, r, base, out)
+    elementwise_numba.rmsnorm_backward([spoilt], x, r, base, out)
     assert not out[2].isfinite().any()
     assert out[others].isfinite().all()
 
@@ -108,18 +107,23 @@ def test_threads_change_no_bit(dtype, monkeypatch):
 
     def everything():
         out = torch.empty_like(x)
-        compiled.norm_back((g, u), x, r, base, out)
+        elementwise_numba.rmsnorm_backward((g, u), x, r, base, out)
         heads = torch.empty(7, 301, 10, dtype=dtype)
         turn = torch.stack((x[:, :5].cos(), x[:, :5].sin()), 1)
-        compiled.turn_heads(g[:, :70], turn, 4, heads, 0)
-        turned = [heads, compiled.turn_back(heads, turn, 4, 0)]
-        return [compiled.gate(g, u), *compiled.gate_back(dh.clone(), g, u), out, *turned]
+        elementwise_numba.rope(g[:, :70], turn, 4, heads, 0)
+        turned = [heads, elementwise_numba.rope_backward(heads, turn, 4, 0)]
+        return [
+            elementwise_numba.swiglu(g, u),
+            *elementwise_numba.swiglu_backward(dh.clone(), g, u),
+            out,
+            *turned,
+        ]
 
     before = torch.get_num_threads()
     try:
         torch.set_num_threads(1)
         alone = everything()
-        monkeypatch.setattr(jit, "MANY", 0)
+        monkeypatch.setattr(numba_utils, "PARALLEL_FLOPS", 0)
         torch.set_num_threads(2)
         for one, other in zip(everything(), alone):
             assert torch.equal(one, other)
@@ -141,30 +145,30 @@ def test_rows_are_shared_by_threads(monkeypatch):
         for threads in (1, 2):
             for many in (0, 1 << 40):
                 torch.set_num_threads(threads)
-                monkeypatch.setattr(jit, "MANY", many)
+                monkeypatch.setattr(numba_utils, "PARALLEL_FLOPS", many)
                 out = np.zeros(64, dtype=np.int64)
-                jit.share(1)
+                numba_utils.set_threads_for(1)
                 counted(out)
                 seen[threads, many == 0] = len(set(out.tolist()))
     finally:
         torch.set_num_threads(before)
-    most = min(2, config.NUMBA_NUM_THREADS) if jit.PARALLEL else 1
+    most = min(2, config.NUMBA_NUM_THREADS) if numba_utils.PARALLEL else 1
     assert seen == {(1, True): 1, (1, False): 1, (2, False): 1, (2, True): most}
 
 
 def loop_without_files(function):
     """A function of a test has no file to be kept beside."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(jit.OPTIONS, "cache", False)
-        return jit.loop(function)
+        patch.setitem(numba_utils.JIT_OPTIONS, "cache", False)
+        return numba_utils.parallel_loop(function)
 
 
 def test_the_first_loop_leaves_torch_its_threads():
     """Numba's threads start once a process, and tell OpenMP to use every core."""
     code = (
         "import torch; torch.set_num_threads(1)\n"
-        "from plaudit.kernels import numba_utils as jit\n"
-        "jit.share(1); print(torch.get_num_threads())"
+        "from plaudit.kernels import numba_utils\n"
+        "numba_utils.set_threads_for(1); print(torch.get_num_threads())"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.split() == ["1"]

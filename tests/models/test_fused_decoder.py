@@ -13,18 +13,25 @@ from torch import nn
 
 from plaudit.data.tokens.batching import collate
 from plaudit.data.tokens.item import Segment, TokenItem
-from plaudit.kernels import elementwise as parts
-from plaudit.kernels import elementwise_numba as compiled
-from plaudit.kernels import fused_attention as attention
-from plaudit.kernels import fused_mlp as feed_forward
-from plaudit.kernels import fused_qkv as projections
-from plaudit.kernels import linear as products
-from plaudit.kernels import optional as loops_
-from plaudit.kernels.attention_blocks import blocks_of
-from plaudit.kernels.blockwise_attention import Blockwise, attend, attend_back, pieces_of
-from plaudit.models import fused_decoder as decoder
+from plaudit.kernels import (
+    elementwise,
+    elementwise_numba,
+    fused_attention,
+    fused_mlp,
+    fused_qkv,
+    linear,
+    optional,
+)
+from plaudit.kernels.attention_blocks import cut_into_blocks
+from plaudit.kernels.blockwise_attention import (
+    BlockwisePlan,
+    aligned_blocks,
+    attention_backward,
+    attention_forward,
+)
+from plaudit.models import fused_decoder
 from plaudit.models.adapters import add_lora
-from plaudit.models.compute import computing
+from plaudit.models.compute import use_compute
 from plaudit.models.encoder import encode
 from plaudit.models.heads import scores, values
 from plaudit.models.logprobs import log_probs
@@ -69,9 +76,9 @@ def policy(request, tmp_path, loops):
 @pytest.fixture(params=["tiled", "compiled", "uncompiled"], autouse=True)
 def loops(request, monkeypatch):
     """With numba, on a processor with or without vectors that tiles are made of, and as it is without."""
-    found = {"tiled": loops_.compiled, "uncompiled": lambda name: None}
-    some = lambda name: None if name.endswith("tiled") else loops_.compiled(name)  # noqa: E731
-    for module in ("plaudit.models.attention.compiled", "plaudit.kernels.elementwise.compiled"):
+    found = {"tiled": optional.load_compiled, "uncompiled": lambda name: None}
+    some = lambda name: None if name.endswith("varlen_attention") else optional.load_compiled(name)  # noqa: E731
+    for module in ("plaudit.models.attention.load_compiled", "plaudit.kernels.elementwise.load_compiled"):
         monkeypatch.setattr(module, found.get(request.param, some))
     return request.param
 
@@ -79,20 +86,24 @@ def loops(request, monkeypatch):
 def test_the_loops_are_those_that_are_asked_for(policy, loops, monkeypatch):
     kinds = set()
     for kind in (
-        Blockwise,
-        *([found.Plan] if (found := loops_.compiled("plaudit.kernels.varlen_attention")) else []),
+        BlockwisePlan,
+        *(
+            [found.VarlenPlan]
+            if (found := optional.load_compiled("plaudit.kernels.varlen_attention"))
+            else []
+        ),
     ):
-        plain = kind.attend
+        plain = kind.forward
         note = lambda *given, kind=kind, plain=plain: (kinds.add(kind), plain(*given))[1]  # noqa: E731
-        monkeypatch.setattr(kind, "attend", note)
+        monkeypatch.setattr(kind, "forward", note)
     log_probs(policy.model, collate(ITEMS, 0))
-    assert kinds == {found.Plan if loops == "tiled" and found else Blockwise}
+    assert kinds == {found.VarlenPlan if loops == "tiled" and found else BlockwisePlan}
 
 
 def measured(model, call, **settings):
     """What a call gives and the gradient of a weighted sum of it, by parameter."""
     model.zero_grad()
-    with computing(**settings):
+    with use_compute(**settings):
         found = call()
         (found * torch.linspace(-1, 1, len(found))).sum().backward()
     return found.detach(), {n: p.grad.clone() for n, p in model.named_parameters() if p.grad is not None}
@@ -109,8 +120,8 @@ def apart(one, other):
 def uses(monkeypatch):
     """How often fused layers were computed."""
     seen = []
-    plain = decoder._feed_forward
-    monkeypatch.setattr(decoder, "_feed_forward", lambda *given: (seen.append(1), plain(*given))[1])
+    plain = fused_decoder._feed_forward
+    monkeypatch.setattr(fused_decoder, "_feed_forward", lambda *given: (seen.append(1), plain(*given))[1])
     return seen
 
 
@@ -130,7 +141,7 @@ def test_log_probs_and_gradients_are_the_modules_own(policy, layout, uses):
 def test_many_chunks_give_what_one_gives(policy, monkeypatch):
     call = lambda: log_probs(policy.model, collate(ITEMS, 0)).log_prob  # noqa: E731
     one, one_grad = measured(policy.model, call)
-    monkeypatch.setattr(parts, "CHUNK", 7)
+    monkeypatch.setattr(elementwise, "ROW_CHUNK", 7)
     many, many_grad = measured(policy.model, call)
     torch.testing.assert_close(many, one, atol=5e-5, rtol=5e-5)
     assert apart(many_grad, one_grad) < 1e-5
@@ -147,9 +158,9 @@ def test_scores_are_the_modules_own(policy, pooling):
 
 def test_what_nobody_reads_is_not_computed(policy, monkeypatch):
     rows = []
-    plain = feed_forward.FeedForward.forward
+    plain = fused_mlp.FusedMLP.forward
     monkeypatch.setattr(
-        feed_forward.FeedForward,
+        fused_mlp.FusedMLP,
         "forward",
         staticmethod(lambda ctx, x, *more: (rows.append(len(x)), plain(ctx, x, *more))[1]),
     )
@@ -158,7 +169,7 @@ def test_what_nobody_reads_is_not_computed(policy, monkeypatch):
     rows.clear()
     some = encode(policy.model, batch, at="last")
     last = batch.layout("shared").last
-    assert rows[-1] == products.ROUND < rows[0]
+    assert rows[-1] == linear.ROW_MULTIPLE < rows[0]
     torch.testing.assert_close(some.hidden[last], whole.hidden[last], atol=5e-5, rtol=5e-5)
 
 
@@ -193,7 +204,7 @@ def test_without_gradients_nothing_is_kept_and_the_numbers_are_the_same(policy):
 
 def stepped_aside(model, uses, **settings):
     uses.clear()
-    with computing(**settings):
+    with use_compute(**settings):
         log_probs(model, collate(ITEMS, 0))
     return not uses
 
@@ -228,30 +239,32 @@ def test_the_fused_layers_step_aside(tmp_path, uses, monkeypatch):
     add_lora(adapted.model, 4, 8, seed=1)
     assert stepped_aside(adapted.model, uses)
     assert stepped_aside(fresh().bfloat16(), uses)
-    monkeypatch.setattr(decoder, "LONGEST", 100)
+    monkeypatch.setattr(fused_decoder, "LONGEST", 100)
     assert stepped_aside(whole.model, uses)
 
 
-together, turn_heads = projections.projections, compiled.turn_heads
+qkv_projections, rope = fused_qkv.qkv_projections, elementwise_numba.rope
 FAULTS = {
     "a rotation the other way": [
-        (projections, "rotate", lambda x, turn: parts.rotate(x, turn.conj())),
+        (fused_qkv, "rope_pairs", lambda x, turn: elementwise.rope_pairs(x, turn.conj())),
         (
-            compiled,
-            "turn_heads",
-            lambda made, turn, *more: turn_heads(made, turn * torch.tensor([[1.0], [-1.0]]), *more),
+            elementwise_numba,
+            "rope",
+            lambda made, turn, *more: rope(made, turn * torch.tensor([[1.0], [-1.0]]), *more),
         ),
     ],
     "a norm without its weight": [
         (
-            attention,
-            "projections",
-            lambda spec, turn, needed, scale, *weights: together(
+            fused_attention,
+            "qkv_projections",
+            lambda spec, turn, needed, scale, *weights: qkv_projections(
                 spec, turn, needed, torch.ones_like(scale), *weights
             ),
         ),
     ],
-    "a norm of twice the size": [(attention, "inverse_rms", lambda x, eps: 2 * parts.inverse_rms(x, eps))],
+    "a norm of twice the size": [
+        (fused_attention, "inverse_rms", lambda x, eps: 2 * elementwise.inverse_rms(x, eps))
+    ],
 }
 
 
@@ -265,7 +278,7 @@ def test_a_fused_layer_that_differs_is_noticed(policy, fault, uses, monkeypatch,
         log_probs(policy.model, collate(ITEMS, 0))
     assert not uses
     assert "is computed by its own modules" in caplog.text
-    with computing(fused=False):
+    with use_compute(fused=False):
         torch.testing.assert_close(got, log_probs(policy.model, collate(ITEMS, 0)).log_prob)
 
 
@@ -294,7 +307,7 @@ ROWS = (
 @pytest.mark.parametrize("window", [None, 20])
 @pytest.mark.parametrize("kv", [4, 2])
 def test_pieces_rounded_up_or_narrowed_attend_alike(window, kv):
-    blocks = blocks_of(ROWS, True, 128)
+    blocks = cut_into_blocks(ROWS, True, 128)
     slots = 310
     torch.manual_seed(0)
     q, k, v = torch.randn(4, slots, 8), torch.randn(kv, slots, 8), torch.randn(kv, slots, 8)
@@ -302,14 +315,14 @@ def test_pieces_rounded_up_or_narrowed_attend_alike(window, kv):
 
     def run(pieces, q, grad):
         out = torch.empty(q.shape[1], 4, 8)
-        kept = attend(q, k, v, pieces, out)
+        kept = attention_forward(q, k, v, pieces, out)
         dq, dk, dv = torch.zeros_like(q), torch.zeros_like(k), torch.zeros_like(v)
-        attend_back(grad, q, k, v, kept, pieces, dq, dk, dv)
+        attention_backward(grad, q, k, v, kept, pieces, dq, dk, dv)
         return out, dq, dk, dv
 
-    plain = pieces_of(blocks, window=window, slots=slots)
+    plain = aligned_blocks(blocks, window=window, slots=slots)
     expected = run(plain, q, grad)
-    rounded = pieces_of(blocks, window=window, slots=slots, align=True)
+    rounded = aligned_blocks(blocks, window=window, slots=slots, align=True)
     assert any(p.rows != p.asked for p in rounded) and any(p.read != p.keys for p in rounded)
     for one, other in zip(run(rounded, q, grad), expected):
         torch.testing.assert_close(one, other, atol=5e-5, rtol=5e-5)
@@ -320,7 +333,7 @@ def test_pieces_rounded_up_or_narrowed_attend_alike(window, kv):
     only = grad * wanted[:, None, None]
     expected = run(plain, q, only)
     for align in (False, True):
-        narrow = pieces_of(blocks, window=window, slots=slots, align=align, needed=needed)
+        narrow = aligned_blocks(blocks, window=window, slots=slots, align=align, needed=needed)
         out, dq, dk, dv = run(narrow, q[:, needed], grad[needed])
         torch.testing.assert_close(out, expected[0][needed], atol=5e-5, rtol=5e-5)
         torch.testing.assert_close(dq, expected[1][:, needed], atol=5e-5, rtol=5e-5)
@@ -331,15 +344,15 @@ def test_pieces_rounded_up_or_narrowed_attend_alike(window, kv):
 @pytest.mark.parametrize("onednn", [True, False])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 def test_products_are_products(dtype, onednn, monkeypatch):
-    if onednn and not products.ONEDNN:
+    if onednn and not linear.ONEDNN:
         pytest.skip("this build of torch has no oneDNN")
-    monkeypatch.setattr(products, "ONEDNN", onednn)
+    monkeypatch.setattr(linear, "ONEDNN", onednn)
     torch.manual_seed(0)
     x, w, g = torch.randn(37, 24).to(dtype), torch.randn(40, 24).to(dtype), torch.randn(37, 40).to(dtype)
     near = {"atol": 1e-5, "rtol": 1e-5} if dtype == torch.float32 else {"atol": 0.1, "rtol": 2e-2}
-    torch.testing.assert_close(products.times(x, w).float(), x.float() @ w.float().t(), **near)
-    torch.testing.assert_close(products.times_back(g, w).float(), g.float() @ w.float(), **near)
-    torch.testing.assert_close(products.Packed(w).times(x).float(), x.float() @ w.float().t(), **near)
+    torch.testing.assert_close(linear.linear(x, w).float(), x.float() @ w.float().t(), **near)
+    torch.testing.assert_close(linear.linear_grad_input(g, w).float(), g.float() @ w.float(), **near)
+    torch.testing.assert_close(linear.PrepackedLinear(w)(x).float(), x.float() @ w.float().t(), **near)
     total = torch.ones(40, 24)
-    products.add_outer(total, g, x)
+    linear.accumulate_grad_weight(total, g, x)
     torch.testing.assert_close(total, 1 + g.float().t() @ x.float(), **near)

@@ -9,11 +9,11 @@ import pytest
 import torch
 from rollout_models import build
 
-from plaudit.kernels import decode_numba as compiled
-from plaudit.kernels import numba_utils as jit
-from plaudit.kernels import optional as place
-from plaudit.kernels.optional import compiled as loops
-from plaudit.rollout import token_sampling as distribution
+from plaudit.kernels import decode_numba as decode_numba
+from plaudit.kernels import numba_utils
+from plaudit.kernels import optional as optional
+from plaudit.kernels.optional import load_compiled
+from plaudit.rollout import token_sampling as token_sampling
 from plaudit.rollout.llama import LlamaForward
 from plaudit.rollout.protocol import SamplingSettings
 
@@ -57,28 +57,28 @@ def oracle(q, keys, values, first, begin, end, prompts):
 @pytest.mark.parametrize("shares", [True, False])
 def test_attention_is_that_of_an_oracle(dtype, begin, shares):
     given = made(dtype) | {"begin": begin} | ({} if shares else {"prompts": None})
-    np.testing.assert_allclose(compiled.attend(**given).numpy(), oracle(**given), atol=3e-6)
+    np.testing.assert_allclose(decode_numba.decode_attention(**given).numpy(), oracle(**given), atol=3e-6)
 
 
 def test_scores_far_apart_are_weighed_like_close_ones():
     given = made(torch.float32)
     given["q"] *= 60
-    np.testing.assert_allclose(compiled.attend(**given).numpy(), oracle(**given), atol=2e-4)
+    np.testing.assert_allclose(decode_numba.decode_attention(**given).numpy(), oracle(**given), atol=2e-4)
 
 
 def test_a_row_hangs_on_itself_alone(monkeypatch):
     given = made(torch.float32)
-    whole = compiled.attend(**given)
+    whole = decode_numba.decode_attention(**given)
     for r in range(len(whole)):
         one = {n: given[n][r : r + 1] for n in ("q", "keys", "values", "first")}
         *store, which = given["prompts"]
-        alone = compiled.attend(**given | one | {"prompts": (*store, which[r : r + 1])})
+        alone = decode_numba.decode_attention(**given | one | {"prompts": (*store, which[r : r + 1])})
         assert torch.equal(alone[0], whole[r])
-    monkeypatch.setattr(jit, "MANY", 0)
+    monkeypatch.setattr(numba_utils, "PARALLEL_FLOPS", 0)
     threads = torch.get_num_threads()
     try:
         torch.set_num_threads(2)
-        assert torch.equal(compiled.attend(**given), whole)
+        assert torch.equal(decode_numba.decode_attention(**given), whole)
         assert torch.get_num_threads() == 2
     finally:
         torch.set_num_threads(threads)
@@ -95,9 +95,9 @@ def test_the_compiled_draw_is_the_plain_one(vocabulary, monkeypatch):
     uniform[:2] = torch.tensor([2.0**-53, 1 - 2.0**-53])
     if vocabulary == 1:
         z[:, 0] = 0.5
-    ids, log_probs = compiled.draw(z, uniform)
-    monkeypatch.setattr(distribution, "compiled", lambda name: None)
-    plain, plain_log_probs = distribution.draw(z, uniform, SamplingSettings(1))
+    ids, log_probs = decode_numba.draw_tokens(z, uniform)
+    monkeypatch.setattr(token_sampling, "load_compiled", lambda name: None)
+    plain, plain_log_probs = token_sampling.draw(z, uniform, SamplingSettings(1))
     fine = plain_log_probs.isfinite()
     assert fine.sum() >= 498
     # A uniform within rounding of a boundary may fall on either side.
@@ -110,15 +110,15 @@ def test_the_compiled_draw_is_the_plain_one(vocabulary, monkeypatch):
 def test_a_draw_hangs_on_its_row_alone(monkeypatch):
     torch.manual_seed(1)
     z, uniform = 3 * torch.randn(40, 300), torch.rand(40, dtype=torch.float64)
-    ids, log_probs = compiled.draw(z, uniform)
+    ids, log_probs = decode_numba.draw_tokens(z, uniform)
     for r in range(40):
-        alone = compiled.draw(z[r : r + 1], uniform[r : r + 1])
+        alone = decode_numba.draw_tokens(z[r : r + 1], uniform[r : r + 1])
         assert (alone[0][0], alone[1][0]) == (ids[r], log_probs[r])
-    monkeypatch.setattr(jit, "MANY", 0)
+    monkeypatch.setattr(numba_utils, "PARALLEL_FLOPS", 0)
     threads = torch.get_num_threads()
     try:
         torch.set_num_threads(2)
-        both = compiled.draw(z, uniform)
+        both = decode_numba.draw_tokens(z, uniform)
     finally:
         torch.set_num_threads(threads)
     assert torch.equal(both[0], ids) and torch.equal(both[1], log_probs)
@@ -128,10 +128,10 @@ def test_a_draw_hangs_on_its_row_alone(monkeypatch):
 @pytest.mark.parametrize("where", ["keys", "q"])
 def test_what_is_not_finite_stays_so_and_stays_with_its_row(wrong, where):
     given = made(torch.float32)
-    whole = compiled.attend(**given)
+    whole = decode_numba.decode_attention(**given)
     spoilt = given[where].clone()
     spoilt[4, 0, -3 if where == "keys" else 0] = wrong
-    got = compiled.attend(**given | {where: spoilt})
+    got = decode_numba.decode_attention(**given | {where: spoilt})
     assert got[4, 0].isnan().all()
     others = torch.arange(len(whole)) != 4
     assert torch.equal(got[others], whole[others])
@@ -140,17 +140,21 @@ def test_what_is_not_finite_stays_so_and_stays_with_its_row(wrong, where):
 @pytest.mark.parametrize("missing", [ImportError, RuntimeError])
 def test_without_numba_torch_computes_it(missing, monkeypatch, caplog):
     """Or where numba finds no folder to keep what it compiled."""
-    assert LlamaForward(build("llama")).loops is compiled is loops("plaudit.kernels.decode_numba")
+    assert (
+        LlamaForward(build("llama")).decode_kernel
+        is decode_numba
+        is load_compiled("plaudit.kernels.decode_numba")
+    )
 
     def refuse(name):
         raise missing("not here")
 
-    monkeypatch.setattr(place, "import_module", refuse)
-    loops.cache_clear()
+    monkeypatch.setattr(optional, "import_module", refuse)
+    load_compiled.cache_clear()
     try:
         with caplog.at_level(logging.INFO):
-            assert loops("plaudit.kernels.decode_numba") is None
+            assert load_compiled("plaudit.kernels.decode_numba") is None
         assert "not compiled: not here" in caplog.text
-        assert LlamaForward(build("llama")).loops is None
+        assert LlamaForward(build("llama")).decode_kernel is None
     finally:
-        loops.cache_clear()
+        load_compiled.cache_clear()
