@@ -19,11 +19,10 @@ import torch
 from torch import Tensor
 
 from plaudit.kernels import elementwise, elementwise_numba, token_logprob, varlen_attention
-from plaudit.kernels.attention_blocks import cut_into_blocks
+from plaudit.kernels.attention_blocks import CHUNK, cut_into_blocks
 from plaudit.kernels.blockwise_attention import AttentionPlan, BlockwisePlan, aligned_blocks
-from plaudit.models.attention import CHUNK
-from plaudit.models.logprobs import _grad_logits
-from plaudit.models.output_head import LogitShape
+from plaudit.kernels.interface import LogitShape
+from plaudit.kernels.linear_logprob import _grad_logits
 from plaudit.training.memory import keep_freed_memory
 
 ROWS, WIDTH, INNER, HEADS, TURNED, SIZE, VOCABULARY = 512, 256, 688, 12, 8, 64, 4096

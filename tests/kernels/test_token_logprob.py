@@ -7,11 +7,10 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from plaudit.kernels import numba_utils
+from plaudit.kernels import linear_logprob, numba_utils
+from plaudit.kernels.interface import LogitShape
+from plaudit.kernels.linear_logprob import _LogProb
 from plaudit.kernels.optional import load_compiled
-from plaudit.models import logprobs
-from plaudit.models.logprobs import _LogProb
-from plaudit.models.output_head import LogitShape
 
 token_logprob = load_compiled("plaudit.kernels.token_logprob")
 DTYPES = [torch.float32, torch.bfloat16]
@@ -91,7 +90,7 @@ def test_a_logit_of_minus_infinity_is_a_token_that_never_comes(dtype, factor):
 @pytest.mark.parametrize("loops", [True, False])
 def test_such_a_logit_gives_the_same_with_and_without_loops(loops, details, monkeypatch):
     if not loops:
-        monkeypatch.setattr(logprobs, "load_compiled", lambda name: None)
+        monkeypatch.setattr(linear_logprob, "load_compiled", lambda name: None)
     hidden = torch.ones(5, 8, requires_grad=True)
     weight = drawn(40, 8, torch.float32, 3)[0]
     weight[7] = -torch.inf
@@ -144,7 +143,7 @@ def test_log_probs_with_loops_are_those_without(kept, bf16, factor, monkeypatch)
     monkeypatch.setattr(token_logprob, "grad_logits", lambda *given: (seen.append(1), plain(*given))[1])
     found = measured()
     assert seen
-    monkeypatch.setattr(logprobs, "load_compiled", lambda name: None)
+    monkeypatch.setattr(linear_logprob, "load_compiled", lambda name: None)
     near = 2e-2 if bf16 else 1e-5
     for got, want in zip(found, measured()):
         assert float((got - want).detach().norm()) <= near * float(want.detach().norm())
@@ -185,7 +184,7 @@ def test_details_change_no_bit_of_the_log_prob_and_entropies_have_the_same_slope
 
     found = measured(True)
     assert torch.equal(found[0], measured(False)[0])
-    monkeypatch.setattr(logprobs, "load_compiled", lambda name: None)
+    monkeypatch.setattr(linear_logprob, "load_compiled", lambda name: None)
     for got, want in zip(found, measured(True)):
         assert float((got - want).detach().norm()) <= 1e-5 * float(want.detach().norm())
 
@@ -193,8 +192,8 @@ def test_details_change_no_bit_of_the_log_prob_and_entropies_have_the_same_slope
 def test_what_the_loops_do_not_know_goes_the_other_way():
     """Biases, soft caps, factors below zero and other types."""
     weight = torch.zeros(4, 4)
-    assert logprobs._loops(weight, None, LogitShape(1.0, None), torch.float32) is token_logprob
-    assert logprobs._loops(weight, torch.zeros(4), LogitShape(1.0, None), torch.float32) is None
-    assert logprobs._loops(weight, None, LogitShape(1.0, 30.0), torch.float32) is None
-    assert logprobs._loops(weight, None, LogitShape(-1.0, None), torch.float32) is None
-    assert logprobs._loops(weight, None, LogitShape(1.0, None), torch.float64) is None
+    assert linear_logprob._loops(weight, None, LogitShape(1.0, None), torch.float32) is token_logprob
+    assert linear_logprob._loops(weight, torch.zeros(4), LogitShape(1.0, None), torch.float32) is None
+    assert linear_logprob._loops(weight, None, LogitShape(1.0, 30.0), torch.float32) is None
+    assert linear_logprob._loops(weight, None, LogitShape(-1.0, None), torch.float32) is None
+    assert linear_logprob._loops(weight, None, LogitShape(1.0, None), torch.float64) is None

@@ -66,38 +66,56 @@ def policy_of(family, folder, **over):
     return made
 
 
-@pytest.fixture(params=FAMILIES)
-def policy(request, tmp_path, loops):
-    # Heads of 16 numbers are attended tile by tile, of 8 block by block.
-    over = {"num_attention_heads": 2, "num_key_value_heads": 1, "head_dim": 16} if loops == "tiled" else {}
-    return policy_of(request.param, tmp_path / "m", num_hidden_layers=3, **over)
+WITH = ("varlen", "numba", "torch")
+# Every architecture and every kind of kernels once; `make test-slow` runs all pairs.
+FEW = {("llama", "varlen"), ("mistral", "varlen"), ("qwen2", "torch"), ("qwen3", "numba")}
+PAIRS = [
+    pytest.param(pair, marks=() if pair in FEW else pytest.mark.slow, id="-".join(pair))
+    for pair in ((family, kernels) for family in FAMILIES for kernels in WITH)
+]
 
 
-@pytest.fixture(params=["tiled", "compiled", "uncompiled"], autouse=True)
-def loops(request, monkeypatch):
-    """With numba, on a processor with or without vectors that tiles are made of, and as it is without."""
-    found = {"tiled": optional.load_compiled, "uncompiled": lambda name: None}
-    some = lambda name: None if name.endswith("varlen_attention") else optional.load_compiled(name)  # noqa: E731
-    for module in ("plaudit.models.attention.load_compiled", "plaudit.kernels.elementwise.load_compiled"):
-        monkeypatch.setattr(module, found.get(request.param, some))
-    return request.param
+def policy_with(pair, monkeypatch, folder):
+    """A policy, computed with numba on a processor with or without the GEMM kernel's vectors, or without numba."""
+    family, kernels = pair
+    allowed = {"varlen": FAST, "numba": FAST[1:], "torch": ()}[kernels]
 
+    def load(name):
+        return optional.load_compiled(name) if name.rpartition(".")[2] in allowed else None
 
-def test_the_loops_are_those_that_are_asked_for(policy, loops, monkeypatch):
-    kinds = set()
-    for kind in (
-        BlockwisePlan,
-        *(
-            [found.VarlenPlan]
-            if (found := optional.load_compiled("plaudit.kernels.varlen_attention"))
-            else []
-        ),
+    for module in (
+        "plaudit.kernels.packed_attention.load_compiled",
+        "plaudit.kernels.elementwise.load_compiled",
     ):
+        monkeypatch.setattr(module, load)
+    # Heads of 16 numbers are for the varlen kernel, of 8 for blocks.
+    over = {"num_attention_heads": 2, "num_key_value_heads": 1, "head_dim": 16} if kernels == "varlen" else {}
+    return policy_of(family, folder, num_hidden_layers=3, **over)
+
+
+FAST = ("varlen_attention", "elementwise_numba")
+
+
+@pytest.fixture(params=PAIRS)
+def policy(request, tmp_path, monkeypatch):
+    return policy_with(request.param, monkeypatch, tmp_path / "m")
+
+
+@pytest.mark.parametrize("kernels", WITH)
+def test_the_kernels_are_those_that_are_asked_for(kernels, tmp_path, monkeypatch):
+    policy = policy_with(("llama", kernels), monkeypatch, tmp_path / "m")
+    found = optional.load_compiled("plaudit.kernels.varlen_attention")
+    used = set()
+    for kind in (BlockwisePlan, *([found.VarlenPlan] if found else [])):
         plain = kind.forward
-        note = lambda *given, kind=kind, plain=plain: (kinds.add(kind), plain(*given))[1]  # noqa: E731
+        note = lambda *given, kind=kind, plain=plain: (used.add(kind), plain(*given))[1]  # noqa: E731
         monkeypatch.setattr(kind, "forward", note)
+    plain_swiglu = elementwise_numba.swiglu
+    note = lambda *given: (used.add("swiglu"), plain_swiglu(*given))[1]  # noqa: E731
+    monkeypatch.setattr(elementwise_numba, "swiglu", note)
     log_probs(policy.model, collate(ITEMS, 0))
-    assert kinds == {found.VarlenPlan if loops == "tiled" and found else BlockwisePlan}
+    plan = found.VarlenPlan if kernels == "varlen" and found else BlockwisePlan
+    assert used == {plan, *([] if kernels == "torch" else ["swiglu"])}
 
 
 def measured(model, call, **settings):
@@ -125,8 +143,11 @@ def uses(monkeypatch):
     return seen
 
 
-@pytest.mark.parametrize("layout", ["shared", "packed"])
-def test_log_probs_and_gradients_are_the_modules_own(policy, layout, uses):
+@pytest.mark.parametrize("pair", [(f, k) for f in FAMILIES for k in WITH], ids="-".join)
+@pytest.mark.parametrize("layout", ["shared", pytest.param("packed", marks=pytest.mark.slow)])
+def test_log_probs_and_gradients_are_the_modules_own(pair, layout, uses, tmp_path, monkeypatch):
+    policy = policy_with(pair, monkeypatch, tmp_path / "m")
+
     def call():
         return log_probs(policy.model, collate(ITEMS, 0), temperature=0.8).log_prob
 

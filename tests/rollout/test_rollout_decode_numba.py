@@ -9,11 +9,10 @@ import pytest
 import torch
 from rollout_models import build
 
+from plaudit.kernels import auto, numba_utils, optional
 from plaudit.kernels import decode_numba as decode_numba
-from plaudit.kernels import numba_utils
-from plaudit.kernels import optional as optional
 from plaudit.kernels.optional import load_compiled
-from plaudit.rollout import token_sampling as token_sampling
+from plaudit.rollout import token_sampling
 from plaudit.rollout.llama import LlamaForward
 from plaudit.rollout.protocol import SamplingSettings
 
@@ -96,7 +95,7 @@ def test_the_compiled_draw_is_the_plain_one(vocabulary, monkeypatch):
     if vocabulary == 1:
         z[:, 0] = 0.5
     ids, log_probs = decode_numba.draw_tokens(z, uniform)
-    monkeypatch.setattr(token_sampling, "load_compiled", lambda name: None)
+    monkeypatch.setattr(auto, "load_compiled", lambda name: None)
     plain, plain_log_probs = token_sampling.draw(z, uniform, SamplingSettings(1))
     fine = plain_log_probs.isfinite()
     assert fine.sum() >= 498

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from scipy import stats
 
-from plaudit.rollout import token_sampling as token_sampling
+from plaudit.kernels import auto
 from plaudit.rollout.protocol import SamplingSettings
 from plaudit.rollout.token_sampling import draw, scale_and_truncate
 
@@ -20,7 +20,7 @@ def loops(request):
     """With numba, and as it is without."""
     with pytest.MonkeyPatch.context() as patch:
         if request.param == "uncompiled":
-            patch.setattr(token_sampling, "load_compiled", lambda name: None)
+            patch.setattr(auto, "load_compiled", lambda name: None)
         yield
 
 

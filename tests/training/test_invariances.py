@@ -15,7 +15,7 @@ from toy import gradients_of as gradients
 
 from plaudit.data.tokens import batch as token_batch
 from plaudit.data.tokens.layout import lay_out
-from plaudit.models import logprobs
+from plaudit.kernels import linear_logprob
 from plaudit.models.compute import use_compute
 from plaudit.training.ranks import Ranks
 
@@ -58,7 +58,7 @@ def test_packing_and_shared_prompts_do_not_change_loss_or_gradient(case):
 def test_logits_computed_again_in_chunks_do_not_change_loss_or_gradient(case, monkeypatch):
     method, items, modules = CASES[case]()
     plain = gradients(method, items, modules)
-    monkeypatch.setattr(logprobs, "CHUNK", 1)  # 128 rows at once, the least
+    monkeypatch.setattr(linear_logprob, "CHUNK", 1)  # 128 rows at once, the least
     with use_compute(kept_logits=0):
         assert_same(plain, gradients(method, items, modules))
 

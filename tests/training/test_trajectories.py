@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from toy import CASES, comes_first
 
-from plaudit.models import logprobs
+from plaudit.kernels import linear_logprob
 from plaudit.models.compute import use_compute
 from plaudit.training.engine import Engine, ParameterGroup, trainable
 from plaudit.training.fit import batch_indices
@@ -43,7 +43,7 @@ def cases():
 def test_the_loss_of_fifty_steps_is_that_of_the_plain_path(case, monkeypatch):
     plain = losses(case, budget=4096, layout="padded", fused=False)
     assert abs(plain[-6:].mean() - plain[:6].mean()) > 0.01 * abs(plain[0])  # it moved
-    monkeypatch.setattr(logprobs, "CHUNK", 1)
+    monkeypatch.setattr(linear_logprob, "CHUNK", 1)
     ways = [
         {"layout": "shared", "budget": 4096},
         {"layout": "shared", "budget": 60, "kept_logits": 0, "checkpointed": True},

@@ -91,14 +91,20 @@ class Data(Section):
         return {k: sources(v) if k in ROLES else v for k, v in data.items()}
 
 
+class ComputeSettings(Section):
+    """``kernels``: ``auto``, the fastest of the machine, or ``reference``, plain torch and transformers code."""
+
+    kernels: Literal["auto", "reference"] = "auto"
+
+
 class Config(Section):
     """A whole run: a policy, data, and a graph of named steps in the order of work.
 
     ``memory`` is a limit in GiB from which token budgets are chosen (by default a share of what is free);
     ``checkpointing`` is activation checkpointing (by default only where nothing else fits); ``fused`` lets layers of
-    the Llama layout be computed by fused operations on the CPU. ``save`` keeps trained adapters beside the merged model
-    (``both``) or in its place at the end (``adapter``); ``save_dtype`` is the type of the end's weights. ``evaluate``
-    is the last step, null for none.
+    the Llama layout be computed by fused operations on the CPU; ``compute.kernels`` chooses fast kernels or their
+    reference. ``save`` keeps trained adapters beside the merged model (``both``) or in its place at the end
+    (``adapter``); ``save_dtype`` is the type of the end's weights. ``evaluate`` is the last step, null for none.
     """
 
     name: str = "run"
@@ -109,6 +115,7 @@ class Config(Section):
     precision: Literal["auto", "fp32", "bf16"] = "auto"
     layout: Literal["shared", "packed", "padded"] = "shared"
     fused: bool = True
+    compute: ComputeSettings = ComputeSettings()
     memory: float | None = Field(None, gt=0)
     checkpointing: bool | None = None
     save: Literal["merged", "adapter", "both"] = "merged"

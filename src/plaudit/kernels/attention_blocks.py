@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Any
 
 import torch
 from torch import Tensor
+
+# First slot, the one after the last, and the same of the shared prompt (or the first slot twice), for each sequence.
+Rows = tuple[tuple[int, int, int, int], ...]
+# Longest sequence whose probabilities are saved for the backward pass (T² · H numbers a layer); beyond it torch's
+# kernel, which recomputes them.
+LONGEST = 1024
+# Queries computed at once: a causal sequence in chunks skips most of what lies above its diagonal.
+CHUNK = 128
 
 PREFIX = 0  # owner of the tokens that every sequence of a block attends to
 
@@ -79,9 +89,7 @@ JOIN = 4096
 
 
 @lru_cache(maxsize=16)
-def cut_into_blocks(
-    rows: tuple[tuple[int, int, int, int], ...], causal: bool, chunk: int | None
-) -> tuple[AttentionBlock, ...]:
+def cut_into_blocks(rows: Rows, causal: bool, chunk: int | None) -> tuple[AttentionBlock, ...]:
     """Blocks for the sequences ``rows`` of a table, in the order of slots.
 
     ``chunk``: most queries of one sequence in a block; keys after them are left out, which saves half of the scores of
@@ -161,3 +169,26 @@ def _tree(rows: Sequence[tuple[int, int, int, int]], chunk: int | None) -> list[
                 )
             )
     return blocks
+
+
+_last_table: tuple[Any, Rows] | None = None
+
+
+def rows_of(table: Tensor) -> Rows:
+    """The table of a layout [1, 1, sequences, 4] as numbers, kept because every layer of a forward pass asks."""
+    global _last_table
+    if _last_table is None or _last_table[0]() is not table:
+        _last_table = weakref.ref(table), tuple((a, b, c, d) for a, b, c, d in table[0, 0].tolist())
+    return _last_table[1]
+
+
+def longest_of(rows: Rows) -> int:
+    """Tokens of the longest sequence, its shared prompt included."""
+    return max(end - start + beyond - before for start, end, before, beyond in rows)
+
+
+def take_ranges(ranges: Sequence[tuple[int, int]], tensor: Tensor) -> Tensor:
+    """The keys (or values) in ranges of slots: [G, Tk, d] of ``tensor`` [G, S, d]."""
+    if len(ranges) == 1:
+        return tensor[:, slice(*ranges[0])]
+    return torch.cat([tensor[:, a:b] for a, b in ranges], dim=1)

@@ -17,7 +17,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from plaudit.kernels.attention_blocks import AttentionBlock
+from plaudit.kernels.attention_blocks import AttentionBlock, take_ranges
 
 # In bf16 oneDNN compiles a kernel for every new shape (about a millisecond): blocks are padded to multiples of this,
 # and the padding is masked.
@@ -218,13 +218,6 @@ def attention_backward(
         if t != p.asked:
             part = part[:, :, :, : p.asked]
         dq[:, p.start : p.end] = part.reshape(heads, n * p.asked, d)
-
-
-def take_ranges(ranges: Sequence[tuple[int, int]], tensor: Tensor) -> Tensor:
-    """The keys (or values) in ranges of slots: [G, Tk, d] of ``tensor`` [G, S, d]."""
-    if len(ranges) == 1:
-        return tensor[:, slice(*ranges[0])]
-    return torch.cat([tensor[:, a:b] for a, b in ranges], dim=1)
 
 
 def _split(q: Tensor, piece: AlignedBlock, kv: int) -> Tensor:

@@ -20,6 +20,7 @@ ONEDNN = (
     and torch.backends.mkldnn.is_available()
     and hasattr(torch.ops.mkldnn, "_linear_pointwise")
 )
+BF16 = ONEDNN and bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
 
 
 def _uses_onednn(x: Tensor) -> bool:
@@ -62,9 +63,9 @@ class PrepackedLinear:
 
     def __init__(self, weight: Tensor) -> None:
         self.dtype = weight.dtype
-        self.by_onednn = (
-            ONEDNN and weight.device.type == "cpu" and weight.dtype in (torch.float32, torch.bfloat16)
-        )
+        # Without AVX-512 or AMX oneDNN cannot pack bf16.
+        packable = weight.dtype == torch.float32 or (weight.dtype == torch.bfloat16 and BF16)
+        self.by_onednn = ONEDNN and weight.device.type == "cpu" and packable
         self.weight = weight
         if self.by_onednn:
             self.weight = torch.ops.mkldnn._reorder_linear_weight(weight.contiguous(), 2 * ROW_MULTIPLE)

@@ -13,8 +13,12 @@ from typing import Any, Literal
 import torch
 
 from plaudit.data.tokens.layout import LayoutKind
+from plaudit.kernels import auto, reference
+from plaudit.kernels.interface import Kernels
 
 Precision = Literal["fp32", "bf16"]
+KernelChoice = Literal["auto", "reference"]
+_KERNELS: dict[KernelChoice, Kernels] = {"auto": auto, "reference": reference}
 LAYOUT_ORDER: tuple[LayoutKind, ...] = ("padded", "packed", "shared")
 
 
@@ -22,7 +26,7 @@ LAYOUT_ORDER: tuple[LayoutKind, ...] = ("padded", "packed", "shared")
 class ComputeConfig:
     """``layout`` is the most that may be used; a model that cannot falls back (``models/packing.py``).
 
-    ``precision`` bf16 computes matrix products in bfloat16 while weights, gradients, optimiser state and
+    ``precision`` bf16 computes matrix products in bfloat16 while weights, gradients, optimizer state and
     reductions stay fp32. ``kept_logits``: elements of response logits that are kept for the backward pass;
     beyond it they are computed again in chunks. ``memory``: bytes that a stage may take, None to leave it
     uncounted; ``checkpointing``: whether layers are computed again in the backward pass, None where they must.
@@ -35,6 +39,12 @@ class ComputeConfig:
     memory: float | None = None
     checkpointing: bool | None = None
     fused: bool = True
+    kernels: KernelChoice = "auto"
+
+    @property
+    def fused_layers(self) -> bool:
+        """Whether layers of the Llama layout may be computed by fused operations."""
+        return self.fused and _KERNELS[self.kernels].fused
 
 
 _current = ComputeConfig()
@@ -47,7 +57,7 @@ def compute_config() -> ComputeConfig:
 
 @contextmanager
 def use_compute(**changes: Any) -> Iterator[ComputeConfig]:
-    """Put changed settings in force within the block: ``with computing(precision="bf16"): …``."""
+    """Put changed settings in force within the block: ``with use_compute(precision="bf16"): …``."""
     global _current
     before = _current
     _current = replace(before, **changes)
@@ -55,6 +65,11 @@ def use_compute(**changes: Any) -> Iterator[ComputeConfig]:
         yield _current
     finally:
         _current = before
+
+
+def kernels_in_use() -> Kernels:
+    """The implementation of ``kernels/interface.py`` that the settings name."""
+    return _KERNELS[_current.kernels]
 
 
 def autocast(device: torch.device) -> AbstractContextManager[object]:

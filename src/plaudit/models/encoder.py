@@ -14,7 +14,7 @@ from plaudit.data.tokens.batching import collate
 from plaudit.data.tokens.layout import Layout, LayoutKind
 from plaudit.models.architectures import backbone, is_causal
 from plaudit.models.autocast_hooks import cast_once
-from plaudit.models.compute import autocast, compute_config
+from plaudit.models.compute import autocast, compute_config, kernels_in_use
 from plaudit.models.fused_decoder import fused_hidden
 from plaudit.models.packing import arguments, layout_for
 from plaudit.models.rotation import apart, changing, forget, singles
@@ -57,9 +57,13 @@ def encode(model: nn.Module, batch: TokenBatch, at: At = "all") -> Encoded:
     slots = None if at == "all" else layout.predicting if at == "predicting" else layout.last
     if (fused := fused_hidden(inner, layout, slots)) is not None:
         return Encoded(fused, layout)
-    if compute_config().precision == "bf16":
+    fast = kernels_in_use().fused
+    if fast and compute_config().precision == "bf16":
         cast_once(inner)
-    with autocast(batch.targets.device), last_mlp_only_at(inner, slots, layout.input_ids.numel()):
+    with (
+        autocast(batch.targets.device),
+        last_mlp_only_at(inner, slots if fast else None, layout.input_ids.numel()),
+    ):
         if layout.table is not None:
             hidden = inner(
                 **arguments(inner, layout.input_ids, layout.position_ids, layout.table)

@@ -16,7 +16,14 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from plaudit.data.tokens.layout import Layout
-from plaudit.kernels.attention_blocks import AttentionBlock, cut_into_blocks
+from plaudit.kernels.attention_blocks import (
+    CHUNK,
+    LONGEST,
+    AttentionBlock,
+    cut_into_blocks,
+    longest_of,
+    rows_of,
+)
 from plaudit.kernels.blockwise_attention import AttentionPlan, BlockwisePlan, aligned_blocks
 from plaudit.kernels.elementwise import numba_ops, varlen_kernel
 from plaudit.kernels.fused_attention import FusedAttention, PackedRow
@@ -24,7 +31,6 @@ from plaudit.kernels.fused_mlp import FusedMLP
 from plaudit.kernels.fused_qkv import AttentionSpec
 from plaudit.kernels.linear import ROW_MULTIPLE
 from plaudit.models.architectures import layer_windows
-from plaudit.models.attention import CHUNK, LONGEST, longest_of, rows_of
 from plaudit.models.compute import compute_config
 
 logger = logging.getLogger(__name__)
@@ -39,7 +45,7 @@ def fused_hidden(inner: Any, layout: Layout, slots: Tensor | None) -> Tensor | N
     """
     if (
         layout.table is None
-        or not compute_config().fused
+        or not compute_config().fused_layers
         or layout.table.device.type != "cpu"
         or not supports_fused(inner)
     ):

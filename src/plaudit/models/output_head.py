@@ -2,27 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
-import torch
-from torch import Tensor, nn
+from torch import nn
 
+from plaudit.kernels.interface import LogitShape
 from plaudit.models.architectures import backbone
-
-
-@dataclass(frozen=True)
-class LogitShape:
-    """What a family does to W h before the softmax: a factor, then a soft cap."""
-
-    factor: float
-    cap: float | None
-
-    def apply(self, logits: Tensor) -> Tensor:
-        """In place where no gradient is recorded."""
-        if self.factor != 1.0:
-            logits = logits * self.factor
-        return logits if self.cap is None else torch.tanh(logits / self.cap) * self.cap
 
 
 def output_head(model: nn.Module) -> Any:

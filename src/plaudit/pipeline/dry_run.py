@@ -50,7 +50,9 @@ def describe(plan: Plan, context: Context, resolved: Mapping[str, Any], console:
             sizes[node.name] = f"{node.name}: {known}"
         state = "done" if is_done(folder, node.name, keys[node.name]) else "to do"
         work = resolve(node.kind.cost)(node, context) if node.kind.cost else Work("")
-        fused = config.fused and resolved["device"] == "cpu" and context.lora(node.name) is None
+        fused = (
+            compute_config().fused_layers and resolved["device"] == "cpu" and context.lora(node.name) is None
+        )
         batch, memory = _room(work, architecture, parameters, resolved, fused) if architecture else ("–", "–")
         rate = _flops_per_second(architecture.get_text_config().hidden_size) if architecture else 0.0
         seconds = 6 * parameters * work.tokens / rate if rate else 0

@@ -150,6 +150,7 @@ def _computed(
         use_compute(
             layout=config.layout,
             fused=config.fused,
+            kernels=config.compute.kernels,
             precision=resolved["precision"],
             memory=resolved["memory_gib"] * 2**30,
             checkpointing=config.checkpointing,
@@ -253,7 +254,10 @@ def ending(graph: Graph, folder: RunFolder) -> str | None:
 
 def _common(config: Config, resolved: Mapping[str, Any]) -> dict[str, Any]:
     """What belongs to the key of every step."""
+    # Keys of runs from before the setting do not have it.
+    kernels = {} if config.compute.kernels == "auto" else {"kernels": config.compute.kernels}
     return {
+        **kernels,
         "threads": resolved["threads"],
         "device": resolved["device"],
         "precision": resolved["precision"],

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 
 from plaudit.errors import PlauditError
-from plaudit.models.compute import use_compute
+from plaudit.models.compute import kernels_in_use, use_compute
 from plaudit.rollout.cache import RowCache
 from plaudit.rollout.forward import CannotDecode, Forward, ModelForward
 from plaudit.rollout.llama import LlamaForward, looks_like_llama
@@ -62,7 +62,8 @@ def check(model: Any, forward: Forward) -> None:
 
 def choose_forward(model: Any) -> type[Forward] | None:
     """The fastest way that is exact for this model, or None; the reason for a refusal is logged."""
-    ways: list[Any] = [LlamaForward, ModelForward] if looks_like_llama(model) else [ModelForward]
+    fused = kernels_in_use().fused and looks_like_llama(model)
+    ways: list[Any] = [LlamaForward, ModelForward] if fused else [ModelForward]
     for way in ways:
         try:
             # In full precision, where a fault cannot hide in the rounding.

@@ -28,7 +28,6 @@ from plaudit.kernels.optional import load_compiled
 from plaudit.models.compute import compute_config
 from plaudit.rollout.cache import RowCache
 from plaudit.rollout.forward import CannotDecode, layer_windows, unwrapped
-from plaudit.rollout.token_sampling import DECODE_KERNEL
 
 FAMILIES = ("LlamaForCausalLM", "MistralForCausalLM", "Qwen2ForCausalLM", "Qwen3ForCausalLM")
 
@@ -110,7 +109,9 @@ class LlamaForward:
             raise CannotDecode("the gate has biases")
         self.dtype = torch.bfloat16 if compute_config().precision == "bf16" else torch.float32
         self.matmul = BlockedDecode()
-        self.decode_kernel = load_compiled(DECODE_KERNEL) if weight.device.type == "cpu" else None
+        self.decode_kernel = (
+            load_compiled("plaudit.kernels.decode_numba") if weight.device.type == "cpu" else None
+        )
         self.windows = layer_windows(config)
         # A window would have to move over the prompt with every token.
         self.shares = all(window is None for window in self.windows)

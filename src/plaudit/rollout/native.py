@@ -11,6 +11,8 @@ import torch
 from torch import Tensor
 
 from plaudit.errors import PlauditError
+from plaudit.kernels.interface import Kernels
+from plaudit.models.compute import kernels_in_use
 from plaudit.models.policy import Policy
 from plaudit.rollout.cache import RowCache
 from plaudit.rollout.choose_forward import choose_forward
@@ -57,6 +59,7 @@ class NativeSampler:
         self.policy = policy
         self.max_rows, self.max_tokens = max_rows, max_tokens
         self._checked: Any = None
+        self._kernels: Kernels | None = None
         self._way: type[Forward] | None = None
         self._cache: RowCache | None = None
 
@@ -82,8 +85,9 @@ class NativeSampler:
         model.eval()
         try:
             with torch.inference_mode():
-                if self._checked is not model:
+                if self._checked is not model or self._kernels is not kernels_in_use():
                     self._way, self._checked, self._cache = choose_forward(model), model, None
+                    self._kernels = kernels_in_use()
                 if self._way is None:
                     logger.warning("%s is sampled with transformers' generate", type(model).__name__)
                     return TransformersSampler(self.policy, max_rows=self.max_rows).sample(

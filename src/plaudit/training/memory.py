@@ -138,7 +138,7 @@ def fit_memory(
         largest = max(modules.values(), key=lambda m: sum(p.numel() for p in m.parameters()))
         config = backbone(getattr(largest, "backbone", largest)).config
         text = config.get_text_config()
-        fused = settings.fused and all(_is_fused(module) for module in modules.values())
+        fused = settings.fused_layers and all(_is_fused(module) for module in modules.values())
         kept = counted(config, settings.precision, length, fused=fused)
         if len(modules) > 1:
             kept = Footprint(*(len(modules) * value for value in astuple(kept)))
@@ -160,7 +160,7 @@ def fit_memory(
 
 def stated_budget(modules: Mapping[str, nn.Module], token_budget: int) -> MemoryPlan:
     """The settings' own number, whatever the memory; activations are checkpointed where so asked."""
-    again = bool(compute().checkpointing)
+    again = bool(compute_config().checkpointing)
     if again:
         for module in modules.values():
             checkpoint_layers(module)

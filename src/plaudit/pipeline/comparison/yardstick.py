@@ -34,7 +34,7 @@ def write_yardstick(config: Config, folder: RunFolder, *, samples: int, sizes: S
     resolved = (folder.read_json("run.json") or {})["resolved"]
     context = Context(config, graph, folder, materials_of(config), resolve_device(config.device), Ranks())
     settings = config.evaluate
-    with use_compute(precision=resolved["precision"], layout=config.layout):
+    with use_compute(precision=resolved["precision"], layout=config.layout, kernels=config.compute.kernels):
         policy = context.load(graph.places["end"])
         prompts = test_prompts(context, [policy], label="best of n")
         drawn = answer(
