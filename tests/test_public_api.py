@@ -16,7 +16,7 @@ import plaudit
 from plaudit.registry import METHODS
 
 CALLS = (Path(__file__).parent / "typed_calls.py").read_text("utf-8")
-HELD = ("dpo", "ppo", "reward_model")
+HELD = ("dpo", "ppo", "reward_model", "sample")
 
 
 def test_importing_plaudit_imports_nothing_else_of_it_nor_torch():

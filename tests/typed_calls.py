@@ -35,6 +35,10 @@ def right() -> None:
     assert_type(plaudit.read("a.jsonl", kind="prompts").records, list[plaudit.Prompt])
     plaudit.grpo(policy, plaudit.SumReward({"a": (reward, 1.0)}), prompts)
 
+    assert_type(plaudit.sample("runs/pocket@sft", "What is a bird?", step=None, n=2, seed=1), list[str])
+    plaudit.sample("runs/pocket", [plaudit.Message("user", "Hi")], temperature=0, max_new_tokens=9)
+    assert_type(plaudit.check("a.jsonl", model="runs/pocket").ok, bool)
+
 
 def wrong_dpo() -> None:
     plaudit.dpo(judge, rankings)  # type: ignore[arg-type]  # policy
@@ -80,3 +84,14 @@ def wrong_reward_model() -> None:
     plaudit.reward_model(judge, rankings, device=0)  # type: ignore[arg-type]
     plaudit.reward_model(judge, rankings, ranks=2)  # type: ignore[arg-type]
     plaudit.reward_model(judge, rankings, epochs=3)  # type: ignore[call-arg]
+
+
+def wrong_sample() -> None:
+    plaudit.sample(policy, "Hi")  # type: ignore[arg-type]  # model
+    plaudit.sample("runs/pocket", prompts)  # type: ignore[arg-type]  # prompt
+    plaudit.sample("runs/pocket", "Hi", step=1)  # type: ignore[arg-type]
+    plaudit.sample("runs/pocket", "Hi", n="2")  # type: ignore[arg-type]
+    plaudit.sample("runs/pocket", "Hi", temperature="cold")  # type: ignore[arg-type]
+    plaudit.sample("runs/pocket", "Hi", max_new_tokens=None)  # type: ignore[arg-type]
+    plaudit.sample("runs/pocket", "Hi", seed="1")  # type: ignore[arg-type]
+    plaudit.sample("runs/pocket", "Hi", top_p=0.9)  # type: ignore[call-arg]

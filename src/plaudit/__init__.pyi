@@ -1,5 +1,20 @@
 """The public names: what type checkers and editors see. At run time each is imported when it is first used."""
 
+from plaudit.advice import (
+    Advice as Advice,
+)
+from plaudit.advice import (
+    Recommendation as Recommendation,
+)
+from plaudit.advice import (
+    Situation as Situation,
+)
+from plaudit.advice import (
+    advise as advise,
+)
+from plaudit.advice import (
+    describe_situation as describe_situation,
+)
 from plaudit.config import (
     KL as KL,
 )
@@ -66,6 +81,8 @@ from plaudit.config import (
 from plaudit.config import (
     load_recipe as load_recipe,
 )
+from plaudit.data.checks.check import CheckReport as CheckReport
+from plaudit.data.readers.convert import convert_to_file as convert_to_file
 from plaudit.data.readers.read import read as read
 from plaudit.data.readers.record_kinds import join_pairs as join_pairs
 from plaudit.data.records import (
@@ -103,6 +120,24 @@ from plaudit.errors import UserError as UserError
 from plaudit.errors import Waiting as Waiting
 from plaudit.extend import estimator as estimator
 from plaudit.extend import preference_loss as preference_loss
+from plaudit.feedback.projects import (
+    export_judgements as export_judgements,
+)
+from plaudit.feedback.projects import (
+    project_quality as project_quality,
+)
+from plaudit.feedback.projects import (
+    set_up_project as set_up_project,
+)
+from plaudit.generation.chat import (
+    Conversation as Conversation,
+)
+from plaudit.generation.chat import (
+    load_chat_model as load_chat_model,
+)
+from plaudit.generation.chat import (
+    sample as sample,
+)
 from plaudit.methods.train import (
     pretrain as pretrain,
 )
@@ -171,10 +206,14 @@ from plaudit.models.reward_model import (
     save_reward_model as save_reward_model,
 )
 from plaudit.models.tokenizers import train_bpe as train_bpe
+from plaudit.pipeline.checking import check as check
 from plaudit.pipeline.comparison.run import compare as compare
 from plaudit.pipeline.demo import demo as demo
+from plaudit.pipeline.results import evaluate as evaluate
+from plaudit.pipeline.results import write_report as write_report
 from plaudit.pipeline.run import resume as resume
 from plaudit.pipeline.run import run as run
+from plaudit.pipeline.single import run_method as run_method
 from plaudit.protocols import (
     ChatModel as ChatModel,
 )

@@ -9,7 +9,7 @@ import pytest
 import yaml
 from command_line import run
 
-from plaudit.advice import HAVE, Situation, advise, infer
+from plaudit.advice import HAVE, Situation, advise, describe_situation
 from plaudit.config import load_recipe, text_of, validate
 from plaudit.config.graph import graph_of
 from plaudit.config.text import Loader
@@ -132,7 +132,7 @@ def pairs(tmp_path):
 
 
 def test_data_files_say_what_they_feed(pairs):
-    found = infer([str(pairs)], ["people"], parameters=1e8)
+    found = describe_situation([str(pairs)], ["people"], parameters=1e8)
     assert found.have == {"pairs", "people"} and found.counts == {"pairs": 20}
     assert found.tokens > 0 and found.preferences == 20
 
@@ -173,6 +173,6 @@ def test_how_a_file_is_read_stands_in_the_recipe(tmp_path):
     path = tmp_path / "coded.jsonl"
     row = {"prompt": "Ask?", "response_1": "Yes.", "response_2": "No.", "label": 0}
     path.write_text(json.dumps(row) + "\n")
-    found = infer([str(path)], labels={0: "first", 1: "second"})
+    found = describe_situation([str(path)], labels={0: "first", 1: "second"})
     recipe = advise(found).advice[0].recipe
     assert recipe["data"]["preferences"] == [{"path": str(path), "labels": {0: "first", 1: "second"}}]

@@ -46,7 +46,7 @@ class Advice:
 
 
 @dataclass
-class Path:
+class Recommendation:
     """The answer: the first advice is the one to take; ``left_out`` says why not the others."""
 
     advice: list[Advice] = field(default_factory=list)
@@ -55,9 +55,9 @@ class Path:
     warnings: list[str] = field(default_factory=list)
 
 
-def advise(found: Situation) -> Path:
+def advise(found: Situation) -> Recommendation:
     """Methods that this situation can feed, best first, and the steps around them."""
-    path = Path(warnings=_warnings(found))
+    path = Recommendation(warnings=_warnings(found))
     fed = found.feeds()
     for method in METHODS.values():
         missing = [MISSING[need] for need in method.needs if need not in fed]

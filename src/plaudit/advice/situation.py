@@ -88,7 +88,7 @@ class Situation:
         return self.memory is not None and self.gib(models) > self.memory
 
 
-def infer(
+def describe_situation(
     paths: Sequence[str],
     have: Sequence[str] = (),
     *,

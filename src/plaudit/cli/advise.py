@@ -11,8 +11,7 @@ import typer
 from plaudit.cli.options import Fields, Labels, pairs_of
 
 if TYPE_CHECKING:
-    from plaudit.advice import Path as Way
-    from plaudit.advice import Situation
+    from plaudit.advice import Recommendation, Situation
 
 QUALITIES = ("draft", "good", "best")
 
@@ -38,7 +37,7 @@ def advise(
 ) -> None:  # fmt: skip
     """Say which method serves the data, the quality and the machine at hand, with a ready recipe."""
     from plaudit.advice import advise as decide
-    from plaudit.advice import infer
+    from plaudit.advice import describe_situation
     from plaudit.errors import UserError
 
     words = [h.strip().replace("-", "_") for h in have.split(",") if h.strip()]
@@ -46,7 +45,7 @@ def advise(
         words, quality = _ask(quality)
     if quality not in QUALITIES:
         raise UserError(f"--quality {quality!r} is none of {', '.join(QUALITIES)}")
-    found = infer(
+    found = describe_situation(
         data or [],
         words,
         quality=quality,  # type: ignore[arg-type]
@@ -97,7 +96,7 @@ def _yaml(recipe: dict[str, Any], reason: str) -> str:
     return f"# {reason[:1].upper()}{reason[1:]}.\n" + text_of(recipe)
 
 
-def _show(found: Situation, way: Way) -> None:
+def _show(found: Situation, way: Recommendation) -> None:
     from rich.console import Console
     from rich.table import Table
 

@@ -31,8 +31,7 @@ def chat(
     """Talk to a model. An empty line or Ctrl-D ends, /new starts over; lines may be piped in."""
     from rich.console import Console
 
-    from plaudit.data.records import Message
-    from plaudit.generation.chat import CUT, load_chat_models, locate_models
+    from plaudit.generation.chat import Conversation, load_chat_models, locate_models
 
     located = locate_models(source, step or (), 2 if side_by_side else 1)
     said = " and ".join(one.described for one in located)
@@ -43,21 +42,16 @@ def chat(
         console.print(f"{said} · an empty line ends, /new starts over", markup=False)
     else:
         typer.echo(f"model: {said}", err=True)
-    talks: list[list[Message]] = [[] for _ in found]
-    turn = 0
+    talks = [
+        Conversation(model, temperature=temperature, max_new_tokens=max_new_tokens, seed=seed)
+        for model in found
+    ]
     while (line := _listen(interactive)) is not None:
         if line == "/new":
-            talks = [[] for _ in found]
+            for talk in talks:
+                talk.clear()
             continue
-        answers = []
-        for model, talk in zip(found, talks):
-            talk.append(Message("user", line))
-            (answer,) = model.answer(
-                tuple(talk), temperature=temperature, max_new_tokens=max_new_tokens, seed=seed, step=turn
-            )
-            talk.append(Message("assistant", answer.removesuffix(CUT)))
-            answers.append(answer)
-        turn += 1
+        answers = [talk.say(line) for talk in talks]
         _show(console, [m.name for m in found], answers)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -53,11 +52,12 @@ def check(
     set_: Overrides = None,
 ) -> None:
     """Show what a file can feed, what is dropped and why, and how it looks in tokens."""
-    from plaudit.data.checks.check import check as run
+    from plaudit.pipeline.checking import check as run
 
     report = run(
         source,
-        tokenizer=_tokenizer(*_model_of(source, model, chat_template, set_ or ())),
+        model=model,
+        chat_template=chat_template,
         against=against,
         kind=kind,
         limit=limit,
@@ -77,32 +77,6 @@ def check(
         print("\n".join(line.rstrip() for line in captured.get().splitlines()))
     if not report.ok:
         raise typer.Exit(2)
-
-
-def _model_of(
-    source: str, model: str | None, chat_template: str | None, overrides: Sequence[str]
-) -> tuple[str | None, str | None, str | None]:
-    """The model whose tokenizer counts, its revision and chat template: what is named, else a recipe's policy."""
-    if model is not None or Path(source).suffix not in (".yaml", ".yml"):
-        return model, None, chat_template
-    from plaudit.config import Pretrained, load_recipe
-
-    policy = load_recipe(source, overrides).policy
-    if not isinstance(policy, Pretrained):
-        return None, None, chat_template
-    return policy.path, policy.revision, chat_template or policy.chat_template
-
-
-def _tokenizer(model: str | None, revision: str | None, chat_template: str | None) -> object | None:
-    from plaudit.errors import UserError
-
-    if model is None:
-        if chat_template is not None:
-            raise UserError("--chat-template names a template of a model", remedy="add --model")
-        return None
-    from plaudit.models.files import read_tokenizer, resolve_tokenizer
-
-    return read_tokenizer(resolve_tokenizer(model, revision=revision), chat_template)
 
 
 def _file(file: FileCheck, report: CheckReport, console: Console) -> Group:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 from plaudit.cli.options import Run
-from plaudit.errors import UserError
 
 
 def evaluate(folder: Run) -> None:
@@ -13,14 +12,9 @@ def evaluate(folder: Run) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    from plaudit.pipeline.run import evaluate_only
+    from plaudit.pipeline.results import evaluate as summary_of
 
-    summary = evaluate_only(folder).read_json("summary.json")
-    if not summary:
-        raise UserError(
-            f"{folder} has no evaluation: its recipe has no section `evaluate`",
-            remedy="add `evaluate: {}` to the recipe and run it again into the same folder",
-        )
+    summary = summary_of(folder)
     judge = summary.get("judge")
     title = f"{summary.get('name')}, " + (f"judged by {judge}" if judge else "judged by nothing")
     table = Table(title=title, title_justify="left")

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -57,12 +56,13 @@ def import_(
     from plaudit.errors import UserError
     from plaudit.feedback.importing import read_items
     from plaudit.feedback.project_setup import ProjectRequest, prepare
+    from plaudit.feedback.projects import existing
     from plaudit.feedback.store.projects import named_project
 
     if purpose not in ("work", "gold", "calibration"):
         raise UserError(f"{purpose!r} is no kind of item", remedy="work, gold or calibration")
-    with _existing(project, name, database) as (opened, slug, folder):
-        wanted = ProjectRequest(opened.read(named_project, slug).slug)
+    with existing(project, database) as (opened, folder):
+        wanted = ProjectRequest(opened.read(named_project, name).slug)
         wanted.items.append(read_items(file, purpose=purpose, max_dropped=max_dropped))
         made, added = prepare(opened, wanted)
         tell(opened, made, folder, wanted, added)
@@ -85,15 +85,11 @@ def export(
     database: Url = None,
 ) -> None:
     """Write the judgements as comparison records, one a line; a recipe takes them as preferences."""
-    from plaudit.feedback.exporting import write_export
-    from plaudit.feedback.store.projects import named_project
+    from plaudit.feedback.projects import export_judgements
 
-    with _existing(project, name, database) as (opened, slug, _):
-        count, left_out = opened.read(
-            lambda db: write_export(
-                db, named_project(db, slug), file, purposes=purpose or ("work",), not_rankable=not_rankable
-            )
-        )
+    count, left_out = export_judgements(
+        project, file, purposes=purpose or ("work",), not_rankable=not_rankable, name=name, database=database
+    )
     typer.echo(f"{file}: {count:,} judgements")
     for reason, many in left_out.most_common():
         option = "--not-rankable" if reason == "not rankable" else f"--purpose {reason}"
@@ -106,11 +102,12 @@ def status(project: Project = None, name: Name = None, database: Url = None) -> 
 
     from plaudit.feedback.judgement_query import collected
     from plaudit.feedback.project_setup import ProjectRequest
+    from plaudit.feedback.projects import existing
     from plaudit.feedback.quality.report import quality
     from plaudit.feedback.store.projects import named_project
 
-    with _existing(project, name, database) as (opened, slug, folder):
-        made = opened.read(named_project, slug)
+    with existing(project, database) as (opened, folder):
+        made = opened.read(named_project, name)
         data = opened.read(collected, made.id)
         tell(opened, made, folder, ProjectRequest(made.slug), 0)
     _show(quality(data.judged, data.answers, data.golds), Console(highlight=False, markup=False))
@@ -134,11 +131,12 @@ def link(
     """A new one-time link for the owner, for a server that runs already."""
     from plaudit.feedback.project_location import read_secret, secret_in
     from plaudit.feedback.project_setup import owner_link
+    from plaudit.feedback.projects import existing
     from plaudit.feedback.store.people import People
     from plaudit.feedback.store.projects import named_project
 
-    with _existing(project, name, database) as (opened, slug, folder):
-        made = opened.read(named_project, slug)
+    with existing(project, database) as (opened, folder):
+        made = opened.read(named_project, name)
         address = origin or _address(folder, opened.url, port)
         who, token = owner_link(
             opened, People(read_secret(secret_file) if secret_file else secret_in(folder)), made.slug
@@ -167,8 +165,9 @@ def backup(
 ) -> None:
     """Write the whole database to one file, while it is in use or not."""
     from plaudit.feedback.backup import backup as write
+    from plaudit.feedback.projects import existing
 
-    with _existing(project, None, database) as (opened, _, _):
+    with existing(project, database) as (opened, _):
         counts = write(opened, file)
     typer.echo(
         f"{file}: {counts['judgements']:,} judgements, {counts['items']:,} items, {counts['users']:,} people"
@@ -279,24 +278,6 @@ def _rounds(session: Session, project_id: str) -> list[str]:
             if "called" in m
         ]
     return lines
-
-
-@contextmanager
-def _existing(
-    project: Path | None, name: str | None, database: str | None
-) -> Iterator[tuple[Database, str | None, Path]]:
-    """The database of a project that is there, the project's name if one was given, and its folder."""
-    from plaudit.errors import UserError
-    from plaudit.feedback.project_location import DATABASE, opened
-    from plaudit.feedback.project_setup import database_url, folder_of
-
-    folder = project or (Path() if database else folder_of(None, None))
-    if database is None and not (folder / DATABASE).is_file():
-        raise UserError(
-            f"there is no project in {folder}", remedy="name the folder that `plaudit collect` made"
-        )
-    with opened(database_url(folder, database)) as found:
-        yield found, name, folder
 
 
 def register(app: typer.Typer) -> None:

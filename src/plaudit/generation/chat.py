@@ -68,6 +68,66 @@ class LocalChatModel:
         return [answers[at : at + n] for at in range(0, len(answers), n)]
 
 
+class Conversation:
+    """A conversation with one model: it sees what was said before, its own answers included."""
+
+    def __init__(
+        self,
+        model: LocalChatModel,
+        *,
+        temperature: float = 0.7,
+        max_new_tokens: int = 64,
+        seed: int = 0,
+    ) -> None:
+        self.model, self.seed = model, seed
+        self.temperature, self.max_new_tokens = temperature, max_new_tokens
+        self.messages: list[Message] = []
+        self.turn = 0
+
+    def say(self, text: str) -> str:
+        """The model's answer to the next user turn; `` …`` ends one that the length limit cut."""
+        self.messages.append(Message("user", text))
+        (answer,) = self.model.answer(
+            tuple(self.messages),
+            temperature=self.temperature,
+            max_new_tokens=self.max_new_tokens,
+            seed=self.seed,
+            step=self.turn,
+        )
+        self.messages.append(Message("assistant", answer.removesuffix(CUT)))
+        self.turn += 1
+        return answer
+
+    def clear(self) -> None:
+        """Forget what was said; the random numbers go on."""
+        self.messages = []
+
+
+def load_chat_model(model: str | Path, *, step: str | None = None) -> LocalChatModel:
+    """The model of RUN (its end), RUN@STEP, or a model folder; ``step`` names another step of RUN."""
+    (loaded,) = load_chat_models(locate_models(str(model), [step] if step else ()))
+    return loaded
+
+
+def sample(
+    model: str | Path,
+    prompt: str | Sequence[Message],
+    *,
+    step: str | None = None,
+    n: int = 1,
+    temperature: float = 1.0,
+    max_new_tokens: int = 64,
+    seed: int = 0,
+) -> list[str]:
+    """``n`` answers of a model (RUN, RUN@STEP or a model folder) to one prompt, or to a whole conversation."""
+    if not prompt:
+        raise UserError("the prompt is empty")
+    messages = (Message("user", prompt),) if isinstance(prompt, str) else prompt
+    return load_chat_model(model, step=step).answer(
+        messages, temperature=temperature, max_new_tokens=max_new_tokens, n=n, seed=seed
+    )
+
+
 def load_chat_models(found: Sequence[Located]) -> list[LocalChatModel]:
     """The models that ``locate_models`` found, each under its full name."""
     return [LocalChatModel(one.name, one.source) for one in found]
