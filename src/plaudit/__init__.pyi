@@ -73,6 +73,9 @@ from plaudit.config import (
     Scratch as Scratch,
 )
 from plaudit.config import (
+    Section as Section,
+)
+from plaudit.config import (
     Sft as Sft,
 )
 from plaudit.config import (

@@ -280,7 +280,7 @@ def _add(registry: Any, point: Any) -> None:
     except Exception as error:
         raise UserError(
             f"the entry point {point.name!r} of {registry.group} cannot be loaded: {error!r}",
-            remedy=f"mend or remove the package that brings {point.value}",
+            remedy=f"fix or remove the package that brings {point.value}",
         ) from error
     for one in found if isinstance(found, list | tuple) else (found,):
         if isinstance(one, Method):
@@ -310,7 +310,7 @@ def resolve(reference: Any, what: str = "name") -> Any:
     except Exception as error:
         raise UserError(
             f"{what} {reference!r}: importing {module_name} failed: {error!r}",
-            remedy=f'mend it until `python -c "import {module_name}"` succeeds',
+            remedy=f'fix it until `python -c "import {module_name}"` succeeds',
         ) from error
     found: Any = module
     for part in name.split("."):

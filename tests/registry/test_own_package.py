@@ -4,75 +4,29 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
+from toy import rankings, toy_policy
 
-MINE = '''
-import torch
+import plaudit as api
+from plaudit.judges.function import FunctionJudge
 
-from plaudit import JudgeKind, StepKind, estimator, preference_loss
-from plaudit.config import Section
-
-
-def squared(left, right, *, beta, result):
-    """(β·(left − right) − (2·result − 1))² of each pair."""
-    return (beta * (left - right) - (2 * result - 1)) ** 2
-
-
-LOSS = preference_loss("squared", "mine:squared", title="Squared loss")
-
-
-def __getattr__(name):
-    if name == "Centered":
-        from plaudit.methods.policy_gradient import PolicyGradient
-
-        class Centered(PolicyGradient):
-            """The score of a sample minus the batch's mean, at each of its tokens."""
-
-            def advantages(self, rollouts, kl_coefficient):
-                scores = torch.from_numpy(rollouts.scores).float()
-                return (scores - scores.mean())[:, None] * rollouts.mask
-
-        return Centered
-    raise AttributeError(name)
-
-
-ESTIMATOR = estimator("centered", "mine:Centered", title="Centered REINFORCE")
-
-
-class Shorter:
-    """Prefers the shorter answer."""
-
-    def judge(self, prompt, responses):
-        from plaudit import Ranking
-
-        order = sorted(range(len(responses)), key=lambda i: len(responses[i].text))
-        return Ranking(prompt, tuple(responses), tuple((i,) for i in order), rater="shorter")
-
-
-JUDGE = JudgeKind("shorter", "Prefers the shorter answer.", make=lambda rest, options, context: Shorter())
-
-
-class Count(Section):
-    """How often to count."""
-
-    times: int = 1
-
-
-def count(context, step, stage):
-    """Count the rankings that an earlier step made."""
-    train, held = context.records(step)
-    stage.path.mkdir(parents=True, exist_ok=True)
-    return {"counted": step.settings.times * (len(train) + len(held))}
-
+PAGE = (Path(__file__).parents[2] / "docs" / "extending.md").read_text("utf-8")
+EXAMPLES = re.findall(r"^```python\n(.*?)^```$", PAGE, re.M | re.S)
+KINDS = [code for code in EXAMPLES if "plaudit." in code]
+MINE = "import torch\n" + "\n\n".join(code for code in EXAMPLES if code not in KINDS)
+MINE_KINDS = (
+    "import plaudit\n"
+    + "\n\n".join(KINDS)
+    + '''
 
 def row(values):
     """A demonstration of one row of our own layout."""
-    from plaudit import Demonstration, Prompt, Response
-
-    yield Demonstration(Prompt.user(values["q"]), Response(values["a"]))
+    yield plaudit.Demonstration(plaudit.Prompt.user(values["q"]), plaudit.Response(values["a"]))
 
 
 def reader():
@@ -83,23 +37,21 @@ def reader():
 
 
 READER = reader()
-STEP = StepKind(
-    "count", "Counting", "Count rankings.", Count, count, gives=("numbers",), data="preferences"
-)
 '''
+)
 ENTRIES = """
 [plaudit.methods]
-squared = mine:LOSS
-centered = mine:ESTIMATOR
+squared = mine_kinds:LOSS
+centered = mine_kinds:ESTIMATOR
 
 [plaudit.judges]
-shorter = mine:JUDGE
+shorter = mine_kinds:JUDGE
 
 [plaudit.readers]
-ours = mine:READER
+ours = mine_kinds:READER
 
 [plaudit.steps]
-count = mine:STEP
+count = mine_kinds:STEP
 """
 RECIPE = """
 name: own
@@ -114,7 +66,7 @@ steps:
   rank: {by: "shorter:", prompts: 20, max_new_tokens: 12}
   count: {times: 2}
   squared: {}
-  centered: {reward: "python:mine_reward:score", iterations: 1, prompts_per_iteration: 8, samples_per_prompt: 2,
+  centered: {reward: "python:mine_reward:brief", iterations: 1, prompts_per_iteration: 8, samples_per_prompt: 2,
              minibatch: 16, max_new_tokens: 12}
 evaluate: {prompts: 10, max_new_tokens: 12, temperatures: [], show: 4}
 """
@@ -124,7 +76,8 @@ evaluate: {prompts: 10, max_new_tokens: 12, temperatures: [], show: 4}
 def home(tmp_path_factory):
     folder = tmp_path_factory.mktemp("own")
     (folder / "mine.py").write_text(MINE)
-    (folder / "mine_reward.py").write_text("def score(sample):\n    return -float(len(sample.answer))\n")
+    (folder / "mine_kinds.py").write_text(MINE_KINDS)
+    (folder / "mine_reward.py").write_text(next(code for code in EXAMPLES if "def brief" in code))
     info = folder / "mine-1.0.dist-info"
     info.mkdir()
     (info / "METADATA").write_text("Metadata-Version: 2.1\nName: mine\nVersion: 1.0\n")
@@ -156,7 +109,7 @@ def test_a_run_plans_trains_and_reports_them(home):
     planned = plaudit(home, "run", "own.yaml", "--dry-run")
     for step in ("rank", "count", "squared", "centered"):
         assert step in planned
-    assert "by shorter:" in planned and "reward mine_reward:score" in planned
+    assert "by shorter:" in planned and "reward mine_reward:brief" in planned
     assert not (home / "runs").exists()
     plaudit(home, "run", "own.yaml")
     run = home / "runs" / "own"
@@ -183,6 +136,33 @@ def test_a_changed_function_of_ones_own_runs_its_step_again_and_a_comment_does_n
     assert "centered: started" in shown and "squared: unchanged, skipped" in shown
 
 
+def test_the_same_from_python(home, monkeypatch, tmp_path):
+    monkeypatch.syspath_prepend(home)
+    import mine
+
+    policy, asked = toy_policy(), rankings()
+    dpo = api.Dpo(loss="mine:squared", max_steps=1)
+    assert api.dpo(policy, asked, dpo, out=tmp_path / "dpo").steps == 1
+    few = {
+        "iterations": 1,
+        "prompts_per_iteration": 2,
+        "samples_per_prompt": 2,
+        "minibatch": 4,
+        "max_new_tokens": 4,
+    }
+    grpo = api.Grpo(algorithm="mine:Centered", **few)
+    reward = api.FunctionReward(mine.brief)
+    assert api.grpo(policy, reward, [r.prompt for r in asked], grpo, out=tmp_path / "grpo").iterations == 1
+    judged = FunctionJudge(mine.likes_short).judge(
+        asked[0].prompt, (api.Response("brief"), api.Response("very long"))
+    )
+    assert [o.result for o in judged.outcomes] == [1.0]
+
+
+def test_every_example_is_twenty_lines_at_most():
+    assert len(EXAMPLES) >= 7 and all(len(code.splitlines()) <= 20 for code in EXAMPLES)
+
+
 def test_a_layout_of_ones_own_is_converted_by_name(home):
     (home / "ours.jsonl").write_text('{"q": "why?", "a": "because."}\n')
     assert "our_layout" in plaudit(home, "data", "list")
@@ -202,7 +182,7 @@ def test_compare_takes_them(home):
 def test_a_package_that_cannot_be_loaded_is_named(home):
     entries = home / "mine-1.0.dist-info" / "entry_points.txt"
     before = entries.read_text()
-    entries.write_text(before.replace("mine:STEP", "mine:NOTHING"))
+    entries.write_text(before.replace("mine_kinds:STEP", "mine_kinds:NOTHING"))
     try:
         shown = plaudit(home, "run", "own.yaml", "--dry-run", check=False)
     finally:

@@ -72,7 +72,7 @@ class Situation:
         return met | {"reference"}
 
     def gib(self, models: Sequence[str], *, adapters: bool = False) -> float:
-        """GiB of weights, gradients and optimiser for these models in memory, activations not counted."""
+        """GiB of weights, gradients and optimizer states for these models in memory, activations not counted."""
         trained = {"policy", "critic"}
         total = 0.0
         for name in models:

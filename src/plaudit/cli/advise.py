@@ -118,7 +118,7 @@ def _show(found: Situation, way: Recommendation) -> None:
     first = way.advice[0]
     console.print(f"\n→ {first.method}: {first.reason}.", style="bold", soft_wrap=True)
     console.print(f"  {METHODS[first.method].paper}; when: {METHODS[first.method].when}.", soft_wrap=True)
-    memory = f"  memory: {first.gib:.1f} GiB of weights and optimiser, activations on top"
+    memory = f"  memory: {first.gib:.1f} GiB of weights and optimizer states, activations on top"
     console.print(memory + (", with adapters (LoRA)" if first.adapters else ""), soft_wrap=True)
     if found.tokens:
         flops = 6 * found.parameters * found.tokens * first.passes

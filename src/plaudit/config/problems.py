@@ -1,4 +1,4 @@
-"""What pydantic found wrong with a section, as problems that a user can mend."""
+"""What pydantic found wrong with a section, as problems that a user can fix."""
 
 from __future__ import annotations
 

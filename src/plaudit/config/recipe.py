@@ -174,7 +174,7 @@ def read_yaml(path: Path) -> dict[str, Any]:
             str(getattr(error, "problem", None) or error),
             file=str(path),
             line=mark.line + 1 if mark else None,
-            remedy="mend the YAML at this place",
+            remedy="fix the YAML at this place",
         )
         raise UserError(f"{path} is not valid YAML", problems=[problem]) from None
     except IsADirectoryError:
