@@ -32,7 +32,7 @@ def check(
     """
     return check_records(
         source,
-        tokenizer=_tokenizer(*_model_of(source, model, chat_template, overrides)),
+        tokenizer=_tokenizer(source, model, chat_template, overrides),
         against=against,
         kind=kind,
         limit=limit,
@@ -43,23 +43,21 @@ def check(
     )
 
 
-def _model_of(
+def _tokenizer(
     source: str | Path, model: str | Path | None, chat_template: str | None, overrides: Sequence[str]
-) -> tuple[str | Path | None, str | None, str | None]:
-    """The model whose tokenizer counts, its revision and chat template: what is named, else a recipe's policy."""
-    if model is not None or Path(source).suffix not in (".yaml", ".yml"):
-        return model, None, chat_template
-    policy = load_recipe(source, overrides).policy
-    if not isinstance(policy, Pretrained):
-        return None, None, chat_template
-    return policy.path, policy.revision, chat_template or policy.chat_template
-
-
-def _tokenizer(model: str | Path | None, revision: str | None, chat_template: str | None) -> object | None:
-    if model is None:
-        if chat_template is not None:
-            raise UserError("a chat template is a model's", remedy="name the model: --model, or model=…")
-        return None
+) -> object | None:
+    """The tokenizer of the model that is named, else of a recipe's policy where that can be read; else None."""
     from plaudit.models.files import read_tokenizer, resolve_tokenizer
 
-    return read_tokenizer(resolve_tokenizer(str(model), revision=revision), chat_template)
+    if model is not None:
+        return read_tokenizer(resolve_tokenizer(str(model)), chat_template)
+    policy = load_recipe(source, overrides).policy if Path(source).suffix in (".yaml", ".yml") else None
+    if isinstance(policy, Pretrained):
+        try:
+            folder = resolve_tokenizer(policy.path, revision=policy.revision)
+        except UserError:
+            return None  # not named yet, or not on this machine: lengths are in bytes, and the report says so
+        return read_tokenizer(folder, chat_template or policy.chat_template)
+    if chat_template is not None:
+        raise UserError("a chat template is a model's", remedy="name the model: --model, or model=…")
+    return None
