@@ -24,8 +24,7 @@ from ours import LOOP, items_of, online
 from transformers import LlamaConfig, LlamaForCausalLM
 from work import prepare, short_prompts
 
-from plaudit.config import Dpo
-from plaudit.config import Ppo as PpoSettings
+from plaudit.config import Dpo, Ppo as PpoSettings
 from plaudit.data.tokens.item import TokenItem
 from plaudit.methods.direct import DirectPreference
 from plaudit.methods.ppo import PPO

@@ -19,8 +19,7 @@ import numpy as np
 import torch
 from work import NEW, rows, short_prompts, weights
 
-from plaudit.config import KL, Cpo, Dpo, Grpo, Kto, OnlineDpo, Orpo, Rloo, Simpo
-from plaudit.config import Ppo as PpoSettings
+from plaudit.config import KL, Cpo, Dpo, Grpo, Kto, OnlineDpo, Orpo, Ppo as PpoSettings, Rloo, Simpo
 from plaudit.data.records import Prompt
 from plaudit.data.tokens.item import Segment, TokenItem
 from plaudit.methods.direct import DirectPreference

@@ -5,8 +5,7 @@ from __future__ import annotations
 from itertools import combinations
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from plaudit.data.baselines import agreement, human_agreement, longer_wins, pair_verdicts
 from plaudit.data.records import Comparisons, Outcome, Prompt, Ranking, Response

@@ -7,8 +7,7 @@ import functools
 import numpy as np
 import pytest
 from chat_tokenizers import FAMILIES, base, brackets, chatml, headers, make, no_system, ours, trailing_eos
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 
 from plaudit.data.records import (
     Comparisons,

@@ -8,8 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from evalica import alpha as evalica_alpha
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 from statsmodels.stats import inter_rater
 
 from plaudit.feedback.quality.agreement import (

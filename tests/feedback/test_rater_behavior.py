@@ -8,8 +8,7 @@ import math
 import numpy as np
 import pytest
 import statsmodels.api as sm
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 
 from plaudit.feedback.quality import rater_behavior
 from plaudit.feedback.quality.agreement import cohen_kappa

@@ -8,8 +8,7 @@ import choix
 import evalica
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 from scipy.optimize import minimize
 
 from plaudit.feedback.quality.pairs import coded_judgements

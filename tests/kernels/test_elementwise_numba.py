@@ -8,8 +8,7 @@ import sys
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 from numba import config, get_thread_id, prange
 
 from plaudit.kernels import elementwise_numba, numba_utils

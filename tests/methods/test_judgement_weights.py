@@ -9,8 +9,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 from toy import direct_case, gradients_of, rankings, reward_case, toy_policy
 
 from plaudit.config import Cpo, Dpo, Orpo, RewardSettings, Simpo, validate

@@ -15,8 +15,7 @@ from torch import nn
 
 from plaudit.data.tokens.batching import collate
 from plaudit.data.tokens.layout import lay_out
-from plaudit.kernels import cuda_varlen_attention as varlen
-from plaudit.kernels import packed_attention as attention
+from plaudit.kernels import cuda_varlen_attention as varlen, packed_attention as attention
 from plaudit.kernels.attention_blocks import rows_of
 from plaudit.models.attention import packed_attention
 from plaudit.models.compute import use_compute

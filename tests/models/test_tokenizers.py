@@ -7,8 +7,7 @@ import subprocess
 import sys
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 from tiny_models import TEXTS, plain_tokenizer
 
 from plaudit.data.rendering.chat_template import SPECIAL_TOKENS

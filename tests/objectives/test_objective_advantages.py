@@ -6,8 +6,7 @@ import threading
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from plaudit.objectives import explained_variance, gae, masked_mean, shaped_rewards, whiten
 

@@ -6,8 +6,7 @@ from itertools import combinations
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from plaudit.objectives import all_pairs, bradley_terry, centering, length_normalise, pair_weights
 

@@ -6,8 +6,7 @@ from itertools import chain, combinations, permutations, product
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from plaudit.objectives import EXACT_TIES, bradley_terry, plackett_luce, plackett_luce_batch
 

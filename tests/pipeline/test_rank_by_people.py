@@ -30,8 +30,7 @@ from plaudit.feedback.store.schema import Member
 from plaudit.pipeline.comparison.run import compare
 from plaudit.pipeline.run import resume, run
 from plaudit.pipeline.stages import file_hash
-from plaudit.pipeline.steps import people as asking
-from plaudit.pipeline.steps import ranked_items
+from plaudit.pipeline.steps import people as asking, ranked_items
 from plaudit.rewards import Sample
 from plaudit.runs import RunFolder
 from plaudit.web.app import create_app

@@ -6,8 +6,7 @@ import random
 import warnings
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 
 from plaudit.data.records import Prompt, Response
 from plaudit.pocket import Gold, World, answers

@@ -5,8 +5,7 @@ import xml.etree.ElementTree as ET
 from itertools import combinations, pairwise
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 from made_runs import graph, small_run, step, write_run
 
 from plaudit.audit.run import Run, read_run

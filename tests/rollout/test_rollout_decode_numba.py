@@ -9,8 +9,7 @@ import pytest
 import torch
 from rollout_models import build
 
-from plaudit.kernels import auto, numba_utils, optional
-from plaudit.kernels import decode_numba as decode_numba
+from plaudit.kernels import auto, decode_numba as decode_numba, numba_utils, optional
 from plaudit.kernels.optional import load_compiled
 from plaudit.rollout import token_sampling
 from plaudit.rollout.llama import LlamaForward

@@ -8,8 +8,7 @@ import os
 import pytest
 
 from plaudit.errors import UserError
-from plaudit.runs import RunFolder, Stage
-from plaudit.runs import files as run_files
+from plaudit.runs import RunFolder, Stage, files as run_files
 from plaudit.runs.logs import append_lines, read_lines
 
 

@@ -10,8 +10,7 @@ import socket
 import numpy as np
 import pytest
 import torch
-from toy import CASES
-from toy import gradients_of as gradients
+from toy import CASES, gradients_of as gradients
 
 from plaudit.data.tokens import batch as token_batch
 from plaudit.data.tokens.layout import lay_out

@@ -7,8 +7,7 @@ import logging
 
 import pytest
 import torch
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 from toy import CASES, demonstrations, toy_policy
 
 from plaudit.config import Scratch, Training

@@ -36,8 +36,7 @@ def advise(
     write: Annotated[Path | None, typer.Option(metavar="FILE", help="Write the recipe there.")] = None,
 ) -> None:  # fmt: skip
     """Say which method serves the data, the quality and the machine at hand, with a ready recipe."""
-    from plaudit.advice import advise as decide
-    from plaudit.advice import describe_situation
+    from plaudit.advice import advise as decide, describe_situation
     from plaudit.errors import UserError
 
     words = [h.strip().replace("-", "_") for h in have.split(",") if h.strip()]

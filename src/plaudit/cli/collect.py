@@ -106,8 +106,7 @@ def collect(
     from plaudit.feedback.server_address import noted
     from plaudit.feedback.store.database import checked_url
     from plaudit.feedback.store.people import People
-    from plaudit.web.launch import Listening, bind
-    from plaudit.web.launch import serve as listen
+    from plaudit.web.launch import Listening, bind, serve as listen
 
     if bool(prompts) != bool(model):
         raise UserError(

@@ -187,8 +187,7 @@ def restore(
 ) -> None:
     """Fill an empty database with a backup, of SQLite or PostgreSQL."""
     from plaudit.errors import UserError
-    from plaudit.feedback.backup import require_backup
-    from plaudit.feedback.backup import restore as read
+    from plaudit.feedback.backup import require_backup, restore as read
     from plaudit.feedback.project_location import new_folder, opened
     from plaudit.feedback.project_setup import database_url
 

@@ -31,13 +31,13 @@ from plaudit.config.recipe import (
     Config,
     Data,
     Meaning,
+    Source as DataSource,
     apply_override,
     leave_out,
     load_recipe,
     read_yaml,
     validate,
 )
-from plaudit.config.recipe import Source as DataSource
 from plaudit.config.sections import Base, Enough, Evaluate, JudgeSpec, Pretrain, Rank, RewardSettings
 from plaudit.config.steps import Step
 from plaudit.config.text import text_of

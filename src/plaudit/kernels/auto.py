@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from plaudit.kernels import linear_logprob, reference
-from plaudit.kernels import packed_attention as attention
+from plaudit.kernels import linear_logprob, packed_attention as attention, reference
 from plaudit.kernels.optional import load_compiled
 
 fused = True

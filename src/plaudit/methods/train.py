@@ -14,8 +14,7 @@ import numpy as np
 import torch
 from transformers import PreTrainedTokenizerBase
 
-from plaudit.config import RewardSettings, Training
-from plaudit.config import Sft as SftSettings
+from plaudit.config import RewardSettings, Sft as SftSettings, Training
 from plaudit.data.records import Demonstration, Preference
 from plaudit.data.rendering.renderer import Renderer
 from plaudit.data.tokens.item import Segment, TokenItem

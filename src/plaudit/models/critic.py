@@ -9,8 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from plaudit.models.adapters import has_adapter, merge
-from plaudit.models.architectures import backbone as backbone_of
-from plaudit.models.architectures import is_causal
+from plaudit.models.architectures import backbone as backbone_of, is_causal
 from plaudit.models.policy import Policy
 from plaudit.models.reward_model import RewardModel, linear_head, new_head
 

@@ -24,8 +24,7 @@ from transformers import AutoModel, AutoModelForSequenceClassification, PreTrain
 
 from plaudit.errors import UserError
 from plaudit.models.adapters import has_adapter, merge
-from plaudit.models.architectures import backbone as backbone_of
-from plaudit.models.architectures import is_causal
+from plaudit.models.architectures import backbone as backbone_of, is_causal
 from plaudit.models.computable import check_backbone
 from plaudit.models.files import read_config, read_tokenizer, read_weights, resolve
 from plaudit.models.policy import Policy

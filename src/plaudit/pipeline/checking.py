@@ -6,8 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from plaudit.config import Pretrained, load_recipe
-from plaudit.data.checks.check import CheckReport
-from plaudit.data.checks.check import check as check_records
+from plaudit.data.checks.check import CheckReport, check as check_records
 from plaudit.errors import UserError
 
 

@@ -10,8 +10,7 @@ from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
 
-from plaudit.config import Config
-from plaudit.config import DataSource as Source
+from plaudit.config import Config, DataSource as Source
 from plaudit.data.records import Demonstration, Labelled, Preference, Prompt, Rated
 from plaudit.data.splits import prompt_key
 from plaudit.errors import UserError

@@ -7,8 +7,7 @@ import re
 from pathlib import Path
 from typing import Any
 
-from plaudit.config import ROLES, Config
-from plaudit.config import DataSource as Source
+from plaudit.config import ROLES, Config, DataSource as Source
 from plaudit.data.readers.sources import is_project
 from plaudit.errors import UserError
 

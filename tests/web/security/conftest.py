@@ -8,8 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from postgresql import database as each_database
-from postgresql import migrated_postgresql, migrated_sqlite, postgresql
+from postgresql import database as each_database, migrated_postgresql, migrated_sqlite, postgresql
 from web.security.site import Site, serving
 from web.security.world import World, make_world
 

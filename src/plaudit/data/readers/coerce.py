@@ -8,12 +8,13 @@ from collections.abc import Sequence
 from typing import Any
 
 from plaudit.data.readers.label_codes import code
-from plaudit.data.readers.messages import ROLE_NAMES as ROLE_NAMES
-from plaudit.data.readers.messages import messages as messages
+from plaudit.data.readers.messages import ROLE_NAMES as ROLE_NAMES, messages as messages
 from plaudit.data.readers.read_report import Fault
-from plaudit.data.readers.text_values import filled_text as filled_text
-from plaudit.data.readers.text_values import listed as listed
-from plaudit.data.readers.text_values import whole_text as whole_text
+from plaudit.data.readers.text_values import (
+    filled_text as filled_text,
+    listed as listed,
+    whole_text as whole_text,
+)
 from plaudit.data.records import Message
 
 ANSWER_KEYS = (

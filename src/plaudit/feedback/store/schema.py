@@ -13,9 +13,7 @@ from sqlalchemy import CheckConstraint, ForeignKey, Index, UniqueConstraint, tex
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 from sqlalchemy.types import BigInteger, String, Text
 
-from plaudit.feedback.store.account_tables import Id as Id
-from plaudit.feedback.store.account_tables import TableBase as TableBase
-from plaudit.feedback.store.account_tables import User
+from plaudit.feedback.store.account_tables import Id as Id, TableBase as TableBase, User
 from plaudit.feedback.store.ids import new_id
 
 # Conditions of partial indexes. A query that is to use one must say the same in the same words.
