@@ -44,7 +44,7 @@ def sampled(site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Site
     """A project with one item, whose answers were sampled."""
     monkeypatch.setattr(chat, "LocalChatModel", lambda *_: Model())
     prompts, path = [Prompt.user("q", source="s")], tmp_path / "answers.jsonl"
-    made = draw_answers(voices_of(["m"]), prompts, Drawing(answers=len(SAID), seed=4), path)
+    made = draw_answers(voices_of(["made/m"]), prompts, Drawing(answers=len(SAID), seed=4), path)
     found = drawn_items(path, prompts, made)
     site.project("demo", strength=False)
     site.member("demo", "Olga", "owner")
@@ -77,7 +77,7 @@ def test_what_a_model_says_is_what_is_trained_on(sampled: Site, file: Path, tmp_
     assert through_http == through_project
     assert [r.text.encode() for r in through_project.responses] == [t.encode() for t in SAID]
     assert through_project.metadata["round"] == {
-        "number": 1, "models": ["m"], "answers": len(SAID), "temperature": 1.0, "max_new_tokens": 256, "seed": 4,
+        "number": 1, "models": ["made/m"], "answers": len(SAID), "temperature": 1.0, "max_new_tokens": 256, "seed": 4,
     }  # fmt: skip
     full = sampled.browser("Olga").get(f"{ROOT}/items/{through_project.metadata['item']}").json()
     assert [(a["text"], a["blank"]) for a in full["full_answers"]] == [(t, BLANK.get(t)) for t in SAID]
