@@ -46,7 +46,8 @@ class StepKind:
     ``module:name`` (or the object itself). ``gives`` names what later steps may take from it. ``data`` is the role
     that it learns from, ``starts`` what it starts from, ``rewarded`` whether it asks for a reward. ``code`` are the
     modules that decide its numbers, for the versions that stand beside its key. ``cost`` is ``(step, context) ->
-    Work``. ``preference`` marks steps that learn from judgements or rewards: the first of them begins at `start`.
+    Work``; ``check`` is ``(settings, world) -> None`` and raises before anything is loaded. ``preference`` marks
+    steps that learn from judgements or rewards: the first of them begins at `start`.
     """
 
     name: str
@@ -63,6 +64,7 @@ class StepKind:
     tone: Tone = "muted"
     code: tuple[str, ...] = ()
     cost: Code | None = None
+    check: Code | None = None
 
 
 @dataclass(frozen=True)
@@ -123,7 +125,9 @@ class JudgeKind:
     """One kind of judge: ``scheme`` begins its spec (``scheme:rest``).
 
     ``make`` is ``(rest, options, context) -> Judge`` as ``module:name``; ``options`` its class of settings, None where
-    it has none; ``check`` an optional ``(rest, options) -> None`` that raises before anything is loaded.
+    it has none; ``check`` an optional ``(rest, options) -> None`` that raises before anything is loaded. A ``gated``
+    judge is held against people's rankings before its labels train anything, unless its options say ``gate: off``.
+    ``reviser`` is ``(rest, options, context, settings) -> Reviser`` where it can write revisions.
     """
 
     scheme: str
@@ -132,6 +136,8 @@ class JudgeKind:
     options: Settings | None = None
     check: Code | None = None
     form: str = ""
+    gated: bool = False
+    reviser: Code | None = None
     name: str = ""
 
     def __post_init__(self) -> None:

@@ -80,7 +80,7 @@ STEPS = {
     "reward": {"max_steps": 6, "batch_size": 8, "lr": 0.01},
     "rank": {**DRAWN, "by": "reward:reward"},
     "rank-soft": {**DRAWN, "by": {"judge": "reward:reward", "soft": True}, "prompts": "same"},
-    "rank-own": {**DRAWN, "by": "python:judge_of_ours:longer"},
+    "rank-own": {**DRAWN, "by": "python:judge_of_ours:longer?gate=off"},
     "reward-2": {"max_steps": 2, "batch_size": 8},
     "dpo": {"on": ["rank", "rank-soft", {"rank-own": 0.5}], "max_steps": 2, "batch_size": 8},
 }
@@ -213,7 +213,7 @@ def test_answers_that_are_empty_are_judged_too(home, judged):
 
 
 def test_a_function_that_fails_is_named_with_what_it_was_asked(home):
-    steps = {"rank": {**DRAWN, "by": "python:judge_of_ours:wrong"}}
+    steps = {"rank": {**DRAWN, "by": "python:judge_of_ours:wrong?gate=off"}}
     with pytest.raises(PlauditError, match=r"python:judge_of_ours:wrong failed: KeyError"):
         run(recipe(home, steps), out=home / "fails")
 

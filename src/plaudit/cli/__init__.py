@@ -45,6 +45,10 @@ WHOLE_RUNS = {
 DATA = {
     "collect": Verb("collect", "app", "People compare and rank answers on a local web page."),
     "advise": Verb("advise", "advise", "Which method serves your data, quality and machine."),
+    "judge": Verb("judge", "judge", "An AI judge over a file of answers, or held against people."),
+    "constitution": Verb(
+        "constitution", "constitution", "Show, check or try the principles of Constitutional AI."
+    ),
     "check": Verb("check", "check", "What a data file, or a recipe's data, is good for."),
     "data": Verb("data", "app", "Convert public data sets into plaudit's JSONL."),
 }

@@ -13,7 +13,7 @@ from typing import Any
 
 from plaudit.config.methods import RewardPart, Scoring
 from plaudit.config.recipe import ROLES, Config
-from plaudit.config.sections import Base, Evaluate, Rank, RewardSettings
+from plaudit.config.sections import Base, Evaluate, Rank, Revise, RewardSettings
 from plaudit.config.steps import Source, Step
 from plaudit.errors import Problem, UserError, suggest
 from plaudit.registry import JUDGES, STEPS, WORLDS, Gives, StepKind, call
@@ -46,7 +46,14 @@ class Node:
     judged: tuple[str, ...] = ()
 
     def gives(self, what: str) -> bool:
-        return what in self.kind.gives
+        return what in getattr(self.settings, "given", self.kind.gives)
+
+
+def ranked_by_people(node: Node) -> bool:
+    """Whether a rank step is answered by people, or by the raters that stand for them in a made world."""
+    by = node.settings.by if isinstance(node.settings, Rank) else None
+    stand_ins = {world.judge for world in WORLDS.values()}
+    return isinstance(node.settings, Rank) and (by is None or by.people or by.judge in stand_ins)
 
 
 @dataclass(frozen=True)
@@ -175,6 +182,8 @@ class _Resolver:
                     "the proxy judge is trained once, at the end", f"{place}.proxy", "set evaluate.proxy"
                 )
         self._ptx(name, step)
+        if kind.check is not None:
+            self._checked(name, step, kind.check)
         return node
 
     def _before(self, what: str) -> list[str]:
@@ -358,7 +367,32 @@ class _Resolver:
                 self.wrong(error.message, field, error.remedy or f"one of {known}")
             except ValueError as error:
                 self.wrong(str(error), field, f"one of {known}")
+        if judge.gated and str(spec.options.get("gate", "on")) not in ("off", "False") and not self.people():
+            self.wrong(
+                f"the judge {spec.judge} must be held against people's rankings before its labels train anything, and "
+                "the recipe has none",
+                field,
+                "name data.preferences, rank by people (or by the world's raters) in a step before, or write "
+                f"{{judge: {spec.judge}, gate: off}}, which the report then says",
+            )
         return (spec.rest,) if spec.rest in self.nodes else ()
+
+    def people(self) -> list[str]:
+        """Where people's rankings come from before the step at hand: the data role, and the steps that people rank."""
+        own = ["preferences"] if "preferences" in self.roles else []
+        return own + [n for n, node in self.nodes.items() if ranked_by_people(node)]
+
+    def _checked(self, name: str, step: Step, check: Any) -> None:
+        """What a kind of step finds wrong with its own settings."""
+        try:
+            call(check, step.settings, self.world)
+        except UserError as error:
+            lines = error.message.splitlines() + [str(p) for p in error.problems]
+            self.wrong("; ".join(lines), f"steps.{name}", error.remedy or "correct it")
+        settings = step.settings
+        if isinstance(settings, Revise) and settings.helpful and settings.helpful_on not in self.roles:
+            message = f"there are no {settings.helpful_on} whose prompts could be answered"
+            self.wrong(message, f"steps.{name}.helpful_on", f"one of {', '.join(self.roles)}")
 
     def _ptx(self, name: str, step: Step) -> None:
         if getattr(step.settings, "ptx_coefficient", 0) and "demonstrations" not in self.roles:

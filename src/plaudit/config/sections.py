@@ -101,6 +101,39 @@ class Rank(Section):
         return self.answers if isinstance(self.answers, int) else self.answers[1]
 
 
+class Revise(Section):
+    """Critique and revision of a policy's answers by a constitution (Bai et al. 2022), as demonstrations or pairs.
+
+    ``by`` writes both. Beside the revisions of all ``rounds`` stand ``helpful_samples`` unrevised answers to each of
+    ``helpful`` prompts of the data role ``helpful_on``: without them a policy learns to be harmless and little else.
+    """
+
+    by: JudgeSpec
+    constitution: str = "plaudit"
+    prompts: Positive = 1000
+    rounds: Positive = 1
+    temperature: float = Field(1.0, gt=0)
+    max_new_tokens: Positive = 64
+    helpful: Annotated[int, Field(ge=0)] = 0
+    helpful_on: str = "demonstrations"
+    helpful_samples: Positive = 1
+    gives: Literal["demonstrations", "pairs"] = "demonstrations"
+    validation: Fraction = 0.1
+
+    @model_validator(mode="after")
+    def _fits(self) -> Revise:
+        if self.by.people:
+            raise ValueError("people do not revise: name a model, local:PATH or http(s)://host/v1#model")
+        if self.helpful and self.gives == "pairs":
+            raise ValueError("helpful answers are demonstrations: they do not go with gives: pairs")
+        return self
+
+    @property
+    def given(self) -> tuple[str, ...]:
+        """What later steps may take."""
+        return ("demonstrations",) if self.gives == "demonstrations" else ("preferences",)
+
+
 class RewardSettings(Training):
     """A reward model on rankings (Stiennon et al. 2020; Ouyang et al. 2022).
 

@@ -18,5 +18,29 @@ JUDGES.register(
         options="plaudit.judges.options:FunctionOptions",
         check="plaudit.judges.options:check_function",
         form="python:module:function",
+        gated=True,
+    ),
+    JudgeKind(
+        "local",
+        "A language model on this machine, by the log-probabilities of label tokens, in both orders.",
+        "plaudit.judges.language_options:make_local",
+        options="plaudit.judges.language_options:LanguageOptions",
+        check="plaudit.judges.language_options:check_local",
+        form="local:PATH|RUN@step",
+        gated=True,
+        reviser="plaudit.judges.language_options:local_reviser",
+    ),
+    *(
+        JudgeKind(
+            scheme,
+            "A language model behind an OpenAI-compatible server, in both orders, with ledger and cache.",
+            f"plaudit.judges.language_options:make_{scheme}",
+            options="plaudit.judges.language_options:RemoteOptions",
+            check="plaudit.judges.language_options:check_remote",
+            form=f"{scheme}://host/v1#model",
+            gated=True,
+            reviser=f"plaudit.judges.language_options:{scheme}_reviser",
+        )
+        for scheme in ("http", "https")
     ),
 )

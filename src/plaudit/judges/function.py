@@ -11,12 +11,14 @@ from plaudit.data.records import Comparisons, Outcome, Prompt, Response
 from plaudit.errors import PlauditError
 from plaudit.registry import resolve
 
+CERTAIN = 40.0
+
 
 class FunctionJudge:
     """p(first better) of every pair of K answers, averaged over both orders: (f(a, b) + 1 − f(b, a)) / 2.
 
-    ``function(prompt, first, second)`` gets a ``Prompt`` and two texts and returns a probability. PlauditError where
-    it raises or returns anything else.
+    ``function(prompt, first, second)`` gets a ``Prompt`` and two texts and returns a probability. The log-odds of both
+    orders stand in ``metadata["judge"]``. PlauditError where it raises or returns anything else.
     """
 
     def __init__(self, function: Callable[[Prompt, str, str], float], name: str = "") -> None:
@@ -24,14 +26,16 @@ class FunctionJudge:
         self.name = name or getattr(function, "__qualname__", "function")
 
     def judge(self, prompt: Prompt, responses: Sequence[Response]) -> Comparisons:
-        outcomes = tuple(
-            Outcome(i, j, self._both(prompt, responses[i].text, responses[j].text), rater=self.name)
-            for i, j in combinations(range(len(responses)), 2)
-        )
-        return Comparisons(prompt, tuple(responses), outcomes)
-
-    def _both(self, prompt: Prompt, first: str, second: str) -> float:
-        return (self._ask(prompt, first, second) + 1 - self._ask(prompt, second, first)) / 2
+        outcomes, evidence = [], []
+        for i, j in combinations(range(len(responses)), 2):
+            forward = self._ask(prompt, responses[i].text, responses[j].text)
+            backward = self._ask(prompt, responses[j].text, responses[i].text)
+            result = (forward + 1 - backward) / 2
+            outcomes.append(Outcome(i, j, result, rater=self.name))
+            log_odds = [_log_odds(forward), _log_odds(backward)]
+            evidence.append({"left": i, "right": j, "log_odds": log_odds, "result": result})
+        said = {"name": self.name, "form": "pairwise", "join": "mean", "pairs": evidence}
+        return Comparisons(prompt, tuple(responses), tuple(outcomes), {"judge": said})
 
     def _ask(self, prompt: Prompt, first: str, second: str) -> float:
         try:
@@ -44,6 +48,13 @@ class FunctionJudge:
         if not 0 <= value <= 1 or math.isnan(value):
             raise PlauditError(f"the judge {self.name} returned {value}, which is no probability")
         return value
+
+
+def _log_odds(p: float) -> float:
+    """ln p / (1 − p), within what a probability of double precision can say."""
+    if p in (0.0, 1.0):
+        return CERTAIN if p else -CERTAIN
+    return math.log(p / (1 - p))
 
 
 def make(rest: str, options: Mapping[str, Any], context: Any) -> FunctionJudge:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Literal
 
-from pydantic import ValidationError
+from pydantic import ValidationError, model_validator
 
 from plaudit.config.base import Section
 from plaudit.config.problems import problems_of
@@ -20,8 +20,22 @@ class RewardOptions(Section):
     soft: bool = False
 
 
-class FunctionOptions(Section):
-    """A function has no options of plaudit's own."""
+class GatedOptions(Section):
+    """``gate: off`` lets a judge work that was not held against people's rankings; the report says so."""
+
+    gate: Literal["on", "off"] = "on"
+
+    @model_validator(mode="before")
+    @classmethod
+    def _written(cls, value: Any) -> Any:
+        # YAML reads a bare `off` as false.
+        if isinstance(value, Mapping) and isinstance(value.get("gate"), bool):
+            return {**value, "gate": "on" if value["gate"] else "off"}
+        return value
+
+
+class FunctionOptions(GatedOptions):
+    """A function as a judge."""
 
 
 def options_of(scheme: str, given: Mapping[str, Any]) -> Any:

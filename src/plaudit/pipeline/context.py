@@ -121,6 +121,12 @@ class Context:
         )
         save_adapter(module, stage.path / "adapter", base=str(base))
 
+    def judge_folder(self, spec: str) -> Path:
+        """Where what a remote judge said and cost is kept: one place for all steps of the run."""
+        from plaudit.judges.language_options import folder_name
+
+        return self.folder.path / "judges" / folder_name(spec)
+
     def has_reward(self, step: str) -> bool:
         return step in self.graph.nodes and self.graph[step].gives("reward model")
 
@@ -136,7 +142,7 @@ class Context:
         train: list[Any] = []
         held: list[Any] = []
         for source in step.on:
-            own, kept = self._source(source.name)
+            own, kept = self.parts(source.name)
             train += [_weighed(r, source.weight) for r in own]
             held += [_weighed(r, source.weight) for r in kept]
         if len(step.on) < 2:
@@ -147,7 +153,8 @@ class Context:
             stage.event("held out elsewhere", records=len(train) - len(fresh))
         return fresh, held
 
-    def _source(self, name: str) -> tuple[Sequence[Any], Sequence[Any]]:
+    def parts(self, name: str) -> tuple[Sequence[Any], Sequence[Any]]:
+        """The records of a data role or of a step, for training and held out."""
         if not self.graph.gives_records(name):
             return self.materials.records(name)
         from plaudit.data.readers.read import read
@@ -164,7 +171,7 @@ class Context:
             return self.materials.prompts("train")
         found: dict[str, Prompt] = {}
         for name in names:
-            records = self.materials.prompts("train") if name == "prompts" else self._source(name)[0]
+            records = self.materials.prompts("train") if name == "prompts" else self.parts(name)[0]
             for record in records:
                 prompt = record if isinstance(record, Prompt) else record.prompt
                 found.setdefault(prompt.id, prompt)

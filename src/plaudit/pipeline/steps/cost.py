@@ -7,6 +7,7 @@ from typing import Any
 
 from plaudit.config import Kto, Online, Ppo, Rank, Referenced, Rejection
 from plaudit.config.graph import PROXY, Node
+from plaudit.config.sections import Revise
 from plaudit.pipeline.context import Context
 from plaudit.pipeline.work import Work
 from plaudit.training.fit import total_steps
@@ -90,6 +91,14 @@ def ranked(step: Node, context: Context) -> Work:
     prompts = settings.prompts if settings.prompts != "same" else _prompts_before(step, context)
     rows = prompts * settings.high
     return Work(f"{rows} answers to {prompts} prompts", rows * settings.max_new_tokens / 3)
+
+
+def revised(step: Node, context: Context) -> Work:
+    """Drafts and helpful answers drawn; the revisions are another model's work, which is not counted."""
+    settings: Revise = step.settings
+    rows = settings.prompts + settings.helpful * settings.helpful_samples
+    words = f"{rows} answers, {settings.rounds} rounds of revision of {settings.prompts} (not timed)"
+    return Work(words, rows * settings.max_new_tokens / 3)
 
 
 def _prompts_before(step: Node, context: Context) -> int:

@@ -7,11 +7,10 @@ from typing import Any
 
 from plaudit.config.graph import Node
 from plaudit.config.sections import JudgeSpec, Rank
-from plaudit.data.records import Preference
 from plaudit.pipeline.context import Context
+from plaudit.pipeline.steps.judged import judgements
 from plaudit.pipeline.steps.people import rank_by_people
 from plaudit.pipeline.steps.ranked_items import answers_to_rank, written
-from plaudit.progress import Progress
 from plaudit.protocols import Judge
 from plaudit.registry import JUDGES, WORLDS, call
 from plaudit.runs import Stage
@@ -23,19 +22,18 @@ def rank(context: Context, step: Node, stage: Stage) -> Mapping[str, Any]:
     if settings.by is not None and settings.by.people:
         return rank_by_people(context, step, stage)
     items = answers_to_rank(context, step)
-    judge = judge_of(context, settings.by)
-    rankings: list[Preference] = []
-    with Progress(len(items), step.name, unit="ranking") as bar:
-        for prompt, responses in items:
-            rankings.append(judge.judge(prompt, responses))
-            bar.update(len(rankings))
-    return written(context, step, stage, rankings)
+    spec = settings.by or world_judge(context)
+    rankings, told = judgements(context, step, stage, judge_of(context, spec), spec, items)
+    return {**written(context, step, stage, rankings), **told}
 
 
 def judge_of(context: Context, spec: JudgeSpec | None) -> Judge:
     """The judge that a spec names, or the world's own."""
-    if spec is None:
-        kind = WORLDS[context.materials.kind]
-        spec = JudgeSpec.model_validate(kind.judge)
+    spec = spec or world_judge(context)
     made: Judge = call(JUDGES[spec.scheme].make, spec.rest, spec.options, context)
     return made
+
+
+def world_judge(context: Context) -> JudgeSpec:
+    """The judge of a made world, which ranks where a step names none."""
+    return JudgeSpec.model_validate(WORLDS[context.materials.kind].judge)

@@ -17,6 +17,7 @@ from plaudit.rollout.protocol import SamplingSettings
 # Streams of random numbers that must not meet those of training iterations (0, 1, 2, …).
 EVALUATION_STEP = 1_000_000
 RANKING_STEP = 2_000_000
+REVISION_STEP = 3_000_000
 
 
 def answer(

@@ -1,0 +1,98 @@
+"""Labels read off a policy on this machine: the log-probability of each label as a whole reply's beginning."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from plaudit.errors import UserError
+from plaudit.generation.labels import LabelQuestion, Reading
+
+if TYPE_CHECKING:
+    from plaudit.data.tokens.item import TokenItem
+
+# What a label may look like at the start of a reply. Different beginnings are different events, so they add up.
+VARIANTS = ("{}", " {}", "({}")
+BUDGET = 8192  # tokens of one pass
+TOO_LONG = "the question is too long for the model"
+TINY = 1e-30
+
+
+class LocalLabels:
+    """P(label) = Σ over its variants of Π P(token of the variant | prompt, what came before); exact."""
+
+    def __init__(self, name: str, folder: str | Path, *, device: Any = "cpu") -> None:
+        from plaudit.data.rendering.renderer import Renderer
+        from plaudit.models.policy import load_policy
+
+        self.name, self.device = name, device
+        self.policy = load_policy(folder)
+        self.policy.model.to(device).eval()
+        positions = getattr(self.policy.model.config, "max_position_embeddings", None)
+        self.renderer = Renderer(self.policy.tokenizer, max_length=positions)
+
+    def read(self, questions: Sequence[LabelQuestion]) -> list[Reading]:
+        """The readings of all questions; a question that is too long for the model is read as nothing, and says so."""
+        import torch
+
+        from plaudit.data.tokens.batching import collate, plan
+        from plaudit.models.logprobs import log_probs
+        from plaudit.models.packing import layout_for
+
+        readings = [Reading(text=TOO_LONG) for _ in questions]
+        items = [self._item(q) for q in questions]
+        fitting = [i for i, item in enumerate(items) if item is not None]
+        chosen = [item for item in items if item is not None]
+        pad = self.policy.tokenizer.pad_token_id or 0
+        layout = layout_for(self.policy.model)
+        with torch.no_grad():
+            for indices in plan(chosen, BUDGET, layout):
+                batch = collate([chosen[i] for i in indices], pad).to(self.device)
+                tokens = log_probs(self.policy.model, batch).log_prob
+                lengths = batch.lengths.tolist()
+                sums = [part.sum().item() for part in tokens.double().split(lengths)]
+                for i in indices:
+                    count = len(chosen[i].responses)
+                    question = questions[fitting[i]]
+                    ids = [tuple(r.ids.tolist()) for r in chosen[i].responses]
+                    readings[fitting[i]] = _reading(ids, sums[:count], question.labels)
+                    sums = sums[count:]
+        return readings
+
+    def _item(self, question: LabelQuestion) -> TokenItem | None:
+        from plaudit.data.tokens.item import Segment, TokenItem
+
+        variants = [self._ids(shape.format(label)) for label in question.labels for shape in VARIANTS]
+        try:
+            prompt = self.renderer.prompt(question.messages, room=max(map(len, variants)))
+        except UserError:
+            return None
+        return TokenItem(prompt, tuple(Segment.of(ids) for ids in variants))
+
+    def _ids(self, text: str) -> Any:
+        import numpy as np
+
+        return np.asarray(self.policy.tokenizer(text, add_special_tokens=False)["input_ids"], dtype=np.int64)
+
+
+def _reading(ids: Sequence[tuple[int, ...]], sums: Sequence[float], labels: Sequence[str]) -> Reading:
+    """Sums of token log-probs of the variants, those of one label side by side, as a reading.
+
+    A variant whose tokens begin another label's ("1" and "10", where digits are tokens) holds its probability too,
+    which is taken off.
+    """
+    width = len(VARIANTS)
+    owner = [k // width for k in range(len(ids))]
+    shares = [0.0] * len(labels)
+    for k, (tokens, total) in enumerate(zip(ids, sums)):
+        shares[owner[k]] += math.exp(total)
+        for m, longer in enumerate(ids):
+            if owner[m] != owner[k] and len(longer) > len(tokens) and longer[: len(tokens)] == tokens:
+                shares[owner[k]] -= math.exp(sums[m])
+    shares = [max(share, TINY) for share in shares]
+    best = max(range(len(labels)), key=shares.__getitem__)
+    return Reading(
+        {label: math.log(share) for label, share in zip(labels, shares)}, min(1.0, sum(shares)), labels[best]
+    )

@@ -1,0 +1,69 @@
+"""The label that a written reply decides for: the last one it names, or none where it names two at once."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Sequence
+from typing import Any
+
+KEYS = ("verdict", "winner", "choice", "answer", "preferred", "better", "label", "score", "rating")
+
+
+def label_in(text: str, labels: Sequence[str]) -> str | None:
+    """The label of a reply's last line that names one; None where that line names two, or no line any.
+
+    Read first: a JSON object with one of the usual keys, then `[[A]]`, then a label as a word of its own.
+    """
+    found = _in_json(text, labels)
+    if found is not None:
+        return found
+    for pattern in (
+        r"\[\[\s*(?:model[_ ]?|answer[_ ]?|response[_ ]?)?({})\s*\]\]",
+        r"(?<![\w'-])({})(?![\w'-])",
+    ):
+        compiled = re.compile(
+            pattern.format("|".join(map(re.escape, _longest_first(labels)))), _flags(labels)
+        )
+        for line in reversed(text.splitlines()):
+            named = {_known(m, labels) for m in compiled.findall(line)}
+            if len(named) == 1:
+                return named.pop()
+            if named:
+                return None
+    return None
+
+
+def _longest_first(labels: Sequence[str]) -> list[str]:
+    return sorted(labels, key=len, reverse=True)
+
+
+def _flags(labels: Sequence[str]) -> int:
+    return re.IGNORECASE if all(len(label) > 1 for label in labels) else 0
+
+
+def _known(text: str, labels: Sequence[str]) -> str | None:
+    return next((label for label in labels if label.lower() == text.lower()), None)
+
+
+def _in_json(text: str, labels: Sequence[str]) -> str | None:
+    decoder = json.JSONDecoder()
+    named: list[str] = []
+    for start in (m.start() for m in re.finditer(r"\{", text)):
+        try:
+            value, _ = decoder.raw_decode(text, start)
+        except ValueError:
+            continue
+        found = _of_object(value, labels)
+        if found is not None:
+            named.append(found)
+    return named[-1] if named else None
+
+
+def _of_object(value: Any, labels: Sequence[str]) -> str | None:
+    if not isinstance(value, dict):
+        return None
+    for key in KEYS:
+        if key in value and not isinstance(value[key], dict | list):
+            return _known(str(value[key]).strip("[] "), labels)
+    return None

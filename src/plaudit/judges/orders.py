@@ -1,0 +1,128 @@
+"""Two orders of one pair, joined: what the judge thinks of the answers, without what it thinks of places.
+
+A judge that adds b to the log-odds of whatever stands first says l₁ = c + b of (a, b) and l₂ = −c + b of (b, a):
+content c = (l₁ − l₂) / 2, position b = (l₁ + l₂) / 2, exactly.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from plaudit.generation.labels import Reading
+
+Join = Literal["log_odds", "mean", "hard"]
+# Below so much probability on the labels a judge has not answered the question.
+LEAST_MASS = 0.5
+# Log-odds of a verdict that came as text alone: as good as certain, and finite.
+CERTAIN = 6.0
+
+
+@dataclass(frozen=True)
+class Order:
+    """One asking: the log-odds that the answer shown first is better, the mass on the labels, whether it was readable.
+
+    ``log_odds`` is None where nothing could be read.
+    """
+
+    log_odds: float | None
+    mass: float | None = None
+    text: str = ""
+
+    @property
+    def abstains(self) -> bool:
+        return self.log_odds is None or (self.mass is not None and self.mass < LEAST_MASS)
+
+    @classmethod
+    def of(
+        cls, reading: Reading, first: str, second: str, tie: str | None = None, clamp: float | None = None
+    ) -> Order:
+        """Of a reading of two labels. ``clamp`` c keeps P(first) within [c, 1 − c], for verdicts after reasoning."""
+        odds = reading.log_odds(first, second)
+        if odds is None and reading.label is not None:
+            odds = {first: CERTAIN, second: -CERTAIN}.get(
+                reading.label, 0.0 if reading.label == tie else None
+            )
+        if odds is not None and clamp is not None:
+            most = math.log((1 - clamp) / clamp)
+            odds = max(-most, min(most, odds))
+        return cls(odds, reading.mass, reading.text)
+
+
+@dataclass(frozen=True)
+class Joined:
+    """A pair in both orders. ``result`` is P(a better), None where the judge abstains in either order."""
+
+    forward: Order
+    backward: Order
+    result: float | None
+
+    @property
+    def content(self) -> float | None:
+        """(l₁ − l₂) / 2: log-odds that a is better."""
+        one, two = self.forward.log_odds, self.backward.log_odds
+        return None if one is None or two is None else (one - two) / 2
+
+    @property
+    def position(self) -> float | None:
+        """(l₁ + l₂) / 2: log-odds of standing first."""
+        one, two = self.forward.log_odds, self.backward.log_odds
+        return None if one is None or two is None else (one + two) / 2
+
+    @property
+    def consistent(self) -> bool | None:
+        """Whether the same answer wins in both orders."""
+        one, two = self.forward.log_odds, self.backward.log_odds
+        return None if one is None or two is None else (one > 0) == (two < 0) and one != 0 and two != 0
+
+    def as_dict(self) -> dict[str, Any]:
+        return {
+            "log_odds": [self.forward.log_odds, self.backward.log_odds],
+            "mass": [self.forward.mass, self.backward.mass],
+            "result": self.result,
+        }
+
+
+def join(forward: Order, backward: Order, how: Join = "log_odds", temperature: float = 1.0) -> Joined:
+    """Both orders of a pair (a, b) as P(a better).
+
+    ``log_odds``: σ(c / T). ``mean``: (σ(l₁ / T) + σ(−l₂ / T)) / 2, as Lee et al. 2023 (RLAIF). ``hard``: 1 or 0 where
+    both orders agree, else a half.
+    """
+    if forward.abstains or backward.abstains:
+        return Joined(forward, backward, None)
+    one, two = forward.log_odds, backward.log_odds
+    assert one is not None and two is not None
+    if how == "log_odds":
+        return Joined(forward, backward, sigmoid((one - two) / 2 / temperature))
+    if how == "mean":
+        return Joined(forward, backward, (sigmoid(one / temperature) + sigmoid(-two / temperature)) / 2)
+    votes = (one > 0) - (one < 0) - (two > 0) + (two < 0)
+    return Joined(forward, backward, {2: 1.0, -2: 0.0}.get(votes, 0.5))
+
+
+def sigmoid(x: float) -> float:
+    """1 / (1 + e^−x), without overflow."""
+    return 1 / (1 + math.exp(-x)) if x >= 0 else math.exp(x) / (1 + math.exp(x))
+
+
+def fit_temperature(contents: Sequence[float], labels: Sequence[float]) -> float:
+    """The T that makes σ(c / T) the most likely for people's results (0 to 1): minimum of the log loss over ln T.
+
+    Guo et al. 2017. Bounded to [0.05, 50]; 1 without any judgement.
+    """
+    import numpy as np
+    from scipy.optimize import minimize_scalar
+
+    if not contents:
+        return 1.0
+    c, y = np.asarray(contents, dtype=float), np.asarray(labels, dtype=float)
+
+    def loss(log_t: float) -> float:
+        z = c * math.exp(-log_t)
+        return float(np.mean(np.logaddexp(0, z) - y * z))
+
+    found = minimize_scalar(loss, bounds=(math.log(0.05), math.log(50)), method="bounded")
+    return float(math.exp(found.x))

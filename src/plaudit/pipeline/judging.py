@@ -1,0 +1,198 @@
+"""A judge at work outside a recipe: over a file of answers, or held against people's rankings."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from plaudit.config.sections import JudgeSpec
+from plaudit.data.records import Preference, Prompt
+from plaudit.data.records.writers import write_jsonl
+from plaudit.errors import UserError, suggest
+from plaudit.evaluation.judge_gate import Calibration, calibrate, probe_items, probe_wins
+from plaudit.judges.work import Item, judge_into
+from plaudit.protocols import Judge
+from plaudit.registry import JUDGES, call
+from plaudit.runs.files import write_json
+
+if TYPE_CHECKING:
+    from plaudit.judges.constitution import Constitution
+    from plaudit.judges.revision import Revision
+
+RANKINGS = "rankings.jsonl"
+REPORT = "calibration.json"
+
+
+@dataclass(frozen=True)
+class Bench:
+    """What a judge is given where no recipe runs: a device, and the folder for its cache and ledger."""
+
+    folder: Path
+    device: Any = "cpu"
+    seed: int = 0
+    world: Any = None
+
+    def judge_folder(self, spec: str) -> Path:
+        return self.folder
+
+    def has_reward(self, name: str) -> bool:
+        return False
+
+
+@dataclass(frozen=True)
+class JudgedFile:
+    """What a judge said of a file: the records, where they lie, and its counts and costs."""
+
+    records: list[Preference]
+    path: Path
+    counts: Mapping[str, int] = field(default_factory=dict)
+    spent: Mapping[str, Any] | None = None
+
+
+def spec_of(text: str) -> JudgeSpec:
+    """A spec as on the command line, ``scheme:rest?key=value&…``, checked; UserError for what is wrong with it."""
+    try:
+        spec = JudgeSpec.model_validate(text)
+    except ValueError as error:
+        raise UserError(f"the judge {text!r}: {error}") from None
+    kind = JUDGES.get(spec.scheme)
+    if kind is None:
+        known = ", ".join(j.form or f"{j.scheme}:…" for j in JUDGES.values())
+        remedy = suggest(spec.scheme, [*JUDGES]) or f"one of {known}"
+        raise UserError(f"there is no judge {text!r}", remedy=remedy)
+    if kind.check is not None:
+        call(kind.check, spec.rest, spec.options, None, ())
+    return spec
+
+
+def made(spec: JudgeSpec, bench: Bench) -> Judge:
+    """The judge of a checked spec."""
+    judge: Judge = call(JUDGES[spec.scheme].make, spec.rest, spec.options, bench)
+    return judge
+
+
+def judge_file(
+    source: str | Path,
+    spec: str,
+    *,
+    out: str | Path,
+    limit: int | None = None,
+    fields: Mapping[str, str] | None = None,
+    device: str = "cpu",
+) -> JudgedFile:
+    """Judge all answers of a file. Verdicts, rankings, cache and ledger lie in ``out``; a second start goes on there.
+
+    The file holds preferences (whose own verdicts are not looked at) or prompts with several answers each. Pairs that
+    the judge could not decide are left out of the rankings and counted.
+    """
+    folder = Path(out)
+    parsed = spec_of(spec)
+    items = read_answers(source, limit=limit, fields=fields)
+    judge = made(parsed, Bench(folder, device))
+    records = judge_into(folder, judge, items, spec=parsed.judge)
+    usable = [r for r in records if r.comparisons().outcomes]
+    write_jsonl(usable, folder / RANKINGS)
+    return JudgedFile(usable, folder / RANKINGS, counts_of(records), spent_of(judge))
+
+
+def calibrate_judge(
+    source: str | Path,
+    spec: str,
+    *,
+    out: str | Path,
+    limit: int | None = None,
+    fields: Mapping[str, str] | None = None,
+    labels: Mapping[Any, str] | None = None,
+    device: str = "cpu",
+) -> Calibration:
+    """Hold a judge against people's rankings of a file; the figures are kept in ``out`` as ``calibration.json``."""
+    from plaudit.data.readers.read import read
+
+    folder = Path(out)
+    parsed = spec_of(spec)
+    people = read(source, kind="preferences", limit=limit, fields=fields, labels=labels).records
+    judge = made(parsed, Bench(folder, device))
+    found = gate(judge, people, folder, parsed.judge)
+    write_json(folder / REPORT, {"judge": parsed.judge, "rankings": str(source), **found.as_dict()})
+    return found
+
+
+def gate(judge: Judge, people: Sequence[Preference], folder: Path, spec: str) -> Calibration:
+    """The calibration of a judge on people's rankings, with its probes; all verdicts are kept in ``folder``."""
+    items: list[Item] = [(p.prompt, p.responses) for p in people]
+    judged = judge_into(folder / "people", judge, items, spec=spec, label="calibrate")
+    wins = {
+        name: probe_wins(
+            judge_into(folder / "probes", judge, probes, spec=spec, label=f"probe: {name} answer")
+        )
+        for name, probes in probe_items(people).items()
+    }
+    return calibrate(people, judged, wins)
+
+
+def chat_model_of(spec: JudgeSpec, bench: Any) -> Any:
+    """The model of a spec as one that writes texts (``ChatModel``): ``local:…`` or ``http(s)://…#…``."""
+    if spec.scheme == "local":
+        from plaudit.generation.chat import LocalChatModel
+        from plaudit.runs.locate import locate
+
+        return LocalChatModel(f"local:{spec.rest}", locate(spec.rest).folder)
+    if spec.scheme in ("http", "https"):
+        from plaudit.judges.language_options import remote_model
+        from plaudit.judges.options import options_of
+
+        return remote_model(spec.judge, options_of("http", spec.options), bench.judge_folder(spec.judge))
+    raise UserError(f"{spec.judge} writes no texts", remedy="name local:MODEL or http(s)://host/v1#model")
+
+
+def try_constitution(
+    constitution: Constitution,
+    spec: str,
+    prompt: str,
+    *,
+    answer: str | None = None,
+    rounds: int = 1,
+    seed: int = 0,
+) -> tuple[str, list[Revision]]:
+    """An answer (the model's own, where none is given) and its revisions, round by round."""
+    from plaudit.data.records import Message
+    from plaudit.judges.language_options import folder_name
+    from plaudit.judges.revision import ChatReviser, revised
+
+    parsed = spec_of(spec)
+    model = chat_model_of(parsed, Bench(Path("judgements") / folder_name(parsed.judge)))
+    if answer is None:
+        (((answer, _),),) = model.draw(
+            [[Message("user", prompt)]], temperature=1.0, max_new_tokens=256, seed=seed
+        )
+    reviser = ChatReviser(model, constitution.examples)
+    (found,) = revised(reviser, constitution, [(Prompt.user(prompt), str(answer))], rounds=rounds, seed=seed)
+    return str(answer), found
+
+
+def read_answers(
+    source: str | Path, *, limit: int | None = None, fields: Mapping[str, str] | None = None
+) -> list[Item]:
+    """The prompts of a file with their answers, verdicts aside."""
+    from plaudit.data.readers.read import read
+
+    records = read(source, kind="preferences", limit=limit, fields=fields).records
+    return [(r.prompt, r.responses) for r in records]
+
+
+def counts_of(records: Sequence[Preference]) -> dict[str, int]:
+    """Pairs asked, pairs without a verdict, and items without any."""
+    pairs = [p for r in records for p in r.comparisons().metadata.get("judge", {}).get("pairs", ())]
+    return {
+        "items": len(records),
+        "pairs": len(pairs),
+        "undecided": sum(p.get("result") is None for p in pairs),
+        "items left out": sum(not r.comparisons().outcomes for r in records),
+    }
+
+
+def spent_of(judge: Any) -> dict[str, Any] | None:
+    ledger = getattr(getattr(judge, "model", None), "ledger", None)
+    return None if ledger is None else ledger.totals.as_dict()

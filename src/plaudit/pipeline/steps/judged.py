@@ -1,0 +1,79 @@
+"""A recipe's judge at work: held against people's rankings first, then over the answers, with all evidence kept."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+from plaudit.config.graph import Node, ranked_by_people
+from plaudit.config.sections import JudgeSpec
+from plaudit.data.records import Preference
+from plaudit.errors import UserError
+from plaudit.judges.work import Item, judge_into, judge_items
+from plaudit.pipeline.context import Context
+from plaudit.pipeline.judging import counts_of, gate, spent_of
+from plaudit.protocols import Judge
+from plaudit.registry import JUDGES
+from plaudit.runs import Stage
+
+GATE = "gate.json"
+# People's rankings that a judge is held against: enough for ± .06 at an agreement of .75.
+MOST_PEOPLE = 200
+
+
+def judgements(
+    context: Context, step: Node, stage: Stage, judge: Judge, spec: JudgeSpec, items: Sequence[Item]
+) -> tuple[list[Preference], dict[str, Any]]:
+    """What the judge says of all items that it can decide, and what is recorded of its work."""
+    kind = JUDGES[spec.scheme]
+    if not kind.gated:
+        return judge_items(judge, items, label=step.name), {}
+    folder = stage.path / "judge"
+    told: dict[str, Any] = {"judge": spec.judge, "gate": "off"}
+    if str(spec.options.get("gate", "on")) in ("off", "False"):
+        context.say(f"{step.name}: gate: off, nobody has held {spec.judge} against people")
+    else:
+        judge, told["gate"] = _held_against_people(context, step, stage, judge, spec)
+    records = judge_into(folder, judge, items, spec=spec.judge, label=step.name)
+    told |= {"counts": counts_of(records), "spent": spent_of(judge)}
+    decided = [r for r in records if r.comparisons().outcomes]
+    if len(decided) < len(records):
+        context.say(
+            f"{step.name}: {len(records) - len(decided)} of {len(records)} items are left out: no verdict"
+        )
+    if not decided:
+        raise UserError(f"{spec.judge} decided nothing: all {len(records)} items are without a verdict")
+    return decided, told
+
+
+def _held_against_people(
+    context: Context, step: Node, stage: Stage, judge: Judge, spec: JudgeSpec
+) -> tuple[Judge, dict[str, Any]]:
+    people = people_of(context, step)[:MOST_PEOPLE]
+    found = gate(judge, people, stage.path / "judge", spec.judge)
+    stage.write_json(GATE, {"judge": spec.judge, "rankings": len(people), **found.as_dict()})
+    agreement = found.agreement
+    if not found.passed:
+        raise UserError(
+            f"{step.name}: the judge {spec.judge} does not pass on {len(people)} rankings of people:\n  "
+            + "\n  ".join(found.reasons),
+            remedy=f"use a better judge; all figures: {stage.path / GATE}",
+        )
+    context.say(
+        f"{step.name}: {spec.judge} agrees with people in {agreement['mean']:.2f} "
+        f"[{agreement['low']:.2f}, {agreement['high']:.2f}] of {len(people)} rankings: passed"
+    )
+    manner = getattr(judge, "manner", None)
+    if manner is not None and "temperature" not in spec.options:
+        judge.manner = replace(manner, temperature=found.temperature)  # type: ignore[attr-defined]
+    return judge, {"agreement": agreement, "temperature": found.temperature, "rankings": len(people)}
+
+
+def people_of(context: Context, step: Node) -> list[Preference]:
+    """People's rankings before a step, those held out first: the data role, then the steps that people rank."""
+    before = context.graph.before(step.name)
+    names = ["preferences"] if "preferences" in before.roles else []
+    names += [n for n, node in before.nodes.items() if ranked_by_people(node)]
+    parts = [context.parts(name) for name in names]
+    return [*(r for _, held in parts for r in held), *(r for train, _ in parts for r in train)]
