@@ -13,7 +13,7 @@ from typing import Any
 
 from plaudit.config.methods import RewardPart, Scoring
 from plaudit.config.recipe import ROLES, Config
-from plaudit.config.sections import Base, Evaluate, Rank, Revise, RewardSettings
+from plaudit.config.sections import Base, Evaluate, JudgeSpec, Rank, Revise, RewardSettings
 from plaudit.config.steps import Source, Step
 from plaudit.errors import Problem, UserError, suggest
 from plaudit.registry import JUDGES, STEPS, WORLDS, Gives, StepKind, call
@@ -327,6 +327,8 @@ class _Resolver:
                 part = part.model_copy(update={"source": "step", "path": models[-1]})
             elif part.source == "step" and part.path not in models:
                 self._unknown(name, str(part.path), models, field, "reward model")
+            elif part.source == "judge":
+                self._judge_spec(JudgeSpec.model_validate(part.path), field)
             elif part.source == "gold" and not self.world:
                 self.wrong("gold is known in a made world alone", field, "name a reward model or a function")
             made.append(part)
@@ -355,11 +357,17 @@ class _Resolver:
             return ()
         if spec.people:
             return ()
+        self._judge_spec(spec, field)
+        return (spec.rest,) if spec.rest in self.nodes else ()
+
+    def _judge_spec(self, spec: JudgeSpec, field: str) -> None:
+        """What is wrong with a judge: its name, its options, and whether anybody can hold it against people."""
+        known = ", ".join([PEOPLE, *(j.form or f"{j.scheme}:…" for j in JUDGES.values())])
         judge = JUDGES.get(spec.scheme)
         if judge is None:
             remedy = suggest(spec.scheme, [PEOPLE, *JUDGES]) or f"one of {known}"
             self.wrong(f"there is no judge {spec.judge!r}", field, remedy)
-            return ()
+            return
         if judge.check is not None:
             try:
                 call(judge.check, spec.rest, spec.options, self.world, self._before("reward model"))
@@ -375,7 +383,6 @@ class _Resolver:
                 "name data.preferences, rank by people (or by the world's raters) in a step before, or write "
                 f"{{judge: {spec.judge}, gate: off}}, which the report then says",
             )
-        return (spec.rest,) if spec.rest in self.nodes else ()
 
     def people(self) -> list[str]:
         """Where people's rankings come from before the step at hand: the data role, and the steps that people rank."""

@@ -20,33 +20,33 @@ class Sft(Training):
 
 
 class RewardPart(Section):
-    """One part of a weighted reward: a step's reward model, a saved one, a Python function, or gold.
+    """One part of a weighted reward: a step's reward model, a saved one, a Python function, a judge's grade, or gold.
 
     ``own`` is the newest reward model before the step; ``step`` names one by its ``path``.
     """
 
-    source: Literal["own", "step", "model", "function", "gold"] = "own"
+    source: Literal["own", "step", "model", "function", "judge", "gold"] = "own"
     path: str | None = None
     weight: float = 1.0
 
     @classmethod
     def of_spec(cls, spec: str) -> RewardPart:
-        """``gold``, ``reward:PATH``, ``python:module:function``, or the name of a step."""
+        """``gold``, ``reward:PATH``, ``python:module:function``, ``judge:SPEC``, or the name of a step."""
         scheme, separator, rest = spec.partition(":")
         if spec == "gold":
             return cls(source="gold")
         if not separator:
             return cls(source="step", path=spec)
-        source = {"reward": "model", "python": "function"}.get(scheme)
+        source = {"reward": "model", "python": "function", "judge": "judge"}.get(scheme)
         if source is None or not rest:
             raise ValueError(
-                f"{spec!r} is no reward: name a step, reward:PATH, python:module:function, or gold"
+                f"{spec!r} is no reward: name a step, reward:PATH, python:module:function, judge:SPEC, or gold"
             )
         return cls.model_validate({"source": source, "path": rest})
 
     @model_validator(mode="after")
     def _path(self) -> RewardPart:
-        if (self.path is None) == (self.source in ("step", "model", "function")):
+        if (self.path is None) == (self.source in ("step", "model", "function", "judge")):
             wants = "needs a path" if self.path is None else "takes no path"
             raise ValueError(f"a reward from {self.source!r} {wants}")
         return self

@@ -93,8 +93,8 @@ def join(forward: Order, backward: Order, how: Join = "log_odds", temperature: f
     """
     if forward.abstains or backward.abstains:
         return Joined(forward, backward, None)
-    one, two = forward.log_odds, backward.log_odds
-    assert one is not None and two is not None
+    assert forward.log_odds is not None and backward.log_odds is not None
+    one, two = float(forward.log_odds), float(backward.log_odds)
     if how == "log_odds":
         return Joined(forward, backward, sigmoid((one - two) / 2 / temperature))
     if how == "mean":

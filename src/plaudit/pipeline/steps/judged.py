@@ -14,7 +14,7 @@ from plaudit.judges.work import Item, judge_into, judge_items
 from plaudit.pipeline.context import Context
 from plaudit.pipeline.judging import counts_of, gate, spent_of
 from plaudit.protocols import Judge
-from plaudit.registry import JUDGES
+from plaudit.registry import JUDGES, call
 from plaudit.runs import Stage
 
 GATE = "gate.json"
@@ -22,20 +22,32 @@ GATE = "gate.json"
 MOST_PEOPLE = 200
 
 
-def judgements(
-    context: Context, step: Node, stage: Stage, judge: Judge, spec: JudgeSpec, items: Sequence[Item]
-) -> tuple[list[Preference], dict[str, Any]]:
-    """What the judge says of all items that it can decide, and what is recorded of its work."""
-    kind = JUDGES[spec.scheme]
-    if not kind.gated:
-        return judge_items(judge, items, label=step.name), {}
-    folder = stage.path / "judge"
-    told: dict[str, Any] = {"judge": spec.judge, "gate": "off"}
+def checked_judge(
+    context: Context, step: Node, stage: Stage, spec: JudgeSpec
+) -> tuple[Judge, dict[str, Any]]:
+    """The judge of a spec, held against people's rankings where its kind asks for that, and what is recorded of it.
+
+    UserError with all its figures where it does not pass. The temperature that people's rankings fit becomes its own,
+    unless its options name one.
+    """
+    judge: Judge = call(JUDGES[spec.scheme].make, spec.rest, spec.options, context)
+    if not JUDGES[spec.scheme].gated:
+        return judge, {}
     if str(spec.options.get("gate", "on")) in ("off", "False"):
         context.say(f"{step.name}: gate: off, nobody has held {spec.judge} against people")
-    else:
-        judge, told["gate"] = _held_against_people(context, step, stage, judge, spec)
-    records = judge_into(folder, judge, items, spec=spec.judge, label=step.name)
+        return judge, {"judge": spec.judge, "gate": "off"}
+    judge, passed = _held_against_people(context, step, stage, judge, spec)
+    return judge, {"judge": spec.judge, "gate": passed}
+
+
+def judgements(
+    context: Context, step: Node, stage: Stage, spec: JudgeSpec, items: Sequence[Item]
+) -> tuple[list[Preference], dict[str, Any]]:
+    """What the judge says of all items that it can decide, and what is recorded of its work."""
+    judge, told = checked_judge(context, step, stage, spec)
+    if not told:
+        return judge_items(judge, items, label=step.name), {}
+    records = judge_into(stage.path / "judge", judge, items, spec=spec.judge, label=step.name)
     told |= {"counts": counts_of(records), "spent": spent_of(judge)}
     decided = [r for r in records if r.comparisons().outcomes]
     if len(decided) < len(records):

@@ -7,12 +7,16 @@ from typing import Any
 
 from plaudit.config import RewardPart
 from plaudit.config.graph import Node
+from plaudit.config.sections import JudgeSpec
 from plaudit.errors import UserError
+from plaudit.judges.judge_reward import JudgeReward
+from plaudit.judges.language import LanguageJudge
 from plaudit.models.critic import Critic, fits_critic
 from plaudit.models.policy import Policy
 from plaudit.models.reward_model import load_reward_model
 from plaudit.models.tokenizers import same_tokenizer
 from plaudit.pipeline.context import Context
+from plaudit.pipeline.steps.judged import checked_judge
 from plaudit.rewards import EnsembleReward, FunctionReward, ModelReward, Reward, SumReward
 from plaudit.runs import RunFolder
 from plaudit.runs.locate import locate, model_folders
@@ -23,13 +27,13 @@ def load_reward(context: Context, step: Node, policy: Policy) -> Reward:
     """The reward that a step asks for: one part, or the weighted sum of several."""
     parts = step.rewards
     if len(parts) == 1 and parts[0].weight == 1:
-        return _load(context, policy, parts[0], step.settings)
+        return _load(context, policy, parts[0], step)
     named: dict[str, tuple[Reward, float]] = {}
     for part in parts:
         name = part.source if part.path is None else Path(part.path).name
         while name in named:
             name += "+"
-        named[name] = _load(context, policy, part, step.settings), part.weight
+        named[name] = _load(context, policy, part, step), part.weight
     return SumReward(named)
 
 
@@ -42,12 +46,21 @@ def step_reward(context: Context, step: str, policy: Policy, *, normalisation: s
     return EnsembleReward(rewards, aggregate=own.aggregate, std_penalty=own.std_penalty)
 
 
-def _load(context: Context, policy: Policy, part: RewardPart, settings: Any) -> Reward:
+def _load(context: Context, policy: Policy, part: RewardPart, step: Node) -> Reward:
+    settings = step.settings
     if part.source == "gold":
         gold = context.gold
         return FunctionReward(lambda sample: float(gold.judge(sample.prompt, sample.response).score))
     if part.source == "function":
         return FunctionReward.by_path(str(part.path))
+    if part.source == "judge":
+        spec = JudgeSpec.model_validate(part.path)
+        judge, _ = checked_judge(context, step, context.folder.stage(step.name), spec)
+        if not isinstance(judge, LanguageJudge):
+            raise UserError(
+                f"{spec.judge} gives no grades", remedy="name local:MODEL or http(s)://host/v1#model"
+            )
+        return JudgeReward(judge)
     if part.source == "step":
         return step_reward(context, str(part.path), policy, normalisation=settings.normalisation)
     return _saved(context, policy, str(part.path), settings)
