@@ -134,7 +134,7 @@ def test_a_rubric_weighs_its_criteria_and_one_unread_criterion_spoils_it():
 
 def test_rubrics_of_a_file_of_a_prompt_and_what_is_wrong_with_one(tmp_path):
     path = tmp_path / "r.yaml"
-    path.write_text("common: [it is kind]\nprompts: {"how?": [{criterion: it says how, weight: 2}]}")
+    path.write_text("common: [it is kind]\nprompts: {'how?': [{criterion: it says how, weight: 2}]}")
     assert read_rubric(path).criteria(PROMPT) == (Criterion("it says how", 2.0), Criterion("it is kind"))
     (tmp_path / "r.jsonl").write_text(json.dumps({"prompt": "how?", "rubric": ["it says how"]}))
     assert read_rubric(tmp_path / "r.jsonl").criteria(PROMPT) == (Criterion("it says how"),)

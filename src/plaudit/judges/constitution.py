@@ -9,6 +9,7 @@ from typing import Any
 
 import yaml
 
+from plaudit.config.text import Loader
 from plaudit.errors import Problem, UserError, suggest
 from plaudit.judges.principles import DEFAULT, Principle
 
@@ -71,7 +72,7 @@ def read_constitution(source: str) -> Constitution:
             raise UserError(f"there is no constitution {source!r}", remedy=remedy)
         path = BUILT_IN / f"{source}.yaml"
     try:
-        value = yaml.safe_load(path.read_text(encoding="utf-8"))
+        value = yaml.load(path.read_text(encoding="utf-8"), Loader)
     except OSError as error:
         raise UserError(f"the constitution {path} cannot be read: {error.strerror}") from None
     except (yaml.YAMLError, UnicodeDecodeError) as error:

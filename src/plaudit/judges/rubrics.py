@@ -10,6 +10,7 @@ from typing import Any
 
 import yaml
 
+from plaudit.config.text import Loader
 from plaudit.data.records import Prompt
 from plaudit.errors import Problem, UserError
 
@@ -50,7 +51,7 @@ def read_rubric(path: Path) -> Rubric:
         if path.suffix == ".jsonl":
             rows = [json.loads(line) for line in text.splitlines() if line.strip()]
             return Rubric((), {r["prompt"]: criteria_of(r["rubric"], str(path)) for r in rows})
-        value = yaml.safe_load(text)
+        value = yaml.load(text, Loader)
     except (ValueError, KeyError, TypeError, yaml.YAMLError) as error:
         raise UserError(f"the rubric {path} cannot be read: {error}") from None
     if isinstance(value, Mapping):
