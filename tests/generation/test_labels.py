@@ -9,7 +9,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from plaudit.generation.labels import LabelQuestion, reading_of
+from plaudit.generation.labels import LabelRequest, reading_of
 from plaudit.generation.verdict_text import label_in
 
 
@@ -132,7 +132,7 @@ def test_a_local_model_gives_exact_probabilities_alone_and_in_company(saved):
 
     judge = LocalLabels("local:m", saved)
     texts = ["Which answer is better?", "Reply A or B. Reply A or B. Reply A or B.", "Yes No"]
-    asked = [LabelQuestion((message(t),), ("A", "B")) for t in texts]
+    asked = [LabelRequest((message(t),), ("A", "B")) for t in texts]
     together = judge.read(asked)
     for text, question, found in zip(texts, asked, together):
         for label in ("A", "B"):
@@ -146,7 +146,7 @@ def test_a_grade_of_one_does_not_hold_the_probability_of_ten(saved):
     from plaudit.generation.local_labels import VARIANTS, LocalLabels
 
     judge = LocalLabels("local:m", saved)
-    (found,) = judge.read([LabelQuestion((message("Grade it"),), ("1", "10"))])
+    (found,) = judge.read([LabelRequest((message("Grade it"),), ("1", "10"))])
     ids = {
         v: judge.policy.tokenizer(v, add_special_tokens=False)["input_ids"]
         for g in ("1", "10")
@@ -167,8 +167,8 @@ def test_a_question_that_is_too_long_is_read_as_nothing(saved):
 
     long, short = LocalLabels("local:m", saved).read(
         [
-            LabelQuestion((message("better " * 2000),), ("A", "B")),
-            LabelQuestion((message("better"),), ("A", "B")),
+            LabelRequest((message("better " * 2000),), ("A", "B")),
+            LabelRequest((message("better"),), ("A", "B")),
         ]
     )
     assert long.label is None and long.text == TOO_LONG and short.label is not None

@@ -16,7 +16,7 @@ ABSENT = -1000.0
 
 
 @dataclass(frozen=True)
-class LabelQuestion:
+class LabelRequest:
     """What a model is asked: a conversation that ends with the user's turn, and the labels that may begin its reply."""
 
     messages: tuple[Message, ...]
@@ -61,7 +61,7 @@ class LabelModel(Protocol):
 
     name: str
 
-    def read(self, questions: Sequence[LabelQuestion]) -> list[Reading]: ...
+    def read(self, questions: Sequence[LabelRequest]) -> list[Reading]: ...
 
 
 def text_of_token(entry: Mapping[str, Any]) -> str:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from plaudit.errors import UserError
-from plaudit.generation.labels import LabelQuestion, Reading
+from plaudit.generation.labels import LabelRequest, Reading
 
 if TYPE_CHECKING:
     from plaudit.data.tokens.item import TokenItem
@@ -33,7 +33,7 @@ class LocalLabels:
         positions = getattr(self.policy.model.config, "max_position_embeddings", None)
         self.renderer = Renderer(self.policy.tokenizer, max_length=positions)
 
-    def read(self, questions: Sequence[LabelQuestion]) -> list[Reading]:
+    def read(self, questions: Sequence[LabelRequest]) -> list[Reading]:
         """The readings of all questions; a question that is too long for the model is read as nothing, and says so."""
         import torch
 
@@ -61,7 +61,7 @@ class LocalLabels:
                     sums = sums[count:]
         return readings
 
-    def _item(self, question: LabelQuestion) -> TokenItem | None:
+    def _item(self, question: LabelRequest) -> TokenItem | None:
         from plaudit.data.tokens.item import Segment, TokenItem
 
         variants = [self._ids(shape.format(label)) for label in question.labels for shape in VARIANTS]

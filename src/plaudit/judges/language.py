@@ -8,7 +8,7 @@ from itertools import combinations
 from typing import Any, Literal
 
 from plaudit.data.records import Comparisons, Message, Outcome, Prompt, Response
-from plaudit.generation.labels import LabelModel, LabelQuestion, Reading
+from plaudit.generation.labels import LabelModel, LabelRequest, Reading
 from plaudit.judges import prompts
 from plaudit.judges.orders import LEAST_MASS, Join, Joined, Order, join, sigmoid
 from plaudit.judges.principles import DEFAULT, Principle, principle_for
@@ -75,7 +75,7 @@ class LanguageJudge:
         return [m if m is None else m.share for m in self._met(answers)]
 
     def _by_pairs(self, items: Sequence[Item]) -> list[Comparisons]:
-        asked: list[LabelQuestion] = []
+        asked: list[LabelRequest] = []
         for prompt, responses in items:
             for i, j in combinations(range(len(responses)), 2):
                 a, b = responses[i].text, responses[j].text
@@ -83,11 +83,11 @@ class LanguageJudge:
         readings = iter(self.model.read(asked))
         return [self._joined(prompt, responses, readings) for prompt, responses in items]
 
-    def _pair(self, prompt: Prompt, first: str, second: str) -> LabelQuestion:
+    def _pair(self, prompt: Prompt, first: str, second: str) -> LabelRequest:
         m = self.manner
         principle = principle_for(m.principles, m.seed, prompt.id, first, second)
         text = prompts.pairwise(prompt, first, second, principle.text, m.seed, reason=m.reason)
-        return LabelQuestion(
+        return LabelRequest(
             (Message("user", text),), (prompts.FIRST, prompts.SECOND), REASONING if m.reason else 1
         )
 
@@ -149,7 +149,7 @@ class LanguageJudge:
         for prompt, answer in answers:
             principle = principle_for(m.principles, m.seed, prompt.id, answer)
             text = prompts.pointwise(prompt, answer, principle.text, m.seed, m.scale)
-            asked.append(LabelQuestion((Message("user", text),), labels))
+            asked.append(LabelRequest((Message("user", text),), labels))
         return [self._grade(reading, labels) for reading in self.model.read(asked)]
 
     def _grade(self, reading: Reading, labels: Sequence[str]) -> dict[int, float] | None:
@@ -170,7 +170,7 @@ class LanguageJudge:
         for k, (prompt, answer) in enumerate(answers):
             for one in criteria[k]:
                 text = prompts.criterion(prompt, answer, one.text, self.manner.seed)
-                asked.append(LabelQuestion((Message("user", text),), (prompts.YES, prompts.NO)))
+                asked.append(LabelRequest((Message("user", text),), (prompts.YES, prompts.NO)))
                 owners.append(k)
         orders = [Order.of(r, prompts.YES, prompts.NO) for r in self.model.read(asked)]
         self.counts["unreadable"] += sum(o.log_odds is None for o in orders)
