@@ -13,7 +13,7 @@ from plaudit.config import validate
 from plaudit.config.graph import graph_of
 from plaudit.data.records import Prompt, Response
 from plaudit.errors import UserError
-from plaudit.generation.labels import Reading
+from plaudit.generation.labels import LabelReply
 from plaudit.judges.judge_reward import JudgeReward
 from plaudit.judges.language import LanguageJudge, Manner
 from plaudit.judges.orders import sigmoid
@@ -40,7 +40,7 @@ class Planted:
         self.asked.append(text)
         parts = re.findall(r"<\w+ answer(?: [AB])?>\n(.*?)\n</", text, re.DOTALL)
         if "silent" in text:
-            return Reading(text="hm")
+            return LabelReply(text="hm")
         quality = [float(re.search(r"q (-?[\d.]+)", p)[1]) for p in parts]
         if question.labels == ("A", "B"):
             return self._of([quality[0] + self.bias, quality[1]], question.labels)
@@ -52,7 +52,7 @@ class Planted:
 
     def _of(self, logits, labels):
         shares = np.exp(logits - np.logaddexp.reduce(logits)) * self.mass
-        return Reading(dict(zip(labels, np.log(shares))), self.mass, labels[int(np.argmax(shares))])
+        return LabelReply(dict(zip(labels, np.log(shares))), self.mass, labels[int(np.argmax(shares))])
 
 
 def answers(*qualities):
@@ -99,7 +99,7 @@ def test_after_reasons_a_probability_is_clamped_and_else_it_is_not():
         def _one(self, question):
             assert question.max_new_tokens > 1
             first = "q 3" in question.messages[-1].content.split("answer B>")[0]
-            return Reading(label="A" if first else "B", text="[[A]]")
+            return LabelReply(label="A" if first else "B", text="[[A]]")
 
     record = LanguageJudge(Certain(), Manner(reason=True, clamp=0.4)).judge(PROMPT, answers(3, 1))
     assert record.outcomes[0].result == pytest.approx(0.6)

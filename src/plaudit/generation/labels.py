@@ -25,7 +25,7 @@ class LabelRequest:
 
 
 @dataclass(frozen=True)
-class Reading:
+class LabelReply:
     """What a model said to a question.
 
     ``log_probs``: ln P(label), variants of a label summed; None where the model gives text only. ``mass``: Σ P(label).
@@ -52,7 +52,7 @@ class Reading:
         }
 
     @classmethod
-    def of(cls, row: Mapping[str, Any]) -> Reading:
+    def of(cls, row: Mapping[str, Any]) -> LabelReply:
         return cls(row.get("log_probs"), row.get("mass"), row.get("label"), row.get("text", ""))
 
 
@@ -61,7 +61,7 @@ class LabelModel(Protocol):
 
     name: str
 
-    def read(self, questions: Sequence[LabelRequest]) -> list[Reading]: ...
+    def read(self, questions: Sequence[LabelRequest]) -> list[LabelReply]: ...
 
 
 def text_of_token(entry: Mapping[str, Any]) -> str:
@@ -84,7 +84,7 @@ def matching(text: str, labels: Sequence[str]) -> str | None:
     return None
 
 
-def reading_of(tokens: Iterable[Mapping[str, Any]], labels: Sequence[str], text: str = "") -> Reading:
+def reading_of(tokens: Iterable[Mapping[str, Any]], labels: Sequence[str], text: str = "") -> LabelReply:
     """Labels among the likeliest first tokens of a reply, in whatever order they are listed.
 
     P(label) = Σ over its variants. A label that is not listed has at most the least probability of the list; that
@@ -101,10 +101,10 @@ def reading_of(tokens: Iterable[Mapping[str, Any]], labels: Sequence[str], text:
         if label is not None:
             found[label] = found.get(label, 0.0) + math.exp(log_prob)
     if not found:
-        return Reading(text=text)
+        return LabelReply(text=text)
     least = math.exp(min(log_prob for _, log_prob in listed))
     shares = {label: found.get(label, least) for label in labels}
-    return Reading(
+    return LabelReply(
         {label: math.log(share) for label, share in shares.items()},
         min(1.0, sum(found.values())),
         max(found, key=lambda label: found[label]),

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from plaudit.errors import UserError
-from plaudit.generation.labels import LabelRequest, Reading
+from plaudit.generation.labels import LabelReply, LabelRequest
 
 if TYPE_CHECKING:
     from plaudit.data.tokens.item import TokenItem
@@ -33,7 +33,7 @@ class LocalLabels:
         positions = getattr(self.policy.model.config, "max_position_embeddings", None)
         self.renderer = Renderer(self.policy.tokenizer, max_length=positions)
 
-    def read(self, questions: Sequence[LabelRequest]) -> list[Reading]:
+    def read(self, questions: Sequence[LabelRequest]) -> list[LabelReply]:
         """The readings of all questions; a question that is too long for the model is read as nothing, and says so."""
         import torch
 
@@ -41,7 +41,7 @@ class LocalLabels:
         from plaudit.models.logprobs import log_probs
         from plaudit.models.packing import layout_for
 
-        readings = [Reading(text=TOO_LONG) for _ in questions]
+        readings = [LabelReply(text=TOO_LONG) for _ in questions]
         items = [self._item(q) for q in questions]
         fitting = [i for i, item in enumerate(items) if item is not None]
         chosen = [item for item in items if item is not None]
@@ -77,7 +77,7 @@ class LocalLabels:
         return np.asarray(self.policy.tokenizer(text, add_special_tokens=False)["input_ids"], dtype=np.int64)
 
 
-def _reading(ids: Sequence[tuple[int, ...]], sums: Sequence[float], labels: Sequence[str]) -> Reading:
+def _reading(ids: Sequence[tuple[int, ...]], sums: Sequence[float], labels: Sequence[str]) -> LabelReply:
     """Sums of token log-probs of the variants, those of one label side by side, as a reading.
 
     A variant whose tokens begin another label's ("1" and "10", where digits are tokens) holds its probability too,
@@ -93,6 +93,6 @@ def _reading(ids: Sequence[tuple[int, ...]], sums: Sequence[float], labels: Sequ
                 shares[owner[k]] -= math.exp(sums[m])
     shares = [max(share, TINY) for share in shares]
     best = max(range(len(labels)), key=shares.__getitem__)
-    return Reading(
+    return LabelReply(
         {label: math.log(share) for label, share in zip(labels, shares)}, min(1.0, sum(shares)), labels[best]
     )

@@ -19,7 +19,7 @@ RULE_KEYS = ("name", "prefer", "critique", "revise")
 
 
 @dataclass(frozen=True)
-class Rule:
+class ConstitutionRule:
     """One principle: what a comparison prefers, what a critique looks for, and how a revision mends it."""
 
     name: str
@@ -29,7 +29,7 @@ class Rule:
 
 
 @dataclass(frozen=True)
-class Example:
+class WorkedExample:
     """One worked case for the critique and the revision: it keeps the point of view of both."""
 
     prompt: str
@@ -44,8 +44,8 @@ class Constitution:
 
     name: str
     version: int
-    rules: tuple[Rule, ...]
-    examples: tuple[Example, ...] = ()
+    rules: tuple[ConstitutionRule, ...]
+    examples: tuple[WorkedExample, ...] = ()
 
     @property
     def principles(self) -> tuple[Principle, ...]:
@@ -83,8 +83,11 @@ def read_constitution(source: str) -> Constitution:
     return Constitution(
         str(value.get("name", path.stem)),
         value.get("version", 1),
-        tuple(Rule(**{k: str(rule[k]).strip() for k in RULE_KEYS}) for rule in value["rules"]),
-        tuple(Example(**{k: str(v).strip() for k, v in one.items()}) for one in value.get("examples") or ()),
+        tuple(ConstitutionRule(**{k: str(rule[k]).strip() for k in RULE_KEYS}) for rule in value["rules"]),
+        tuple(
+            WorkedExample(**{k: str(v).strip() for k, v in one.items()})
+            for one in value.get("examples") or ()
+        ),
     )
 
 

@@ -8,9 +8,9 @@ from itertools import combinations
 from typing import Any, Literal
 
 from plaudit.data.records import Comparisons, Message, Outcome, Prompt, Response
-from plaudit.generation.labels import LabelModel, LabelRequest, Reading
+from plaudit.generation.labels import LabelModel, LabelReply, LabelRequest
 from plaudit.judges import prompts
-from plaudit.judges.orders import LEAST_MASS, Join, Joined, Order, join, sigmoid
+from plaudit.judges.orders import LEAST_MASS, Join, JoinedOrders, Order, join, sigmoid
 from plaudit.judges.principles import DEFAULT, Principle, principle_for
 from plaudit.judges.rubrics import Criterion, Rubric
 
@@ -108,7 +108,7 @@ class LanguageJudge:
                 outcomes.append(Outcome(i, j, pair.result, rater=self.name))
         return self._record(prompt, responses, outcomes, evidence)
 
-    def _count(self, pair: Joined) -> None:
+    def _count(self, pair: JoinedOrders) -> None:
         self.counts["pairs"] += 1
         self.counts["abstained"] += pair.result is None
         self.counts["unreadable"] += pair.forward.log_odds is None or pair.backward.log_odds is None
@@ -152,7 +152,7 @@ class LanguageJudge:
             asked.append(LabelRequest((Message("user", text),), labels))
         return [self._grade(reading, labels) for reading in self.model.read(asked)]
 
-    def _grade(self, reading: Reading, labels: Sequence[str]) -> dict[int, float] | None:
+    def _grade(self, reading: LabelReply, labels: Sequence[str]) -> dict[int, float] | None:
         import math
 
         if reading.log_probs is None:

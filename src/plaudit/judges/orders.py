@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from plaudit.generation.labels import Reading
+from plaudit.generation.labels import LabelReply
 
 Join = Literal["log_odds", "mean", "hard"]
 # Below so much probability on the labels a judge has not answered the question.
@@ -37,7 +37,12 @@ class Order:
 
     @classmethod
     def of(
-        cls, reading: Reading, first: str, second: str, tie: str | None = None, clamp: float | None = None
+        cls,
+        reading: LabelReply,
+        first: str,
+        second: str,
+        tie: str | None = None,
+        clamp: float | None = None,
     ) -> Order:
         """Of a reading of two labels. ``clamp`` c keeps P(first) within [c, 1 − c], for verdicts after reasoning."""
         odds = reading.log_odds(first, second)
@@ -52,7 +57,7 @@ class Order:
 
 
 @dataclass(frozen=True)
-class Joined:
+class JoinedOrders:
     """A pair in both orders. ``result`` is P(a better), None where the judge abstains in either order."""
 
     forward: Order
@@ -85,22 +90,22 @@ class Joined:
         }
 
 
-def join(forward: Order, backward: Order, how: Join = "log_odds", temperature: float = 1.0) -> Joined:
+def join(forward: Order, backward: Order, how: Join = "log_odds", temperature: float = 1.0) -> JoinedOrders:
     """Both orders of a pair (a, b) as P(a better).
 
     ``log_odds``: σ(c / T). ``mean``: (σ(l₁ / T) + σ(−l₂ / T)) / 2, as Lee et al. 2023 (RLAIF). ``hard``: 1 or 0 where
     both orders agree, else a half.
     """
     if forward.abstains or backward.abstains:
-        return Joined(forward, backward, None)
+        return JoinedOrders(forward, backward, None)
     assert forward.log_odds is not None and backward.log_odds is not None
     one, two = float(forward.log_odds), float(backward.log_odds)
     if how == "log_odds":
-        return Joined(forward, backward, sigmoid((one - two) / 2 / temperature))
+        return JoinedOrders(forward, backward, sigmoid((one - two) / 2 / temperature))
     if how == "mean":
-        return Joined(forward, backward, (sigmoid(one / temperature) + sigmoid(-two / temperature)) / 2)
+        return JoinedOrders(forward, backward, (sigmoid(one / temperature) + sigmoid(-two / temperature)) / 2)
     votes = (one > 0) - (one < 0) - (two > 0) + (two < 0)
-    return Joined(forward, backward, {2: 1.0, -2: 0.0}.get(votes, 0.5))
+    return JoinedOrders(forward, backward, {2: 1.0, -2: 0.0}.get(votes, 0.5))
 
 
 def sigmoid(x: float) -> float:

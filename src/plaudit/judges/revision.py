@@ -10,9 +10,8 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from plaudit.data.records import Message, Prompt
-from plaudit.judges.constitution import Constitution, Example, Rule
+from plaudit.judges.constitution import Constitution, ConstitutionRule, WorkedExample
 from plaudit.judges.prompts import code_for, conversation_text, fenced
-from plaudit.protocols import ChatModel
 
 VERSION = 1
 
@@ -33,7 +32,23 @@ class RevisionTask:
 
     prompt: Prompt
     text: str
-    rule: Rule
+    rule: ConstitutionRule
+
+
+class Writing(Protocol):
+    """A model that writes texts, a ``plaudit.protocols.ChatModel``."""
+
+    name: str
+
+    def draw(
+        self,
+        conversations: Sequence[Sequence[Message]],
+        *,
+        temperature: float,
+        max_new_tokens: int,
+        seed: int = 0,
+        step: int = 0,
+    ) -> list[list[tuple[str, bool]]]: ...
 
 
 class Reviser(Protocol):
@@ -49,8 +64,8 @@ class ChatReviser:
 
     def __init__(
         self,
-        model: ChatModel,
-        examples: Sequence[Example] = (),
+        model: Writing,
+        examples: Sequence[WorkedExample] = (),
         *,
         temperature: float = 1.0,
         max_new_tokens: int = 256,
@@ -79,7 +94,7 @@ class ChatReviser:
         return [answers[0] for answers in drawn]
 
 
-def critique_of(draft: RevisionTask, examples: Sequence[Example], seed: int) -> tuple[Message, ...]:
+def critique_of(draft: RevisionTask, examples: Sequence[WorkedExample], seed: int) -> tuple[Message, ...]:
     """What asks for a critique: worked examples as turns, then the case at hand."""
     turns: list[Message] = []
     for one in examples:
@@ -89,7 +104,7 @@ def critique_of(draft: RevisionTask, examples: Sequence[Example], seed: int) -> 
 
 
 def revision_of(
-    draft: RevisionTask, critique: str, examples: Sequence[Example], seed: int
+    draft: RevisionTask, critique: str, examples: Sequence[WorkedExample], seed: int
 ) -> tuple[Message, ...]:
     """What asks for the revision, with the critique beside the draft."""
     turns: list[Message] = []
@@ -116,7 +131,7 @@ def _case(prompt: Prompt, answer: str, request: str, seed: int, critique: str | 
     return "\n\n".join([*parts, request])
 
 
-def rule_for(constitution: Constitution, seed: int, prompt: Prompt, round_: int) -> Rule:
+def rule_for(constitution: Constitution, seed: int, prompt: Prompt, round_: int) -> ConstitutionRule:
     """The rule of a prompt's round: uniform, a function of the seed, the prompt and the round."""
     import hashlib
 

@@ -6,13 +6,12 @@ import hashlib
 import json
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, Protocol, cast
 
 from plaudit.data.records import Preference, Prompt, Response
 from plaudit.data.records.native_format import from_row, to_row
 from plaudit.errors import UserError
 from plaudit.progress import Progress
-from plaudit.protocols import Judge
 from plaudit.runs.files import read_json, write_json
 from plaudit.runs.logs import append_lines, read_lines
 
@@ -22,13 +21,19 @@ VERDICTS = "judged.jsonl"
 SPEC = "judge.json"
 
 
-def judge_items(judge: Judge, items: Sequence[Item], *, label: str = "judge") -> list[Preference]:
+class Judging(Protocol):
+    """Who judges one item, a ``plaudit.protocols.Judge``; one with ``judge_many`` takes many at once."""
+
+    def judge(self, prompt: Prompt, responses: Sequence[Response]) -> Preference: ...
+
+
+def judge_items(judge: Judging, items: Sequence[Item], *, label: str = "judge") -> list[Preference]:
     """Every item's judgement, in order; in chunks where the judge takes many at once (``judge_many``)."""
     return [judgement for _, judgement in _chunks(judge, items, label)]
 
 
 def judge_into(
-    folder: Path, judge: Judge, items: Sequence[Item], *, spec: str, label: str = "judge"
+    folder: Path, judge: Judging, items: Sequence[Item], *, spec: str, label: str = "judge"
 ) -> list[Preference]:
     """Every item's judgement, kept in ``folder``; what is there already is not asked for again.
 
@@ -62,7 +67,7 @@ def item_key(item: Item) -> str:
 
 
 def _chunks(
-    judge: Judge, items: Sequence[Item], label: str, done: int = 0
+    judge: Judging, items: Sequence[Item], label: str, done: int = 0
 ) -> Iterator[tuple[int, Preference]]:
     many: Callable[[Sequence[Item]], list[Preference]] | None = getattr(judge, "judge_many", None)
     size = CHUNK if many is not None else 1

@@ -13,7 +13,7 @@ from plaudit.generation.endpoint.cache import AnswerCache, content_key
 from plaudit.generation.endpoint.ledger import Ledger
 from plaudit.generation.endpoint.probe import CHAT, TOP, Capability, choice_of, first_tokens, probe, token_ids
 from plaudit.generation.endpoint.transport import FaultyReply, RefusedRequest, Transport
-from plaudit.generation.labels import LabelRequest, Reading, reading_of
+from plaudit.generation.labels import LabelReply, LabelRequest, reading_of
 from plaudit.generation.verdict_text import label_in
 from plaudit.runs.files import read_json, write_json
 
@@ -40,7 +40,7 @@ class RemoteModel:
     def ledger(self) -> Ledger:
         return self.transport.ledger
 
-    def read(self, questions: Sequence[LabelRequest]) -> list[Reading]:
+    def read(self, questions: Sequence[LabelRequest]) -> list[LabelReply]:
         """Readings in the order of the questions; a reply that names no label is asked for once more, then kept."""
         return self._side_by_side(self._read, questions)
 
@@ -67,7 +67,7 @@ class RemoteModel:
         answers = self._side_by_side(one, asked)
         return [answers[at : at + n] for at in range(0, len(answers), n)]
 
-    def _read(self, question: LabelRequest) -> Reading:
+    def _read(self, question: LabelRequest) -> LabelReply:
         text_only = self.capability.kind == "text" or question.max_new_tokens > 1
         tokens = max(question.max_new_tokens, WRITTEN if text_only else 1)
         body = self._body(question.messages, tokens, 0.0)
@@ -79,7 +79,7 @@ class RemoteModel:
         def answer(reply: Mapping[str, Any]) -> dict[str, Any]:
             text = _text_of(reply)["text"]
             if text_only:
-                return Reading(label=label_in(text, question.labels), text=text).as_dict()
+                return LabelReply(label=label_in(text, question.labels), text=text).as_dict()
             return reading_of(first_tokens(reply), question.labels, text).as_dict()
 
         def check(reply: Mapping[str, Any]) -> None:
@@ -92,8 +92,8 @@ class RemoteModel:
             if first["label"] is None:
                 first = self._kept(body, {**extra, "again": True}, answer, check=check)
         except RefusedRequest as refused:
-            return Reading(text=str(refused))
-        return Reading.of(first)
+            return LabelReply(text=str(refused))
+        return LabelReply.of(first)
 
     def _kept(
         self,
