@@ -40,6 +40,29 @@ def longer(prompt, first, second):
 
 def wrong(prompt, first, second):
     raise KeyError("answer")
+
+def coin(prompt, first, second):
+    return (hash_of(prompt.id + min(first, second)) % 2) * 0.8 + 0.1 if first < second else 0.5
+
+def hash_of(text):
+    import hashlib
+    return hashlib.sha256(text.encode()).digest()[0]
+
+def fair(prompt, first, second):
+    """What people said where they said it, else the longer one; no probe is better than a real answer."""
+    import json, pathlib
+    known = {}
+    for line in pathlib.Path(__file__).with_name("prefs.jsonl").read_text().splitlines():
+        row = json.loads(line)
+        texts = [r if isinstance(r, str) else r["text"] for r in row["responses"]]
+        place = {texts[i]: k for k, group in enumerate(row["groups"]) for i in group}
+        known.update({(row["prompt"], a, b): place[a] < place[b] for a in place for b in place if place[a] != place[b]})
+    said = known.get((prompt.text, first, second))
+    if said is None and ("best possible" in first or not first):
+        return 0.0
+    if said is None and ("best possible" in second or not second):
+        return 1.0
+    return longer(prompt, first, second) if said is None else float(said) * 0.9 + 0.05
 '''
 DRAWN = {"prompts": 16, "answers": 3, "max_new_tokens": 6}
 
@@ -89,6 +112,26 @@ STEPS = {
 @pytest.fixture(scope="module")
 def judged(home):
     return run(recipe(home, STEPS), out=home / "run")
+
+
+@pytest.fixture(scope="module")
+def revised(home):
+    """A run in which a judge is held against people, ranks, and a model revises."""
+    steps = {
+        "rank": {**DRAWN, "by": "python:judge_of_ours:fair"},
+        "revise": {
+            "by": f"local:{home}/model",
+            "prompts": 6,
+            "rounds": 2,
+            "max_new_tokens": 6,
+            "helpful": 4,
+            "helpful_on": "prompts",
+            "validation": 0.0,
+        },
+        "sft": {"on": ["revise"], "max_steps": 2, "batch_size": 4},
+        "dpo": {"on": ["rank"], "max_steps": 2, "batch_size": 4, "from": "sft"},
+    }
+    return run(recipe(home, steps), out=home / "revised")
 
 
 def records(folder, step):
@@ -250,3 +293,65 @@ def test_a_liking_for_the_place_cancels_out(texts, liking):
 def test_what_is_no_probability_is_refused(value):
     with pytest.raises(PlauditError, match="judge"):
         FunctionJudge(lambda *asked: value, "odd").judge(Prompt.user("q"), [Response("a"), Response("b")])
+
+
+def test_a_judge_that_agrees_with_people_ranks_and_says_how_far_it_agrees(revised):
+    record = revised.stage("rank").read_json()
+    gate = revised.stage("rank").read_json("gate.json")
+    assert gate["passed"] and gate["agreement"]["mean"] == 1.0 and gate["rankings"] >= 50
+    assert record["gate"]["rankings"] >= 50 and record["counts"]["undecided"] == 0
+    for made in records(revised, "rank"):
+        assert {o.rater for o in made.outcomes} == {"python:judge_of_ours:fair"}
+        assert made.metadata["judge"]["pairs"]
+
+
+@pytest.mark.parametrize(
+    "judge, reason", [("coin", "lower bound is not above .5"), ("longer", "the shorter answer is preferred")]
+)
+def test_a_judge_that_does_not_agree_with_people_trains_nothing(home, judge, reason):
+    steps = {"rank": {**DRAWN, "by": f"python:judge_of_ours:{judge}"}}
+    with pytest.raises(UserError) as refused:
+        run(recipe(home, steps), out=home / f"refused-{judge}")
+    assert "does not pass on" in str(refused.value) and reason in str(refused.value)
+    stage = home / f"refused-{judge}" / "stages" / "rank"
+    assert not (stage / "train.jsonl").exists() and (stage / "gate.json").exists()
+
+
+def test_revisions_of_both_rounds_and_helpful_answers_become_demonstrations(revised):
+    told = revised.stage("revise").read_json()
+    made = records(revised, "revise")
+    by_hand = [r for r in made if "revision" in r.response.metadata]
+    assert told["revised"] == 6 and told["helpful"] == len(made) - len(by_hand) <= 4
+    assert sum(told["principles"].values()) == 12
+    rounds = [len(r.response.metadata["revision"]["rounds"]) for r in by_hand]
+    assert set(rounds) <= {1, 2} and len(by_hand) + told["cut off"] <= 12
+    for r in by_hand:
+        said = r.response.metadata["revision"]
+        assert said["by"] == f"local:{revised.path.parent}/model" and said["prompt"] == r.prompt.id
+
+
+def test_a_judge_compares_the_end_with_the_start_and_its_own_labels_are_refused(revised, capsys):
+    from plaudit.cli import main
+    from plaudit.pipeline.judged_evaluation import judge_run
+
+    found = judge_run(revised.path, "python:judge_of_ours:longer", prompts=12)
+    assert found["pairs"] == 12 and found["end"] == "dpo" and 0 <= found["mean"] <= 1
+    assert found["wins"] + found["ties"] + found["losses"] == pytest.approx(1) and not found["also_taught"]
+    with pytest.raises(UserError, match="also gave what"):
+        judge_run(revised.path, "python:judge_of_ours:fair", prompts=12)
+    with pytest.raises(SystemExit) as ended:
+        main(
+            [
+                "evaluate",
+                str(revised.path),
+                "--judge",
+                "python:judge_of_ours:fair",
+                "--prompts",
+                "9",
+                "--force",
+            ]
+        )
+    printed = capsys.readouterr().out
+    assert not ended.value.code and "win rate" in printed and "no independent measure" in printed
+    kept = json.loads((revised.path / "judged.json").read_text())
+    assert set(kept) == {"python:judge_of_ours:longer", "python:judge_of_ours:fair"}

@@ -2,13 +2,34 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any
+
+import typer
 
 from plaudit.cli.options import Run
 
 
-def evaluate(folder: Run) -> None:
+def evaluate(
+    folder: Run,
+    judge: Annotated[
+        str | None,
+        typer.Option("--judge", metavar="SPEC", help="Also let a judge compare the end with the start."),
+    ] = None,
+    prompts: Annotated[
+        int | None,
+        typer.Option(metavar="N", help="Prompts that the judge sees (default: the evaluation's).", min=1),
+    ] = None,
+    force: Annotated[
+        bool, typer.Option("--force", help="Let a judge that gave training labels judge.")
+    ] = False,
+) -> None:
     """Print the main numbers of a run's evaluation, made first from its models where it is missing."""
+    if judge is not None:
+        from plaudit.pipeline.judged_evaluation import judge_run
+
+        for line in judged_lines(judge_run(folder, judge, prompts=prompts, force=force)):
+            typer.echo(line)
+        return
     from rich.console import Console
     from rich.table import Table
 
@@ -28,6 +49,26 @@ def evaluate(folder: Run) -> None:
     for place, step in (summary.get("policies") or {}).items():
         if place != "base":
             console.print(f"{place}: {folder.resolve().name}@{step}", markup=False, soft_wrap=True)
+
+
+def judged_lines(found: dict[str, Any]) -> list[str]:
+    """What a judge said of a run, one number a line."""
+    raw, fair = found, found["controlled"] if found["pairs"] else None
+    lines = [
+        f"{found['judge']}: {found['end']} against {found['start']}, {found['pairs']} prompts in both orders, "
+        f"{found['abstained']} without a verdict"
+    ]
+    if fair is None:
+        return lines
+    lines.append(
+        f"win rate            {raw['mean']:.3f} [{raw['low']:.3f}, {raw['high']:.3f}]: "
+        f"{raw['wins']:.0%} won, {raw['ties']:.0%} tied, {raw['losses']:.0%} lost"
+    )
+    lines.append(f"at equal length     {fair['mean']:.3f} [{fair['low']:.3f}, {fair['high']:.3f}] (rough)")
+    lines.append(f"the end is longer   {raw['longer']:.0%}")
+    if found["also_taught"]:
+        lines.append("this judge also gave what the run was trained on: it is no independent measure")
+    return lines
 
 
 def _rows(summary: dict[str, Any]) -> list[tuple[str, dict[str, Any]]]:

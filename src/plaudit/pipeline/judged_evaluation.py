@@ -1,0 +1,90 @@
+"""A run's end against its start as a judge sees them, on the prompts that were held out."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from plaudit.config import validate
+from plaudit.config.graph import Graph, graph_of
+from plaudit.data.baselines import pair_verdicts
+from plaudit.data.records import Response
+from plaudit.errors import UserError
+from plaudit.evaluation.judged_win_rate import judged_win_rate
+from plaudit.generation.chat import LocalChatModel
+from plaudit.judges.language_options import folder_name
+from plaudit.judges.work import judge_into
+from plaudit.pipeline.judging import Bench, made, spec_of, spent_of
+from plaudit.pipeline.materials import materials_of
+from plaudit.runs import RunFolder
+from plaudit.runs.files import read_json, write_json
+
+JUDGED = "judged.json"
+
+
+def judge_run(
+    run: str | Path, spec: str, *, prompts: int | None = None, force: bool = False
+) -> dict[str, Any]:
+    """How often a judge prefers the run's end to its start, raw and at equal length; kept in ``judged.json``.
+
+    The judge sees both orders of every pair. UserError where it also gave labels or rewards that the run trained on
+    (it would judge by what the model has learned from it), unless ``force``, which is recorded.
+    """
+    folder = RunFolder.existing(run)
+    record = folder.read_json("run.json")
+    if "steps" not in record:
+        raise UserError(f"{run} was made by an older plaudit", remedy="run its recipe again")
+    config = validate(record["config"], f"{run}/run.json")
+    graph = graph_of(config)
+    start, end = graph.places["start"], graph.places["end"]
+    if start == end:
+        raise UserError(f"{run} has nothing to compare: its start and its end are both {end}")
+    parsed = spec_of(spec)
+    taught = parsed.judge in judges_of(graph)
+    if taught and not force:
+        raise UserError(
+            f"{parsed.judge} also gave what {run} was trained on: it is no independent judge of the result",
+            remedy="name another judge, or --force, which is recorded",
+        )
+    settings = config.evaluate
+    count = prompts or (settings.prompts if settings else 200)
+    asked = list(materials_of(config).prompts("test"))[:count]
+    if not asked:
+        raise UserError("no prompt is held out to evaluate on", remedy="hold some out: data.validation")
+    temperature = settings.temperature if settings else 1.0
+    length = settings.max_new_tokens if settings else 256
+    answers = [
+        LocalChatModel(name, folder.stage(name).model).draw(
+            [p.messages for p in asked], temperature=temperature, max_new_tokens=length, seed=config.seed
+        )
+        for name in (end, start)
+    ]
+    items = [(p, tuple(Response(*drawn[0]) for drawn in pair)) for p, pair in zip(asked, zip(*answers))]
+    place = folder.path / "judges" / folder_name(parsed.judge)
+    judge = made(parsed, Bench(place))
+    judged = judge_into(place / "evaluation", judge, items, spec=parsed.judge, label="evaluate")
+    results = [pair_verdicts(j.comparisons()).get((0, 1), float("nan")) for j in judged]
+    longer = [len(a.text) - len(b.text) for _, (a, b) in items]
+    found = judged_win_rate(results, longer, [p.id for p in asked]) | {
+        "judge": parsed.judge,
+        "end": end,
+        "start": start,
+        "prompts": len(asked),
+        "temperature": temperature,
+        "also_taught": taught,
+        "spent": spent_of(judge),
+    }
+    kept = read_json(folder.path / JUDGED) or {}
+    write_json(folder.path / JUDGED, {**kept, parsed.judge: found})
+    return found
+
+
+def judges_of(graph: Graph) -> set[str]:
+    """The judges whose labels, revisions or grades a run's steps learn from."""
+    found = set()
+    for node in graph.nodes.values():
+        by = getattr(node.settings, "by", None)
+        if by is not None and not by.people:
+            found.add(by.judge)
+        found |= {str(part.path).partition("?")[0] for part in node.rewards if part.source == "judge"}
+    return found
