@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings, strategies as st
-from toy import rankings, sentence, toy_policy
+from toy import TEXT, rankings, sentence, toy_policy
 
 from plaudit.config import validate
 from plaudit.config.graph import graph_of
@@ -23,7 +23,8 @@ from plaudit.data.rendering.renderer import Renderer
 from plaudit.errors import PlauditError, UserError
 from plaudit.judges.function import FunctionJudge
 from plaudit.judges.reward import RewardJudge
-from plaudit.models.policy import save_policy
+from plaudit.models.policy import build_policy, save_policy
+from plaudit.models.tokenizers import train_bpe
 from plaudit.pipeline.context import Context
 from plaudit.pipeline.materials import materials_of
 from plaudit.pipeline.run import run
@@ -72,6 +73,9 @@ def home(tmp_path_factory):
     """A toy model, files, and a judge's module on the path."""
     root = tmp_path_factory.mktemp("judges")
     save_policy(toy_policy(), root / "model", card="toy")
+    tokenizer = train_bpe([TEXT] * 4, vocabulary=300)
+    long = build_policy(tokenizer, hidden=16, layers=1, heads=2, max_positions=8192, seed=1)
+    save_policy(long, root / "reviser", card="toy")
     write_jsonl(rankings(60), root / "prefs.jsonl")
     rng = np.random.default_rng(7)
     asked = [r.prompt for r in rankings(60)] + [Prompt.user(sentence(rng, 2, 9)) for _ in range(60)]
@@ -120,7 +124,7 @@ def revised(home):
     steps = {
         "rank": {**DRAWN, "by": "python:judge_of_ours:fair"},
         "revise": {
-            "by": f"local:{home}/model",
+            "by": f"local:{home}/reviser",
             "prompts": 6,
             "rounds": 2,
             "max_new_tokens": 6,
@@ -317,6 +321,13 @@ def test_a_judge_that_does_not_agree_with_people_trains_nothing(home, judge, rea
     assert not (stage / "train.jsonl").exists() and (stage / "gate.json").exists()
 
 
+def test_a_reviser_that_is_too_small_for_the_critique_says_so(home):
+    steps = {"revise": {"by": f"local:{home}/model", "prompts": 2, "max_new_tokens": 6}}
+    with pytest.raises(UserError, match="cannot take a critique") as refused:
+        run(recipe(home, steps), out=home / "small")
+    assert "more positions" in str(refused.value)
+
+
 def test_revisions_of_both_rounds_and_helpful_answers_become_demonstrations(revised):
     told = revised.stage("revise").read_json()
     made = records(revised, "revise")
@@ -327,7 +338,7 @@ def test_revisions_of_both_rounds_and_helpful_answers_become_demonstrations(revi
     assert set(rounds) <= {1, 2} and len(by_hand) + told["cut off"] <= 12
     for r in by_hand:
         said = r.response.metadata["revision"]
-        assert said["by"] == f"local:{revised.path.parent}/model" and said["prompt"] == r.prompt.id
+        assert said["by"] == f"local:{revised.path.parent}/reviser" and said["prompt"] == r.prompt.id
 
 
 def test_a_judge_compares_the_end_with_the_start_and_its_own_labels_are_refused(revised, capsys):

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from plaudit.data.records import Message, Prompt
+from plaudit.errors import UserError
 from plaudit.judges.constitution import Constitution, ConstitutionRule, WorkedExample
 from plaudit.judges.prompts import code_for, conversation_text, fenced
 
@@ -84,13 +85,19 @@ class ChatReviser:
     def _drawn(
         self, conversations: Sequence[Sequence[Message]], seed: int, step: int
     ) -> list[tuple[str, bool]]:
-        drawn = self.model.draw(
-            conversations,
-            temperature=self.temperature,
-            max_new_tokens=self.max_new_tokens,
-            seed=seed,
-            step=step,
-        )
+        try:
+            drawn = self.model.draw(
+                conversations,
+                temperature=self.temperature,
+                max_new_tokens=self.max_new_tokens,
+                seed=seed,
+                step=step,
+            )
+        except UserError as error:
+            raise UserError(
+                f"{self.name} cannot take a critique of an answer: {error.message}",
+                remedy="use a model with more positions, or a constitution without examples",
+            ) from error
         return [answers[0] for answers in drawn]
 
 
