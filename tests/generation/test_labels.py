@@ -6,8 +6,7 @@ import math
 
 import pytest
 import torch
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from plaudit.generation.labels import LabelRequest, reading_of
 from plaudit.generation.verdict_text import label_in
