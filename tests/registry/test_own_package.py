@@ -17,7 +17,7 @@ from plaudit.judges.function import FunctionJudge
 
 PAGE = (Path(__file__).parents[2] / "docs" / "extending.md").read_text("utf-8")
 EXAMPLES = re.findall(r"^```python\n(.*?)^```$", PAGE, re.M | re.S)
-KINDS = [code for code in EXAMPLES if "plaudit." in code]
+KINDS = [code for code in EXAMPLES if re.search(r"(?<!from )plaudit\.", code)]
 MINE = "import torch\n" + "\n\n".join(code for code in EXAMPLES if code not in KINDS)
 MINE_KINDS = (
     "import plaudit\n"
