@@ -13,7 +13,7 @@ from plaudit.data.readers.label_codes import code, known_labels
 from plaudit.data.readers.read import read
 from plaudit.errors import UserError
 from plaudit.pipeline.context import Context
-from plaudit.pipeline.materials import materials_of
+from plaudit.pipeline.datasets import materials_of
 from plaudit.pipeline.planning import make_plan
 
 ROWS = [

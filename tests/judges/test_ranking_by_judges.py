@@ -26,7 +26,7 @@ from plaudit.judges.reward import RewardJudge
 from plaudit.models.policy import build_policy, save_policy
 from plaudit.models.tokenizers import train_bpe
 from plaudit.pipeline.context import Context
-from plaudit.pipeline.materials import materials_of
+from plaudit.pipeline.datasets import materials_of
 from plaudit.pipeline.run import run
 from plaudit.protocols import Judge
 from plaudit.runs import RunFolder

@@ -205,7 +205,7 @@ EXPECTED = {
     "data.rendering.chat_template pipeline.context",
     "kto": "methods.kto objectives.direct training.fit",
     "reward": "methods.reward_model models.reward_model models.heads objectives.ranking training.fit",
-    "sft": "methods.supervised training.fit models.policy kernels.token_logprob pipeline.materials data.splits",
+    "sft": "methods.supervised training.fit models.policy kernels.token_logprob pipeline.datasets data.splits",
     "rank": "rollout.native pipeline.steps.rank pipeline.steps.people",
 }
 

@@ -26,7 +26,7 @@ from plaudit.config.graph import graph_of
 from plaudit.config.steps import Source
 from plaudit.data.readers.read import read
 from plaudit.pipeline.context import Context
-from plaudit.pipeline.materials import materials_of
+from plaudit.pipeline.datasets import materials_of
 from plaudit.pipeline.run import run
 from plaudit.runs import RunFolder
 from plaudit.training import Ranks

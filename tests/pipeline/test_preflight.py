@@ -12,7 +12,7 @@ from toy import toy_policy
 from plaudit.errors import UserError
 from plaudit.models import files
 from plaudit.models.policy import save_policy
-from plaudit.pipeline.single import run_method
+from plaudit.pipeline.single_method import run_method
 
 PAIRS = [{"prompt": f"the cat {i}", "chosen": "sat on a mat", "rejected": "dogs"} for i in range(20)]
 

@@ -12,7 +12,7 @@ from plaudit.config import load_recipe, validate
 from plaudit.config.pretrained import LARGE, LORA, TABLE, TINY, vetted
 from plaudit.errors import UserError
 from plaudit.pipeline.defaults import with_defaults
-from plaudit.pipeline.single import method_config, name_of_run
+from plaudit.pipeline.single_method import method_config, name_of_run
 from plaudit.registry import METHODS
 from plaudit.runs.sizes import counted, size_in_name, size_of
 

@@ -21,7 +21,7 @@ from plaudit.feedback.store.submission import submit
 from plaudit.models.policy import save_policy
 from plaudit.pipeline.projects import frozen
 from plaudit.pipeline.run import resume
-from plaudit.pipeline.single import run_method
+from plaudit.pipeline.single_method import run_method
 
 FAST = ["threads=1", "dpo.epochs=1", "dpo.batch_size=8", "data.preference_validation=0.2"]
 

@@ -14,7 +14,7 @@ from plaudit.errors import UserError
 from plaudit.models.policy import save_policy
 from plaudit.pipeline.demo import demo
 from plaudit.pipeline.run import resume, run
-from plaudit.pipeline.single import run_method
+from plaudit.pipeline.single_method import run_method
 from plaudit.registry import METHODS
 from plaudit.runs import RunFolder
 

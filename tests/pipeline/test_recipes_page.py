@@ -17,7 +17,7 @@ from plaudit.data.records.writers import write_jsonl
 from plaudit.errors import UserError
 from plaudit.models.policy import save_policy
 from plaudit.pipeline.run import run
-from plaudit.pipeline.single import run_method
+from plaudit.pipeline.single_method import run_method
 from plaudit.registry import JUDGES, METHODS, STEPS, WORLDS
 from plaudit.runs import RunFolder
 

@@ -17,7 +17,7 @@ from plaudit.data.records import Response
 from plaudit.data.splits import split
 from plaudit.errors import UserError
 from plaudit.methods.train_online import grpo
-from plaudit.pipeline.materials import materials_of
+from plaudit.pipeline.datasets import materials_of
 from plaudit.rewards import FunctionReward
 
 SUMS = [{"question": f"the cat saw {i} dogs", "answer": f"it saw {i} #### {i}"} for i in range(8)]

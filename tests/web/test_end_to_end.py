@@ -19,7 +19,7 @@ from plaudit.data.records.writers import write_jsonl
 from plaudit.feedback.simulated import SimulatedRaters
 from plaudit.models.policy import build_policy, save_policy
 from plaudit.models.tokenizers import train_bpe
-from plaudit.pipeline.single import run_method
+from plaudit.pipeline.single_method import run_method
 from plaudit.pocket import Gold, World
 from plaudit.web.rendering import to_html
 

@@ -70,7 +70,7 @@ def _scored(name: str) -> Callable[..., None]:
 def _run(
     name: str, source: str, model: str | None, read: tuple[Any, Any], set_: Any, out: Any, **options: Any
 ) -> None:
-    from plaudit.pipeline.single import run_method
+    from plaudit.pipeline.single_method import run_method
 
     fields, labels = pairs_of(read[0], "--fields"), pairs_of(read[1], "--labels")
     run_method(name, source, model, set_ or (), out, fields=fields, labels=labels, **options)

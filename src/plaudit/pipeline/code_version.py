@@ -40,7 +40,7 @@ COMPUTES = tuple(
         "data.splits",
         "data.mixture",
         "pipeline.context",
-        "pipeline.materials",
+        "pipeline.datasets",
         "pipeline.steps",
     )
 )

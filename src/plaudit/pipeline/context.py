@@ -14,7 +14,7 @@ from plaudit.data.rendering.renderer import Renderer
 from plaudit.models.adapters import add_lora, has_adapter, merge, save_adapter
 from plaudit.models.cards import policy_card
 from plaudit.models.policy import Policy, load_policy, save_policy
-from plaudit.pipeline.materials import Materials
+from plaudit.pipeline.datasets import Materials
 from plaudit.runs import RunFolder, Stage
 from plaudit.runs.locate import model_folders
 from plaudit.training import Ranks

@@ -14,8 +14,8 @@ from plaudit.evaluation.judged_win_rate import judged_win_rate
 from plaudit.generation.chat import LocalChatModel
 from plaudit.judges.language_options import folder_name
 from plaudit.judges.work import judge_into
+from plaudit.pipeline.datasets import materials_of
 from plaudit.pipeline.judging import Bench, made, spec_of, spent_of
-from plaudit.pipeline.materials import materials_of
 from plaudit.runs import RunFolder
 from plaudit.runs.files import read_json, write_json
 

@@ -170,8 +170,8 @@ def _execute(
     from rich.console import Console
 
     from plaudit.pipeline.context import Context
+    from plaudit.pipeline.datasets import materials_of
     from plaudit.pipeline.export import export_end
-    from plaudit.pipeline.materials import materials_of
     from plaudit.pipeline.steps.evaluation_prompts import check_held_out
     from plaudit.training.ranks import Ranks
 

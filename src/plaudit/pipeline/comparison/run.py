@@ -216,6 +216,6 @@ def _work(job: Job) -> None:
     config = validate(job.config, job.folder)
     execute_config(config, folder, donor=RunFolder(job.donor) if job.donor else None)
     if job.kind == "base":
-        from plaudit.pipeline.comparison.yardstick import write_yardstick
+        from plaudit.pipeline.comparison.best_of_n import write_best_of_n
 
-        write_yardstick(config, folder, samples=SAMPLES, sizes=SIZES)
+        write_best_of_n(config, folder, samples=SAMPLES, sizes=SIZES)

@@ -15,7 +15,7 @@ from plaudit.runs import RunFolder, files
 STEP = 4_000_000
 
 
-def write_yardstick(config: Config, folder: RunFolder, *, samples: int, sizes: Sequence[int]) -> None:
+def write_best_of_n(config: Config, folder: RunFolder, *, samples: int, sizes: Sequence[int]) -> None:
     """Sample, score, judge, and write ``best_of_n.json``; without a reward model there is none to choose by."""
     target = folder.path / "best_of_n.json"
     graph = graph_of(config)
@@ -24,7 +24,7 @@ def write_yardstick(config: Config, folder: RunFolder, *, samples: int, sizes: S
         return
     from plaudit.models.compute import use_compute
     from plaudit.pipeline.context import Context
-    from plaudit.pipeline.materials import materials_of
+    from plaudit.pipeline.datasets import materials_of
     from plaudit.pipeline.steps.evaluation_prompts import test_prompts
     from plaudit.pipeline.steps.sampling import answer
     from plaudit.pipeline.steps.scoring import step_reward
