@@ -153,10 +153,6 @@ def test_a_planted_circle_upward_import_and_missing_name_are_found():
 
 # Names that two or more classes still have.
 REMAINING: set[str] = {
-    "Plan",
-    "Row",
-    "Source",
-    "Step",
     "World",
 }
 

@@ -23,7 +23,7 @@ from tiny import DRAWN, PPO, example, sized, tiny
 
 from plaudit.config import validate
 from plaudit.config.graph import graph_of
-from plaudit.config.steps import Source
+from plaudit.config.steps import StepInput
 from plaudit.data.readers.read import read
 from plaudit.pipeline.context import Context
 from plaudit.pipeline.datasets import materials_of
@@ -147,7 +147,7 @@ def check(out: Path, unbroken: Path) -> None:
 
 def replaced(step, source: str):
     """The step learning from one source alone."""
-    return dataclasses.replace(step, on=(Source(name=source),))
+    return dataclasses.replace(step, on=(StepInput(name=source),))
 
 
 def nothing_half_written(out: Path) -> None:

@@ -30,8 +30,8 @@ from plaudit.config.recipe import (
     ROLES,
     Config,
     Data,
+    DataSource,
     Meaning,
-    Source as DataSource,
     apply_override,
     leave_out,
     load_recipe,
@@ -39,7 +39,7 @@ from plaudit.config.recipe import (
     validate,
 )
 from plaudit.config.sections import Base, Enough, Evaluate, JudgeSpec, Pretrain, Rank, RewardSettings
-from plaudit.config.steps import Step
+from plaudit.config.steps import RecipeStep
 from plaudit.config.text import text_of
 
 __all__ = [
@@ -74,6 +74,7 @@ __all__ = [
     "Pretrain",
     "Pretrained",
     "Rank",
+    "RecipeStep",
     "Referenced",
     "Reinforce",
     "Rejection",
@@ -85,7 +86,6 @@ __all__ = [
     "Section",
     "Sft",
     "Simpo",
-    "Step",
     "Training",
     "apply_override",
     "leave_out",

@@ -14,7 +14,7 @@ from typing import Any
 from plaudit.config.methods import RewardPart, Scoring
 from plaudit.config.recipe import ROLES, Config
 from plaudit.config.sections import Base, Evaluate, JudgeSpec, Rank, Revise, RewardSettings
-from plaudit.config.steps import Source, Step
+from plaudit.config.steps import RecipeStep, StepInput
 from plaudit.errors import Problem, UserError, suggest
 from plaudit.registry import JUDGES, STEPS, WORLDS, Gives, StepKind, call
 
@@ -41,7 +41,7 @@ class Node:
     settings: Any
     policy: Any = None
     start: str | None = None
-    on: tuple[Source, ...] = ()
+    on: tuple[StepInput, ...] = ()
     rewards: tuple[RewardPart, ...] = ()
     judged: tuple[str, ...] = ()
 
@@ -147,15 +147,15 @@ class _Resolver:
         self._last()
         return Graph(self.nodes, self.roles)
 
-    def _with_first(self) -> dict[str, Step]:
+    def _with_first(self) -> dict[str, RecipeStep]:
         """The steps, with the policy as it comes before them where the recipe makes none."""
         steps = dict(self.config.steps)
         first = next(iter(steps.values()), None)
         if first is not None and "policy" in STEPS[first.kind].gives and STEPS[first.kind].starts is None:
             return steps
-        return {FIRST: Step(kind=FIRST, settings=Base()), **steps}
+        return {FIRST: RecipeStep(kind=FIRST, settings=Base()), **steps}
 
-    def _node(self, name: str, step: Step) -> Node:
+    def _node(self, name: str, step: RecipeStep) -> Node:
         kind, place = STEPS[step.kind], f"steps.{name}"
         node = Node(name, kind, step.settings)
         root = kind.starts is None and "policy" in kind.gives
@@ -189,7 +189,7 @@ class _Resolver:
     def _before(self, what: str) -> list[str]:
         return [n for n, node in self.nodes.items() if node.gives(what)]
 
-    def _start(self, name: str, step: Step, kind: StepKind) -> str | None:
+    def _start(self, name: str, step: RecipeStep, kind: StepKind) -> str | None:
         field, policies, models = f"steps.{name}.from", self._before("policy"), self._before("reward model")
         choices = [*policies, *(models if kind.starts == "reward model" else ())]
         given = policies[0] if step.start == FIRST and policies else step.start
@@ -263,7 +263,7 @@ class _Resolver:
             found.append("votes")
         return list(dict.fromkeys(found))
 
-    def _on(self, name: str, step: Step, kind: StepKind) -> tuple[Source, ...]:
+    def _on(self, name: str, step: RecipeStep, kind: StepKind) -> tuple[StepInput, ...]:
         field, need = f"steps.{name}.on", kind.data
         if need is None:
             if step.on is not None:
@@ -273,7 +273,7 @@ class _Resolver:
             found = self._default_on(need)
             if not found and not (need == "text" and kind.starts is None):
                 self._nothing(name, need, field)
-            return tuple(Source(name=n) for n in found)
+            return tuple(StepInput(name=n) for n in found)
         allowed = self._allowed_on(need)
         for source in step.on:
             if source.name in allowed:
@@ -304,7 +304,7 @@ class _Resolver:
             f"there are no {need} to learn from", field, f"{remedy}, or leave the step out: --without {name}"
         )
 
-    def _rewards(self, name: str, step: Step) -> tuple[RewardPart, ...]:
+    def _rewards(self, name: str, step: RecipeStep) -> tuple[RewardPart, ...]:
         settings: Scoring = step.settings  # type: ignore[assignment]
         field, models = f"steps.{name}.reward", self._before("reward model")
         if step.reward is not None and not settings.needs_own:
@@ -389,7 +389,7 @@ class _Resolver:
         own = ["preferences"] if "preferences" in self.roles else []
         return own + [n for n, node in self.nodes.items() if ranked_by_people(node)]
 
-    def _checked(self, name: str, step: Step, check: Any) -> None:
+    def _checked(self, name: str, step: RecipeStep, check: Any) -> None:
         """What a kind of step finds wrong with its own settings."""
         try:
             call(check, step.settings, self.world)
@@ -401,7 +401,7 @@ class _Resolver:
             message = f"there are no {settings.helpful_on} whose prompts could be answered"
             self.wrong(message, f"steps.{name}.helpful_on", f"one of {', '.join(self.roles)}")
 
-    def _ptx(self, name: str, step: Step) -> None:
+    def _ptx(self, name: str, step: RecipeStep) -> None:
         if getattr(step.settings, "ptx_coefficient", 0) and "demonstrations" not in self.roles:
             self.wrong(
                 "the PTX term needs demonstrations",
@@ -431,7 +431,11 @@ class _Resolver:
             elif start is not None and start not in policies:
                 start = self.nodes[start].start
             self.nodes[PROXY] = Node(
-                PROXY, STEPS[PROXY], (settings, evaluate.proxy), start=start, on=(Source(name="preferences"),)
+                PROXY,
+                STEPS[PROXY],
+                (settings, evaluate.proxy),
+                start=start,
+                on=(StepInput(name="preferences"),),
             )
         self.nodes[EVALUATE] = Node(EVALUATE, STEPS[EVALUATE], evaluate, judged=tuple(self.nodes))
 

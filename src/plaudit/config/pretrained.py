@@ -18,7 +18,7 @@ RATES = ("lr", "value_lr")
 
 
 @dataclass(frozen=True)
-class Row:
+class ModelDefaults:
     """Settings of one method, those that differ from ``LARGE`` parameters on, and where they are from."""
 
     settings: Mapping[str, Any]
@@ -26,12 +26,12 @@ class Row:
     large: Mapping[str, Any] = field(default_factory=dict)
 
 
-_PAIRS = Row(
+_PAIRS = ModelDefaults(
     {"lr": 1e-6, "batch_size": 32},
     "DPO of SmolLM2 135M and 360M, and of Zephyr 7B (alignment-handbook)",
     {"lr": 5e-7, "batch_size": 64},
 )
-_GROUP = Row(
+_GROUP = ModelDefaults(
     {
         "lr": 1e-6,
         "iterations": 100,
@@ -43,7 +43,7 @@ _GROUP = Row(
     "GRPO of TRL: 1e-6, 8 samples a prompt, 256 tokens (128 below 1 B)",
     {"max_new_tokens": 256},
 )
-_SINGLE = Row(
+_SINGLE = ModelDefaults(
     {
         "lr": 3e-6,
         "iterations": 100,
@@ -55,21 +55,21 @@ _SINGLE = Row(
     "Huang et al. 2024 (the N+ details of PPO, 1 B to 6.9 B): 3e-6",
     {"max_new_tokens": 256},
 )
-TABLE: Mapping[str, Row] = {
-    "pretrain": Row(
+TABLE: Mapping[str, ModelDefaults] = {
+    "pretrain": ModelDefaults(
         {"lr": 2e-4, "batch_size": 16},
         "continued pretraining of GPT-2 (alignment-handbook): 2e-4, batches of 16",
     ),
-    "sft": Row(
+    "sft": ModelDefaults(
         {"lr": 2e-5, "epochs": 1.0, "batch_size": 32},
         "SFT of Zephyr 7B (alignment-handbook): 2e-5, one epoch",
     ),
-    "reward": Row(
+    "reward": ModelDefaults(
         {"lr": 1e-5, "epochs": 1.0, "batch_size": 32, "centering": 0.01},
         "TRL's reward models (Qwen2 0.5B, Llama 3 8B): 1e-5; one epoch: Ouyang et al. 2022 §C.2; centering: Eisenstein "
         "et al. 2023",
     ),
-    "ppo": Row(
+    "ppo": ModelDefaults(
         {**_SINGLE.settings, "value_lr": 9e-6},
         f"{_SINGLE.source}; the critic's 9e-6: Ouyang et al. 2022 §C.4",
         _SINGLE.large,
@@ -77,32 +77,36 @@ TABLE: Mapping[str, Row] = {
     "reinforce": _SINGLE,
     "grpo": _GROUP,
     "rloo": _GROUP,
-    "online_dpo": Row(
+    "online_dpo": ModelDefaults(
         {"lr": 1e-6, "iterations": 100, "prompts_per_iteration": 16, "epochs": 1, "max_new_tokens": 128},
         "as DPO, on 4 samples a prompt (Guo et al. 2024 sample 2)",
         {"lr": 5e-7, "max_new_tokens": 256},
     ),
-    "rejection": Row(
+    "rejection": ModelDefaults(
         {"lr": 2e-5, "batch_size": 32, "prompts": 500, "max_new_tokens": 128},
         "as SFT (Touvron et al. 2023 fine-tune on the best samples)",
         {"max_new_tokens": 256},
     ),
     "dpo": _PAIRS,
-    "simpo": Row(
+    "simpo": ModelDefaults(
         {"lr": 1e-6, "batch_size": 32},
         "SimPO's own 3e-7 to 1e-6 (Meng et al. 2024)",
         {"lr": 5e-7, "batch_size": 128},
     ),
-    "cpo": Row({"lr": 1e-6, "batch_size": 32}, "TRL's CPO: 1e-6"),
-    "orpo": Row(
+    "cpo": ModelDefaults({"lr": 1e-6, "batch_size": 32}, "TRL's CPO: 1e-6"),
+    "orpo": ModelDefaults(
         {"lr": 8e-6, "batch_size": 32},
         "ORPO's own 8e-6 (Hong et al. 2024, Mistral 7B)",
         {"lr": 5e-6, "batch_size": 64},
     ),
-    "kto": Row({"lr": 1e-6, "batch_size": 32}, "TRL's KTO: 1e-6", {"lr": 5e-7}),
-    "rank": Row({"prompts": 500, "max_new_tokens": 128}, "lengths as for RL", {"max_new_tokens": 256}),
-    "evaluate": Row({"prompts": 200, "max_new_tokens": 128}, "lengths as for RL", {"max_new_tokens": 256}),
-    "data": Row({"max_length": 1024}, "as in the alignment-handbook's DPO"),
+    "kto": ModelDefaults({"lr": 1e-6, "batch_size": 32}, "TRL's KTO: 1e-6", {"lr": 5e-7}),
+    "rank": ModelDefaults(
+        {"prompts": 500, "max_new_tokens": 128}, "lengths as for RL", {"max_new_tokens": 256}
+    ),
+    "evaluate": ModelDefaults(
+        {"prompts": 200, "max_new_tokens": 128}, "lengths as for RL", {"max_new_tokens": 256}
+    ),
+    "data": ModelDefaults({"max_length": 1024}, "as in the alignment-handbook's DPO"),
 }
 
 

@@ -15,7 +15,7 @@ from plaudit.config.base import Fraction, PolicySource, Positive, Scratch, Secti
 from plaudit.config.older import older_form
 from plaudit.config.problems import problems_of
 from plaudit.config.sections import Evaluate
-from plaudit.config.steps import LOOP, Step, parse_steps
+from plaudit.config.steps import LOOP, RecipeStep, parse_steps
 from plaudit.config.text import Loader
 from plaudit.errors import Problem, UserError, suggest
 from plaudit.registry import STEPS, WORLDS, resolve
@@ -25,7 +25,7 @@ Meaning = Literal["first", "second", "tie", "good", "bad", "drop"]
 ROLES = ("corpus", "demonstrations", "votes", "preferences", "labels", "prompts")
 
 
-class Source(Section):
+class DataSource(Section):
     """A file or hub data set; ``weight`` sets its share in a mixture, ``limit`` caps its records.
 
     ``convert`` names a converter (see `plaudit data convert`) for layouts that are not read as they are.
@@ -49,7 +49,7 @@ class Source(Section):
         return {str(code).lower() if isinstance(code, bool) else str(code): m for code, m in labels.items()}
 
     @model_validator(mode="after")
-    def _read_or_converted(self) -> Source:
+    def _read_or_converted(self) -> DataSource:
         given = [name for name in ("fields", "labels") if getattr(self, name)]
         if self.convert and given:
             raise ValueError(
@@ -62,12 +62,12 @@ class Data(Section):
     """Where each kind of record comes from. A plain string is a path, relative to ``root``."""
 
     root: str = "."
-    corpus: tuple[Source, ...] = ()
-    demonstrations: tuple[Source, ...] = ()
-    votes: tuple[Source, ...] = ()
-    preferences: tuple[Source, ...] = ()
-    labels: tuple[Source, ...] = ()
-    prompts: tuple[Source, ...] = ()
+    corpus: tuple[DataSource, ...] = ()
+    demonstrations: tuple[DataSource, ...] = ()
+    votes: tuple[DataSource, ...] = ()
+    preferences: tuple[DataSource, ...] = ()
+    labels: tuple[DataSource, ...] = ()
+    prompts: tuple[DataSource, ...] = ()
     validation: Fraction = 0.05
     preference_validation: Fraction = 0.15
     judge_share: Fraction = 0.35
@@ -123,7 +123,7 @@ class Config(Section):
     policy: PolicySource = Scratch()
     world: SerializeAsAny[BaseModel] | None = None
     data: Data = Data()
-    steps: dict[str, Step] = Field(default_factory=dict)
+    steps: dict[str, RecipeStep] = Field(default_factory=dict)
     evaluate: Evaluate | None = Evaluate()
 
     @field_validator("name")
@@ -146,7 +146,7 @@ class Config(Section):
         found = {role: [self.locate(s) for s in getattr(self.data, role)] for role in ROLES}
         return {role: paths for role, paths in found.items() if paths}
 
-    def locate(self, source: Source) -> str:
+    def locate(self, source: DataSource) -> str:
         """Where a source lies: below ``data.root`` if it is there, else as it is written."""
         local = Path(self.data.root) / source.path
         return str(local) if self.data.root != "." and local.exists() else source.path

@@ -21,14 +21,14 @@ LOOP = "loop"
 INPUTS = ("kind", "from", "on", "reward", "policy")
 
 
-class Source(Section):
+class StepInput(Section):
     """One source of records for a step: a data role or an earlier step, and the weight of its records."""
 
     name: str
     weight: float = 1.0
 
 
-class Step(Section):
+class RecipeStep(Section):
     """One step: its kind, its inputs where the recipe names them, and the section of its kind.
 
     ``start`` is the recipe's ``from``; None stands for the default, which ``config.graph`` finds.
@@ -37,7 +37,7 @@ class Step(Section):
     kind: str
     settings: SerializeAsAny[BaseModel]
     start: str | None = None
-    on: tuple[Source, ...] | None = None
+    on: tuple[StepInput, ...] | None = None
     reward: tuple[RewardPart, ...] | None = None
     policy: PolicySource | None = None
 
@@ -69,14 +69,14 @@ def section_class(kind: StepKind) -> type[BaseModel]:
     return found
 
 
-def parse_steps(raw: Any, origin: str) -> tuple[dict[str, Step], list[Problem]]:
+def parse_steps(raw: Any, origin: str) -> tuple[dict[str, RecipeStep], list[Problem]]:
     """Typed steps by name in the order of work, and everything that is wrong with them."""
     if raw is None:
         raw = {}
     if not isinstance(raw, Mapping):
         message = f"steps is a mapping of names to settings, this is a {type(raw).__name__}"
         return {}, [Problem(message, file=origin, field="steps", remedy="write `steps: {sft: {}, dpo: {}}`")]
-    found: dict[str, Step] = {}
+    found: dict[str, RecipeStep] = {}
     problems: list[Problem] = []
     for name, section, place in _unrolled(raw, origin, problems):
         if name in found:
@@ -91,7 +91,7 @@ def parse_steps(raw: Any, origin: str) -> tuple[dict[str, Step], list[Problem]]:
     return found, problems
 
 
-def _parsed(name: str, section: Any, place: str, origin: str, problems: list[Problem]) -> Step | None:
+def _parsed(name: str, section: Any, place: str, origin: str, problems: list[Problem]) -> RecipeStep | None:
     def wrong(message: str, remedy: str | None = None, field: str = place) -> None:
         problems.append(Problem(message, file=origin, field=field, remedy=remedy))
 
@@ -135,7 +135,7 @@ def _parsed(name: str, section: Any, place: str, origin: str, problems: list[Pro
     except ValidationError as error:
         problems.extend(problems_of(error, origin, place, model, also=INPUTS))
         return None
-    return Step(settings=settings, **inputs)
+    return RecipeStep(settings=settings, **inputs)
 
 
 def _start(value: Any) -> str:
@@ -144,16 +144,16 @@ def _start(value: Any) -> str:
     return value
 
 
-def _on(value: Any) -> tuple[Source, ...]:
+def _on(value: Any) -> tuple[StepInput, ...]:
     found = []
     for one in value if isinstance(value, list | tuple) else [value]:
         if isinstance(one, str):
-            found.append(Source(name=one))
+            found.append(StepInput(name=one))
         elif isinstance(one, Mapping) and len(one) == 1 and isinstance(next(iter(one.values())), int | float):
             ((name, weight),) = one.items()
             if not weight > 0:
                 raise ValueError(f"the weight of {name!r} must be above 0, got {weight}")
-            found.append(Source(name=str(name), weight=float(weight)))
+            found.append(StepInput(name=str(name), weight=float(weight)))
         else:
             raise ValueError(f"on is a list of names, or of {{name: weight}}; this is {one!r}")
     if not found:

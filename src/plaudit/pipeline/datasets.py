@@ -10,7 +10,7 @@ from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
 
-from plaudit.config import Config, DataSource as Source
+from plaudit.config import Config, DataSource
 from plaudit.data.records import Demonstration, Labelled, Preference, Prompt, Rated
 from plaudit.data.splits import prompt_key
 from plaudit.errors import UserError
@@ -84,7 +84,7 @@ class Materials:
         from plaudit.data.readers.read import read
         from plaudit.data.readers.read_report import ReadReport
 
-        sources: Sequence[Source] = getattr(self.config.data, role)
+        sources: Sequence[DataSource] = getattr(self.config.data, role)
         groups = []
         for source in sources:
             path = self.config.locate(source)

@@ -9,7 +9,7 @@ from typing import Any
 from plaudit.config import Config, Pretrained
 from plaudit.config.pretrained import LORA_SOURCE, TABLE, vetted
 from plaudit.config.sections import RewardSettings
-from plaudit.config.steps import Step
+from plaudit.config.steps import RecipeStep
 from plaudit.registry import STEPS
 from plaudit.runs.sizes import size_of
 
@@ -46,7 +46,7 @@ def with_defaults(config: Config) -> tuple[Config, list[Filled]]:
     return config.model_copy(update=changes), filled
 
 
-def _sourced(config: Config) -> Iterator[tuple[str, Step, Any]]:
+def _sourced(config: Config) -> Iterator[tuple[str, RecipeStep, Any]]:
     """The steps with the pretrained model that each starts from, None for one made from scratch."""
     sources: dict[str, Any] = {}
     newest = config.policy
@@ -65,7 +65,9 @@ def _source(policy: Any) -> tuple[float | None, bool] | None:
     return size_of(policy.path), policy.lora is not None
 
 
-def _step(name: str, step: Step, source: tuple[float | None, bool] | None, filled: list[Filled]) -> Step:
+def _step(
+    name: str, step: RecipeStep, source: tuple[float | None, bool] | None, filled: list[Filled]
+) -> RecipeStep:
     settings = step.settings
     if isinstance(settings, RewardSettings):
         backbone = settings.backbone
@@ -80,7 +82,7 @@ def _step(name: str, step: Step, source: tuple[float | None, bool] | None, fille
     return step.model_copy(update={"settings": made})
 
 
-def _proxy(steps: dict[str, Step]) -> bool:
+def _proxy(steps: dict[str, RecipeStep]) -> bool:
     """Whether the proxy judge, which is made like the recipe's reward model, trains adapters."""
     made = next((s.settings for s in steps.values() if isinstance(s.settings, RewardSettings)), None)
     return made is not None and made.lora is not None

@@ -7,7 +7,7 @@ import re
 from pathlib import Path
 from typing import Any
 
-from plaudit.config import ROLES, Config, DataSource as Source
+from plaudit.config import ROLES, Config, DataSource
 from plaudit.data.readers.sources import is_project
 from plaudit.errors import UserError
 
@@ -21,7 +21,7 @@ def frozen(config: Config, folder: Path, *, keep: bool = False) -> Config:
     """
     changed: dict[str, Any] = {}
     for role in ROLES:
-        sources: tuple[Source, ...] = getattr(config.data, role)
+        sources: tuple[DataSource, ...] = getattr(config.data, role)
         if not any(is_project(s.path) for s in sources):
             continue
         changed[role] = tuple(
