@@ -54,7 +54,7 @@ def test_the_forms_it_names_are_those_that_are_written():
     from plaudit.audit import write
     from plaudit.pipeline import summary
 
-    said = re.findall(r"\| `schema` \| number \| the form of this file: (\d+) \|", TEXT)
+    said = re.findall(r"\| `schema` \| number \| the schema version of this file: (\d+) \|", TEXT)
     assert said == [str(summary.SCHEMA), str(write.SCHEMA)]
     labels = re.search(r"how many (.+) a step learned from", TEXT).group(1)
     assert set(re.findall(r"`(\w+)`", labels)) | {"votes"} == set(summary.LABELS)
