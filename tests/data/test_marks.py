@@ -110,6 +110,11 @@ QUESTIONS = {
     "a side of quality in words": ("usefulness", ["high", "low"], "--fields rating=usefulness"),
     "refusals": ("is_refusal", [True, False], "--fields label=is_refusal"),
     "very few": ("feedback", ["up", *[None] * 7], "uses the marked answers alone"),
+    "gold of 0 and 1": ("gold", [1, 0], "--fields label=gold"),
+    "a target that is true or false": ("target", [True, False], "--fields label=target"),
+    "y as text": ("y", ["0", "1.0"], "--fields label=y"),
+    "a class that is 1 in the first rows": ("Class", [1], "--fields label=Class"),
+    "a truth in words, with gaps": ("truth", ["True", "false", "True", None], "--labels 1=bad"),
 }
 
 
@@ -142,6 +147,51 @@ def test_what_is_asked_can_be_answered(jsonl):
     assert [r.score for r in read(lists, fields={"rating": "ratings"}).records] == [1.5, 4.5] * 4
     inside = jsonl(*rows("scores", [{"overall": 3}, {"overall": 4}]))
     assert [r.score for r in read(inside, fields={"rating": "scores.overall"}).records] == [3, 4] * 4
+
+
+@pytest.mark.parametrize("column", ["gold", "y", "target", "class", "truth"])
+def test_a_binary_column_of_an_unclear_name_is_read_either_way_as_the_user_says(jsonl, column):
+    path = jsonl(*rows(column, [1, 0]))
+    good = read(path, fields={"label": column}).records
+    assert [r.good for r in good] == [True, False] * 4
+    bad = read(path, fields={"label": column}, labels={1: "bad", 0: "good"}).records
+    assert [r.good for r in bad] == [False, True] * 4
+    imitated = read(path, fields={"label": column}, kind="demonstrations").records
+    assert [r.response.text for r in imitated] == ["Yes 0.", "Yes 2.", "Yes 4.", "Yes 6."]
+
+
+@pytest.mark.parametrize(
+    "column, values",
+    [
+        ("target", [72, 5]),
+        ("gold", ["42", "17"]),
+        ("truth", ["Paris", "Rome"]),
+        ("y", [0, 1, 2]),
+        ("class", [-1, 1]),
+    ],
+)
+def test_the_right_answer_of_a_task_stays_metadata(jsonl, column, values):
+    given = rows(column, values)
+    result = read(jsonl(*given))
+    assert {type(r) for r in result.records} == {Demonstration}
+    assert [r.prompt.metadata[column] for r in result.records] == [row[column] for row in given]
+
+
+def test_a_binary_column_beside_prompts_or_pairs_stays_metadata(jsonl):
+    prompts = read(jsonl(*rows("gold", [1, 0])), kind="prompts").records
+    assert [p.metadata["gold"] for p in prompts] == [1, 0] * 4
+    pairs = [{"prompt": f"Ask {i}?", "chosen": "Yes.", "rejected": "No.", "gold": i % 2} for i in range(4)]
+    records = read(jsonl(*pairs)).records
+    assert [type(r) for r in records] == [Ranking] * 4
+    assert [r.prompt.metadata["gold"] for r in records] == [0, 1, 0, 1]
+
+
+def test_a_binary_gold_that_begins_far_into_the_file_stops_it(jsonl):
+    plain = [{"prompt": f"Ask {i}?", "response": "Yes.", "gold": None} for i in range(120)]
+    with pytest.raises(UserError) as caught:
+        read(jsonl(*plain, plain[0] | {"gold": 0}))
+    assert (caught.value.problems[0].line, caught.value.problems[0].field) == (121, "gold")
+    assert len(read(jsonl(*plain, plain[0] | {"gold": "Paris"}, plain[1] | {"gold": 1})).records) == 122
 
 
 def test_two_marks_that_disagree_are_asked_about_and_two_that_agree_are_one(jsonl):

@@ -190,6 +190,23 @@ def test_scores_inside_the_answers_are_compared_too(tmp_path):
     assert "contradict the choice in 1 of 1" in note
 
 
+@pytest.mark.parametrize("column", ["margin", "strength"])
+def test_a_negative_margin_beside_chosen_and_rejected_is_counted_and_the_choice_is_used(tmp_path, column):
+    margins = [2.0, -1.0, 0.0, -3, None]
+    rows = [
+        {"prompt": f"Ask {i}?", "chosen": "Yes.", "rejected": "No.", column: m} for i, m in enumerate(margins)
+    ]
+    result = read(written(rows, tmp_path))
+    assert [r.groups for r in result.records] == [((0,), (1,))] * 5
+    assert [r.responses[0].text for r in result.records] == ["Yes."] * 5
+    assert [r.strength for r in result.records] == [2.0, None, 0.0, None, None]
+    assert result.report.notes == [
+        "the margin or strength beside the answers is negative in 2 of 4 judgements, which contradicts the choice; "
+        "the choice is used, without a strength there"
+    ]
+    assert read(written([rows[0], rows[2]], tmp_path)).report.notes == []
+
+
 def test_scores_that_contradict_the_choice_are_counted(tmp_path):
     values = values_of("ultrafeedback_binarized.parquet")
     assert scan(written(values, tmp_path)).report.notes == []

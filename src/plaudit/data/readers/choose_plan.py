@@ -10,7 +10,7 @@ from plaudit.data.readers.columns import FIELDS, View, normal
 from plaudit.data.readers.detect_public_set import converter_of
 from plaudit.data.readers.detect_schema import check_fields, detect_schema
 from plaudit.data.readers.file_formats import DataRow
-from plaudit.data.readers.labels.column_names import label_name_of
+from plaudit.data.readers.labels.column_names import label_name_of, may_be_binary_label
 from plaudit.data.readers.labels.label_columns import IGNORE, ignored_columns
 from plaudit.data.readers.labels.label_questions import LabelQuestion
 from plaudit.data.readers.labels.label_reading import LabelReading, label_reading_of
@@ -106,7 +106,11 @@ def _shaped(
     for note in plan.prepare.notes:
         report.note(note)
     columns = dict.fromkeys(c for v in values for c in v)
-    plan.seen = {c for c in columns if label_name_of(c) is None or any(not absent(v.get(c)) for v in values)}
+    plan.seen = {
+        c
+        for c in columns
+        if not (label_name_of(c) or may_be_binary_label(c)) or any(not absent(v.get(c)) for v in values)
+    }
     plan.seen |= ignored_columns(fields, columns) | set((fields or {}).values())
     used = set().union(*(plan.used(view) for view in views)) | (
         {plan.marking.field} if plan.marking else set()

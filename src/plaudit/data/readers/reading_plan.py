@@ -11,9 +11,9 @@ from typing import Any
 from plaudit.data.readers import row_to_record
 from plaudit.data.readers.columns import View, normal
 from plaudit.data.readers.file_formats import DataRow
-from plaudit.data.readers.labels.column_names import label_name_of
+from plaudit.data.readers.labels.column_names import label_name_of, may_be_binary_label
 from plaudit.data.readers.labels.label_reading import LabelReading
-from plaudit.data.readers.labels.label_values import absent
+from plaudit.data.readers.labels.label_values import absent, binary
 from plaudit.data.readers.preparation.prepare import Preparation
 from plaudit.data.readers.prompt_metadata import carried
 from plaudit.data.readers.ratings_to_rankings import many_answers, rankings
@@ -108,11 +108,13 @@ class ReadingPlan:
     def late_mark(self, values: Mapping[str, Any]) -> str | None:
         """A mark that no row at the beginning of the file had."""
         for column in values.keys() - self.seen if self.watches else ():
-            if label_name_of(column) is None:
+            named = label_name_of(column) is not None
+            if not named and not may_be_binary_label(column):
                 self.seen.add(column)
             elif not absent(values[column]):
                 self.seen.add(column)
-                return str(column)
+                if named or binary(values[column]):
+                    return str(column)
         return None
 
     def finish(self, records: list[Any], report: ReadReport, limit: int | None) -> list[Any]:

@@ -71,6 +71,9 @@ REFERRING = words("""
 CONTENT = words("""
     answer answers response responses completion output text solution option choice rejected
 """)
+# A column of one such word may hold the right answer of a task (a text, a number), or 1 for a good answer and 0 for a
+# bad one: only the values can tell.
+TRUTHS = words("gold y target class truth")
 # A name with one of these is about one of two answers.
 PAIRED = words("""
     chosen rejected a b 0 1 2 3 4 first second left winner loser
@@ -96,6 +99,11 @@ def words_of(column: str) -> list[str]:
     spaced = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", str(column).strip())
     joined = re.sub(r"instruction[^a-z0-9]following", "instructionfollowing", spaced.lower())
     return [w for w in re.split(r"[^a-z0-9]+", joined) if w]
+
+
+def may_be_binary_label(column: str) -> bool:
+    """Whether a column of this name labels the answer if it holds nothing but 0 and 1, or true and false."""
+    return len(name := words_of(column)) == 1 and name[0] in TRUTHS
 
 
 def label_name_of(column: str) -> LabelName | None:

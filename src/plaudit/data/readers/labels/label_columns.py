@@ -15,6 +15,7 @@ from plaudit.data.readers.labels.column_names import (
     REFERRING,
     LabelName,
     label_name_of,
+    may_be_binary_label,
     words_of,
 )
 from plaudit.data.readers.messages import KNOWN_KEYS, ROLE_NAMES
@@ -101,7 +102,9 @@ def label_columns_in(rows: Sequence[Row], taken: Iterable[str], ignored: Iterabl
         if _are(values, Mapping) and name not in skip and (mark or normal(name) in HOLDERS):
             found += _nested(name, values, skip, bool(mark))
         elif name not in skip:
-            found += (_column(mark, values) if mark else []) or _by_words(name, values)
+            found += (
+                (_column(mark, values) if mark else []) or _by_words(name, values) or _binary(name, values)
+            )
     return found
 
 
@@ -111,6 +114,12 @@ def _by_words(name: str, values: Sequence[Any]) -> list[LabelColumn]:
     told = len(said) == 2 and all(map(label_values.absolute, values))
     told = told and not set(words_of(name)) & (NEUTRAL | REFERRING - REMARKS)
     return [LabelColumn(LabelName(name, "unclear"), "unclear", len(values))] if told else []
+
+
+def _binary(name: str, values: Sequence[Any]) -> list[LabelColumn]:
+    """A column such as ``gold`` or ``target`` that holds only 0 and 1 is asked about; other values are of the task."""
+    asked = bool(values) and may_be_binary_label(name) and all(map(label_values.binary, values))
+    return [LabelColumn(LabelName(name, "unclear"), "unclear", len(values))] if asked else []
 
 
 def _are(values: Sequence[Any], kind: Any) -> bool:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from plaudit.data.readers.labels import label_values
 from plaudit.data.readers.labels.column_names import (
     label_name_of,
+    may_be_binary_label,
     words_of,
 )
 from plaudit.data.readers.labels.label_columns import IGNORE, LabelColumn, Row, cell
@@ -34,6 +35,13 @@ def unclear_column(column: LabelColumn, rows: Sequence[Row]) -> Problem:
             f"{name!r} says {shown}, and not of what: it may be a mark of the answer",
             field=name,
             remedy=f"it is one: --fields label={name}; it is none: --fields {IGNORE}={name}",
+        )
+    if may_be_binary_label(name) and all(map(label_values.binary, values)):
+        return Problem(
+            f"{name!r} holds only {shown}: it may label the answer beside it as good or bad, or belong to the task",
+            field=name,
+            remedy=f"1 or true is a good answer: --fields label={name}; a bad one: --fields label={name} "
+            f"--labels 1=bad,0=good (true=bad,false=good); no label: --fields {IGNORE}={name}",
         )
     if set(words_of(name)) <= {"label", "good", "desirable"} and values:
         first = next((v for v in values if label_values.said(v) is None), values[0])

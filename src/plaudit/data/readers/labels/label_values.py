@@ -62,6 +62,13 @@ def said(value: Any) -> bool | None:
     return False if word in FALSE or word in BAD else None
 
 
+def binary(value: Any) -> bool:
+    """Whether a value is 0, 1, true or false, also as text."""
+    if isinstance(value, str) and value.strip().lower() in ("true", "false"):
+        return True
+    return isinstance(value, bool) or amount(value) in (0, 1)
+
+
 def absolute(value: Any) -> bool:
     """Whether a word says good or bad by itself, whatever the column is called."""
     return isinstance(value, str) and word_of(value) in GOOD | BAD

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from plaudit.data.baselines import longer_wins
@@ -33,6 +34,7 @@ def settle(
     where = items[0][1].where
     if _unfit(labels, where, report):
         return []
+    items = _without_negative_strengths(items, report)
     codes = Counter(code(s.value) for _, item in items for s in item.said)
     seen = list(codes)
     if not labels and where.column and any(map(is_open, seen)):
@@ -53,6 +55,26 @@ def settle(
     kept = [(item, r) for (_, item), (_, r) in zip(items, found) if not isinstance(r, Fault)]
     note_contradictions(((r.comparisons(), item.scores) for item, r in kept), report)
     return [None if isinstance(r, Fault) else r for _, r in found]
+
+
+def _without_negative_strengths(
+    items: Sequence[tuple[Place, CodedComparison]], report: ReadReport
+) -> Sequence[tuple[Place, CodedComparison]]:
+    """Drop negative strengths beside ``chosen`` and ``rejected``: they contradict the choice. Their number is noted."""
+    if items[0][1].where.column:
+        return items
+    given = sum(item.strength is not None for _, item in items)
+    negative = sum(item.strength is not None and item.strength < 0 for _, item in items)
+    if not negative:
+        return items
+    report.note(
+        f"the margin or strength beside the answers is negative in {negative:,} of {given:,} judgements, which "
+        "contradicts the choice; the choice is used, without a strength there"
+    )
+    return [
+        (place, replace(item, strength=None) if item.strength is not None and item.strength < 0 else item)
+        for place, item in items
+    ]
 
 
 def is_open(key: str) -> bool:
