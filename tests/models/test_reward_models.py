@@ -18,7 +18,7 @@ from plaudit.errors import UserError
 from plaudit.models.critic import Critic, fits_critic
 from plaudit.models.heads import scores, values
 from plaudit.models.policy import build_policy, load_policy
-from plaudit.models.reward_model import RewardEnsemble, RewardModel, load_reward_model, save_reward_model
+from plaudit.models.reward_model import RewardModel, load_reward_model, save_reward_model
 from plaudit.models.tokenizers import same_tokenizer, train_bpe, with_own_pad
 
 PAIR = Ranking.pair(
@@ -240,19 +240,6 @@ def test_a_missing_head_file_is_named(tmp_path):
     (tmp_path / "rm" / "reward_head.safetensors").unlink()
     with pytest.raises(UserError, match="reward_head"):
         load_reward_model(tmp_path / "rm")
-
-
-def test_an_ensemble_is_saved_by_member(tmp_path):
-    one, two = small_reward_model(), small_reward_model()
-    with torch.no_grad():
-        two.head.weight.mul_(-1)
-    two.mean, two.std = 1.0, 3.0
-    RewardEnsemble([one, two]).save(tmp_path / "e", card="")
-    first, second = RewardEnsemble.load(tmp_path / "e")
-    assert torch.equal(raw(first), raw(one)) and torch.equal(raw(second), raw(two))
-    assert second.std == 3.0 and first.std is None
-    with pytest.raises(UserError, match="no ensemble"):
-        RewardEnsemble.load(tmp_path / "e" / "member-0")
 
 
 def test_saving_leaves_the_model_in_memory_as_it_was(tmp_path):

@@ -148,7 +148,7 @@ class _Varlen(torch.autograd.Function):
 def _kernel(
     q: Tensor, k: Tensor, v: Tensor, lengths: CumulativeLengths, causal: bool, scale: float
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Attention [S, H, d], log-normalisers [H, S] in fp32, and the kernel's state for the backward pass."""
+    """Attention [S, H, d], log-normalizers [H, S] in fp32, and the kernel's state for the backward pass."""
     out, total, state, *_ = torch.ops.aten._flash_attention_forward(
         q, k, v, lengths.queries, lengths.keys, lengths.most_queries, lengths.most_keys,
         0.0, causal, False, scale=scale,

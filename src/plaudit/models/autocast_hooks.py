@@ -1,6 +1,6 @@
-"""Under bf16, what enters an attention or feed-forward part is cast once instead of once a projection.
+"""Hooks that cast the input of an attention part or MLP to bf16 once instead of once per projection.
 
-Norms give fp32 under autocast, so queries, keys and values, or gate and up, would each cast the same states.
+Norms return fp32 under autocast, so q, k and v projections (or gate and up) would each cast the same states.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ PARTS = re.compile(r"(?:.*\.)?(?:layers|h|layer)\.\d+\.(?:self_attn|attn|attenti
 
 
 def cast_once(inner: nn.Module) -> None:
-    """Install the casts, once a model; they do nothing outside autocast."""
+    """Install the hooks, once per model; they do nothing outside autocast."""
     if getattr(inner, "_plaudit_casts", False):
         return
     for name, part in inner.named_modules():

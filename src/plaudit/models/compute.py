@@ -1,6 +1,6 @@
-"""How models compute in this process: layout, precision, and how many logits may be kept.
+"""How models compute in this process: layout, precision, kernels, memory.
 
-Chosen once a run (``training/device.py``) and read wherever a model is called, like the thread count.
+Set once per run (``pipeline/run.py``) and read wherever a model is called, like the thread count.
 """
 
 from __future__ import annotations
@@ -24,13 +24,14 @@ LAYOUT_ORDER: tuple[LayoutKind, ...] = ("padded", "packed", "shared")
 
 @dataclass(frozen=True)
 class ComputeConfig:
-    """``layout`` is the most that may be used; a model that cannot falls back (``models/packing.py``).
+    """``layout``: the most compact one allowed; a model that cannot use it falls back (``models/packing.py``).
 
-    ``precision`` bf16 computes matrix products in bfloat16 while weights, gradients, optimizer state and
-    reductions stay fp32. ``kept_logits``: elements of response logits that are kept for the backward pass;
-    beyond it they are computed again in chunks. ``memory``: bytes that a stage may take, None to leave it
-    uncounted; ``checkpointing``: whether layers are computed again in the backward pass, None where they must.
-    ``fused``: whether models of the Llama layout may be computed by the fused parts (``models/fused_decoder.py``).
+    ``precision`` bf16 computes matmuls in bfloat16 while weights, gradients, optimizer state and
+    reductions stay fp32. ``kept_logits``: response logits saved for the backward pass; beyond it they are
+    recomputed in chunks. ``memory``: bytes that a stage may take, None for no limit;
+    ``checkpointing``: activation checkpointing, None for only where nothing else fits.
+    ``fused``: whether layers of the Llama layout may be fused (``models/fused_decoder.py``). ``kernels``: the fastest
+    kernels, or their reference (``kernels/README.md``).
     """
 
     layout: LayoutKind = "shared"
@@ -57,7 +58,7 @@ def compute_config() -> ComputeConfig:
 
 @contextmanager
 def use_compute(**changes: Any) -> Iterator[ComputeConfig]:
-    """Put changed settings in force within the block: ``with use_compute(precision="bf16"): …``."""
+    """Use changed settings within the block: ``with use_compute(precision="bf16"): …``."""
     global _current
     before = _current
     _current = replace(before, **changes)
@@ -73,7 +74,7 @@ def kernels_in_use() -> Kernels:
 
 
 def autocast(device: torch.device) -> AbstractContextManager[object]:
-    """The context in which matrix products use the precision in force."""
+    """The autocast context of the current precision."""
     if _current.precision == "fp32":
         return nullcontext()
     return torch.autocast(device.type, dtype=torch.bfloat16)

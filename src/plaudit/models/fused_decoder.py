@@ -1,7 +1,7 @@
-"""A backbone of the Llama layout over a packed row, by the fused parts: Llama, Mistral, Qwen2, Qwen3 on the CPU.
+"""Forward pass of a Llama, Mistral, Qwen2 or Qwen3 backbone over a packed row with fused layers, on the CPU.
 
-The same numbers as the model's own modules, with fewer passes over memory: a layer is two operations, each with a
-backward of its own; the last layer computes queries, attention and feed-forward part only where states are read.
+Equals the model's own modules up to rounding, with fewer passes over memory: a layer is two autograd operations; the
+last layer computes queries, attention and MLP only where states are read.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ FAMILIES = ("LlamaModel", "MistralModel", "Qwen2Model", "Qwen3Model")
 def fused_hidden(inner: Any, layout: Layout, slots: Tensor | None) -> Tensor | None:
     """Hidden states [S, D] of a packed row, of which those at ``slots`` (None: all) will be read.
 
-    None where the model, the device or the row is not for the fused parts.
+    None where the model, the device, the row or the settings do not allow fused layers.
     """
     if (
         layout.table is None
@@ -57,7 +57,7 @@ def fused_hidden(inner: Any, layout: Layout, slots: Tensor | None) -> Tensor | N
 
 
 def supports_fused(inner: Any) -> bool:
-    """Whether the model is one whose fused parts give its own numbers: by its making now, by trying once."""
+    """Whether fused layers compute what the model's modules do: checked by structure now, by numbers once."""
     if not _is_plain_llama(inner):
         return False
     if not hasattr(inner, "_plaudit_fused"):
@@ -71,7 +71,7 @@ def supports_fused(inner: Any) -> bool:
 
 
 def _is_plain_llama(inner: Any) -> bool:
-    """What may change between two calls, and what trying would not show."""
+    """Structure that may change between two calls, or that the comparison of numbers would not show."""
     kind, config = type(inner), inner.config
     if kind.__name__ not in FAMILIES or not kind.__module__.startswith("transformers."):
         return False
@@ -83,7 +83,7 @@ def _is_plain_llama(inner: Any) -> bool:
         return False
     if type(inner.embed_tokens) is not nn.Embedding:  # an adapter, say
         return False
-    # The first weight of every part speaks for it: whoever casts a model casts the whole.
+    # One weight is enough: a model is cast as a whole.
     if config.hidden_act != "silu" or inner.embed_tokens.weight.dtype != torch.float32:
         return False
     home = kind.__module__
@@ -91,7 +91,7 @@ def _is_plain_llama(inner: Any) -> bool:
 
 
 def _is_plain(module: nn.Module) -> bool:
-    """Whether nobody watches a module or has changed what calling it does."""
+    """Whether a module has no hooks and no replaced forward."""
     own = vars(module)
     if "forward" in own or own["_backward_hooks"] or own["_backward_pre_hooks"]:
         return False
@@ -104,7 +104,7 @@ def _is_ours(hook: Any) -> bool:
     return str(getattr(hook, "__module__", "")).startswith("plaudit.")
 
 
-# Projections whose biases are known to the fused parts.
+# Projections whose biases the fused layers support.
 BIASED = ("q_proj", "k_proj", "v_proj")
 
 
@@ -137,7 +137,7 @@ def _forward(inner: Any, layout: Layout, slots: Tensor | None) -> Tensor:
     rows = rows_of(layout.table)
     ids, positions = layout.input_ids[0], layout.position_ids
     if extra:
-        # A sequence of its own that nobody reads, so that rows come in whole multiples.
+        # A padding sequence that is never read: the number of rows must be a multiple.
         rows = (*rows, (total, total + extra, total, total))
         ids, positions = F.pad(ids, (0, extra)), F.pad(positions, (0, extra))
     with torch.autocast("cpu", enabled=False):
@@ -146,7 +146,7 @@ def _forward(inner: Any, layout: Layout, slots: Tensor | None) -> Tensor:
         rotation = _rotation(inner, x, positions, rope_kernel is not None)
         size = inner.layers[0].self_attn.head_dim
         varlen = found if (found := varlen_kernel()) is not None and found.supports(size, dtype) else None
-        # Blocks are for attention that is not computed tile by tile.
+        # Blocks are not needed with the varlen kernel.
         blocks = () if varlen else cut_into_blocks(rows, True, CHUNK)
         read = _last_layer(slots, blocks, len(x))
         windows = layer_windows(config)
@@ -175,7 +175,7 @@ def _forward(inner: Any, layout: Layout, slots: Tensor | None) -> Tensor:
 
 
 def _has_bias_or_norm(layer: Any) -> bool:
-    """Whether queries and keys get more than a projection: a bias or a norm."""
+    """Whether queries and keys have a bias or a norm."""
     return hasattr(layer.self_attn, "q_norm") or layer.self_attn.q_proj.bias is not None
 
 
@@ -231,20 +231,20 @@ def _feed_forward(layer: Any, x: Tensor, dtype: torch.dtype, keep: bool) -> Tens
 
 
 def _rotation(inner: Any, x: Tensor, positions: Tensor, apart: bool) -> Tensor:
-    """How every slot is turned, from the model's own rotary module: see ``Row``."""
+    """cos/sin of the rotary embedding for each slot, from the model's own module: see ``PackedRow``."""
     cos, sin = inner.rotary_emb(x[None], positions)
     half = cos.shape[-1] // 2
     cos, sin = cos[0, :, :half], sin[0, :, :half]
     return torch.stack((cos, sin), 1) if apart else torch.complex(cos.contiguous(), sin.contiguous())[:, None]
 
 
-# A last layer that is read at more of the slots than this is computed at all of them: choosing costs copies.
+# With more slots than this share the last layer is computed at all of them: selecting costs copies.
 MAX_SHARE = 0.85
 
 
 @dataclass(frozen=True)
 class _LastLayer:
-    """Where the last layer is computed: ``attended`` slots, and of these the ``places`` that go on; both sorted."""
+    """Where the last layer is computed: attention at slots ``attended``, the MLP at ``places`` of these; sorted."""
 
     attended: Tensor
     places: Tensor
@@ -255,7 +255,7 @@ class _LastLayer:
 
 
 def _last_layer(slots: Tensor | None, blocks: tuple[AttentionBlock, ...], total: int) -> _LastLayer | None:
-    """What of the last layer must be computed for states at ``slots``; None for everything."""
+    """Where the last layer must be computed for states at ``slots``; None for all slots."""
     if slots is None:
         return None
     wanted = torch.zeros(total, dtype=torch.bool)
@@ -266,13 +266,13 @@ def _last_layer(slots: Tensor | None, blocks: tuple[AttentionBlock, ...], total:
     attended = wanted.clone()
     for block in blocks:
         if block.repeat > 1 and bool(attended[block.start : block.end].any()):
-            # Sequences that are computed together stay together.
+            # Batched sequences are computed together.
             attended[block.start : block.end] = True
     attended = _whole_multiple(attended).nonzero().squeeze(1)
     return _LastLayer(attended, wanted[attended].nonzero().squeeze(1))
 
 
 def _whole_multiple(wanted: Tensor) -> Tensor:
-    """Some slots more, any that are free, so that rows come in whole multiples."""
+    """``wanted`` plus free slots, up to a multiple of ROW_MULTIPLE."""
     spare = (~wanted).nonzero().squeeze(1)[: -int(wanted.sum()) % ROW_MULTIPLE]
     return wanted.index_fill(0, spare, True)

@@ -11,9 +11,8 @@ Two layouts on disk, told apart by ``plaudit_reward.layout`` in ``config.json``:
 from __future__ import annotations
 
 import copy
-import json
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal
 
@@ -255,35 +254,3 @@ def _read_classifier(folder: Path, config: Any, dtype: torch.dtype) -> tuple[Any
             remedy="to start a reward model from this backbone, name it as reward.backbone",
         )
     return classifier.base_model, head
-
-
-class RewardEnsemble(nn.Module):
-    """Reward models that differ in seed; on disk one subfolder each, ``member-0``, ``member-1``, …"""
-
-    def __init__(self, members: Sequence[RewardModel]) -> None:
-        super().__init__()
-        if not members:
-            raise ValueError("an ensemble needs a member")
-        self.members = nn.ModuleList(members)
-
-    def __len__(self) -> int:
-        return len(self.members)
-
-    def __iter__(self) -> Iterator[RewardModel]:
-        return iter(self.members)  # type: ignore[arg-type]
-
-    def save(self, path: str | Path, card: str) -> None:
-        """Write all members, whole or not at all."""
-        with new_folder(Path(path)) as folder:
-            for i, member in enumerate(self):
-                save_reward_model(member, folder / f"member-{i}", card)
-            (folder / "ensemble.json").write_text(json.dumps({"members": len(self)}) + "\n")
-
-    @classmethod
-    def load(cls, path: str | Path, *, dtype: torch.dtype = torch.float32) -> RewardEnsemble:
-        """A saved ensemble; UserError where members are missing."""
-        folder = Path(path)
-        if not (folder / "ensemble.json").is_file():
-            raise UserError(f"{folder} holds no ensemble: ensemble.json is missing")
-        count = json.loads((folder / "ensemble.json").read_text(encoding="utf-8"))["members"]
-        return cls([load_reward_model(folder / f"member-{i}", dtype=dtype) for i in range(count)])

@@ -1,7 +1,7 @@
-"""The last layer's feed-forward part, computed only where its result is read.
+"""Skips the last layer's MLP at slots whose hidden state is not read.
 
-What it gives a slot reaches no other slot: a prompt's tokens need it in every layer but the last. With long
-prompts and short answers this saves most of one feed-forward part in training and in scoring.
+Its output at a slot affects no other slot, so prompt tokens do not need it in the last layer. With long prompts and
+short answers this saves most of one MLP in training and scoring.
 """
 
 from __future__ import annotations
@@ -14,16 +14,16 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-# A part that is computed at more of the slots than this is computed at all of them: choosing costs copies.
+# With more slots than this share the MLP is computed at all of them: selecting costs copies.
 MOST = 0.85
 
 
 @contextmanager
 def last_mlp_only_at(inner: Any, slots: Tensor | None, total: int) -> Iterator[None]:
-    """Within the block the last feed-forward part of ``inner`` is computed at ``slots`` [n] of ``total``.
+    """Within the block the last MLP of ``inner`` is computed only at ``slots`` [n] of ``total``.
 
-    States at other slots then hold numbers without meaning. Without effect for None, for models that do
-    not show such a part, and where layers are computed again in the backward pass.
+    States at other slots are then meaningless. No effect for None, for models without such an MLP, and under
+    activation checkpointing.
     """
     part = None if slots is None else _part(inner)
     if part is None or slots is None or len(chosen := slots.unique()) > MOST * total:
@@ -56,7 +56,7 @@ def _narrowed(part: nn.Module, slots: Tensor) -> Iterator[None]:
 
 
 def _part(inner: Any) -> nn.Module | None:
-    """The last layer's feed-forward part, if computing it at some slots gives the same there; tried once."""
+    """The last layer's MLP, if computing it at some slots gives the same there; tried once per model."""
     if not hasattr(inner, "_plaudit_last"):
         found = _last_mlp(inner)
         # The name, not the module: as an attribute the module would be registered a second time.

@@ -1,13 +1,11 @@
-"""A decode loop of its own for the Llama layout: Llama, Mistral, Qwen2, Qwen3.
+"""Fused prefill and decode steps for Llama, Mistral, Qwen2 and Qwen3.
 
-It computes what the model computes with fewer and larger operations. Per ``sample`` call the
-weights are copied once into fused form:
+They compute what the model computes with fewer and larger operations. Per ``sample`` call the weights are copied once
+in fused form:
 
 - the three projections of attention are one matrix, the two of the gate another;
 - the scale of each RMSNorm is folded into the matrix behind it, W' = W · diag(w);
-- the softmax's scale is folded into the queries;
-- rotated pairs (i, i + d/2) become neighbours, so that the rotation is one complex product (q·k does
-  not change when both are permuted alike);
+- the softmax scale and the permutation of RoPE's pairs are folded into the projections (``kernels/fused_qkv.py``);
 - the last layer of a prefill computes keys and values only.
 
 Shapes: R rows, P prompts, T prompt tokens, H heads, G heads per key-value head, d head size.
@@ -23,6 +21,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from plaudit.kernels.blocked_decode import CACHE_BYTES, BlockedDecode
+from plaudit.kernels.fused_qkv import AttentionSpec, FoldedQKV
 from plaudit.kernels.linear import PrepackedLinear
 from plaudit.kernels.optional import load_compiled
 from plaudit.models.compute import compute_config
@@ -47,7 +46,7 @@ def _room(device: torch.device) -> float:
 
 
 class _Linear:
-    """A linear layer's weight and bias, the weight in the precision of the products and laid out for them."""
+    """A linear layer's weight and bias, the weight pre-packed in the dtype of the matmuls."""
 
     def __init__(self, linear: nn.Linear, dtype: torch.dtype) -> None:
         self.weight, self.bias = PrepackedLinear(linear.weight.to(dtype)), linear.bias
@@ -140,28 +139,28 @@ class LlamaForward:
 
     def _fuse(self, layer: Any, last: bool) -> _Layer:
         attention, mlp = layer.self_attn, layer.mlp
-        d, h, hk = self.d, self.h, self.hk
-        pairs = torch.arange(d).view(2, d // 2).t().reshape(-1)
-
-        def paired(x: Tensor, heads: int) -> Tensor:
-            return x.view(heads, d, -1)[:, pairs].reshape(x.shape)
-
-        projections = (attention.q_proj, attention.k_proj, attention.v_proj)
         normed = hasattr(attention, "q_norm")
-        scale = 1.0 if normed else attention.scaling
-        q, k, v = (p.weight for p in projections)
-        qkv = torch.cat((paired(q, h) * scale, paired(k, hk), v)) * layer.input_layernorm.weight
-        bias = norm = None
-        if projections[0].bias is not None:
-            q, k, v = (p.bias for p in projections)
-            bias = torch.cat((paired(q, h) * scale, paired(k, hk), v))
-        if normed:
-            q, k = attention.q_norm.weight[pairs] * attention.scaling, attention.k_norm.weight[pairs]
-            norm = torch.cat((q.expand(h, d), k.expand(hk, d)))
+        folded = FoldedQKV(
+            AttentionSpec(
+                heads=self.h,
+                kv=self.hk,
+                size=self.d,
+                scale=attention.scaling,
+                eps=layer.input_layernorm.variance_epsilon,
+                head_eps=attention.q_norm.variance_epsilon if normed else None,
+                dtype=self.dtype,
+                keep=False,
+                numba_ops=None,
+            )
+        )
+        q, k, v = attention.q_proj, attention.k_proj, attention.v_proj
+        qkv = folded.fold(q.weight, k.weight, v.weight) * layer.input_layernorm.weight
+        bias = None if q.bias is None else folded.fold(q.bias, k.bias, v.bias)
+        norm = folded.fold_norms(attention.q_norm.weight, attention.k_norm.weight) if normed else None
         after = layer.post_attention_layernorm
         return _Layer(
             qkv=PrepackedLinear(qkv.to(self.dtype)),
-            kv=PrepackedLinear(qkv[h * d :].to(self.dtype)) if last else None,
+            kv=PrepackedLinear(qkv[self.h * self.d :].to(self.dtype)) if last else None,
             qkv_bias=bias,
             qk_norm=norm,
             out=_Linear(attention.o_proj, self.dtype),
@@ -171,7 +170,7 @@ class LlamaForward:
             down=_Linear(mlp.down_proj, self.dtype),
             eps=layer.input_layernorm.variance_epsilon,
             mlp_eps=after.variance_epsilon,
-            qk_eps=attention.q_norm.variance_epsilon if normed else 0.0,
+            qk_eps=folded.spec.head_eps or 0.0,
             act=mlp.act_fn,
         )
 

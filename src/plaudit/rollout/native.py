@@ -22,11 +22,11 @@ from plaudit.rollout.protocol import (
     Finish,
     Progress,
     Request,
-    Row,
     Sampled,
+    SampleRow,
     SamplingSettings,
     check_room,
-    rows_of,
+    sample_rows,
 )
 from plaudit.rollout.random import streams, uniforms
 from plaudit.rollout.stops import StopStrings
@@ -78,7 +78,7 @@ class NativeSampler:
         Raises ``UserError`` when the model has too few positions and ``PlauditError`` when its logits
         are not finite.
         """
-        rows = rows_of(requests)
+        rows = sample_rows(requests)
         model = self.policy.model
         check_room(rows, settings, model.config)
         training = model.training
@@ -130,7 +130,7 @@ class _Run:
         self,
         sampler: NativeSampler,
         forward: Forward,
-        rows: list[Row],
+        rows: list[SampleRow],
         settings: SamplingSettings,
         seed: int,
         step: int,

@@ -102,7 +102,7 @@ class Sampler(Protocol):
 
 
 @dataclass(frozen=True)
-class Row:
+class SampleRow:
     """One response to draw: which prompt, and which sample of it."""
 
     prompt_ids: np.ndarray
@@ -111,13 +111,13 @@ class Row:
     group: int
 
 
-def rows_of(requests: Sequence[Request]) -> list[Row]:
+def sample_rows(requests: Sequence[Request]) -> list[SampleRow]:
     """The requests' responses, in order.
 
     Requests of one call that share a key go on counting, so that a prompt asked twice gets two
     different answers. Raises ``ValueError`` when they share a key but not a prompt.
     """
-    rows: list[Row] = []
+    rows: list[SampleRow] = []
     used: dict[tuple[str, int], int] = {}
     prompts: dict[str, np.ndarray] = {}
     for group, request in enumerate(requests):
@@ -128,11 +128,11 @@ def rows_of(requests: Sequence[Request]) -> list[Row]:
             raise ValueError(f"two different prompts share the key {request.key!r}")
         first = used.get((request.key, request.start), request.start)
         used[request.key, request.start] = first + request.n
-        rows += [Row(prompt, request.key, first + i, group) for i in range(request.n)]
+        rows += [SampleRow(prompt, request.key, first + i, group) for i in range(request.n)]
     return rows
 
 
-def check_room(rows: Sequence[Row], settings: SamplingSettings, config: Any) -> None:
+def check_room(rows: Sequence[SampleRow], settings: SamplingSettings, config: Any) -> None:
     """Raise ``UserError`` when a prompt and its longest answer exceed the positions of the model's config."""
     positions = positions_of_config(config)
     longest = max((len(row.prompt_ids) for row in rows), default=0)

@@ -2,7 +2,7 @@
 
 Each response has a stream, a 64-bit hash of (seed, step, prompt key, sample index); the uniform of
 token position t is a hash of (stream, t). So a sample is the same whatever the batch, the order,
-the refilling, the number of ranks, or a resume in between. The mixing is SplitMix64's finaliser
+the refilling, the number of ranks, or a resume in between. The mixing is SplitMix64's finalizer
 (Steele, Lea, Flood 2014).
 """
 
@@ -19,7 +19,7 @@ _SECOND = np.uint64(0x94D049BB133111EB)
 
 
 def _mix(x: np.ndarray) -> np.ndarray:
-    """SplitMix64's finaliser: a bijection of 64-bit words in which every bit hangs on every other."""
+    """SplitMix64's finalizer: avalanche mixing, a bijection of 64-bit integers."""
     x = (x ^ (x >> np.uint64(30))) * _FIRST
     x = (x ^ (x >> np.uint64(27))) * _SECOND
     return x ^ (x >> np.uint64(31))

@@ -18,11 +18,11 @@ from plaudit.rollout.protocol import (
     Finish,
     Progress,
     Request,
-    Row,
     Sampled,
+    SampleRow,
     SamplingSettings,
     check_room,
-    rows_of,
+    sample_rows,
 )
 from plaudit.rollout.random import streams, uniforms
 from plaudit.rollout.stops import StopStrings
@@ -50,7 +50,7 @@ class TransformersSampler:
         progress: Progress | None = None,
     ) -> list[Sampled]:
         """Draw every request's responses, in the order of requests and sample index."""
-        rows = rows_of(requests)
+        rows = sample_rows(requests)
         wrapped = self.policy.model
         model = unwrapped(wrapped)
         check_room(rows, settings, model.config)
@@ -75,7 +75,7 @@ class TransformersSampler:
         return [results[r] for r in range(len(rows))]
 
     def _generate(
-        self, model: Any, rows: list[Row], stream: np.ndarray, settings: SamplingSettings, version: int
+        self, model: Any, rows: list[SampleRow], stream: np.ndarray, settings: SamplingSettings, version: int
     ) -> list[Sampled]:
         width = max(len(row.prompt_ids) for row in rows)
         ids = np.full((len(rows), width), self.policy.pad_id, dtype=np.int64)
