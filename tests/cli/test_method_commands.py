@@ -16,11 +16,11 @@ from plaudit.registry import METHODS, STEPS, resolve
 def test_every_function_takes_what_its_method_needs(method):
     function = resolve(method.function)
     parameters = inspect.signature(function).parameters
-    # A method that hands its options on takes those of the function that it names in its docstring.
+    # A method that hands its options on says which those of the general function are.
     taken = set(parameters)
     if "options" in parameters:
         general = train_online.online if method.online else train_direct.preference
-        assert f"``{general.__name__}``" in function.__doc__
+        assert "Unpack[" in str(parameters["options"].annotation)
         taken |= set(inspect.signature(general).parameters)
     assert {"settings", "out", "seed"} <= taken
     required = [
