@@ -96,7 +96,7 @@ from plaudit.pipeline.demo import demo as demo
 from plaudit.pipeline.results import evaluate as evaluate, write_report as write_report
 from plaudit.pipeline.run import resume as resume, run as run
 from plaudit.pipeline.single_method import run_method as run_method
-from plaudit.protocols import ChatModel as ChatModel, Judge as Judge, World as World
+from plaudit.protocols import ChatModel as ChatModel, Judge as Judge, SyntheticWorld as SyntheticWorld
 from plaudit.registry import (
     JudgeKind as JudgeKind,
     Method as Method,

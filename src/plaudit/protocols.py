@@ -40,8 +40,8 @@ class ChatModel(Protocol):
     ) -> list[list[tuple[str, bool]]]: ...
 
 
-class World(Protocol):
-    """A made world: records by role, the truth about an answer, and what it takes to show both."""
+class SyntheticWorld(Protocol):
+    """A synthetic world: records by role, the true quality of an answer, and the answers and pairs to evaluate with."""
 
     gold: Any
 
@@ -70,7 +70,7 @@ class World(Protocol):
         ...
 
 
-class Step(Protocol):
+class StepFunction(Protocol):
     """The code of a kind of step: whatever it returns is recorded, and printed by no one."""
 
     def __call__(self, context: Any, step: Node, stage: Stage) -> Mapping[str, Any]: ...

@@ -39,6 +39,18 @@ BUILT_IN = (
 
 
 @dataclass(frozen=True)
+class ModelDefaults:
+    """Defaults for pretrained models: ``settings``, those that differ for large ones (``large``), and their source.
+
+    What counts as tiny or large, and the factor for adapters: ``config.pretrained``.
+    """
+
+    settings: Mapping[str, Any]
+    source: str
+    large: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
 class StepKind:
     """One kind of step of a recipe.
 
@@ -47,7 +59,8 @@ class StepKind:
     that it learns from, ``starts`` what it starts from, ``rewarded`` whether it asks for a reward. ``code`` are the
     modules that decide its numbers, for the versions that stand beside its key. ``cost`` is ``(step, context) ->
     Work``; ``check`` is ``(settings, world) -> None`` and raises before anything is loaded. ``preference`` marks
-    steps that learn from judgements or rewards: the first of them begins at `start`.
+    steps that learn from judgements or rewards: the first of them begins at `start`. ``pretrained`` are its defaults
+    where it starts from a pretrained model.
     """
 
     name: str
@@ -65,6 +78,7 @@ class StepKind:
     code: tuple[str, ...] = ()
     cost: Code | None = None
     check: Code | None = None
+    pretrained: ModelDefaults | None = None
 
 
 @dataclass(frozen=True)
@@ -146,7 +160,7 @@ class JudgeKind:
 
 @dataclass(frozen=True)
 class WorldKind:
-    """A world that makes its own records: ``settings`` its section, ``make`` is ``(settings, seed) -> World``.
+    """A world that makes its own records: ``settings`` its section, ``make`` is ``(settings, seed) -> SyntheticWorld``.
 
     ``roles`` are the kinds of records by role, ``judge`` the judge that ranks where a step names none, ``bars`` is
     ``(summary) -> checks``, ``attributes`` the ``display.attributes.Vocabulary`` of what it measures.

@@ -9,7 +9,7 @@ import pytest
 
 from plaudit.advice import Situation, advise
 from plaudit.config import load_recipe, validate
-from plaudit.config.pretrained import LARGE, LORA, TABLE, TINY, vetted
+from plaudit.config.pretrained import LARGE, LORA, TINY, defaults_of, vetted
 from plaudit.errors import UserError
 from plaudit.pipeline.defaults import with_defaults
 from plaudit.pipeline.single_method import method_config, name_of_run
@@ -76,12 +76,13 @@ def test_shipped_recipes_state_no_rate_that_departs_from_the_table(recipe):
 def test_every_method_that_trains_has_a_row_with_a_source_and_keys_that_exist():
     from plaudit.registry import resolve
 
-    assert set(METHODS) <= set(TABLE)
-    for name, row in TABLE.items():
-        assert len(row.source) > 10
-        if name in METHODS:
-            fields = resolve(METHODS[name].settings).model_fields
-            assert set(row.settings) | set(row.large) <= set(fields), name
+    for name, method in METHODS.items():
+        found = defaults_of(name)
+        assert found is not None and len(found.source) > 10, name
+        assert set(found.settings) | set(found.large) <= set(resolve(method.settings).model_fields), name
+    for name in ("rank", "evaluate", "data"):
+        assert defaults_of(name).settings
+    assert defaults_of("base") is None and vetted("base", 1e8) == {}
 
 
 def test_what_is_stated_stays_and_what_is_not_is_told_with_its_source(small):

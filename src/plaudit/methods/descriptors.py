@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from plaudit.methods import pretrained_defaults as pretrained
 from plaudit.registry import Method, Need, Variant, method
 
 SETTINGS = "plaudit.config.methods"
@@ -38,6 +39,7 @@ _own(
         function="plaudit.methods.train:pretrain",
         paper="Radford et al. 2018",
         when="there is no model yet",
+        pretrained=pretrained.PRETRAIN,
     ),
     Method(
         "sft",
@@ -55,6 +57,7 @@ _own(
         function="plaudit.methods.train:sft",
         paper="Ouyang et al. 2022",
         when="good answers have been written down; what every other method starts from",
+        pretrained=pretrained.SFT,
         fit=f"{FIT}:sft",
         page="sft",
     ),
@@ -75,6 +78,7 @@ _own(
         function="plaudit.methods.train:reward_model",
         paper="Stiennon et al. 2020; Ouyang et al. 2022",
         when="answers have been ranked and fresh ones are to be scored",
+        pretrained=pretrained.REWARD,
         page="reward",
     ),
 )
@@ -110,6 +114,7 @@ _own(
         code=("plaudit.methods.train_online:ppo", "plaudit.pipeline.steps.scoring:new_critic"),
         paper="Schulman et al. 2017; Ziegler et al. 2019; Ouyang et al. 2022",
         when="a good reward model and enough memory for a critic; best final quality",
+        pretrained=pretrained.PPO,
         grid=("kl.coefficient", (0.05, 0.2)),
         compared=True,
         fit=f"{FIT}:ppo",
@@ -121,6 +126,7 @@ _own(
         f"{SETTINGS}:Grpo",
         paper="Shao et al. 2024; Liu et al. 2025; Yu et al. 2025",
         when="answers can be checked by a function, or memory has no room for a critic",
+        pretrained=pretrained.GROUP,
         grid=("kl.coefficient", (0.1, 0.4)),
         compared=True,
         variants={
@@ -137,6 +143,7 @@ _own(
         f"{SETTINGS}:Rloo",
         paper="Ahmadian et al. 2024",
         when="as GRPO, where an unbiased gradient and the KL in the reward are wanted",
+        pretrained=pretrained.GROUP,
         grid=("kl.coefficient", (0.05, 0.2)),
         compared=True,
         fit=f"{FIT}:rloo",
@@ -148,6 +155,7 @@ _own(
         f"{SETTINGS}:Reinforce",
         paper="Hu 2025",
         when="prompts are many and samples dear: one sample a prompt and no critic",
+        pretrained=pretrained.REINFORCE,
         grid=("kl.coefficient", (0.05, 0.2)),
         fit=f"{FIT}:reinforce",
     ),
@@ -158,6 +166,7 @@ _own(
         f"{SETTINGS}:OnlineDpo",
         paper="Guo et al. 2024",
         when="DPO's steadiness is wanted on fresh samples",
+        pretrained=pretrained.ONLINE_DPO,
         grid=("kl.coefficient", (0.2, 1.0)),
         fit=f"{FIT}:online_dpo",
     ),
@@ -172,6 +181,7 @@ _own(
         cost=f"{COST}:rejection",
         paper="Touvron et al. 2023; Dong et al. 2023",
         when="a safe first step with any reward: SFT on the best samples",
+        pretrained=pretrained.REJECTION,
         page="best-of-n",
         grid=("n", (4, 16)),
         compared=True,
@@ -206,6 +216,7 @@ _own(
         needs=("preferences", "reference"),
         paper="Rafailov et al. 2023; Azar et al. 2023",
         when="rankings or pairs are at hand and nothing is to be sampled",
+        pretrained=pretrained.DPO,
         grid=("beta", (0.1, 0.5)),
         compared=True,
         variants={
@@ -220,6 +231,7 @@ _own(
         f"{SETTINGS}:Simpo",
         paper="Meng et al. 2024",
         when="as DPO, where no reference fits or DPO grows the length",
+        pretrained=pretrained.SIMPO,
         grid=("beta", (1.0, 4.0)),
         compared=True,
         fit=f"{FIT}:simpo",
@@ -231,6 +243,7 @@ _own(
         f"{SETTINGS}:Cpo",
         paper="Xu et al. 2024",
         when="as DPO without a reference, where the preferred answers are themselves good",
+        pretrained=pretrained.CPO,
         grid=("beta", (0.05, 0.1)),
         compared=True,
         fit=f"{FIT}:cpo",
@@ -242,6 +255,7 @@ _own(
         f"{SETTINGS}:Orpo",
         paper="Hong et al. 2024",
         when="there are no demonstrations beside the preferred answers: SFT and preference in one step",
+        pretrained=pretrained.ORPO,
         imitates=True,
         grid=("odds_weight", (0.2, 1.0)),
         compared=True,
@@ -256,6 +270,7 @@ _own(
         needs=("labels", "reference"),
         paper="Ethayarajh et al. 2024",
         when="single answers carry thumbs, or one side is rare",
+        pretrained=pretrained.KTO,
         grid=("beta", (0.1, 0.5)),
         compared=True,
         fit=f"{FIT}:kto",

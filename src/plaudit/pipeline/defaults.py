@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from plaudit.config import Config, Pretrained
-from plaudit.config.pretrained import LORA_SOURCE, TABLE, vetted
+from plaudit.config.pretrained import LORA_SOURCE, defaults_of, vetted
 from plaudit.config.sections import RewardSettings
 from plaudit.config.steps import RecipeStep
 from plaudit.registry import STEPS
@@ -109,7 +109,9 @@ def _section(
     }
     if not given:
         return settings
-    words = TABLE[row].source + (f"; {LORA_SOURCE}" if lora and "lr" in given else "")
+    known = defaults_of(row)
+    assert known is not None, "vetted gave its settings"
+    words = known.source + (f"; {LORA_SOURCE}" if lora and "lr" in given else "")
     filled.append(Filled(name, given, words))
     stated = {key: getattr(settings, key) for key in settings.model_fields_set}
     return type(settings)(**stated, **given)

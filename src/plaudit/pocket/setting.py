@@ -18,7 +18,7 @@ HELD_OUT = 50  # one record in so many
 
 
 class PocketWorld:
-    """``protocols.World`` of the pocket world."""
+    """``protocols.SyntheticWorld`` of the pocket world."""
 
     def __init__(self, settings: Pocket, seed: int) -> None:
         self.settings = settings

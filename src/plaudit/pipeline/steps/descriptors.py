@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from plaudit.registry import STEPS, StepKind
+from plaudit.registry import STEPS, ModelDefaults, StepKind
 
 SECTIONS = "plaudit.config.sections"
 HERE = "plaudit.pipeline.steps"
@@ -30,6 +30,9 @@ STEPS.register(
         judged=True,
         tone="reward",
         cost=f"{HERE}.cost:ranked",
+        pretrained=ModelDefaults(
+            {"prompts": 500, "max_new_tokens": 128}, "lengths as for RL", {"max_new_tokens": 256}
+        ),
     ),
     StepKind(
         "revise",
@@ -64,5 +67,8 @@ STEPS.register(
         f"{HERE}.evaluate:evaluate",
         gives=("numbers",),
         cost=f"{HERE}.cost:evaluated",
+        pretrained=ModelDefaults(
+            {"prompts": 200, "max_new_tokens": 128}, "lengths as for RL", {"max_new_tokens": 256}
+        ),
     ),
 )
