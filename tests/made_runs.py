@@ -8,7 +8,7 @@ import numpy as np
 
 from plaudit.config.recipe import ROLES as DATA_ROLES
 from plaudit.evaluation.calibration import pair_report
-from plaudit.pipeline.run import title_of
+from plaudit.pipeline.run_record import title_of
 from plaudit.registry import STEPS, WORLDS
 from plaudit.runs import RunFolder
 

@@ -11,7 +11,7 @@ from command_line import run
 
 from plaudit.advice import HAVE, Situation, advise, describe_situation
 from plaudit.config import load_recipe, text_of, validate
-from plaudit.config.graph import graph_of
+from plaudit.config.resolve import graph_of
 from plaudit.config.text import Loader
 from plaudit.data.records import Prompt, Ranking, Response
 from plaudit.data.records.writers import write_jsonl

@@ -12,12 +12,12 @@ from command_line import run
 from toy import toy_policy
 
 from plaudit.config import validate
-from plaudit.config.graph import graph_of
+from plaudit.config.resolve import graph_of
 from plaudit.data.records import Message, Prompt
 from plaudit.feedback.sampling import Drawing, draw_answers, voices_of
 from plaudit.generation.chat import LocalChatModel, load_chat_models, locate_models
 from plaudit.models.policy import save_policy
-from plaudit.pipeline.run import ending, steps_record
+from plaudit.pipeline.run_record import ending, steps_record
 from plaudit.protocols import ChatModel
 from plaudit.registry import METHODS
 from plaudit.runs import RunFolder

@@ -13,7 +13,7 @@ from command_line import run
 import plaudit
 from plaudit.cli import command, verbs
 from plaudit.config import validate
-from plaudit.config.graph import graph_of
+from plaudit.config.resolve import graph_of
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]

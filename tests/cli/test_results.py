@@ -75,7 +75,7 @@ def test_evaluate_prints_the_main_numbers_with_their_intervals(folder, capsys):
 def test_evaluate_never_trains(undone, tmp_path, monkeypatch, capsys):
     """A run whose steps are not all done is refused; of one whose steps are, the evaluation alone is made."""
     from plaudit.config import validate
-    from plaudit.config.graph import graph_of
+    from plaudit.config.resolve import graph_of
     from plaudit.pipeline import run as pipeline
 
     raw = {"name": "x", "policy": {"path": "org/model"}, "steps": {"sft": {}, "dpo": {}}}

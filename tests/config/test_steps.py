@@ -7,8 +7,8 @@ import json
 import pytest
 
 from plaudit.config import apply_override, load_recipe, read_yaml, validate
-from plaudit.config.graph import graph_of
 from plaudit.config.older import converted
+from plaudit.config.resolve import graph_of
 from plaudit.errors import UserError
 from plaudit.registry import STEPS
 

@@ -8,7 +8,7 @@ import pytest
 
 from plaudit.cli.options import pairs_of
 from plaudit.config import validate
-from plaudit.config.graph import graph_of
+from plaudit.config.resolve import graph_of
 from plaudit.data.readers.label_codes import code, known_labels
 from plaudit.data.readers.read import read
 from plaudit.errors import UserError

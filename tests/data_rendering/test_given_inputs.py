@@ -13,7 +13,7 @@ from plaudit.cli import main
 from plaudit.data.checks.check import check
 from plaudit.data.readers.read import scan
 from plaudit.data.rendering.template_date import day_of_templates
-from plaudit.pipeline.run import run_day
+from plaudit.pipeline.run_record import run_day
 from plaudit.runs import RunFolder
 
 INPUTS = Path(__file__).parent / "inputs"

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from plaudit.config import validate
-from plaudit.config.graph import graph_of
+from plaudit.config.resolve import graph_of
 from plaudit.data.records import Prompt, Response
 from plaudit.errors import UserError
 from plaudit.generation.labels import LabelReply

@@ -15,7 +15,7 @@ from hypothesis import given, settings, strategies as st
 from toy import TEXT, rankings, sentence, toy_policy
 
 from plaudit.config import validate
-from plaudit.config.graph import graph_of
+from plaudit.config.resolve import graph_of
 from plaudit.data.readers.read import read
 from plaudit.data.records import Comparisons, Prompt, Ranking, Response
 from plaudit.data.records.writers import write_jsonl

@@ -12,7 +12,7 @@ from stub_server import MODEL, Stub
 
 from plaudit.cli import main
 from plaudit.config import validate as validated
-from plaudit.config.graph import graph_of
+from plaudit.config.resolve import graph_of
 from plaudit.data.records import Prompt
 from plaudit.errors import UserError
 from plaudit.judges.constitution import read_constitution

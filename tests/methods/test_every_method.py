@@ -11,7 +11,7 @@ from test_reward_learning import colour_lovers
 from toy import CASES, LOOPED, WORDS, demonstrations, sentence, toy_policy
 
 from plaudit.config import KL, validate
-from plaudit.config.graph import graph_of
+from plaudit.config.resolve import graph_of
 from plaudit.data.records import Labelled, Prompt, Response
 from plaudit.data.rendering.renderer import Renderer
 from plaudit.methods.kto import balance, labels_of, with_mismatches

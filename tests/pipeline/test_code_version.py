@@ -78,7 +78,7 @@ PLAN = """
 import json, sys, time
 from pathlib import Path
 from plaudit.config import validate
-from plaudit.config.graph import graph_of
+from plaudit.config.resolve import graph_of
 from plaudit.pipeline import code_version
 from plaudit.pipeline.planning import roots_of
 

@@ -13,7 +13,7 @@ import pytest
 from small import SMALL
 
 from plaudit.config import read_yaml, validate
-from plaudit.config.graph import graph_of
+from plaudit.config.resolve import graph_of
 from plaudit.display.frontier_chart import frontier_svg
 from plaudit.errors import UserError
 from plaudit.evaluation.best_of_n import best_of_n_frontier

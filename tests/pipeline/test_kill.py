@@ -22,7 +22,7 @@ from small import SMALL
 from tiny import DRAWN, PPO, example, sized, tiny
 
 from plaudit.config import validate
-from plaudit.config.graph import graph_of
+from plaudit.config.resolve import graph_of
 from plaudit.config.steps import StepInput
 from plaudit.data.readers.read import read
 from plaudit.pipeline.context import Context

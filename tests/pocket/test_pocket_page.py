@@ -7,7 +7,7 @@ from dataclasses import fields
 from pathlib import Path
 
 from plaudit.config import load_recipe
-from plaudit.config.graph import graph_of
+from plaudit.config.resolve import graph_of
 from plaudit.data.records import Response
 from plaudit.feedback.simulated import Biases
 from plaudit.pipeline.demo import EXPERIMENTS

@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from plaudit.config import validate
-from plaudit.config.graph import Graph, graph_of
+from plaudit.config.graph import Graph
+from plaudit.config.resolve import graph_of
 from plaudit.data.baselines import pair_verdicts
 from plaudit.data.records import Response
 from plaudit.errors import UserError

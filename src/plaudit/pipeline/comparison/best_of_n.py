@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 
 from plaudit.config import Config
-from plaudit.config.graph import PROXY, graph_of
+from plaudit.config.graph import PROXY
+from plaudit.config.resolve import graph_of
 from plaudit.evaluation.best_of_n import best_of_n_frontier
 from plaudit.runs import RunFolder, files
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from plaudit.config import Config, apply_override, read_yaml, validate
-from plaudit.config.graph import graph_of
+from plaudit.config.resolve import graph_of
 from plaudit.config.sections import Rank
 from plaudit.errors import UserError, suggest
 from plaudit.pipeline.comparison.arms import (
