@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from plaudit.audit import health_direct
+from plaudit.audit import health
 from plaudit.audit.findings import Watched
 from plaudit.audit.health import examine
 
@@ -21,27 +21,27 @@ def direct_rows(chosen, rejected, *, prefix="eval/"):
 
 
 def test_displacement_is_said_where_both_fall_and_only_there():
-    both = health_direct.likelihood_displacement(seen(direct_rows([-40, -45, -52], [-42, -60, -80])))
+    both = health.likelihood_displacement(seen(direct_rows([-40, -45, -52], [-42, -60, -80])))
     assert both is not None and "−12" in both.evidence and "−38" in both.evidence
-    assert health_direct.likelihood_displacement(seen(direct_rows([-40, -38, -35], [-42, -60, -80]))) is None
+    assert health.likelihood_displacement(seen(direct_rows([-40, -38, -35], [-42, -60, -80]))) is None
     # Within noise, or losers rising too: something else, not displacement.
-    assert health_direct.likelihood_displacement(seen(direct_rows([-40, -40.2], [-42, -60]))) is None
+    assert health.likelihood_displacement(seen(direct_rows([-40, -40.2], [-42, -60]))) is None
     training = direct_rows([-40, -45, -52], [-42, -60, -80], prefix="")
-    assert health_direct.likelihood_displacement(seen(training)) is not None
+    assert health.likelihood_displacement(seen(training)) is not None
 
 
 def test_displacement_is_read_from_implicit_rewards_where_log_probs_were_seen_once():
     rows = [{"step": 5, "eval/rewards/chosen": -0.8, "eval/rewards/rejected": -2.0}]
-    assert "implicit reward" in health_direct.likelihood_displacement(seen(rows)).evidence
+    assert "implicit reward" in health.likelihood_displacement(seen(rows)).evidence
     rows[0]["eval/rewards/chosen"] = 0.1
-    assert health_direct.likelihood_displacement(seen(rows)) is None
+    assert health.likelihood_displacement(seen(rows)) is None
 
 
 def test_groups_without_spread_are_explained():
     rows = [{"step": i, "group/zero_variance": v} for i, v in enumerate(np.linspace(0.1, 0.9, 12))]
-    found = health_direct.groups_teach_nothing(seen(rows, "grpo"))
+    found = health.groups_teach_nothing(seen(rows, "grpo"))
     assert found is not None and "%" in found.evidence
-    assert health_direct.groups_teach_nothing(seen(rows[:4], "grpo")) is None
+    assert health.groups_teach_nothing(seen(rows[:4], "grpo")) is None
 
 
 def test_a_clip_that_makes_scores_equal_is_named_with_its_remedy():

@@ -16,7 +16,6 @@ from plaudit.config import read_yaml, validate
 from plaudit.config.resolve import graph_of
 from plaudit.display.frontier_chart import frontier_svg
 from plaudit.errors import UserError
-from plaudit.evaluation.best_of_n import best_of_n_frontier
 from plaudit.pipeline.comparison.arms import (
     arms_of,
     default_grid,
@@ -28,6 +27,7 @@ from plaudit.pipeline.comparison.arms import (
 )
 from plaudit.pipeline.comparison.gather import gather, winners
 from plaudit.pipeline.comparison.run import compare
+from plaudit.pipeline.comparison.yardstick import best_of_n_frontier
 from plaudit.pipeline.run import recipe_path
 from plaudit.registry import METHODS
 from plaudit.report.frontier_page import build_page, headline, page_context, render_page, yardstick

@@ -8,7 +8,7 @@ import pytest
 from made_runs import answers, pocket_steps
 
 from plaudit import intervals
-from plaudit.audit import health, health_direct, health_rl
+from plaudit.audit import health, health_rl
 from plaudit.evaluation import calibration, frontier, statistics
 
 TEXT = (Path(__file__).parents[2] / "docs" / "report.md").read_text(encoding="utf-8")
@@ -35,9 +35,9 @@ def test_the_rules_are_those_of_the_code_in_its_order():
         ("gold_falls_while_proxy_rises", (health_rl.GOLD_FALL_WARNING, health_rl.GOLD_FALL_SERIOUS)),
         ("sampler_disagrees", (health_rl.LOG_PROB_GAP,)),
         ("first_minibatch_moved", (health_rl.FIRST_APPROX_KL,)),
-        ("groups_teach_nothing", (health_direct.ZERO_VARIANCE,)),
-        ("scores_clipped", (health_direct.CLIPPED,)),
-        ("likelihood_displacement", (health_direct.FALLEN,)),
+        ("groups_teach_nothing", (health.ZERO_VARIANCE,)),
+        ("scores_clipped", (health.CLIPPED,)),
+        ("likelihood_displacement", (health.FALLEN,)),
     ],
 )
 def test_the_thresholds_are_those_of_the_code(rule, thresholds):

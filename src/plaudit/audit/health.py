@@ -10,8 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
-from plaudit.audit.findings import Finding, Watched
-from plaudit.audit.health_direct import groups_teach_nothing, likelihood_displacement, scores_clipped
+from plaudit.audit.findings import Finding, Watched, mean, series, tail
 from plaudit.audit.health_rl import (
     clip_fraction_too_hot,
     critic_explains_nothing,
@@ -26,8 +25,141 @@ from plaudit.audit.health_rl import (
     score_never_rises,
     stopped_early,
 )
-from plaudit.audit.health_run import reward_model_no_better_than_longer, sharpening_only
 from plaudit.audit.run import dig
+from plaudit.display.formatting import finite, number, percent
+
+
+def reward_model_no_better_than_longer(seen: Watched) -> Finding | None:
+    model = dig(seen.summary, "reward_model")
+    accuracy, baseline = finite(dig(model, "accuracy")), finite(dig(model, "longer_wins"))
+    if accuracy is None or baseline is None:
+        return None
+    # Where "longer wins" holds for less than one half of the pairs, "shorter wins" is the better rule to compare with.
+    rule, best = ("longer wins", baseline) if baseline >= 0.5 else ("shorter wins", 1 - baseline)
+    low = finite(dig(model, "low"))
+    if (accuracy if low is None else low) > best:
+        return None
+    beaten = accuracy <= best
+    return Finding(
+        "reward_model_no_better_than_longer",
+        "serious" if beaten else "warning",
+        f"The reward model is no better than the rule “{rule}”."
+        if beaten
+        else f"The reward model is not surely better than the rule “{rule}”.",
+        f"Held-out accuracy {percent(accuracy, 1)}, “{rule}” {percent(best, 1)}.",
+        "Collect more rankings, or take a larger reward model: training on this one mostly changes the length."
+        if seen.kind.rewarded
+        else "Collect more rankings, or take a larger reward model.",
+        numbers={"accuracy": accuracy, "baseline": best},
+    )
+
+
+def sharpening_only(seen: Watched) -> Finding | None:
+    best = dig(seen.summary, "best_temperature")
+    start, after_ = finite(dig(best, "start", "mean")), finite(dig(best, "end", "mean"))
+    gained = finite(dig(seen.summary, "gap_closed", "mean"))
+    if start is None or after_ is None or gained is None or gained <= 0 or after_ > start:
+        return None
+    at = number(dig(best, "temperature"))
+    return Finding(
+        "sharpening_only",
+        "warning",
+        f"{seen.title} may only have made the {seen.start} model more certain.",
+        f"At temperature {at}, best for {seen.start}, gold is {number(start)} for it and {number(after_)} for "
+        f"{seen.title}.",
+        f"Sampling the {seen.start} model cooler does as well: do not claim that {seen.title} taught it anything new.",
+        numbers={"start": start, "end": after_},
+    )
+
+
+FALLEN = 1.0  # nats per answer: less is noise of which answers a batch holds
+ZERO_VARIANCE = 0.5
+CLIPPED = 0.1
+
+
+def likelihood_displacement(seen: Watched) -> Finding | None:
+    """Both winners and losers have become less likely: DPO only asks that losers fall further."""
+    # Held-out answers are the same at every look; those of a training window are not.
+    for prefix in ("eval/", ""):
+        chosen, rejected = (series(seen.rows, f"{prefix}logps/{side}") for side in ("chosen", "rejected"))
+        if len(chosen) >= 2 and len(rejected) >= 2:
+            break
+    else:
+        return _by_reward(seen)
+    fell = [mean(tail(points)) - mean(points[: max(1, len(points) // 4)]) for points in (chosen, rejected)]
+    return _displaced(seen, fell[0], fell[1]) if max(fell) < -FALLEN else None
+
+
+def _by_reward(seen: Watched) -> Finding | None:
+    """Against the reference: an implicit reward below 0 is a log-prob that fell."""
+    chosen, rejected = (series(seen.rows, f"eval/rewards/{side}") for side in ("chosen", "rejected"))
+    if not chosen or not rejected or chosen[-1][1] >= 0 or rejected[-1][1] >= 0:
+        return None
+    return _displaced(seen, chosen[-1][1], rejected[-1][1], "implicit reward")
+
+
+def _displaced(seen: Watched, chosen: float, rejected: float, what: str = "log-prob") -> Finding:
+    return Finding(
+        "likelihood_displacement",
+        "note",
+        "Preferred and rejected answers have both become less likely.",
+        f"The {what} of preferred answers went by {number(chosen, sign=True)}, of rejected ones by "
+        f"{number(rejected, sign=True)}.",
+        *seen.advice(
+            ("add {} if answers got worse: the loss asks for the difference alone", "nll"),
+            ("raise {}", "beta"),
+            otherwise="learn from own samples (online DPO, RLOO)",
+        ),
+        numbers={"chosen": chosen, "rejected": rejected},
+    )
+
+
+def groups_teach_nothing(seen: Watched) -> Finding | None:
+    """Most groups score the same throughout: no sample is better than the others."""
+    points = series(seen.rows, "group/zero_variance")
+    late = tail(points)
+    if not late or mean(late) <= ZERO_VARIANCE:
+        return None
+    cut = _cut(seen)
+    return Finding(
+        "groups_teach_nothing",
+        "warning",
+        "Most prompts teach nothing any more: all their samples score the same.",
+        f"{percent(mean(late))} of groups in the last quarter have no spread of scores.{cut}",
+        *seen.advice(
+            *([("set {} to null or a larger number", "reward_clip")] if cut else []),
+            ("raise {}", "samples_per_prompt"),
+            ("raise {}", "temperature"),
+            otherwise="take harder (or easier) prompts, or a finer reward",
+        ),
+        numbers={"share": mean(late)},
+    )
+
+
+def _cut(seen: Watched) -> str:
+    """That scores were clipped in the last quarter, so that different ones became equal; empty where none was."""
+    share = mean(tail(points)) if (points := series(seen.rows, "reward/clipped")) else 0.0
+    return f" The bound on scores cut {percent(share, 1)} of them." if share else ""
+
+
+def scores_clipped(seen: Watched) -> Finding | None:
+    """So many scores lie beyond the bound that it decides what is learned."""
+    late = tail(series(seen.rows, "reward/clipped"))
+    if not late or mean(late) <= CLIPPED:
+        return None
+    return Finding(
+        "scores_clipped",
+        "warning",
+        "Many scores are cut to the bound: among them, better answers are paid no more.",
+        f"{percent(mean(late))} of the scores in the last quarter were cut.",
+        *seen.advice(
+            ("raise {} (null is no bound)", "reward_clip"),
+            otherwise="read the best answers: scores that far from the reference answers may mean that the policy "
+            "has found what the reward model is wrong about",
+        ),
+        numbers={"share": mean(late)},
+    )
+
 
 # Rules that look at one step, at one reward model, and at the whole run through its last step.
 STEP_RULES: tuple[Callable[[Watched], Finding | None], ...] = (

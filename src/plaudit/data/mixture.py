@@ -6,17 +6,17 @@ import random
 from collections.abc import Sequence
 from typing import TypeVar
 
-T = TypeVar("T")
+U = TypeVar("U")
 
 
-def mix(groups: Sequence[tuple[Sequence[T], float]], *, seed: int) -> list[T]:
+def mix(groups: Sequence[tuple[Sequence[U], float]], *, seed: int) -> list[U]:
     """The records of all sources in one shuffled order, each source ``weight`` times.
 
     Weight 1 takes every record once, 2 twice, 0.5 half of them: floor(weight) whole copies, and
     round(fraction · n) records drawn without replacement. The same seed gives the same list. Raises
     ``ValueError`` for a weight that is not above 0.
     """
-    drawn: list[tuple[float, T]] = []
+    drawn: list[tuple[float, U]] = []
     for index, (records, weight) in enumerate(groups):
         if not weight > 0:
             raise ValueError(f"the weight of a source must be above 0, got {weight}")

@@ -1,4 +1,4 @@
-"""Training and validation records by a hash of the prompt: the same prompt is always on the same side."""
+"""Training and validation records by a hash of the prompt, always on the same side; and several sources as one."""
 
 from __future__ import annotations
 

@@ -7,10 +7,11 @@ import json
 from collections.abc import Iterable
 from typing import Any
 
-from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+from tokenizers import Tokenizer, models, pre_tokenizers, trainers
 from transformers import PreTrainedTokenizerFast
 
-from plaudit.data.rendering.chat_template import END, PAD, PLAUDIT, SPECIAL_TOKENS, TEXT, end_of_turn_id
+from plaudit.data.rendering.byte_tokenizer import chat_tokenizer
+from plaudit.data.rendering.chat_template import PAD, SPECIAL_TOKENS, end_of_turn_id
 from plaudit.errors import UserError
 
 BYTES = 256
@@ -30,7 +31,6 @@ def train_bpe(texts: Iterable[str], vocabulary: int) -> PreTrainedTokenizerFast:
         )
     core = Tokenizer(models.BPE())
     core.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    core.decoder = decoders.ByteLevel()
     trainer = trainers.BpeTrainer(
         vocab_size=vocabulary,
         special_tokens=list(SPECIAL_TOKENS),
@@ -38,15 +38,7 @@ def train_bpe(texts: Iterable[str], vocabulary: int) -> PreTrainedTokenizerFast:
         show_progress=False,
     )
     core.train_from_iterator(texts, trainer)
-    tokenizer = PreTrainedTokenizerFast(
-        tokenizer_object=core,
-        pad_token=PAD,
-        bos_token=TEXT,
-        eos_token=END,
-        additional_special_tokens=[t for t in SPECIAL_TOKENS if t not in (PAD, TEXT, END)],
-        clean_up_tokenization_spaces=False,
-    )
-    tokenizer.chat_template = PLAUDIT
+    tokenizer: PreTrainedTokenizerFast = chat_tokenizer(core)
     return tokenizer
 
 

@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 import functools
+import hashlib
+import html
 import re
-from collections.abc import Iterable
+import sys
+import threading
+import unicodedata
+from collections import OrderedDict
+from collections.abc import Callable, Iterable
 from html import escape
-from typing import Any
+from typing import Any, Literal
 
 import nh3
 from markdown_it import MarkdownIt
@@ -18,7 +24,54 @@ from pygments.formatters import HtmlFormatter
 from pygments.lexers import get_lexer_by_name
 from pygments.util import ClassNotFound
 
-from plaudit.web.cache import RenderCache
+Blank = Literal["empty", "white space", "nothing to see"]
+TAG = re.compile(r"<[^>]*>")
+RULE = re.compile(r"<hr\b")
+UNSEEN = {"Cc", "Cf", "Zl", "Zp", "Zs"}
+
+
+class RenderCache:
+    """``make(text)``, kept under a hash of the text. Of several threads that ask at once one makes it.
+
+    Least recently used results go first, once all of them are larger than ``most`` bytes.
+    """
+
+    def __init__(self, make: Callable[[str], str], most: int) -> None:
+        self._make, self._most = make, most
+        self._found: OrderedDict[bytes, str] = OrderedDict()
+        self._size = 0
+        self._making: dict[bytes, threading.Event] = {}
+        self._lock = threading.Lock()
+
+    def __call__(self, text: str) -> str:
+        key = hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).digest()
+        while True:
+            with self._lock:
+                if key in self._found:
+                    self._found.move_to_end(key)
+                    return self._found[key]
+                other = self._making.get(key)
+                if other is None:
+                    mine = self._making[key] = threading.Event()
+                    break
+            other.wait()
+        try:
+            made = self._make(text)
+            self._keep(key, made)
+            return made
+        finally:
+            with self._lock:
+                del self._making[key]
+            mine.set()
+
+    def _keep(self, key: bytes, made: str) -> None:
+        with self._lock:
+            self._found[key] = made
+            self._size += sys.getsizeof(made)
+            while self._size > self._most:
+                _, gone = self._found.popitem(last=False)
+                self._size -= sys.getsizeof(gone)
+
 
 # Marks that turn the direction of text around, and so can make it read as something else than it is.
 TURNING = {
@@ -173,3 +226,15 @@ def _plain(code: str, *_: str) -> str:
 
 
 _kept = RenderCache(render, KEPT)
+
+
+def blank_of(text: str, made: str) -> Blank | None:
+    """Why an answer renders as nothing; None where ``made``, its HTML, shows something."""
+    if not text:
+        return "empty"
+    if not text.strip():
+        return "white space"
+    if RULE.search(made):
+        return None
+    seen = html.unescape(TAG.sub("", made))
+    return "nothing to see" if all(unicodedata.category(c) in UNSEEN for c in seen) else None

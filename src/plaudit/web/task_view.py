@@ -17,8 +17,7 @@ from plaudit.feedback.store.schema import Assignment, Draft, Judgement, Member, 
 from plaudit.feedback.store.settings import RatedAttribute, Settings
 from plaudit.feedback.store.submission import editable, latest
 from plaudit.registry import TASKS
-from plaudit.web.blank_answers import Blank, blank_of
-from plaudit.web.rendering import to_html
+from plaudit.web.rendering import Blank, blank_of, to_html
 
 HEARTBEATS = 4  # a lease
 DAY = 86_400

@@ -8,7 +8,6 @@ import pytest
 from hypothesis import given, strategies as st
 from pydantic import ValidationError
 
-from plaudit.feedback.store.display_order import display_order
 from plaudit.feedback.store.judgement_form import (
     LETTERS,
     JudgementForm,
@@ -16,6 +15,7 @@ from plaudit.feedback.store.judgement_form import (
     to_letters,
     to_positions,
 )
+from plaudit.feedback.store.leases import display_order
 from plaudit.feedback.store.settings import KNOWN_ATTRIBUTES, RatedAttribute, Settings
 
 PLAIN = Settings(strength=False)

@@ -15,8 +15,7 @@ from plaudit.feedback.sampling import Drawing, draw_answers, drawn_items, voices
 from plaudit.feedback.store.projects import add_items
 from plaudit.feedback.store.schema import Project
 from plaudit.generation import chat
-from plaudit.web.blank_answers import blank_of
-from plaudit.web.rendering import to_html
+from plaudit.web.rendering import blank_of, to_html
 
 ROOT = "/api/projects/demo"
 SAID = [

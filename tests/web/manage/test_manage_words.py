@@ -10,9 +10,9 @@ from plaudit.display.units import interval_text, plural, value_text
 from plaudit.feedback.project_progress import ProjectProgress
 from plaudit.feedback.quality.tables import Table, TableColumn, estimate_columns
 from plaudit.web.api.item_models import ItemJudgement
+from plaudit.web.manage.dashboard import shown_table
 from plaudit.web.manage.items import address, in_words, told
 from plaudit.web.manage.summary import summary
-from plaudit.web.manage.table_cells import shown_table
 from plaudit.web.manage.throughput import DAY, Throughput, by_day, histogram, per_day
 
 NOW = 100 * DAY + 3600.0

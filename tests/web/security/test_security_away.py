@@ -17,7 +17,7 @@ from web.security.world import TABLE, World
 from plaudit.feedback.store.database import Database
 from plaudit.feedback.store.errors import Away
 from plaudit.web import request_body
-from plaudit.web.outages import DAY, Outages
+from plaudit.web.app_state import DAY, Outages
 
 # What needs no database.
 WITHOUT = {

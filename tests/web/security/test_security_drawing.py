@@ -11,8 +11,7 @@ from web.security.site import Site, pair
 
 from plaudit.feedback.importing import LONGEST_TEXT
 from plaudit.web import rendering, task_view
-from plaudit.web.cache import RenderCache
-from plaudit.web.rendering import MOST_HTML, MOST_MARKDOWN, render
+from plaudit.web.rendering import MOST_HTML, MOST_MARKDOWN, RenderCache, render
 
 ROOT = "/api/projects/demo"
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from plaudit.data.readers.preferences.coded import CodedJudgement
+from plaudit.data.readers.preferences.codes import CodedJudgement
 from plaudit.data.readers.preferences.pairs import Votes
 
 # Argilla's columns end in these.

@@ -13,9 +13,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from plaudit.data.readers.coerce import ROLE_NAMES, filled_text, number
-from plaudit.data.readers.columns import normal
+from plaudit.data.readers.columns import normal, plain
 from plaudit.data.readers.file_formats import DataRow
-from plaudit.data.readers.prompt_metadata import plain
 from plaudit.data.readers.read_report import Fault, ReadReport
 from plaudit.data.records import Demonstration, Message, Prompt, Ranking, Response
 

@@ -17,7 +17,7 @@ from plaudit.data.readers.columns import FIELDS, View
 from plaudit.data.readers.file_formats import DataRow
 from plaudit.data.readers.label_codes import code, known_labels
 from plaudit.data.readers.messages import unused_keys
-from plaudit.data.readers.preferences.coded import CodedComparison, Place
+from plaudit.data.readers.preferences.codes import CodedComparison, Place
 from plaudit.data.readers.preferences.decode import settle
 from plaudit.data.readers.read_report import Fault, ReadReport, ReadResult, name_type
 from plaudit.data.readers.reading_plan import ReadingPlan, as_imitated

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any
 
-from plaudit.data.readers.preferences.coded import CodedComparison
+from plaudit.data.readers.preferences.codes import CodedComparison
 from plaudit.data.readers.read_report import Fault
 from plaudit.data.records import (
     Comparisons,

@@ -10,7 +10,7 @@ from plaudit.data.readers import row_to_record
 from plaudit.data.readers.coerce import ROLE_NAMES, listed
 from plaudit.data.readers.columns import View
 from plaudit.data.readers.preferences import answer_lists, answer_texts, pairs
-from plaudit.data.readers.preferences.coded import CodedComparison
+from plaudit.data.readers.preferences.codes import CodedComparison
 from plaudit.data.records import Record, native_format
 
 

@@ -9,11 +9,17 @@ from plaudit.data.rendering.chat_template import END, PAD, PLAUDIT, SPECIAL_TOKE
 
 def byte_tokenizer() -> Any:
     """The 256 bytes and plaudit's role tokens, with plaudit's chat template."""
-    from tokenizers import Tokenizer, decoders, models, pre_tokenizers
-    from transformers import PreTrainedTokenizerFast
+    from tokenizers import Tokenizer, models, pre_tokenizers
 
     alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
-    core = Tokenizer(models.BPE({token: i for i, token in enumerate(alphabet)}, []))
+    return chat_tokenizer(Tokenizer(models.BPE({token: i for i, token in enumerate(alphabet)}, [])))
+
+
+def chat_tokenizer(core: Any) -> Any:
+    """A tokenizer of transformers over bytes, with plaudit's role tokens and chat template."""
+    from tokenizers import decoders, pre_tokenizers
+    from transformers import PreTrainedTokenizerFast
+
     core.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     core.decoder = decoders.ByteLevel()
     tokenizer = PreTrainedTokenizerFast(

@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, exists, literal_column, select, update
 from sqlalchemy.orm import Session
 
-from plaudit.feedback.store.display_order import display_order
+from plaudit.feedback.store.ids import keyed_hash
 from plaudit.feedback.store.locks import try_project
 from plaudit.feedback.store.schema import Assignment, Item, Member, Project
 from plaudit.feedback.store.settings import Settings
@@ -134,3 +134,17 @@ def _free_slot(session: Session, item_id: str) -> int:
         )
     )
     return next(i for i in range(len(used) + 1) if i not in used)
+
+
+def display_order(secret: str, item_id: str, count: int, slot: int) -> list[int]:
+    """Positions 0..count-1 as the ``slot``-th labeler of an item sees them.
+
+    Each block of ``count`` labelers rotates one permutation, drawn by a keyed hash of item and block, so that every
+    answer stands first, and in every other place, equally often (a Latin square); with two answers each second
+    labeler sees them reversed. The key never leaves the server: nobody can tell which answer is which.
+    """
+    block, turn = divmod(slot, count)
+    drawn = sorted(
+        range(count), key=lambda i: keyed_hash(bytes.fromhex(secret), "order", item_id, str(block), str(i))
+    )
+    return drawn[turn:] + drawn[:turn]

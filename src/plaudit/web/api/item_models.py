@@ -7,8 +7,8 @@ from typing import Any, Literal
 from pydantic import BaseModel, Field
 
 from plaudit.feedback.store.judgement_form import Plain
-from plaudit.web.blank_answers import Blank
 from plaudit.web.json_rows import MOST_ROWS
+from plaudit.web.rendering import Blank
 
 Purpose = Literal["work", "gold", "calibration"]
 

@@ -31,9 +31,8 @@ from plaudit.web.api.item_models import (
     Purpose,
     Skipped,
 )
-from plaudit.web.blank_answers import blank_of
 from plaudit.web.json_rows import import_of, rested
-from plaudit.web.rendering import to_html
+from plaudit.web.rendering import blank_of, to_html
 from plaudit.web.request_body import MOST_BODY, Guarded, takes
 
 router = APIRouter(prefix="/api/projects/{project}", tags=["items"], route_class=Guarded)

@@ -11,10 +11,10 @@ from sqlalchemy.orm import Session
 
 from plaudit.display.bar_chart import bars, shade
 from plaudit.display.formatting import number
-from plaudit.display.units import Value
+from plaudit.display.units import Value, interval_text, value_text
 from plaudit.feedback.project_progress import project_progress
 from plaudit.feedback.quality.references import REFERENCES, Reference
-from plaudit.feedback.quality.tables import Table
+from plaudit.feedback.quality.tables import Table, TableColumn
 from plaudit.feedback.store.claiming import left
 from plaudit.feedback.store.schema import Assignment, Item, Member, Project
 from plaudit.feedback.store.submission import SKIP_REASONS
@@ -26,7 +26,6 @@ from plaudit.web.manage.interval_plots import (
     win_rate_rows,
 )
 from plaudit.web.manage.summary import summary
-from plaudit.web.manage.table_cells import shown_table
 from plaudit.web.manage.throughput import day_name, throughput
 
 MOST_DIVIDED = 12
@@ -168,3 +167,40 @@ def _with_words(db: Session, project_id: str, rows: Sequence[Mapping[str, Value]
     found = select(Item).where(Item.project_id == project_id, Item.id.in_([str(r["item"]) for r in rows]))
     words = {item.id: item.prompt[-1]["content"][:120] for item in db.scalars(found)}
     return [{**row, "excerpt": words.get(str(row["item"]), "")} for row in rows]
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """A cell of a table. ``sort`` is None for a missing value, which sorts last."""
+
+    text: str
+    beside: str = ""
+    sort: Any = None
+    raw: Value = None
+
+
+@dataclass(frozen=True, slots=True)
+class ShownTable:
+    """A table of statistics as a page shows it: an estimate and its interval share a cell."""
+
+    name: str
+    columns: tuple[TableColumn, ...]
+    rows: tuple[dict[str, Cell], ...]
+
+    def numeric(self, column: TableColumn) -> bool:
+        return column.unit not in ("text", "flag")
+
+
+def shown_table(table: Table, *names: str) -> ShownTable:
+    """The columns of those names, as far as the table has them."""
+    known = {c.name: c for c in table.columns}
+    columns = tuple(known[n] for n in names if n in known)
+    return ShownTable(
+        table.name, columns, tuple({c.name: _cell(row, c) for c in columns} for row in table.rows)
+    )
+
+
+def _cell(row: dict[str, Value], column: TableColumn) -> Cell:
+    value = row[column.name]
+    beside = interval_text(row.get(f"{column.name}_low"), row.get(f"{column.name}_high"), column.unit)
+    return Cell(value_text(value, column.unit), beside if value is not None else "", value, value)

@@ -8,8 +8,7 @@ from typing import Any
 from plaudit.data.readers.coerce import listed, number
 from plaudit.data.readers.columns import View
 from plaudit.data.readers.preferences.answer_texts import asked
-from plaudit.data.readers.preferences.coded import CodedComparison, CodedJudgement
-from plaudit.data.readers.preferences.codes import CodedColumn
+from plaudit.data.readers.preferences.codes import CodedColumn, CodedComparison, CodedJudgement
 from plaudit.data.readers.preferences.pairs import Votes
 from plaudit.data.readers.preferences.words import bare
 from plaudit.data.readers.read_report import Fault

@@ -8,7 +8,7 @@ other number has two readings, of which one trains on the opposite of what peopl
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from plaudit.data.readers.label_codes import code
@@ -22,6 +22,10 @@ from plaudit.data.readers.preferences.words import (
     endings,
     verdict_of,
 )
+from plaudit.data.records import Prompt, Response
+
+# The line of a row, and its number where a line says little.
+Place = tuple[int, int | None]
 
 MEANT = {"first": FIRST, "second": SECOND, "tie": TIE, "drop": DROP}
 # Columns whose publishers say what a negative number means.
@@ -208,3 +212,30 @@ def _called(value: str, called: Sequence[frozenset[str]]) -> StatedPreference | 
     """The side whose own names in this row hold the value, where only one does."""
     hits = [i for i, names in enumerate(called) if bare(value) in names]
     return (FIRST, SECOND)[hits[0]] if len(hits) == 1 else None
+
+
+@dataclass(frozen=True)
+class CodedJudgement:
+    """One judgement as it was written, and whose it is."""
+
+    value: Any
+    rater: str | None = None
+
+
+@dataclass(frozen=True)
+class CodedComparison:
+    """A prompt, its answers, and judgements in codes.
+
+    ``called``: names by which this row calls each answer (its model, its text). ``scores`` stand beside the
+    answers; they are compared with the judgement, not learned from.
+    """
+
+    prompt: Prompt
+    responses: tuple[Response, ...]
+    where: CodedColumn
+    said: tuple[CodedJudgement, ...]
+    called: tuple[frozenset[str], ...] = ()
+    scores: tuple[float, ...] | None = None
+    weight: float = 1.0
+    strength: float | None = None
+    metadata: Mapping[str, Any] = field(default_factory=dict)

@@ -9,8 +9,15 @@ from typing import Any
 
 from plaudit.data.baselines import longer_wins
 from plaudit.data.readers.label_codes import code
-from plaudit.data.readers.preferences.coded import CodedComparison, Place
-from plaudit.data.readers.preferences.codes import CodedColumn, Reading, coding, numeric, readings_of
+from plaudit.data.readers.preferences.codes import (
+    CodedColumn,
+    CodedComparison,
+    Place,
+    Reading,
+    coding,
+    numeric,
+    readings_of,
+)
 from plaudit.data.readers.preferences.words import StatedPreference, bare, verdict_of
 from plaudit.data.readers.read_report import Fault, ReadReport
 from plaudit.data.records import Comparisons, Outcome, Preference, Ranking

@@ -12,8 +12,7 @@ from plaudit.data.readers.columns import View
 from plaudit.data.readers.label_codes import code
 from plaudit.data.readers.preferences.answer_columns import MODELS, SCORES, Choice, beside, numbers
 from plaudit.data.readers.preferences.answer_texts import asked, both_answers, spoken
-from plaudit.data.readers.preferences.coded import CodedComparison, CodedJudgement
-from plaudit.data.readers.preferences.codes import CodedColumn, numeric
+from plaudit.data.readers.preferences.codes import CodedColumn, CodedComparison, CodedJudgement, numeric
 from plaudit.data.readers.preferences.words import bare, verdict_of
 from plaudit.data.readers.read_report import Fault
 from plaudit.data.readers.row_to_record import (
