@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from plaudit.pipeline.comparison.yardstick import best_of_n_frontier
 from small import SMALL
 
 from plaudit.config import read_yaml, validate
@@ -27,7 +28,6 @@ from plaudit.pipeline.comparison.arms import (
 )
 from plaudit.pipeline.comparison.gather import gather, winners
 from plaudit.pipeline.comparison.run import compare
-from plaudit.pipeline.comparison.yardstick import best_of_n_frontier
 from plaudit.pipeline.run import recipe_path
 from plaudit.registry import METHODS
 from plaudit.report.frontier_page import build_page, headline, page_context, render_page, yardstick

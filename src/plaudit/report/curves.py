@@ -15,6 +15,33 @@ MOST_POINTS = 240
 KL_AXIS = "KL, nats per response (√ scale)"
 
 
+def _digits(digits: int) -> dict[str, Any]:
+    return {"y_format": lambda v: number(v, digits)}
+
+
+SHARE: dict[str, Any] = {"y_format": percent, "y_range": (0.0, 1.0)}
+ZERO: dict[str, Any] = {"include_zero": True}
+# Title, key of metrics.jsonl, label, tone, term of the glossary, and how the chart is drawn.
+DIAGNOSTICS: tuple[tuple[str, str, str, str, str, dict[str, Any]], ...] = (
+    ("Total reward", "objective/rlhf_reward", "total reward", "trained", "rlhf_reward", {}),
+    ("Entropy", "objective/entropy", "entropy", "trained", "entropy", ZERO),
+    ("Response length", "objective/response_length", "tokens", "trained", "length", ZERO | _digits(1)),
+    ("Finished answers", "objective/finished", "finished", "trained", "finished", SHARE),
+    ("Groups without spread", "group/zero_variance", "share of prompts", "hot", "zero_variance", SHARE),
+    (
+        *("Clip fraction", "policy/clipfrac", "clip fraction", "trained", "clip_fraction"),
+        ZERO | {"y_format": lambda v: percent(v, 1)},
+    ),
+    (
+        *("Approximate KL of an update", "policy/approxkl", "approximate KL", "trained", "approx_kl"),
+        ZERO | _digits(4),
+    ),
+    ("Value loss", "val/loss", "value loss", "reward", "value_loss", ZERO),
+    ("Explained variance", "val/var_explained", "explained variance", "reward", "explained_variance", ZERO),
+    ("KL coefficient", "objective/kl_coef", "β", "trained", "kl_coef", ZERO | _digits(4)),
+)
+
+
 def thin(found: Sequence[Any]) -> list[Any]:
     """At most ``MOST_POINTS`` of them, evenly, first and last kept: a long run's curve stays a small file."""
     if len(found) <= MOST_POINTS:
@@ -48,8 +75,7 @@ def _chart(
 
 def rl_charts(rows: Sequence[Row]) -> list[Chart]:
     """Score and KL with their ranges first, then the diagnostics of the optimization."""
-    coefficients = {v for _, v in series(rows, "objective/kl_coef")}
-    charts = [
+    first = [
         _chart(
             "Score",
             [_line(rows, "objective/scores", "score", "reward", spread=True)],
@@ -62,76 +88,17 @@ def rl_charts(rows: Sequence[Row]) -> list[Chart]:
                 _line(rows, "objective/kl", "KL", "trained", spread=True),
                 _line(rows, "objective/kl_k3", "k3", "muted", dashed=True),
             ],
-            include_zero=True,
             note="Nats per response; the band holds the middle 80% of answers.",
             term="kl",
+            **ZERO,
         ),
         proxy_and_gold(rows),
-        _chart(
-            "Total reward",
-            [_line(rows, "objective/rlhf_reward", "total reward", "trained")],
-            term="rlhf_reward",
-        ),
-        _chart(
-            "Entropy",
-            [_line(rows, "objective/entropy", "entropy", "trained")],
-            include_zero=True,
-            term="entropy",
-        ),
-        _chart(
-            "Response length",
-            [_line(rows, "objective/response_length", "tokens", "trained")],
-            include_zero=True,
-            y_format=lambda v: number(v, 1),
-            term="length",
-        ),
-        _chart(
-            "Finished answers",
-            [_line(rows, "objective/finished", "finished", "trained")],
-            y_format=percent,
-            y_range=(0.0, 1.0),
-            term="finished",
-        ),
-        _chart(
-            "Groups without spread",
-            [_line(rows, "group/zero_variance", "share of prompts", "hot")],
-            y_format=percent,
-            y_range=(0.0, 1.0),
-            term="zero_variance",
-        ),
-        _chart(
-            "Clip fraction",
-            [_line(rows, "policy/clipfrac", "clip fraction", "trained")],
-            include_zero=True,
-            y_format=lambda v: percent(v, 1),
-            term="clip_fraction",
-        ),
-        _chart(
-            "Approximate KL of an update",
-            [_line(rows, "policy/approxkl", "approximate KL", "trained")],
-            include_zero=True,
-            y_format=lambda v: number(v, 4),
-            term="approx_kl",
-        ),
-        _chart(
-            "Value loss",
-            [_line(rows, "val/loss", "value loss", "reward")],
-            include_zero=True,
-            term="value_loss",
-        ),
-        _chart(
-            "Explained variance",
-            [_line(rows, "val/var_explained", "explained variance", "reward")],
-            include_zero=True,
-            term="explained_variance",
-        ),
-        _chart(
-            "KL coefficient",
-            [_line(rows, "objective/kl_coef", "β", "trained")] if len(coefficients) > 1 else [],
-            include_zero=True,
-            y_format=lambda v: number(v, 4),
-            term="kl_coef",
-        ),
+    ]
+    fixed = len({v for _, v in series(rows, "objective/kl_coef")}) < 2
+    charts = first + [
+        _chart(title, [_line(rows, key, label, tone)], term=term, **options)
+        for title, key, label, tone, term, options in DIAGNOSTICS
+        if not (fixed and term == "kl_coef")
     ]
     return [c for c in charts if c is not None]
 

@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session as Db
 
 from plaudit.feedback.store.account_tables import ApiToken, Session, User
 from plaudit.feedback.store.errors import Forbidden, NotFound, SignInNeeded
-from plaudit.feedback.store.people import ROLES, SEEN_EVERY, Who
+from plaudit.feedback.store.people import ROLES, SEEN_EVERY, Who, note
 from plaudit.feedback.store.schema import Member, Project
 from plaudit.web.app_state import SAFE, AppState
 
@@ -44,6 +44,10 @@ class Asker:
     def the_member(self) -> Member:
         assert self.member is not None
         return self.member
+
+    def note(self, db: Db, action: str, **detail: Any) -> None:
+        """A line in the audit log: this person did it now, in the project that the request is about."""
+        note(db, action, now=self.now, by=self.user, project=self.project, **detail)
 
     def is_at_least(self, role: str) -> bool:
         return self.member is not None and ROLES.index(self.member.role) <= ROLES.index(role)

@@ -24,6 +24,8 @@ from pygments.formatters import HtmlFormatter
 from pygments.lexers import get_lexer_by_name
 from pygments.util import ClassNotFound
 
+from plaudit.feedback.store.confusables import TURNING
+
 Blank = Literal["empty", "white space", "nothing to see"]
 TAG = re.compile(r"<[^>]*>")
 RULE = re.compile(r"<hr\b")
@@ -73,11 +75,6 @@ class RenderCache:
                 self._size -= sys.getsizeof(gone)
 
 
-# Marks that turn the direction of text around, and so can make it read as something else than it is.
-TURNING = {
-    "\u202a": "LRE", "\u202b": "RLE", "\u202c": "PDF", "\u202d": "LRO", "\u202e": "RLO",
-    "\u2066": "LRI", "\u2067": "RLI", "\u2068": "FSI", "\u2069": "PDI",
-}  # fmt: skip
 MOST_MARKDOWN = 100_000  # characters; parsing takes about a second for as many
 MOST_CELLS = 10_000  # of all tables of a text
 MOST_HTML = 600_000  # characters that it may become

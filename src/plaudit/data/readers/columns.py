@@ -60,10 +60,7 @@ KNOWN = {column for columns in FIELDS.values() for column in columns}
 COMMON = ("system", "source", "category", "metadata", "tools", "weight")
 
 # What no one column holds, in words: two answers, what says which is better.
-SEVERAL = {
-    "pair": "response_a, response_b",
-    "choice": "preferred",
-}
+SEVERAL = {"pair": "response_a, response_b", "choice": "preferred"}
 
 
 def normal(column: str) -> str:

@@ -12,7 +12,6 @@ from sqlalchemy.orm import Session as Db
 from plaudit.feedback.store.errors import Invalid, NotFound
 from plaudit.feedback.store.judgement_form import Plain
 from plaudit.feedback.store.locks import lock_project
-from plaudit.feedback.store.people import note
 from plaudit.feedback.store.projects import LONGEST_GUIDELINE, publish
 from plaudit.feedback.store.schema import Guideline, Member, Project
 from plaudit.web.access import Access, Asker
@@ -119,14 +118,7 @@ def post_guidelines(body: GuidelineIn, asker: Owner) -> Published:
     def work(db: Db) -> Published:
         project = lock_project(db, asker.the_project().id)
         made = publish(db, project, body.markdown, change=body.note, by=asker.user, now=asker.now)
-        note(
-            db,
-            "published guidelines",
-            now=asker.now,
-            by=asker.user,
-            project=project,
-            target=str(made.version),
-        )
+        asker.note(db, "published guidelines", target=str(made.version))
         return Published(version=made.version, note=made.note, published=made.published)
 
     return asker.server.database.write(work)

@@ -14,7 +14,6 @@ from plaudit.feedback.judgement_query import pseudonyms
 from plaudit.feedback.store.errors import NotFound, Refused
 from plaudit.feedback.store.exposure import look
 from plaudit.feedback.store.locks import lock_project
-from plaudit.feedback.store.people import note
 from plaudit.feedback.store.projects import NewItem, add_items, check_accepted
 from plaudit.feedback.store.rounds import NewRound, provenance
 from plaudit.feedback.store.schema import Answer, Assignment, GoldRanking, Item, Judgement, Round, Skip
@@ -159,9 +158,8 @@ def post_items(body: Import, asker: Owner) -> ImportDone:
         added += asker.server.database.write(_add, asker.the_project().id, some, made.round, now=asker.now)
 
     def work(db: Db) -> None:
-        project = lock_project(db, asker.the_project().id)
-        detail = {"target": str(added), "purpose": body.purpose}
-        note(db, "added items", now=asker.now, by=asker.user, project=project, **detail)
+        lock_project(db, asker.the_project().id)
+        asker.note(db, "added items", target=str(added), purpose=body.purpose)
 
     asker.server.database.write(work)
     return ImportDone(added=added, known=made.distinct - added, notes=made.notes)
@@ -204,15 +202,7 @@ def patch_item(item: str, change: ItemChange, asker: Owner) -> ItemLine:
                 gold.accepted = change.accepted or gold.accepted
             if change.rationale is not None:
                 gold.rationale = change.rationale
-        note(
-            db,
-            "changed item",
-            now=asker.now,
-            by=asker.user,
-            project=asker.the_project(),
-            target=found.id,
-            **change.model_dump(exclude_none=True),
-        )
+        asker.note(db, "changed item", target=found.id, **change.model_dump(exclude_none=True))
         db.flush()
         return ItemLine(**_line(found))
 

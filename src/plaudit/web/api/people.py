@@ -5,14 +5,14 @@ from __future__ import annotations
 from typing import Annotated, Literal
 
 from fastapi import APIRouter, Depends
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, ConfigDict, Field
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session as Db
 
 from plaudit.feedback.store.account_tables import Link, User
 from plaudit.feedback.store.errors import Forbidden, NotFound, Refused
 from plaudit.feedback.store.judgement_form import Plain
-from plaudit.feedback.store.people import note, revoke_links, revoke_sessions
+from plaudit.feedback.store.people import revoke_links, revoke_sessions
 from plaudit.feedback.store.schema import Assignment, Member
 from plaudit.web.access import Access, Asker
 from plaudit.web.request_body import Guarded
@@ -50,6 +50,8 @@ class InvitationIn(BaseModel):
 
 
 class Invitation(BaseModel):
+    model_config = ConfigDict(from_attributes=True)
+
     id: str
     role: str
     note: str
@@ -128,15 +130,7 @@ def patch_person(person: str, body: PersonIn, asker: Owner) -> Person:
         if asker.who.token is not None and _is_owner(member) and not was_owner:
             # Whoever it makes an owner can make links, by which one becomes a person.
             raise Forbidden("browser_only", "a token cannot make owners: sign in with a browser")
-        note(
-            db,
-            "changed person",
-            now=asker.now,
-            by=asker.user,
-            project=asker.the_project(),
-            target=member.pseudonym,
-            **body.model_dump(exclude_none=True),
-        )
+        asker.note(db, "changed person", target=member.pseudonym, **body.model_dump(exclude_none=True))
         db.flush()
         return next(p for p in people_of(db, member.project_id) if p.id == member.id)
 
@@ -163,14 +157,7 @@ def post_sign_in_link(person: str, asker: InPerson) -> SignInLink:
         session = asker.who.session
         revoke_sessions(db, user.id, now=asker.now, but=session.id if session else None)
         link, token = asker.server.people.make_link(db, now=asker.now, user=user, days=2, by=asker.user)
-        note(
-            db,
-            "made sign-in link",
-            now=asker.now,
-            by=asker.user,
-            project=asker.the_project(),
-            target=member.pseudonym,
-        )
+        asker.note(db, "made sign-in link", target=member.pseudonym)
         return SignInLink(path=f"/enter#{token}", expires=link.expires)
 
     return asker.server.database.write(work)
@@ -208,9 +195,7 @@ def post_invitation(body: InvitationIn, asker: InPerson) -> Invitation:
             note=body.note,
             by=asker.user,
         )
-        note(
-            db, "invited", now=asker.now, by=asker.user, project=project, target=body.role, uses=body.max_uses
-        )
+        asker.note(db, "invited", target=body.role, uses=body.max_uses)
         return _invitation(link, f"/enter#{token}")
 
     return asker.server.database.write(work)
@@ -225,14 +210,7 @@ def delete_invitation(invitation: str, asker: Owner) -> None:
         if link is None or link.project_id != asker.the_project().id:
             raise NotFound("invitation")
         link.revoked_at = link.revoked_at or asker.now
-        note(
-            db,
-            "ended invitation",
-            now=asker.now,
-            by=asker.user,
-            project=asker.the_project(),
-            target=link.role or "",
-        )
+        asker.note(db, "ended invitation", target=link.role or "")
 
     asker.server.database.write(work)
 
@@ -268,13 +246,4 @@ def _person(member: Member, user: User, judgements: int, active_ms: int) -> Pers
 
 
 def _invitation(link: Link, path: str | None = None) -> Invitation:
-    return Invitation(
-        id=link.id,
-        role=link.role or "",
-        note=link.note,
-        created=link.created,
-        expires=link.expires,
-        max_uses=link.max_uses,
-        uses=link.uses,
-        path=path,
-    )
+    return Invitation.model_validate(link).model_copy(update={"path": path})

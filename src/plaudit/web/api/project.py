@@ -15,7 +15,6 @@ from plaudit.feedback.store.account_tables import User
 from plaudit.feedback.store.errors import Invalid
 from plaudit.feedback.store.judgement_form import Plain
 from plaudit.feedback.store.locks import lock_project
-from plaudit.feedback.store.people import note
 from plaudit.feedback.store.projects import change_settings, set_state
 from plaudit.feedback.store.schema import Audit, Member
 from plaudit.feedback.store.settings import Settings
@@ -67,7 +66,7 @@ def patch_settings(changes: dict[Plain, Any], asker: Owner) -> Settings:
     def work(db: Db) -> Settings:
         project = lock_project(db, asker.the_project().id)
         made = change_settings(db, project, changes)
-        note(db, "changed settings", now=asker.now, by=asker.user, project=project, changes=changes)
+        asker.note(db, "changed settings", changes=changes)
         return made
 
     return asker.server.database.write(work)
@@ -83,7 +82,7 @@ def patch_project(body: TitleIn, asker: Owner) -> None:
     def work(db: Db) -> None:
         project = lock_project(db, asker.the_project().id)
         project.title = title
-        note(db, "changed title", now=asker.now, by=asker.user, project=project, title=title)
+        asker.note(db, "changed title", title=title)
 
     asker.server.database.write(work)
 
@@ -95,7 +94,7 @@ def post_state(body: StateIn, asker: Owner) -> None:
     def work(db: Db) -> None:
         project = lock_project(db, asker.the_project().id)
         set_state(project, body.state)
-        note(db, "changed state", now=asker.now, by=asker.user, project=project, target=body.state)
+        asker.note(db, "changed state", target=body.state)
 
     asker.server.database.write(work)
 

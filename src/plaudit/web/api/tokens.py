@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from fastapi import APIRouter
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, ConfigDict, Field
 from sqlalchemy import select
 from sqlalchemy.orm import Session as Db
 
 from plaudit.feedback.store.account_tables import ApiToken
 from plaudit.feedback.store.errors import NotFound
 from plaudit.feedback.store.judgement_form import Plain
-from plaudit.feedback.store.people import note
 from plaudit.web.api.auth import Anyone
 from plaudit.web.request_body import Guarded
 
@@ -24,6 +23,8 @@ class TokenIn(BaseModel):
 
 
 class TokenOut(BaseModel):
+    model_config = ConfigDict(from_attributes=True)
+
     id: str
     name: str
     scopes: list[str]
@@ -53,7 +54,7 @@ def make_token(body: TokenIn, asker: Anyone) -> TokenOut:
         made, token = asker.server.people.make_token(
             db, asker.user, name=body.name, scopes=body.scopes, now=asker.now, days=body.days
         )
-        note(db, "made token", now=asker.now, by=asker.user, target=made.name, scopes=made.scopes)
+        asker.note(db, "made token", target=made.name, scopes=made.scopes)
         return _token_out(made, token)
 
     return asker.server.database.write(work)
@@ -68,19 +69,10 @@ def revoke_token(token: str, asker: Anyone) -> None:
         if found is None or found.user_id != asker.user.id:
             raise NotFound("token")
         found.revoked_at = found.revoked_at or asker.now
-        note(db, "revoked token", now=asker.now, by=asker.user, target=found.name)
+        asker.note(db, "revoked token", target=found.name)
 
     asker.server.database.write(work)
 
 
 def _token_out(token: ApiToken, secret: str | None = None) -> TokenOut:
-    return TokenOut(
-        id=token.id,
-        name=token.name,
-        scopes=token.scopes,
-        last4=token.last4,
-        created=token.created,
-        expires=token.expires,
-        last_used=token.last_used,
-        token=secret,
-    )
+    return TokenOut.model_validate(token).model_copy(update={"token": secret})

@@ -10,7 +10,7 @@ from plaudit.data.readers.columns import View
 from plaudit.data.readers.preferences.answer_texts import asked
 from plaudit.data.readers.preferences.codes import CodedColumn, CodedComparison, CodedJudgement
 from plaudit.data.readers.preferences.pairs import Votes
-from plaudit.data.readers.preferences.words import bare
+from plaudit.data.readers.preferences.words import bare, words
 from plaudit.data.readers.read_report import Fault
 from plaudit.data.readers.row_to_record import (
     differing,
@@ -24,16 +24,7 @@ from plaudit.data.readers.row_to_record import (
 from plaudit.data.records import Ranking, Response
 
 RANKS = ("rank", "ranking", "place", "position")
-SCORES = (
-    "overall_score",
-    "score",
-    "rating",
-    "reward",
-    "overall",
-    "quality",
-    "preference_score",
-    "fine_grained_score",
-)
+SCORES = words("overall_score score rating reward overall quality preference_score fine_grained_score")
 # Aspects that an answer was rated by, each a number or {"Rating": number}.
 ASPECTS = ("annotations", "ratings", "scores", "aspects")
 

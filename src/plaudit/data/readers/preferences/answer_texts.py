@@ -17,6 +17,7 @@ from plaudit.data.readers.coerce import (
     transcript,
 )
 from plaudit.data.readers.columns import FIELDS, View
+from plaudit.data.readers.preferences.words import words
 from plaudit.data.readers.read_report import Fault
 from plaudit.data.readers.row_to_record import (
     answered,
@@ -27,20 +28,7 @@ from plaudit.data.records import Message, Prompt, Response
 
 # Where the text of a prompt stands that is an object.
 TURNS_IN = ("messages", "turns", "conversation")
-
-
-TEXT_IN = (
-    "full_text",
-    "text",
-    "content",
-    "prompt",
-    "question",
-    "post",
-    "article",
-    "instruction",
-    "value",
-    "body",
-)
+TEXT_IN = words("full_text text content prompt question post article instruction value body")
 
 
 def asked(view: View, turns: Sequence[Message] | None = None) -> Prompt:

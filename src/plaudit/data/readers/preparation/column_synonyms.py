@@ -7,70 +7,52 @@ from typing import Any
 
 from plaudit.data.readers.columns import FIELDS
 from plaudit.data.readers.labels.label_values import said
+from plaudit.data.readers.preferences.words import words
 
 # What is a prompt where an answer stands beside it, and may be anything where none does.
 BESIDE_ANSWER = ("context", "article", "document", "text", "content", "x")
 # Other names of a field, taken where a row has no column of its own for it.
 OTHERS: dict[str, tuple[str, ...]] = {
     "prompt": (
-        "problem",
-        "user_prompt",
-        "user_input",
-        "user_message",
-        "user_query",
-        "human_prompt",
-        "request",
-        "human",
-        "user",
+        *words("problem user_prompt user_input user_message user_query human_prompt request human user"),
         *BESIDE_ANSWER,
     ),
-    "response": (
-        "target",
-        "reply",
-        "model_response",
-        "model_output",
-        "model_answer",
-        "assistant_response",
-        "bot_response",
-        "ai_response",
-        "expected_output",
-        "generation",
-        "generated_text",
-        "summary",
-        "highlights",
-        "assistant",
-        "bot",
-        "gpt",
+    "response": words(
+        "target reply model_response model_output model_answer assistant_response bot_response ai_response "
+        "expected_output generation generated_text summary highlights assistant bot gpt"
     ),
-    "system": ("system_message", "system_instruction", "sys_prompt"),
-    "messages": ("dialogue", "dialog", "chat", "turns", "chat_history"),
+    "system": words("system_message system_instruction sys_prompt"),
+    "messages": words("dialogue dialog chat turns chat_history"),
 }
-# What the better and the worse of two answers are called, alone or inside a longer name.
-SIDES: tuple[tuple[str, tuple[str, ...]], ...] = (
-    ("chosen", ("rejected", "unchosen")),
-    ("win", ("lose", "loss")),
-    ("winner", ("loser",)),
-    ("winning", ("losing",)),
-    ("better", ("worse",)),
-    ("best", ("worst",)),
-    ("good", ("bad",)),
-    ("positive", ("negative",)),
-    ("pos", ("neg",)),
-    (
-        "preferred",
-        ("dispreferred", "non_preferred", "nonpreferred", "unpreferred", "rejected", "not_preferred"),
-    ),
-    ("accepted", ("rejected",)),
-    ("accept", ("reject",)),
-    ("selected", ("rejected",)),
-    ("desirable", ("undesirable",)),
-    ("correct", ("incorrect", "wrong")),
-    ("right", ("wrong",)),
-    ("safe", ("unsafe",)),
-    ("helpful", ("unhelpful",)),
-    ("harmless", ("harmful",)),
-    ("y_w", ("y_l",)),
-    ("w", ("l",)),
+# What the better and the worse of two answers are called, alone or inside a longer name: the better one first.
+SIDES: tuple[tuple[str, tuple[str, ...]], ...] = tuple(
+    (better, tuple(worse))
+    for better, *worse in map(
+        str.split,
+        (
+            "chosen rejected unchosen",
+            "win lose loss",
+            "winner loser",
+            "winning losing",
+            "better worse",
+            "best worst",
+            "good bad",
+            "positive negative",
+            "pos neg",
+            "preferred dispreferred non_preferred nonpreferred unpreferred rejected not_preferred",
+            "accepted rejected",
+            "accept reject",
+            "selected rejected",
+            "desirable undesirable",
+            "correct incorrect wrong",
+            "right wrong",
+            "safe unsafe",
+            "helpful unhelpful",
+            "harmless harmful",
+            "y_w y_l",
+            "w l",
+        ),
+    )
 )
 
 
