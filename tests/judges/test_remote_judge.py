@@ -12,7 +12,6 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
-from plaudit.runs.logs import read_lines
 from stub_server import MODEL, Stub
 
 from plaudit.cli import main
@@ -22,6 +21,7 @@ from plaudit.generation.endpoint.ledger import Ledger, Prices
 from plaudit.generation.endpoint.limits import TokenBucket
 from plaudit.generation.endpoint.transport import retry_after
 from plaudit.pipeline.judging import judge_file
+from plaudit.runs.logs import read_lines
 
 FAST = "?attempts=30&timeout=0.4&concurrency=4"
 

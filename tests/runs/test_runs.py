@@ -9,7 +9,7 @@ import pytest
 
 from plaudit.errors import UserError
 from plaudit.runs import RunFolder, Stage, files as run_files
-from plaudit.runs.folder import append_lines, read_lines
+from plaudit.runs.logs import append_lines, read_lines
 
 
 def test_a_file_is_written_whole_and_replaces_the_old(tmp_path):

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import json
 import math
-import os
 import re
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 from plaudit.errors import UserError
-from plaudit.runs import files
+from plaudit.runs import files, logs
 
 STEP = re.compile(r"step-(\d+)")
 
@@ -47,29 +45,31 @@ class Stage:
 
     def append_metrics(self, step: int, values: Mapping[str, Any]) -> None:
         """Record numbers of one step."""
-        append_lines(self.path / "metrics.jsonl", [{"step": step, **_plain(dict(values))}])
+        logs.append_lines(self.path / "metrics.jsonl", [{"step": step, **_plain(dict(values))}])
 
     def append_samples(self, rows: Iterable[Mapping[str, Any]]) -> None:
         """Record samples worth showing."""
-        append_lines(self.path / "samples.jsonl", [_plain(dict(row)) for row in rows])
+        logs.append_lines(self.path / "samples.jsonl", [_plain(dict(row)) for row in rows])
 
     def event(self, event: str, **details: Any) -> None:
         """Record what happened while the stage ran, such as memory that ran out."""
-        append_lines(self.path / "events.jsonl", [{"time": time.time(), "event": event, **_plain(details)}])
+        logs.append_lines(
+            self.path / "events.jsonl", [{"time": time.time(), "event": event, **_plain(details)}]
+        )
 
     def events(self) -> list[dict[str, Any]]:
-        return read_lines(self.path / "events.jsonl")
+        return logs.read_lines(self.path / "events.jsonl")
 
     def metrics(self) -> list[dict[str, Any]]:
-        return read_lines(self.path / "metrics.jsonl")
+        return logs.read_lines(self.path / "metrics.jsonl")
 
     def samples(self) -> list[dict[str, Any]]:
-        return read_lines(self.path / "samples.jsonl")
+        return logs.read_lines(self.path / "samples.jsonl")
 
     def truncate(self, step: int) -> None:
         """Forget what was logged after ``step``: on resume the steps after it happen again."""
         for name in ("metrics.jsonl", "samples.jsonl"):
-            keep_lines(self.path / name, lambda row: row.get("step", 0) <= step)
+            logs.keep_lines(self.path / name, lambda row: row.get("step", 0) <= step)
 
     def read_json(self, name: str = "stage.json") -> Any:
         return files.read_json(self.path / name)
@@ -123,47 +123,7 @@ class RunFolder:
     def event(self, kind: str, **details: Any) -> None:
         """Record what happened to the run: started, resumed, skipped, out of memory …"""
         row = {"time": time.time(), "event": kind, **_plain(details)}
-        append_lines(self.path / "events.jsonl", [row])
+        logs.append_lines(self.path / "events.jsonl", [row])
 
     def events(self) -> list[dict[str, Any]]:
-        return read_lines(self.path / "events.jsonl")
-
-
-def append_lines(path: Path, rows: Iterable[dict[str, Any]]) -> None:
-    """Append rows as JSON lines; a torn last line is closed off first."""
-    data = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows).encode()
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("ab") as file:
-        if file.tell() and not _ends_with_newline(path):
-            file.write(b"\n")
-        file.write(data)
-
-
-def _ends_with_newline(path: Path) -> bool:
-    with path.open("rb") as file:
-        file.seek(-1, os.SEEK_END)
-        return file.read(1) == b"\n"
-
-
-def read_lines(path: Path) -> list[dict[str, Any]]:
-    """All whole rows of a log; a torn line is ignored; no file is no rows."""
-    if not path.exists():
-        return []
-    rows = []
-    for line in path.read_bytes().split(b"\n"):
-        if not line.strip():
-            continue
-        try:
-            rows.append(json.loads(line))
-        except ValueError:
-            continue
-    return rows
-
-
-def keep_lines(path: Path, keep: Callable[[dict[str, Any]], bool]) -> None:
-    """Rewrite a log with only the rows that ``keep`` accepts, atomically."""
-    from plaudit.runs.files import write_text
-
-    if path.exists():
-        rows = [row for row in read_lines(path) if keep(row)]
-        write_text(path, "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows))
+        return logs.read_lines(self.path / "events.jsonl")

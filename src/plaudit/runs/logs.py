@@ -1,0 +1,49 @@
+"""Append-only logs of JSON lines that survive a kill at any byte."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+
+def append_lines(path: Path, rows: Iterable[dict[str, Any]]) -> None:
+    """Append rows as JSON lines; a torn last line is closed off first."""
+    data = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows).encode()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("ab") as file:
+        if file.tell() and not _ends_with_newline(path):
+            file.write(b"\n")
+        file.write(data)
+
+
+def _ends_with_newline(path: Path) -> bool:
+    with path.open("rb") as file:
+        file.seek(-1, os.SEEK_END)
+        return file.read(1) == b"\n"
+
+
+def read_lines(path: Path) -> list[dict[str, Any]]:
+    """All whole rows of a log; a torn line is ignored; no file is no rows."""
+    if not path.exists():
+        return []
+    rows = []
+    for line in path.read_bytes().split(b"\n"):
+        if not line.strip():
+            continue
+        try:
+            rows.append(json.loads(line))
+        except ValueError:
+            continue
+    return rows
+
+
+def keep_lines(path: Path, keep: Callable[[dict[str, Any]], bool]) -> None:
+    """Rewrite a log with only the rows that ``keep`` accepts, atomically."""
+    from plaudit.runs.files import write_text
+
+    if path.exists():
+        rows = [row for row in read_lines(path) if keep(row)]
+        write_text(path, "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows))
