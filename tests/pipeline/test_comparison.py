@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from plaudit.pipeline.comparison.yardstick import best_of_n_frontier
+from plaudit.pipeline.comparison.best_of_n import best_of_n_frontier
 from small import SMALL
 
 from plaudit.config import read_yaml, validate
