@@ -10,7 +10,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from plaudit.pipeline.comparison.best_of_n import best_of_n_frontier
 from small import SMALL
 
 from plaudit.config import read_yaml, validate
@@ -26,6 +25,7 @@ from plaudit.pipeline.comparison.arms import (
     with_arm,
     without_arm,
 )
+from plaudit.pipeline.comparison.best_of_n import best_of_n_frontier
 from plaudit.pipeline.comparison.gather import gather, winners
 from plaudit.pipeline.comparison.run import compare
 from plaudit.pipeline.run import recipe_path
