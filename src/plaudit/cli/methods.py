@@ -19,11 +19,17 @@ Source = Annotated[
 ]
 Model = Annotated[
     str | None,
-    typer.Option("--model", metavar="DIR", help="Model folder, RUN, RUN@step or hub name; needed for data."),
+    typer.Option(
+        "--model",
+        metavar="MODEL",
+        help="RUN, RUN@step, DIR, FILE.gguf, pypi:NAME or owner/name@revision; needed for data.",
+    ),
 ]
 RewardModel = Annotated[
     str | None,
-    typer.Option("--reward", metavar="DIR", help="Reward model: folder, RUN or RUN@step; needed for data."),
+    typer.Option(
+        "--reward", metavar="SPEC", help="Reward model (RUN, RUN@step, DIR) or python:module:function."
+    ),
 ]
 
 

@@ -26,7 +26,8 @@ DryRun = Annotated[
     bool, typer.Option("--dry-run", help="Show the resolved config, the plan, memory and time; run nothing.")
 ]
 Model = Annotated[
-    str, typer.Argument(metavar="RUN[@STEP]|MODEL", help="A run (its end), a step of one, or a model folder.")
+    str,
+    typer.Argument(metavar="RUN[@STEP]|MODEL", help="A run (its end), a step of one, or any other model."),
 ]
 Run = Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a run.")]
 Seed = Annotated[int, typer.Option(metavar="N", help="Seed of the draw.", min=0)]

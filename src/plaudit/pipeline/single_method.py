@@ -69,9 +69,9 @@ def run_method(
 ) -> RunFolder:
     """Run one method on a data file, or a recipe up to that method.
 
-    ``model`` is a Hugging Face folder, RUN, RUN@step or hub name (needed for data); ``reward`` a saved reward model
-    (needed on data by methods that ask for a reward). ``fields`` and ``labels`` say how the data file is to be
-    read, as in ``plaudit.read``; a recipe says it in its sources.
+    ``model`` is any model that ``plaudit.runs.locate`` finds (needed for data); ``reward`` a saved reward model or
+    ``python:module:function`` (needed on data by methods that ask for a reward). ``fields`` and ``labels`` say how the
+    data file is to be read, as in ``plaudit.read``; a recipe says it in its sources.
     """
     method = METHODS[name]
     if str(source).endswith((".yaml", ".yml")) or (
@@ -109,7 +109,7 @@ def method_config(
         "name": name_of_run(name, source),
         "policy": {"path": str(model)},
         "data": {role: [{"path": str(source), "fields": fields, "labels": labels}]},
-        "steps": {name: {"reward_model": str(reward)} if reward is not None else {}},
+        "steps": {name: {"reward": _reward(str(reward))} if reward is not None else {}},
         "evaluate": None,
     }
     for override in overrides:
@@ -117,11 +117,15 @@ def method_config(
     if method.rewarded and not any(raw["steps"][name].get(key) for key in REWARDS):
         raise UserError(
             f"`plaudit {method.verb} DATA` needs a reward",
-            remedy="add --reward DIR, a reward model that `plaudit reward` saved, or "
-            f"--set {name}.reward_function=module:function",
+            remedy="add --reward RUN, a reward model that `plaudit reward` trained, or --reward python:module:function",
         )
     made: Config = validate(raw, f"plaudit {method.verb}")
     return made
+
+
+def _reward(given: str) -> str:
+    """What --reward names as a reward of a recipe: ``python:module:function``, or a saved reward model."""
+    return given if given.startswith(("python:", "reward:")) else f"reward:{given}"
 
 
 def name_of_run(method: str, source: str | Path) -> str:
