@@ -234,3 +234,12 @@ def test_every_finding_says_what_to_do():
             finding.sentence.endswith(".") and finding.evidence.endswith(".") and finding.action.endswith(".")
         )
         assert any(c.isdigit() for c in finding.evidence)
+
+
+def test_answers_that_are_mostly_cut_are_a_warning_and_all_of_them_serious():
+    def found(share):
+        return health.answers_cut(seen([], {"prompts": 200, "length": {"end": {"finished": share}}}))
+
+    assert found(0.5) is None and found(1.0) is None
+    assert found(0.49).severity == "warning" and "49% of 200 answers" in found(0.49).evidence
+    assert found(0.0).severity == "serious" and "max_new_tokens" in found(0.0).action

@@ -107,6 +107,7 @@ def weights(run, step):
     return load_policy(RunFolder(run).stage(step).model).model.lm_head.weight.detach()
 
 
+@pytest.mark.slow  # more than a CPU-minute; `.ci/run` runs it by itself
 def test_every_verb_takes_what_the_one_before_it_made(cut, files, plaudit, monkeypatch):
     shown = plaudit("check", "pairs.jsonl", "--model", cut)
     assert "Lengths in tokens of" in shown and "You are a helpful AI assistant named SmolLM" in shown

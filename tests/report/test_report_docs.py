@@ -31,6 +31,7 @@ def test_the_rules_are_those_of_the_code_in_its_order():
         ("kl_negative", (-health_rl.NEGATIVE_KL,)),
         ("entropy_collapse", (health_rl.ENTROPY_SHARE,)),
         ("length_runaway", (health_rl.LENGTH_GROWTH, health_rl.FINISHED)),
+        ("answers_cut", (health.MOSTLY_FINISHED,)),
         ("clip_fraction_too_hot", (health_rl.CLIP_FRACTION,)),
         ("gold_falls_while_proxy_rises", (health_rl.GOLD_FALL_WARNING, health_rl.GOLD_FALL_SERIOUS)),
         ("sampler_disagrees", (health_rl.LOG_PROB_GAP,)),

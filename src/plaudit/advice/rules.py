@@ -6,11 +6,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from plaudit.advice.costs import Amount
 from plaudit.advice.situation import FEW, HAVE, Situation
 from plaudit.config.pretrained import vetted
 from plaudit.errors import UserError
 from plaudit.registry import METHODS, Method, resolve
 
+PROMPT = 64  # tokens of a usual prompt, where none is known
+TIGHT = "memory"  # how the reason begins where a method is left out for it
 # What stands in a recipe for names that only the user knows.
 MODEL, REWARD_MODEL, SCORE = "MODEL", "REWARD_MODEL", "my_rewards:score"
 # What the reason for leaving a method out is called.
@@ -33,7 +36,7 @@ class Advice:
     gib: float
     adapters: bool
     recipe: dict[str, Any]
-    passes: float
+    amount: Amount
 
     @property
     def to_fill_in(self) -> list[str]:
@@ -71,6 +74,14 @@ def advise(found: Situation) -> Recommendation:
                 path.advice.append(_made(method, reason, found))
     order = {a.method: _fit(METHODS[a.method], found)[0] for a in path.advice}
     path.advice.sort(key=lambda a: -order[a.method])
+    tight = {name: why for name, why in path.left_out.items() if why.startswith(TIGHT)}
+    if not path.advice and tight and not found.have & {"people", "text"}:
+        least = min(found.gib(METHODS[name].models, adapters=True) for name in tight)
+        raise UserError(
+            f"{found.memory:g} GiB of memory are too few for {found.parameters / 1e9:.3g} billion parameters: of "
+            f"{', '.join(tight)} the smallest takes {least:.1f} GiB with adapters (weights are float32)",
+            remedy="take a smaller model, or a device with more memory",
+        )
     if not path.advice and not found.have & {"people", "text"}:
         raise UserError(
             "nothing to learn from: no method can be fed",
@@ -84,7 +95,7 @@ def _fit(method: Method, found: Situation) -> tuple[float, str]:
     """How well a method serves the situation (0: not at all), and why."""
     need = found.gib(method.models, adapters=True)
     if found.memory is not None and min(need, found.gib(method.models)) > found.memory:
-        return 0.0, f"takes {need:.1f} GiB even with adapters, more than {found.memory:g}"
+        return 0.0, f"{TIGHT}: takes {need:.1f} GiB even with adapters, more than {found.memory:g}"
     if method.fit is None:
         return 1.0, method.when or method.summary
     score, reason = resolve(method.fit)(found)
@@ -109,16 +120,52 @@ def _warnings(found: Situation) -> list[str]:
 def _made(method: Method, reason: str, found: Situation) -> Advice:
     adapters = found.memory is not None and found.gib(method.models) > found.memory
     recipe = _recipe(method, found, adapters)
-    return Advice(
-        method.name, reason, found.gib(method.models, adapters=adapters), adapters, recipe, _passes(method)
+    gib = found.gib(method.models, adapters=adapters)
+    return Advice(method.name, reason, gib, adapters, recipe, _amount(recipe, found))
+
+
+def _amount(recipe: Mapping[str, Any], found: Situation) -> Amount:
+    """What all steps of the recipe compute: passes over the records, and what RL samples, scores and learns from."""
+    made = Amount()
+    for name, section in recipe["steps"].items():
+        kind = METHODS[name]
+        settings = resolve(kind.settings)(**section)
+        made = _sum(made, _online(kind, settings) if kind.online else _offline(kind, settings, found))
+    return made
+
+
+def _offline(kind: Method, settings: Any, found: Situation) -> Amount:
+    tokens = found.tokens * settings.epochs
+    if not kind.rewarded:
+        return Amount(tokens, found.tokens * ("reference" in kind.needs), loads=2)
+    rows = settings.prompts * settings.n  # rejection sampling: all are sampled and scored, the best imitated
+    new = rows * settings.max_new_tokens
+    return Amount(settings.epochs * settings.prompts * settings.max_new_tokens, new, new, loads=3)
+
+
+def _online(kind: Method, settings: Any) -> Amount:
+    together = settings.prompts_per_iteration * settings.samples_per_prompt
+    episodes = settings.iterations * together
+    tokens = episodes * (settings.max_new_tokens + PROMPT)
+    critic = "critic" in kind.models
+    scored = tokens * (3 + critic)  # log-probs of policy and reference, scores, values
+    return Amount(
+        tokens * settings.epochs * (1 + critic),
+        scored,
+        episodes * settings.max_new_tokens,
+        together,
+        loads=4 + critic,
     )
 
 
-def _passes(method: Method) -> float:
-    """Forward-and-backward passes over the data's tokens, roughly, for a time estimate."""
-    if method.online:
-        return 20.0 * (2.0 if "critic" in method.models else 1.0)
-    return 4.0 if method.rewarded else 1.0 + (1 / 3 if "reference" in method.needs else 0.0)
+def _sum(one: Amount, two: Amount) -> Amount:
+    return Amount(
+        one.trained + two.trained,
+        one.forward + two.forward,
+        one.sampled + two.sampled,
+        two.at_once if two.sampled else one.at_once,
+        one.loads + two.loads,
+    )
 
 
 def _recipe(method: Method, found: Situation, adapters: bool) -> dict[str, Any]:

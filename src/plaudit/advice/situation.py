@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, Literal
 
 from plaudit.errors import UserError, suggest
+from plaudit.runs.sizes import size_of
 
 Quality = Literal["draft", "good", "best"]
 # What a user may say that there is, in his words.
@@ -144,11 +144,5 @@ def _characters(record: Any) -> int:
 
 
 def _parameters(model: str | None) -> float | None:
-    """Parameters of a local model, from its config alone."""
-    if model is None or not (Path(model) / "config.json").is_file():
-        return None
-    from plaudit.config import Pretrained
-    from plaudit.training.cost_model import config_of, parameters_of
-
-    architecture = config_of(Pretrained(source="pretrained", path=model))
-    return None if architecture is None else float(parameters_of(architecture))
+    """Parameters of a model, from its config or its name alone."""
+    return size_of(model) if model is not None else None

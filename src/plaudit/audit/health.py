@@ -29,6 +29,10 @@ from plaudit.audit.run import dig
 from plaudit.display.formatting import finite, number, percent
 
 
+# Below this share of finished answers most of what is judged is cut.
+MOSTLY_FINISHED = 0.5
+
+
 def reward_model_no_better_than_longer(seen: Watched) -> Finding | None:
     model = dig(seen.summary, "reward_model")
     accuracy, baseline = finite(dig(model, "accuracy")), finite(dig(model, "longer_wins"))
@@ -69,6 +73,22 @@ def sharpening_only(seen: Watched) -> Finding | None:
         f"{seen.title}.",
         f"Sampling the {seen.start} model cooler does as well: do not claim that {seen.title} taught it anything new.",
         numbers={"start": start, "end": after_},
+    )
+
+
+def answers_cut(seen: Watched) -> Finding | None:
+    finished = finite(dig(seen.summary, "length", "end", "finished"))
+    if finished is None or finished >= MOSTLY_FINISHED:
+        return None
+    prompts = finite(dig(seen.summary, "prompts"))
+    of = f" of {prompts:.0f}" if prompts is not None else ""
+    return Finding(
+        "answers_cut",
+        "serious" if finished == 0 else "warning",
+        "Most of the evaluated answers are cut by the length limit.",
+        f"{percent(finished)}{of} answers of the end came to an end by themselves: what is judged are beginnings.",
+        "Raise evaluate.max_new_tokens (and the method's own), or train the model to answer shorter.",
+        numbers={"finished": finished},
     )
 
 
@@ -180,7 +200,7 @@ STEP_RULES: tuple[Callable[[Watched], Finding | None], ...] = (
     likelihood_displacement,
 )
 MODEL_RULES: tuple[Callable[[Watched], Finding | None], ...] = (reward_model_no_better_than_longer,)
-RUN_RULES: tuple[Callable[[Watched], Finding | None], ...] = (sharpening_only,)
+RUN_RULES: tuple[Callable[[Watched], Finding | None], ...] = (sharpening_only, answers_cut)
 RULES = (*STEP_RULES, *MODEL_RULES, *RUN_RULES)
 
 _ORDER: dict[str, int] = {"serious": 0, "warning": 1, "note": 2}

@@ -100,6 +100,7 @@ def _show(found: Situation, way: Recommendation) -> None:
     from rich.table import Table
 
     from plaudit.advice import HAVE
+    from plaudit.advice.costs import GPU, cpu, duration, seconds, threads_here
     from plaudit.registry import METHODS
 
     console = Console(highlight=False, markup=False)
@@ -120,12 +121,12 @@ def _show(found: Situation, way: Recommendation) -> None:
     memory = f"  memory: {first.gib:.1f} GiB of weights and optimizer states, activations on top"
     console.print(memory + (", with adapters (LoRA)" if first.adapters else ""), soft_wrap=True)
     if found.tokens:
-        flops = 6 * found.parameters * found.tokens * first.passes
-        console.print(
-            f"  time: about {_duration(flops / 1e14)} at 100 TFLOP/s (one GPU, bf16), "
-            f"{_duration(flops / 2e11)} at 200 GFLOP/s (two CPU cores, fp32)",
-            soft_wrap=True,
-        )
+        here = cpu(threads_here())
+        times = [
+            f"{duration(seconds(first.amount, found.parameters, speed, adapters=first.adapters))} on {speed.name}"
+            for speed in (here, GPU)
+        ]
+        console.print(f"  time: about {' or '.join(times)}", soft_wrap=True)
     console.print("\nrecipe:\n" + _yaml(first.recipe, first.reason), soft_wrap=True)
     table = Table(title="the others", title_justify="left")
     for column in ("method", "memory", "why or why not"):
@@ -135,10 +136,3 @@ def _show(found: Situation, way: Recommendation) -> None:
     for name, reason in way.left_out.items():
         table.add_row(name, "–", reason, style="dim")
     console.print(table)
-
-
-def _duration(seconds: float) -> str:
-    for size, unit in ((86400, "days"), (3600, "hours"), (60, "minutes")):
-        if seconds >= 1.5 * size:
-            return f"{seconds / size:.0f} {unit}"
-    return f"{max(1, round(seconds))} seconds"

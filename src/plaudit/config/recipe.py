@@ -100,7 +100,7 @@ class ComputeSettings(Section):
 class Config(Section):
     """A whole run: a policy, data, and a graph of named steps in the order of work.
 
-    ``memory`` is a limit in GiB from which token budgets are chosen (by default a share of what is free);
+    ``memory`` is a limit in GiB from which token budgets are chosen (by default 60 % of all memory);
     ``checkpointing`` is activation checkpointing (by default only where nothing else fits); ``fused`` lets layers of
     the Llama layout be computed by fused operations on the CPU; ``compute.kernels`` chooses fast kernels or their
     reference. ``save`` keeps trained adapters beside the merged model (``both``) or in its place at the end

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Mapping
 from dataclasses import astuple
-from functools import cache
 from typing import Any
 
+from plaudit.advice.costs import GPU, cpu, duration, seconds
 from plaudit.config.graph import Graph, Node
 from plaudit.models.compute import compute_config
 from plaudit.pipeline.context import Context
+from plaudit.pipeline.sizes import fixed_bytes_of
 from plaudit.pipeline.stages import Plan, is_done
 from plaudit.pipeline.work import Work
 from plaudit.registry import resolve
@@ -42,6 +42,7 @@ def describe(plan: Plan, context: Context, resolved: Mapping[str, Any], console:
         left = column in ("step", "state", "work")
         table.add_column(column, justify="left" if left else "right", overflow="fold")
     sizes: dict[str, str] = {}
+    speed, total = (GPU if resolved["device"] == "cuda" else cpu(resolved["threads"])), 0.0
     for node in context.graph.nodes.values():
         architecture = config_of(context.source_of(node.name) or config.policy)
         parameters = parameters_of(architecture) if architecture is not None else 0
@@ -53,16 +54,22 @@ def describe(plan: Plan, context: Context, resolved: Mapping[str, Any], console:
         fused = (
             compute_config().fused_layers and resolved["device"] == "cpu" and context.lora(node.name) is None
         )
-        batch, memory = _room(work, architecture, parameters, resolved, fused) if architecture else ("–", "–")
-        rate = _flops_per_second(architecture.get_text_config().hidden_size) if architecture else 0.0
-        seconds = 6 * parameters * work.tokens / rate if rate else 0
-        table.add_row(node.name, state, work.words, batch, memory, _duration(seconds) if seconds else "–")
+        batch, memory = (
+            _room(work, architecture, resolved, fused, context.lora(node.name))
+            if architecture
+            else ("–", "–")
+        )
+        adapters = context.lora(node.name) is not None or getattr(node.settings, "lora", None) is not None
+        time = seconds(work.amount, parameters, speed, adapters=adapters) if parameters else 0.0
+        total += time if state == "to do" else 0.0
+        table.add_row(node.name, state, work.words, batch, memory, duration(time) if time else "–")
     console.print(table)
     for line in sizes.values():
         console.print(line, markup=False)
-    console.print(
-        "Time counts 6 · parameters · tokens at this machine's measured fp32 matrix rate; expect 1.5–4 × that."
-    )
+    if total:
+        console.print(
+            f"time: about {duration(total)} on {speed.name}, when the machine is idle", markup=False
+        )
 
 
 def drawn(graph: Graph) -> list[str]:
@@ -97,11 +104,11 @@ def _inputs(node: Node) -> str:
 
 
 def _room(
-    work: Work, architecture: Any, parameters: int, resolved: Mapping[str, Any], fused: bool
+    work: Work, architecture: Any, resolved: Mapping[str, Any], fused: bool, lora: Any
 ) -> tuple[str, str]:
     """The micro-batch that the planner would choose, and the memory that the stage then takes."""
     text = architecture.get_text_config()
-    fixed = parameters * (16.0 * work.trained + 4.0 * work.frozen)
+    fixed = fixed_bytes_of(architecture, work, lora)
     if not work.trained:
         return "–", _gib(fixed)
     kept = counted(architecture, resolved["precision"], work.usual, fused=fused)
@@ -119,23 +126,3 @@ def _room(
 
 def _gib(size: float) -> str:
     return f"{size / 2**30:.2f} GiB"
-
-
-@cache
-def _flops_per_second(hidden: int) -> float:
-    """fp32 matrix rate at the run's width, measured in a few tens of milliseconds."""
-    import torch
-
-    a, b = torch.randn(2048, hidden), torch.randn(hidden, 4 * hidden)
-    best = float("inf")
-    for _ in range(5):
-        start = time.perf_counter()
-        a @ b
-        best = min(best, time.perf_counter() - start)
-    return 2 * 2048 * hidden * 4 * hidden / best
-
-
-def _duration(seconds: float) -> str:
-    if seconds < 90:
-        return f"{max(1, round(seconds))} s"
-    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"

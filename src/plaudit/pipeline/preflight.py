@@ -20,7 +20,7 @@ from plaudit.pipeline.context import Context
 from plaudit.pipeline.sizes import fixed_bytes_of, written_bytes
 from plaudit.registry import resolve
 from plaudit.rewards import FunctionReward
-from plaudit.training.memory import SHARE, memory_limit
+from plaudit.training.memory import memory_limit
 
 T = TypeVar("T")
 # Records of each role that are rendered with the model's own template before anything is loaded.
@@ -203,21 +203,22 @@ def _rendered(renderer: Renderer, records: Sequence[Any]) -> None:
 
 def _memory(context: Context, node: Node, config: Any, problems: list[Problem]) -> None:
     """Weights, gradients and AdamW's moments that alone are more than the memory that there is."""
-    limit = context.config.memory
-    free = memory_limit(context.device, limit) / (1.0 if limit else SHARE)
+    limit = memory_limit(context.device, context.config.memory) / 2**30
     work = resolve(node.kind.cost)(node, context) if node.kind.cost else None
     if work is None or not work.trained:
         return
-    wanted = fixed_bytes_of(config, work, context.lora(node.name))
-    if wanted > free:
+    wanted = (
+        fixed_bytes_of(config, work, context.lora(node.name) or getattr(node.settings, "lora", None)) / 2**30
+    )
+    if wanted > limit:
+        stated = (
+            f"memory is {limit:g} GiB" if context.config.memory else f"a run takes at most {limit:g} GiB here"
+        )
         problems.append(
             Problem(
-                f"{node.name} takes {wanted / 2**30:.3g} GiB for weights, gradients and optimizer alone, and memory is "
-                + (f"{limit:g} GiB" if limit else f"{free / 2**30:.3g} GiB"),
+                f"{node.name} takes {wanted:.3g} GiB for weights, gradients and optimizer alone, and {stated}",
                 field="memory",
-                remedy="raise memory, train adapters (policy.lora), or take a smaller model"
-                if limit
-                else "train adapters (policy.lora), take a smaller model, or free some memory",
+                remedy="raise memory, train adapters (policy.lora), or take a smaller model",
             )
         )
 

@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+
+from plaudit.advice.costs import Amount
 
 
 @dataclass(frozen=True)
 class Work:
-    """``tokens`` of forward and backward passes, ``trained`` and ``frozen`` models in memory.
+    """``amount`` of computing, ``trained`` and ``frozen`` models in memory.
 
     ``references`` of the frozen ones are the trained model without its adapters, where it has some.
-
     ``longest`` tokens of one item and ``usual`` tokens of a sequence; ``budget`` where the recipe sets one.
     """
 
     words: str
-    tokens: float = 0.0
+    amount: Amount = field(default_factory=Amount)
     trained: int = 0
     frozen: int = 1
     references: int = 0

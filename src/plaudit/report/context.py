@@ -9,7 +9,7 @@ from plaudit.audit.run import Run
 from plaudit.audit.verdict import verdict
 from plaudit.audit.write import findings
 from plaudit.display.formatting import clean
-from plaudit.display.glossary import GLOSSARY
+from plaudit.display.glossary import glossary_of
 from plaudit.display.line_chart import Chart, svg
 from plaudit.report import provenance, quality
 from plaudit.report.answers import cards, training_samples
@@ -69,5 +69,5 @@ def page_context(run: Run) -> dict[str, Any]:
         "other_code": provenance.other_code(run),
         "settings": provenance.settings(run),
         "versions": provenance.versions(run),
-        "glossary": GLOSSARY,
+        "glossary": glossary_of(run.get("kind")),
     }

@@ -10,6 +10,7 @@ from __future__ import annotations
 import ctypes
 import gc
 import logging
+import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import astuple, dataclass
 from functools import cache
@@ -32,9 +33,9 @@ logger = logging.getLogger(__name__)
 
 # More tokens at once than this make nothing faster (measured on CPU; see docs/benchmarks.md).
 ENOUGH = 8192
-# The part of the free memory that a run takes when the recipe states no limit.
-SHARE = 0.7
-# Bytes that are taken to be free where the system does not say.
+# The part of all memory that a run takes when the recipe states no limit.
+SHARE = 0.6
+# Bytes that are taken to be there where the system does not say.
 ELSEWHERE = 8.0 * 2**30
 
 
@@ -223,28 +224,30 @@ def response_share(items: Sequence[TokenItem], layout: LayoutKind) -> float:
 
 
 def memory_limit(device: torch.device, stated: float | None) -> float:
-    """Bytes that a run may take: ``stated`` GiB, or a share of what is free now, in whole quarters of a GiB."""
+    """Bytes that a run may take: ``stated`` GiB, or a share of all memory, in whole quarters of a GiB.
+
+    Not of what is free just now: micro-batches, and with them the last bit of the weights, must not follow from what
+    else runs on the machine.
+    """
     if stated is not None:
         return stated * 2**30
-    free = float(torch.cuda.mem_get_info(device)[0]) if device.type == "cuda" else _free_memory()
-    return max(1.0, SHARE * free // 2**28) * 2**28
+    total = float(torch.cuda.mem_get_info(device)[1]) if device.type == "cuda" else total_memory()
+    return max(1.0, SHARE * total // 2**28) * 2**28
 
 
-def _free_memory() -> float:
-    """Free memory of the machine or, where that is less, of the container."""
-    meminfo = Path("/proc/meminfo")
-    if meminfo.is_file():
-        lines = dict(line.split(":", 1) for line in meminfo.read_text().splitlines())
-        found = [float(lines["MemAvailable"].split()[0]) * 1024]
-    else:
+def total_memory() -> float:
+    """Memory of the machine or, where that is less, of the container."""
+    try:
+        found = [float(os.sysconf("SC_PHYS_PAGES")) * os.sysconf("SC_PAGE_SIZE")]
+    except (AttributeError, ValueError, OSError):  # Windows has no sysconf
         logger.warning(
-            "how much memory is free is only known on Linux: a run takes what fits %s → set memory: GIB",
+            "how much memory there is cannot be found out here: a run takes what fits %s → set memory: GIB",
             _gib(SHARE * ELSEWHERE),
         )
         return ELSEWHERE
-    top, used = Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory.current")
-    if top.is_file() and used.is_file() and (text := top.read_text().strip()).isdigit():
-        found.append(float(text) - float(used.read_text()))
+    top = Path("/sys/fs/cgroup/memory.max")
+    if top.is_file() and (text := top.read_text().strip()).isdigit():
+        found.append(float(text))
     return max(min(found), 2.0**28)
 
 

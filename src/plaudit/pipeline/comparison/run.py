@@ -126,6 +126,11 @@ def _replaced(raw: dict[str, Any], origin: str, step: str | None) -> tuple[str, 
     """
     config = validate(raw, origin)
     graph = graph_of(config)
+    if config.world is None and (config.evaluate is None or config.evaluate.proxy is None):
+        raise UserError(
+            "nothing judges the answers of a comparison on real data",
+            remedy="add `evaluate: {proxy: {}}` to the recipe: a reward model on a part of data.preferences of its own",
+        )
     for node in graph.nodes.values():
         if isinstance(node.settings, Rank) and node.settings.by is not None and node.settings.by.people:
             raise UserError(

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
+from plaudit.advice.costs import Amount
 from plaudit.config import Kto, Online, Ppo, Rank, Referenced, Rejection
 from plaudit.config.graph import PROXY, Node
 from plaudit.config.sections import Revise
@@ -17,7 +19,8 @@ CHARACTERS_PER_TOKEN = 4  # English under a byte-level BPE; only estimates depen
 
 def loaded(step: Node, context: Context) -> Work:
     """A policy is loaded, or built, and saved."""
-    return Work("loaded and copied" if getattr(step.policy, "path", None) else "built")
+    pretrained = getattr(step.policy, "path", None)
+    return Work("loaded and copied" if pretrained else "built", Amount(loads=2 if pretrained else 1))
 
 
 def fitted(step: Node, context: Context) -> Work:
@@ -33,13 +36,14 @@ def fitted(step: Node, context: Context) -> Work:
     # A live reference is a copy and one more forward pass; a precomputed one is neither.
     reference = settings.reference if isinstance(settings, Referenced) else None
     referenced, live = reference is not None, reference == "live"
-    passes = (1 + live / 3) + (1 / 3 if isinstance(settings, Kto) else 0)
+    # KTO's mismatched answers are one more forward pass, a live reference is another.
+    passes = live + isinstance(settings, Kto)
     words = f"{items} items, {steps} steps of {settings.batch_size}"
     if referenced:
         words += f", reference {reference}"
     return Work(
         words,
-        tokens * (epochs * passes + (1 / 3 if referenced and not live else 0)),
+        Amount(tokens * epochs, tokens * (epochs * passes + (referenced and not live)), loads=2),
         trained=1,
         frozen=int(live),
         references=int(live),
@@ -56,12 +60,20 @@ def online(step: Node, context: Context) -> Work:
     longest = context.config.data.max_length
     critic = isinstance(settings, Ppo)
     episodes = settings.iterations * settings.prompts_per_iteration * settings.samples_per_prompt
-    usual = min(longest, settings.max_new_tokens + 32)
+    usual = min(longest, settings.max_new_tokens + _usual_prompt(step, context))
+    scorers = sum(part.source in ("own", "step", "model") for part in step.rewards)
     return Work(
         f"{settings.iterations} iterations, {episodes} episodes",
-        episodes * usual * ((1 + critic) * settings.epochs + 1.5),
+        Amount(
+            episodes * usual * (1 + critic) * settings.epochs,
+            # Log-probs of policy and reference, values, scores.
+            episodes * usual * (2 + critic + scorers),
+            episodes * settings.max_new_tokens,
+            episodes / settings.iterations,
+            loads=3 + critic + scorers,
+        ),
         trained=1 + critic,
-        frozen=1 + sum(part.source in ("own", "step", "model") for part in step.rewards),
+        frozen=1 + scorers,
         references=1,
         longest=longest + settings.max_new_tokens * settings.samples_per_prompt,
         usual=usual,
@@ -74,11 +86,11 @@ def rejection(step: Node, context: Context) -> Work:
     """Sampling n answers a prompt, then SFT on the best."""
     settings: Rejection = step.settings
     steps = total_steps(settings, settings.prompts)
-    sampled = settings.prompts * settings.n * settings.max_new_tokens
+    rows = settings.prompts * settings.n
     trained = steps * settings.batch_size * settings.max_new_tokens
     return Work(
         f"{settings.prompts} prompts, {settings.n} answers each, {steps} steps of {settings.batch_size}",
-        sampled / 3 + trained,
+        Amount(trained, rows * settings.max_new_tokens, rows * settings.max_new_tokens, loads=3),
         trained=1,
         longest=context.config.data.max_length,
         budget=settings.token_budget,
@@ -90,7 +102,9 @@ def ranked(step: Node, context: Context) -> Work:
     settings: Rank = step.settings
     prompts = settings.prompts if settings.prompts != "same" else _prompts_before(step, context)
     rows = prompts * settings.high
-    return Work(f"{rows} answers to {prompts} prompts", rows * settings.max_new_tokens / 3)
+    return Work(
+        f"{rows} answers to {prompts} prompts", Amount(sampled=rows * settings.max_new_tokens, loads=1)
+    )
 
 
 def revised(step: Node, context: Context) -> Work:
@@ -113,7 +127,23 @@ def evaluated(step: Node, context: Context) -> Work:
     rows = settings.prompts * (policies + 2)
     if context.world is not None:
         rows += len(context.materials.prompts("validation")) * (len(settings.temperatures) + 1)
-    return Work(f"{rows} answers", rows * settings.max_new_tokens / 3, frozen=policies + 1)
+    length = settings.max_new_tokens + _usual_prompt(step, context)
+    # A judge scores every answer; the exact KL asks the policy and the one it is measured to.
+    amount = Amount(
+        0, rows * length * 3, rows * settings.max_new_tokens, settings.prompts, loads=policies + 2
+    )
+    return Work(f"{rows} answers", amount, frozen=policies + 1)
+
+
+def _usual_prompt(step: Node, context: Context) -> int:
+    """Tokens of a usual prompt, from the characters of those that are there; 32 where none can be read yet."""
+    files = context.materials.files("prompts", "preferences", "demonstrations")
+    if context.world is not None or not files or not all(Path(p).exists() for p in files):
+        return 32
+    prompts = context.materials.prompts("train")[:200]
+    sizes = [sum(len(m.content) for m in p.messages) for p in prompts]
+    limit = context.config.data.max_prompt_length or context.config.data.max_length
+    return min(limit, round(sum(sizes) / len(sizes) / CHARACTERS_PER_TOKEN) + 8) if sizes else 32
 
 
 def _records(step: Node, context: Context) -> tuple[int, float]:
@@ -126,10 +156,10 @@ def _records(step: Node, context: Context) -> tuple[int, float]:
         elif not all(p.exists() for p in paths):
             return 0, 0.0
         elif step.name == PROXY:
-            count, size = _counted(context.materials.proxy_preferences)
+            count, size = _counted(context, context.materials.proxy_preferences)
         else:
             records = context.materials.records(source.name)[0]
-            count, size = _counted(records, labels=step.kind.data == "labels")
+            count, size = _counted(context, records, labels=step.kind.data == "labels")
         items, tokens = items + count, tokens + size
     return items, tokens
 
@@ -146,15 +176,19 @@ def _to_come(context: Context, source: Node, step: Node) -> tuple[int, float]:
     return items, count * answers * usual
 
 
-def _counted(records: Sequence[Any], *, labels: bool = False) -> tuple[int, float]:
-    items, size = 0, 0
+def _counted(context: Context, records: Sequence[Any], *, labels: bool = False) -> tuple[int, float]:
+    """Items, and tokens as the layout computes them: a prompt once for all of its answers where it is shared."""
+    data, shared = context.config.data, context.config.layout == "shared" and not labels
+    items, size = 0, 0.0
     for record in records:
         if isinstance(record, str):
-            items, size = items + 1, size + len(record)
+            items, size = items + 1, size + len(record) / CHARACTERS_PER_TOKEN
             continue
         answers = getattr(record, "responses", None) or (record.response,)
         # A ranking among labels gives one label an answer.
         items += len(answers) if labels else 1
-        prompt = sum(len(m.content) for m in record.prompt.messages)
-        size += len(answers) * prompt + sum(len(a.text) for a in answers)
-    return items, size / CHARACTERS_PER_TOKEN
+        written = sum(len(a.text) for a in answers) / CHARACTERS_PER_TOKEN
+        room = min(data.max_prompt_length or data.max_length, data.max_length)
+        prompt = min(sum(len(m.content) for m in record.prompt.messages) / CHARACTERS_PER_TOKEN, room)
+        size += (1 if shared else len(answers)) * prompt + min(written, len(answers) * data.max_length)
+    return items, size

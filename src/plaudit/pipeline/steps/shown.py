@@ -33,7 +33,10 @@ def rows_to_show(
         picks += [members[p] for p in places]
     rows = []
     for i in picks[:count] if len(groups) == 1 else picks:
-        row: dict[str, Any] = {"prompt": prompts[i].text, "category": prompts[i].metadata.get("category", "")}
+        row: dict[str, Any] = {
+            "prompt": conversation(prompts[i]),
+            "category": prompts[i].metadata.get("category", ""),
+        }
         for name, samples in answers.items():
             entry: dict[str, Any] = {"text": samples[i].answer, "finished": samples[i].finish != "length"}
             if name in gold:
@@ -47,3 +50,10 @@ def rows_to_show(
             row["perfect"] = {"text": context.world.perfect(prompts[i])}
         rows.append(row)
     return rows
+
+
+def conversation(prompt: Any) -> str:
+    """The whole of a prompt: one question as it is, several turns each behind who said it."""
+    if len(prompt.messages) == 1:
+        return str(prompt.text)
+    return "\n\n".join(f"{m.role}: {m.content}" for m in prompt.messages)
