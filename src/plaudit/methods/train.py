@@ -15,10 +15,11 @@ import torch
 from transformers import PreTrainedTokenizerBase
 
 from plaudit.config import RewardSettings, Sft as SftSettings, Training
-from plaudit.data.records import Demonstration, Preference
+from plaudit.data.records import Comparisons, Demonstration, Preference, Ranking
 from plaudit.data.rendering.renderer import Renderer
 from plaudit.data.tokens.item import Segment, TokenItem
 from plaudit.errors import UserError
+from plaudit.methods.arguments import DEMONSTRATION, RANKING, expect_policy, expect_records
 from plaudit.methods.defaults import default_settings
 from plaudit.methods.lengths import bounded, fitting
 from plaudit.methods.reward_model import RewardModelling
@@ -96,6 +97,8 @@ def sft(
     ranks: Ranks | None = None,
 ) -> FitResult:
     """Supervised fine-tuning of ``policy`` in place: cross-entropy on assistant tokens."""
+    expect_policy(policy, "sft")
+    expect_records(demonstrations, (Demonstration,), "sft", DEMONSTRATION)
     renderer = bounded(renderer or Renderer(policy.tokenizer), policy.model)
     stage = stage_at(out)
     items = fitting(renderer, demonstrations, render_demonstrations, stage, ranks, label)
@@ -105,7 +108,7 @@ def sft(
     return pretrain(
         policy,
         items,
-        settings or default_settings(SftSettings, "sft", policy.model),
+        settings or default_settings(SftSettings, "sft", policy),
         out=stage,
         seed=seed,
         held_out=held,
@@ -134,6 +137,7 @@ def reward_model(
     ``schedule`` replaces the optimisation part of the settings (for a first stage on weaker votes).
     """
     settings = settings or default_settings(RewardSettings, "reward", model)
+    expect_records(preferences, (Ranking, Comparisons), "reward_model", RANKING)
     renderer = bounded(renderer or Renderer(model.tokenizer), model)
     # √n keeps the spread of a sum over n tokens equal: length alone then decides nothing.
     model.length_power = 0.5 if settings.length_normalised else 0.0

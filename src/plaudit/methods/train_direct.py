@@ -13,9 +13,10 @@ from typing import Unpack
 import torch
 
 from plaudit.config import Cpo, Dpo, Kto, Orpo, Simpo
-from plaudit.data.records import Labelled, Preference, Rated
+from plaudit.data.records import Comparisons, Labelled, Preference, Ranking, Rated
 from plaudit.data.rendering.renderer import Renderer
 from plaudit.data.tokens.item import TokenItem
+from plaudit.methods.arguments import LABELLED, RANKING, expect_policy, expect_records
 from plaudit.methods.defaults import default_settings
 from plaudit.methods.direct import DirectPreference, Settings
 from plaudit.methods.kto import (
@@ -46,7 +47,7 @@ def dpo(
 ) -> FitResult:
     """DPO and its variants: improve ``policy`` in place."""
     return preference(
-        policy, preferences, settings or default_settings(Dpo, "dpo", policy.model), label="dpo", **options
+        policy, preferences, settings or default_settings(Dpo, "dpo", policy), label="dpo", **options
     )
 
 
@@ -60,7 +61,7 @@ def simpo(
     return preference(
         policy,
         preferences,
-        settings or default_settings(Simpo, "simpo", policy.model),
+        settings or default_settings(Simpo, "simpo", policy),
         label="simpo",
         **options,
     )
@@ -74,7 +75,7 @@ def cpo(
 ) -> FitResult:
     """CPO, without a reference."""
     return preference(
-        policy, preferences, settings or default_settings(Cpo, "cpo", policy.model), label="cpo", **options
+        policy, preferences, settings or default_settings(Cpo, "cpo", policy), label="cpo", **options
     )
 
 
@@ -86,7 +87,7 @@ def orpo(
 ) -> FitResult:
     """ORPO, without a reference."""
     return preference(
-        policy, preferences, settings or default_settings(Orpo, "orpo", policy.model), label="orpo", **options
+        policy, preferences, settings or default_settings(Orpo, "orpo", policy), label="orpo", **options
     )
 
 
@@ -104,6 +105,8 @@ def preference(
     ranks: Ranks | None = None,
 ) -> FitResult:
     """Train ``policy`` in place on pairs and rankings of any K; the reference is what it is now."""
+    expect_policy(policy, label)
+    expect_records(preferences, (Ranking, Comparisons), label, RANKING)
     renderer = bounded(renderer or Renderer(policy.tokenizer), policy.model)
     stage = stage_at(out)
     items = fitting(renderer, preferences, render_preferences, stage, ranks, label)
@@ -148,7 +151,9 @@ def kto(
     ranks: Ranks | None = None,
 ) -> FitResult:
     """KTO on thumbs, ratings (by ``threshold``) or rankings: improve ``policy`` in place."""
-    settings = settings or default_settings(Kto, "kto", policy.model)
+    expect_policy(policy, "kto")
+    expect_records(records, (Labelled, Rated, Ranking, Comparisons), "kto", LABELLED)
+    settings = settings or default_settings(Kto, "kto", policy)
     renderer = bounded(renderer or Renderer(policy.tokenizer), policy.model)
     stage = stage_at(out)
     labels = labels_of(records, settings.threshold)

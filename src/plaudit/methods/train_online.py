@@ -18,6 +18,7 @@ from plaudit.data.rendering.renderer import Renderer
 from plaudit.data.tokens.item import TokenItem
 from plaudit.errors import UserError
 from plaudit.methods.algorithm import Algorithm, RlResult
+from plaudit.methods.arguments import PROMPT, expect_policy, expect_records, expect_reward
 from plaudit.methods.defaults import default_settings
 from plaudit.methods.lengths import bounded, fitting, fitting_prompts
 from plaudit.methods.online_dpo import OnlineDPO
@@ -56,7 +57,7 @@ def ppo(
 
     Without a ``critic`` a value head on a copy of the policy is used.
     """
-    settings = settings or default_settings(Ppo, "ppo", policy.model)
+    settings = settings or default_settings(Ppo, "ppo", policy)
     device, ranks = options.get("device", "cpu"), options.get("ranks")
     algorithm = PPO(policy, critic or Critic.from_policy(policy), settings, device=device, ranks=ranks)
     return online(algorithm, policy, reward, prompts, settings, **options)
@@ -70,7 +71,7 @@ def grpo(
     **options: Unpack[OnlineOptions],
 ) -> RlResult:
     """GRPO and its kin: a sample is compared with the prompt's others."""
-    settings = settings or default_settings(Grpo, "grpo", policy.model)
+    settings = settings or default_settings(Grpo, "grpo", policy)
     return online(
         _estimator(settings, GRPO)(policy, settings),
         policy,
@@ -90,7 +91,7 @@ def rloo(
     **options: Unpack[OnlineOptions],
 ) -> RlResult:
     """RLOO: REINFORCE with the other samples' mean as baseline."""
-    settings = settings or default_settings(Rloo, "rloo", policy.model)
+    settings = settings or default_settings(Rloo, "rloo", policy)
     return online(
         _estimator(settings, RLOO)(policy, settings),
         policy,
@@ -110,7 +111,7 @@ def reinforce(
     **options: Unpack[OnlineOptions],
 ) -> RlResult:
     """REINFORCE++: whitened rewards to go, no critic."""
-    settings = settings or default_settings(Reinforce, "reinforce", policy.model)
+    settings = settings or default_settings(Reinforce, "reinforce", policy)
     return online(
         REINFORCE(policy, settings), policy, reward, prompts, settings, label="reinforce", **options
     )
@@ -124,7 +125,7 @@ def online_dpo(
     **options: Unpack[OnlineOptions],
 ) -> RlResult:
     """Online DPO: DPO on own samples that the reward has ranked."""
-    settings = settings or default_settings(OnlineDpo, "online_dpo", policy.model)
+    settings = settings or default_settings(OnlineDpo, "online_dpo", policy)
     return online(
         OnlineDPO(policy, settings), policy, reward, prompts, settings, label="online dpo", **options
     )
@@ -141,6 +142,12 @@ def _estimator(settings: Group, own: type[PolicyGradient]) -> type[PolicyGradien
             remedy="name a class that extends plaudit.methods.policy_gradient.PolicyGradient",
         )
     return found
+
+
+def _expect(policy: object, reward: object, prompts: object, function: str) -> None:
+    expect_policy(policy, function)
+    expect_reward(reward, function)
+    expect_records(prompts, (Prompt,), function, PROMPT)
 
 
 def online(
@@ -166,6 +173,7 @@ def online(
     ``demonstrations`` feed the PTX term where ``ptx_coefficient`` is not 0; ``watch(iteration)`` measures what
     training must not see.
     """
+    _expect(policy, reward, prompts, label.replace(" ", "_"))
     renderer = bounded(
         renderer or Renderer(policy.tokenizer),
         policy.model,
@@ -254,7 +262,8 @@ def rejection(
     from plaudit.data.readers.read import read
     from plaudit.data.records.writers import write_jsonl
 
-    settings = settings or default_settings(Rejection, "rejection", policy.model)
+    _expect(policy, reward, prompts, "rejection")
+    settings = settings or default_settings(Rejection, "rejection", policy)
     renderer = bounded(renderer or Renderer(policy.tokenizer), policy.model, positions=fewest([reward]))
     stage, ranks = stage_at(out), ranks or Ranks()
     path = stage.path / "chosen.jsonl"

@@ -15,6 +15,8 @@ from functools import cached_property
 from itertools import combinations
 from typing import Any, Literal
 
+from plaudit.errors import UserError
+
 Role = Literal["system", "user", "assistant", "tool"]
 ROLES: tuple[str, ...] = ("system", "user", "assistant", "tool")
 
@@ -62,6 +64,13 @@ class Prompt:
     messages: tuple[Message, ...]
     source: str = ""
     metadata: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if isinstance(self.messages, str):
+            raise UserError(
+                f"a Prompt holds messages, and was given the text {self.messages[:40]!r}",
+                remedy=f"Prompt.user({self.messages[:40]!r})",
+            )
 
     @classmethod
     def user(cls, text: str, source: str = "", **metadata: Any) -> Prompt:

@@ -1,0 +1,64 @@
+"""Arguments of the Python functions that are not what these take: named, with the way to make what is wanted."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from plaudit.errors import UserError
+from plaudit.models.policy import Policy
+
+DEMONSTRATION = "Demonstration(Prompt.user(TEXT), Response(TEXT))"
+RANKING = "Ranking.pair(Prompt.user(TEXT), BETTER, WORSE)"
+LABELLED = "Labelled(Prompt.user(TEXT), Response(TEXT), good=True)"
+PROMPT = "Prompt.user(TEXT)"
+
+
+def expect_policy(policy: Any, function: str) -> None:
+    """UserError where the first argument is no ``Policy``."""
+    if isinstance(policy, Policy):
+        return
+    remedy = "plaudit.load_policy(PATH)"
+    if hasattr(policy, "generate") and hasattr(policy, "config"):
+        remedy = "plaudit.Policy(model, tokenizer)"
+    raise UserError(f"plaudit.{function} trains a Policy, and was given {_kind(policy)}", remedy=remedy)
+
+
+def expect_records(records: Any, kinds: tuple[type, ...], function: str, example: str) -> None:
+    """UserError where the records are not of these kinds; ``example`` is how one is made."""
+    wanted = " or ".join(kind.__name__ for kind in kinds)
+    if isinstance(records, str | Path):
+        raise UserError(
+            f"plaudit.{function} takes records ({wanted}), and was given the text {str(records)!r}",
+            remedy=f"plaudit.read({str(records)!r}).records reads a file",
+        )
+    if not isinstance(records, Sequence):
+        raise UserError(
+            f"plaudit.{function} takes a sequence of records ({wanted}), and was given {_kind(records)}",
+            remedy=f"a list of {example}",
+        )
+    for number, record in enumerate(records):
+        if not isinstance(record, kinds):
+            raise UserError(
+                f"plaudit.{function} takes {wanted}, and record {number} is {_kind(record)}",
+                remedy=f"make it {example}, or read a file of such rows with plaudit.read(PATH).records",
+            )
+
+
+def expect_reward(reward: Any, function: str) -> None:
+    """UserError where nothing scores: a plain function has to be wrapped."""
+    if callable(getattr(reward, "score", None)):
+        return
+    name = getattr(reward, "__name__", None)
+    remedy = (
+        f"plaudit.FunctionReward({name})" if callable(reward) and name else "an object with score(samples)"
+    )
+    raise UserError(
+        f"plaudit.{function} takes a reward with a method score, and was given {_kind(reward)}", remedy=remedy
+    )
+
+
+def _kind(value: Any) -> str:
+    """What a value is, in words."""
+    return f"a {type(value).__name__}" if value is not None else "None"
