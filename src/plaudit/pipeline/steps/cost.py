@@ -112,7 +112,7 @@ def revised(step: Node, context: Context) -> Work:
     settings: Revise = step.settings
     rows = settings.prompts + settings.helpful * settings.helpful_samples
     words = f"{rows} answers, {settings.rounds} rounds of revision of {settings.prompts} (not timed)"
-    return Work(words, rows * settings.max_new_tokens / 3)
+    return Work(words, Amount(sampled=rows * settings.max_new_tokens, loads=1))
 
 
 def _prompts_before(step: Node, context: Context) -> int:
