@@ -28,7 +28,6 @@ from plaudit.audit.health_rl import (
 from plaudit.audit.run import dig
 from plaudit.display.formatting import finite, number, percent
 
-
 # Below this share of finished answers most of what is judged is cut.
 MOSTLY_FINISHED = 0.5
 
