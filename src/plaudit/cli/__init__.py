@@ -47,7 +47,7 @@ DATA = {
     "advise": Verb("advise", "advise", "Which method serves your data, quality and machine."),
     "judge": Verb("judge", "judge", "An AI judge over a file of answers, or held against people."),
     "constitution": Verb(
-        "constitution", "constitution", "Show, check or try the principles of Constitutional AI."
+        "constitution", "constitution", "The principles of Constitutional AI: show, check, try."
     ),
     "check": Verb("check", "check", "What a data file, or a recipe's data, is good for."),
     "data": Verb("data", "app", "Convert public data sets into plaudit's JSONL."),
