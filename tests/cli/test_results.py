@@ -8,6 +8,7 @@ import pytest
 from command_line import run
 from demo_check import table
 
+from plaudit.pipeline.run_record import steps_record
 from plaudit.pocket.bars import BARS
 from plaudit.runs import RunFolder
 
@@ -84,7 +85,7 @@ def test_evaluate_never_trains(undone, tmp_path, monkeypatch, capsys):
     graph = graph_of(config)
     folder = RunFolder(tmp_path / "a-run")
     folder.write_json(
-        "run.json", {"config": json.loads(config.model_dump_json()), "steps": pipeline.steps_record(graph)}
+        "run.json", {"config": json.loads(config.model_dump_json()), "steps": steps_record(graph)}
     )
     for name in graph.nodes:
         if name not in (undone, "evaluate"):

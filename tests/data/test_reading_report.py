@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from toy import toy_policy
 
 from plaudit.cli.options import pairs_of
 from plaudit.config import validate
@@ -12,6 +13,7 @@ from plaudit.config.resolve import graph_of
 from plaudit.data.readers.label_codes import code, known_labels
 from plaudit.data.readers.read import read
 from plaudit.errors import UserError
+from plaudit.models.policy import save_policy
 from plaudit.pipeline.context import Context
 from plaudit.pipeline.datasets import materials_of
 from plaudit.pipeline.planning import make_plan
@@ -24,7 +26,7 @@ ROWS = [
 
 def recipe(path, **source):
     raw = {
-        "policy": {"path": str(path.parent)},
+        "policy": {"path": str(path.parent / "model")},
         "data": {"preferences": [{"path": str(path), **source}], "max_dropped": 0.5},
         "steps": {"dpo": {}},
         "evaluate": None,
@@ -58,9 +60,10 @@ def test_a_conversion_tells_what_it_left_out_too(jsonl, tmp_path):
     assert told[1:] == ["  dropped 1: empty answer"]
 
 
-def test_the_codes_of_a_source_are_part_of_what_a_stage_depends_on(jsonl):
+def test_the_codes_of_a_source_are_part_of_what_a_stage_depends_on(jsonl, tmp_path):
     """Else a run whose codes were turned would skip its stages as unchanged."""
 
+    save_policy(toy_policy(), tmp_path / "model", card="toy")
     keys = []
     for source in ({}, {"labels": {0: "first"}}, {"labels": {0: "second"}}, {"limit": 3}):
         config = recipe(jsonl(*ROWS), **source)

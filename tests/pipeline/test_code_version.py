@@ -64,7 +64,7 @@ USED = {
     ("rollout/native.py", "NativeSampler"): ONLINE | RANKS | {"evaluate"},
     # Answers are drawn with the sampler's own forward pass.
     ("models/attention.py", "packed_attention"): ALL - {"rank"},
-    ("kernels/varlen_attention_numba.py", "*"): ALL - {"rank"},
+    ("kernels/varlen_attention_numba.py", "*"): ALL,
     ("judges/reward.py", "RewardJudge"): {"rank-2"},
     ("feedback/simulated.py", "SimulatedRaters"): {"rank"},
     ("pocket/gold.py", "Gold"): ALL,

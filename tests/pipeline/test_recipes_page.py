@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 from pathlib import Path
 
 import pytest
@@ -78,6 +79,7 @@ def test_there_are_five_recipes():
 def test_a_recipe_of_the_page_plans(name, home, monkeypatch, capsys):
     monkeypatch.chdir(home)
     monkeypatch.syspath_prepend(home)
+    monkeypatch.delitem(sys.modules, "mine", raising=False)  # another test's own module has this name too
     config = validate(local(name, home), name)
     graph = graph_of(config)
     found = {n: (node.start, [s.name for s in node.on]) for n, node in graph.nodes.items()}

@@ -107,6 +107,7 @@ SUMMARY = {
     "reward_model": {"accuracy": 0.5, "longer_wins": 0.6, "low": 0.4},
     "best_temperature": {"temperature": 0.3, "start": {"mean": 0.9}, "end": {"mean": 0.5}},
     "gap_closed": {"mean": 0.4},
+    "length": {"end": {"finished": 0.3}},
 }
 
 

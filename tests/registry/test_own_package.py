@@ -138,6 +138,7 @@ def test_a_changed_function_of_ones_own_runs_its_step_again_and_a_comment_does_n
 
 def test_the_same_from_python(home, monkeypatch, tmp_path):
     monkeypatch.syspath_prepend(home)
+    monkeypatch.delitem(sys.modules, "mine", raising=False)  # another test's own module has this name too
     import mine
 
     policy, asked = toy_policy(), rankings()

@@ -46,9 +46,7 @@ DATA = {
     "collect": Verb("collect", "app", "People compare and rank answers on a local web page."),
     "advise": Verb("advise", "advise", "Which method serves your data, quality and machine."),
     "judge": Verb("judge", "judge", "An AI judge over a file of answers, or held against people."),
-    "constitution": Verb(
-        "constitution", "constitution", "The principles of Constitutional AI: show, check, try."
-    ),
+    "constitution": Verb("constitution", "constitution", "Show, check or try a constitution's principles."),
     "check": Verb("check", "check", "What a data file, or a recipe's data, is good for."),
     "data": Verb("data", "app", "Convert public data sets into plaudit's JSONL."),
 }

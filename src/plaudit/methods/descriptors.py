@@ -211,7 +211,7 @@ _own(
     direct(
         "dpo",
         "DPO",
-        "DPO and its variants: learn from rankings without a reward model.",
+        "DPO and variants: learn from rankings without a reward model.",
         f"{SETTINGS}:Dpo",
         needs=("preferences", "reference"),
         paper="Rafailov et al. 2023; Azar et al. 2023",

@@ -13,6 +13,7 @@ from making import NOW, change, claim, make, new_item, require_sound, stored
 
 from plaudit.feedback.store import leases, submission
 from plaudit.feedback.store.claiming import Nothing
+from plaudit.feedback.store.judgement_form import JudgementForm
 from plaudit.feedback.store.locks import lock_project
 from plaudit.feedback.store.schema import Assignment, Member
 
@@ -100,7 +101,7 @@ def test_who_claims_while_their_lease_is_taken_back_is_not_told_that_they_hold_i
 def test_a_late_answer_waits_for_the_sweep_and_then_counts(server, conflicts):
     made = make(server, items=1, members=1)
     late = claim(server, made.members[0])
-    member, verdict = Member(id=late.member_id), submission.Verdict(groups=[["A"], ["B"]])
+    member, verdict = Member(id=late.member_id), JudgementForm(groups=[["A"], ["B"]])
     _, receipt = meanwhile(
         server,
         lambda s: leases.expire(s, made.project, LATE),
