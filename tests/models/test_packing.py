@@ -14,6 +14,7 @@ from torch import nn
 from plaudit.data.tokens.batching import collate
 from plaudit.data.tokens.item import Segment, TokenItem
 from plaudit.errors import UserError
+from plaudit.kernels import packed_attention
 from plaudit.models import attention, packing
 from plaudit.models.adapters import adapter_off, add_lora
 from plaudit.models.architectures import backbone
@@ -80,7 +81,7 @@ def test_every_family_packs_for_the_kernel_of_other_devices(decoder_folder, monk
     policy = load_policy(decoder_folder)
     expected = direct(policy.model, ITEMS)
     grad = gradient_of(policy.model, expected)
-    monkeypatch.setattr(attention, "LONGEST", 0)
+    monkeypatch.setattr(packed_attention, "LONGEST", 0)
     with use_compute(layout="shared"):
         got = log_probs(policy.model, collate(ITEMS, 0)).log_prob
     torch.testing.assert_close(got, expected, atol=2e-5, rtol=1e-5)

@@ -24,8 +24,8 @@ class Uncompiled(LlamaForward):
 
     def __init__(self, model):
         super().__init__(model)
-        assert self.loops is not None
-        self.loops = None
+        assert self.decode_kernel is not None
+        self.decode_kernel = None
 
 
 PATHS = [(family, ModelForward) for family in FAMILIES]

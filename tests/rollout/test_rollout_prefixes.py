@@ -21,7 +21,7 @@ SETTINGS = SamplingSettings(14)
 def attention(request, monkeypatch):
     """With numba, and as it is without."""
     if request.param == "uncompiled":
-        monkeypatch.setattr(llama, "compiled", lambda name: None)
+        monkeypatch.setattr(llama, "load_compiled", lambda name: None)
 
 
 def asked(counts, seed=0):

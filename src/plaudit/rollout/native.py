@@ -59,7 +59,7 @@ class NativeSampler:
         self.policy = policy
         self.max_rows, self.max_tokens = max_rows, max_tokens
         self._checked: Any = None
-        self._kernels: Kernels | None = None
+        self._kernels: Kernels = kernels_in_use()
         self._way: type[Forward] | None = None
         self._cache: RowCache | None = None
 
