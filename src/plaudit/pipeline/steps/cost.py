@@ -107,12 +107,14 @@ def _prompts_before(step: Node, context: Context) -> int:
 
 
 def evaluated(step: Node, context: Context) -> Work:
-    """Every shown policy answers; the start and the end at further temperatures too."""
+    """Every shown policy answers; where a truth is known, those at the three places at other temperatures too."""
     settings = step.settings
     policies = len(context.graph.shown)
-    rows = settings.prompts * (policies + 2)
+    rows = settings.prompts * policies
     if context.world is not None:
-        rows += len(context.materials.prompts("validation")) * (len(settings.temperatures) + 1)
+        rows += 3 * settings.prompts + 3 * len(context.materials.prompts("validation")) * (
+            len(settings.temperatures) + 1
+        )
     return Work(f"{rows} answers", rows * settings.max_new_tokens / 3, frozen=policies + 1)
 
 
