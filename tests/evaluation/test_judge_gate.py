@@ -12,14 +12,9 @@ import pytest
 
 from plaudit.data.records import Comparisons, Outcome, Prompt, Ranking, Response
 from plaudit.errors import UserError
-from plaudit.evaluation.judge_gate import (
-    calibrate,
-    corrected_rate,
-    human_ceiling,
-    pairs_of,
-    probe_items,
-    probe_wins,
-)
+from plaudit.evaluation.corrected_rate import corrected_rate
+from plaudit.evaluation.judge_gate import calibrate, human_ceiling, pairs_of
+from plaudit.evaluation.judge_probes import probe_items, probe_wins
 from plaudit.feedback.quality.agreement import cohen_kappa
 from plaudit.judges.function import FunctionJudge
 from plaudit.judges.orders import fit_temperature, sigmoid
@@ -184,7 +179,7 @@ def test_a_corrected_rate_covers_the_truth(se, sp, truth):
         found = corrected_rate(wins, n, (int(rng.binomial(m, se)), m), (int(rng.binomial(m, sp)), m))
         inside += found["low"] <= truth <= found["high"]
     assert 0.92 <= inside / 300 <= 0.99
-    with pytest.raises(UserError, match=r"below .2"):
+    with pytest.raises(UserError, match=r"below 0\.2"):
         corrected_rate(50, 100, (55, 100), (50, 100))
 
 

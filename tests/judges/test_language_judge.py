@@ -18,6 +18,7 @@ from plaudit.judges.judge_reward import JudgeReward
 from plaudit.judges.language import LanguageJudge, Manner
 from plaudit.judges.orders import sigmoid
 from plaudit.judges.rubrics import Criterion, Rubric, criteria_of, read_rubric
+from plaudit.pipeline.judging import counts_of
 from plaudit.rewards.protocol import RewardError, Sample
 
 PROMPT = Prompt.user("how?")
@@ -85,13 +86,19 @@ def test_a_pair_that_cannot_be_read_is_left_out_and_counted():
     judge = LanguageJudge(Planted())
     record = judge.judge(PROMPT, answers(1, "silent", 3))
     assert [(o.left, o.right) for o in record.outcomes] == [(0, 2)]
-    assert judge.counts == {"pairs": 3, "abstained": 2, "unreadable": 2}
+    told = counts_of([record])
+    assert (told["pairs"], told["undecided"], told["unreadable"], told["items left out"]) == (3, 2, 2, 0)
 
 
 def test_a_judge_with_little_mass_on_the_labels_abstains():
     judge = LanguageJudge(Planted(mass=0.4))
-    assert judge.judge(PROMPT, answers(1, 3)).outcomes == ()
-    assert judge.counts == {"pairs": 1, "abstained": 1, "unreadable": 0}
+    record = judge.judge(PROMPT, answers(1, 3))
+    told = counts_of([record])
+    assert record.outcomes == () and (told["undecided"], told["unreadable"], told["items left out"]) == (
+        1,
+        0,
+        1,
+    )
 
 
 def test_after_reasons_a_probability_is_clamped_and_else_it_is_not():

@@ -328,6 +328,34 @@ def test_a_reviser_that_is_too_small_for_the_critique_says_so(home):
     assert "more positions" in str(refused.value)
 
 
+def test_an_unchecked_judge_is_a_finding():
+    from plaudit.audit.findings import Watched
+    from plaudit.audit.health import judge_unchecked
+
+    found = judge_unchecked(Watched.of([], {"unchecked_judges": {"rank": "python:mine:judge"}}, "dpo"))
+    assert found.severity == "warning" and "python:mine:judge" in found.evidence
+    assert judge_unchecked(Watched.of([], {}, "dpo")) is None
+
+
+def test_a_calibration_corrects_the_rate_that_its_judge_measured(revised, home, tmp_path):
+    from plaudit.evaluation.corrected_rate import corrected_rate
+    from plaudit.pipeline.judged_evaluation import judge_run
+
+    known = {
+        "judge": "python:judge_of_ours:longer",
+        "sensitivity": {"mean": 0.9, "n": 50},
+        "specificity": {"mean": 0.8, "n": 40},
+    }
+    (tmp_path / "calibration.json").write_text(json.dumps(known))
+    found = judge_run(revised.path, known["judge"], prompts=12, calibration=tmp_path / "calibration.json")
+    expected = corrected_rate(found["mean"] * 12, 12, (45, 50), (32, 40))
+    assert found["corrected"] == pytest.approx(expected)
+    with pytest.raises(UserError, match="is of python:judge_of_ours:longer"):
+        judge_run(
+            revised.path, "python:judge_of_ours:fair", calibration=tmp_path / "calibration.json", force=True
+        )
+
+
 def test_revisions_of_both_rounds_and_helpful_answers_become_demonstrations(revised):
     told = revised.stage("revise").read_json()
     made = records(revised, "revise")

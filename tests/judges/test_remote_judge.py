@@ -271,3 +271,34 @@ def test_a_ledger_counts_again_what_its_file_holds(tmp_path):
     assert again.totals.unanswered == 1
     with pytest.raises(Waiting):
         again.sent("m", "k4", 0)
+
+
+def test_another_manner_of_asking_does_not_get_the_verdicts_of_the_first(stub, tmp_path):
+    server = stub()
+    spec, out = f"{server.url}#{MODEL}", tmp_path / "out"
+    judge_file(answers(tmp_path / "a.jsonl", 3), spec, out=out)
+    with pytest.raises(UserError, match="holds the judgements of"):
+        judge_file(tmp_path / "a.jsonl", spec + "?join=hard", out=out)
+    # How the work is done decides nothing.
+    again = judge_file(tmp_path / "a.jsonl", spec + "?concurrency=2&timeout=9", out=out)
+    assert len(again.records) == 3
+
+
+def test_a_changed_rubric_is_another_judge(stub, tmp_path):
+    server = stub()
+    rubric = tmp_path / "r.yaml"
+    rubric.write_text("[it is kind]")
+    spec, out = f"{server.url}#{MODEL}?form=rubric&rubric={rubric}", tmp_path / "out"
+    judge_file(answers(tmp_path / "a.jsonl", 2), spec, out=out)
+    rubric.write_text("[it is short]")
+    with pytest.raises(UserError, match="holds the judgements of"):
+        judge_file(tmp_path / "a.jsonl", spec, out=out)
+
+
+def test_a_server_is_not_asked_for_a_grade_that_may_be_two_tokens(stub, tmp_path):
+    with pytest.raises(UserError, match="scale"):
+        judge_file(
+            answers(tmp_path / "a.jsonl", 2),
+            f"{stub().url}#{MODEL}?form=pointwise&scale=10",
+            out=tmp_path / "o",
+        )

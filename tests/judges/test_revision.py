@@ -182,3 +182,22 @@ def test_provenance_travels_with_a_demonstration():
     assert json.loads(json.dumps(said))["rounds"] == [{"principle": rounds[0].rule, "critique": "too rude"}]
     assert said["constitution"] == "plaudit 1" and said["prompt"] == Prompt.user("how?").id
     assert RevisionTask(Prompt.user("a"), "b", ours.rules[0]).rule.name == "harm"
+
+
+def test_a_changed_constitution_runs_the_step_again(tmp_path):
+    from plaudit.pipeline.context import Context
+    from plaudit.pipeline.datasets import materials_of
+    from plaudit.pipeline.planning import make_plan
+
+    mine = tmp_path / "mine.yaml"
+    rule = {"name": "a", "prefer": "p", "critique": "c", "revise": "r"}
+    keys = []
+    for critique in ("c", "c", "d"):
+        mine.write_text(yaml.safe_dump({"rules": [{**rule, "critique": critique}]}))
+        by = f"http://localhost:1/v1#m?constitution={mine}&gate=off"
+        steps = {"pretrain": {}, "revise": {**REVISE, "constitution": str(mine)}, "rank": {"by": by}}
+        config = validate({"world": "pocket", "steps": steps, "evaluate": None})
+        context = Context(config, graph_of(config), None, materials_of(config), None, None)
+        found = make_plan(context, {}).keys()
+        keys.append((found["revise"], found["rank"]))
+    assert keys[0] == keys[1] and keys[0][0] != keys[2][0] and keys[0][1] != keys[2][1]

@@ -108,6 +108,7 @@ SUMMARY = {
     "best_temperature": {"temperature": 0.3, "start": {"mean": 0.9}, "end": {"mean": 0.5}},
     "gap_closed": {"mean": 0.4},
     "length": {"end": {"finished": 0.3}},
+    "unchecked_judges": {"rank": "python:mine:judge"},
 }
 
 

@@ -31,6 +31,7 @@ def runs(tmp_path_factory):
     ]
     stopped = json.loads((found[-1] / "summary.json").read_text())
     stopped["stopped"] = {"ppo-1": "objective/kl 9.10 is above kl_max 8"}
+    stopped["unchecked_judges"] = {"rank": "python:mine:judge"}
     stopped["attributes"] |= placed({"sft": {"fact": 0.5, "harm": 0.9}, "ppo-2": {"fact": 0.5, "harm": 0.2}})
     stopped["attributes"] |= {"start": {"fact": 0.5, "harm": 0.9}, "end": {"fact": 0.5, "harm": 0.2}}
     (found[-1] / "summary.json").write_text(json.dumps(stopped))

@@ -91,6 +91,19 @@ def answers_cut(seen: Watched) -> Finding | None:
     )
 
 
+def judge_unchecked(seen: Watched) -> Finding | None:
+    judges = dig(seen.summary, "unchecked_judges")
+    if not judges:
+        return None
+    return Finding(
+        "judge_unchecked",
+        "warning",
+        "A judge labeled training data without being held against people.",
+        "; ".join(f"{step}: {judge}, gate: off" for step, judge in sorted(judges.items())) + ".",
+        "Hold it against people's rankings: plaudit judge --with SPEC --calibrate RANKINGS, and leave gate: off out.",
+    )
+
+
 FALLEN = 1.0  # nats per answer: less is noise of which answers a batch holds
 ZERO_VARIANCE = 0.5
 CLIPPED = 0.1
@@ -199,7 +212,7 @@ STEP_RULES: tuple[Callable[[Watched], Finding | None], ...] = (
     likelihood_displacement,
 )
 MODEL_RULES: tuple[Callable[[Watched], Finding | None], ...] = (reward_model_no_better_than_longer,)
-RUN_RULES: tuple[Callable[[Watched], Finding | None], ...] = (sharpening_only, answers_cut)
+RUN_RULES: tuple[Callable[[Watched], Finding | None], ...] = (sharpening_only, answers_cut, judge_unchecked)
 RULES = (*STEP_RULES, *MODEL_RULES, *RUN_RULES)
 
 _ORDER: dict[str, int] = {"serious": 0, "warning": 1, "note": 2}

@@ -19,6 +19,10 @@ def evaluate(
         int | None,
         typer.Option(metavar="N", help="Prompts that the judge sees (default: the evaluation's).", min=1),
     ] = None,
+    calibration: Annotated[
+        str | None,
+        typer.Option(metavar="FILE", help="The judge's calibration.json: corrects the rate for its errors."),
+    ] = None,
     force: Annotated[
         bool, typer.Option("--force", help="Let a judge that gave training labels judge.")
     ] = False,
@@ -27,7 +31,9 @@ def evaluate(
     if judge is not None:
         from plaudit.pipeline.judged_evaluation import judge_run
 
-        for line in judged_lines(judge_run(folder, judge, prompts=prompts, force=force)):
+        for line in judged_lines(
+            judge_run(folder, judge, prompts=prompts, calibration=calibration, force=force)
+        ):
             typer.echo(line)
         return
     from rich.console import Console
@@ -65,6 +71,8 @@ def judged_lines(found: dict[str, Any]) -> list[str]:
         f"{raw['wins']:.0%} won, {raw['ties']:.0%} tied, {raw['losses']:.0%} lost"
     )
     lines.append(f"at equal length     {fair['mean']:.3f} [{fair['low']:.3f}, {fair['high']:.3f}] (rough)")
+    if fixed := found.get("corrected"):
+        lines.append(f"corrected           {fixed['mean']:.3f} [{fixed['low']:.3f}, {fixed['high']:.3f}]")
     lines.append(f"the end is longer   {raw['longer']:.0%}")
     if found["also_taught"]:
         lines.append("this judge also gave what the run was trained on: it is no independent measure")

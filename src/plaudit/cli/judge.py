@@ -56,7 +56,8 @@ def judge(
     found = judge_file(str(source), with_, out=folder, limit=limit, fields=pairs_of(fields, "--fields"))
     counts = found.counts
     typer.echo(
-        f"{counts['items']} items, {counts['pairs']} pairs in both orders, {counts['undecided']} without a verdict"
+        f"{counts['items']} items, {counts['pairs']} pairs in both orders, {counts['undecided']} without a verdict "
+        f"({counts['unreadable']} could not be read)"
     )
     if found.spent:
         typer.echo(_spending(found.spent))
@@ -144,4 +145,8 @@ def _spending(spent: Mapping[str, Any]) -> str:
     if spent["replies_without_usage"]:
         tokens += f" and unknown ones of {spent['replies_without_usage']:,} replies"
     cost = "cost unknown" if spent["cost"] is None else f"cost {spent['cost']:.4g}"
-    return f"{spent['requests']:,} requests, {sum(spent['failures'].values()):,} failed; {tokens}; {cost}"
+    failed = sum(spent["failures"].values())
+    asked = (
+        f"{spent['requests']:,} requests, {failed:,} failed, {spent['from_cache']:,} answers from the cache"
+    )
+    return f"{asked}; {tokens}; {cost}"

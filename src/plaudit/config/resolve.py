@@ -250,7 +250,7 @@ class _Resolver:
                 self.wrong(error.message, field, error.remedy or f"one of {known}")
             except ValueError as error:
                 self.wrong(str(error), field, f"one of {known}")
-        if judge.gated and str(spec.options.get("gate", "on")) not in ("off", "False") and not self.people():
+        if judge.gated and not spec.ungated and not self.people():
             self.wrong(
                 f"the judge {spec.judge} must be held against people's rankings before its labels train anything, and "
                 "the recipe has none",

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
+import yaml
 from pydantic import Field, field_validator, model_validator
 
 from plaudit.config.base import Fraction, Lora, PolicySource, Positive, Section, Training
+from plaudit.config.text import Loader
 
 
 class Base(Section):
@@ -50,14 +53,17 @@ class JudgeSpec(Section):
     def people(self) -> bool:
         return self.judge == "people"
 
+    @property
+    def ungated(self) -> bool:
+        """Whether ``gate: off`` lets it work without being held against people's rankings."""
+        return self.options.get("gate", "on") in ("off", False)
+
 
 def _option(text: str) -> tuple[str, Any]:
-    import yaml
-
     key, separator, value = text.partition("=")
     if not separator:
         raise ValueError(f"an option of a judge is written key=value, this is {text!r}")
-    return key, yaml.safe_load(value)
+    return key, yaml.load(value, Loader)
 
 
 class Enough(Section):
@@ -127,6 +133,11 @@ class Revise(Section):
         if self.helpful and self.gives == "pairs":
             raise ValueError("helpful answers are demonstrations: they do not go with gives: pairs")
         return self
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """The constitution, where it is a file of the user's own."""
+        return (Path(self.constitution),) if Path(self.constitution).is_file() else ()
 
     @property
     def given(self) -> tuple[str, ...]:

@@ -10,7 +10,7 @@ from typing import Any, Literal
 from plaudit.data.records import Comparisons, Message, Outcome, Prompt, Response
 from plaudit.generation.labels import LabelModel, LabelReply, LabelRequest
 from plaudit.judges import prompts
-from plaudit.judges.orders import LEAST_MASS, Join, JoinedOrders, Order, join, sigmoid
+from plaudit.judges.orders import LEAST_MASS, Join, Order, join, sigmoid
 from plaudit.judges.principles import DEFAULT, Principle, principle_for
 from plaudit.judges.rubrics import Criterion, Rubric
 
@@ -50,7 +50,6 @@ class LanguageJudge:
     def __init__(self, model: LabelModel, manner: Manner | None = None) -> None:
         self.model, self.manner = model, manner or Manner()
         self.name = model.name
-        self.counts = {"pairs": 0, "abstained": 0, "unreadable": 0}
 
     def judge(self, prompt: Prompt, responses: Sequence[Response]) -> Comparisons:
         return self.judge_many([(prompt, responses)])[0]
@@ -103,15 +102,9 @@ class LanguageJudge:
             pair = join(forward, backward, m.join, m.temperature)
             principle = principle_for(m.principles, m.seed, prompt.id, responses[i].text, responses[j].text)
             evidence.append({"left": i, "right": j, "principle": principle.name, **pair.as_dict()})
-            self._count(pair)
             if pair.result is not None:
                 outcomes.append(Outcome(i, j, pair.result, rater=self.name))
         return self._record(prompt, responses, outcomes, evidence)
-
-    def _count(self, pair: JoinedOrders) -> None:
-        self.counts["pairs"] += 1
-        self.counts["abstained"] += pair.result is None
-        self.counts["unreadable"] += pair.forward.log_odds is None or pair.backward.log_odds is None
 
     def _by_scores(self, items: Sequence[Item]) -> list[Comparisons]:
         answers = [(prompt, r.text) for prompt, responses in items for r in responses]
@@ -124,8 +117,6 @@ class LanguageJudge:
             outcomes, evidence = [], []
             for i, j in combinations(range(len(responses)), 2):
                 result = None if own[i] is None or own[j] is None else self._better(own[i], own[j])
-                self.counts["pairs"] += 1
-                self.counts["abstained"] += result is None
                 evidence.append({"left": i, "right": j, "result": result})
                 if result is not None:
                     outcomes.append(Outcome(i, j, result, rater=self.name))
@@ -156,7 +147,6 @@ class LanguageJudge:
         import math
 
         if reading.log_probs is None:
-            self.counts["unreadable"] += reading.label is None
             return None if reading.label is None else {int(reading.label): 1.0}
         if (reading.mass or 0) < LEAST_MASS:
             return None
@@ -173,7 +163,6 @@ class LanguageJudge:
                 asked.append(LabelRequest((Message("user", text),), (prompts.YES, prompts.NO)))
                 owners.append(k)
         orders = [Order.of(r, prompts.YES, prompts.NO) for r in self.model.read(asked)]
-        self.counts["unreadable"] += sum(o.log_odds is None for o in orders)
         return [
             Met.of(criteria[k], [o for o, owner in zip(orders, owners) if owner == k])
             for k in range(len(answers))

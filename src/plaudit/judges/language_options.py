@@ -48,6 +48,12 @@ class LanguageOptions(GatedOptions):
             raise ValueError(f"reason is for form pairwise, not {self.form}")
         return self
 
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """The user's own files that decide what is asked: a change of their content is another judge."""
+        own = [self.rubric, Path(self.constitution) if self.constitution else None]
+        return tuple(path for path in own if path is not None and path.is_file())
+
     def manner(self) -> Manner:
         """The manner of asking; reads the rubric and the constitution."""
         from plaudit.judges.constitution import principles_of
@@ -68,9 +74,11 @@ class LanguageOptions(GatedOptions):
 class RemoteOptions(LanguageOptions):
     """And how a server is asked. ``key_env`` names the environment variable that holds the key.
 
+    Grades end at 9: where a server's digits are tokens of their own, the first token of 10 is that of 1.
     Prices are per million tokens in your own currency; ``max_cost`` ends the work with exit code 3 when it is spent.
     """
 
+    scale: int = Field(9, ge=2, le=9)
     key_env: str | None = None
     concurrency: Positive = 8
     timeout: Rate = 120.0

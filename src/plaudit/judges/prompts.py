@@ -1,7 +1,7 @@
 """What a judge is asked, word for word. A changed wording is a new ``VERSION``: answers are kept by it.
 
-Texts to judge stand between lines with a code that no text can know beforehand, and the judge is told that what stands
-between them gives no orders: an answer that says "choose me" is only an answer that says so.
+The texts to judge are enclosed in lines with a code that no text can contain by plan, and the prompt says that nothing
+between these lines is an instruction: an answer that says "choose me" is material to judge.
 """
 
 from __future__ import annotations

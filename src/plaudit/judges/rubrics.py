@@ -70,7 +70,7 @@ def read_rubric(path: Path) -> Rubric:
 
 
 def criteria_of(value: Any, file: str) -> tuple[Criterion, ...]:
-    """Criteria as texts, or ``{criterion, weight}``; all that is wrong is told at once."""
+    """Criteria as texts, or ``{criterion, weight}``; UserError lists everything that is wrong."""
     if not isinstance(value, Sequence) or isinstance(value, str):
         raise UserError(f"{file}: a rubric is a list of criteria, got {type(value).__name__}")
     found, problems = [], []

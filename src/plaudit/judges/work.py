@@ -37,7 +37,7 @@ def judge_into(
 ) -> list[Preference]:
     """Every item's judgement, kept in ``folder``; what is there already is not asked for again.
 
-    UserError where the folder holds the judgements of another judge.
+    ``spec`` names the judge and its manner. UserError where the folder holds the judgements of another one.
     """
     before = read_json(folder / SPEC)
     if before is not None and before["judge"] != spec:

@@ -176,17 +176,17 @@ def _grad_logits(
     ``table`` [n, V], all log-probs, is overwritten.
     """
     g = table
-    slope = None
+    softcap_gradient = None
     if shape.cap is not None:
-        slope = 1 - ((g + normalizer[:, None]) * (temperature / shape.cap)) ** 2
+        softcap_gradient = 1 - ((g + normalizer[:, None]) * (temperature / shape.cap)) ** 2
     if entropy is not None:
         p = g.exp()
         g = p.mul(g.clamp_(min=NEVER).add_(entropy[0])).mul_(-entropy[1]).sub_(p.mul_(grad[:, None]))
     else:
         g = g.exp_().mul_(-grad[:, None])
     g.scatter_add_(1, targets[:, None], grad[:, None])
-    if slope is not None:
-        g.mul_(slope)
+    if softcap_gradient is not None:
+        g.mul_(softcap_gradient)
     if (factor := shape.factor / temperature) != 1.0:
         g.mul_(factor)
     return g

@@ -6,17 +6,18 @@ from pathlib import Path
 from typing import Any
 
 from plaudit.config import validate
-from plaudit.config.graph import Graph
 from plaudit.config.resolve import graph_of
 from plaudit.data.baselines import pair_verdicts
 from plaudit.data.records import Response
 from plaudit.errors import UserError
+from plaudit.evaluation.corrected_rate import corrected_rate
 from plaudit.evaluation.judged_win_rate import judged_win_rate
 from plaudit.generation.chat import LocalChatModel
 from plaudit.judges.language_options import folder_name
 from plaudit.judges.work import judge_into
 from plaudit.pipeline.datasets import materials_of
-from plaudit.pipeline.judging import Bench, made, spec_of, spent_of
+from plaudit.pipeline.judging import Bench, identity, made, spec_of, spent_of
+from plaudit.pipeline.planning import judges_of
 from plaudit.runs import RunFolder
 from plaudit.runs.files import read_json, write_json
 
@@ -24,11 +25,17 @@ JUDGED = "judged.json"
 
 
 def judge_run(
-    run: str | Path, spec: str, *, prompts: int | None = None, force: bool = False
+    run: str | Path,
+    spec: str,
+    *,
+    prompts: int | None = None,
+    calibration: str | Path | None = None,
+    force: bool = False,
 ) -> dict[str, Any]:
     """How often a judge prefers the run's end to its start, raw and at equal length; kept in ``judged.json``.
 
-    The judge sees both orders of every pair. UserError where it also gave labels or rewards that the run trained on
+    The judge sees both orders of every pair. ``calibration``, a file that ``plaudit judge --calibrate`` wrote for this
+    judge, corrects the raw rate for its errors. UserError where it also gave labels or rewards that the run trained on
     (it would judge by what the model has learned from it), unless ``force``, which is recorded.
     """
     folder = RunFolder.existing(run)
@@ -41,12 +48,13 @@ def judge_run(
     if start == end:
         raise UserError(f"{run} has nothing to compare: its start and its end are both {end}")
     parsed = spec_of(spec)
-    taught = parsed.judge in judges_of(graph)
+    taught = parsed.judge in {spec.judge for node in graph.nodes.values() for spec in judges_of(node)}
     if taught and not force:
         raise UserError(
             f"{parsed.judge} also gave what {run} was trained on: it is no independent judge of the result",
             remedy="name another judge, or --force, which is recorded",
         )
+    known = _calibrated(Path(calibration), parsed.judge) if calibration else None
     settings = config.evaluate
     count = prompts or (settings.prompts if settings else 200)
     asked = list(materials_of(config).prompts("test"))[:count]
@@ -63,7 +71,7 @@ def judge_run(
     items = [(p, tuple(Response(*drawn[0]) for drawn in pair)) for p, pair in zip(asked, zip(*answers))]
     place = folder.path / "judges" / folder_name(parsed.judge)
     judge = made(parsed, Bench(place))
-    judged = judge_into(place / "evaluation", judge, items, spec=parsed.judge, label="evaluate")
+    judged = judge_into(place / "evaluation", judge, items, spec=identity(judge, parsed), label="evaluate")
     results = [pair_verdicts(j.comparisons()).get((0, 1), float("nan")) for j in judged]
     longer = [len(a.text) - len(b.text) for _, (a, b) in items]
     found = judged_win_rate(results, longer, [p.id for p in asked]) | {
@@ -75,17 +83,25 @@ def judge_run(
         "also_taught": taught,
         "spent": spent_of(judge),
     }
+    if known is not None and found["pairs"]:
+        found["corrected"] = corrected_rate(found["mean"] * found["pairs"], found["pairs"], *known)
     kept = read_json(folder.path / JUDGED) or {}
     write_json(folder.path / JUDGED, {**kept, parsed.judge: found})
     return found
 
 
-def judges_of(graph: Graph) -> set[str]:
-    """The judges whose labels, revisions or grades a run's steps learn from."""
-    found = set()
-    for node in graph.nodes.values():
-        by = getattr(node.settings, "by", None)
-        if by is not None and not by.people:
-            found.add(by.judge)
-        found |= {str(part.path).partition("?")[0] for part in node.rewards if part.source == "judge"}
-    return found
+def _calibrated(path: Path, judge: str) -> tuple[tuple[float, int], tuple[float, int]]:
+    """Sensitivity and specificity of a judge, as (right, of), from its calibration; UserError for another judge's."""
+    read = read_json(path)
+    if read is None or read.get("judge") != judge:
+        whose = "is not there" if read is None else f"is of {read.get('judge')}"
+        raise UserError(
+            f"the calibration {path} {whose}", remedy=f"plaudit judge --with {judge} --calibrate RANKINGS"
+        )
+    parts = [read["sensitivity"], read["specificity"]]
+    if not all(part["n"] for part in parts):
+        raise UserError(
+            f"the calibration {path} has no pair of one of both kinds", remedy="calibrate on more rankings"
+        )
+    sensitivity, specificity = ((part["mean"] * part["n"], part["n"]) for part in parts)
+    return sensitivity, specificity

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +13,10 @@ from plaudit.config.sections import JudgeSpec
 from plaudit.data.records import Preference, Prompt
 from plaudit.data.records.writers import write_jsonl
 from plaudit.errors import UserError, suggest
-from plaudit.evaluation.judge_gate import Calibration, calibrate, probe_items, probe_wins
+from plaudit.evaluation.judge_gate import Calibration, calibrate
+from plaudit.evaluation.judge_probes import probe_items, probe_wins
+from plaudit.judges.language_options import LanguageOptions, RemoteOptions, folder_name, remote_model
+from plaudit.judges.options import options_of
 from plaudit.judges.work import Item, judge_into
 from plaudit.protocols import Judge
 from plaudit.registry import JUDGES, call
@@ -67,6 +72,17 @@ def spec_of(text: str) -> JudgeSpec:
     return spec
 
 
+def identity(judge: Judge, spec: JudgeSpec) -> str:
+    """What verdicts are kept by: the spec with the options that decide them, and the texts of its manner of asking."""
+    work = {"gate", *set(RemoteOptions.model_fields) - set(LanguageOptions.model_fields)}
+    options = {k: v for k, v in spec.options.items() if k not in work}
+    manner = getattr(judge, "manner", None)
+    parts = [options, asdict(manner) if manner is not None else None]
+    digest = hashlib.sha256(json.dumps(parts, sort_keys=True, default=str).encode()).hexdigest()[:8]
+    shown = "&".join(f"{k}={v}" for k, v in sorted(options.items()))
+    return f"{spec.judge}{'?' if shown else ''}{shown} ({digest})"
+
+
 def made(spec: JudgeSpec, bench: Bench) -> Judge:
     """The judge of a checked spec."""
     judge: Judge = call(JUDGES[spec.scheme].make, spec.rest, spec.options, bench)
@@ -91,7 +107,7 @@ def judge_file(
     parsed = spec_of(spec)
     items = read_answers(source, limit=limit, fields=fields)
     judge = made(parsed, Bench(folder, device))
-    records = judge_into(folder, judge, items, spec=parsed.judge)
+    records = judge_into(folder, judge, items, spec=identity(judge, parsed))
     usable = [r for r in records if r.comparisons().outcomes]
     write_jsonl(usable, folder / RANKINGS)
     return JudgedFile(usable, folder / RANKINGS, counts_of(records), spent_of(judge))
@@ -114,7 +130,7 @@ def calibrate_judge(
     parsed = spec_of(spec)
     people = read(source, kind="preferences", limit=limit, fields=fields, labels=labels).records
     judge = made(parsed, Bench(folder, device))
-    found = gate(judge, people, folder, parsed.judge)
+    found = gate(judge, people, folder, identity(judge, parsed))
     write_json(folder / REPORT, {"judge": parsed.judge, "rankings": str(source), **found.as_dict()})
     return found
 
@@ -140,9 +156,6 @@ def chat_model_of(spec: JudgeSpec, bench: Any) -> Any:
 
         return LocalChatModel(f"local:{spec.rest}", locate(spec.rest).folder)
     if spec.scheme in ("http", "https"):
-        from plaudit.judges.language_options import remote_model
-        from plaudit.judges.options import options_of
-
         return remote_model(spec.judge, options_of("http", spec.options), bench.judge_folder(spec.judge))
     raise UserError(f"{spec.judge} writes no texts", remedy="name local:MODEL or http(s)://host/v1#model")
 
@@ -158,7 +171,6 @@ def try_constitution(
 ) -> tuple[str, list[Revision]]:
     """An answer (the model's own, where none is given) and its revisions, round by round."""
     from plaudit.data.records import Message
-    from plaudit.judges.language_options import folder_name
     from plaudit.judges.revision import ChatReviser, revised
 
     parsed = spec_of(spec)
@@ -183,16 +195,20 @@ def read_answers(
 
 
 def counts_of(records: Sequence[Preference]) -> dict[str, int]:
-    """Pairs asked, pairs without a verdict, and items without any."""
+    """Pairs asked, those without a verdict (of these, those that could not be read), and items without any verdict."""
     pairs = [p for r in records for p in r.comparisons().metadata.get("judge", {}).get("pairs", ())]
     return {
         "items": len(records),
         "pairs": len(pairs),
         "undecided": sum(p.get("result") is None for p in pairs),
+        "unreadable": sum(None in p.get("log_odds", ()) for p in pairs),
         "items left out": sum(not r.comparisons().outcomes for r in records),
     }
 
 
 def spent_of(judge: Any) -> dict[str, Any] | None:
-    ledger = getattr(getattr(judge, "model", None), "ledger", None)
-    return None if ledger is None else ledger.totals.as_dict()
+    """Requests, tokens and cost of a judge behind a server, and how many answers came from its cache."""
+    model: Any = getattr(judge, "model", None)
+    if not hasattr(model, "ledger"):
+        return None
+    return {**model.ledger.totals.as_dict(), "from_cache": model.cache.hits}

@@ -8,9 +8,10 @@ from typing import Any
 
 from plaudit.config import ROLES, Config, Pretrained
 from plaudit.config.graph import Graph, Node
-from plaudit.config.sections import JudgeSpec, Rank
+from plaudit.config.sections import JudgeSpec, Rank, Revise
 from plaudit.data.readers.sources import is_hub_name, is_project
 from plaudit.errors import Problem, UserError
+from plaudit.judges.options import options_of
 from plaudit.pipeline.code_version import code_version, source_hash
 from plaudit.pipeline.stages import Plan, StageSpec
 from plaudit.registry import JUDGES, WORLDS, Method, WorldKind, resolve
@@ -44,7 +45,7 @@ def _stage(context: Any, node: Node) -> StageSpec:
             "sources": _how_read(config, context.graph.roles_of(node.name)),
         },
         inputs=context.graph.steps_of(node.name),
-        reads=context.materials.files(*_roles(context.graph, node)),
+        reads=[*context.materials.files(*_roles(context.graph, node)), *_own_files(node)],
         code=code_version(roots_of(config, node)),
         asked=_asks_people(node),
     )
@@ -93,21 +94,32 @@ def roots_of(config: Config, node: Node) -> list[Any]:
     return [kind.run, *function, *kind.code, *_judges(node, world), *([world.make] if world else [])]
 
 
+def judges_of(node: Node) -> list[JudgeSpec]:
+    """The judges that a step names: who ranks or revises for it, and whose grades are its reward."""
+    by = getattr(node.settings, "by", None)
+    graders = [JudgeSpec.model_validate(p.path) for p in node.rewards if p.source == "judge"]
+    return [*([by] if by is not None and not by.people else []), *graders]
+
+
 def _judges(node: Node, world: WorldKind | None) -> list[Any]:
-    if not isinstance(node.settings, Rank):
-        return []
-    by = node.settings.by
-    if by is None:
-        by = JudgeSpec.model_validate(world.judge) if world and world.judge else None
-    return [] if by is None or by.people else [JUDGES[by.scheme].make]
+    """The code that makes a step's judges and revisers, the world's own judge where a step names none."""
+    if isinstance(node.settings, Rank) and node.settings.by is None and world and world.judge:
+        return [JUDGES[JudgeSpec.model_validate(world.judge).scheme].make]
+    kinds = [JUDGES[spec.scheme] for spec in judges_of(node)]
+    revised = isinstance(node.settings, Revise)
+    return [kind.reviser if revised and kind.reviser is not None else kind.make for kind in kinds]
+
+
+def _own_files(node: Node) -> list[Path]:
+    """The user's files that a step's settings and judges name: rubrics and constitutions."""
+    given = [options_of(spec.scheme, spec.options) for spec in judges_of(node)]
+    return [path for one in (node.settings, *given) for path in getattr(one, "files", ())]
 
 
 def functions_of(node: Node) -> list[str]:
     """The user's own functions that a step calls, as ``module:name``: a change of their code runs it again."""
     found = [str(p.path) for p in node.rewards if p.source == "function"]
-    by = getattr(node.settings, "by", None)
-    if by is not None and by.scheme == "python":
-        found.append(by.rest)
+    found += [spec.rest for spec in judges_of(node) if spec.scheme == "python"]
     for key in ("loss", "algorithm"):
         value = getattr(node.settings, key, None)
         if isinstance(value, str) and ":" in value:

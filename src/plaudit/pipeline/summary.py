@@ -34,6 +34,9 @@ def write_summary(folder: RunFolder) -> dict[str, Any]:
     stopped = {name: s["stopped"] for name, s in steps.items() if s.get("stopped")}
     if stopped:
         summary["stopped"] = stopped
+    unchecked = {name: s["judge"] for name, s in steps.items() if s.get("gate") == "off"}
+    if unchecked:
+        summary["unchecked_judges"] = unchecked
     summary |= _gains(summary.get("attributes") or {})
     world = record["config"].get("world")
     bars = WORLDS[world["kind"]].bars if world else None

@@ -12,7 +12,7 @@ from plaudit.data.records import Preference
 from plaudit.errors import UserError
 from plaudit.judges.work import Item, judge_into, judge_items
 from plaudit.pipeline.context import Context
-from plaudit.pipeline.judging import counts_of, gate, spent_of
+from plaudit.pipeline.judging import counts_of, gate, identity, spent_of
 from plaudit.protocols import Judge
 from plaudit.registry import JUDGES, call
 from plaudit.runs import Stage
@@ -33,7 +33,7 @@ def checked_judge(
     judge: Judge = call(JUDGES[spec.scheme].make, spec.rest, spec.options, context)
     if not JUDGES[spec.scheme].gated:
         return judge, {}
-    if str(spec.options.get("gate", "on")) in ("off", "False"):
+    if spec.ungated:
         context.say(f"{step.name}: gate: off, nobody has held {spec.judge} against people")
         return judge, {"judge": spec.judge, "gate": "off"}
     judge, passed = _held_against_people(context, step, stage, judge, spec)
@@ -47,7 +47,7 @@ def judgements(
     judge, told = checked_judge(context, step, stage, spec)
     if not told:
         return judge_items(judge, items, label=step.name), {}
-    records = judge_into(stage.path / "judge", judge, items, spec=spec.judge, label=step.name)
+    records = judge_into(stage.path / "judge", judge, items, spec=identity(judge, spec), label=step.name)
     told |= {"counts": counts_of(records), "spent": spent_of(judge)}
     decided = [r for r in records if r.comparisons().outcomes]
     if len(decided) < len(records):
@@ -63,7 +63,7 @@ def _held_against_people(
     context: Context, step: Node, stage: Stage, judge: Judge, spec: JudgeSpec
 ) -> tuple[Judge, dict[str, Any]]:
     people = people_of(context, step)[:MOST_PEOPLE]
-    found = gate(judge, people, stage.path / "judge", spec.judge)
+    found = gate(judge, people, stage.path / "judge", identity(judge, spec))
     stage.write_json(GATE, {"judge": spec.judge, "rankings": len(people), **found.as_dict()})
     agreement = found.agreement
     if not found.passed:
