@@ -39,8 +39,10 @@ class FunctionOptions(GatedOptions):
 
 
 def options_of(scheme: str, given: Mapping[str, Any]) -> Any:
-    """The typed options of a judge; UserError with every unknown or wrong one."""
+    """The typed options of a judge, None where its kind has none; UserError with every unknown or wrong one."""
     model = resolve(JUDGES[scheme].options)
+    if model is None:
+        return None
     try:
         return model.model_validate(dict(given))
     except ValidationError as error:

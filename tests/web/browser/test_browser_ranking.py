@@ -200,6 +200,7 @@ def test_an_untouched_order_is_asked_about(desk: Desk, way: str) -> None:
     finish()
     box.get_by_role("button", name="Submit as it is").click()
     saved(page)
+    expect(page.get_by_text("of item 2").first).to_be_visible()
     assert [(j.untouched, j.groups) for j in desk.judged()] == [(True, [["A"], ["B"], ["C"]])]
     # Moved there and back again, it is meant.
     step(page, "A", "down")
