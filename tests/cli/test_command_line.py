@@ -138,13 +138,13 @@ def failing(monkeypatch, error):
 
 
 def test_all_problems_of_a_mistake_are_told_at_once(monkeypatch, capsys):
-    problems = [Problem("empty answer", "a.jsonl", 3), Problem("not JSON", "a.jsonl", 7, remedy="mend it")]
+    problems = [Problem("empty answer", "a.jsonl", 3), Problem("not JSON", "a.jsonl", 7, remedy="fix it")]
     failing(monkeypatch, UserError("two rows are wrong", problems=problems, remedy="look there"))
     assert run("report", "x") == 2
     assert capsys.readouterr().err.splitlines() == [
         "plaudit: two rows are wrong",
         "  a.jsonl:3: empty answer",
-        "  a.jsonl:7: not JSON → mend it",
+        "  a.jsonl:7: not JSON → fix it",
         "  → look there",
     ]
 

@@ -145,7 +145,7 @@ def test_the_problems_of_all_files_of_a_recipe_are_told_at_once(jsonl, tmp_path)
     assert "broken.jsonl:1: not valid JSON" in text
     assert "there is no file" in text and "absent.jsonl" in text
     assert "it holds preferences" in text and "demonstrations are asked for" in text
-    assert "holds nothing of sgd_dialogues that is of preferences" in text
+    assert "holds no preferences of the data set sgd_dialogues" in text
 
 
 def test_a_limit_of_the_recipe_that_nothing_fits_is_a_problem(jsonl, tmp_path):

@@ -120,7 +120,7 @@ def test_marked_texts_are_conversations():
     result = read(LAYOUTS / "guanaco_text.parquet")
     for i, record in enumerate(result.records):
         assert (record.prompt.messages, record.response.text) == ((sums(i),), f"The sum is {2 * i}.")
-    assert result.report.notes == ["'text' is read as conversations, by its marks ### Human:"]
+    assert result.report.notes == ["'text' is read as conversations, by its markers ### Human:"]
     texts = read(LAYOUTS / "guanaco_text.parquet", kind="text").records
     assert texts == [row["text"] for row in raw("guanaco_text.parquet")]
 

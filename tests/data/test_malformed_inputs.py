@@ -73,7 +73,7 @@ TABLE = {
         ),
         "not valid JSON",
         18,
-        remedy="mend it at this place",
+        remedy="fix it at this place",
         name="rows.json",
     ),
     "an array that does not end": Bad(
@@ -119,7 +119,7 @@ TABLE = {
         1,
         remedy='{"prompt": "…", "response": "…"}',
     ),
-    "no Parquet": Bad(b"PAR1 and nothing more", "not a whole Parquet file", name="rows.parquet"),
+    "no Parquet": Bad(b"PAR1 and nothing more", "not a complete Parquet file", name="rows.parquet"),
     "a CSV quote that is not closed": Bad(
         b'prompt,response\nAsk?,Yes.\nAnd?,"No\n',
         "not valid CSV: unexpected end of data",
@@ -190,7 +190,7 @@ TABLE = {
     ),
     "another kind than is asked for": Bad(
         jsonl(*DEMOS),
-        "it holds demonstrations ({prompt, response}), and preferences are asked for",
+        "it holds demonstrations ({prompt, response}), but preferences are requested",
         1,
         remedy="name it where demonstrations belong",
         kind="preferences",
@@ -239,7 +239,7 @@ TABLE = {
         "chosen and rejected answer different prompts",
         1,
         "rejected",
-        "differ in the last assistant turn alone",
+        "differ only in the last assistant turn",
     ),
     "a transcript that answers nothing": Bad(
         jsonl({"chosen": "Human: Ask?", "rejected": "Human: Ask?"}),
@@ -249,7 +249,7 @@ TABLE = {
     ),
     "an answer to nobody": Bad(
         jsonl({"messages": [{"role": "assistant", "content": "Yes."}]}),
-        "nothing stands before the answer",
+        "nothing precedes the answer",
         1,
         "messages",
         "remove the row",
@@ -272,10 +272,10 @@ TABLE = {
     ),
     "a role that nobody has": Bad(
         jsonl({"messages": [{"role": "usr", "content": "Ask?"}, {"role": "assistant", "content": "Yes."}]}),
-        "'usr' is no role that plaudit knows",
+        "'usr' is not a known role",
         1,
         "messages[0]",
-        "roles are system, user and assistant",
+        "roles are system, user, assistant and tool",
     ),
     "a picture": Bad(
         jsonl(
@@ -298,15 +298,15 @@ TABLE = {
         "counted from 0, the best one first",
     ),
     "a ranking that names an answer twice": Bad(
-        ranked([0, 1, 1]), "'ranking' names an answer twice", 1, "ranking", "places go into 'ranks'"
+        ranked([0, 1, 1]), "'ranking' names an answer twice", 1, "ranking", "write ranks into 'ranks'"
     ),
     "a ranking that leaves one out": Bad(ranked([0, 1]), "'ranking' names 2 of 3 answers", 1, "ranking"),
     "a ranking in words": Bad(
-        ranked(["a", "b", "c"]), "must hold the places of the answers", 1, "ranking", "write [2, 0, 1]"
+        ranked(["a", "b", "c"]), "must hold the indices of the answers", 1, "ranking", "write [2, 0, 1]"
     ),
     "one answer to rank": Bad(
         jsonl({"prompt": "Ask?", "responses": ["a"], "ranking": [0]}),
-        "must be a list of two answers or more",
+        "must be a list of two or more answers",
         1,
         "responses",
     ),
@@ -334,8 +334,8 @@ TABLE = {
         "label",
         "a scale: --fields rating=label",
     ),
-    "a rating that is no number": Bad(
-        jsonl('{"prompt": "Ask?", "response": "Yes.", "rating": NaN}'), "nan is no number", 1, "rating"
+    "a rating that is not a number": Bad(
+        jsonl('{"prompt": "Ask?", "response": "Yes.", "rating": NaN}'), "nan is not a number", 1, "rating"
     ),
     "a result outside 0 to 1 in plaudit's own rows": Bad(
         jsonl(
@@ -527,7 +527,7 @@ def test_a_place_that_cannot_be_written_is_told(tmp_path):
 def test_a_conversion_of_the_wrong_file_writes_nothing(tmp_path):
     source, out = tmp_path / "rows.jsonl", tmp_path / "out" / "out.jsonl"
     source.write_bytes(jsonl(*GOOD))
-    with pytest.raises(UserError, match="holds nothing of pandalm") as caught:
+    with pytest.raises(UserError, match="holds no records of the data set pandalm") as caught:
         convert_to_file("pandalm", source, out)
     assert caught.value.problems[0].line == 1
     assert "has no 'response1'" in caught.value.problems[0].message

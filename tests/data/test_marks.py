@@ -85,7 +85,7 @@ def test_a_number_that_marks_an_answer_rates_it(jsonl, case):
     column, marks, meant = NUMBERS[case]
     path = jsonl(*rows(column, marks))
     if meant is None:
-        with pytest.raises(UserError, match="looks like a mark"):
+        with pytest.raises(UserError, match="looks like a label or rating"):
             read(path)
         return
     records = read(path).records
@@ -109,7 +109,7 @@ QUESTIONS = {
     "a remark of one word": ("category", ["good", "bad"], "--fields label=category"),
     "a side of quality in words": ("usefulness", ["high", "low"], "--fields rating=usefulness"),
     "refusals": ("is_refusal", [True, False], "--fields label=is_refusal"),
-    "very few": ("feedback", ["up", *[None] * 7], "uses the marked answers alone"),
+    "very few": ("feedback", ["up", *[None] * 7], "uses only these answers"),
     "gold of 0 and 1": ("gold", [1, 0], "--fields label=gold"),
     "a target that is true or false": ("target", [True, False], "--fields label=target"),
     "y as text": ("y", ["0", "1.0"], "--fields label=y"),
@@ -196,12 +196,12 @@ def test_a_binary_gold_that_begins_far_into_the_file_stops_it(jsonl):
 
 def test_two_marks_that_disagree_are_asked_about_and_two_that_agree_are_one(jsonl):
     safe = [row | {"is_helpful": i % 3 == 0} for i, row in enumerate(rows("is_safe", [True, False]))]
-    with pytest.raises(UserError, match="'is_safe' and 'is_helpful' mark the answers"):
+    with pytest.raises(UserError, match="'is_safe' and 'is_helpful' label or rate the answers"):
         read(jsonl(*safe))
     twice = [row | {"unsafe": not row["is_safe"]} for row in rows("is_safe", [True, False])]
     assert [r.good for r in read(jsonl(*twice)).records] == [True, False] * 4
     counted = [row | {"total_correct": 3} for row in rows("num_correct", [1, 3])]
-    with pytest.raises(UserError, match="'num_correct' and 'total_correct' mark the answers"):
+    with pytest.raises(UserError, match="'num_correct' and 'total_correct' label or rate the answers"):
         read(jsonl(*counted))
     liked = [row | {"dislikes": 3} for row in rows("likes", [1, 7])]
     with pytest.raises(UserError, match="rating=likes or rating=-dislikes"):
@@ -285,7 +285,7 @@ def test_marks_of_a_csv_file_are_read_as_well(tmp_path):
         writer.writerows([["Ask?", "Yes.", "True"], ["Ask?", "No.", "false"], ["Ask?", "Well.", ""]])
     result = read(path)
     assert [r.good for r in result.records] == [False, True]
-    assert result.report.left_out == {"no mark in 'Is Harmful'": 1}
+    assert result.report.left_out == {"no value in 'Is Harmful'": 1}
 
 
 def test_right_answers_that_are_numbers_are_nothing_to_imitate(jsonl):
@@ -303,7 +303,7 @@ def test_the_best_known_side_of_an_object_of_marks_counts(jsonl):
 def test_a_mark_beside_a_pair_makes_no_label_of_it(jsonl):
     path = jsonl({"prompt": "A?", "chosen": "Yes.", "rejected": "No.", "is_safe": True})
     assert [type(r) for r in read(path).records] == [Ranking]
-    with pytest.raises(UserError, match=r"it holds preferences .* and demonstrations are asked for"):
+    with pytest.raises(UserError, match=r"it holds preferences .* but demonstrations are requested"):
         read(path, kind="demonstrations")
 
 

@@ -167,7 +167,7 @@ def test_a_code_that_labels_does_not_name_is_a_faulty_row(jsonl):
 
 def test_labels_that_change_nothing_are_refused(jsonl):
     plain = jsonl({"prompt": "Ask?", "chosen": "Yes.", "rejected": "No."})
-    with pytest.raises(UserError, match="the names of the columns say here which answer is better"):
+    with pytest.raises(UserError, match="here the names of the columns say which answer is better"):
         read(plain, labels={0: "first"})
     with pytest.raises(UserError, match=r"rows read as \{prompt, responses, ranks\} hold none"):
         read(jsonl({"prompt": "Ask?", "responses": ["a", "b"], "ranks": [1, 2]}), labels={0: "first"})
@@ -257,7 +257,7 @@ def test_the_best_of_several_beats_each_other(jsonl):
     assert [[o.left for o in r.outcomes] for r in read(jsonl(*by_text)).records] == [[2, 2]] * 3
     with pytest.raises(UserError, match="more than two here"):
         read(jsonl(*rows), labels={0: "first"})
-    with pytest.raises(UserError, match="open whether the first is 0 or 1"):
+    with pytest.raises(UserError, match="unclear whether the first is 0 or 1"):
         read(jsonl(*[{**r, "best": 1 + i % 2} for i, r in enumerate(rows)]))
 
 

@@ -215,5 +215,5 @@ def test_scores_that_contradict_the_choice_are_counted(tmp_path):
     result = read(written(values, tmp_path))
     assert firsts(result.records) == [1.0] * 12
     assert result.report.notes == [
-        "the scores beside the answers contradict the choice in 5 of 12 judgements; the choice is used"
+        "the scores of the answers contradict the choice in 5 of 12 judgements; the choice is used"
     ]

@@ -266,7 +266,9 @@ def test_what_is_refused_can_be_settled(jsonl):
 
 def test_a_file_where_some_prompts_are_templated_is_refused(jsonl):
     plain = [{"prompt": ASK, "response": SAY}] * 3
-    with pytest.raises(UserError, match="1 of the first 4 texts of 'prompt' were written by a chat template"):
+    with pytest.raises(
+        UserError, match="1 of the first 4 texts of 'prompt' were rendered with a chat template"
+    ):
         read(jsonl(*plain, {"prompt": f"<|im_start|>user\n{ASK}<|im_end|>", "response": SAY}))
 
 

@@ -1,4 +1,4 @@
-"""What a reward model must beat, and what it cannot: "longer wins", and how far people agree."""
+"""Baselines of a reward model: the rule "the longer answer wins", and how often people agree."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from plaudit.data.records import Comparisons, Outcome, Preference
 
 @dataclass(frozen=True)
 class Agreement:
-    """Of ``pairs`` of judgements that two people gave on the same two answers, ``agreeing`` are equal."""
+    """Of ``pairs`` of judgements by two people of the same two answers, ``agreeing`` are equal."""
 
     agreeing: int
     pairs: int
@@ -44,10 +44,10 @@ def longer_wins(records: Iterable[Preference]) -> float | None:
 
 
 def agreement(records: Iterable[Preference]) -> Agreement:
-    """How often two raters of the same two answers said the same: first, second or a tie.
+    """How often two raters of the same two answers gave the same judgement: first, second or tie.
 
-    A = Σ agreeing / Σ C(n, 2) over the pairs of answers that n people judged; two judgements of one
-    person are no agreement between people.
+    A = Σ agreeing / Σ C(n, 2) over the pairs of answers that n people judged; two judgements by the
+    same person do not count.
     """
     judged: dict[tuple[str, str, str], list[Outcome]] = defaultdict(list)
     for record in records:
@@ -55,7 +55,7 @@ def agreement(records: Iterable[Preference]) -> Agreement:
         for o in c.outcomes:
             left, right = c.responses[o.left].text, c.responses[o.right].text
             low, high = sorted((left, right))
-            judged[c.prompt.id, low, high].append(o if left <= right else _turned(o))
+            judged[c.prompt.id, low, high].append(o if left <= right else _swapped(o))
     agreeing = pairs = 0
     for outcomes in judged.values():
         for a, b in combinations(outcomes, 2):
@@ -71,16 +71,16 @@ def human_agreement(records: Iterable[Preference]) -> float | None:
 
 
 def _by_pair(record: Comparisons) -> dict[tuple[int, int], list[Outcome]]:
-    """Outcomes by pair of answers, all turned so that the smaller index stands left."""
+    """Outcomes by pair of answers, each with the smaller index as ``left``."""
     found: dict[tuple[int, int], list[Outcome]] = defaultdict(list)
     for o in record.outcomes:
-        turned = o if o.left < o.right else _turned(o)
-        found[turned.left, turned.right].append(turned)
+        ordered = o if o.left < o.right else _swapped(o)
+        found[ordered.left, ordered.right].append(ordered)
     return found
 
 
-def _turned(o: Outcome) -> Outcome:
-    """The same judgement with the two answers' places exchanged."""
+def _swapped(o: Outcome) -> Outcome:
+    """The same judgement with left and right swapped."""
     return replace(o, left=o.right, right=o.left, result=1 - o.result)
 
 

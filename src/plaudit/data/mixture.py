@@ -1,4 +1,4 @@
-"""Several sources as one, each with its weight."""
+"""Mixes several data sources, each with a weight."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ U = TypeVar("U")
 
 
 def mix(groups: Sequence[tuple[Sequence[U], float]], *, seed: int) -> list[U]:
-    """The records of all sources in one shuffled order, each source ``weight`` times.
+    """The records of all sources, shuffled; each source is repeated ``weight`` times.
 
-    Weight 1 takes every record once, 2 twice, 0.5 half of them: floor(weight) whole copies, and
-    round(fraction · n) records drawn without replacement. The same seed gives the same list. Raises
-    ``ValueError`` for a weight that is not above 0.
+    Weight 1 takes every record once, 2 twice, 0.5 half of them: floor(weight) full copies plus
+    round(fraction · n) records drawn without replacement. Deterministic in ``seed``. Raises
+    ``ValueError`` if a weight is not positive.
     """
     drawn: list[tuple[float, U]] = []
     for index, (records, weight) in enumerate(groups):

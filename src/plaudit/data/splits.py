@@ -1,4 +1,4 @@
-"""Training and validation records by a hash of the prompt, always on the same side; and several sources as one."""
+"""Splits records into training and validation by a hash of the prompt."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ T = TypeVar("T")
 
 
 def prompt_key(record: Any) -> str:
-    """What a record is split by: the id of its prompt, or the text of a plain text."""
+    """The key that a record is split by: the id of its prompt, or a hash of a plain text."""
     if isinstance(record, str):
         return hashlib.blake2b(record.encode(), digest_size=8).hexdigest()
     return record.id if isinstance(record, Prompt) else record.prompt.id
 
 
 def split(records: Sequence[T], validation: float, seed: int = 0, salt: str = "") -> tuple[list[T], list[T]]:
-    """Records for training and for validation, in their order.
+    """Split records into training and validation; the order is kept.
 
-    A record is for validation iff hash(seed, salt, prompt) < ``validation``: all comparisons of a
-    prompt stay together, in every file, whatever else is in it, and a larger share holds the smaller.
-    Different salts give independent splits. Raises ``ValueError`` for a share outside 0..1.
+    A record is for validation iff hash(seed, salt, prompt) < ``validation``. So all records of a prompt
+    are on the same side in every file, and a larger validation share contains a smaller one. Different
+    salts give independent splits. Raises ``ValueError`` for a share outside [0, 1].
     """
     if not 0 <= validation <= 1:
         raise ValueError(f"a validation share of {validation} is not between 0 and 1")
@@ -39,6 +39,6 @@ def split(records: Sequence[T], validation: float, seed: int = 0, salt: str = ""
 
 
 def uniform(*key: object) -> float:
-    """A number in [0, 1) that is a function of the key alone."""
+    """A pseudo-random number in [0, 1): a hash of the key."""
     text = "\0".join(map(str, key))
     return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "big") / 2**64

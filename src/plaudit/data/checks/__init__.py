@@ -1,1 +1,1 @@
-"""What a file or a recipe's data is good for, found before anything is trained on it."""
+"""Checks of data before training: which methods it fits, lengths in tokens, contamination."""

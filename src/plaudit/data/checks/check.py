@@ -1,4 +1,4 @@
-"""What a file or a recipe's data is good for, found out before anything is trained on it."""
+"""Checks a data file or the data of a recipe before training: contents, methods it fits, token lengths."""
 
 from __future__ import annotations
 
@@ -33,13 +33,9 @@ from plaudit.data.splits import prompt_key
 from plaudit.data.tokens.item import TokenItem
 from plaudit.errors import Problem, UserError
 
-# Records rendered for the lengths; of a larger file, evenly spaced ones.
+# Records rendered to measure lengths; evenly spaced ones of a larger file.
 SAMPLE = 1000
-
-
 EXAMPLES = 2
-
-
 # Below this share of trained tokens, most of the computation is spent on prompts.
 LOW_TRAINED = 0.05
 
@@ -67,11 +63,11 @@ def check(
     max_dropped: float | None = None,
     overrides: Sequence[str] = (),
 ) -> CheckReport:
-    """Read a data file, or all data of a recipe (.yaml), and report on it; nothing is trained or written.
+    """Read a data file, or all data of a recipe (.yaml), and report on it without training or writing.
 
-    ``tokenizer`` gives the lengths (else every byte counts as a token), ``against`` names a file of
-    evaluation prompts that must not occur in training. Raises ``UserError`` only for a recipe that
-    cannot be read: problems of data are in the report.
+    ``tokenizer`` counts the lengths (without one, each byte counts as a token). ``against`` is a file of
+    evaluation prompts that must not occur in training. Problems of the data are in the report; only a
+    recipe that cannot be read raises ``UserError``.
     """
     settings: dict[str, Any] = {}
     labels = known_labels(labels)
@@ -83,7 +79,7 @@ def check(
     name = getattr(tokenizer, "name_or_path", "") if tokenizer is not None else ""
     if tokenizer is None:
         tokenizer = byte_tokenizer()
-        # Limits are in tokens: nothing can be said about them in bytes.
+        # Limits are in tokens: lengths in bytes cannot be compared with them.
         settings = {k: v for k, v in settings.items() if not k.startswith("max_")}
     evaluation = None if against is None else _read(_Source(str(against), "prompts"), 1.0)
     files = [] if evaluation is None or not evaluation[0].error else [evaluation[0]]
@@ -111,7 +107,7 @@ def _of_recipe(source: str | Path, overrides: Sequence[str]) -> tuple[list[_Sour
         for s in getattr(config.data, role)
     ]
     if not sources:
-        raise UserError(f"{source} names no data files", remedy="its data is made by the pocket world")
+        raise UserError(f"{source} names no data files", remedy="the pocket world generates its data")
     settings = {k: getattr(config.data, k) for k in ("max_length", "max_prompt_length", "train_on")}
     return sources, settings, config.data.max_dropped
 
@@ -221,7 +217,7 @@ def _items(record: Any, renderer: Renderer) -> list[TokenItem]:
 def _example(record: Any, item: TokenItem, renderer: Renderer) -> Example:
     answers = []
     for title, segment in zip(_titles(record, len(item.responses)), item.responses):
-        # Runs of tokens that are trained, or not.
+        # Spans of consecutive tokens that are all trained or all not trained.
         cuts = np.flatnonzero(np.diff(segment.trained)) + 1
         runs = zip(np.split(segment.ids, cuts), np.split(segment.trained, cuts))
         parts = (ExampleSpan(renderer.decode(ids, keep_special=True), bool(mask[0])) for ids, mask in runs)

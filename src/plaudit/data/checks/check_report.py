@@ -1,4 +1,4 @@
-"""What a check found in each file: what was read, which methods it serves, its lengths in tokens, examples."""
+"""The findings of a check, per file: records read, methods they fit, lengths in tokens, examples."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from plaudit.errors import Problem, UserError
 
 @dataclass(frozen=True)
 class ExampleSpan:
-    """A stretch of an example's tokens, as text, and whether they are trained."""
+    """Consecutive tokens of an example as text, and whether they are trained."""
 
     text: str
     trained: bool
@@ -24,7 +24,7 @@ class ExampleSpan:
 
 @dataclass(frozen=True)
 class ExampleAnswer:
-    """An answer as it is trained on, and what is known of it."""
+    """An answer as it is trained on, with a title that says how it was judged."""
 
     title: str
     parts: tuple[ExampleSpan, ...]
@@ -40,7 +40,7 @@ class Example:
 
 @dataclass
 class Tokens:
-    """Lengths of the sampled records in tokens: prompts [n], answers [m], and what is trained of all."""
+    """Lengths of the sampled records in tokens: prompts [n], answers [m], and the share that is trained."""
 
     sampled: int
     prompts: np.ndarray
@@ -51,7 +51,7 @@ class Tokens:
 
 @dataclass
 class FileCheck:
-    """One file: what was read, what it can feed, and how it looks in tokens."""
+    """One file: what was read, the methods that it fits, and its lengths in tokens."""
 
     path: str
     role: str
@@ -68,7 +68,7 @@ class FileCheck:
 
 @dataclass
 class CheckReport:
-    """All files of a check; ``ok`` is False where one of them cannot be used as it is."""
+    """All files of a check; ``ok`` is False if any of them cannot be used as it is."""
 
     files: list[FileCheck]
     tokenizer: str

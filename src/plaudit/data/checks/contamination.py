@@ -1,4 +1,4 @@
-"""Whether evaluation prompts were seen in training: word for word, or nearly."""
+"""Contamination: evaluation prompts that also occur in training data, exactly or nearly."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from typing import Any
 from plaudit.data.records import Prompt
 from plaudit.errors import Problem
 
-# Problems told of one file; the rest is counted.
+# Problems listed for one file; the rest is counted.
 SHOWN = 20
 
 
 @dataclass(frozen=True)
 class Overlap:
-    """An evaluation prompt that training has seen: ``exact``, or a ``share`` of its n-grams."""
+    """An evaluation prompt that occurs in training: ``exact``, or a ``share`` of its n-grams."""
 
     prompt: Prompt
     share: float
@@ -28,12 +28,12 @@ class Overlap:
 def overlaps(
     training: Iterable[Any], evaluation: Iterable[Any], *, n: int = 8, share: float = 0.6
 ) -> list[Overlap]:
-    """Evaluation prompts that occur in training, the worst first.
+    """Evaluation prompts that occur in training, sorted from the largest overlap to the smallest.
 
-    ``exact``: the same words in the same order, whatever the case, punctuation and spaces. Otherwise
-    the share of a prompt's distinct n-grams of words that occur in training texts, where it is at
-    least ``share``; prompts of fewer than n words are only compared whole. Records give their prompt,
-    a ``str`` is a text. Memory grows with the evaluation prompts alone.
+    ``exact``: the same words in the same order; case, punctuation and white space are ignored. Otherwise
+    at least ``share`` of the prompt's distinct word n-grams occur in training texts; prompts of fewer
+    than n words are only compared exactly. A record is compared by its prompt, a ``str`` as it is.
+    Memory grows only with the number of evaluation prompts.
     """
     prompts = list({p.id: p for p in map(_prompt, evaluation)}.values())
     whole: dict[tuple[str, ...], list[int]] = defaultdict(list)
@@ -63,12 +63,11 @@ def duplicate_problems(
     found = overlaps(training, evaluation)
     problems = [
         Problem(
-            f"the prompt {_short(o.prompt.text)!r} is "
-            + ("also" if o.exact else f"to {o.share:.0%} also")
-            + f" in {training_file}",
+            ("" if o.exact else f"{o.share:.0%} of ")
+            + f"the prompt {_short(o.prompt.text)!r} is also in {training_file}",
             evaluation_file,
             field="prompt",
-            remedy="remove it from the training file: what was trained on measures nothing",
+            remedy="remove it from the training file: a prompt that was trained on cannot test the model",
         )
         for o in found[:SHOWN]
     ]

@@ -1,4 +1,4 @@
-"""Which methods a set of records can feed, and why not."""
+"""Which methods can train on a set of records, and why the others cannot."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from plaudit.data.records.native_format import kind_of
 
 @dataclass(frozen=True)
 class Feed:
-    """``reason`` says why a method cannot use the records; it is empty where it can."""
+    """Whether a method can train on the records; ``reason`` says why not, and is empty if it can."""
 
     method: str
     reason: str = ""
@@ -23,7 +23,7 @@ class Feed:
         return not self.reason
 
 
-# The kinds of record that a method learns from, and what they are in words.
+# The kinds of record that each method learns from, and their description.
 NEEDS: dict[str, tuple[tuple[str, ...], str]] = {
     "pretraining": (("text", "demonstrations"), "raw text"),
     "SFT": (("demonstrations",), "demonstrations (a prompt and an answer worth imitating)"),
@@ -38,7 +38,7 @@ NEEDS: dict[str, tuple[tuple[str, ...], str]] = {
 
 
 def feeds(records: Sequence[Any]) -> list[Feed]:
-    """One ``Feed`` per method, in the order in which a pipeline would use them."""
+    """One ``Feed`` per method, in the order of a pipeline."""
     kinds = Counter(map(kind_of, records))
     return [Feed(method, _reason(method, kinds, records)) for method in NEEDS]
 

@@ -1,4 +1,4 @@
-"""Rows that wrap what was shown and what was said, as plain rows: Label Studio and Argilla."""
+"""Unwraps rows that annotation tools export (Label Studio, Argilla) into plain rows."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from typing import Any
 from plaudit.data.readers.preferences.codes import CodedJudgement
 from plaudit.data.readers.preferences.pairs import Votes
 
-# Argilla's columns end in these.
+# Suffixes of Argilla's columns.
 ANSWERS, USERS, STATUS = ".responses", ".responses.users", ".responses.status"
 SUBMITTED = (None, "submitted")
 
 
 def unwrapped(row: Mapping[str, Any]) -> list[Mapping[str, Any]]:
-    """The rows that an annotation tool wrapped, one per person who ranked; any other row as it is."""
+    """The rows inside a row of an annotation tool, one per person who ranked; any other row unchanged."""
     if isinstance(row.get("data"), dict) and isinstance(row.get("annotations", row.get("completions")), list):
         return _label_studio(row)
     if isinstance(row.get("fields"), dict) and isinstance(row.get("responses"), dict | list):
@@ -27,7 +27,7 @@ def unwrapped(row: Mapping[str, Any]) -> list[Mapping[str, Any]]:
 
 
 def _label_studio(row: Mapping[str, Any]) -> list[Mapping[str, Any]]:
-    """``data`` as columns, and what each annotator said of them."""
+    """``data`` as columns, and each annotator's judgement."""
     given = [a for a in row.get("annotations", row.get("completions")) if not a.get("was_cancelled")]
     said = [(_annotator(a), found) for a in given for r in a.get("result") or () if (found := _result(r))]
     return _with(row["data"], said)
@@ -40,10 +40,10 @@ def _annotator(annotation: Mapping[str, Any]) -> str | None:
 
 
 def _result(result: Mapping[str, Any]) -> tuple[str, Any] | None:
-    """The kind of a result and what it says; None for what is no judgement."""
+    """The kind of a result and its value; None if it is not a judgement."""
     value = result.get("value") or {}
     if result.get("type") == "pairwise":
-        # Neither side is selected where the two are equal.
+        # Neither side is selected if the two are equal.
         return "preferred", value.get("selected") or "tie"
     if result.get("type") == "choices" and len(value.get("choices") or ()) == 1:
         return "preferred", value["choices"][0]
@@ -56,7 +56,7 @@ def _result(result: Mapping[str, Any]) -> tuple[str, Any] | None:
 
 
 def _argilla(row: Mapping[str, Any]) -> list[Mapping[str, Any]]:
-    """Argilla 2: ``fields`` as columns, ``responses`` by question, each with its users."""
+    """Argilla 2: ``fields`` as columns; ``responses`` by question, each with its users."""
     responses = row["responses"]
     by_question = responses if isinstance(responses, dict) else {"preference": responses}
     said = [
@@ -74,7 +74,7 @@ def _user(response: Mapping[str, Any]) -> str | None:
 
 
 def _argilla_columns(row: Mapping[str, Any], questions: Sequence[str]) -> list[Mapping[str, Any]]:
-    """Columns ``NAME.responses``, with ``NAME.responses.users`` beside them."""
+    """Columns ``NAME.responses`` with ``NAME.responses.users``."""
     said = []
     for column in questions:
         name = column.removesuffix(ANSWERS)
@@ -105,7 +105,7 @@ def _answer(value: Any) -> tuple[str, Any] | None:
 def _with(
     shown: Mapping[str, Any], said: Sequence[tuple[str | None, tuple[str, Any]]]
 ) -> list[Mapping[str, Any]]:
-    """What was shown, with the judgements as columns of ours."""
+    """The columns shown, with the judgements in columns that plaudit reads."""
     votes = Votes(CodedJudgement(value, rater) for rater, (kind, value) in said if kind == "preferred")
     ratings = [value for _, (kind, value) in said if kind == "rating" and value is not None]
     ranked = [(rater, value) for rater, (kind, value) in said if kind == "ranked"]
@@ -119,6 +119,6 @@ def _with(
 
 
 def _ranked(shown: Mapping[str, Any], ranks: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """Answers by the names of their columns, and the ranks that one person gave them."""
+    """The answers that one person ranked, found by the names of their columns, and their ranks."""
     known = [(name, r["rank"]) for r in ranks if (name := str(r.get("value"))) in shown]
     return {"responses": [shown[n] for n, _ in known], "ranks": [rank for _, rank in known]}

@@ -1,4 +1,4 @@
-"""Chooses the reading plan of a file from its first rows, or refuses the file with what settles it."""
+"""Chooses the reading plan of a file from its first rows, or refuses the file and says what to do."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from plaudit.data.readers.read_report import ReadReport
 from plaudit.data.readers.reading_plan import ReadingPlan, renamed
 from plaudit.data.readers.schemas import SCHEMAS, Schema
 
-# What the columns of a set are, as `normal` has them; the name is the converter's.
+# Columns that identify a public data set (normalized names), by the name of its converter.
 COLUMNS: dict[str, frozenset[str]] = {
     name: frozenset(columns.split())
     for name, columns in {
@@ -37,13 +37,11 @@ COLUMNS: dict[str, frozenset[str]] = {
         "vicuna80": "review_id answer1_id answer2_id",
     }.items()
 }
-# Of these even the prompts are not whole, or not there, without the converter.
+# Sets of which even the prompts are missing or incomplete without the converter.
 PROMPTS = frozenset(COLUMNS) - {"gsm8k_solutions", "truthfulqa", "xstest", "pandalm"}
 
-# Kinds of record with one answer, which a mark beside it may call good or bad.
+# Kinds of record with one answer, which a label in another column may call good or bad.
 SINGLE = ("demonstrations", "labelled", "rated")
-
-
 ANSWERS = FIELDS["response"]
 
 
@@ -55,7 +53,7 @@ def plan_of(
     source: str,
     report: ReadReport,
 ) -> ReadingPlan | None:
-    """The plan for a file that begins with these rows; None, with every reason refused, where there is none."""
+    """The plan for a file that begins with these rows; None if there is none, with the reasons in ``report``."""
     objects = [row for row in head if isinstance(row.values, dict)]
     values = [row.values for row in objects]
     columns = list(dict.fromkeys(c for v in values for c in v))
@@ -73,9 +71,7 @@ def plan_of(
     hidden = {normal(c) for c in (*ignored, *numbers)}
     plan = ReadingPlan(SCHEMAS[-1], kind, source, prepare, None, given, labels, hidden)
     for column in sorted(numbers):
-        prepare.notes.append(
-            f"{column!r} holds numbers, and no answers to learn from: it travels as metadata"
-        )
+        prepare.notes.append(f"{column!r} holds numbers, not answers to learn from: it is kept as metadata")
     for problem in prepare.problems:
         report.refuse(problem.message, line=objects[0].line, field=problem.field, remedy=problem.remedy)
     if prepare.problems:
@@ -90,32 +86,32 @@ def _shaped(
     fields: Mapping[str, str] | None,
     report: ReadReport,
 ) -> ReadingPlan | None:
-    """The plan with its shape and its marking."""
+    """The plan with its schema and its reading of labels and ratings."""
     rows, views = plan.seen_rows(head)
     natural = _natural(views)
     kind = plan.kind
     named = {f: c for f, c in (fields or {}).items() if f in ("label", "rating")}
-    if named and natural is not None and not _markable(natural, kind):
-        # No mark of one answer: a column of a pair or a ranking, under a name of its own.
+    if named and natural is not None and not _may_be_labeled(natural, kind):
+        # Not a label of one answer, but a column of a pair or a ranking that the user names.
         plan.fields = {**plan.fields, **named}
         rows, views = plan.seen_rows(head)
-    plan.watches = natural is not None and _markable(natural, kind)
+    plan.expects_labels = natural is not None and _may_be_labeled(natural, kind)
     if natural is not None and natural.kind == "preferences":
-        # Beside a pair there may also be a single answer, to which a mark belongs.
-        plan.watches &= any(v.column("response") or v.column("messages") for v in views)
-    if plan.watches:
+        # A row with a pair may also hold a single answer, to which a label belongs.
+        plan.expects_labels &= any(v.column("response") or v.column("messages") for v in views)
+    if plan.expects_labels:
         try:
-            plan.marking = _marking(plan, values, views, fields)
+            plan.label_reading = _label_reading(plan, values, views, fields)
         except LabelQuestion as question:
             for p in question.problems:
                 report.refuse(p.message, line=head[0].line, field=p.field, remedy=p.remedy)
             return None
-    if plan.marking is not None:
-        if not _serves(plan.marking, kind, report):
+    if plan.label_reading is not None:
+        if not _serves(plan.label_reading, kind, report):
             return None
-        kind = "labelled" if plan.marking.field == "label" else "rated"
+        kind = "labelled" if plan.label_reading.field == "label" else "rated"
         rows = [
-            DataRow(r.line, {**r.values, plan.marking.field: True})
+            DataRow(r.line, {**r.values, plan.label_reading.field: True})
             for r in rows
             if isinstance(r.values, dict)
         ]
@@ -133,7 +129,7 @@ def _shaped(
     }
     plan.seen |= ignored_columns(fields, columns) | set((fields or {}).values())
     used = set().union(*(plan.used(view) for view in views)) | (
-        {plan.marking.field} if plan.marking else set()
+        {plan.label_reading.field} if plan.label_reading else set()
     )
     unused = () if shape.kind == "own" else tuple(c for c in columns if normal(c) not in used)
     if "prompts" in (plan.kind, shape.kind) and unused:
@@ -145,20 +141,20 @@ def _shaped(
 
 
 def _natural(views: Sequence[View]) -> Schema | None:
-    """The shape that most rows have, whatever is asked for."""
+    """The schema that most rows fit, whatever kind is requested."""
     votes = Counter(next((i for i, s in enumerate(SCHEMAS) if s.fits(v)), -1) for v in views)
     best = votes.most_common(1)[0][0] if votes else -1
     return SCHEMAS[best] if best >= 0 else None
 
 
-def _markable(natural: Schema, kind: str | None) -> bool:
-    """Whether records of the asked kind may be answers that a mark calls bad."""
+def _may_be_labeled(natural: Schema, kind: str | None) -> bool:
+    """Whether records of the requested kind may be answers that a label calls bad."""
     if kind == "prompts" or natural.kind in ("own", "prompts", "text"):
         return False
     return natural.kind in SINGLE or kind in ("demonstrations", "text")
 
 
-def _marking(
+def _label_reading(
     plan: ReadingPlan,
     values: Sequence[Mapping[str, Any]],
     views: Sequence[View],
@@ -173,29 +169,29 @@ def _marking(
     return label_reading_of(values, taken, fields, plan.labels, wanted)
 
 
-def _serves(marking: LabelReading, kind: str | None, report: ReadReport) -> bool:
-    """Whether marks of this sort give the kind of record that is asked for; else it is refused."""
-    columns = "+".join(marking.columns)
-    if kind in ("demonstrations", "text") and marking.field == "rating":
+def _serves(label_reading: LabelReading, kind: str | None, report: ReadReport) -> bool:
+    """Whether these labels or ratings give the requested kind of record; refuses the file if not."""
+    columns = "+".join(label_reading.columns)
+    if kind in ("demonstrations", "text") and label_reading.field == "rating":
         report.refuse(
-            f"{marking.note}: as {kind}, the worst of them would be learned as well as the best",
-            field=marking.columns[0],
+            f"{label_reading.note}: as {kind}, the worst of them would be learned as well as the best",
+            field=label_reading.columns[0],
             remedy=f"use it for rankings or ratings; --fields {IGNORE}={columns} learns from every answer",
         )
         return False
-    if (kind, marking.field) in (("labelled", "rating"), ("rated", "label")):
-        held = "ratings" if marking.field == "rating" else "labels (good or bad)"
+    if (kind, label_reading.field) in (("labelled", "rating"), ("rated", "label")):
+        held = "ratings" if label_reading.field == "rating" else "labels (good or bad)"
         report.refuse(
-            f"it holds {held}, and {kind} answers are asked for",
-            field=marking.columns[0],
-            remedy="name it under `labels`; a threshold makes labels of ratings (kto.threshold)",
+            f"it holds {held}, but {kind} answers are requested",
+            field=label_reading.columns[0],
+            remedy="name it under `labels`; kto.threshold turns ratings into labels",
         )
         return False
     return True
 
 
 def _number_columns(values: Sequence[Mapping[str, Any]]) -> set[str]:
-    """Columns called as an answer is, whose values are numbers: right answers, and nothing to imitate."""
+    """Columns named like an answer that hold numbers: correct results of a task, not texts to imitate."""
     held = {
         c: [v[c] for v in values if v.get(c) is not None] for v in values for c in v if normal(c) in ANSWERS
     }
@@ -209,9 +205,9 @@ def _is_own(values: Sequence[Mapping[str, Any]]) -> bool:
 
 def _refuse_set(name: str, report: ReadReport, line: int) -> None:
     report.refuse(
-        f"the columns are those of the public set {name}, which is not read as it is",
+        f"the columns are those of the public data set {name}, which needs a converter",
         line=line,
-        remedy=f"plaudit data convert {name} {report.file} OUT.jsonl, or `convert: {name}` beside its path in a recipe",
+        remedy=f"plaudit data convert {name} {report.file} OUT.jsonl, or `convert: {name}` with its path in a recipe",
     )
 
 
@@ -225,7 +221,7 @@ def converter_of(rows: Sequence[Mapping[str, Any]], kind: str | None) -> str | N
 
 
 def _by_values(rows: Sequence[Mapping[str, Any]], columns: Iterable[str]) -> str | None:
-    """Sets whose columns are called as everybody's, and whose values give them away."""
+    """Public sets whose column names are common, recognized by their values."""
     if set(columns) == {"prompt", "completion"} and all(
         str(r["prompt"]).startswith("Q: ") and str(r["completion"]).strip() in ("yes", "no") for r in rows
     ):

@@ -1,4 +1,4 @@
-"""One value of a row turned into text, messages, a label or a number; or a Fault that says what is wrong."""
+"""Converts one value of a row into text, messages, a label or a number, or raises a Fault."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ BAD = {"false", "0", "bad", "no", "down", "thumbs_down", "undesirable", "rejecte
 
 
 def conversed(value: Any) -> Any:
-    """As ``listed``, but only where the list holds messages: an answer may well be ``[1, 2]``."""
+    """As ``listed``, but only if the list holds messages: ``[1, 2]`` may be the text of an answer."""
     if not isinstance(value, str) or not value.startswith("[{"):
         return value
     turns = listed(value)
@@ -38,10 +38,9 @@ def conversed(value: Any) -> Any:
 
 
 def transcript(text: str) -> list[Message] | None:
-    """Turns of a text such as ``Human: … Assistant: …``; None where it does not begin with one.
+    """Turns of a text such as ``Human: … Assistant: …``; None if it does not begin with one.
 
-    Turns are parted as the first two are: by a blank line (HH) or by a line break (OpenAssistant).
-    An assistant turn that is only begun, where an answer is to follow, is no turn.
+    All turns are separated like the first two: by a blank line (HH) or a line break (OpenAssistant).
     """
     marks = list(TURN.finditer(text))
     if not marks or text[: marks[0].start()].strip():
@@ -49,14 +48,13 @@ def transcript(text: str) -> list[Message] | None:
     if len(marks) > 1 and marks[1][1]:
         marks = [marks[0], *(m for m in marks[1:] if m[1])]
     ends = [m.start() for m in marks[1:]] + [len(text)]
-    turns = [
+    return [
         Message(ROLE_NAMES[mark[2].lower()], text[mark.end() : end].strip()) for mark, end in zip(marks, ends)
     ]
-    return turns
 
 
 def prompt_messages(value: Any, field: str) -> tuple[Message, ...]:
-    """A prompt: messages, a transcript in text, or plain text, which is one user turn."""
+    """A prompt from messages, from a transcript in text, or from plain text as one user turn."""
     value = conversed(value)
     if isinstance(value, list):
         return messages(value, field)
@@ -72,7 +70,7 @@ def prompt_messages(value: Any, field: str) -> tuple[Message, ...]:
 
 
 def answer_text(value: Any, field: str) -> str:
-    """An answer: text, or messages of which it is the only one."""
+    """An answer from text, or from a list with one assistant message."""
     value = conversed(value)
     if isinstance(value, dict):
         value = next((value[k] for k in ANSWER_KEYS if k in value), None)
@@ -100,7 +98,7 @@ def conversation(value: Any, field: str) -> tuple[tuple[Message, ...], str]:
 
 
 def split_conversation(value: Any, field: str) -> tuple[tuple[Message, ...], Message]:
-    """A whole conversation, split at its last assistant turn that is trained; what follows it goes."""
+    """A whole conversation, split at its last trained assistant turn; later turns are removed."""
     turns = _turns(conversed(value), field)
     assistants = [i for i, m in enumerate(turns) if m.role == "assistant"]
     if not assistants:
@@ -113,14 +111,14 @@ def split_conversation(value: Any, field: str) -> tuple[tuple[Message, ...], Mes
             "no trained turn",
             f"every assistant turn of {field!r} is marked as not trained",
             field=field,
-            remedy="remove the row, or write weight 1 (train: true) at the turns to learn",
+            remedy="remove the row, or write weight 1 (train: true) in the turns to learn",
         )
     if _is_empty(turns[last]):
         raise Fault(
             "empty answer", "the answer is empty", field=field, remedy="remove the row, or fill it in"
         )
     if last == 0 or any(map(_is_empty, turns[:last])):
-        raise Fault("empty prompt", "nothing stands before the answer", field=field, remedy="remove the row")
+        raise Fault("empty prompt", "nothing precedes the answer", field=field, remedy="remove the row")
     return tuple(turns[:last]), turns[last]
 
 
@@ -135,7 +133,7 @@ def _turns(value: Any, field: str) -> Sequence[Message]:
     if found is None:
         raise Fault(
             "no assistant turn",
-            f"{field!r} is no conversation",
+            f"{field!r} is not a conversation",
             field=field,
             remedy='begin turns with "Human:" and "Assistant:", or add a column "prompt"',
         )
@@ -143,7 +141,7 @@ def _turns(value: Any, field: str) -> Sequence[Message]:
 
 
 def truth(value: Any, field: str) -> bool:
-    """Good or bad, in any of the usual spellings."""
+    """True for good and False for bad, from any of the usual spellings."""
     if isinstance(value, bool):
         return value
     word = code(value).replace(" ", "_")
@@ -158,11 +156,11 @@ def truth(value: Any, field: str) -> bool:
 
 
 def number(value: Any, field: str) -> float:
-    """A finite number, also where a CSV file holds it as text."""
+    """A finite number, also from text (CSV files)."""
     try:
         result = float(value) if not isinstance(value, bool) else math.nan
     except (TypeError, ValueError):
         result = math.nan
     if not math.isfinite(result):
-        raise Fault("wrong type", f"{value!r} is no number", field=field, remedy="write a finite number")
+        raise Fault("wrong type", f"{value!r} is not a number", field=field, remedy="write a finite number")
     return result

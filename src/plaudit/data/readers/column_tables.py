@@ -1,4 +1,4 @@
-"""Tables that were saved column by column, given back row by row."""
+"""Converts tables that were saved by column into rows."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from plaudit.data.readers.file_formats import DataRow
 
 
 def unstacked(rows: Iterable[DataRow]) -> Iterator[DataRow]:
-    """The rows, each that holds whole columns as the rows of that table."""
+    """The rows; a row that holds whole columns is replaced by the rows of that table."""
     for row in rows:
         table = _table(row.values)
         if table is None:
@@ -19,10 +19,10 @@ def unstacked(rows: Iterable[DataRow]) -> Iterator[DataRow]:
 
 
 def _table(values: Any) -> list[dict[str, Any]] | None:
-    """The rows of an object of equally long columns; None where it is a row itself.
+    """The rows of an object of equally long columns; None if it is a row itself.
 
-    ``{"prompt": [...], "response": [...]}``, pandas' ``{"prompt": {"0": ...}}`` and its ``split`` form. A list of
-    messages is a value and no column.
+    ``{"prompt": [...], "response": [...]}``, pandas' ``{"prompt": {"0": ...}}`` and its ``split`` format. A list
+    of messages is a value, not a column.
     """
     if not isinstance(values, Mapping) or not values:
         return None
@@ -47,7 +47,7 @@ def _is_message(value: Any) -> bool:
 
 
 def _listed(values: Mapping[str, Any]) -> bool:
-    """Whether a single column holds texts, each a row: a conversation may be a list of texts, a prompt is none."""
+    """Whether a single column holds one text per row, which its name says: a conversation may be a list of texts."""
     ((name, column),) = values.items()
     texts = len(column) > 1 and all(isinstance(v, str) for v in column)
     return texts and str(name).lower() in ("text", "texts", "prompt", "prompts", "question", "questions")

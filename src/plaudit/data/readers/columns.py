@@ -1,4 +1,4 @@
-"""One table of field maps: what people call their columns, and a row seen through it."""
+"""The names that data files use for plaudit's fields, and a row seen through these names."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any
 from plaudit.data.readers.preferences.answer_columns import SAYING, Choice, choice_of, two_answers
 from plaudit.data.readers.read_report import Fault
 
-# Our name of a field: the columns that hold it, the first that is there counts.
+# A field, and the columns that may hold it; the first one present counts.
 FIELDS: dict[str, tuple[str, ...]] = {
     "record": ("record",),
     "prompt": ("prompt", "question", "query", "instruction", "input"),
@@ -51,28 +51,29 @@ FIELDS: dict[str, tuple[str, ...]] = {
     "source": ("source",),
     "category": ("category",),
     "metadata": ("metadata",),
-    # Columns that are no marks of the answer, whatever they are called.
+    # Columns that are not labels or ratings of the answer, whatever their names.
     "ignore": (),
     "tools": ("tools",),
 }
 KNOWN = {column for columns in FIELDS.values() for column in columns}
-# What every shape carries along where it is there.
+# Fields that every schema keeps if they are present.
 COMMON = ("system", "source", "category", "metadata", "tools", "weight")
 
-# What no one column holds, in words: two answers, what says which is better.
+# Fields that several columns hold together: two answers, and the one that is better.
 SEVERAL = {"pair": "response_a, response_b", "choice": "preferred"}
 
 
 def normal(column: str) -> str:
-    """A column's name as the table knows it: ``Best Answer`` is ``best_answer``."""
+    """A normalized column name: ``Best Answer`` becomes ``best_answer``."""
     return str(column).strip().lower().replace(" ", "_").replace("-", "_")
 
 
 @dataclass(frozen=True)
 class View:
-    """A row by our names. ``renamed`` maps our name to the column that the user gave, ``labels`` a code its meaning.
+    """A row by normalized column names.
 
-    ``carried`` is what travels in the prompt's metadata.
+    ``labels`` maps a code to its meaning, ``origins`` a field to the column that the user named for it;
+    ``carried`` goes into the prompt's metadata.
     """
 
     values: Mapping[str, Any]
@@ -99,7 +100,7 @@ class View:
         return next(iter(self.columns(field)), None)
 
     def columns(self, field: str) -> tuple[str, ...]:
-        """All columns that hold a field: one, except for what several hold together (``SEVERAL``)."""
+        """All columns that hold a field: one, except for the fields of ``SEVERAL``."""
         if field == "pair":
             return self.pair() or ()
         if field == "choice":
@@ -109,25 +110,25 @@ class View:
         return (column,) if column else ()
 
     def pair(self) -> tuple[str, str] | None:
-        """The two columns that hold an answer each."""
+        """The two columns that each hold an answer."""
         return two_answers(self.values)
 
     def choice(self) -> Choice | None:
-        """What says which of two answers is better."""
+        """The columns that say which of two answers is better."""
         return choice_of(self.values, self.pair())
 
     def original(self, column: str) -> str:
-        """What the file itself calls a column that the user renamed."""
+        """The file's own name of a column that the user renamed."""
         return self.origins.get(column, column)
 
     def get(self, field: str) -> Any:
-        """The value of a field, or None; an empty cell of a CSV file is None."""
+        """The value of a field, or None; also None for an empty cell of a CSV file."""
         column = self.column(field)
         value = self.values[column] if column else None
         return None if value == "" else value
 
     def take(self, field: str) -> tuple[Any, str]:
-        """The value of a field that the row must have, and its column."""
+        """The value of a required field, and its column. Raises ``Fault`` if it is missing."""
         column = self.column(field)
         if column is None:
             raise Fault(
@@ -140,16 +141,16 @@ class View:
 
 
 def misspelled(field: str, columns: Iterable[str]) -> str | None:
-    """The column that looks like a misspelling of a field's name, or None.
+    """The column that looks like a misspelled field name, or None.
 
-    Names of other fields, plurals, numbered columns and ids are no misspellings.
+    Names of other fields, plurals, numbered columns and ids are not misspellings.
     """
     best, found = 0.8, None
     for column in columns:
         for name in FIELDS[field]:
             if column in KNOWN or column == f"{name}s" or column.endswith("_id") or column[-1:].isdigit():
                 continue
-            # conversation_a is one of two conversations, and no misspelled conversation.
+            # conversation_a is one of two conversations, not a misspelled conversation.
             if column[-2:-1] == "_":
                 continue
             if abs(len(column) - len(name)) > 2:
@@ -161,9 +162,9 @@ def misspelled(field: str, columns: Iterable[str]) -> str | None:
 
 
 def carried(row: Mapping[str, Any], used: Iterable[str]) -> dict[str, Any]:
-    """The columns of a row that are not used, by their own names; what is empty or no JSON value stays behind.
+    """The unused columns of a row, by their own names, without empty values and values that JSON lacks.
 
-    The right answer of verl's ``reward_model`` is also there by itself, as ``ground_truth``.
+    The correct answer in verl's ``reward_model`` is also given separately, as ``ground_truth``.
     """
     taken = set(used)
     found = {str(k): plain(v) for k, v in row.items() if normal(k) not in taken}
@@ -174,7 +175,7 @@ def carried(row: Mapping[str, Any], used: Iterable[str]) -> dict[str, Any]:
 
 
 def plain(value: Any) -> Any:
-    """A value as JSON has it: dates as text, numbers that JSON has not and bytes as None."""
+    """A JSON value: dates become text; bytes and non-finite numbers become None."""
     if value is None or isinstance(value, bool | str | int):
         return value
     if isinstance(value, float):

@@ -1,8 +1,8 @@
-"""Conversation trees (OpenAssistant): messages that answer one another, and people's ranks of siblings.
+"""Conversation trees (OpenAssistant): messages with several replies each, which people ranked.
 
-Either one row a message, each with the id of the one it answers, or one row a tree, with the replies inside. What
-is learned from: rankings of the answers to one message by ``rank`` (0 is best), and as demonstrations the best
-answers along the path of the best ones.
+A row is either one message with the id of its parent, or a whole tree with nested replies. Trees give rankings of
+the answers to one message by ``rank`` (0 is best), and demonstrations: the best answer to each message on the path
+of best answers.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ IDS = ("message_id", "id", "node_id", "comment_id")
 TEXTS = ("text", "content", "body", "message", "value")
 REPLIES = ("replies", "children")
 KINDS = (None, "preferences", "labels", "demonstrations", "text", "prompts")
-# Columns that make the tree, and no metadata of a prompt.
+# Columns that define the tree: they are not metadata of a prompt.
 STRUCTURE = frozenset((*PARENTS, *IDS, *TEXTS, *REPLIES, "role", "from", "rank"))
 
 
@@ -51,7 +51,7 @@ def _is_flat(values: Any) -> bool:
 
 
 def _root(values: Any) -> Mapping[str, Any] | None:
-    """The first message of a tree that is a row of its own."""
+    """The first message of a tree that is one row."""
     if not isinstance(values, Mapping):
         return None
     for node in (values, values.get("prompt"), values.get("root")):
@@ -67,7 +67,7 @@ def read_trees(
     roots = list(_roots(rows, report))
     report.shape = "trees of messages"
     if not roots and not report.unreadable:
-        report.refuse("no tree in it begins with a message", remedy="keep the rows whose parent is null")
+        report.refuse("no tree begins with a message", remedy="keep the rows whose parent is null")
     records: list[Any] = []
     wanted = {"labels": "preferences", "text": "demonstrations"}.get(kind or "", kind)
     for root in roots:
@@ -78,9 +78,9 @@ def read_trees(
         "Demonstration": "demonstrations of the best",
         "Prompt": "prompts",
     }
-    told = [f"{counts[k]} {words[k]}" for k in words if counts[k]]
+    found = [f"{counts[k]} {words[k]}" for k in words if counts[k]]
     if records:
-        report.note(f"{len(roots)} trees: {' and '.join(told)}")
+        report.note(f"{len(roots)} trees: {' and '.join(found)}")
     if roots and not records:
         report.refuse(
             f"no {kind or 'record'} in these trees: no message has answers with different ranks",
@@ -92,7 +92,7 @@ def read_trees(
 def _records(
     node: TreeMessage, before: tuple[Message, ...], best: bool, source: str, kind: str | None
 ) -> Iterator[Any]:
-    """All that a message and what follows it gives; ``best`` where every answer before it is the best one."""
+    """The records of a message and its replies; ``best`` if every answer on the path to it is the best one."""
     path = (*before, Message(node.role, node.text))  # type: ignore[arg-type]
     replies = node.replies
     if node.role == "user":
@@ -122,7 +122,7 @@ def _ranking(prompt: Prompt, answers: list[TreeMessage]) -> Iterator[Ranking]:
 
 
 def _first(answers: list[TreeMessage]) -> TreeMessage | None:
-    """The best answer: the one there is, or the one with the lowest rank."""
+    """The best answer: the only one, or the one with the lowest rank."""
     if len(answers) == 1:
         return answers[0]
     ranked = [a for a in answers if a.rank is not None]
@@ -165,7 +165,7 @@ def _roots(rows: Iterable[DataRow], report: ReadReport) -> Iterator[TreeMessage]
 
 def _flat(values: Any) -> tuple[str, str, TreeMessage]:
     if not isinstance(values, Mapping):
-        raise Fault("wrong type", "the row is no message of a tree")
+        raise Fault("wrong type", "the row is not a message of a tree")
     row = {normal(k): v for k, v in values.items()}
     key = next((str(row[c]) for c in IDS if row.get(c) is not None), "")
     parent = next((row[c] for c in PARENTS if row.get(c) not in (None, "")), "")
@@ -187,10 +187,12 @@ def _node(row: Mapping[str, Any]) -> TreeMessage:
     name = row.get("role", row.get("from"))
     role = ROLE_NAMES.get(str(name).lower())
     if role is None:
-        message = "a message of the tree has no role" if name is None else f"{name!r} is no role of a message"
+        message = (
+            "a message of the tree has no role" if name is None else f"{name!r} is not a role of a message"
+        )
         raise Fault("bad role", message, field="role", remedy="roles are prompter (user) and assistant")
     if row.get("deleted") is True or row.get("review_result") is False:
-        raise Fault("deleted", "the message was deleted or found wanting by its reviewers", field="deleted")
+        raise Fault("deleted", "the message was deleted, or its reviewers rejected it", field="deleted")
     column = next((c for c in TEXTS if row.get(c) is not None), "text")
     rank = row.get("rank")
     metadata = {str(k): plain(v) for k, v in row.items() if normal(str(k)) not in STRUCTURE and v is not None}

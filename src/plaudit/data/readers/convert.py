@@ -1,4 +1,4 @@
-"""Public data sets with a shape of their own, converted into plaudit's JSONL."""
+"""Converts public data sets with a special layout into plaudit's JSONL."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ from plaudit.data.records.writers import write_jsonl
 from plaudit.errors import UserError, suggest
 from plaudit.registry import READERS, resolve
 
-# What a row of another set, or of no set, makes a converter stumble over.
+# What a converter raises on a row of another data set.
 UNLIKE = (KeyError, TypeError, AttributeError, IndexError, ValueError)
 
 
 @dataclass(frozen=True)
 class Converter:
-    """``files`` are the ones to read where the source is a folder; ``row`` converts one row.
+    """How to convert a data set: ``row`` converts one row; ``files`` match the files to read in a folder.
 
-    ``joined`` puts all judgements of a prompt into one record. A set whose rows refer to each other has
-    ``tables`` instead of ``row``, which gets all rows by what the files' names begin with.
+    ``joined`` merges all judgements of a prompt into one record. A set whose rows refer to each other has
+    ``tables`` instead of ``row``; it receives all rows by the first part of their file's name.
     """
 
     about: str
@@ -99,32 +99,32 @@ CONVERTERS: dict[str, Converter] = {
 
 
 def converters() -> dict[str, Converter]:
-    """Every converter by name: plaudit's own, and those that installed packages add as ``plaudit.readers``."""
+    """All converters by name: plaudit's, and those that installed packages register as ``plaudit.readers``."""
     added: dict[str, Converter] = {kind.name: resolve(kind.convert) for kind in READERS.values()}
     return CONVERTERS | added
 
 
 @dataclass(frozen=True)
 class Conversion:
-    """What a conversion read and wrote."""
+    """The number of records that a conversion wrote, and the report of what it read."""
 
     written: int
     report: ReadReport
 
 
 def convert(name: str, source: str | Path, *, kind: str | None = None) -> list[Any]:
-    """The records of a data set (its file, or its folder), as one ``kind`` of record as in ``read``.
+    """The records of a data set (a file or a folder), as one ``kind`` of record as in ``read``.
 
-    Raises ``UserError`` as ``convert_to_file``, and where the set has nothing of that kind.
+    Raises ``UserError`` as ``convert_to_file`` does, and if the set has no records of that kind.
     """
     return list(converted(name, source, ReadReport(str(source)), kind=kind))
 
 
 def convert_to_file(name: str, source: str | Path, out: str | Path) -> Conversion:
-    """Convert a data set (its file, or its folder) and write it to ``out`` as JSONL.
+    """Convert a data set (a file or a folder) and write it to ``out`` as JSONL.
 
-    Rows that cannot be used are dropped and counted in the report. Raises ``UserError`` for an unknown
-    name, a source that cannot be read, or one that does not look like that set; ``out`` is then untouched.
+    Rows that cannot be used are dropped and counted in the report. Raises ``UserError`` for an unknown name,
+    or a source that cannot be read or does not look like that set; ``out`` is then unchanged.
     """
     report = ReadReport(str(source))
     written = write_jsonl(converted(name, source, report), out)
@@ -134,7 +134,7 @@ def convert_to_file(name: str, source: str | Path, out: str | Path) -> Conversio
 def converted(
     name: str, source: str | Path, report: ReadReport, *, kind: str | None = None
 ) -> Iterator[Record | str]:
-    """The records of a data set, one after another; ``report`` is complete once they are exhausted."""
+    """Iterate over the records of a data set; ``report`` is complete at the end of the iteration."""
     known = converters()
     converter = known.get(name)
     if converter is None:
@@ -158,7 +158,7 @@ def converted(
         report.require(1.0)
     if not report.kept:
         raise UserError(
-            f"{source} holds nothing of {name}" + (f" that is of {kind}" if kind else ""),
+            f"{source} holds no {kind or 'records'} of the data set {name}",
             problems=report.problems,
             remedy=f"expected: {converter.about.partition(' →')[0]}",
         )
@@ -188,7 +188,7 @@ def _records(converter: Converter, files: Sequence[Path], report: ReadReport) ->
 
 
 def _checked(converter: Converter, row: DataRow) -> Sequence[Record | str | Fault]:
-    """The records of a row, or why it gives none: a fault in its last one must not leave its first ones."""
+    """All records of a row, or a fault: a fault in its last record must also discard its first ones."""
     try:
         return list(converter.row(row.values))
     except Fault as fault:
@@ -210,7 +210,7 @@ def _tabled(converter: Converter, files: Sequence[Path], report: ReadReport) -> 
 
 
 def _tables(files: Sequence[Path], report: ReadReport) -> dict[str, list[Mapping[str, Any]]]:
-    """The rows of several files by what the files' names begin with."""
+    """The rows of several files by the first part of the file name."""
     tables: dict[str, list[Mapping[str, Any]]] = {"question": [], "answer": [], "review": []}
     for file in files:
         table = file.name.partition("_")[0].partition(".")[0]

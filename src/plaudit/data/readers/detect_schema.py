@@ -1,4 +1,4 @@
-"""Which shape a file has: found from the columns of its first rows, or why none fits."""
+"""Detects the schema of a file from the columns of its first rows, or says why none fits."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from plaudit.errors import Problem, suggest
 def detect_schema(
     head: Sequence[DataRow], kind: str | None, fields: Mapping[str, str] | None, report: ReadReport
 ) -> Schema | None:
-    """The shape that most of the first rows have; None, with the reason refused, where there is none."""
+    """The schema that most of the first rows fit; None if there is none, with the reason in ``report``."""
     objects = [row for row in head if isinstance(row.values, dict)]
     if not objects:
         if head:
@@ -55,7 +55,7 @@ def detect_schema(
 
 
 def _allowed(kind: str | None) -> list[Schema]:
-    """The shapes that can give records of a kind, what gives them as they are first."""
+    """The schemas that can give records of a kind; those that need no conversion come first."""
     if kind is None:
         return list(SCHEMAS)
     if kind == "prompts":
@@ -68,7 +68,7 @@ def _allowed(kind: str | None) -> list[Schema]:
 
 
 def check_fields(fields: Mapping[str, str] | None, columns: Sequence[str], report: ReadReport) -> bool:
-    """Whether every field and column that the user names is there; what is not is refused."""
+    """Whether every field and column that the user names exists; refuses the file if not."""
     known = True
     for name, column in _named_columns(fields or {}, columns):
         if name in FIELDS and column in columns:
@@ -76,7 +76,7 @@ def check_fields(fields: Mapping[str, str] | None, columns: Sequence[str], repor
         known = False
         if name not in FIELDS:
             remedy = suggest(name, FIELDS) or f"fields: {', '.join(FIELDS)}"
-            report.refuse(f"{name!r} is no field of plaudit's", field=name, remedy=remedy)
+            report.refuse(f"{name!r} is not a field", field=name, remedy=remedy)
         else:
             remedy = suggest(column, columns) or f"columns: {', '.join(columns)}"
             report.refuse(f"there is no column {column!r}", field=name, remedy=remedy)
@@ -84,7 +84,7 @@ def check_fields(fields: Mapping[str, str] | None, columns: Sequence[str], repor
 
 
 def _named_columns(fields: Mapping[str, str], columns: Sequence[str]) -> Iterator[tuple[str, str]]:
-    """Each field with a column: ``ignore=a+b`` names two, ``rating=-a`` one, ``rating=a.b`` a key inside one."""
+    """Fields with their columns: ``ignore=a+b`` names two, ``rating=-a`` one, ``rating=a.b`` a key inside one."""
     for name, given in fields.items():
         if given in columns:
             yield name, given
@@ -99,7 +99,7 @@ def _named_columns(fields: Mapping[str, str], columns: Sequence[str]) -> Iterato
 def _near_misses(
     view: View, richer: Sequence[Schema], found: Schema | None, kind: str | None
 ) -> list[Problem]:
-    """Why a richer shape was not found, where a column is misspelled or one of its marks stands alone."""
+    """Problems if a richer schema nearly fits: a column is misspelled, or a part of its columns is missing."""
     loose = found is None or found.kind in ("prompts", "text")
     candidates = []
     for shape in richer:
@@ -154,7 +154,7 @@ def _no_choice(view: View) -> Problem:
 
 
 def _or_named(kind: str, other: Schema, first: View) -> str:
-    """How the columns of text that a poorer shape leaves over become what is asked for; empty where there are none."""
+    """A hint to name unused text columns as the missing fields of the requested kind; empty if there are none."""
     fields = {"demonstrations": ("response",), "preferences": ("chosen", "rejected")}.get(kind, ())
     used = {c for field in (*other.needs, *COMMON) for c in first.columns(field)}
     spare = [c for c, v in first.values.items() if c not in used and isinstance(v, str) and v]
@@ -176,7 +176,7 @@ def _refuse_shape(
     explained = problems and all("did you mean" in (p.remedy or "") for p in problems)
     if kind and other is not None and not explained:
         report.refuse(
-            f"it holds {other.kind} ({{{other.name}}}), and {kind} are asked for",
+            f"it holds {other.kind} ({{{other.name}}}), but {kind} are requested",
             line=line,
             remedy=f"name it where {other.kind} belong{_or_named(kind, other, first)}",
         )
@@ -193,7 +193,7 @@ def _refuse_shape(
 
 
 def known_obstacle(view: View) -> tuple[str, str] | None:
-    """What a row holds that no shape can take, and what to do; None where nothing is known of it."""
+    """A layout that plaudit recognizes and cannot read, and what to do instead; or None."""
     values = view.values
     if _labels_of_steps(values):
         return (
@@ -233,7 +233,7 @@ def _labels_of_steps(values: Mapping[str, Any]) -> bool:
 
 
 def _many_columns(values: Mapping[str, Any]) -> list[str]:
-    """Three columns or more that hold an answer each: response_1, response_2, response_3."""
+    """Three or more columns that each hold an answer: response_1, response_2, response_3."""
     for base in BASES:
         for tokens in ("abcdefgh", "12345678", "01234567"):
             for form in (f"{base}_{{}}", f"{base}{{}}", f"{base} {{}}"):

@@ -1,7 +1,7 @@
-"""The formats of data files, each as a stream of rows.
+"""Readers of file formats, each as a stream of rows.
 
-What stops a file from being read goes to ``refuse`` with its line, and reading goes on where it can, so
-that all problems are found at once.
+A problem that makes a file unreadable is passed to ``refuse`` with its line. Reading continues where possible,
+so that all problems are found at once.
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO, Protocol
 
-# A JSONL line longer than this is nearly always a file that lost its line breaks.
+# A longer JSONL line is nearly always a file that lost its line breaks.
 MAX_LINE = 8 * 2**20
-# Plain text is cut into documents at blank lines, once they are this long.
+# Plain text is split into documents at the first blank line after this many characters.
 DOCUMENT = 4000
 END_OF_TEXT = "<|endoftext|>"
 # Keys under which a JSON object may hold the list of rows.
@@ -26,9 +26,9 @@ WRAPPERS = ("data", "train", "validation", "test", "rows", "records", "examples"
 
 @dataclass(frozen=True, slots=True)
 class DataRow:
-    """One row and the line it begins on (for Parquet and the hub: its number, from 1).
+    """One row and the line on which it begins (for Parquet and the hub: its number, from 1).
 
-    ``number`` counts the rows of a JSON array, or of a table in columns, from 1.
+    ``number`` counts the rows of a JSON array, or of a table saved by column, from 1.
     """
 
     line: int
@@ -56,7 +56,7 @@ def _decode(data: bytes, refuse: Refuse, line: int) -> str | None:
 
 
 def jsonl_rows(file: BinaryIO, refuse: Refuse) -> Iterator[DataRow]:
-    """One JSON value per line; blank lines are none."""
+    """One JSON value per line; blank lines are skipped."""
     number = 0
     while line := file.readline(MAX_LINE + 1):
         number += 1
@@ -89,7 +89,7 @@ def jsonl_rows(file: BinaryIO, refuse: Refuse) -> Iterator[DataRow]:
 
 
 def json_rows(file: BinaryIO, refuse: Refuse) -> Iterator[DataRow]:
-    """Rows of a JSON array, of an object that holds one, or of JSONL under a .json name."""
+    """Rows of a JSON array, of an object that holds one, or of JSONL in a .json file."""
     data = file.read()
     text = _decode(data, refuse, 1)
     del data
@@ -114,7 +114,7 @@ def json_rows(file: BinaryIO, refuse: Refuse) -> Iterator[DataRow]:
         yield from jsonl_rows(io.BytesIO(text.encode()), refuse)
         return
     if isinstance(whole.get("columns"), list) and "data" in whole:
-        # pandas' `split` form; `data.readers.column_tables` gives its rows.
+        # pandas' `split` format; `data.readers.column_tables` splits it into rows.
         yield DataRow(1, whole)
         return
     held = [k for k in WRAPPERS if isinstance(whole.get(k), list)]
@@ -135,7 +135,7 @@ def _bad_json(error: json.JSONDecodeError, refuse: Refuse) -> None:
     refuse(
         f"not valid JSON: {error.msg} (column {error.colno})",
         line=error.lineno,
-        remedy="mend it at this place",
+        remedy="fix it at this place",
     )
 
 
@@ -180,7 +180,7 @@ def _lines(file: BinaryIO, refuse: Refuse) -> Iterator[str]:
 
 
 def csv_rows(file: BinaryIO, refuse: Refuse, delimiter: str) -> Iterator[DataRow]:
-    """Rows under a header; every cell is text."""
+    """Rows of a CSV file with a header; every cell is text."""
     csv.field_size_limit(MAX_LINE)
     reader = csv.reader(_lines(file, refuse), delimiter=delimiter, strict=True)
     header: list[str] | None = None
@@ -236,14 +236,14 @@ def parquet_rows(file: Path, refuse: Refuse) -> Iterator[DataRow]:
                     yield DataRow(number, values)
     except (pa.ArrowException, OSError) as error:
         refuse(
-            f"not a whole Parquet file ({str(error).splitlines()[0]})",
+            f"not a complete Parquet file ({str(error).splitlines()[0]})",
             line=number or None,
             remedy="copy or download the file again",
         )
 
 
 def text_rows(file: BinaryIO, refuse: Refuse, by_line: bool) -> Iterator[DataRow]:
-    """Documents of a text file: parted by ``<|endoftext|>``, and at blank lines once long enough."""
+    """Documents of a text file, split at ``<|endoftext|>`` and, if long enough, at blank lines."""
     parts: list[str] = []
     size, begin, number = 0, 1, 0
 

@@ -1,4 +1,4 @@
-"""What the codes of a label or preference mean, as the user says it: ``{0: first, 1: second, 2: tie}``."""
+"""The option ``labels``: meanings of the codes of a label or preference, ``{0: first, 1: second, 2: tie}``."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ from typing import Any, get_args
 from plaudit.config import Meaning
 from plaudit.errors import Problem, UserError, suggest
 
-# YAML takes these words for truth values, also where a recipe names them as codes.
+# YAML reads these words as truth values, also if a recipe writes them as codes.
 TRUTHS = {"yes": "true", "no": "false", "on": "true", "off": "false"}
 MEANINGS: tuple[str, ...] = get_args(Meaning)
 
 
 def code(value: Any) -> str:
-    """A label as it is compared: ``1``, ``1.0`` and ``"1.0"`` are one code; so are ``True``, ``true`` and ``Yes``."""
+    """A normalized code: ``1``, ``1.0`` and ``"1.0"`` are equal; so are ``True``, ``true`` and ``Yes``."""
     text = str(value).strip().lower()
     try:
-        # A judge that was asked to answer [[1]] or "1".
+        # A judge model may answer [[1]] or "1".
         number = float(text.strip("[]()\"'` "))
     except ValueError:
         return TRUTHS.get(text, text)
@@ -25,10 +25,10 @@ def code(value: Any) -> str:
 
 
 def known_labels(labels: Mapping[Any, str] | None) -> dict[str, str]:
-    """The meanings by code. Raises ``UserError`` for a meaning that there is not."""
+    """The meanings by normalized code. Raises ``UserError`` for an unknown meaning."""
     problems = [
         Problem(
-            f"{meaning!r} is no meaning of a label",
+            f"{meaning!r} is not a meaning of a label",
             field=f"labels.{key}",
             remedy=suggest(str(meaning), MEANINGS) or f"meanings: {', '.join(MEANINGS)}",
         )

@@ -1,4 +1,4 @@
-"""Messages of a conversation as people write them: roles by any name, tool calls, thinking, masks."""
+"""Reads the messages of a conversation: roles by any usual name, tool calls, thinking, masks."""
 
 from __future__ import annotations
 
@@ -37,22 +37,22 @@ CALLING = ("function_call", "tool_call")
 ROLE = ("role", "from")
 CONTENT = ("content", "value")
 REASONING = ("reasoning_content", "reasoning", "thinking")
-# Whether a turn is trained, by the names that trainers and providers give it.
+# Keys that say whether a turn is trained, in the formats of other libraries and providers.
 MASKS = (
     *("weight", "train", "trained", "training", "loss", "loss_weight", "loss_mask", "compute_loss"),
     *("trainable", "learn", "learnable", "train_on"),
 )
-# Where true says that a turn is not trained, and the name that may mean either.
+# Keys for which true means not trained, and a key that is ambiguous.
 HIDING, EITHER = ("masked", "ignore", "ignored", "skip", "exclude", "excluded", "no_loss"), "mask"
 KEPT = ("name", "tool_call_id")
 TEXT_KEYS = {*ROLE, *CONTENT}
 KNOWN_KEYS = {*TEXT_KEYS, *REASONING, *MASKS, *HIDING, EITHER, *KEPT, "tool_calls", "function_call"}
-# Columns of which only the text of the last turn is taken.
+# Columns of which only the text of the last turn is used.
 ANSWERS = ("chosen", "rejected", "response", "completion", "answer", "output")
 
 
 def messages(value: Any, field: str) -> tuple[Message, ...]:
-    """Turns from ``[{role, content}]`` or ``[{from, value}]``; a blank system turn says nothing and goes."""
+    """Turns from ``[{role, content}]`` or ``[{from, value}]``; a blank system turn is removed."""
     value = listed(value)
     if not isinstance(value, list):
         raise Fault(
@@ -68,7 +68,7 @@ def messages(value: Any, field: str) -> tuple[Message, ...]:
 
 
 def with_tools(turns: Sequence[Message], tools: Any) -> tuple[Message, ...]:
-    """The turns, the tools that the assistant may call on the first of them."""
+    """The turns, with the tools that the assistant may call stored on the first of them."""
     tools = listed(tools)
     if not isinstance(tools, list) or not tools or not all(isinstance(t, dict) for t in tools):
         return tuple(turns)
@@ -76,16 +76,16 @@ def with_tools(turns: Sequence[Message], tools: Any) -> tuple[Message, ...]:
 
 
 def _without_nothing(value: Any) -> Any:
-    """Without keys that hold None, which tables give to objects that have them not."""
+    """Without keys that hold None: tables add them to objects that lack the key."""
     if isinstance(value, Mapping):
         return {k: _without_nothing(v) for k, v in value.items() if v is not None}
     return [_without_nothing(v) for v in value] if isinstance(value, list) else value
 
 
 def unused_keys(row: Mapping[str, Any]) -> Iterable[str]:
-    """Keys inside a row's messages that no record carries, as ``column[].key``; empty ones say nothing.
+    """Keys inside a row's messages that records do not keep, as ``column[].key``, except empty ones.
 
-    Whole conversations carry thinking, calls and masks; answers of their own (``chosen``) are text alone.
+    Whole conversations keep thinking, tool calls and masks; separate answers (``chosen``) keep only text.
     """
     for column, value in row.items():
         known = TEXT_KEYS if column in ANSWERS else KNOWN_KEYS
@@ -112,15 +112,13 @@ def _message(value: Any, field: str) -> Message:
     if role is None:
         keys = ", ".join(map(repr, value))
         message = (
-            f"a message has no role; its keys are {keys}"
-            if name is None
-            else f"{name!r} is no role that plaudit knows"
+            f"a message has no role; its keys are {keys}" if name is None else f"{name!r} is not a known role"
         )
         raise Fault(
             "bad role",
             message,
             field=field,
-            remedy="roles are system, user and assistant (and tool), in a key 'role' beside 'content'",
+            remedy="roles are system, user, assistant and tool, in a key 'role' beside 'content'",
         )
     thoughts = ""
     if isinstance(content, list):
@@ -194,11 +192,11 @@ def _call(value: Any, name: str, field: str) -> dict[str, Any]:
 
 
 def _trained(value: Mapping[str, Any], field: str) -> bool:
-    """Whether a turn is trained: ``weight`` 0 or 1, ``train`` true or false, and their like."""
+    """Whether a turn is trained: by ``weight`` 0 or 1, ``train`` true or false, or a similar key."""
     if value.get(EITHER) is not None:
         raise Fault(
             "bad mask",
-            f"{EITHER!r} of a message may say that it is trained or that it is not",
+            f"{EITHER!r} of a message may mean that it is trained, or that it is not",
             field=field,
             remedy="write train: true or train: false",
         )
@@ -223,7 +221,7 @@ def _trained(value: Mapping[str, Any], field: str) -> bool:
 
 
 def _joined_parts(parts: list[Any], role: Role, field: str) -> tuple[str, str]:
-    """The text of a content list and the assistant's thinking in it; anything else cannot be learnt from here."""
+    """The text of a content list, and the assistant's thinking in it. Raises ``Fault`` for anything else."""
     texts, thoughts = [], []
     for part in parts:
         bare = isinstance(part, dict) and set(part) == {"text"}
@@ -241,9 +239,9 @@ def _no_text(kind: Any, field: str) -> Fault:
     calls = str(kind).startswith(("tool", "function"))
     return Fault(
         "wrong type",
-        f"a message holds a part of type {kind!r}, and plaudit trains on text alone",
+        f"a message holds a part of type {kind!r}, but plaudit trains only on text",
         field=field,
         remedy="write calls into the message's key tool_calls, and what a tool returned as a turn of role tool"
         if calls
-        else "remove the row; text about an image is no use without it",
+        else "remove the row: text about an image is useless without it",
     )

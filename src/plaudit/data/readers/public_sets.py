@@ -1,4 +1,4 @@
-"""Rows of public data sets whose shape no reader could guess, as records: one function per set."""
+"""Converts rows of public data sets whose schema cannot be detected: one function per set."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def _user(text: str, source: str, **metadata: Any) -> Prompt:
 
 
 def _judged(value: Any, field: str) -> Response:
-    """An answer that people judged: an empty one stays, for what they preferred to it is known."""
+    """An answer that people judged; it may be empty, because its judgement is known."""
     return Response(whole_text(value, field).strip())
 
 
@@ -48,7 +48,9 @@ def _dialogue(turns: Sequence[Message], source: str, **metadata: Any) -> Iterato
     while turns and turns[-1].role != "assistant":
         turns = turns[:-1]
     if len(turns) < 2:
-        raise Fault("no assistant turn", "nobody is answered in the dialogue", field="turns")
+        raise Fault(
+            "no assistant turn", "the dialogue has no assistant turn after another turn", field="turns"
+        )
     if any(not m.content for m in turns):
         raise Fault("empty turn", "a turn of the dialogue is empty", field="turns")
     yield Demonstration(Prompt(tuple(turns[:-1]), source, metadata), Response(turns[-1].content))
@@ -75,7 +77,7 @@ def finegrained_rlhf(row: Values, *, passages: bool = False) -> Iterator[Compari
 
 
 def finegrained_rlhf_passages(row: Values) -> Iterator[Comparisons]:
-    """As ``finegrained_rlhf``, with the passages that the answers draw on before the question."""
+    """As ``finegrained_rlhf``, with the passages that the answers are based on before the question."""
     yield from finegrained_rlhf(row, passages=True)
 
 
@@ -152,18 +154,18 @@ def _call(turn: Values) -> Message:
 
 
 def taskmaster_reward(row: Values) -> Iterator[Labelled]:
-    """An agent's turn, said or as a call of the booking service, labelled good (1) or bad (0)."""
-    # A few turns of the context are blank: nobody said anything.
+    """An agent's turn, text or a call of the booking service, labeled good (1) or bad (0)."""
+    # A few turns of the context are blank.
     turns = tuple(m for m in map(_call, json.loads(row["context"])) if m.content)
     answer = _call(json.loads(row["generation"])).content
     if not turns:
-        raise Fault("empty prompt", "nothing stands before the answer", field="context")
+        raise Fault("empty prompt", "nothing precedes the answer", field="context")
     good = {1.0: True, 0.0: False}[row["reward"]]
     yield Labelled(Prompt(turns, "taskmaster"), _answer(answer, "generation"), good)
 
 
 def truthfulqa_labels(row: Values) -> Iterator[Labelled]:
-    """An answer to a TruthfulQA question, labelled by people as true (or informative) or not."""
+    """An answer to a TruthfulQA question, labeled by people as true (or informative) or not."""
     question, found, answer = row["prompt"].removeprefix("Q: ").partition("\nA: ")
     answer = answer.rpartition("\n")[0]
     if not found:
@@ -204,7 +206,7 @@ def topical_chat_rated(row: Values) -> Iterator[Rated | Fault]:
     turns = row["turns"]
     for i, turn in enumerate(turns):
         if i == 0:
-            yield Fault("opens the dialogue", "the first turn answers nobody", field="turns[0]")
+            yield Fault("opens the dialogue", "the first turn does not answer another", field="turns[0]")
             continue
         if turn["rating"] not in RATINGS:
             yield Fault("no rating", "the turn was not rated", field=f"turns[{i}]")
@@ -217,7 +219,7 @@ def topical_chat_rated(row: Values) -> Iterator[Rated | Fault]:
 
 
 def gsm8k_solutions(row: Values) -> Iterator[Labelled]:
-    """Four models' solutions of a problem, labelled by whether the result is right."""
+    """Four models' solutions of a problem, labeled by whether the result is correct."""
     prompt = _user(row["question"], "gsm8k")
     for value in row.values():
         if isinstance(value, dict):
@@ -241,7 +243,7 @@ def sgd_dialogues(row: Values) -> Iterator[Demonstration]:
 
 
 def taskmaster_dialogues(row: Values) -> Iterator[Demonstration]:
-    """A dialogue of people who order coffee."""
+    """A dialogue in which people order coffee."""
     turns = [Message(t["s"], t["t"].strip()) for t in row["turns"]]
     yield from _dialogue(turns, "taskmaster")
 
@@ -250,9 +252,9 @@ FREE = ("CC-BY", "Public Domain")
 
 
 def stories(row: Values) -> Iterator[str]:
-    """Children's stories whose licence allows every use."""
+    """Children's stories whose license allows commercial use."""
     if row["licence"] not in FREE:
-        raise Fault(f"licence {row['licence']}", "the licence forbids commercial use, or is unknown")
+        raise Fault(f"license {row['licence']}", "the license forbids commercial use, or is unknown")
     yield filled_text(row["text"], "text", "text")
 
 

@@ -1,4 +1,4 @@
-"""Reading people's data as it is: the shape is found from the columns, faulty rows are dropped and counted."""
+"""Reads data files: the schema is detected from the columns, faulty rows are dropped and counted."""
 
 from __future__ import annotations
 
@@ -24,20 +24,14 @@ from plaudit.data.readers.reading_plan import ReadingPlan, as_imitated
 from plaudit.data.readers.record_kinds import as_kind, known_kind
 from plaudit.data.readers.schemas import schema_of
 from plaudit.data.readers.sources import is_hub_name, rows
-from plaudit.data.records import (
-    Demonstration,
-    Labelled,
-    Preference,
-    Prompt,
-    Rated,
-)
+from plaudit.data.records import Demonstration, Labelled, Preference, Prompt, Rated
 
-# Rows from which the shape of a file is found.
+# Rows from which the schema of a file is detected.
 HEAD = 100
 
 
 class ReadOptions(TypedDict, total=False):
-    """How ``read`` reads a file: see there."""
+    """Options of ``read``."""
 
     limit: int | None
     fields: Mapping[str, str] | None
@@ -92,14 +86,14 @@ def read(
     labels: Mapping[Any, str] | None = None,
     max_dropped: float = 0.05,
 ) -> ReadResult[Any]:
-    """Read JSONL, JSON, CSV, Parquet or text (also .gz), or a hub data set ``owner/name[:split]``.
+    """Read records from JSONL, JSON, CSV, Parquet or text (also .gz), or a hub data set ``owner/name[:split]``.
 
-    ``kind`` asks for one kind of record (demonstrations, preferences, labelled, rated, labels, prompts, text):
-    every shape has prompts, and demonstrations can be read as text, turn after turn. ``limit`` stops
-    after that many records. ``fields`` says which column holds a field of ours: ``{"prompt": "ask"}``;
-    ``labels`` what the codes of a preference or label mean: ``{0: "first", 1: "second", 2: "tie"}``.
-    Plain text comes as ``str``. Raises ``UserError`` with every problem where the file cannot be read
-    or more than ``max_dropped`` of its rows are faulty.
+    ``kind`` requests one kind of record (demonstrations, preferences, labelled, rated, labels, prompts, text):
+    every schema has prompts, and demonstrations can be read as text. ``limit`` is the maximal number of records.
+    ``fields`` maps a field to the column that holds it: ``{"prompt": "ask"}``; ``labels`` maps the codes of a
+    preference or label to their meaning: ``{0: "first", 1: "second", 2: "tie"}``. Plain text is returned as
+    ``str``. Raises ``UserError`` with all problems if the file cannot be read, or if more than the share
+    ``max_dropped`` of its rows is faulty.
     """
     result = scan(path, kind=kind, limit=limit, fields=fields, labels=labels)
     result.report.require(max_dropped)
@@ -114,7 +108,7 @@ def scan(
     fields: Mapping[str, str] | None = None,
     labels: Mapping[Any, str] | None = None,
 ) -> ReadResult[Any]:
-    """As ``read``, but leaves it to the caller to judge the report."""
+    """As ``read``, but does not raise for the problems in the report."""
     kind, labels = known_kind(kind), known_labels(labels)
     report = ReadReport(str(path))
     records: list[Any] = []
@@ -136,7 +130,7 @@ def scan(
         return ReadResult([as_kind(record, kind) for record in records], report)
     plan = plan_of(head, kind, fields, labels, _stem(path), report)
     if plan is None:
-        # Every problem of the file is told, also those beyond the rows that show its shape.
+        # Read on, so that all problems of the file are reported.
         report.rows = len(head) + sum(1 for _ in stream)
         return ReadResult(records, report)
     report.shape = plan.shape.name
@@ -159,13 +153,13 @@ def scan(
         report.kept += 1
         if plan.shape.kind != "own":
             spare.update(unused_keys(row.values))
-        # A ranking is whole once the answers of another prompt begin.
+        # A ranking is complete when the answers of another prompt begin.
         if plan.ranks and limit is not None:
             prompts.add(record.prompt.id)
         if limit is not None and (len(prompts) > limit if plan.ranks else report.kept == limit):
             break
     report.unused = (*report.unused, *sorted(spare))
-    # Of a hub set no more is fetched than was asked for.
+    # Of a hub data set no more is fetched than requested.
     beyond = islice(every, max(0, len(head) - report.rows) if is_hub_name(str(path)) else None)
     records = _settled(records, places, plan, report, _codes(beyond, plan, report))
     return ReadResult(plan.finish(records, report, limit), report)
@@ -174,12 +168,12 @@ def scan(
 def _settled(
     records: list[Any], places: Sequence[Place], plan: ReadingPlan, report: ReadReport, beyond: Iterator[str]
 ) -> list[Any]:
-    """The records, those whose judgements are codes decided together."""
+    """The records, with the judgements that are codes decoded together."""
     judged = [(place, r) for place, r in zip(places, records) if isinstance(r, CodedComparison)]
     if not judged:
-        if plan.labels and records and plan.marking is None and plan.kind != "prompts":
+        if plan.labels and records and plan.label_reading is None and plan.kind != "prompts":
             report.refuse(
-                f"labels says what codes mean, and rows read as {{{report.shape}}} hold none",
+                f"labels says what codes mean, but rows read as {{{report.shape}}} hold none",
                 field="labels",
                 remedy="leave it out, or name the column of the codes: fields: {preferred: COLUMN}",
             )
@@ -192,7 +186,7 @@ def _settled(
 
 
 def _codes(rows: Iterable[DataRow], plan: ReadingPlan, report: ReadReport) -> Iterator[str]:
-    """The codes of rows beyond those that were asked for: they too tell what a code means."""
+    """The codes of rows beyond the limit: they help to decide what a code means."""
     before = len(report.unreadable), report.unreadable_count
     for row in rows:
         if isinstance(row.values, dict):
@@ -200,39 +194,39 @@ def _codes(rows: Iterable[DataRow], plan: ReadingPlan, report: ReadReport) -> It
                 view = plan.view(row.values)
                 record = plan.build(view) if view is not None else None
                 yield from (code(s.value) for s in getattr(record, "said", ()))
-    # What is broken there does not concern the rows that were asked for.
+    # Problems there do not concern the requested rows.
     del report.unreadable[before[0] :]
     report.unreadable_count = before[1]
 
 
 def _record(row: DataRow, plan: ReadingPlan, report: ReadReport) -> Any:
-    """The record of one row; None where the row is left out, which is counted. Raises ``Fault``."""
+    """The record of one row; None if the row is left out and counted. Raises ``Fault``."""
     if not isinstance(row.values, dict):
         raise Fault(
             "wrong type",
             f"the row is {name_type(row.values)}, not an object",
             remedy='write {"prompt": "…", …}',
         )
-    if late := plan.late_mark(row.values):
+    if late := plan.late_label(row.values):
         report.refuse(
-            f"{late!r} looks like a mark of the answer, and is empty in all rows before this one",
+            f"{late!r} looks like a label or rating of the answer, but is empty in all rows before this one",
             line=row.line,
             field=late,
-            remedy=f"--fields label={late}, rating={late}, or ignore={late} where it marks nothing",
+            remedy=f"--fields label={late}, rating={late}, or ignore={late} if it is neither",
         )
     view = plan.view(row.values)
     if view is None:
         report.leave_out(
-            f"no mark in {' and '.join(map(repr, plan.marking.columns))}" if plan.marking else ""
+            f"no value in {' and '.join(map(repr, plan.label_reading.columns))}" if plan.label_reading else ""
         )
         return None
     record = plan.build(view)
-    if plan.marking is None:
+    if plan.label_reading is None:
         return as_kind(record, plan.kind)
     if plan.kind in ("demonstrations", "text"):
         good = as_imitated(record)
         if good is None:
-            report.leave_out(f"answers that {plan.marking.columns[0]!r} calls bad")
+            report.leave_out(f"answers that {plan.label_reading.columns[0]!r} calls bad")
         return good and as_kind(good, plan.kind)
     return record
 
@@ -242,7 +236,7 @@ def _stem(path: str | Path) -> str:
 
 
 def _as_objects(row: DataRow, kind: str | None) -> list[DataRow]:
-    """A row that is only text as an object, one that a tool has wrapped as the rows in it."""
+    """A row as objects: a plain text as an object, a row of an annotation tool as the rows inside it."""
     values = row.values
     if kind == "prompts" and isinstance(values, dict) and set(values) == {"text"}:
         values = values["text"]
@@ -254,17 +248,17 @@ def _as_objects(row: DataRow, kind: str | None) -> list[DataRow]:
 
 
 def _mixed(values: Mapping[str, Any], plan: ReadingPlan, report: ReadReport, line: int) -> bool:
-    """Whether a faulty row is a good row of another shape; then the file is two files in one."""
+    """Whether a faulty row fits another schema; if so, the file is refused as a mix of two."""
     try:
         view = View.of(plan.prepared(values))
     except Fault:
         return False
     shape = plan.shape
-    needed = set(shape.needs) - ({plan.marking.field} if plan.marking else set())
+    needed = set(shape.needs) - ({plan.label_reading.field} if plan.label_reading else set())
     other, missing = schema_of(view.values), [f for f in shape.missing(view) if f in needed]
     if other is None or not missing:
         return False
-    # A row that lost a field, or holds null in it, is a faulty row of this file and no row of another.
+    # A row that lacks a field, or holds null in it, is a faulty row, not one of another schema.
     if other.kind in ("prompts", "text") and shape.kind not in ("prompts", "text"):
         return False
     if any(column in view.values for field in missing for column in FIELDS.get(field, ())):

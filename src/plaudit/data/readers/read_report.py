@@ -1,4 +1,4 @@
-"""What reading a file came to: rows kept, rows dropped by reason, and every problem with its place."""
+"""The report of reading a file: rows kept, rows dropped by reason, and problems with their lines."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from typing import Any, Generic, TypeVar
 
 from plaudit.errors import Problem, UserError
 
-# Problems kept of each reason; the counts are always complete.
+# Problems listed per reason; the counts are complete.
 SHOWN = 20
 
 T = TypeVar("T")
 
 
 class Fault(Exception):
-    """Why one row cannot be used. ``reason`` is what it is counted under."""
+    """Raised for a row that cannot be used; it is counted under ``reason``."""
 
     def __init__(self, reason: str, message: str, *, field: str | None = None, remedy: str | None = None):
         super().__init__(message)
@@ -27,10 +27,10 @@ class Fault(Exception):
 
 @dataclass
 class ReadReport:
-    """Counts and problems of one file; ``unused`` are the columns that no training reads.
+    """Counts and problems of one file; ``unused`` are the columns that training does not read.
 
-    ``notes`` say how the rows were understood where that is not plain, and what in them speaks against it;
-    ``left_out`` counts rows that are sound and of no use here, by reason.
+    ``notes`` say how the rows were interpreted if that is not obvious, and what contradicts it. ``left_out`` counts
+    valid rows that are not of use here, by reason.
     """
 
     file: str
@@ -54,7 +54,7 @@ class ReadReport:
         return self.dropped_rows / self.rows if self.rows else 0.0
 
     def drop(self, fault: Fault, line: int | None, row: int | None = None) -> None:
-        """Count a row that cannot be used, and keep where and why."""
+        """Count a row that cannot be used, with the reason and line."""
         self.dropped[fault.reason] += 1
         if self.dropped[fault.reason] <= SHOWN:
             self.problems.append(Problem(fault.message, self.file, line, fault.field, fault.remedy, row))
@@ -62,13 +62,13 @@ class ReadReport:
     def refuse(
         self, message: str, *, line: int | None = None, field: str | None = None, remedy: str | None = None
     ) -> None:
-        """Note something that makes the whole file unusable."""
+        """Add a problem that makes the whole file unusable."""
         self.unreadable_count += 1
         if self.unreadable_count <= SHOWN:
             self.unreadable.append(Problem(message, self.file, line, field, remedy))
 
     def error(self, max_dropped: float) -> UserError | None:
-        """Why the file may not be used, or None: it is unreadable, or too many rows were dropped."""
+        """The error if the file is unreadable or too many rows were dropped; else None."""
         if self.unreadable:
             more = self.unreadable_count - len(self.unreadable)
             rest = [Problem(f"… and {more} more like these", self.file)] if more else []
@@ -83,22 +83,22 @@ class ReadReport:
                 f"{self.file}: {self.dropped_rows} of {self.rows} rows cannot be used ({reasons}); "
                 f"at most {max_dropped:.0%} may be dropped",
                 problems=[*self.problems, *rest],
-                remedy="mend these rows, or raise the share that may be dropped (--max-dropped; recipes: max_dropped)",
+                remedy="fix these rows, or raise the share that may be dropped (--max-dropped; recipes: max_dropped)",
             )
         return None
 
     def note(self, sentence: str) -> None:
-        """Say something once that everybody who reads the file should see."""
+        """Add a note for the user, once."""
         if sentence not in self.notes:
             self.notes.append(sentence)
 
     def leave_out(self, reason: str, count: int = 1) -> None:
-        """Count rows that are sound and not what is asked for."""
+        """Count valid rows that are left out."""
         if count:
             self.left_out[reason] += count
 
     def lines(self) -> list[str]:
-        """What reading came to and what was left out, a line each: shown wherever a file is read."""
+        """The report as lines of text, shown wherever a file is read."""
         dropped = [f"dropped {count:,}: {reason}" for reason, count in self.dropped.most_common()]
         left = [f"{count:,} rows left out: {reason}" for reason, count in self.left_out.most_common()]
         unused = [f"columns not used: {', '.join(self.unused)}"] if self.unused else []
@@ -106,20 +106,20 @@ class ReadReport:
         return [head, *(f"  {line}" for line in (*self.notes, *dropped, *left, *unused))]
 
     def require(self, max_dropped: float) -> None:
-        """Raise the ``UserError`` that ``error`` describes, if there is one."""
+        """Raise the ``UserError`` of ``error``, if any."""
         if error := self.error(max_dropped):
             raise error
 
 
 @dataclass
 class ReadResult(Generic[T]):
-    """The records of a file, in its order, and what happened to the others."""
+    """The records of a file in order, and the report."""
 
     records: list[T]
     report: ReadReport
 
 
 def name_type(value: Any) -> str:
-    """What a JSON value is called in a message: text, a number, a list …"""
+    """The type of a JSON value in a message: text, a number, a list …"""
     names = {str: "text", bool: "true or false", int: "a number", float: "a number", list: "a list"}
     return "nothing" if value is None else names.get(type(value), "an object")

@@ -1,4 +1,4 @@
-"""How the rows of a file become records: found once, from its first rows, and then the same for every row."""
+"""How the rows of a file become records: decided once, from its first rows, and applied to every row."""
 
 from __future__ import annotations
 
@@ -19,42 +19,42 @@ from plaudit.data.readers.read_report import Fault, ReadReport
 from plaudit.data.readers.schemas import Schema
 from plaudit.data.records import Demonstration, Labelled, Prompt, Ranking, Rated, Response
 
-Marked = Labelled | Rated
+SingleAnswer = Labelled | Rated
 
-# What a prompt is made of.
+# The fields of a prompt.
 ASKING = ("prompt", "system", "source", "category", "metadata")
 
 
 @dataclass
 class ReadingPlan:
-    """The shape of a file's rows, what is done to them before, and what marks their answers."""
+    """The schema of a file's rows, their preparation, and the reading of labels and ratings."""
 
     shape: Schema
     kind: str | None
     source: str
     prepare: Preparation
-    marking: LabelReading | None = None
+    label_reading: LabelReading | None = None
     fields: Mapping[str, str] = field(default_factory=dict)
     labels: Mapping[str, str] = field(default_factory=dict)
     ignored: set[str] = field(default_factory=set)
     seen: set[str] = field(default_factory=set)
-    watches: bool = False
+    expects_labels: bool = False
 
     @property
     def ranks(self) -> bool:
-        """Whether the marks of several answers to one prompt may come to a ranking."""
-        if self.marking is None:
+        """Whether labels or ratings of several answers to one prompt may become a ranking."""
+        if self.label_reading is None:
             return False
-        return self.kind == "preferences" or (self.kind is None and self.marking.field == "rating")
+        return self.kind == "preferences" or (self.kind is None and self.label_reading.field == "rating")
 
     def view(self, values: Mapping[str, Any]) -> View | None:
-        """A row by our names; None where nothing marks its answer. Raises ``Fault``."""
+        """A row by plaudit's field names; None if its answer has no label or rating. Raises ``Fault``."""
         row = self.prepared(values)
-        if self.marking is not None:
-            mark = self.marking.value(values)
-            if mark is None:
+        if self.label_reading is not None:
+            label = self.label_reading.value(values)
+            if label is None:
                 return None
-            row[self.marking.field] = mark
+            row[self.label_reading.field] = label
         view = View.of(row, self.source, None, self.labels)
         if self.shape.kind in ("own", "text"):
             return view
@@ -62,12 +62,12 @@ class ReadingPlan:
         return replace(view, carried=carried(values, self.used(view)), origins=origins)
 
     def prepared(self, values: Mapping[str, Any]) -> dict[str, Any]:
-        """A row as the shapes know it."""
+        """A row with the columns that schemas expect."""
         row = self.prepare(renamed(values, self.fields))
         return {k: v for k, v in row.items() if k not in self.ignored}
 
     def seen_rows(self, head: Sequence[DataRow]) -> tuple[list[DataRow], list[View]]:
-        """The first rows as the shapes know them, without those that cannot be prepared."""
+        """The first rows, prepared, without those that cannot be prepared."""
         rows = []
         for row in head:
             with contextlib.suppress(Fault):
@@ -76,10 +76,10 @@ class ReadingPlan:
         return rows, [View.of(r.values) for r in rows if isinstance(r.values, dict)]
 
     def used(self, view: View) -> set[str]:
-        """The columns, by normal names, that are text of the conversation or parts of the record."""
+        """The columns, by normalized names, that are text of the conversation or parts of the record."""
         names = [*ASKING, *(() if self.kind == "prompts" else self.shape.needs + self.shape.uses)]
         if self.kind == "prompts":
-            # Where there is no prompt by itself, it is found in the conversations.
+            # Without a prompt column, the prompt is part of the conversations.
             whole = () if view.column("prompt") or view.column("messages") else ("chosen", "rejected")
             names += [f for f in self.shape.needs if f in ("messages", *whole)]
         elif self.shape.kind in ("demonstrations", "labelled", "preferences"):
@@ -89,11 +89,11 @@ class ReadingPlan:
             found.discard("metadata")
         if not isinstance(view.get("source"), str):
             found.discard("source")
-        marks = self.marking.columns if self.marking else ()
+        labels = self.label_reading.columns if self.label_reading else ()
         given = {
             normal(c) for f, c in self.fields.items() if self.kind != "prompts" or f in (*ASKING, "messages")
         }
-        return found | self.prepare.consumed | {normal(c) for c in marks} | given
+        return found | self.prepare.consumed | {normal(c) for c in labels} | given
 
     def build(self, view: View) -> Any:
         """The record of a row. Raises ``Fault``."""
@@ -105,9 +105,9 @@ class ReadingPlan:
             return replace(record.prompt, metadata=known)
         return record
 
-    def late_mark(self, values: Mapping[str, Any]) -> str | None:
-        """A mark that no row at the beginning of the file had."""
-        for column in values.keys() - self.seen if self.watches else ():
+    def late_label(self, values: Mapping[str, Any]) -> str | None:
+        """A column that looks like a label and was empty in all first rows of the file, or None."""
+        for column in values.keys() - self.seen if self.expects_labels else ():
             named = label_name_of(column) is not None
             if not named and not may_be_binary_label(column):
                 self.seen.add(column)
@@ -118,12 +118,12 @@ class ReadingPlan:
         return None
 
     def finish(self, records: list[Any], report: ReadReport, limit: int | None) -> list[Any]:
-        """The records of the whole file: answers to one prompt ranked, and what the marks came to."""
-        if self.marking is None:
+        """The records of the whole file, with answers to one prompt ranked by their labels or ratings."""
+        if self.label_reading is None:
             return records
         counts = Counter(r.good for r in records if isinstance(r, Labelled))
         said = f" ({counts[True]} good, {counts[False]} bad)" if counts else ""
-        report.note(f"{self.marking.note}{said}")
+        report.note(f"{self.label_reading.note}{said}")
         if not self.ranks or (self.kind is None and not many_answers(records)):
             return records[:limit]
         ranked, alone = rankings(records)
@@ -133,14 +133,14 @@ class ReadingPlan:
         report.leave_out("the only answer to its prompt", len(alone))
         if not ranked and records:
             report.refuse(
-                "no prompt has two answers that could be compared",
-                remedy="answers that are marked one by one feed `plaudit kto`; or give each prompt several",
+                "no prompt has two answers to compare",
+                remedy="train on answers with single labels by `plaudit kto`, or give each prompt several answers",
             )
         return ranked[:limit]
 
 
 def renamed(values: Mapping[str, Any], fields: Mapping[str, str]) -> Mapping[str, Any]:
-    """The row with the columns that the user named under our names."""
+    """The row with the columns that the user named renamed to plaudit's fields."""
     if not fields:
         return values
     named = set(fields.values())
@@ -149,7 +149,7 @@ def renamed(values: Mapping[str, Any], fields: Mapping[str, str]) -> Mapping[str
 
 
 def as_imitated(record: Labelled | Rated) -> Demonstration | None:
-    """An answer that is marked good as one worth imitating; None for a bad one."""
+    """An answer that is labeled good as a demonstration; None for others."""
     if isinstance(record, Labelled) and record.good:
         return Demonstration(record.prompt, record.response, record.weight)
     return None
@@ -162,7 +162,7 @@ class _Group:
     scores: dict[str, list[float]] = field(default_factory=dict)
     raters: set[str | None] = field(default_factory=set)
 
-    def add(self, record: Marked) -> None:
+    def add(self, record: SingleAnswer) -> None:
         text = record.response.text
         self.answers.setdefault(text, record.response)
         score = record.score if isinstance(record, Rated) else float(record.good)
@@ -170,16 +170,16 @@ class _Group:
         self.raters.add(record.rater if isinstance(record, Rated) else None)
 
 
-def many_answers(records: Sequence[Marked]) -> bool:
-    """Whether most prompts have several answers, so that the marks rank them."""
+def many_answers(records: Sequence[SingleAnswer]) -> bool:
+    """Whether most prompts have several answers, so that labels or ratings rank them."""
     groups = _groups(records)
     return 2 * sum(len(g.answers) > 1 for g in groups) > len(groups) > 0
 
 
-def rankings(records: Sequence[Marked]) -> tuple[list[Ranking], list[Marked]]:
-    """One ranking per prompt with several answers, and the records of answers that stand alone.
+def rankings(records: Sequence[SingleAnswer]) -> tuple[list[Ranking], list[SingleAnswer]]:
+    """One ranking per prompt with several answers, and the records of prompts with one answer.
 
-    An answer that several people marked has the mean of their marks.
+    An answer that several people judged is ranked by its mean.
     """
     groups = _groups(records)
     ranked = [_ranking(g) for g in groups if len(g.answers) > 1]
@@ -187,7 +187,7 @@ def rankings(records: Sequence[Marked]) -> tuple[list[Ranking], list[Marked]]:
     return ranked, [r for r in records if r.prompt.id in single]
 
 
-def _groups(records: Sequence[Marked]) -> list[_Group]:
+def _groups(records: Sequence[SingleAnswer]) -> list[_Group]:
     groups: dict[str, _Group] = {}
     for record in records:
         groups.setdefault(record.prompt.id, _Group(record.prompt)).add(record)
@@ -196,7 +196,9 @@ def _groups(records: Sequence[Marked]) -> list[_Group]:
 
 def _ranking(group: _Group) -> Ranking:
     means = [sum(s) / len(s) for s in group.scores.values()]
-    places = [tuple(i for i, m in enumerate(means) if m == mark) for mark in sorted(set(means), reverse=True)]
+    groups = row_to_record.grouped([-m for m in means])
     rater = next(iter(group.raters)) if len(group.raters) == 1 else None
     responses = tuple(group.answers.values())
-    return Ranking(group.prompt, responses, tuple(places), rater=rater, metadata={"scores": means})
+    return Ranking(
+        group.prompt, responses, tuple(map(tuple, groups)), rater=rater, metadata={"scores": means}
+    )

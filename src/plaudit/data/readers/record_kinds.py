@@ -1,4 +1,4 @@
-"""Kinds of records by name, and records of one kind taken as another."""
+"""The kinds of records, and conversion of a record to another kind."""
 
 from __future__ import annotations
 
@@ -8,30 +8,21 @@ from typing import Any
 
 from plaudit.data.readers.preferences.codes import CodedComparison
 from plaudit.data.readers.read_report import Fault
-from plaudit.data.records import (
-    Comparisons,
-    Demonstration,
-    Outcome,
-    Preference,
-    Prompt,
-    Response,
-)
+from plaudit.data.records import Comparisons, Demonstration, Outcome, Preference, Prompt, Response
 from plaudit.data.records.native_format import kind_of
 from plaudit.errors import UserError, suggest
 
-# What may label single answers: labels, ratings (by a threshold) and rankings.
+# Kinds that can label single answers: labels, ratings (by a threshold) and rankings.
 LABELING = ("labelled", "rated", "preferences")
 KINDS = ("demonstrations", "preferences", "labelled", "rated", "labels", "prompts", "text")
-
-
-# The roles of a recipe, by the kind of record each is made of.
+# The kinds of record of a recipe's roles with other names.
 ROLES = {"corpus": "text", "votes": "preferences"}
 
 
 def join_pairs(records: Iterable[Preference]) -> list[Comparisons]:
-    """All judgements of one prompt as one record: answers once each, every outcome kept.
+    """Merge all judgements of a prompt into one record: each answer once, all outcomes kept.
 
-    Prompts stay in the order in which they first appear.
+    Prompts are in the order in which they first appear.
     """
     prompts: dict[str, Prompt] = {}
     answers: dict[str, dict[tuple[str, bool], tuple[int, Response]]] = {}
@@ -45,7 +36,7 @@ def join_pairs(records: Iterable[Preference]) -> list[Comparisons]:
         where = [known.setdefault((r.text, r.finished), (len(known), r))[0] for r in c.responses]
         judged = outcomes.setdefault(key, [])
         for o in c.outcomes:
-            # The same answer twice in a record compares with itself: that says nothing.
+            # A comparison of two equal answers says nothing.
             if where[o.left] != where[o.right]:
                 judged.append(replace(o, left=where[o.left], right=where[o.right]))
         metadata.setdefault(key, {}).update(c.metadata)
@@ -62,22 +53,22 @@ def join_pairs(records: Iterable[Preference]) -> list[Comparisons]:
 
 
 def plain_text(record: Demonstration) -> str:
-    """A conversation as raw text: its turns without the roles, a blank line between them."""
+    """A conversation as raw text: its turns without roles, separated by blank lines."""
     return "\n\n".join([*(m.content for m in record.prompt.messages), record.response.text])
 
 
 def known_kind(kind: str | None) -> str | None:
-    """A kind of record, also by a recipe's role. Raises ``UserError`` for one that there is not."""
+    """A kind of record, also by a recipe's role. Raises ``UserError`` for an unknown kind."""
     kind = ROLES.get(kind, kind) if kind else None
     if kind is not None and kind not in KINDS:
         raise UserError(
-            f"{kind!r} is no kind of record", remedy=suggest(kind, KINDS) or f"kinds: {', '.join(KINDS)}"
+            f"{kind!r} is not a kind of record", remedy=suggest(kind, KINDS) or f"kinds: {', '.join(KINDS)}"
         )
     return kind
 
 
 def as_kind(record: Any, kind: str | None) -> Any:
-    """The record as one of a kind: its prompt, its text, or itself. Raises ``Fault`` where it is another."""
+    """The record converted to a kind: its prompt, its text, or itself. Raises ``Fault`` if that is impossible."""
     if kind == "prompts" and not isinstance(record, Prompt | str):
         return record.prompt
     if kind == "text" and isinstance(record, Demonstration):

@@ -1,4 +1,4 @@
-"""How a row of each shape becomes a record; a row that cannot raises ``Fault``."""
+"""Builds a record from a row of each schema. Raises ``Fault`` for a row that cannot become one."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def prompt_only(view: View) -> Prompt:
 
 
 def messages_prompt(view: View) -> Prompt:
-    """A conversation that waits for an answer."""
+    """A conversation without its answer."""
     return prompt_of(view, messages(*view.take("messages")))
 
 
@@ -92,42 +92,42 @@ def demonstration(view: View) -> Demonstration:
 
 
 def whole_conversation(view: View) -> Demonstration:
-    """A conversation, whose last assistant turn is the answer."""
+    """A conversation whose last assistant turn is the answer."""
     before, response = _conversed(view)
     return Demonstration(prompt_of(view, before), response, weight_of(view))
 
 
 def _conversed(view: View) -> tuple[tuple[Message, ...], Response]:
-    """A conversation up to its answer, and the answer with what its message holds besides text."""
+    """A conversation up to its answer, and the answer."""
     before, answer = split_conversation(*view.take("messages"))
     return before, answered(answer)
 
 
 def answered(turn: Message) -> Response:
-    """An assistant turn as an answer, with what its message holds besides text."""
+    """An assistant turn as an answer, with its other keys (tool calls, thinking) as metadata."""
     return Response(turn.content, True, {"message": dict(turn.more)} if turn.more else {})
 
 
 def labelled_conversation(view: View) -> Labelled:
-    """A conversation, whose last assistant turn is good or bad."""
+    """A conversation whose last assistant turn is labeled."""
     before, response = _conversed(view)
     good = truth(*view.take("label"))
     return Labelled(prompt_of(view, before), response, good, weight_of(view))
 
 
 def rated_conversation(view: View) -> Rated:
-    """A conversation, whose last assistant turn has a number."""
+    """A conversation whose last assistant turn is rated."""
     before, response = _conversed(view)
     return Rated(prompt_of(view, before), response, number(*view.take("rating")), rater_of(view))
 
 
 def labelled(view: View) -> Labelled:
-    """An answer, good or bad."""
+    """A labeled answer."""
     return Labelled(prompt_of(view), _response(view), truth(*view.take("label")), weight_of(view))
 
 
 def rated(view: View) -> Rated:
-    """An answer and a number."""
+    """A rated answer."""
     return Rated(prompt_of(view), _response(view), number(*view.take("rating")), rater_of(view))
 
 
@@ -140,13 +140,13 @@ def raw_text(view: View) -> str:
 
 
 def differing(texts: Sequence[str], field: str) -> None:
-    """Raise ``Fault`` where all answers are the same."""
+    """Raise ``Fault`` if all answers are the same."""
     if len(set(texts)) == 1:
         raise Fault(
             "identical answers",
             f"all {len(texts)} answers are the same" if len(texts) > 2 else "the two answers are the same",
             field=field,
-            remedy="remove the row: it prefers nothing",
+            remedy="remove the row: it states no preference",
         )
 
 
@@ -170,7 +170,7 @@ def responses_of(view: View) -> tuple[list[str], str]:
     if not isinstance(value, list) or len(value) < 2:
         raise Fault(
             "wrong type",
-            f"{column!r} must be a list of two answers or more",
+            f"{column!r} must be a list of two or more answers",
             field=column,
             remedy='write ["…", "…"]',
         )
@@ -178,7 +178,7 @@ def responses_of(view: View) -> tuple[list[str], str]:
 
 
 def ranked(view: View) -> Ranking:
-    """Answers and their order, the best first."""
+    """Answers and their order, best first."""
     texts, column = responses_of(view)
     value, field = view.take("ranking")
     groups = order_groups(listed(value), len(texts), field)
@@ -192,7 +192,7 @@ def order_groups(value: Any, k: int, field: str) -> list[list[int]]:
     if any(type(i) is not int for i in named):
         raise Fault(
             "bad ranking",
-            f"{field!r} must hold the places of the answers",
+            f"{field!r} must hold the indices of the answers",
             field=field,
             remedy="write [2, 0, 1]: the index of the best answer first",
         )
@@ -211,13 +211,13 @@ def order_groups(value: Any, k: int, field: str) -> list[list[int]]:
             "bad ranking",
             f"{field!r} {message}",
             field=field,
-            remedy="name each answer once; ties stand together: [[2], [0, 1]]; places go into 'ranks'",
+            remedy="name each answer once; ties are grouped: [[2], [0, 1]]; write ranks into 'ranks'",
         )
     return groups
 
 
 def scored(field: str, sign: int) -> Callable[[View], Ranking]:
-    """Rankings from one number per answer: ``ranks`` (1 is best) or ``scores`` (more is better)."""
+    """A builder of rankings from one number per answer: ``ranks`` (1 is best) or ``scores`` (higher is better)."""
 
     def build(view: View) -> Ranking:
         texts, column = responses_of(view)
@@ -231,17 +231,17 @@ def scored(field: str, sign: int) -> Callable[[View], Ranking]:
                 field=name,
                 remedy="write one number per answer",
             )
-        marks = [sign * number(v, name) for v in value]
-        return ranking_of(view, prompt_of(view), texts, grouped(marks), column)
+        keys = [sign * number(v, name) for v in value]
+        return ranking_of(view, prompt_of(view), texts, grouped(keys), column)
 
     return build
 
 
-def grouped(marks: Sequence[float]) -> list[list[int]]:
-    """Groups of indices, the smallest mark first, equal ones together."""
-    return [[i for i, m in enumerate(marks) if m == mark] for mark in sorted(set(marks))]
+def grouped(keys: Sequence[float]) -> list[list[int]]:
+    """Groups of indices with equal keys, in ascending order of the keys."""
+    return [[i for i, k in enumerate(keys) if k == key] for key in sorted(set(keys))]
 
 
 def own_record(view: View) -> Record | str:
-    """A row that plaudit wrote."""
+    """A record from a row in plaudit's own format."""
     return native_format.from_row(view.values)

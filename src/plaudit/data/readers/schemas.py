@@ -1,4 +1,4 @@
-"""The shapes that people's rows have: one table, by the fields that a row needs to have."""
+"""The schemas of rows that plaudit reads: one table, by the fields that a row needs."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from plaudit.data.records import Record, native_format
 
 @dataclass(frozen=True)
 class Schema:
-    """Fields a row needs to have this shape, and what its values must be besides (``only``).
+    """A schema: the fields that a row ``needs``, a further condition ``only``, and how to ``build`` its record.
 
-    ``uses`` are fields it takes where they are there, ``marks`` those that no other shape has, ``about`` says how
-    a row is understood where that is not plain, ``near`` whether columns may be a misspelling of it.
+    ``uses`` are optional fields, ``marks`` fields that no other schema has. ``about`` says how a row is interpreted
+    if that is not obvious; ``near``: whether misspelled columns are compared with this schema.
     """
 
     name: str
@@ -57,7 +57,7 @@ def _is_answered(view: View) -> bool:
 
 
 RATED_BY = ("rater", "strength")
-# The first shape that a row fits is the one it has.
+# A row has the first schema that it fits.
 SCHEMAS: tuple[Schema, ...] = (
     Schema("plaudit's own", "own", ("record",), row_to_record.own_record, only=_is_own),
     Schema(
@@ -168,6 +168,6 @@ SCHEMAS: tuple[Schema, ...] = (
 
 
 def schema_of(row: Mapping[str, Any], shapes: Sequence[Schema] = SCHEMAS) -> Schema | None:
-    """The shape of one row, or None."""
+    """The schema of one row, or None."""
     view = View.of(row)
     return next((s for s in shapes if s.fits(view)), None)

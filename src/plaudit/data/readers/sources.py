@@ -1,6 +1,6 @@
-"""Rows of a file, one after another, whatever the format: JSONL, JSON, CSV, Parquet, text; gz too.
+"""Streams the rows of a file of any format: JSONL, JSON, CSV, Parquet, text, also gzipped; or of another source.
 
-Files are streamed where the format allows, and data sets of the hub always.
+Files are streamed if the format allows, hub data sets always.
 """
 
 from __future__ import annotations
@@ -48,10 +48,9 @@ HUB_NAME = re.compile(r"([A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*)(?:@([\w./-]+))?(
 
 
 def rows(path: str | Path, refuse: Refuse, *, by_line: bool = False) -> Iterator[DataRow]:
-    """The rows of a file, of a data set of the hub, or of a registered source such as ``project://``.
+    """The rows of a file, of a hub data set, or of a registered source such as ``project://``.
 
-    ``by_line``: each line of a text file is a row of its own.
-    Raises ``UserError`` where there is nothing to open.
+    ``by_line``: each line of a text file is a row. Raises ``UserError`` if the source cannot be opened.
     """
     if source := _registered(str(path)):
         for number, values in enumerate(call(source.rows, str(path)), 1):
@@ -84,7 +83,7 @@ def rows(path: str | Path, refuse: Refuse, *, by_line: bool = False) -> Iterator
             remedy="copy or download the file again",
         )
     except PermissionError:
-        raise UserError(f"{path} may not be read", remedy=f"chmod u+r {path}") from None
+        raise UserError(f"no permission to read {path}", remedy=f"chmod u+r {path}") from None
     except OSError as error:
         raise UserError(f"{path} cannot be read: {error.strerror or error}") from error
 
@@ -122,10 +121,10 @@ def _format(file: Path, opened: BinaryIO) -> str:
         kind = "json"
     if kind is None:
         raise UserError(
-            f"{file}: {suffix or 'a file without an ending'} is no format that plaudit reads",
+            f"{file}: {suffix or 'a file without an extension'} is not a format that plaudit reads",
             remedy=f"save it as one of {', '.join(FORMATS)} (or any of these .gz)",
         )
-    # The endings .json and .jsonl are used for one another; the first character tells.
+    # The extensions .json and .jsonl are often mixed up; the first character decides.
     if kind == "jsonl" and start[:1] == b"[":
         return "json"
     return kind
@@ -154,11 +153,13 @@ def _missing(file: Path) -> UserError:
     if folder != file.parent:
         return UserError(f"there is no file {file}", remedy=f"there is no folder {file.parent} either")
     close = suggest(file.name, (p.name for p in folder.iterdir()))
-    return UserError(f"there is no file {file}", remedy=close or f"{folder} holds nothing of a like name")
+    return UserError(
+        f"there is no file {file}", remedy=close or f"{folder} holds no file with a similar name"
+    )
 
 
 def _hub(path: str, refuse: Refuse) -> Iterator[DataRow]:
-    """A data set of the Hugging Face hub: ``owner/name[@revision][:split]``, of the split ``train`` by default."""
+    """A data set of the Hugging Face hub: ``owner/name[@revision][:split]``, by default the split ``train``."""
     import datasets
 
     named = HUB_NAME.fullmatch(path)
@@ -170,6 +171,6 @@ def _hub(path: str, refuse: Refuse) -> Iterator[DataRow]:
     except Exception as error:  # the hub's client raises dozens of kinds, all with a usable message
         reason = (str(error).splitlines() or [""])[0] or type(error).__name__
         raise UserError(
-            f"there is no file {path}, and the hub has no data set of that name that can be read: {reason}",
+            f"there is no file {path}, and no data set of that name could be read from the hub: {reason}",
             remedy="check the path, or the name and split on huggingface.co (owner/name@revision:split)",
         ) from error

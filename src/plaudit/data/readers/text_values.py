@@ -1,4 +1,4 @@
-"""Text of a row that any program can hold, or a Fault that says what is wrong with it."""
+"""Reads one value of a row as text, or raises a Fault."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from plaudit.data.readers.read_report import Fault, name_type
 
 
 def listed(value: Any) -> Any:
-    """A list of a CSV file, which holds it as JSON text, as a list."""
+    """A list, also from JSON text (a cell of a CSV file); any other value unchanged."""
     if isinstance(value, str) and value[:1] == "[":
         try:
             return json.loads(value)
@@ -19,7 +19,7 @@ def listed(value: Any) -> Any:
 
 
 def whole_text(value: Any, field: str) -> str:
-    """Text that any program can hold: no number taken for text, no half characters."""
+    """Text that can be encoded. Raises ``Fault`` for other types and for lone surrogates."""
     if value is None:
         raise Fault("missing field", f"{field!r} is missing", field=field, remedy="give every row this field")
     if not isinstance(value, str):
@@ -42,7 +42,7 @@ def whole_text(value: Any, field: str) -> str:
 
 
 def filled_text(value: Any, field: str, what: str) -> str:
-    """Text with the white space around it removed, which must not be empty."""
+    """Text without leading and trailing white space. Raises ``Fault`` if it is empty."""
     text = whole_text(value, field).strip()
     if not text:
         raise Fault(

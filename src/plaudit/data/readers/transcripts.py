@@ -1,7 +1,7 @@
-"""Conversations that stand in one text with a template's marks around the turns, read back as turns.
+"""Parses conversations in one text with a template's markers around the turns.
 
-``<|im_start|>user …``, ``[INST] … [/INST]``, ``### Human: …``, ``USER: … ASSISTANT: …`` and their kin. A text is one
-only where it begins with a mark (or with an introduction before the first one) and its turns take turns.
+``<|im_start|>user …``, ``[INST] … [/INST]``, ``### Human: …``, ``USER: … ASSISTANT: …`` and similar. The text must
+begin with a marker (or an introduction before the first one), and user and assistant must alternate.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ MORE_ROLES = {
     "chatgpt": "assistant",
     "start": "system",
 }
-# What templates write at the very beginning and end of a text.
+# Tokens that templates write at the beginning and end of a text.
 EDGES = re.compile(
     r"^(?:\s|<s>|<bos>|<\|begin_of_text\|>|<\|startoftext\|>|<｜begin▁of▁sentence｜>|\[gMASK\]|<sop>)+"
     r"|(?:\s|</s>|<eos>|<\|endoftext\|>|<\|end_of_text\|>|<｜end▁of▁sentence｜>)+$"
 )
-# Ends of an answer that a template writes.
+# Tokens that templates write at the end of an answer.
 ENDS = re.compile(
     r"(?:\s*(?:<\|im_end\|>|<\|eot_id\|>|<end_of_turn>|<\|end\|>|</s>|<eos>|<\|endoftext\|>|<\|end_of_text\|>"
     r"|<｜end▁of▁sentence｜>|<\|eom_id\|>|<\|return\|>|<\|END_OF_TURN_TOKEN\|>|<\|eos\|>))+\s*$"
@@ -36,9 +36,9 @@ CONTROL = re.compile(r"\s*(?:<s>)?\s*(?:<\|[A-Za-z_]+\|>|<start_of_turn>|\[INST\
 
 @dataclass(frozen=True)
 class Family:
-    """A way to mark turns: ``turn`` finds a mark and its role, ``end`` what closes a turn.
+    """A format of turn markers: ``turn`` matches a marker and its role, ``end`` what closes a turn.
 
-    ``introduced`` where text before the first mark is a system turn.
+    ``introduced``: text before the first marker is a system turn.
     """
 
     turn: re.Pattern[str]
@@ -90,19 +90,19 @@ PLAIN = re.compile(r"\s*(?:Human|User|System|Assistant):")
 
 
 def family_of(text: str) -> str | None:
-    """The first of the marks by which a text is a conversation, or None."""
+    """The first marker of a text that is a conversation, or None."""
     found = _parsed(text)
     return found[0] if found else None
 
 
 def turns_of(text: str) -> list[Message] | None:
-    """The turns of a marked text; None where it is none. A last turn that is only begun is no turn."""
+    """The turns of a text with markers, without an empty last turn; None if it is not a conversation."""
     found = _parsed(text)
     return found[1] if found else None
 
 
 def without_end(text: str) -> str:
-    """An answer without the marks with which a template closes it."""
+    """An answer without the tokens with which a template closes it."""
     return ENDS.sub("", text)
 
 
@@ -126,7 +126,7 @@ def _turns(text: str, family: Family) -> list[Message] | None:
     before = text[: marks[0].start()].strip()
     if before and not (family.introduced and len(before) < 2000):
         return None
-    # Words before a lone turn may be anybody's; before a turn and its answer they introduce.
+    # Text before the first marker is an introduction only if there is also an assistant turn.
     if before and not any(_role(m["role"]) == "assistant" for m in marks):
         return None
     turns = [Message("system", before)] if before else []
@@ -160,7 +160,7 @@ def _llama(text: str) -> list[Message] | None:
 
 
 def _alternating(turns: list[Message]) -> list[Message] | None:
-    """The turns, where user and assistant alternate from the user on; a last turn that is only begun goes."""
+    """The turns without an empty last one, if user and assistant alternate and the user begins; else None."""
     turns = [t for t in turns if t.role != "system" or t.content]
     if turns and not turns[-1].content:
         turns = turns[:-1]

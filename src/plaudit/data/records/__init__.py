@@ -1,8 +1,7 @@
-"""The records that every room shares: prompts, demonstrations, and human preferences.
+"""The records that all packages share: prompts, demonstrations, and human preferences.
 
-A record is immutable and knows nothing of tokens or models. A prompt's ``id`` is a hash of its
-content, so that the same question is the same prompt wherever it came from: splits, random
-streams and caches hang on it.
+A record is immutable and independent of tokens and models. A prompt's ``id`` is a hash of its content, so
+that the same question from any source is the same prompt: splits, random streams and caches depend on it.
 """
 
 from __future__ import annotations
@@ -25,9 +24,9 @@ ROLES: tuple[str, ...] = ("system", "user", "assistant", "tool")
 class Message:
     """One turn of a conversation.
 
-    ``more`` holds what a chat template may write besides the content: ``reasoning_content``,
-    ``tool_calls``, ``tool_call_id``, ``name``, and ``tools`` on the conversation's first turn.
-    ``trained`` is False for an assistant turn that is context only.
+    ``more`` holds what a chat template may write in addition to the content: ``reasoning_content``,
+    ``tool_calls``, ``tool_call_id``, ``name``, and on the conversation's first turn ``tools``.
+    ``trained`` is False for an assistant turn that is only context.
     """
 
     role: Role
@@ -37,7 +36,7 @@ class Message:
 
     @classmethod
     def of(cls, row: Mapping[str, Any]) -> Message:
-        """The message that ``as_dict`` gave."""
+        """The message of a dictionary from ``as_dict``."""
         more = {k: v for k, v in row.items() if k not in ("role", "content", "trained")}
         return cls(row["role"], row["content"], more, row.get("trained", True) is not False)
 
@@ -55,10 +54,10 @@ def content_id(messages: Sequence[Message]) -> str:
 
 @dataclass(frozen=True)
 class Prompt:
-    """What a model is asked: the conversation up to, not including, the answer.
+    """The input of a model: the conversation up to, not including, the answer.
 
-    ``metadata`` holds what is known about the prompt (a right answer, a category); it never
-    changes the id and never reaches a model.
+    ``metadata`` describes the prompt (a correct answer, a category). It does not change the id, and no
+    model sees it.
     """
 
     messages: tuple[Message, ...]
@@ -92,7 +91,7 @@ class Prompt:
 
 @dataclass(frozen=True)
 class Response:
-    """An answer. ``finished`` is False when a length limit cut it: it then carries no end token."""
+    """An answer. ``finished`` is False if a length limit cut it off; it then has no end-of-turn token."""
 
     text: str
     finished: bool = True
@@ -113,7 +112,7 @@ class Outcome:
     """One judgement: response ``left`` against response ``right``.
 
     ``result`` is the share of the win that goes to ``left``: 1 won, 0 lost, 0.5 a tie.
-    ``strength`` is how much better the winner is, in the rater's own scale, where it was asked.
+    ``strength`` is how much better the winner is on the rater's scale, if raters were asked.
     """
 
     left: int
@@ -126,9 +125,9 @@ class Outcome:
 
 @dataclass(frozen=True)
 class Comparisons:
-    """K ≥ 2 responses to one prompt and pairwise outcomes among them, in any number.
+    """K ≥ 2 responses to one prompt and any number of pairwise outcomes among them.
 
-    The general form of a preference: people are not always transitive.
+    The general form of a preference: people's judgements are not always transitive.
     """
 
     prompt: Prompt
@@ -150,7 +149,7 @@ class Comparisons:
 
 @dataclass(frozen=True)
 class Ranking:
-    """K ≥ 2 responses to one prompt, ranked: ``groups`` of indices, best first, ties together."""
+    """K ≥ 2 responses to one prompt, ranked: ``groups`` of indices, best first; a group is a tie."""
 
     prompt: Prompt
     responses: tuple[Response, ...]
@@ -192,7 +191,7 @@ class Ranking:
 
 @dataclass(frozen=True)
 class Labelled:
-    """One answer with a thumb up or down."""
+    """One answer that was labeled good or bad."""
 
     prompt: Prompt
     response: Response
@@ -202,7 +201,7 @@ class Labelled:
 
 @dataclass(frozen=True)
 class Rated:
-    """One answer with a number: more is better."""
+    """One answer with a score: higher is better."""
 
     prompt: Prompt
     response: Response

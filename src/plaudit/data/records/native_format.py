@@ -1,7 +1,7 @@
-"""plaudit's own rows: every record as one JSON object, which reads back as exactly the same record.
+"""plaudit's own format: one JSON object per record; reading it back gives an equal record.
 
-``record`` names the kind. What has its default value is left out; a prompt of one user turn is plain
-text, and so is a finished response without metadata. Metadata must be JSON values.
+The key ``record`` names the kind. Fields with their default value are omitted; a prompt of one user turn
+is written as plain text, and so is a finished response without metadata. Metadata must be JSON values.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ KINDS: dict[str, str] = {
 
 
 def kind_of(record: Record | str) -> str:
-    """The kind of a record, by the names that readers use: demonstrations, preferences …"""
+    """The kind of a record, as ``read`` names it: demonstrations, preferences …"""
     return KINDS["text" if isinstance(record, str) else type(record).__name__.lower()]
 
 
@@ -171,7 +171,10 @@ def _outcome(value: Any, index: int) -> Outcome:
     field = f"outcomes[{index}]"
     if not isinstance(value, dict) or any(type(value.get(k)) is not int for k in ("left", "right")):
         raise Fault(
-            "bad ranking", "an outcome names no two responses", field=field, remedy='write "left" and "right"'
+            "bad ranking",
+            "an outcome must name two responses",
+            field=field,
+            remedy='write "left" and "right"',
         )
     result = _number(value, "result", None, needed=True)
     if not 0 <= result <= 1:

@@ -1,4 +1,4 @@
-"""Records as JSONL, whole or not at all; ``read`` gives exactly the same records back."""
+"""Writes records as JSONL, atomically; ``read`` gives equal records back."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ from plaudit.errors import UserError
 
 
 def write_jsonl(records: Iterable[Record | str], path: str | Path) -> int:
-    """Write one record per line, gzipped where ``path`` ends in .gz; returns how many.
+    """Write one record per line, gzipped if ``path`` ends in .gz; returns the number of records.
 
-    The file appears once it is complete and on disk; an error leaves an older one as it was. Raises
-    ``UserError`` where it cannot be written, ``ValueError`` for a number that JSON has not (NaN).
+    The file appears when it is complete and on disk; an error leaves an existing file unchanged. Raises
+    ``UserError`` if it cannot be written, ``ValueError`` for a number that JSON does not have (NaN).
     """
     path = Path(path)
     temporary: Path | None = None
@@ -34,10 +34,7 @@ def write_jsonl(records: Iterable[Record | str], path: str | Path) -> int:
                 file: BinaryIO = raw
                 if path.suffix == ".gz":
                     # No file name and no time in the archive: the same records give the same bytes.
-                    file = cast(
-                        BinaryIO,
-                        stack.enter_context(gzip.GzipFile("", "wb", fileobj=raw, mtime=0)),
-                    )
+                    file = cast(BinaryIO, stack.enter_context(gzip.GzipFile("", "wb", fileobj=raw, mtime=0)))
                 for record in records:
                     line = json.dumps(to_row(record), ensure_ascii=False, allow_nan=False)
                     file.write(line.encode() + b"\n")

@@ -1,1 +1,1 @@
-"""From records to token items through a chat template."""
+"""Renders records as token items with a chat template."""

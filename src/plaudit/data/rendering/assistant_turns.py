@@ -1,8 +1,8 @@
-"""Where the assistant's turns stand in a rendered conversation, from each turn's own generation prompt.
+"""Finds the assistant's turns in a rendered conversation.
 
-A turn goes from the end of what a model is given before it writes (its *beginning*: the conversation so
-far with the generation prompt) to the token that closes it. Templates may rewrite earlier turns once an
-answer follows: drop their thinking, close them otherwise. Such turns are found by their content.
+A turn begins where the model's prompt ends (its *beginning*: the conversation so far, rendered with the
+generation prompt), and ends with the token that closes it. Some templates render an earlier turn differently
+once an answer follows: they drop its thinking or close it with another token. Such turns are found by content.
 """
 
 from __future__ import annotations
@@ -31,18 +31,16 @@ from plaudit.data.rendering.turn_text import (
 )
 from plaudit.errors import UserError
 
-NEXT_PROBE = Message("user", "qznext")
-
-
-LAST_PROBE = Message("assistant", "qzlast")
-
-
+NEXT_PROBE, LAST_PROBE = Message("user", "qznext"), Message("assistant", "qzlast")
 Render = Callable[[Sequence[Message], bool], str]
 
 
 @dataclass(frozen=True)
 class Span:
-    """A turn in a text: characters [start, end). ``beginning`` is the text before it where that is as given."""
+    """A turn in a text: characters [start, end).
+
+    ``beginning`` is the text before it, if that equals the model's prompt for the turn; else None.
+    """
 
     start: int
     end: int
@@ -51,9 +49,9 @@ class Span:
 
 @dataclass(frozen=True)
 class Answered:
-    """A conversation up to the end of its last answer, and where that answer begins.
+    """A conversation up to the end of its last answer, and the character where that answer begins.
 
-    ``opened`` is the mark of a thought that the generation prompt opens and the answer never closes.
+    ``opened`` is the thinking tag that the generation prompt opens and the answer never closes.
     """
 
     text: str
@@ -62,7 +60,7 @@ class Answered:
 
 
 class TurnFinder:
-    """Finds assistant turns in the texts of one chat template. ``render(messages, generation_prompt)``."""
+    """Finds assistant turns in texts that ``render(messages, generation_prompt)`` made with one chat template."""
 
     def __init__(self, template: ChatTemplate, render: Render) -> None:
         self.template = template
@@ -71,7 +69,7 @@ class TurnFinder:
     # -- the last answer -------------------------------------------------------------------------
 
     def answered(self, messages: Sequence[Message], finished: bool) -> Answered:
-        """The conversation as a model would have written its last turn, up to its end."""
+        """The conversation up to the end of its last turn, as if the model had generated that turn."""
         *before, answer = messages
         begun = self.render(before, True) if before else ""
         opener = next((mark for mark in OPENERS if begun.rstrip().endswith(mark)), "")
@@ -94,7 +92,7 @@ class TurnFinder:
         return self._composed(begun, answer, finished, opener)
 
     def _composed(self, begun: str, answer: Message, finished: bool, opener: str) -> Answered:
-        """The answer as it stands behind its generation prompt, which the template alone would not write."""
+        """The answer appended to its generation prompt, where the template itself renders it differently."""
         if "tool_calls" in answer.more:
             raise UserError(
                 "the chat template writes earlier turns differently once a tool call follows",
@@ -112,7 +110,7 @@ class TurnFinder:
         )
 
     def _half_thought(self, content: str) -> bool:
-        """Whether a thought is begun and never ended, which templates take for no thought at all."""
+        """Whether thinking is opened and never closed; templates treat it as plain content."""
         return any(mark in content for mark in OPENERS) and not any(mark in content for mark in CLOSERS)
 
     def _up_to_end(self, text: str, start: int, answer: Message, finished: bool) -> str:
@@ -130,7 +128,7 @@ class TurnFinder:
     # -- turns in the middle ---------------------------------------------------------------------
 
     def span(self, text: str, messages: Sequence[Message], i: int) -> Span | None:
-        """Where assistant turn ``i`` stands in the text of the whole conversation; None where it does not."""
+        """The position of assistant turn ``i`` in the text of the whole conversation; None if it is not there."""
         if i > 0:
             begun = self.render(messages[:i], True)
             if text.startswith(begun):
@@ -139,7 +137,7 @@ class TurnFinder:
         return self.find(text, messages, i)
 
     def as_written(self, text: str, messages: Sequence[Message], i: int, span: Span | None) -> bool:
-        """Whether turn ``i`` stands in the text exactly as a model writes it behind its prompt."""
+        """Whether turn ``i`` is in the text exactly as the model would generate it after its prompt."""
         turn = messages[i]
         if span is None or (span.beginning is None and i > 0):
             return False
@@ -152,9 +150,9 @@ class TurnFinder:
         return text.startswith(alone.text) and span.end == len(alone.text)
 
     def find(self, text: str, messages: Sequence[Message], i: int) -> Span | None:
-        """Turn ``i`` by what the template writes between contents, whatever it made of earlier turns."""
+        """Find turn ``i`` by what the template writes between contents, also if it changed earlier turns."""
         plain = [replace(m, content=f"qz{j}zq") for j, m in enumerate(messages)]
-        # The last turn may stand behind a generation prompt that the template itself would have changed.
+        # The last turn may follow a generation prompt that the template itself would render differently.
         for turns, generation_prompt in ((plain, False), (plain[:-1], True)):
             if i < len(turns):
                 start = self._walk(text, self.render(turns, generation_prompt), plain[: i + 1])
@@ -164,7 +162,7 @@ class TurnFinder:
         return None
 
     def _walk(self, text: str, skeleton: str, turns: Sequence[Message]) -> int | None:
-        """Where the last of these turns begins in a text that has the skeleton's pieces around its contents."""
+        """Where the last of these turns begins in a text that has the skeleton's pieces between its contents."""
         cursor, start = 0, None
         for turn in turns:
             if turn.content not in skeleton:
@@ -179,14 +177,14 @@ class TurnFinder:
         return start
 
     def _end(self, text: str, start: int, turn: Message, *, last: bool) -> tuple[int, int]:
-        """Where what a turn says ends, and where the turn does, its closing included where there is one."""
+        """Where the content of a turn ends, and where the turn ends, including its closing if there is one."""
         if "tool_calls" in turn.more:
             at = start
             for call in turn.more["tool_calls"]:
                 at = max(at, text.find(call["function"]["name"], at))
             return first_of(text, self.call_closers, at) or (len(text), len(text))
         at = start
-        # A thought of its own may be closed as an answer is; nothing else may stand before the closing.
+        # Separate thinking may be closed like an answer; nothing else may precede the closing.
         for _ in range(2 if "reasoning_content" in turn.more else 1):
             found = first_of(text, self.closings if last else self.middle_closings, at)
             if found is None:
@@ -197,11 +195,11 @@ class TurnFinder:
         end = end_of_content(text, turn, start)
         return end, end
 
-    # -- what the template is like, probed once --------------------------------------------------
+    # -- properties of the template, probed once -------------------------------------------------
 
     @cached_property
     def closing(self) -> str:
-        """What closes the last answer: the text behind it, its end-of-turn token included."""
+        """What closes the last answer: the text after it up to and including the end-of-turn token."""
         tail = self.template.text((USER_PROBE, ANSWER_PROBE)).rpartition(ANSWER_PROBE.content)[2]
         return tail[: tail.find(self.template.end) + len(self.template.end)]
 
@@ -212,14 +210,14 @@ class TurnFinder:
 
     @cached_property
     def middle_closings(self) -> tuple[str, ...]:
-        """The text that closes an answer that another turn follows; none where nothing of its own does."""
+        """The text that closes an answer that another turn follows; empty if the template writes none."""
         talk = self._talk()
         if talk is None:
             return self.closings
         between = talk.rpartition(ANSWER_PROBE.content)[2].partition(NEXT_PROBE.content)[0]
         headers = talk[: talk.find(USER_PROBE.content)]
         try:
-            # What stands there whoever speaks next is no one's header.
+            # What precedes a turn of either role is not the header of that turn.
             text = self.template.text((USER_PROBE, ANSWER_PROBE), generation_prompt=True)
             between = shared_start(between, text.rpartition(ANSWER_PROBE.content)[2])
             headers = self._header
@@ -246,14 +244,14 @@ class TurnFinder:
 
     @cached_property
     def lead(self) -> str:
-        """What the template writes between the generation prompt and an answer: a space, an empty thought."""
+        """What the template writes between the generation prompt and an answer: a space, empty thinking."""
         begun = self.template.text((USER_PROBE,), generation_prompt=True)
         whole = self.template.text((USER_PROBE, ANSWER_PROBE))
         return whole[len(begun) : whole.rfind(ANSWER_PROBE.content)] if whole.startswith(begun) else ""
 
     @cached_property
     def heads(self) -> tuple[str, ...]:
-        """What stands before what a model writes: the generation prompt, or what is left of it behind a user."""
+        """The text before an answer: the generation prompt, or the part of it that other texts share."""
         begun = self.template.text((USER_PROBE,), generation_prompt=True)
         texts = [self.template.text((USER_PROBE, ANSWER_PROBE))]
         if (talk := self._talk()) is not None:

@@ -1,4 +1,4 @@
-"""A tokenizer that needs no training: every byte is a token. For looking at data before there is a model."""
+"""A tokenizer in which every byte is a token: for inspecting data before there is a model."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def byte_tokenizer() -> Any:
 
 
 def chat_tokenizer(core: Any) -> Any:
-    """A tokenizer of transformers over bytes, with plaudit's role tokens and chat template."""
+    """A byte-level transformers tokenizer with plaudit's role tokens and chat template."""
     from tokenizers import decoders, pre_tokenizers
     from transformers import PreTrainedTokenizerFast
 

@@ -1,8 +1,8 @@
-"""Chat templates: from a conversation to one text, and which token ends an assistant's turn.
+"""Chat templates: render a conversation as one text, and find the token that ends an assistant turn.
 
-A tokenizer's own template is used where it has one. Where it has none it is given one of ours, which
-is then saved with the model: ``PLAUDIT`` for tokenizers with our role tokens, and otherwise a textual
-template, which needs no new tokens.
+A tokenizer's own template is used if it has one. Otherwise it gets one of plaudit's, which is then saved
+with the model: ``PLAUDIT`` for tokenizers with plaudit's role tokens, else a textual template, which needs
+no new tokens.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ PLAUDIT = (
 
 
 def textual_template(start: str, end: str) -> str:
-    """A template in plain words, ``Human:`` and ``Assistant:``, each name on a line of its own.
+    """A template in plain text, with ``Human:`` and ``Assistant:`` on lines of their own.
 
     The line break keeps the answer's first word a token of its own under every common tokenizer (a
     space would merge with it); contents are trimmed for the same reason. ``start`` is the
@@ -72,13 +72,13 @@ CALL_PROBE = Message(
 )
 # What a template raises on a conversation that it was not written for.
 REFUSALS = (TemplateError, TypeError, ValueError, LookupError, AttributeError)
-# Marks of a thought, by which templates and generation prompts open one.
+# Tags around thinking in templates and generation prompts.
 OPENERS = ("<think>", "<thinking>", "[THINK]", "<|START_THINKING|>", "<seed:think>")
 CLOSERS = ("</think>", "</thinking>", "[/THINK]", "<|END_THINKING|>", "</seed:think>")
 
 
 def ensure_template(tokenizer: Any) -> None:
-    """Give a tokenizer without a chat template one of ours; UserError where it has no end token."""
+    """Give a tokenizer without a chat template one of plaudit's; UserError if it has no end token."""
     if tokenizer.chat_template:
         return
     if set(SPECIAL_TOKENS) <= set(tokenizer.get_vocab()):
@@ -97,7 +97,7 @@ def ensure_template(tokenizer: Any) -> None:
 
 
 def choose_template(tokenizer: Any, name: str) -> None:
-    """Make the named one of a tokenizer's chat templates its only one, which is then saved with the model."""
+    """Keep only the named chat template of a tokenizer; it is then saved with the model."""
     named = tokenizer.chat_template
     if not isinstance(named, dict):
         raise UserError(
@@ -111,10 +111,10 @@ def choose_template(tokenizer: Any, name: str) -> None:
 
 
 class ChatTemplate:
-    """The chat template of a tokenizer, probed for how it treats system turns, turn ends and tool calls.
+    """A tokenizer's chat template, probed for its treatment of system turns, turn ends and tool calls.
 
-    ``end_id`` is the token that closes an assistant turn: the first control token after the answer.
-    A template that writes the date writes that of ``day_of_templates()`` when this object was made.
+    ``end_id`` is the token that closes an assistant turn: the first control token after the answer. A
+    template that writes the date writes ``day_of_templates()`` at the time this object was made.
     """
 
     def __init__(self, tokenizer: Any) -> None:
@@ -129,17 +129,17 @@ class ChatTemplate:
 
     @property
     def dates(self) -> Mapping[str, str]:
-        """The dates that the template writes, by format; empty where it writes none."""
+        """The dates that the template writes, by format; empty if it writes none."""
         return self._dates
 
     @property
     def is_own(self) -> bool:
-        """Whether it is one of plaudit's, which know no tool calls."""
+        """Whether it is one of plaudit's templates, which do not support tool calls."""
         return self.is_plaudit or "'Human:\\n'" in self._source(None)
 
     def text(self, messages: Sequence[Message], *, generation_prompt: bool = False) -> str:
-        """The conversation as one text. Raises one of ``REFUSALS`` where the template refuses it."""
-        if self.is_plaudit:  # what the template says, without the machinery: ten times as fast
+        """The conversation as one text. Raises one of ``REFUSALS`` if the template refuses it."""
+        if self.is_plaudit:  # the same text without Jinja: ten times as fast
             turned = [f"<|{m.role}|>{m.content}{END if m.role == 'assistant' else ''}" for m in messages]
             return "".join([*turned, ASSISTANT] if generation_prompt else turned)
         text = self._text(messages, generation_prompt)
@@ -173,7 +173,7 @@ class ChatTemplate:
         return dict(named)
 
     def _source(self, tools: Any) -> str:
-        # transformers, too, takes the template for tools where a conversation has some.
+        # As transformers does: the template for tools if the conversation has any.
         return self._sources.get("tool_use" if tools else "default") or self._sources["default"]
 
     def _plain(self, message: Message) -> dict[str, Any]:
@@ -189,7 +189,7 @@ class ChatTemplate:
 
     @cached_property
     def call_style(self) -> tuple[str | None, bool] | None:
-        """How the template wants tool calls: the empty content, and arguments as text; None: it knows none."""
+        """How the template takes tool calls: (the empty content, arguments as text); None if it takes none."""
         if self.is_own:
             return None
         for style in ((None, False), ("", False), (None, True), ("", True)):
@@ -204,7 +204,7 @@ class ChatTemplate:
 
     @cached_property
     def opening(self) -> str:
-        """What begins an assistant turn where the template ignores ``add_generation_prompt``, else nothing."""
+        """What begins an assistant turn if the template ignores ``add_generation_prompt``; else empty."""
         try:
             plain, begun = self._text((USER_PROBE,), False), self._text((USER_PROBE,), True)
             whole = self._text((USER_PROBE, ANSWER_PROBE), False)
@@ -214,12 +214,12 @@ class ChatTemplate:
             return ""
         head = whole[len(plain) : whole.find(ANSWER_PROBE.content)]
         thought = min((head.find(mark) for mark in OPENERS if mark in head), default=len(head))
-        # A space before the answer is part of its first token.
+        # A space before the answer belongs to its first token.
         head = head[:thought].rstrip(" ")
         return head if head.strip() else ""
 
     def _refuses_system(self) -> bool:
-        # Some templates raise on a system turn, some drop it without a word; both lose instructions.
+        # Some templates raise on a system turn, some drop it silently; both lose instructions.
         try:
             return "qzsystem" not in self.text((Message("system", "qzsystem"), USER_PROBE))
         except REFUSALS:
@@ -235,11 +235,11 @@ class ChatTemplate:
         return (Message("user", f"{messages[0].content}\n\n{first.content}", more), *messages[2:])
 
     def scaffold(self) -> str:
-        """What the template itself writes around the turns of a conversation."""
+        """What the template itself writes around turns: a rendering of two empty ones."""
         return self.text((Message("user", ""), Message("assistant", "")), generation_prompt=True)
 
     def written(self) -> str:
-        """Everything that the template could write: its sources."""
+        """The Jinja sources: they contain everything that the template can write."""
         return "".join(self._sources.values())
 
     def _find_end(self) -> int:
@@ -249,7 +249,7 @@ class ChatTemplate:
         except REFUSALS as error:
             raise UserError(
                 f"the chat template refuses a question and its answer: {error}",
-                remedy="mend the chat_template, or remove it to use plaudit's textual one",
+                remedy="fix the chat_template, or remove it to use plaudit's textual one",
             ) from error
         _, found, tail = text.rpartition(probe)
         control = set(self.tokenizer.all_special_ids) | set(self.tokenizer.added_tokens_decoder)
@@ -265,7 +265,7 @@ class ChatTemplate:
         )
 
     def _next_turn(self) -> str:
-        """What begins the turn after an answer, where that alone tells that the answer is over."""
+        """What begins the turn after an answer, if that alone marks the end of the answer; for the error."""
         try:
             text = self.text((USER_PROBE, ANSWER_PROBE, Message("user", "qznext")))
         except REFUSALS:
@@ -275,7 +275,7 @@ class ChatTemplate:
 
 
 def _styled(call: Mapping[str, Any], as_text: bool) -> dict[str, Any]:
-    """A tool call with its arguments as text, or as an object where their text is one."""
+    """A tool call with its arguments as text, or parsed from text if that is valid JSON."""
     function = dict(call["function"])
     arguments = function.get("arguments", {})
     if as_text and not isinstance(arguments, str):
@@ -287,7 +287,7 @@ def _styled(call: Mapping[str, Any], as_text: bool) -> dict[str, Any]:
 
 
 def tools_of(messages: Sequence[Message]) -> Any:
-    """The tools that stand on a turn of the conversation, or None."""
+    """The tools that a turn of the conversation lists, or None."""
     return next((m.more["tools"] for m in messages if m.more and "tools" in m.more), None)
 
 

@@ -1,4 +1,4 @@
-"""One conversation as text and token ids, under one tokenizer's chat template, or why it cannot be."""
+"""Renders one conversation as text and token ids with a tokenizer's chat template, or says why it cannot."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ BOUNDARY = "answers kept apart from the prompt's last token, with which they wou
 
 
 class Dropped(Exception):
-    """A record that cannot be rendered, with the reason it is counted under.
+    """Raised for a record that cannot be rendered, with the reason under which it is counted.
 
-    A ``problem`` must be mended before anything is trained; one that is there ``once`` is the template's.
+    A ``problem`` must be fixed before training; with ``once`` it concerns the template and is reported once.
     """
 
     def __init__(self, reason: str, problem: Problem | None = None, *, once: bool = False) -> None:
@@ -37,7 +37,7 @@ class Dropped(Exception):
 
 
 class Conversations:
-    """Renders and encodes conversations for one tokenizer; ``counts`` are those of whoever asks for them."""
+    """Renders and encodes conversations for one tokenizer; ``counts`` is the caller's and updated here."""
 
     def __init__(self, tokenizer: Any, counts: Counter[str]) -> None:
         self.tokenizer = tokenizer
@@ -47,12 +47,12 @@ class Conversations:
         self.turns = TurnFinder(self.template, self.render)
         self.keys = TemplateKeys(self.template)
         self._latest: tuple[tuple[str, str], np.ndarray] = (("", ""), np.zeros(0, dtype=np.int64))
-        # Where one token both opens and closes texts, several of it are in order.
+        # If one token both opens and closes texts, repeating it is not an error.
         ends = (None, tokenizer.eos_token_id, self.template.end_id)
         self._bos = None if tokenizer.bos_token_id in ends else tokenizer.bos_token_id
 
     def settle(self, messages: Sequence[Message], *, count: bool = False) -> Sequence[Message]:
-        """The messages with what the template can write of them; what it cannot is counted, or drops the record."""
+        """The messages reduced to what the template writes; what it cannot is counted, or drops the record."""
         if not any(m.more or m.role == "tool" for m in messages):
             return messages
         settled = self.keys.settle(messages)
@@ -73,10 +73,10 @@ class Conversations:
 
     def _require_whole(self, messages: Sequence[Message], text: str) -> None:
         if not self.template.is_plaudit and (lost := _lost(messages, text)) is not None:
-            raise Dropped(f"the chat template leaves out what a {lost} turn says")
+            raise Dropped(f"the chat template leaves out the content of a {lost} turn")
 
     def answered(self, guarded: Sequence[Message], response: Response) -> Answered:
-        """The conversation up to the end of its answer, of which nothing is lost."""
+        """The conversation up to the end of its answer, checked to contain every turn."""
         try:
             found = self.turns.answered(guarded, response.finished)
         except UserError as error:
@@ -85,7 +85,7 @@ class Conversations:
         return found
 
     def encode_prompt(self, text: str, cut: str) -> np.ndarray:
-        # The answers to one prompt come one after another: its ids are kept until the next prompt's.
+        # Answers to one prompt are encoded in succession: cache the ids of the latest prompt.
         if self._latest[0] != (text, cut):
             ids = self.encoder.encode(text, cut)
             if self._bos is not None and len(ids) > 1 and ids[0] == ids[1] == self._bos:
@@ -124,7 +124,7 @@ class Conversations:
         return rest
 
     def keep_apart(self, said: str) -> None:
-        """Count a boundary that is kept between tokens; answers whose own white space merges are faulty."""
+        """Count a prompt and answer encoded separately; it is an error if the answer's white space merges."""
         if said[:1].isspace() and not self.turns.lead:
             problem = Problem(
                 f"the first characters of the answer {said[:40]!r} merge with the prompt's last token",
@@ -140,7 +140,7 @@ class Conversations:
         raise Dropped(
             said,
             Problem(
-                f"{said}: {response.text[:40]!r} would be learnt as a thought",
+                f"{said}: {response.text[:40]!r} would be learned as thinking",
                 remedy="let answers hold their thinking (<think>…</think> before the answer, or a key "
                 "reasoning_content), or use a chat template whose generation prompt opens no thought",
             ),
@@ -148,7 +148,7 @@ class Conversations:
 
 
 def is_unicode(text: str) -> bool:
-    """Whether no half of a surrogate pair stands alone, as JSON's escapes can say and no encoding can."""
+    """Whether the text can be encoded: JSON escapes can hold a lone surrogate, which no encoding can."""
     try:
         text.encode()
     except UnicodeEncodeError:
@@ -157,7 +157,7 @@ def is_unicode(text: str) -> bool:
 
 
 def ever_shorter(messages: Sequence[Message]) -> Iterator[Sequence[Message]]:
-    """The conversation, then without its oldest turns, each time up to the next user turn; its tools stay."""
+    """The conversation, then shorter ones that begin at each later user turn; system turn and tools stay."""
     yield messages
     head = 1 if messages and messages[0].role == "system" else 0
     tools = None if head else tools_of(messages)
@@ -170,12 +170,12 @@ def ever_shorter(messages: Sequence[Message]) -> Iterator[Sequence[Message]]:
 
 
 def as_turn(response: Response) -> Message:
-    """An answer as the turn that it is."""
+    """An answer as an assistant turn."""
     return Message("assistant", response.text, response.metadata.get("message") or {})
 
 
 def _lost(messages: Sequence[Message], text: str) -> str | None:
-    """The role of a turn of which the template writes nothing, or not all; thoughts may go."""
+    """The role of a turn that the template does not write in full, or None; thinking may be missing."""
     for message in messages:
         said = message.content
         if message.role == "assistant" or said in text or said.strip() in text:

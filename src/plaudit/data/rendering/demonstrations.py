@@ -1,4 +1,4 @@
-"""Demonstrations as token items: which tokens of a conversation the assistant said, and which are trained."""
+"""Demonstrations as token items: which tokens are the assistant's, and which of them are trained."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from plaudit.errors import UserError
 
 
 class Demonstrations:
-    """Makes items of conversations. ``train_on`` says which assistant turns are trained."""
+    """Turns conversations into items. ``train_on`` selects the assistant turns that are trained."""
 
     def __init__(self, conversations: Conversations, train_on: Literal["all", "last"]) -> None:
         self.conversations = conversations
@@ -27,19 +27,19 @@ class Demonstrations:
         self.train_on = train_on
 
     def one_turn(self, turns: Sequence[Message], i: int, record: Demonstration) -> TokenItem:
-        """Turn ``i`` of a conversation alone, behind the prompt that a model is given then."""
+        """Turn ``i`` of a conversation alone, after the prompt that the model has at that turn."""
         response = record.response if i == len(turns) - 1 else Response(turns[i].content)
         before = [replace(m, trained=False) for m in turns[:i]]
         return self.item([*before, turns[i]], replace(record, response=response))[0]
 
     def trained(self, messages: Sequence[Message], which: str) -> list[int]:
-        """The assistant turns that are trained: all that are not masked, or the last alone."""
+        """Indices of the trained assistant turns: all that are not masked, or only the last."""
         last = len(messages) - 1
         every = [i for i, m in enumerate(messages) if m.role == "assistant" and m.trained and i < last]
         return [*(every if which == "all" else []), last]
 
     def item(self, messages: Sequence[Message], record: Demonstration) -> tuple[TokenItem, int, bool]:
-        """The item, the number of tokens before the last answer, and whether trained turns are rewritten in it."""
+        """The item, the number of tokens before the last answer, and whether the template rewrites trained turns."""
         guarded, cut = self.encoder.guard(messages)
         found = self.conversations.answered(guarded, record.response)
         self.conversations.require_closed(found, record.response)
@@ -61,7 +61,7 @@ class Demonstrations:
             trained = _within(offsets, found.text, begun, cut, record.response.text, span)
             if not trained[last:end].any():
                 raise UserError(
-                    f"trained_span {list(span)} is no part of the answer {record.response.text[:60]!r}"
+                    f"trained_span {list(span)} is not a part of the answer {record.response.text[:60]!r}"
                 )
         segment = Segment(ids[first:end], trained[first:end])
         return (
@@ -73,10 +73,10 @@ class Demonstrations:
     def _places(
         self, text: str, spans: Sequence[Span], cut: str, *, offsets: bool
     ) -> tuple[np.ndarray, np.ndarray, list[tuple[int, int]]]:
-        """Token ids [T], their characters [T, 2], and each span as tokens [start, end).
+        """Token ids [T], their character offsets [T, 2], and each span as tokens [start, end).
 
-        Where the tokens of a beginning are not those that a model is given before it answers, because the
-        answer's first characters would merge with them, the boundary is kept.
+        If the answer's first characters would merge with the prompt's last token, prompt and answer are
+        encoded separately, as they are when the model generates the answer.
         """
         if len(spans) == 1 and spans[0].beginning is not None and not offsets:
             ids = self.encoder.encode(text, cut)
@@ -93,11 +93,11 @@ class Demonstrations:
             ids, where = self.encoder.encode_with_offsets(mark.join(pieces), mark)
             starts = [int(np.searchsorted(where[:, 0], _clean(text, s.start, cut))) for s in spans]
         ends = [int(np.searchsorted(where[:, 0], _clean(text, span.end, cut))) for span in spans]
-        # A first token has nothing before it that could predict it.
+        # Nothing precedes the first token of a text, so it cannot be predicted.
         return ids, where, [(max(1, int(start or 0)), end) for start, end in zip(starts, ends)]
 
     def _start(self, ids: np.ndarray, offsets: np.ndarray, text: str, span: Span, cut: str) -> int | None:
-        """The index of a span's first token; None where it is not at the boundary that a model meets."""
+        """The index of a span's first token; None if tokens merge across the boundary."""
         if span.beginning is not None:
             prompt = self.conversations.encode_prompt(span.beginning, cut)
             return len(prompt) if np.array_equal(ids[: len(prompt)], prompt) else None
@@ -107,14 +107,14 @@ class Demonstrations:
 
 
 def _clean(text: str, at: int, cut: str) -> int:
-    """A place in a text as it is once the cuts are taken out."""
+    """A position in a text after the cuts are removed from it."""
     return at - text.count(cut, 0, at) * len(cut) if cut else at
 
 
 def _within(
     offsets: np.ndarray, text: str, begun: str, cut: str, answer: str, span: Sequence[int]
 ) -> np.ndarray:
-    """Tokens [T] that overlap characters ``span`` of the answer, which stands somewhere behind ``begun``."""
+    """Tokens [T] that overlap characters ``span`` of the answer, which is somewhere after ``begun``."""
     if not 0 <= span[0] < span[1] <= len(answer):
         return np.zeros(len(offsets), dtype=bool)
     clean, start = (text.replace(cut, ""), len(begun.replace(cut, ""))) if cut else (text, len(begun))

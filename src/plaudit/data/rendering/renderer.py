@@ -1,4 +1,4 @@
-"""From records to token items: rendered once, whole, through the chat template, then split by prefix."""
+"""Turns records into token items: renders the whole conversation with the chat template, then splits it."""
 
 from __future__ import annotations
 
@@ -31,10 +31,10 @@ SHOWN = 10
 class Renderer:
     """Renders records for one tokenizer.
 
-    ``max_length`` bounds prompt + response in tokens, ``max_prompt_length`` the prompt alone. What is
-    too long loses whole oldest turns of its prompt (a leading system turn stays); an answer is never
-    cut: its item is dropped. ``counts`` holds ``kept``, of these ``shortened``, and ``dropped: reason``.
-    ``train_on`` says which assistant turns of a demonstration are trained.
+    ``max_length`` limits prompt + response in tokens, ``max_prompt_length`` the prompt alone. A prompt that
+    is too long loses its oldest turns (a leading system turn stays). An answer is never cut: its item is
+    dropped instead. ``counts`` holds ``kept``, ``shortened`` (of those kept) and ``dropped: reason``.
+    ``train_on`` selects the assistant turns of a demonstration that are trained.
     """
 
     def __init__(
@@ -64,9 +64,9 @@ class Renderer:
     # -- prompts and answers ---------------------------------------------------------------------
 
     def prompt(self, messages: Sequence[Message], *, room: int = 0) -> np.ndarray:
-        """Ids of a conversation up to where the answer begins: [T]. UserError where it cannot fit.
+        """Ids of a conversation up to where the answer begins: [T]. UserError if it does not fit.
 
-        ``room`` tokens of ``max_length`` are kept free for an answer.
+        ``room`` tokens of ``max_length`` are reserved for an answer.
         """
         try:
             ids, _ = self._fit(messages, room)
@@ -75,7 +75,7 @@ class Renderer:
         return ids
 
     def prompts(self, records: Iterable[Prompt], *, room: int = 0) -> tuple[list[Prompt], list[np.ndarray]]:
-        """The prompts that fit beside ``room`` tokens of answer, and their ids; the others are dropped and counted."""
+        """The prompts that leave ``room`` tokens for an answer, and their ids; others are dropped and counted."""
         kept: list[Prompt] = []
         ids: list[np.ndarray] = []
         for record in records:
@@ -91,11 +91,11 @@ class Renderer:
         return kept, ids
 
     def response_ids(self, messages: Sequence[Message], response: Response) -> np.ndarray:
-        """Ids of an answer to the conversation: [T]; the end-of-turn token is there iff it finished.
+        """Ids of an answer to the conversation: [T]; the end-of-turn token is included iff it is finished.
 
-        Where the answer's first characters would merge with the prompt's last (an answer that begins
-        with a line break), the boundary is kept, as it is when a model writes the answer. An answer
-        without any token is its end alone.
+        If the answer's first characters would merge with the prompt's last token (an answer that begins
+        with a line break), both are encoded separately, as they are when a model generates the answer. An
+        answer without tokens becomes the end-of-turn token.
         """
         try:
             return self.conversations.response_ids(messages, response, strict=False)
@@ -114,9 +114,9 @@ class Renderer:
     # -- records ---------------------------------------------------------------------------------
 
     def demonstration(self, record: Demonstration) -> TokenItem | None:
-        """One response: the trained assistant turns and what lies between; None if dropped.
+        """One item: its response spans the first to the last trained assistant turn; None if dropped.
 
-        Every turn stands as the template writes it in the whole conversation (see ``demonstrations``).
+        Turns are as the template renders them in the whole conversation (see ``demonstrations``).
         ``response.metadata["trained_span"] = [start, end]`` (characters of the answer) restricts
         training to the tokens that overlap it.
         """
@@ -127,11 +127,11 @@ class Renderer:
             return None
 
     def demonstrations(self, record: Demonstration) -> list[TokenItem]:
-        """What a conversation is trained on; nothing if dropped.
+        """The items that a conversation is trained on; empty if dropped.
 
-        One item, as ``demonstration`` gives it, where a model would write every trained turn as it stands
-        there. Where the template writes turns otherwise once another follows (drops their thinking, closes
-        them by another token), one item a trained turn, each behind the prompt that a model is given then.
+        One item, as ``demonstration`` gives it, if the model would generate every trained turn as it is
+        rendered there. If the template renders earlier turns differently (drops their thinking, closes them
+        with another token), one item per trained turn, each after the prompt that the model has at that turn.
         """
         try:
             return self._demonstrations(record)
@@ -161,14 +161,14 @@ class Renderer:
         return TokenItem(prompt, (Segment.of(ids),), record.prompt.id, extras)
 
     def document(self, text: str) -> TokenItem:
-        """Raw text for language modelling; ValueError where it needs more than one item."""
+        """Raw text for language modeling; ValueError if it needs more than one item."""
         items = self.documents([text])
         if len(items) != 1:
             raise ValueError(f"a text of {len(text)} characters makes {len(items)} items: use documents()")
         return items[0]
 
     def documents(self, texts: Sequence[str]) -> list[TokenItem]:
-        """Raw texts: a start token, then text and end. What exceeds ``max_length`` goes on in a new item."""
+        """Raw texts: a start token, then text and end token; longer than ``max_length``, several items."""
         start = np.asarray([self._document_start], dtype=np.int64)
         items = []
         valid = [text for text in texts if is_unicode(text)]
@@ -183,7 +183,7 @@ class Renderer:
         return items
 
     def nothing_left(self, message: str) -> UserError:
-        """Why no record is left to train on: the counts, and what can be mended."""
+        """The error for data of which no record is left: the counts, and the problems to fix."""
         reasons = ", ".join(f"{name} {count}" for name, count in self.counts.items() if count)
         return UserError(f"{message}: {reasons}", problems=self._first_faults())
 
@@ -194,9 +194,9 @@ class Renderer:
         return [*self.faults[:SHOWN], *more]
 
     def lint(self, items: Sequence[TokenItem], *, ends: bool = True) -> None:
-        """Raise one UserError with every fault that would make training silently wrong.
+        """Raise one UserError with every problem that would make training silently wrong.
 
-        ``ends=False`` where the end of a turn is not meant to be learnt (trained spans).
+        ``ends=False`` if the end of a turn is not meant to be learned (trained spans).
         """
         problems = self._first_faults()
         if not any(item.trained_tokens for item in items) and not problems:
@@ -220,10 +220,10 @@ class Renderer:
         if problems:
             raise UserError("the data cannot be trained on as rendered", problems=problems)
 
-    # -- how -------------------------------------------------------------------------------------
+    # -- implementation --------------------------------------------------------------------------
 
     def _demonstrations(self, record: Demonstration) -> list[TokenItem]:
-        """One item, or one a turn where the template would show earlier turns otherwise than they are written."""
+        """One item, or one per trained turn if the template rewrites earlier turns."""
         item, turns, rewritten = self._demonstration(record)
         if not rewritten:
             return [item]
@@ -243,7 +243,7 @@ class Renderer:
         return item
 
     def _demonstration(self, record: Demonstration) -> tuple[TokenItem, Sequence[Message], bool]:
-        """The item, the turns that are left, and whether the template rewrites turns that are trained."""
+        """The item, its turns after shortening, and whether the template rewrites trained turns."""
         messages = [*record.prompt.messages, as_turn(record.response)]
         *before, answer = self.conversations.settle(messages, count=True)
         for turns in ever_shorter(before):
@@ -259,7 +259,7 @@ class Renderer:
         )
 
     def _fit(self, messages: Sequence[Message], response: int) -> tuple[np.ndarray, Sequence[Message]]:
-        """Prompt ids and the turns that are left so that a response of that many tokens still fits."""
+        """Prompt ids and its turns, shortened so that a response of this many tokens fits."""
         for turns in ever_shorter(self.conversations.settle(messages)):
             ids = self.conversations.prompt_ids(turns)
             if self._fits(len(ids), response):

@@ -1,4 +1,4 @@
-"""The date that chat templates write: one per run, so that a prompt rendered twice is the same prompt."""
+"""The date that chat templates write: one per run, so that rendering a prompt twice gives the same text."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import date, datetime, time
 
-# One for the process: threads that score or sample write the run's day too.
+# Global to the process, so that threads that score or sample use the run's day too.
 _pinned: list[date] = []
 # Literals of a template that could be a format of strftime.
 FORMAT = re.compile(r"""(["'])([^"'\n]*%-?[a-zA-Z][^"'\n]*)\1""")
@@ -16,13 +16,13 @@ MACRO = "{%- macro strftime_now(format) -%}{{ plaudit_dates[format] }}{%- endmac
 
 
 def day_of_templates() -> date:
-    """The day that was pinned, else today."""
+    """The pinned day, or today if none is pinned."""
     return _pinned[-1] if _pinned else date.today()
 
 
 @contextmanager
 def pin_day(day: date) -> Iterator[None]:
-    """Let chat templates write this day, whatever the clock says."""
+    """Make chat templates write this day instead of today."""
     _pinned.append(day)
     try:
         yield
@@ -31,7 +31,7 @@ def pin_day(day: date) -> Iterator[None]:
 
 
 def dated(sources: Mapping[str, str], day: date) -> tuple[dict[str, str], dict[str, str]]:
-    """Chat templates whose ``strftime_now`` gives this day, and the dates they write, by format."""
+    """The templates with ``strftime_now`` fixed to this day, and the dates they write, by format."""
     asking = {name: source for name, source in sources.items() if "strftime_now" in source}
     formats = {found[2] for source in asking.values() for found in FORMAT.finditer(source)}
     noon = datetime.combine(day, time(12))

@@ -1,4 +1,4 @@
-"""What a chat template writes of a turn besides its content: thinking, tool calls, names; found by probing."""
+"""Probes which message keys a chat template writes besides the content: thinking, tool calls, names."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ NAMES = {"tools": "the list of tools", "reasoning_content": "thinking (reasoning
 
 @dataclass(frozen=True)
 class Settled:
-    """Messages as the template can write them, what it leaves out, and why it must not be used at all."""
+    """Messages with the keys that the template writes, those it omits, and a reason if it must not be used."""
 
     messages: Sequence[Message]
     unwritten: tuple[str, ...] = ()
@@ -50,7 +50,7 @@ class TemplateKeys:
         self._known: dict[tuple[str, str], bool] = {}
 
     def settle(self, messages: Sequence[Message]) -> Settled:
-        """The messages with the keys that the template writes; tool calls that it cannot write are refused."""
+        """The messages with only the keys that the template writes; refused if it cannot write tool calls."""
         calls = sum("tool_calls" in m.more for m in messages)
         results = sum(m.role == "tool" for m in messages)
         if calls and self.template.call_style is None:
@@ -78,7 +78,7 @@ class TemplateKeys:
         ):
             message = thought_joined(message, self._opener)
         keys = {key: self.writes(message.role, key) for key in message.more}
-        # What ties a result to its call is no content: templates that need no ids lose nothing without.
+        # Keys that link a result to its call are not content: a template may omit them without loss.
         unwritten += [
             f"{NAMES.get(key, repr(key))} of {message.role} turns" if key != "tools" else NAMES[key]
             for key, known in keys.items()
@@ -89,7 +89,7 @@ class TemplateKeys:
         )
 
     def writes(self, role: str, key: str) -> bool:
-        """Whether the value of a key reaches the text."""
+        """Whether the template writes the value of a key."""
         if (role, key) not in self._known:
             self._known[role, key] = key == "tool_calls" or any(self._probes(role, key))
         return self._known[role, key]
@@ -106,7 +106,7 @@ class TemplateKeys:
 
     @cached_property
     def writes_results(self) -> bool:
-        """Whether the template writes a tool's turn, and not as if the assistant said it."""
+        """Whether the template writes a tool's turn differently from an assistant turn."""
         if self.template.is_own:
             return False
         head = (USER_PROBE, CALL_PROBE) if self.template.call_style else (USER_PROBE, ANSWER_PROBE)
@@ -127,7 +127,7 @@ class TemplateKeys:
 
 
 def _conversations(role: str, more: dict[str, Any]) -> Iterable[tuple[Message, ...]]:
-    """Conversations that hold a key: on the last turn, and on one before it."""
+    """Conversations with a key: on the last turn, and on one before it."""
     if role == "system":
         yield (Message("system", "qzsystem", more), USER_PROBE, ANSWER_PROBE)
     elif role == "user":

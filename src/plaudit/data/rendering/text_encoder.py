@@ -1,4 +1,4 @@
-"""From template text to token ids, with what users wrote never read as control tokens."""
+"""Encodes rendered text as token ids; text by users never becomes a control token."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ import numpy as np
 from plaudit.data.records import Message
 from plaudit.errors import UserError
 
-# A Unicode noncharacter: it is in no text meant for interchange, and is repeated where it is.
+# A Unicode noncharacter, which texts do not contain; if one does, the cut is a longer repetition of it.
 CUT = "\ufdd0"
 
 
 class TextEncoder:
-    """Encodes rendered conversations; control tokens come from the template alone.
+    """Encodes rendered conversations; only the template can produce control tokens.
 
-    A control token spelled out in a turn's content (``<|end|>`` typed by a user) would end the turn
-    if the rendered text were encoded as it is. ``guard`` marks a cut inside each such spelling, and
-    ``encode`` encodes the parts between cuts on their own, so that only plain text can come of it.
+    A control token spelled out in a turn's content (``<|end|>`` typed by a user) would end the turn if the
+    rendered text were encoded as it is. ``guard`` inserts a cut inside each such spelling, and ``encode``
+    encodes the parts between cuts separately, so that they become plain text.
     """
 
     def __init__(self, tokenizer: Any, scaffold: str, template: str = "") -> None:
@@ -32,13 +32,13 @@ class TextEncoder:
             )
         self._backend = tokenizer.backend_tokenizer
         added = list(tokenizer.added_tokens_decoder.values())
-        # A tokenizer may forget to call its role tokens special: what the template writes counts too.
+        # Some tokenizers do not mark their role tokens as special: what the template writes counts too.
         control = {t.content for t in added if t.special or t.content in scaffold}
         self._control = _spellings(control | {c for t in added if _means(c := t.content, template)})
-        # An assistant thinks in tokens of its own: what it writes itself is no spelling.
+        # Thinking tags in an assistant turn are control tokens that the model generates itself.
         self._foreign = _spellings(c for c in control if not _is_thought(c))
-        # A control token that swallows no neighbouring space makes what follows it "not first", so
-        # that tokenizers that put a space before the first word do not put one before a later part.
+        # Tokenizers that put a space before the first word must not put one before a later part: a control
+        # token that strips no adjacent space is encoded before it, and removed again.
         plain = [t.content for t in added if t.content in control and not (t.lstrip or t.rstrip)]
         self._anchor = plain[0] if plain else ""
 
@@ -73,7 +73,7 @@ class TextEncoder:
     def encode_with_offsets(
         self, text: str, cut: str = "", *, offsets: bool = True
     ) -> tuple[np.ndarray, np.ndarray]:
-        """Token ids [T] and the [start, end) characters of each in the text without cuts: [T, 2]."""
+        """Token ids [T] and character offsets [T, 2] of each, [start, end) in the text without cuts."""
         self._reset()
         ids: list[int] = []
         spans: list[tuple[int, int]] = []
@@ -87,7 +87,7 @@ class TextEncoder:
         return np.asarray(ids, dtype=np.int64), np.asarray(spans, dtype=np.int64).reshape(-1, 2)
 
     def encode_rest(self, text: str, cut: str = "") -> np.ndarray:
-        """Token ids of a text that goes on where another ended."""
+        """Token ids of a text that continues another."""
         self._reset()
         ids: list[int] = []
         for part in text.split(cut) if cut else [text]:
@@ -96,7 +96,7 @@ class TextEncoder:
         return np.asarray(ids, dtype=np.int64)
 
     def encode_plain(self, texts: Sequence[str]) -> list[np.ndarray]:
-        """Token ids of raw texts, in which nothing is a control token."""
+        """Token ids of raw texts, which contain no control tokens."""
         self._reset()
         guarded = {i: self.guard([Message("user", t)]) for i, t in enumerate(texts)}
         simple = [i for i, (_, cut) in guarded.items() if not cut]
@@ -114,25 +114,25 @@ class TextEncoder:
         return encoding, 1, len(self._anchor)
 
     def _reset(self) -> None:
-        # The backend remembers padding and truncation of whoever called the tokenizer last.
+        # The backend keeps padding and truncation settings from earlier calls.
         self._backend.no_padding()
         self._backend.no_truncation()
         self._backend.encode_special_tokens = False
 
 
 def _spellings(tokens: Iterable[str]) -> re.Pattern[str]:
-    # Length 1 cannot be cut; an unsplittable one-letter control token is no tokenizer's practice.
+    # Length 1 cannot be cut; no tokenizer in use has a control token of one letter.
     spelled = sorted({c for c in tokens if len(c) > 1}, key=len, reverse=True)
     return re.compile("|".join(map(re.escape, spelled)) or r"(?!)")
 
 
 def _is_thought(token: str) -> bool:
-    """Whether a token opens or closes a thought, as ``<think>`` and ``[/THINK]`` do."""
+    """Whether a token opens or closes thinking, as ``<think>`` and ``[/THINK]`` do."""
     return "think" in token.lower()
 
 
 def _means(token: str, template: str) -> bool:
-    """Whether an added token means something in conversations: it opens a thought, or the template writes it."""
+    """Whether an added token acts as a control token: a thinking tag, or written by the template."""
     return _is_thought(token) or (bool(token.strip()) and token in template)
 
 

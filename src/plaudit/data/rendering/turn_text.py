@@ -1,4 +1,4 @@
-"""Finds a turn's content in rendered text, with its thinking kept or dropped by the template."""
+"""Finds a turn's content in rendered text, whether the template keeps or drops its thinking."""
 
 from __future__ import annotations
 
@@ -6,20 +6,17 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from plaudit.data.records import Message
-from plaudit.data.rendering.chat_template import (
-    CLOSERS,
-    OPENERS,
-)
+from plaudit.data.rendering.chat_template import CLOSERS, OPENERS
 
 
 def unthought(content: str) -> str:
-    """What an answer says after its last thought."""
+    """The part of an answer after its thinking."""
     cut = max((content.rfind(mark) + len(mark) for mark in CLOSERS if mark in content), default=0)
     return content[cut:]
 
 
 def thought_joined(message: Message, opener: str) -> Message:
-    """Thinking that the template cannot write by itself, before the answer between its marks."""
+    """The message with its ``reasoning_content`` written between tags at the beginning of the content."""
     thought = message.more["reasoning_content"]
     closer = CLOSERS[OPENERS.index(opener)]
     more = {k: v for k, v in message.more.items() if k != "reasoning_content"}
@@ -27,31 +24,31 @@ def thought_joined(message: Message, opener: str) -> Message:
 
 
 def shared_start(a: str, b: str) -> str:
-    """The longest common beginning of two texts."""
+    """The longest common prefix of two texts."""
     length = next((i for i, (x, y) in enumerate(zip(a, b)) if x != y), min(len(a), len(b)))
     return a[:length]
 
 
 def ends_with(text: str, start: int, end: int, content: str) -> bool:
-    """Whether text[start:end] ends with an answer, white space and its thought aside."""
+    """Whether text[start:end] ends with an answer; white space and thinking are ignored."""
     if text.startswith(content, max(start, end - len(content))):
         return True
     said = flat(unthought(content))
     if said:
         return flat(text[start:end]).endswith(said)
-    # A thought alone: the generation prompt may have opened it.
+    # Only thinking: the generation prompt may have opened it.
     return unmarked(text[start:end]).endswith(unmarked(content))
 
 
 def first_of(text: str, marks: Sequence[str], start: int) -> tuple[int, int] | None:
-    """The first of some marks from ``start`` on, as [start, end); None where there is none."""
+    """The first occurrence of any of ``marks`` from ``start`` on, as [start, end), or None."""
     found = ((text.find(mark, start), mark) for mark in marks)
     at, mark = min(((at, mark) for at, mark in found if at >= 0), default=(-1, ""))
     return (at, at + len(mark)) if at >= 0 else None
 
 
 def end_of_content(text: str, message: Message, start: int) -> int:
-    """Where what a message says ends in the text, from ``start`` on; templates may trim it or drop its thought."""
+    """Where a message's content ends in the text after ``start``, also if trimmed or without thinking."""
     thought = str(message.more.get("reasoning_content", "")).strip()
     after = behind(text, thought, start)
     for content in (message.content, message.content.strip()):
@@ -77,12 +74,12 @@ def unmarked(text: str) -> str:
 
 
 def flat(text: str) -> str:
-    """Text without white space, which templates may trim and add."""
+    """Text without white space, which templates may add or trim."""
     return "".join(text.split())
 
 
 def keeps_thinking(rest: str, content: str, opener: str) -> bool:
-    """Whether the text behind a generation prompt holds all of the answer."""
+    """Whether the text after a generation prompt contains the whole answer."""
     if content.strip() in rest:
         return True
     return flat(content) in flat(opener + rest)

@@ -1,1 +1,1 @@
-"""What a model is given: token items, batches of them within a token budget, and their layouts."""
+"""The input of a model: token items, batches within a token budget, and batch layouts."""

@@ -1,8 +1,8 @@
-"""Token batches: the one shape in which text reaches a model.
+"""Token batches: the one form in which text reaches a model.
 
-A *batch* holds items and what is known of their responses. How they lie in a model's slots, padded or
-packed, is a *layout*, chosen where the model is called; whoever reads hidden states through the
-layout's index tensors does not know which it is.
+A *batch* holds items and tensors that describe their responses. How the tokens are placed in the model's
+slots, padded or packed, is a *layout*, chosen where the model is called. Code that reads hidden states
+through the layout's index tensors works with every layout.
 
 Shapes: I items, R responses (Σ over items), N response tokens (Σ over responses), S token slots of
 a layout, D hidden size, V vocabulary.
@@ -23,10 +23,10 @@ from plaudit.data.tokens.layout import Layout, LayoutKind, lay_out
 
 @dataclass
 class TokenBatch:
-    """Items for one forward pass: what their responses are, whatever the layout that a model needs.
+    """Items for one forward pass, independent of the layout that the model needs.
 
     ``targets`` [N] ids, ``trained`` [N] bool, ``response_of`` [N] in 0..R-1, ``lengths`` [R],
-    ``item_of`` [R] in 0..I-1. ``layout(kind)`` lays the items out (see ``data/tokens/layout.py``), once a kind.
+    ``item_of`` [R] in 0..I-1. ``layout(kind)`` is computed once per kind (see ``data/tokens/layout.py``).
     """
 
     items: list[TokenItem]
@@ -47,7 +47,7 @@ class TokenBatch:
         return len(self.targets)
 
     def layout(self, kind: LayoutKind) -> Layout:
-        """The items laid out, on the batch's device."""
+        """The items in this layout, on the batch's device."""
         if kind not in self._layouts:
             self._layouts[kind] = lay_out(self.items, kind, self.pad_id).to(self.targets.device)
         return self._layouts[kind]

@@ -1,7 +1,7 @@
 """Token items: a prompt and the responses that share it.
 
-An *item* is one demonstration, a pair, a K-way ranking or G samples, so that a core that computes a
-shared prompt once finds it as one thing.
+An *item* is one demonstration, a pair, a K-way ranking or G samples. Keeping the responses of a prompt
+together allows a layout in which the shared prompt is computed once.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import numpy as np
 
 @dataclass(frozen=True)
 class Segment:
-    """One response: its token ids and which of them are trained (all, unless told otherwise)."""
+    """One response: its token ids [T], and which of them are trained (default: all)."""
 
     ids: np.ndarray
     trained: np.ndarray
@@ -34,9 +34,9 @@ class Segment:
 class TokenItem:
     """A prompt of at least one token and the responses that share it.
 
-    ``extras`` maps a name to one array per response: length-of-response arrays for per-token
-    numbers (old log-probs, advantages), scalars for per-response ones. ``payload`` is the
-    method's own (the outcomes of a ranking, say).
+    ``extras`` maps a name to one entry per response: an array of the response's length for per-token
+    numbers (old log-probs, advantages), a scalar for per-response ones. ``payload`` is an object that
+    only the method reads (for example the outcomes of a ranking).
     """
 
     prompt: np.ndarray
@@ -53,7 +53,7 @@ class TokenItem:
 
     @property
     def slots(self) -> int:
-        """Tokens a padding-free layout without prompt sharing holds for this item."""
+        """Tokens of this item in a layout without padding and without prompt sharing."""
         return sum(len(self.prompt) + len(r) for r in self.responses)
 
     @property

@@ -1,1 +1,1 @@
-"""Which columns rate or label an answer, and what their values mean."""
+"""Finds the columns that label or rate an answer, and the meaning of their values."""

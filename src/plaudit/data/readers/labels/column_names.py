@@ -1,7 +1,7 @@
-"""What the name of a column says about the answer beside it: a label, a rating, an aspect of quality, or nothing.
+"""Classifies a column by its name: a label of the answer, a rating, an aspect of quality, or none of these.
 
-Names are read word by word: ``is_safe``, ``isSafe`` and ``Safe`` mean the same, of a ``toxicity_score`` less is
-better, ``rating_id`` and ``correct_answer`` are no labels. The values decide the rest (`label_columns`).
+Names are read word by word: ``is_safe``, ``isSafe`` and ``Safe`` mean the same; a lower ``toxicity_score`` is better;
+``rating_id`` and ``correct_answer`` are not labels. The values decide the rest (`label_columns`).
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from plaudit.data.readers.labels.label_values import words
 
 Scope = Literal["label", "whole", "aspect", "unclear"]
 
-# Who judged, what was judged, and words that only join: they say nothing about good or bad.
+# Who judged, what was judged, and function words: they say nothing about good or bad.
 JOINING = words("""
     is was are has been be it this the of by as for user users human humans customer client annotator rater
     judge judged evaluator expert crowd gpt gpt3 gpt4 gpt4o llm ai claude rm bot model assistant response
@@ -31,7 +31,7 @@ LABELS = words("""
     reactions kto moderation review reviews evaluation evaluations annotation annotations assessment mark refusal
     refused preference decision outcome
 """)
-# True or more is better.
+# True or higher is better.
 GOOD = words("""
     good desirable desired safe correct right accepted accept acceptable approved approve liked like upvoted
     upvote valid passed pass success successful positive satisfied verified useful endorsed recommended
@@ -45,7 +45,7 @@ ASPECTS = words("""
     consistent creativity depth instructionfollowing informative informativeness safety groundedness
     understandability readability satisfaction correctness validity acceptability desirability
 """)
-# True or more is worse.
+# True or higher is worse.
 BAD = words("""
     bad undesirable unsafe incorrect wrong disliked dislike downvoted downvote downvotes dislikes toxic
     toxicity harmful harm harmfulness flagged flag offensive offensiveness hate hateful spam nsfw unhelpful
@@ -55,26 +55,26 @@ BAD = words("""
     errors rejected jailbreak jailbreaks violate violates violating removed banned
 """)
 NEGATING = words("not non no")
-# Counted or measured, and neither better nor worse.
+# Measurements that are neither better nor worse.
 NEUTRAL = words("""
     complexity verbosity difficulty length language lang perplexity ppl confidence similarity tokens entropy
     temperature probability logprob logprobs prompt question input instruct instruction query
 """)
-# What a column is whose name ends so, whatever stands before: a name, a time, a text about a mark.
+# Last words of names of columns that are not labels: a name, a time, a text about a label.
 REFERRING = words("""
     id ids at time timestamp date name names reason reasons comment comments explanation explanations
     rationale url index idx key ratio path file hash version author ref reference references source options
     choices category categories title subject body notes note critique description statement elaboration
     letter letters prompts question questions search context model models labeler labeller
 """)
-# Of these only true and false can be marks: `accepted_answer` is mostly a text.
+# Columns with these names are labels only if they hold true and false: `accepted_answer` usually holds a text.
 CONTENT = words("""
     answer answers response responses completion output text solution option choice rejected
 """)
-# A column of one such word may hold the right answer of a task (a text, a number), or 1 for a good answer and 0 for a
-# bad one: only the values can tell.
+# A column named by one such word may hold the correct answer of a task (a text, a number), or 1 for a good answer and
+# 0 for a bad one: the values decide.
 TRUTHS = words("gold y target class truth")
-# A name with one of these is about one of two answers.
+# A name with one of these words is about one of two answers.
 PAIRED = words("""
     chosen rejected a b 0 1 2 3 4 first second left winner loser
 """)
@@ -82,10 +82,10 @@ PAIRED = words("""
 
 @dataclass(frozen=True)
 class LabelName:
-    """``sense`` is 1 where true or more is better, -1 where it is worse.
+    """The meaning of a column's name. ``sense`` is 1 if true or higher is better, -1 if it is worse.
 
-    ``label`` is a yes or no, ``whole`` one number for the answer, ``aspect`` one for a side of it; of an ``unclear``
-    name not every word is known. ``truths``: only the values true and false are marks.
+    ``scope``: ``label`` is yes or no, ``whole`` a rating of the answer, ``aspect`` a rating of one quality; ``unclear``
+    if a word of the name is unknown. ``truths``: the column is a label only if it holds true and false.
     """
 
     column: str
@@ -95,19 +95,19 @@ class LabelName:
 
 
 def words_of(column: str) -> list[str]:
-    """The words of a column's name, in small letters."""
+    """The words of a column's name, in lower case."""
     spaced = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", str(column).strip())
     joined = re.sub(r"instruction[^a-z0-9]following", "instructionfollowing", spaced.lower())
     return [w for w in re.split(r"[^a-z0-9]+", joined) if w]
 
 
 def may_be_binary_label(column: str) -> bool:
-    """Whether a column of this name labels the answer if it holds nothing but 0 and 1, or true and false."""
+    """Whether a column of this name may be a label if it holds only 0 and 1, or true and false."""
     return len(name := words_of(column)) == 1 and name[0] in TRUTHS
 
 
 def label_name_of(column: str) -> LabelName | None:
-    """What a column's name says about the answer beside it, or None."""
+    """The meaning of a column's name as a label or rating of the answer, or None."""
     name = words_of(column)
     if not name or name[-1] in REFERRING or _is_paired(name):
         return None
@@ -117,7 +117,7 @@ def label_name_of(column: str) -> LabelName | None:
         sense = -sense
     scope, unknown = _scope(told)
     if scope is None:
-        # `flag` alone joins other words; by itself it is a mark.
+        # `flag` only joins other words; by itself it is a label.
         return LabelName(column, "label", -1) if name in (["flag"], ["is", "flag"]) else None
     if unknown:
         return LabelName(column, "unclear", sense, scope in ("label", "aspect"))
@@ -126,13 +126,13 @@ def label_name_of(column: str) -> LabelName | None:
 
 
 def _is_paired(name: list[str]) -> bool:
-    """Whether a name is about one of two answers; ``is_rejected`` is about the only one."""
+    """Whether a name is about one of two answers; ``is_rejected`` is about a single one."""
     bare = name[1:] if name[0] in ("is", "was") else name
     return len(bare) > 1 and bool(set(bare) & PAIRED)
 
 
 def _scope(told: list[str]) -> tuple[Scope | None, bool]:
-    """What the words come to, and whether some of them are unknown."""
+    """The scope of these words, and whether some of them are unknown."""
     known = WHOLE | LABELS | GOOD | ASPECTS | BAD
     unknown = [w for w in told if w not in known]
     if not set(told) & known or set(unknown) & NEUTRAL:

@@ -1,7 +1,7 @@
-"""How the labels or ratings of a file are read, row by row.
+"""Decides how the labels or ratings of a file are read, and reads them row by row.
 
-A label is used for what it says, or the file is refused with a question and the option that settles it. What the
-values are is found from the first rows; a later row that says otherwise is a fault of its own.
+A label is used as it is, or the file is refused with a question and the options that answer it. The kind of values
+is determined from the first rows; a later row with another kind is a fault.
 """
 
 from __future__ import annotations
@@ -11,10 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from plaudit.data.readers.labels import label_values
-from plaudit.data.readers.labels.column_names import (
-    LabelName,
-    label_name_of,
-)
+from plaudit.data.readers.labels.column_names import LabelName, label_name_of
 from plaudit.data.readers.labels.label_columns import (
     LabelColumn,
     Row,
@@ -34,7 +31,7 @@ from plaudit.data.readers.read_report import Fault
 
 @dataclass(frozen=True)
 class LabelReading:
-    """How the marks of a file are read: each row's ``field`` (label or rating) by ``value``, None where it has none."""
+    """How a file's labels are read: ``value(row)`` is the row's ``field`` (label or rating), None if it has none."""
 
     field: str
     columns: tuple[str, ...]
@@ -49,10 +46,10 @@ def label_reading_of(
     labels: Mapping[str, str],
     wanted: str | None = None,
 ) -> LabelReading | None:
-    """How the marks of these rows are to be read; None where there are none. Raises ``LabelQuestion``.
+    """How the labels or ratings of these rows are read; None if there are none. Raises ``LabelQuestion``.
 
-    ``taken`` are columns that hold the conversation, ``wanted`` says label or rating where only one will do, and
-    ``any`` where only marked answers are of use.
+    ``taken`` are columns that hold the conversation. ``wanted`` is label or rating if only that one can be used, and
+    ``any`` if only answers with a label or a rating are of use.
     """
     columns = [c for row in rows for c in row]
     named = {f: (fields or {})[f] for f in ("label", "rating") if f in (fields or {})}
@@ -60,8 +57,8 @@ def label_reading_of(
         return _named(rows, named, labels, wanted)
     found = label_columns_in(rows, taken, ignored_columns(fields, columns))
     clear = [c for c in found if c.kind != "unclear"]
-    # Beside a clear mark a text is a comment on it.
-    unclear = [c for c in found if c.kind == "unclear" and (not clear or c.mark.scope != "label")]
+    # If there is a clear label, an unclear text is a comment on it.
+    unclear = [c for c in found if c.kind == "unclear" and (not clear or c.label.scope != "label")]
     if labels and len(unclear) == 1 and not clear:
         return label_by(unclear[0], labels)
     if unclear and clear:
@@ -74,7 +71,7 @@ def label_reading_of(
         raise LabelQuestion([sparse_column(c, len(rows)) for c in few])
     truths = [c for c in clear if c.kind == "truths"]
     numbers = _best([c for c in clear if c.kind == "numbers"])
-    if counts := [c for c in clear if c.kind == "numbers" and c.mark.scope == "label" and c not in numbers]:
+    if counts := [c for c in clear if c.kind == "numbers" and c.label.scope == "label" and c not in numbers]:
         # Dislikes beside likes: neither alone says how good an answer is.
         raise LabelQuestion([which_column([], [*numbers, *counts])])
     if wanted == "label" and truths:
@@ -91,8 +88,8 @@ def label_reading_of(
 
 
 def _best(columns: list[LabelColumn]) -> list[LabelColumn]:
-    """The numbers for the answer as a whole, where there are any; else all of its aspects."""
-    whole = [c for c in columns if c.mark.scope == "whole"]
+    """The ratings of the answer as a whole if there are any; else all of its aspects."""
+    whole = [c for c in columns if c.label.scope == "whole"]
     by_name = [c for c in whole if c.name.rpartition(".")[2] in ("rating", "score", "reward")]
     return by_name if len(by_name) == 1 else whole or columns
 
@@ -107,32 +104,32 @@ def _named(
     meant = label_name_of(name)
     if not sense:
         sense = meant.sense if meant else 1
-    mark = LabelName(name, "label" if field == "label" else "whole", sense)
+    label = LabelName(name, "label" if field == "label" else "whole", sense)
     if field == "rating":
-        return _rating([LabelColumn(mark, "numbers")])
+        return _rating([LabelColumn(label, "numbers")])
     numbers = [n for row in rows if (n := label_values.amount(cell(row, name))) is not None]
-    return label_by(LabelColumn(mark, "truths", low=min(numbers, default=0.0)), labels)
+    return label_by(LabelColumn(label, "truths", low=min(numbers, default=0.0)), labels)
 
 
 def label_by(column: LabelColumn, labels: Mapping[str, str]) -> LabelReading:
     """Good or bad by one column; ``labels`` maps codes to ``good``, ``bad`` or ``drop``.
 
-    Beside 1 and -1 a 0 says neither.
+    In a column with negative numbers, 0 is neither.
     """
-    mark, name, signed = column.mark, column.name, column.low < 0
+    label, name, signed = column.label, column.name, column.low < 0
 
     def value(row: Row) -> bool | None:
         given = cell(row, name)
-        return None if signed and label_values.amount(given) == 0 else verdict(given, mark, labels)
+        return None if signed and label_values.amount(given) == 0 else verdict(given, label, labels)
 
-    better = "is bad" if mark.sense < 0 else "is good"
+    better = "is bad" if label.sense < 0 else "is good"
     said = ", ".join(f"{k} is {v}" for k, v in labels.items()) if labels else f"true or 1 {better}"
     said += ", 0 is neither" if signed else ""
     return LabelReading("label", (name,), value, f"{name!r} says which answers are good: {said}")
 
 
-def verdict(value: Any, mark: LabelName, labels: Mapping[str, str]) -> bool | None:
-    """What one mark says of an answer. Raises ``Fault`` for what it cannot say."""
+def verdict(value: Any, label: LabelName, labels: Mapping[str, str]) -> bool | None:
+    """Whether a label says good or bad; None if neither. Raises ``Fault`` for a value that is not a label."""
     from plaudit.data.readers.label_codes import code
 
     if labels and value is not None and (meaning := labels.get(code(value))):
@@ -146,20 +143,20 @@ def verdict(value: Any, mark: LabelName, labels: Mapping[str, str]) -> bool | No
         raise Fault(
             "bad label",
             f"{value!r} is neither good nor bad",
-            field=mark.column,
-            remedy=f"write true or false; a scale is read with --fields rating={mark.column}",
+            field=label.column,
+            remedy=f"write true or false; a scale is read with --fields rating={label.column}",
         )
-    return truth if mark.sense > 0 or label_values.absolute(value) else not truth
+    return truth if label.sense > 0 or label_values.absolute(value) else not truth
 
 
 def _rating(columns: Sequence[LabelColumn]) -> LabelReading:
-    """A number for the answer: one column, or the mean of several that are on one scale."""
-    worse = [c for c in columns if c.mark.sense < 0]
-    sides = all(c.mark.scope == "aspect" for c in columns)
+    """Ratings by one column, or by the mean of several on the same scale."""
+    worse = [c for c in columns if c.label.sense < 0]
+    sides = all(c.label.scope == "aspect" for c in columns)
     if len(columns) > 1 and (worse or not sides or scales_of(columns) > 1):
         raise LabelQuestion([which_column([], columns)])
     names = tuple(c.name for c in columns)
-    sense = columns[0].mark.sense
+    sense = columns[0].label.sense
 
     def value(row: Row) -> float | None:
         numbers = [_number(cell(row, name), name) for name in names]
@@ -182,21 +179,21 @@ def _number(value: Any, name: str) -> float | None:
         return sum(map(float, value)) / len(value)
     number = float(value) if isinstance(value, bool) else label_values.amount(value)
     if number is None:
-        raise Fault("wrong type", f"{value!r} is no number", field=name, remedy="write a finite number")
+        raise Fault("wrong type", f"{value!r} is not a number", field=name, remedy="write a finite number")
     return number
 
 
 def scales_of(columns: Sequence[LabelColumn]) -> int:
-    """On how many scales the columns seem to be: shares of 1, notes to 10, or hundreds."""
+    """The number of different scales of the columns: up to 1, up to 10, or above."""
     return len(
         {0 if c.high <= 1 and c.low >= 0 and c.high != c.low else 1 if c.high <= 10 else 2 for c in columns}
     )
 
 
 def always_agree(columns: Sequence[LabelColumn], rows: Sequence[Row], labels: Mapping[str, str]) -> bool:
-    """Whether several labels always say the same."""
+    """Whether several labels agree in every row."""
     try:
-        said = [{verdict(cell(row, c.name), c.mark, labels) for c in columns} - {None} for row in rows]
+        said = [{verdict(cell(row, c.name), c.label, labels) for c in columns} - {None} for row in rows]
     except Fault:
         return False
     return all(len(one) < 2 for one in said)

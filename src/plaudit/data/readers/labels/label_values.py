@@ -1,4 +1,4 @@
-"""What one mark says: good, bad, neither, or a number; in words, signs, stars, truth values and figures."""
+"""The meaning of one label value: good, bad, neither, or a number; from words, symbols, stars, truth values."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ NEITHER = words("""
     neutral none n/a na null nan unsure unknown skip skipped unrated not_rated no_feedback no_rating ?
     undefined
 """)
-# Skin tones and the sign that asks for the colored picture.
+# Skin tones, and the variation selectors of emoji.
 SHADES = re.compile("[\U0001f3fb-\U0001f3ff\ufe0f\ufe0e]")
 STARS = re.compile(r"(?P<full>[★⭐🌟]+)[☆✩]*")
 AMOUNT = re.compile(
@@ -39,19 +39,19 @@ AMOUNT = re.compile(
 
 
 def absent(value: Any) -> bool:
-    """Whether a cell holds no mark."""
+    """Whether a cell holds no label."""
     if value is None or (isinstance(value, float) and math.isnan(value)):
         return True
     return isinstance(value, str) and (not value.strip() or word_of(value) in NEITHER)
 
 
 def word_of(text: str) -> str:
-    """A mark in words, as it is compared."""
+    """A label in words, normalized for comparison."""
     return SHADES.sub("", text.strip().lower().replace(" ", "_").replace("-", "_" if len(text) > 2 else "-"))
 
 
 def said(value: Any) -> bool | None:
-    """What a truth value or a word says; None where it is neither. ``yes`` says what ``true`` does."""
+    """True for good and False for bad, from a truth value or a word (``yes`` is true); else None."""
     if isinstance(value, bool):
         return value
     if not isinstance(value, str):
@@ -70,12 +70,12 @@ def binary(value: Any) -> bool:
 
 
 def absolute(value: Any) -> bool:
-    """Whether a word says good or bad by itself, whatever the column is called."""
+    """Whether a word says good or bad by itself, independent of the column's name."""
     return isinstance(value, str) and word_of(value) in GOOD | BAD
 
 
 def amount(value: Any) -> float | None:
-    """A mark as a number: ``4``, ``"4.5"``, ``"4/5"``, ``"4 stars"``, ``"★★★★☆"``, ``"80%"``; else None."""
+    """A rating as a number: ``4``, ``"4.5"``, ``"4/5"``, ``"4 stars"``, ``"★★★★☆"``, ``"80%"``; else None."""
     if isinstance(value, bool):
         return None
     if isinstance(value, int | float):

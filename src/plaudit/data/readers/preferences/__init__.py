@@ -1,1 +1,1 @@
-"""Two or more answers with what people said of them, and what the codes of a preference mean."""
+"""Reads judged answers in any column layout, and decodes the codes of preferences."""

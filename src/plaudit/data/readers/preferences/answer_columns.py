@@ -1,4 +1,4 @@
-"""Where a row holds two answers and what was said of them: found from the names of its columns."""
+"""Finds the columns that hold two answers and their judgement, by name."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ TOKENS = (
     ("one", "two"),
     ("x", "y"),
 )
-# What may stand in the next place, where a file has three answers or more.
+# The token of a third answer.
 NEXT = {"b": "c", "2": "3", "1": "2", "second": "third", "two": "three", "y": "z", "right": "middle"}
-# Columns that say which of two answers is better, the plainest first.
+# Columns that say which of two answers is better, the most explicit names first.
 SAYING = words(
     "preferred preference winner label choice labels better_response_id preferred_response_id preferred "
     "better best chosen selected selection verdict judgement judgment vote human_preference human_label "
@@ -46,10 +46,10 @@ MODELS = words("model model_name generator system policy source name author engi
 
 @dataclass(frozen=True)
 class Choice:
-    """The columns that say which answer is better.
+    """The columns that say which of two answers is better.
 
-    ``kind``: one with a ``code``, ``flags`` (one per answer, true or false), ``scores`` (one per answer, more
-    is better), ``ranks`` (less is better), or ``raters`` (one code per person).
+    ``kind``: ``code`` (one column), ``flags`` (one per answer, true or false), ``scores`` (one per answer, higher is
+    better), ``ranks`` (lower is better), or ``raters`` (one code per person).
     """
 
     kind: str
@@ -67,7 +67,7 @@ def _forms(base: str, token: str) -> Iterator[str]:
 
 
 def _made() -> tuple[tuple[str, str, str], ...]:
-    """Left, right, and the column that would be a third answer."""
+    """Names of the columns of a left answer, a right answer, and a possible third one."""
     found = [("first", "second", "third")]
     for base in BASES:
         for left, right in TOKENS:
@@ -80,7 +80,7 @@ PAIRED = _made()
 
 
 def two_answers(values: Mapping[str, Any]) -> tuple[str, str] | None:
-    """The two columns that hold an answer each; None also where there are three."""
+    """The two columns that each hold an answer; None if there are none, or three."""
     return _two_of(frozenset(c for c, v in values.items() if v is not None))
 
 
@@ -88,7 +88,7 @@ def two_answers(values: Mapping[str, Any]) -> tuple[str, str] | None:
 def _two_of(present: frozenset[str]) -> tuple[str, str] | None:
     for left, right, third in PAIRED:
         if left in present and right in present and third not in present:
-            # response_1 and response_2 beside response_0 are two of three.
+            # If there is also a response_0, response_1 and response_2 are two of three.
             before = left[:-1] + "0" if left[-1:] == "1" else left
             if before == left or before not in present:
                 return left, right
@@ -96,7 +96,7 @@ def _two_of(present: frozenset[str]) -> tuple[str, str] | None:
 
 
 def choice_of(values: Mapping[str, Any], pair: tuple[str, str] | None) -> Choice | None:
-    """What says which of the answers is better."""
+    """The columns that say which of the answers is better."""
     for column in SAYING:
         if values.get(column) is not None and (pair is None or column not in pair):
             return Choice("code", (column,))
@@ -118,14 +118,14 @@ def choice_of(values: Mapping[str, Any], pair: tuple[str, str] | None) -> Choice
 
 
 def _flag(value: Any) -> bool:
-    """Whether a cell may hold a truth value (``""``: not known, as in a header alone)."""
+    """Whether a cell may hold a truth value (``""`` if only the header is known)."""
     return isinstance(value, bool) or str(value).strip().lower() in (
         *("0", "1", "0.0", "1.0", "true", "false", "yes", "no", "0.5", ""),
     )
 
 
 def beside(values: Mapping[str, Any], pair: tuple[str, str], bases: Sequence[str]) -> tuple[str, str] | None:
-    """Two columns of these names with the endings of the answers' columns: ``score_0`` and ``score_1``."""
+    """Two columns with these names and the suffixes of the answers' columns: ``score_0`` and ``score_1``."""
     return _beside(frozenset(c for c, v in values.items() if v is not None), pair, tuple(bases))
 
 
@@ -141,7 +141,7 @@ def _beside(present: frozenset[str], pair: tuple[str, str], bases: tuple[str, ..
 
 
 def numbers(values: Mapping[str, Any], columns: tuple[str, str] | None) -> tuple[float, float] | None:
-    """The numbers in two columns; None where one is none."""
+    """The numbers in two columns; None if one of them is not a finite number."""
     if columns is None:
         return None
     try:

@@ -1,4 +1,4 @@
-"""A list of answers that carry their own ranks or scores (``answers[].rank``), or beside which stands the best one."""
+"""Lists of answers that hold their ranks or scores (``answers[].rank``), or with the best one in another column."""
 
 from __future__ import annotations
 
@@ -25,44 +25,44 @@ from plaudit.data.records import Ranking, Response
 
 RANKS = ("rank", "ranking", "place", "position")
 SCORES = words("overall_score score rating reward overall quality preference_score fine_grained_score")
-# Aspects that an answer was rated by, each a number or {"Rating": number}.
+# Keys with ratings by aspect, each a number or {"Rating": number}.
 ASPECTS = ("annotations", "ratings", "scores", "aspects")
 
 
 def are_ranked(view: View) -> bool:
-    """Whether the answers are objects that carry a rank, a score, or ratings by aspect."""
+    """Whether the answers are objects with a rank, a score, or ratings by aspect."""
     answers = listed(view.get("responses"))
     return (
         isinstance(answers, list)
         and len(answers) > 1
-        and all(isinstance(a, dict) and _mark_of(a) is not None for a in answers)
+        and all(isinstance(a, dict) and _rank_key(a) is not None for a in answers)
     )
 
 
 def ranked_objects(view: View) -> Ranking:
-    """Answers in the order of their ranks (1 is best), scores, or mean ratings (more is better)."""
+    """Answers ordered by their ranks (1 is best), scores, or mean ratings (higher is better)."""
     texts, column = responses_of(view)
     answers = listed(view.get("responses"))
-    marks = [_mark_of(a) for a in answers]
-    if any(m is None for m in marks) or len({m[0] for m in marks if m}) > 1:
+    keys = [_rank_key(a) for a in answers]
+    if any(m is None for m in keys) or len({m[0] for m in keys if m}) > 1:
         raise Fault(
             "bad ranking",
-            "not every answer has its rank or score",
+            "not every answer has a rank or score",
             field=column,
             remedy="give every answer one, or remove the row",
         )
-    groups = grouped([m[1] for m in marks if m])
+    groups = grouped([m[1] for m in keys if m])
     return ranking_of(view, asked(view), texts, groups, column)
 
 
 def about_objects(view: View) -> str:
-    """By what the answers are ranked, in a sentence."""
-    name = next((m[0] for a in listed(view.get("responses")) if (m := _mark_of(a))), "")
+    """A sentence that says by what the answers are ranked."""
+    name = next((m[0] for a in listed(view.get("responses")) if (m := _rank_key(a))), "")
     return f"answers are ranked by {name}"
 
 
-def _mark_of(answer: Mapping[str, Any]) -> tuple[str, float] | None:
-    """What an answer is ranked by, and its place among the others: less is better."""
+def _rank_key(answer: Mapping[str, Any]) -> tuple[str, float] | None:
+    """What an answer is ranked by, and its sort key: lower is better."""
     for key in RANKS:
         if answer.get(key) is not None:
             return f"their {key!r} (1 is best)", number(answer[key], key)
@@ -95,14 +95,14 @@ def _is_number(value: Any) -> bool:
 
 
 def has_place(view: View) -> bool:
-    """Whether one value says which answer of a list is best."""
+    """Whether a single value says which answer of a list is best."""
     value = view.get("preferred")
     answers = listed(view.get("responses"))
     return isinstance(answers, list) and len(answers) > 1 and not isinstance(listed(value), list | dict)
 
 
 def listed_judged(view: View) -> CodedComparison:
-    """A list of answers, and which of them is best: its place, or a word."""
+    """A list of answers and the best of them, by its position or by a word."""
     texts, column = responses_of(view)
     differing(texts, column)
     value, choice = view.take("preferred")

@@ -1,4 +1,4 @@
-"""The prompt and the answers of a row with two answers, whatever form they have: texts, messages, objects."""
+"""The prompt and the answers of a row with two answers, from texts, messages or objects."""
 
 from __future__ import annotations
 
@@ -19,20 +19,16 @@ from plaudit.data.readers.coerce import (
 from plaudit.data.readers.columns import FIELDS, View
 from plaudit.data.readers.preferences.words import words
 from plaudit.data.readers.read_report import Fault
-from plaudit.data.readers.row_to_record import (
-    answered,
-    differing,
-    prompt_of,
-)
+from plaudit.data.readers.row_to_record import answered, differing, prompt_of
 from plaudit.data.records import Message, Prompt, Response
 
-# Where the text of a prompt stands that is an object.
+# Keys of the text of a prompt that is an object.
 TURNS_IN = ("messages", "turns", "conversation")
 TEXT_IN = words("full_text text content prompt question post article instruction value body")
 
 
 def asked(view: View, turns: Sequence[Message] | None = None) -> Prompt:
-    """The prompt of a row, by any name: text, messages, or an object that holds it."""
+    """The prompt of a row, from text, messages, or an object that contains it."""
     if turns is not None:
         return prompt_of(view, turns)
     value, column = view.take("asked")
@@ -46,7 +42,7 @@ def asked(view: View, turns: Sequence[Message] | None = None) -> Prompt:
 
 
 def _inside(value: Mapping[str, Any], column: str) -> tuple[Any, dict[str, Any]]:
-    """The prompt in an object, and what else is known there."""
+    """The prompt in an object, and the object's other values."""
     keys = [k for k in TURNS_IN if isinstance(value.get(k), list)] + [k for k in TEXT_IN if value.get(k)]
     if not keys:
         raise Fault(
@@ -60,7 +56,7 @@ def _inside(value: Mapping[str, Any], column: str) -> tuple[Any, dict[str, Any]]
 
 
 def spoken(view: View, column: str) -> tuple[tuple[Message, ...] | None, Response]:
-    """An answer, and the turns before it where it is given as a whole conversation."""
+    """An answer, and the turns before it if it is given as a whole conversation."""
     value = conversed(view.values[column])
     prompted = view.column("asked") is not None
     if isinstance(value, dict) and {"role", "from"} & set(value):
@@ -89,7 +85,7 @@ def _split(value: Any, column: str) -> tuple[tuple[Message, ...], Response]:
 
 
 def _by_turns(view: View, columns: tuple[str, str]) -> tuple[list[str], list[list[str]]] | None:
-    """The texts of a prompt's user turns and of each side's answers, where all are lists of texts (LMSYS)."""
+    """The user turns and each side's answers, if all are lists of texts of equal length (LMSYS)."""
     column = view.column("prompt")
     cells = [listed(view.values[c]) for c in (*([column] if column else []), *columns)]
     if len(cells) < 3 or not all(
@@ -100,8 +96,8 @@ def _by_turns(view: View, columns: tuple[str, str]) -> tuple[list[str], list[lis
     return (asked_, answers) if len({len(c) for c in cells}) == 1 else None
 
 
-def _turned(asked_: Sequence[str], answers: Sequence[str]) -> tuple[tuple[Message, ...], Response]:
-    """One side's conversation: what stands before its last answer, and that answer."""
+def _alternating(asked_: Sequence[str], answers: Sequence[str]) -> tuple[tuple[Message, ...], Response]:
+    """One side's conversation: the turns before its last answer, and that answer."""
     turns = [
         {"role": r, "content": t}
         for pair in zip(asked_, answers)
@@ -112,7 +108,7 @@ def _turned(asked_: Sequence[str], answers: Sequence[str]) -> tuple[tuple[Messag
 
 def _sides(view: View, columns: tuple[str, str]) -> list[tuple[tuple[Message, ...] | None, Response]]:
     if found := _by_turns(view, columns):
-        return [_turned(found[0], side) for side in found[1]]
+        return [_alternating(found[0], side) for side in found[1]]
     return [spoken(view, c) for c in columns]
 
 
@@ -123,7 +119,7 @@ def both_answers(view: View, columns: tuple[str, str]) -> tuple[Prompt, tuple[Re
             "prompts differ",
             f"{columns[0]} and {columns[1]} answer different prompts",
             field=columns[1],
-            remedy="the two may differ in the last assistant turn alone",
+            remedy="the two may differ only in the last assistant turn",
         )
     if first.metadata == second.metadata:
         differing((first.text, second.text), columns[1])

@@ -1,8 +1,8 @@
-"""What the codes of a preference mean: decided once for a whole file, or refused with every reading of it.
+"""The meaning of the codes of a preference: decided once per file, or refused with every possible reading.
 
-Words say which answer they mean. A number does only where it is the very ending of an answer's column
-(1 and 2 beside ``response_1`` and ``response_2``), a position in a list, or where its column is documented. Any
-other number has two readings, of which one trains on the opposite of what people said.
+Words say which answer they mean. A number does so only if it is the suffix of an answer's column (1 and 2 with
+``response_1`` and ``response_2``), a position in a list, or if its column is documented. Any other number has two
+readings, one of which trains on the opposite of the judgement.
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ from plaudit.data.readers.preferences.words import (
 )
 from plaudit.data.records import Prompt, Response
 
-# The line of a row, and its number where a line says little.
+# The line of a row, and its number if the line alone does not locate it.
 Place = tuple[int, int | None]
 
 MEANT = {"first": FIRST, "second": SECOND, "tie": TIE, "drop": DROP}
-# Columns whose publishers say what a negative number means.
+# Columns whose publishers document that a negative number means the first answer.
 NEGATIVE_FIRST = {
     "preference_strength": "HelpSteer2",
     "overall_preference": "HelpSteer3",
@@ -38,7 +38,7 @@ POSITIONS = ("_id", "_idx", "_index", "_position")
 
 @dataclass(frozen=True)
 class Reading:
-    """One thing that the numbers may mean: ``mapping`` by code, ``words`` for people."""
+    """One possible meaning of the codes: ``mapping`` by code, described by ``words``."""
 
     words: str
     mapping: Mapping[str, str]
@@ -49,9 +49,9 @@ class Reading:
 
 @dataclass(frozen=True)
 class CodedColumn:
-    """Where a file's codes stand: the column that holds them and those of the two answers.
+    """The column that holds the codes, and the columns of the two answers.
 
-    ``places``: the answers are a list, and numbers are places in it.
+    ``places``: the answers are a list, and numbers are positions in it.
     """
 
     column: str
@@ -73,9 +73,9 @@ def numeric(value: str) -> float | None:
 
 
 def readings_of(where: CodedColumn, codes: Sequence[str], *, has_ties: bool = False) -> list[Reading]:
-    """Every reading of the codes (numbers and truth values) of a column: one where they are plain, else several.
+    """Every possible reading of the codes (numbers and truth values) of a column; one if it is clear.
 
-    ``has_ties``: ties are written as words, so no number is one.
+    ``has_ties``: ties are written as words, so no number means a tie.
     """
     truths = {c for c in codes if c in ("true", "false")}
     numbers = sorted({n for c in codes if (n := numeric(c)) is not None})
@@ -105,7 +105,7 @@ def _truths(where: CodedColumn) -> list[Reading]:
 
 
 def _plain(where: CodedColumn, numbers: Sequence[float]) -> Reading | None:
-    """The one reading of numbers that say by themselves what they mean."""
+    """The only reading of numbers whose meaning is clear; None if it is not."""
     low, high = (numeric(end) if end.isdigit() else None for end in where.ends)
     present = set(numbers)
     if where.column == "labels" and where.names[0].startswith("human_ref"):
@@ -129,7 +129,7 @@ def _plain(where: CodedColumn, numbers: Sequence[float]) -> Reading | None:
 
 
 def _several(where: CodedColumn, numbers: Sequence[float]) -> list[Reading]:
-    """The readings of numbers that could mean more than one thing."""
+    """The possible readings of ambiguous numbers."""
     present = {n for n in numbers if n not in (0.5, 1.5)}
     halves = {f"{n:g}": "tie" for n in numbers if n in (0.5, 1.5)}
     zero = Reading("counted from 0, 2 is a tie", {"0": "first", "1": "second", "2": "tie"} | halves)
@@ -161,7 +161,7 @@ def _from_one(halves: Mapping[str, str]) -> Reading:
 
 
 def _scales(numbers: Sequence[float]) -> list[Reading]:
-    """A scale from one answer to the other, from either end: a few whole numbers."""
+    """Both directions of a scale from one answer to the other, of a few whole numbers."""
     whole = [n for n in numbers if n.is_integer()]
     if not numbers or len(whole) < len(numbers) or len(numbers) > 11 or len(numbers) < 2:
         return []
@@ -178,19 +178,19 @@ def _scales(numbers: Sequence[float]) -> list[Reading]:
 
 
 def _whole(reading: Reading, numbers: Sequence[float]) -> set[str]:
-    """The meanings that a reading gives to whole numbers that occur."""
+    """The meanings that a reading gives to the whole numbers that occur."""
     return {reading.mapping.get(f"{n:g}", "") for n in numbers if n.is_integer()}
 
 
 def coding(
     where: CodedColumn, mapping: Mapping[str, str]
 ) -> Callable[[Any, Sequence[frozenset[str]]], StatedPreference | None]:
-    """What each value says: by the mapping, else as a word, else by the names of the row (its models, its texts)."""
+    """A function from a value to a preference: by ``mapping``, else as a word, else by names in the row."""
 
     def said(value: Any, called: Sequence[frozenset[str]] = ()) -> StatedPreference | None:
         key = code(value)
         if key in mapping:
-            return _meant(mapping[key], key)
+            return MEANT.get(mapping[key])
         number = numeric(key)
         if number is not None and number != 0 and "negative" in mapping:
             return StatedPreference(
@@ -204,19 +204,15 @@ def coding(
     return said
 
 
-def _meant(meaning: str, key: str) -> StatedPreference | None:
-    return MEANT.get(meaning)
-
-
 def _called(value: str, called: Sequence[frozenset[str]]) -> StatedPreference | None:
-    """The side whose own names in this row hold the value, where only one does."""
+    """The side whose names in this row include the value; None if neither or both do."""
     hits = [i for i, names in enumerate(called) if bare(value) in names]
     return (FIRST, SECOND)[hits[0]] if len(hits) == 1 else None
 
 
 @dataclass(frozen=True)
 class CodedJudgement:
-    """One judgement as it was written, and whose it is."""
+    """One judgement as written, and its rater."""
 
     value: Any
     rater: str | None = None
@@ -224,10 +220,10 @@ class CodedJudgement:
 
 @dataclass(frozen=True)
 class CodedComparison:
-    """A prompt, its answers, and judgements in codes.
+    """A prompt, its answers, and judgements as codes.
 
-    ``called``: names by which this row calls each answer (its model, its text). ``scores`` stand beside the
-    answers; they are compared with the judgement, not learned from.
+    ``called``: names of each answer in this row (its model, its text). ``scores`` are scores of the answers; they are
+    compared with the judgement, not learned from.
     """
 
     prompt: Prompt

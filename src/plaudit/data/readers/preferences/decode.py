@@ -1,4 +1,4 @@
-"""What becomes of judgements in codes once all of a file are known: records, or a refusal with every reading."""
+"""Decodes judgements once all codes of a file are known, or refuses the file with every possible reading."""
 
 from __future__ import annotations
 
@@ -33,10 +33,10 @@ def settle(
     report: ReadReport,
     beyond: Iterable[str] = (),
 ) -> list[Preference | None]:
-    """A record for each of a file's judged rows, None for one that is dropped.
+    """A record for each judged row of a file, None for one that is dropped.
 
-    A file whose codes have several readings is refused with all of them. ``beyond`` are codes of rows that were not
-    asked for; they are looked at where numbers have to be understood.
+    A file whose codes have several readings is refused with all of them. ``beyond`` are codes of rows beyond the
+    limit, which are only read if the codes are numbers or truth values.
     """
     where = items[0][1].where
     if _unfit(labels, where, report):
@@ -67,7 +67,7 @@ def settle(
 def _without_negative_strengths(
     items: Sequence[tuple[Place, CodedComparison]], report: ReadReport
 ) -> Sequence[tuple[Place, CodedComparison]]:
-    """Drop negative strengths beside ``chosen`` and ``rejected``: they contradict the choice. Their number is noted."""
+    """Remove negative strengths of ``chosen`` over ``rejected``, which contradict the choice, and note how many."""
     if items[0][1].where.column:
         return items
     given = sum(item.strength is not None for _, item in items)
@@ -85,14 +85,14 @@ def _without_negative_strengths(
 
 
 def is_open(key: str) -> bool:
-    """Whether a code says nothing by itself: a number, or true and false."""
+    """Whether the meaning of a code depends on the file: a number, or true and false."""
     return numeric(key) is not None or key in ("true", "false")
 
 
 def _unfit(labels: Mapping[str, str], where: CodedColumn, report: ReadReport) -> bool:
     if labels and not where.column:
         report.refuse(
-            "labels says what codes mean, and the names of the columns say here which answer is better",
+            "labels says what codes mean, but here the names of the columns say which answer is better",
             field="labels",
             remedy="leave it out",
         )
@@ -114,7 +114,7 @@ def _say(
     labels: Mapping[str, str],
     report: ReadReport,
 ) -> Say | None:
-    """What each code says, or None where the file is refused."""
+    """The function that decodes the codes, or None if the file is refused."""
     where = items[0][1].where
     if labels:
         report.note(_settled(where, Reading("as labels says", labels), seen))
@@ -153,15 +153,15 @@ def _refuse(
         report.refuse(
             f"{where.column!r} holds numbers that name neither answer: {counts}",
             field=where.column,
-            remedy="say what each means: --labels 0=first,1=second,2=tie (in a recipe: labels: {0: first, …}); where "
-            "they are shares, write which answer is better, and how much into 'strength'",
+            remedy="say what each means: --labels 0=first,1=second,2=tie (in a recipe: labels: {0: first, …}); if "
+            "they are shares, write which answer is better, and how much better into 'strength'",
         )
         return
     report.refuse(
-        f"{where.column!r} says {counts}, which can be read in {len(readings)} ways, and one of them trains on "
-        "the opposite of what was judged",
+        f"{where.column!r} says {counts}, which can be read in {len(readings)} ways, one of which trains on "
+        "the opposite of the judgements",
         field=where.column,
-        remedy="say which it is by --labels or, in a recipe's source, {path: …, labels: {0: first, 1: second}}",
+        remedy="choose one by --labels or, in a recipe's source, {path: …, labels: {0: first, 1: second}}",
     )
     for reading in readings:
         report.refuse(
@@ -172,7 +172,7 @@ def _refuse(
 
 
 def _option(reading: Reading, codes: Sequence[str]) -> str:
-    """The reading as an option, with the codes that occur."""
+    """The reading as a command line option, for the codes that occur."""
     return Reading("", _occurring(reading, codes)).option()
 
 
@@ -182,7 +182,7 @@ def _occurring(reading: Reading, codes: Sequence[str]) -> Mapping[str, str]:
 
 
 def _come_to(items: Sequence[tuple[Place, CodedComparison]], reading: Reading) -> str:
-    """What the file would say under a reading: counts, and how often the longer answer wins."""
+    """The result of a reading: counts, and how often the longer answer wins."""
     where = items[0][1].where
     say = coding(where, reading.mapping)
     records = [(item, r) for _, item in items if not isinstance(r := _record(item, say), Fault)]
@@ -195,7 +195,7 @@ def _come_to(items: Sequence[tuple[Place, CodedComparison]], reading: Reading) -
 
 
 def _record(item: CodedComparison, say: Say) -> Preference | Fault:
-    """A ranking of two by one judgement; several judgements are comparisons."""
+    """A ranking from one judgement; comparisons from several."""
     verdicts = [say(s.value, item.called) for s in item.said]
     for said, verdict in zip(item.said, verdicts):
         if verdict is None:
@@ -241,27 +241,27 @@ def _best_of_many(
     labels: Mapping[str, str],
     report: ReadReport,
 ) -> list[Preference | None]:
-    """The best of K answers by its place: it beats each other; the others are not compared."""
+    """Comparisons from the position of the best of K answers: it beats each other one; the rest is not compared."""
     where = items[0][1].where
     places = {n for c in seen if (n := numeric(c)) is not None}
     most = min(len(item.responses) for _, item in items)
     if labels:
         report.refuse(
-            "labels says which of two answers a code means, and there are more than two here",
+            "labels says which of two answers a code means, but there are more than two here",
             field="labels",
-            remedy="leave it out, and write the place of the best answer, or 'ranking'",
+            remedy="leave it out, and write the position of the best answer, or 'ranking'",
         )
         return []
     if places and (0 in places) == (max(places) >= most):
         report.refuse(
-            f"{where.column!r} names a place among the answers, and it is open whether the first is 0 or 1",
+            f"{where.column!r} names a position among the answers, and it is unclear whether the first is 0 or 1",
             field=where.column,
-            remedy="write 'ranking': the places from 0, best first, or 'ranks': 1 is best",
+            remedy="write 'ranking': the positions from 0, best first, or 'ranks': 1 is best",
         )
         return []
     start = 0 if 0 in places else 1
     if places:
-        report.note(f"{where.column!r} is the place of the best answer, counted from {start}")
+        report.note(f"{where.column!r} is the position of the best answer, counted from {start}")
     records: list[Preference | None] = []
     for place, item in items:
         best = _place(item, start)
@@ -279,7 +279,7 @@ def _best_of_many(
 
 
 def _place(item: CodedComparison, start: int) -> int:
-    """The index of the answer that a judgement calls best, by its place or its text; -1 for none."""
+    """The index of the answer that a judgement calls best, by position or text; -1 for none."""
     value = item.said[0].value
     number = numeric(code(value))
     if number is not None:
@@ -288,7 +288,7 @@ def _place(item: CodedComparison, start: int) -> int:
 
 
 def contradictions(pairs: Any) -> tuple[int, int]:
-    """Of decided judgements of two answers with scores, those whose scores say the opposite: (against, compared)."""
+    """How many judgements the scores contradict, and how many have scores: (against, compared); ties do not count."""
     against = compared = 0
     for comparisons, scores in pairs:
         if scores is None:
@@ -302,10 +302,10 @@ def contradictions(pairs: Any) -> tuple[int, int]:
 
 
 def note_contradictions(pairs: Any, report: ReadReport) -> None:
-    """Note how many judgements the scores beside them contradict, where there are scores."""
+    """Note in the report how many judgements the scores contradict."""
     against, compared = contradictions(pairs)
     if against:
         report.note(
-            f"the scores beside the answers contradict the choice in {against:,} of {compared:,} judgements; "
+            f"the scores of the answers contradict the choice in {against:,} of {compared:,} judgements; "
             "the choice is used"
         )

@@ -1,13 +1,11 @@
-"""Two answers to a prompt, in whatever columns, and what was said of them, as yet in codes."""
+"""Reads two answers to a prompt and their judgement, which stays a code until the whole file is read."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Any
 
-from plaudit.data.readers.coerce import (
-    answer_text,
-)
+from plaudit.data.readers.coerce import answer_text
 from plaudit.data.readers.columns import View
 from plaudit.data.readers.label_codes import code
 from plaudit.data.readers.preferences.answer_columns import MODELS, SCORES, Choice, beside, numbers
@@ -15,11 +13,7 @@ from plaudit.data.readers.preferences.answer_texts import asked, both_answers, s
 from plaudit.data.readers.preferences.codes import CodedColumn, CodedComparison, CodedJudgement, numeric
 from plaudit.data.readers.preferences.words import bare, verdict_of
 from plaudit.data.readers.read_report import Fault
-from plaudit.data.readers.row_to_record import (
-    rater_of,
-    strength_of,
-    weight_of,
-)
+from plaudit.data.readers.row_to_record import rater_of, strength_of, weight_of
 from plaudit.data.records import Comparisons, Outcome, Response
 
 VERSUS_WHERE = CodedColumn("", ("chosen", "rejected"))
@@ -30,7 +24,7 @@ class Votes(tuple[CodedJudgement, ...]):
 
 
 def better_worse(view: View) -> CodedComparison | Comparisons:
-    """A pair; where the two are whole conversations, all but the last assistant turn is the prompt."""
+    """A pair; if both are whole conversations, all turns but the last are the prompt."""
     columns = VERSUS_WHERE.names
     values = tuple(view.take(c)[0] for c in columns)
     if any(_several(v) for v in values):
@@ -44,7 +38,7 @@ def better_worse(view: View) -> CodedComparison | Comparisons:
 
 
 def _inside_scores(values: tuple[Any, ...]) -> tuple[float, float] | None:
-    """The scores that stand in the answers' own objects: ``{"content": "…", "score": 3}``."""
+    """Scores inside the answers' objects: ``{"content": "…", "score": 3}``."""
     if not all(isinstance(v, dict) for v in values):
         return None
     key = next((k for k in SCORES if all(k in v for v in values)), None)
@@ -52,14 +46,14 @@ def _inside_scores(values: tuple[Any, ...]) -> tuple[float, float] | None:
 
 
 def _several(value: Any) -> bool:
-    """Whether a cell holds several answers: a list whose elements are no messages."""
+    """Whether a cell holds several answers: a list whose elements are not messages."""
     return isinstance(value, list) and not all(
         isinstance(v, dict) and {"role", "from"} & set(v) for v in value
     )
 
 
 def _all_pairs(view: View, columns: tuple[str, str], values: tuple[Any, ...]) -> Comparisons:
-    """Every better answer against every worse one, as one item; those of a side are not compared."""
+    """Each better answer against each worse one, as one record; answers of the same side are not compared."""
     sides = [
         [answer_text(v, f"{c}[{i}]") for i, v in enumerate(value)]
         if _several(value)
@@ -86,7 +80,7 @@ def _all_pairs(view: View, columns: tuple[str, str], values: tuple[Any, ...]) ->
 
 
 def two_judged(view: View) -> CodedComparison:
-    """Two answers, and a code of which is better."""
+    """Two answers, and a code that says which is better."""
     pair, choice = view.pair(), view.choice()
     assert pair
     if choice is None:
@@ -110,7 +104,7 @@ def two_judged(view: View) -> CodedComparison:
 
 
 def _said(view: View, choice: Choice) -> tuple[CodedJudgement, ...]:
-    """The judgements of a row; where no cell holds a code, in the words of one."""
+    """The judgements of a row; flags, scores and ranks are converted to the codes first, second and tie."""
     if choice.kind == "code":
         value = view.values[choice.columns[0]]
         if isinstance(value, Votes):
@@ -126,9 +120,9 @@ def _said(view: View, choice: Choice) -> tuple[CodedJudgement, ...]:
     if found is None:
         raise Fault(
             "bad label",
-            f"{choice.columns[0]!r} or {choice.columns[1]!r} is no number",
+            f"{choice.columns[0]!r} or {choice.columns[1]!r} is not a number",
             field=choice.columns[0],
-            remedy="write a number beside each answer",
+            remedy="write a number for each answer",
         )
     if choice.kind == "ranks":
         found = (-found[0], -found[1])
@@ -140,7 +134,7 @@ def _said(view: View, choice: Choice) -> tuple[CodedJudgement, ...]:
 
 
 def _flagged(view: View, columns: Sequence[str]) -> str:
-    """One column per verdict, of which one is true."""
+    """The code of flags: one column per verdict, exactly one of which is true."""
     true = [i for i, c in enumerate(columns) if code(view.values[c]) in ("1", "true")]
     pair = view.pair()
     assert pair
@@ -162,7 +156,7 @@ def _a_name(value: Any, names: tuple[str, str]) -> bool:
 
 
 def _called(view: View, pair: tuple[str, str], responses: Sequence[Response]) -> tuple[frozenset[str], ...]:
-    """By what a row calls each answer: the columns that name its model, and its text."""
+    """The names of each answer in a row: its model, and its text."""
     names = [{bare(r.text)} for r in responses]
     for base in MODELS:
         if columns := beside(view.values, pair, [base]):

@@ -1,4 +1,4 @@
-"""Which of two answers a word names: ``A``, ``response_b``, ``[[A]]``, ``A>>B``, ``model_a``, ``tie (bothbad)`` …"""
+"""Reads words that name one of two answers: ``A``, ``response_b``, ``[[A]]``, ``A>>B``, ``tie (bothbad)`` …"""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from functools import lru_cache
 
 
 def words(text: str) -> tuple[str, ...]:
-    """A table of words that reads as a text."""
+    """The words of a text, as a tuple."""
     return tuple(text.split())
 
 
@@ -32,7 +32,7 @@ WINNING = frozenset(
     words("better wins win won winner preferred prefer prefers best chosen chose selected favored")
 )
 LOSING = frozenset(words("worse loses lose lost loser rejected worst"))
-# How much better, on the scale of the words themselves.
+# Strengths of the adverbs.
 GRADES = {
     **dict.fromkeys(["slightly", "marginally", "somewhat"], 1.0),
     **dict.fromkeys(words("much significantly far clearly strongly way considerably"), 3.0),
@@ -44,12 +44,12 @@ BRACKETS = re.compile(r"^[\s\[\](){}\"'`*]+|[\s\[\](){}\"'`*.:!]+$")
 
 @dataclass(frozen=True)
 class StatedPreference:
-    """``share`` of the win that goes to the first answer (1, 0, 0.5 a tie); None: the row is left out."""
+    """``share`` of the win that goes to the first answer: 1, 0, or 0.5 for a tie; None leaves the row out."""
 
     share: float | None
     strength: float | None = None
 
-    def turned(self) -> StatedPreference:
+    def swapped(self) -> StatedPreference:
         return self if self.share is None else StatedPreference(1.0 - self.share, self.strength)
 
 
@@ -62,14 +62,14 @@ FIRST, SECOND, TIE, DROP = (
 
 
 def bare(text: str) -> str:
-    """A word as it is compared: ``[[Model A]]`` is ``model_a``."""
+    """A word normalized for comparison: ``[[Model A]]`` becomes ``model_a``."""
     if text.strip() == "tie (bothbad)":
         return "tie_(bothbad)"
     return re.sub(r"[\s_-]+", "_", BRACKETS.sub("", text.lower()))
 
 
 def endings(names: Sequence[str]) -> tuple[str, str]:
-    """What tells two columns apart: ``response_a``, ``response_b`` are ``a``, ``b``."""
+    """The part in which two column names differ: ``a`` and ``b`` for ``response_a`` and ``response_b``."""
     left, right = (re.findall(r"\d+|[^\d_\-. ]+", str(n).lower()) for n in names)
     if len(left) == len(right):
         for a, b in zip(left, right):
@@ -79,12 +79,12 @@ def endings(names: Sequence[str]) -> tuple[str, str]:
 
 
 def _last(a: str, b: str) -> tuple[str, str]:
-    """Words that differ in the last letter alone, such as ``responsea`` and ``responseb``, by that letter."""
+    """The last letters of words that differ only there, such as ``responsea`` and ``responseb``."""
     return (a[-1], b[-1]) if a[:-1] == b[:-1] else (a, b)
 
 
 def verdict_of(text: str, names: Sequence[str]) -> StatedPreference | None:
-    """What a word says of the answers in the columns ``names``; None where it says nothing, or is a bare number."""
+    """The preference that a word states about the answers in columns ``names``; None if none, or if it is a number."""
     return _verdict(text, tuple(names))
 
 
@@ -116,7 +116,7 @@ def _compared(found: re.Match[str], names: Sequence[str]) -> StatedPreference | 
 
 
 def _side(word: str, names: Sequence[str], *, numbers: bool = False) -> StatedPreference | None:
-    """The answer that a name stands for, without prefixes: ``a``, ``model_a``, ``the_first_response``."""
+    """The answer that a name means, without prefixes: ``a``, ``model_a``, ``the_first_response``."""
     ends = endings(names)
     for name, verdict in zip(names, (FIRST, SECOND)):
         if word == bare(str(name)):
@@ -132,7 +132,7 @@ def _side(word: str, names: Sequence[str], *, numbers: bool = False) -> StatedPr
         letters = {"ab"[i]} | ORDINALS[i]
         if end in letters or (end == ends[i] and not (plain and end.isdigit())):
             return verdict
-        # "Response 1" is the first, unless the columns themselves count from 0.
+        # "Response 1" is the first, unless the columns are numbered themselves.
         if not plain and not set(ends) & {"0", "1", "2"} and end == str(i + 1):
             return verdict
     return None
@@ -150,4 +150,4 @@ def _phrase(word: str, names: Sequence[str]) -> StatedPreference | None:
     if side is None:
         return None
     found = StatedPreference(side.share, grades[0] if grades else PLAIN)
-    return found if won else found.turned()
+    return found if won else found.swapped()

@@ -1,4 +1,4 @@
-"""Answers without what does not belong to them: the repeated prompt, a template's end of turn."""
+"""Removes from answers what does not belong to them: the repeated prompt, a template's end of turn."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from plaudit.data.readers.preparation.steps import (
     share,
 )
 
-# How an answer begins that follows its prompt in one text.
+# The beginning of an answer that follows its prompt in one text.
 BEGUN = re.compile(r"^\s*(?:#+\s*)?(?:Assistant|ASSISTANT|Response|AI|Bot)\s*:")
 
 
 def messages_before_answer(made: Preparation, rows: Sequence[Values], kind: str | None) -> None:
-    """Messages that end before the answer, which stands in a column of its own: they are the prompt."""
+    """Messages that end before the answer, which is in another column, become the prompt."""
     for column in FIELDS["messages"]:
         if any(c in row for row in rows for c in (*FIELDS["prompt"], "chosen")) or not filled(rows, column):
             continue
@@ -49,7 +49,7 @@ def _text_of_answer(row: Values) -> Any:
 
 
 def remove_repeated_prompt(made: Preparation, rows: Sequence[Values], kind: str | None) -> None:
-    """Answers that begin with their prompt, as a model's decoded output does."""
+    """Remove the prompt from the beginning of answers: a model's decoded output contains it."""
     if kind == "prompts":
         return
     for column in ANSWERS:
@@ -62,24 +62,24 @@ def remove_repeated_prompt(made: Preparation, rows: Sequence[Values], kind: str 
             return row if rest is None else row | {column: rest}
 
         made.steps.append(change)
-        made.notes.append(f"{column!r} begins with the prompt: it is taken off")
+        made.notes.append(f"{column!r} begins with the prompt, which is removed")
 
 
 def _rest(asked: Any, answer: Any) -> Any:
-    """What follows the prompt in an answer; None where it does not begin with it."""
+    """The text after the prompt in an answer; None if it does not begin with the prompt."""
     if isinstance(asked, list) and isinstance(answer, list):
         return answer[len(asked) :] if len(answer) > len(asked) and answer[: len(asked)] == asked else None
     if not isinstance(asked, str) or not isinstance(answer, str):
         return None
     asked, answer = asked.strip(), answer.strip()
-    # One word may well begin its answer, and a number its sequel.
+    # A short prompt may begin its answer by chance: one word, or a number.
     if len(asked) < 8 or len(answer) <= len(asked) or not answer.startswith(asked):
         return None
     return BEGUN.sub("", answer[len(asked) :]).strip() or None
 
 
 def remove_end_of_turn(made: Preparation, rows: Sequence[Values], kind: str | None) -> None:
-    """Answers that end in a template's end of turn."""
+    """Remove a template's end of turn from the end of answers."""
     if kind == "prompts":
         return
     columns = [
@@ -91,7 +91,7 @@ def remove_end_of_turn(made: Preparation, rows: Sequence[Values], kind: str | No
         made.steps.append(lambda row: row | {c: _opened(row[c]) for c in columns if row.get(c)})
         ends = "ends" if len(columns) == 1 else "end"
         made.notes.append(
-            f"{', '.join(map(repr, columns))} {ends} in a template's end of turn: it is taken off"
+            f"{', '.join(map(repr, columns))} {ends} in a template's end of turn, which is removed"
         )
 
 

@@ -1,4 +1,4 @@
-"""Names that say plainly what a column is, though they are not ours: ``target``, ``win`` and ``lose``, ``problem``."""
+"""Renames columns with other clear names: ``target`` (response), ``win`` and ``lose``, ``problem`` (prompt)."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from plaudit.data.readers.columns import FIELDS
 from plaudit.data.readers.labels.label_values import said
 from plaudit.data.readers.preferences.words import words
 
-# What is a prompt where an answer stands beside it, and may be anything where none does.
+# Names of a prompt if there is also an answer; otherwise the column may be anything.
 BESIDE_ANSWER = ("context", "article", "document", "text", "content", "x")
-# Other names of a field, taken where a row has no column of its own for it.
+# Other names of a field, used if no column has one of the usual names.
 OTHERS: dict[str, tuple[str, ...]] = {
     "prompt": (
         *words("problem user_prompt user_input user_message user_query human_prompt request human user"),
@@ -24,7 +24,7 @@ OTHERS: dict[str, tuple[str, ...]] = {
     "system": words("system_message system_instruction sys_prompt"),
     "messages": words("dialogue dialog chat turns chat_history"),
 }
-# What the better and the worse of two answers are called, alone or inside a longer name: the better one first.
+# Names of the better answer and of the worse one, alone or inside a longer name.
 SIDES: tuple[tuple[str, tuple[str, ...]], ...] = tuple(
     (better, tuple(worse))
     for better, *worse in map(
@@ -57,7 +57,7 @@ SIDES: tuple[tuple[str, tuple[str, ...]], ...] = tuple(
 
 
 def renamings(rows: Sequence[Mapping[str, Any]], kind: str | None) -> dict[str, str]:
-    """Columns of these rows that hold a field under another name: ``{"target": "response"}``."""
+    """Columns that hold a field under another name: ``{"target": "response"}``."""
     columns = dict.fromkeys(c for row in rows for c in row)
     found: dict[str, str] = {}
     for field, others in OTHERS.items():
@@ -84,7 +84,7 @@ def _answered(columns: Iterable[str], rows: Sequence[Mapping[str, Any]]) -> bool
 
 
 def _holds_answer(rows: Sequence[Mapping[str, Any]], column: str) -> bool:
-    """Whether a column's texts hold what stands beside them as the answer: they are more than its prompt."""
+    """Whether a column's texts end with the row's answer: then they are not the prompt alone."""
     names = (*FIELDS["response"], *OTHERS["response"])
     pairs = [(row[column], row[c]) for row in rows for c in names if row.get(column) and row.get(c)]
     return any(
@@ -101,7 +101,7 @@ def _is_pair(columns: Iterable[str]) -> bool:
 
 
 def _sides(columns: Iterable[str], rows: Sequence[Mapping[str, Any]]) -> tuple[str, str] | None:
-    """The columns of the better and the worse answer: equal names but for the words that say which."""
+    """The columns of the better and the worse answer: names that differ only in the words that say which."""
     names = [] if any(c in columns for c in FIELDS["responses"]) else list(columns)
     for good, bads in SIDES:
         for better in names:
@@ -116,7 +116,7 @@ def _sides(columns: Iterable[str], rows: Sequence[Mapping[str, Any]]) -> tuple[s
 
 
 def holds_text(rows: Sequence[Mapping[str, Any]], column: str) -> bool:
-    """Whether a column holds texts or messages, and no labels or numbers."""
+    """Whether a column holds texts or messages, not labels or numbers."""
     values = [v for row in rows if (v := row.get(column)) not in (None, "")]
     return bool(values) and all(
         (isinstance(v, str) and said(v) is None and not v.strip().isdigit())

@@ -1,4 +1,4 @@
-"""Conversations in other forms as messages: printed lists, turns without roles, transcripts, rendered templates."""
+"""Converts conversations into messages: printed lists, turns without roles, transcripts, rendered templates."""
 
 from __future__ import annotations
 
@@ -22,11 +22,7 @@ from plaudit.data.readers.read_report import Fault
 from plaudit.errors import Problem
 
 SPOKEN = ("text", "content", "conversation", "dialogue", "dialog", "chat", "transcript")
-
-
 TALKS = ("messages", "conversations", "conversation", "dialogue", "dialog", "chat")
-
-
 # Keys of an object that holds a question and its answer.
 EXCHANGES = (
     ("input", "output"),
@@ -35,8 +31,6 @@ EXCHANGES = (
     ("human", "gpt"),
     ("prompt", "response"),
 )
-
-
 LISTS = ("messages", "conversations", "conversation", "prompt", *ANSWERS)
 
 
@@ -69,7 +63,7 @@ def _looks_listed(text: str) -> bool:
 
 
 def _read_list(text: str, column: str) -> Any:
-    """Messages that stand in a cell as JSON, or as Python prints them."""
+    """The messages in a cell of JSON, or of a list as Python prints it."""
     if not _looks_listed(text):
         return text
     for read in (json.loads, ast.literal_eval):
@@ -82,14 +76,14 @@ def _read_list(text: str, column: str) -> Any:
         return value
     raise Fault(
         "unreadable value",
-        f"{column!r} holds messages as printed text that cannot be read back",
+        f"{column!r} holds messages as printed text that cannot be parsed",
         field=column,
         remedy="save the table as JSON lines or Parquet, where lists stay lists",
     )
 
 
 def add_roles(made: Preparation, rows: Sequence[Values], kind: str | None) -> None:
-    """Conversations without roles: texts that take turns, or objects of a question and its answer."""
+    """Conversations without roles, of alternating texts or of objects with a question and an answer."""
     for column in TALKS:
         if share(filled(rows, column), lambda v: bool(_with_roles(v))) <= 0.5:
             continue
@@ -99,7 +93,9 @@ def add_roles(made: Preparation, rows: Sequence[Values], kind: str | None) -> No
             return row | {column: turns} if turns else row
 
         made.steps.append(change)
-        made.notes.append(f"{column!r} names no roles: its texts are read as user and assistant in turn")
+        made.notes.append(
+            f"{column!r} names no roles: its texts are read as alternating user and assistant turns"
+        )
 
 
 def _with_roles(value: Any) -> list[Any] | None:
@@ -115,7 +111,7 @@ def _with_roles(value: Any) -> list[Any] | None:
 
 
 def split_transcripts(made: Preparation, rows: Sequence[Values], kind: str | None) -> None:
-    """A conversation in one text, by the marks of its turns."""
+    """Split a conversation in one text at the markers of its turns."""
     others = {*FIELDS["prompt"], *FIELDS["response"], "chosen", "rejected", "messages", "conversations"}
     column = next((c for c in SPOKEN if filled(rows, c)), None)
     if kind == "text" or column is None or any(others & set(row) for row in rows):
@@ -131,9 +127,9 @@ def split_transcripts(made: Preparation, rows: Sequence[Values], kind: str | Non
         if turns is None:
             raise Fault(
                 "no conversation",
-                f"{column!r} is no conversation, as the other rows are",
+                f"{column!r} is not a conversation, unlike in the other rows",
                 field=column,
-                remedy="remove the row, or mark its turns as the others do",
+                remedy="remove the row, or write the same markers before its turns",
             )
         rest = {k: v for k, v in row.items() if k != column}
         return rest | {"messages": [m.as_dict() for m in turns]}
@@ -141,7 +137,7 @@ def split_transcripts(made: Preparation, rows: Sequence[Values], kind: str | Non
     name = transcripts.family_of(answered[0]) or "Human: … Assistant:"
     made.steps.append(change)
     made.consumed.add(column)
-    made.notes.append(f"{column!r} is read as conversations, by its marks {name}")
+    made.notes.append(f"{column!r} is read as conversations, by its markers {name}")
 
 
 def _answered(text: str) -> bool:
@@ -150,19 +146,19 @@ def _answered(text: str) -> bool:
 
 
 def undo_templates(made: Preparation, rows: Sequence[Values], kind: str | None) -> None:
-    """Prompts and whole conversations that a chat template has already written out."""
+    """Prompts and whole conversations that were already rendered with a chat template."""
     answered = any(c in row for c in ANSWERS for row in rows)
     for column in (*FIELDS["prompt"], "chosen", "rejected"):
         texts = [v for v in filled(rows, column) if isinstance(v, str)]
         if column in FIELDS["prompt"] and not answered and share(texts, _answered) > 0.9:
-            # With its answer in it, a prompt is a whole conversation.
+            # A prompt that contains its answer is a whole conversation.
             made.steps.append(_as_turns(column, "messages"))
             made.consumed.add(column)
-            made.notes.append(f"{column!r} holds its answer too: read as conversations")
+            made.notes.append(f"{column!r} also contains the answer: read as conversations")
         elif share(texts, lambda t: bool(transcripts.turns_of(t))) > 0.9:
             made.steps.append(_as_turns(column, column))
             mark = transcripts.family_of(texts[0])
-            made.notes.append(f"{column!r} was written by a chat template ({mark}): read as its turns")
+            made.notes.append(f"{column!r} was rendered with a chat template ({mark}): split into its turns")
         elif share(texts, lambda t: bool(transcripts.turns_of(t) or transcripts.CONTROL.match(t))) > 0.1:
             made.problems.append(_half_templated(texts, column))
 
@@ -170,10 +166,10 @@ def undo_templates(made: Preparation, rows: Sequence[Values], kind: str | None) 
 def _half_templated(texts: Sequence[str], column: str) -> Problem:
     marked = sum(bool(transcripts.turns_of(t) or transcripts.CONTROL.match(t)) for t in texts)
     return Problem(
-        f"{marked} of the first {len(texts)} texts of {column!r} were written by a chat template: they would be put "
-        "into a second one",
+        f"{marked} of the first {len(texts)} texts of {column!r} were rendered with a chat template: training would "
+        "apply a second one",
         field=column,
-        remedy='give the turns without the template\'s marks, as messages: [{"role": "user", "content": "…"}]',
+        remedy='write the turns without template tokens, as messages: [{"role": "user", "content": "…"}]',
     )
 
 

@@ -1,6 +1,6 @@
-"""Changes to rows before their schema is detected, so that no text of a conversation is lost or doubled.
+"""Prepares rows before their schema is detected, so that no text of a conversation is lost or doubled.
 
-Each step is decided once, from the first rows, says what it does, and then changes every row in the same way.
+Each step is chosen once, from the first rows, notes what it does, and then changes every row in the same way.
 """
 
 from __future__ import annotations
@@ -22,16 +22,13 @@ from plaudit.data.readers.preparation.conversations import (
     undo_templates,
 )
 from plaudit.data.readers.preparation.prompt_columns import join_parts, one_of_each, show_all
-from plaudit.data.readers.preparation.steps import (
-    Preparation,
-    Values,
-)
+from plaudit.data.readers.preparation.steps import Preparation, Values
 
 
 def preparation(
     rows: Sequence[Mapping[str, Any]], kind: str | None, ignored: set[str], settled: Iterable[str] = ()
 ) -> Preparation:
-    """The steps that these first rows need; ``ignored`` columns stay what they are, ``settled`` fields are named."""
+    """The steps that these first rows need; ``ignored`` columns are not changed, the user named ``settled`` fields."""
     made = Preparation(settled=frozenset(settled))
     kept = {normal(c) for c in ignored}
     for find in STEPS:

@@ -1,4 +1,4 @@
-"""What a prompt consists of: its parts in columns of their own are put into it, what cannot stand in it is refused."""
+"""Joins the parts of a prompt that are in several columns, and refuses files with parts that cannot be joined."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from plaudit.data.readers.preparation.steps import Change, Preparation, Values, 
 from plaudit.data.readers.read_report import Fault
 from plaudit.errors import Problem
 
-# Texts that a question is about.
+# Columns of texts that a question is about.
 CONTEXTS = (
     *("context", "contexts", "passage", "passages", "document", "documents", "article", "paragraph"),
     *("background", "story", "knowledge", "evidence"),
@@ -20,7 +20,7 @@ UNSEEN = ("image", "images", "pixel_values", "picture", "pictures", "audio", "au
 
 
 def join_parts(made: Preparation, rows: Sequence[Values], kind: str | None) -> None:
-    """The parts of a prompt that stand in columns of their own: a passage, an input, earlier turns."""
+    """Join parts of a prompt in other columns: a passage, an input, earlier turns."""
     if kind == "text" or not any(prompt_in(row) for row in rows):
         return
     for column in (*CONTEXTS, "input", "history", "instruction"):
@@ -31,11 +31,11 @@ def join_parts(made: Preparation, rows: Sequence[Values], kind: str | None) -> N
             made.steps.append(_standing(column))
             made.consumed.add(column)
             if column != "input":
-                made.notes.append(f"{column!r} stands in the prompt")
+                made.notes.append(f"{column!r} is put into the prompt")
         else:
             made.problems.append(
                 Problem(
-                    f"{column!r} belongs to the prompt, and is no text that could stand in it",
+                    f"{column!r} belongs to the prompt, but is not text that could be put into it",
                     field=column,
                     remedy=f"write it into the prompt, or leave it out with --fields ignore={column}",
                 )
@@ -50,7 +50,7 @@ def _standing(column: str) -> Change:
         if whole is None:
             raise Fault(
                 "wrong type",
-                f"{column!r} belongs to the prompt, and is no text that could stand in it",
+                f"{column!r} belongs to the prompt, but is not text that could be put into it",
                 field=column,
                 remedy="write it as text, or remove the row",
             )
@@ -60,7 +60,7 @@ def _standing(column: str) -> Change:
 
 
 def _apart(row: Values, column: str) -> bool:
-    """Whether a column is a part of the prompt that no builder takes."""
+    """Whether a column is a part of the prompt that is not already in it."""
     asked = next((c for c in FIELDS["prompt"] if row.get(c)), None)
     if asked is None or asked == column:
         return False
@@ -72,7 +72,7 @@ def _apart(row: Values, column: str) -> bool:
 
 
 def _inside(row: Values, column: str) -> bool:
-    """Whether the prompt already holds the text, or the text the prompt."""
+    """Whether the prompt contains the column's text, or an instruction the prompt."""
     asked, part = prompt_in(row), row[column]
     if isinstance(asked, list):
         asked = "\n".join(str(m.get("content", m.get("value", ""))) for m in asked if isinstance(m, Mapping))
@@ -82,7 +82,7 @@ def _inside(row: Values, column: str) -> bool:
 
 
 def _whole(row: Values, column: str) -> Values | None:
-    """The row with the column's text in its prompt; None where it cannot stand there."""
+    """The row with the column's text joined to its prompt; None if it cannot be joined."""
     if not row.get(column) or not _apart(row, column):
         return row
     asked = next(c for c in FIELDS["prompt"] if row.get(c))
@@ -125,16 +125,16 @@ def _earlier(value: Any) -> list[Any] | None:
 
 
 def show_all(made: Preparation, rows: Sequence[Values], kind: str | None) -> None:
-    """Parts of a question that no text of it shows."""
+    """Refuse parts of a question that its text does not contain: images, sounds, answer choices."""
     if kind == "text" or not any(prompt_in(row) or row.get("messages") for row in rows):
         return
     for column in UNSEEN:
         if filled(rows, column):
             made.problems.append(
                 Problem(
-                    f"the rows hold pictures or sounds ({column!r}), which plaudit cannot show to a model",
+                    f"the rows hold images or sounds ({column!r}), but plaudit trains only on text",
                     field=column,
-                    remedy=f"use a file of text, or leave the column out with --fields ignore={column}",
+                    remedy=f"use a text file, or leave the column out with --fields ignore={column}",
                 )
             )
     made.problems += [_unshown(", ".join(found), "+".join(found)) for found in _lettered(rows)]
@@ -145,14 +145,14 @@ def show_all(made: Preparation, rows: Sequence[Values], kind: str | None) -> Non
 
 def _unshown(columns: str, option: str) -> Problem:
     return Problem(
-        f"the choices of a question stand in {columns!r}, and not in its prompt",
+        f"the choices of a question are in {columns!r}, not in its prompt",
         field=columns,
         remedy=f"write them into the prompt, or leave them out with --fields ignore={option}",
     )
 
 
 def _lettered(rows: Sequence[Values]) -> Iterator[list[str]]:
-    """Three columns or more by letters, a, b, c or opa, opb, opc, whose texts the prompt does not hold."""
+    """Three or more lettered columns (a, b, c or opa, opb, opc) whose texts are not in the prompt."""
     for form in ("{}", "op{}", "choice_{}", "choice{}"):
         names = [form.format(letter) for letter in "abcdefgh"]
         found = [c for c in names if filled(rows, c)]
@@ -168,7 +168,7 @@ def _shown(row: Values, column: str) -> bool:
 
 
 def one_of_each(made: Preparation, rows: Sequence[Values], kind: str | None) -> None:
-    """Where two columns could be the answer, or the prompt, and say different things, the user is asked."""
+    """Ask the user if two columns with different texts could be the answer, or the prompt."""
     if any(row.get("messages") or row.get("conversations") for row in rows):
         return
     sole = kind == "prompts" or any("chosen" in row for row in rows)
@@ -180,7 +180,7 @@ def one_of_each(made: Preparation, rows: Sequence[Values], kind: str | None) -> 
             named = [held[0], *different]
             made.problems.append(
                 Problem(
-                    f"{' and '.join(map(repr, named))} hold different texts, and each could be the {field_}",
+                    f"{' and '.join(map(repr, named))} hold different texts, and any could be the {field_}",
                     field=named[0],
                     remedy=f"--fields {' or '.join(f'{field_}={c}' for c in named)}",
                 )

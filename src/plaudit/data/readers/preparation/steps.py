@@ -1,4 +1,4 @@
-"""The steps that prepare rows before their shape is looked for, and what several of them ask of a row."""
+"""The list of preparation steps of a file, and helpers that several steps share."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ ANSWERS = (*FIELDS["response"], "chosen", "rejected")
 
 @dataclass
 class Preparation:
-    """The steps for one file; ``consumed`` are columns whose text stands elsewhere after them."""
+    """The steps for one file; ``consumed`` are columns whose text the steps move elsewhere."""
 
     steps: list[Change] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
@@ -30,14 +30,14 @@ class Preparation:
     settled: frozenset[str] = frozenset()
 
     def __call__(self, row: Mapping[str, Any]) -> Values:
-        """The row by normal names, prepared. Raises ``Fault``."""
+        """The prepared row, with normalized column names. Raises ``Fault``."""
         values = {normal(k): v for k, v in row.items()}
         for step in self.steps:
             values = step(values)
         return values
 
     def of_all(self, rows: Sequence[Mapping[str, Any]]) -> list[Values]:
-        """The rows that can be prepared; the others are faults once they are read."""
+        """The rows that can be prepared; the others become faults when they are read."""
         made = []
         for row in rows:
             with contextlib.suppress(Fault):
