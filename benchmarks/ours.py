@@ -28,7 +28,7 @@ from plaudit.methods.online_dpo import OnlineDPO
 from plaudit.methods.policy_gradient import GRPO, RLOO
 from plaudit.methods.ppo import PPO
 from plaudit.methods.reference_log_probs import frozen_reference, precompute
-from plaudit.methods.reward_model import RewardModelling
+from plaudit.methods.reward_model import RewardModeling
 from plaudit.methods.rl import RlLoop
 from plaudit.methods.supervised import Supervised
 from plaudit.models.compute import use_compute
@@ -99,7 +99,7 @@ def sft(policy: Any, seconds: float, batch: int) -> dict[str, float]:
 
 def reward(policy: Any, seconds: float, batch: int, answers: int) -> dict[str, float]:
     model = RewardModel.from_policy(policy)
-    return train(RewardModelling(model, pad_id=0), model, items_of(policy, answers), batch, seconds)
+    return train(RewardModeling(model, pad_id=0), model, items_of(policy, answers), batch, seconds)
 
 
 class Words:

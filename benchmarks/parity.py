@@ -26,7 +26,7 @@ from plaudit.data.tokens.item import Segment, TokenItem
 from plaudit.methods.direct import DirectPreference
 from plaudit.methods.kto import KTO, attach_mismatched_reference
 from plaudit.methods.reference_log_probs import precompute
-from plaudit.methods.reward_model import RewardModelling
+from plaudit.methods.reward_model import RewardModeling
 from plaudit.methods.supervised import Supervised
 from plaudit.models.policy import load_policy, save_policy
 from plaudit.models.reward_model import RewardModel, save_reward_model
@@ -142,7 +142,7 @@ def ours(chosen: list[dict[str, Any]]) -> dict[str, Callable[[], tuple[float, di
     first = [replace(item, responses=item.responses[:1], extras={"weight": [1.0]}) for item in items]
     return {
         "sft": lambda: run(Supervised(policy), policy.model, first, "nll"),
-        "reward": lambda: run(RewardModelling(model, pad_id=0), model, items, "ranking"),
+        "reward": lambda: run(RewardModeling(model, pad_id=0), model, items, "ranking"),
         **{name: lambda settings=settings: direct(settings) for name, settings in CASES.items()},
         "kto": kto,
     }

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 
 from plaudit.config import Cpo, Dpo, Grpo, Kto, OnlineDpo, Orpo, Ppo, Reinforce, Rloo, Simpo
-from plaudit.data.records import Demonstration, Labelled, Prompt, Ranking, Response
+from plaudit.data.records import Demonstration, Labeled, Prompt, Ranking, Response
 from plaudit.data.rendering.renderer import Renderer
 from plaudit.data.tokens.batching import collate
 from plaudit.methods.direct import DirectPreference
@@ -22,7 +22,7 @@ from plaudit.methods.online_dpo import OnlineDPO, outcomes
 from plaudit.methods.policy_gradient import GRPO, REINFORCE, RLOO
 from plaudit.methods.ppo import PPO
 from plaudit.methods.reference_log_probs import EXTRA
-from plaudit.methods.reward_model import RewardModelling
+from plaudit.methods.reward_model import RewardModeling
 from plaudit.methods.supervised import Supervised
 from plaudit.methods.train import render_demonstrations, render_preferences
 from plaudit.models.critic import Critic
@@ -82,7 +82,7 @@ def sft_case(*, heads: int = 2):
 def reward_case(loss: str = "pairs", *, heads: int = 2):
     policy = toy_policy(heads=heads)
     model = RewardModel.from_policy(policy, pooling="last", seed=0)
-    method = RewardModelling(model, pad_id=policy.pad_id, loss=loss, centering=0.1)
+    method = RewardModeling(model, pad_id=policy.pad_id, loss=loss, centering=0.1)
     return method, render_preferences(Renderer(policy.tokenizer), rankings()), {"reward": model}
 
 
@@ -133,10 +133,10 @@ def direct_case(settings, *, smallest: int = 2, largest: int = 6, heads: int = 2
     return DirectPreference(policy, settings), items, {"policy": policy.model}
 
 
-def labels(count: int = 14) -> list[Labelled]:
+def labels(count: int = 14) -> list[Labeled]:
     rng = np.random.default_rng(5)
     return [
-        Labelled(Prompt.user(sentence(rng, 1, 9)), Response(sentence(rng, 1, 10)), bool(i % 3), 1.0 + i % 2)
+        Labeled(Prompt.user(sentence(rng, 1, 9)), Response(sentence(rng, 1, 10)), bool(i % 3), 1.0 + i % 2)
         for i in range(count)
     ]
 
@@ -144,7 +144,7 @@ def labels(count: int = 14) -> list[Labelled]:
 def kto_case(*, heads: int = 2):
     policy = toy_policy(heads=heads)
     renderer = Renderer(policy.tokenizer)
-    items = with_mismatches([renderer.labelled(record) for record in labels()], seed=0)
+    items = with_mismatches([renderer.labeled(record) for record in labels()], seed=0)
     rng = np.random.default_rng(4)
     items = [
         replace(item, payload=other)

@@ -1,6 +1,6 @@
 """plaudit: human feedback into a better language model.
 
-The public names stand in ``__init__.pyi``, for type checkers and editors. At run time each is imported when it is first
+The public names are listed in ``__init__.pyi``, for type checkers and editors. Each is imported when it is first
 used, so that importing the package costs nothing.
 """
 

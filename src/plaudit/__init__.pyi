@@ -39,7 +39,7 @@ from plaudit.data.readers.record_kinds import join_pairs as join_pairs
 from plaudit.data.records import (
     Comparisons as Comparisons,
     Demonstration as Demonstration,
-    Labelled as Labelled,
+    Labeled as Labeled,
     Message as Message,
     Outcome as Outcome,
     Prompt as Prompt,
@@ -66,7 +66,7 @@ from plaudit.methods.train import (
     pretrain as pretrain,
     reward_model as reward_model,
     sft as sft,
-    store_normalisation as store_normalisation,
+    store_normalization as store_normalization,
 )
 from plaudit.methods.train_direct import cpo as cpo, dpo as dpo, kto as kto, orpo as orpo, simpo as simpo
 from plaudit.methods.train_online import (

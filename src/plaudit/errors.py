@@ -1,4 +1,4 @@
-"""Errors that a user is meant to read: what is wrong, where, and what to do."""
+"""Errors for users: what is wrong, where, and what to do."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class PlauditError(Exception):
 
 
 class UserError(PlauditError, ValueError):
-    """A mistake the user can mend. The CLI prints it without a traceback and exits with code 2."""
+    """An error that the user can fix. The CLI prints it without a traceback and exits with code 2."""
 
     def __init__(self, message: str, *, problems: Iterable[Problem] = (), remedy: str | None = None) -> None:
         self.message = message
@@ -66,6 +66,6 @@ class MissingExtraError(UserError):
 
 
 def suggest(word: str, known: Iterable[str]) -> str | None:
-    """The known word most like ``word``, as a question, or None."""
+    """The known word most similar to ``word``, as a question, or None."""
     close = difflib.get_close_matches(word, list(known), n=1, cutoff=0.6)
     return f"did you mean {close[0]!r}?" if close else None

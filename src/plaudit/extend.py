@@ -1,6 +1,6 @@
-"""A method of one's own in a few lines: a preference loss or an advantage estimator as a registered method.
+"""Registers a user's own preference loss or advantage estimator as a method.
 
-What these return is named by an entry point ``plaudit.methods`` of one's own package, and is then a method like any
+An entry point ``plaudit.methods`` of the user's package names the returned object, which is then a method like any
 other: in `plaudit --help`, in recipes, `compare` and reports. Free of torch.
 """
 
@@ -43,7 +43,7 @@ def preference_loss(
     grid: tuple[str, Sequence[Any]] | None = ("beta", BETAS),
     **facts: Unpack[MethodFacts],
 ) -> Method:
-    """A method that learns from rankings by one's own loss, with a reference as DPO has.
+    """A method that learns from rankings by the user's own loss, with a reference as in DPO.
 
     ``loss`` is ``module:function``, called as ``function(left, right, *, beta, result)`` with log-ratios
     log π − log π_ref of both answers [P] and the share of the win that goes to the left one [P]; it returns a loss a
@@ -78,7 +78,7 @@ def estimator(
     grid: tuple[str, Sequence[Any]] | None = ("kl.coefficient", BETAS),
     **facts: Unpack[MethodFacts],
 ) -> Method:
-    """A method on the one RL loop by one's own advantage estimator.
+    """A method on the RL loop with the user's own advantage estimator.
 
     ``algorithm`` is ``module:Class``, a subclass of ``plaudit.methods.policy_gradient.PolicyGradient`` that defines
     ``advantages(rollouts, kl_coefficient) -> [R, T]``. ``defaults`` are settings of ``Grpo`` that differ; ``facts``

@@ -1,7 +1,7 @@
-"""The one policy for intervals: shares by Wilson's score, means by a t-interval corrected for skewness.
+"""Confidence intervals: shares by Wilson's score, means by a t-interval corrected for skewness.
 
-Both keep their coverage with few values and near the edges, where resampling collapses: of ten wins in ten it never
-draws a loss. Nothing here is drawn at random.
+Both keep their coverage with few values and near 0 and 1, where the bootstrap fails: from ten wins in ten it never
+draws a loss. Nothing here is random.
 """
 
 from __future__ import annotations

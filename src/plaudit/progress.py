@@ -35,14 +35,14 @@ class Progress:
         self.total, self.label, self.unit = max(total, 1), label, unit
         self.start = self.done = start
         self.quiet = quiet
-        self.told = start  # the count that the last plain line gave
+        self.printed = start  # the count in the last plain line
         self.numbers: dict[str, float] = {}
 
     def __enter__(self) -> Progress:
         self.silent = self.quiet or any(not outer.quiet for outer in Progress._open)
         Progress._open.append(self)
         self.terminal = sys.stderr.isatty() and os.environ.get("TERM") != "dumb"
-        self.colour = self.terminal and not os.environ.get("NO_COLOR")
+        self.color = self.terminal and not os.environ.get("NO_COLOR")
         self.began = self.shown = time.monotonic()
         if not self.silent:
             if self.terminal:
@@ -59,7 +59,7 @@ class Progress:
             return
         if self.terminal:
             self._write(ERASE + self._bar() + "\n")
-        elif self.done != self.told:
+        elif self.done != self.printed:
             self._tell()
 
     def update(self, done: int, **numbers: float | None) -> None:
@@ -92,7 +92,7 @@ class Progress:
         return pieces + [f"{name} {value:.3g}" for name, value in list(self.numbers.items())[:NUMBERS]]
 
     def _tell(self) -> None:
-        self.told = self.done
+        self.printed = self.done
         self._write(f"{self.label}: {self.done}/{self.total} {self.unit}s, {', '.join(self._pieces())}\n")
 
     def _bar(self) -> str:
@@ -104,7 +104,7 @@ class Progress:
             if len(tail) + 2 + len(piece) <= room:
                 tail += "  " + piece
         done, rest = "━" * filled, "╌" * (BAR - filled)
-        if self.colour:
+        if self.color:
             done = f"\x1b[32m{done}\x1b[0m"
         return f"{self.label[:14]:<9} {done}{rest} {count}{tail}"
 

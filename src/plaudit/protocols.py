@@ -1,4 +1,4 @@
-"""The interfaces that packages meet at: a judge, a chat model, a world, a step.
+"""The interfaces between packages: a judge, a chat model, a world, a step.
 
 ``Sampler`` is in ``plaudit.rollout.protocol``, ``Reward`` in ``plaudit.rewards.protocol``.
 """
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 @runtime_checkable
 class Judge(Protocol):
-    """Who compares K answers to one prompt: a ranking, or outcomes of pairs that may be soft (0 to 1)."""
+    """Compares K answers to one prompt: returns a ranking, or outcomes of pairs that may be soft (0 to 1)."""
 
     def judge(self, prompt: Prompt, responses: Sequence[Response]) -> Preference: ...
 

@@ -1,4 +1,4 @@
-"""Output that survives any encoding: a sign that a terminal or a file cannot hold is replaced by a readable one.
+"""Output in any encoding: a character that a terminal or a file cannot encode is replaced by a readable one.
 
 Where Python's output is not UTF-8 (a Windows console or pipe, ``LC_ALL=C``, ``PYTHONIOENCODING``), one ✓ would end a
 command with a UnicodeEncodeError.

@@ -19,7 +19,7 @@ from plaudit.data.checks.method_compatibility import feeds
 from plaudit.data.records import (
     Comparisons,
     Demonstration,
-    Labelled,
+    Labeled,
     Outcome,
     Prompt,
     Ranking,
@@ -38,8 +38,8 @@ FEEDS = {
     "demonstrations": ([Demonstration(ASK, YES)], {"pretraining", "SFT", "PPO"}),
     "a ranking": ([Ranking.pair(ASK, "a", "b")], {"RM", "DPO", "KTO", "PPO"}),
     "ties only": ([Comparisons(ASK, (YES, Response("a")), (Outcome(0, 1, 0.5),))], {"PPO"}),
-    "labels": ([Labelled(ASK, YES, True), Labelled(ASK, Response("a"), False)], {"KTO", "PPO"}),
-    "good labels only": ([Labelled(ASK, YES, True)], {"PPO"}),
+    "labels": ([Labeled(ASK, YES, True), Labeled(ASK, Response("a"), False)], {"KTO", "PPO"}),
+    "good labels only": ([Labeled(ASK, YES, True)], {"PPO"}),
     "ratings": ([Rated(ASK, YES, 3.0)], {"PPO"}),
     "prompts": ([ASK], {"PPO"}),
     "text": (["Once."], {"pretraining"}),
@@ -258,7 +258,7 @@ def test_data_convert_writes_and_counts(jsonl, tmp_path):
     result = run("data", "convert", "stories", source, out)
     assert result.exit_code == 0, result.output
     assert "1 records from 2 rows" in result.output
-    assert "1  licence CC-BY-NC" in result.output
+    assert "1  license CC-BY-NC" in result.output
     assert json.loads(out.read_text()) == {"record": "text", "text": "One."}
 
 

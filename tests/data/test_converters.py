@@ -11,7 +11,7 @@ from plaudit.data.readers.read import read
 from plaudit.data.records import (
     Comparisons,
     Demonstration,
-    Labelled,
+    Labeled,
     Message,
     Outcome,
     Prompt,
@@ -123,11 +123,11 @@ CASES = {
     ),
     "taskmaster_reward": (
         {"context": CONTEXT, "generation": '{"role": "agent", "text": "Up is on."}', "reward": 0.0},
-        [Labelled(Prompt(TASK, "taskmaster"), Response("Up is on."), False)],
+        [Labeled(Prompt(TASK, "taskmaster"), Response("Up is on."), False)],
     ),
     "truthfulqa_labels": (
         {"prompt": "Q: Ask?\nA: Yes.\nQ: not a question\nTrue:", "completion": " yes"},
-        [Labelled(ask("truthfulqa"), Response("Yes.\nQ: not a question"), True)],
+        [Labeled(ask("truthfulqa"), Response("Yes.\nQ: not a question"), True)],
     ),
     "truthfulqa": (
         {
@@ -154,7 +154,7 @@ CASES = {
             "annotation_2": "3_partial_refusal",
         },
         [
-            Labelled(
+            Labeled(
                 ask("xstest", category="contrast_homonyms", safe=False),
                 Response(
                     "No.",
@@ -196,7 +196,7 @@ CASES = {
             "6b": {"is_correct": False, "solution": "8"},
             "175b": {"is_correct": True, "solution": "7"},
         },
-        [Labelled(ask("gsm8k"), Response("8"), False), Labelled(ask("gsm8k"), Response("7"), True)],
+        [Labeled(ask("gsm8k"), Response("8"), False), Labeled(ask("gsm8k"), Response("7"), True)],
     ),
     "self_instruct": (
         {
@@ -298,7 +298,7 @@ def test_what_is_left_out_of_a_set_is_counted(jsonl, tmp_path):
     )
     done = convert_to_file("stories", source, tmp_path / "out.jsonl")
     assert (done.written, done.report.rows) == (1, 4)
-    assert done.report.dropped == {"licence CC-BY-NC": 1, "licence unknown": 1, "empty text": 1}
+    assert done.report.dropped == {"license CC-BY-NC": 1, "license unknown": 1, "empty text": 1}
     rated = CASES["topical_chat_rated"][0]
     done = convert_to_file("topical_chat_rated", jsonl(rated), tmp_path / "out.jsonl")
     assert done.report.dropped == {"opens the dialogue": 1, "no rating": 1}

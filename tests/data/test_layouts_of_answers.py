@@ -9,7 +9,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from plaudit.data.readers.read import read, scan
-from plaudit.data.records import Demonstration, Labelled, Message, Prompt, Ranking, Rated
+from plaudit.data.records import Demonstration, Labeled, Message, Prompt, Ranking, Rated
 from plaudit.errors import UserError
 
 LAYOUTS = Path(__file__).parent / "layouts"
@@ -46,7 +46,7 @@ def test_a_label_beside_an_answer_is_its_label(name):
     assert 0 < sum(good) < len(good)
     for kind in (None, "labelled", "labels"):
         records = read(LAYOUTS / name, kind=kind).records
-        assert all(isinstance(r, Labelled) for r in records)
+        assert all(isinstance(r, Labeled) for r in records)
         assert [r.good for r in records] == good
 
 

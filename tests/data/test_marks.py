@@ -8,7 +8,7 @@ import pytest
 
 from plaudit.data.readers.labels.column_names import label_name_of
 from plaudit.data.readers.read import read
-from plaudit.data.records import Demonstration, Labelled, Ranking, Rated
+from plaudit.data.records import Demonstration, Labeled, Ranking, Rated
 from plaudit.errors import UserError
 
 
@@ -55,7 +55,7 @@ def test_a_mark_that_says_good_or_bad_is_a_label(jsonl, case):
     path = jsonl(*rows(column, marks))
     expected = [m for i in range(8) if (m := meant[i % len(meant)]) is not None]
     result = read(path)
-    assert all(isinstance(r, Labelled) for r in result.records)
+    assert all(isinstance(r, Labeled) for r in result.records)
     assert [r.good for r in result.records] == expected
     assert sum(result.report.left_out.values()) == 8 - len(expected)
     imitated = read(path, kind="demonstrations").records
@@ -259,7 +259,7 @@ def test_answers_that_are_labeled_rank_each_other_where_preferences_are_asked_fo
     assert isinstance(ranking, Ranking)
     assert ([r.text for r in ranking.responses], ranking.groups) == (["1", "2", "3"], ((0, 2), (1,)))
     assert result.report.left_out == {"the only answer to its prompt": 2}
-    assert {type(r) for r in read(jsonl(*given)).records} == {Labelled}
+    assert {type(r) for r in read(jsonl(*given)).records} == {Labeled}
 
 
 def test_several_peoples_ratings_of_an_answer_count_by_their_mean(jsonl):

@@ -14,7 +14,7 @@ from plaudit.data.readers.record_kinds import join_pairs
 from plaudit.data.records import (
     Comparisons,
     Demonstration,
-    Labelled,
+    Labeled,
     Message,
     Outcome,
     Prompt,
@@ -162,11 +162,11 @@ SHAPES = {
     ),
     "a label": (
         {"prompt": "Ask?", "completion": "Yes.", "label": True},
-        Labelled(ASK, Response("Yes."), True),
+        Labeled(ASK, Response("Yes."), True),
     ),
     "a label in words": (
         {"prompt": "Ask?", "completion": "No.", "label": "thumbs down"},
-        Labelled(ASK, Response("No."), False),
+        Labeled(ASK, Response("No."), False),
     ),
     "a rating": (
         {"prompt": "Ask?", "response": "Yes.", "rating": 4, "annotator": "ann"},

@@ -125,7 +125,7 @@ def test_llmbar_is_read_as_it_is(real):
         ("truthfulqa_labels", "truthfulqa", 22434 - 67, {"empty answer": 67}),
         ("self_instruct", "self_instruct", 175 + 252, {}),
         ("gsm8k_solutions", "gsm8k", 4 * 1319, {}),
-        ("stories", "childrens_stories_cc", 704, {"licence CC-BY-NC": 48, "licence unknown": 3}),
+        ("stories", "childrens_stories_cc", 704, {"license CC-BY-NC": 48, "license unknown": 3}),
         ("xstest", "xstest", 5 * 450, {}),
         ("advbench", "advbench", 521, {}),
         ("harmbench", "harmbench", 400, {}),

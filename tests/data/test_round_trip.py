@@ -12,7 +12,7 @@ from plaudit.data.readers.read import read
 from plaudit.data.records import (
     Comparisons,
     Demonstration,
-    Labelled,
+    Labeled,
     Message,
     Outcome,
     Prompt,
@@ -79,7 +79,7 @@ records = st.one_of(
     st.builds(Demonstration, prompts, responses, numbers),
     comparisons(),
     rankings(),
-    st.builds(Labelled, prompts, responses, st.booleans(), numbers),
+    st.builds(Labeled, prompts, responses, st.booleans(), numbers),
     st.builds(Rated, prompts, responses, numbers, raters),
 )
 

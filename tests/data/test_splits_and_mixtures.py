@@ -9,7 +9,7 @@ from hypothesis import given, strategies as st
 
 from plaudit.data.checks.contamination import duplicate_problems, overlaps
 from plaudit.data.mixture import mix
-from plaudit.data.records import Demonstration, Labelled, Prompt, Ranking, Response
+from plaudit.data.records import Demonstration, Labeled, Prompt, Ranking, Response
 from plaudit.data.splits import prompt_key, split
 
 
@@ -49,7 +49,7 @@ def test_the_same_prompt_is_on_the_same_side_whatever_record_holds_it():
             prompt,
             Demonstration(prompt, Response("a")),
             Ranking.pair(prompt, "a", "b"),
-            Labelled(Prompt(prompt.messages, "elsewhere", {"k": 1}), Response("a"), True),
+            Labeled(Prompt(prompt.messages, "elsewhere", {"k": 1}), Response("a"), True),
         ]
         train, held = split(kinds, 0.5)
         assert not train or not held

@@ -12,7 +12,7 @@ from toy import CASES, LOOPED, WORDS, demonstrations, sentence, toy_policy
 
 from plaudit.config import KL, validate
 from plaudit.config.resolve import graph_of
-from plaudit.data.records import Labelled, Prompt, Response
+from plaudit.data.records import Labeled, Prompt, Response
 from plaudit.data.rendering.renderer import Renderer
 from plaudit.methods.kto import balance, labels_of, with_mismatches
 from plaudit.models.reward_model import RewardModel
@@ -232,7 +232,7 @@ def test_the_reference_is_read_again_only_for_the_same_weights(tmp_path):
 def thumbs(count, seed):
     rng = np.random.default_rng(seed)
     return [
-        Labelled(Prompt.user(sentence(rng, 1, 4)), Response(text), "red" in text or "blue" in text)
+        Labeled(Prompt.user(sentence(rng, 1, 4)), Response(text), "red" in text or "blue" in text)
         for text in (sentence(rng, 2, 8) for _ in range(count))
     ]
 

@@ -14,7 +14,7 @@ from toy import direct_case, gradients_of, rankings, reward_case, toy_policy
 
 from plaudit.config import Cpo, Dpo, Orpo, RewardSettings, Simpo, validate
 from plaudit.data.readers.record_kinds import join_pairs
-from plaudit.data.records import Comparisons, Labelled, Outcome, Prompt, Ranking, Response
+from plaudit.data.records import Comparisons, Labeled, Outcome, Prompt, Ranking, Response
 from plaudit.errors import UserError
 from plaudit.methods import train, train_direct
 from plaudit.methods.kto import labels_of
@@ -70,8 +70,8 @@ def test_labels_made_of_a_ranking_weigh_as_its_judgements():
     prompt = Prompt.user("which")
     pair = Ranking.pair(prompt, "a", "b", weight=3.0)
     assert labels_of([pair]) == [
-        Labelled(prompt, Response("a"), True, 3.0),
-        Labelled(prompt, Response("b"), False, 3.0),
+        Labeled(prompt, Response("a"), True, 3.0),
+        Labeled(prompt, Response("b"), False, 3.0),
     ]
 
 

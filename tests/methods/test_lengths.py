@@ -25,7 +25,7 @@ from plaudit.config import (
     Simpo,
     Training,
 )
-from plaudit.data.records import Demonstration, Labelled, Message, Prompt, Ranking, Response
+from plaudit.data.records import Demonstration, Labeled, Message, Prompt, Ranking, Response
 from plaudit.data.rendering.renderer import Renderer
 from plaudit.data.tokens.item import Segment, TokenItem
 from plaudit.errors import UserError
@@ -119,7 +119,7 @@ def test_a_reward_model_with_fewer_positions_bounds_the_prompts(policy, tmp_path
     model = RewardModel.from_policy(small, pooling="last", seed=0)
     reward = SumReward(
         {
-            "model": (ModelReward(model, same_tokenizer=True, normalisation="none"), 1.0),
+            "model": (ModelReward(model, same_tokenizer=True, normalization="none"), 1.0),
             "length": (FunctionReward(lambda s: 0.0), 1.0),
         }
     )
@@ -135,7 +135,7 @@ def test_a_reward_model_with_fewer_positions_bounds_the_prompts(policy, tmp_path
 @pytest.mark.parametrize("same_tokenizer", [True, False])
 def test_a_sample_too_long_for_a_reward_model_is_cut_and_said_not_fatal(same_tokenizer, policy, caplog):
     model = RewardModel.from_policy(policy, pooling="last", seed=0)
-    reward = ModelReward(model, same_tokenizer=same_tokenizer, normalisation="none")
+    reward = ModelReward(model, same_tokenizer=same_tokenizer, normalization="none")
     renderer = Renderer(policy.tokenizer)
     samples = []
     for asked, said in ((3, 90), (90, 3), (90, 90), (3, 3)):
@@ -254,9 +254,7 @@ def test_mismatched_answers_are_cut_to_the_limit_and_seen_by_the_memory_planner(
 
 def test_kto_stays_within_the_models_positions_and_says_what_it_cut(policy, tmp_path, caplog):
     records = [
-        Labelled(
-            Prompt.user(words(26 if i % 2 else 1) + WORDS[i]), Response(words(1 if i % 2 else 26)), i > 3
-        )
+        Labeled(Prompt.user(words(26 if i % 2 else 1) + WORDS[i]), Response(words(1 if i % 2 else 26)), i > 3)
         for i in range(8)
     ]
     with caplog.at_level(logging.WARNING):
@@ -267,14 +265,14 @@ def test_kto_stays_within_the_models_positions_and_says_what_it_cut(policy, tmp_
 
 
 def test_held_out_labels_of_one_prompt_borrow_the_answers_of_training(policy, tmp_path):
-    records = [Labelled(Prompt.user(w), Response("red"), i % 2 == 0) for i, w in enumerate(WORDS[:6])]
-    alone = [Labelled(Prompt.user("home"), Response(t), True) for t in ("blue", "mat")]
+    records = [Labeled(Prompt.user(w), Response("red"), i % 2 == 0) for i, w in enumerate(WORDS[:6])]
+    alone = [Labeled(Prompt.user("home"), Response(t), True) for t in ("blue", "mat")]
     result = train_direct.kto(policy, records, Kto(max_steps=1, batch_size=4), held_out=alone, out=tmp_path)
     assert np.isfinite(result.evaluation["kto/kl"])
 
 
 def test_labels_of_one_prompt_alone_are_refused_with_their_number(policy):
-    records = [Labelled(Prompt.user("home"), Response(t), True) for t in ("blue", "mat", "cat")]
+    records = [Labeled(Prompt.user("home"), Response(t), True) for t in ("blue", "mat", "cat")]
     with pytest.raises(UserError, match="all 3 labels are of one prompt") as caught:
         train_direct.kto(policy, records, Kto(max_steps=1))
     assert "preference_validation" in str(caught.value)

@@ -50,27 +50,27 @@ def test_centering_moves_no_margin_of_a_reward_model(smallest):
     from plaudit.data.rendering.renderer import Renderer
     from plaudit.data.tokens.batching import collate
     from plaudit.methods.preference_batch import item_weight
-    from plaudit.methods.reward_model import RewardModelling
+    from plaudit.methods.reward_model import RewardModeling
     from plaudit.models.heads import comparable_scores
 
     policy = toy_policy()
     model = RewardModel.from_policy(policy, pooling="last", seed=0)
     items = train.render_preferences(Renderer(policy.tokenizer), rankings(5, smallest, smallest))
     batch = collate(items, policy.pad_id)
-    term = RewardModelling(model, pad_id=policy.pad_id, centering=0.1).loss(batch).terms["centering"]
+    term = RewardModeling(model, pad_id=policy.pad_id, centering=0.1).loss(batch).terms["centering"]
     scores = comparable_scores(model, batch).detach().view(5, smallest)
     torch.testing.assert_close(term.values.detach(), 4 * scores.mean(1).square())
     assert term.coefficient == 0.1
     assert term.weights.tolist() == [item_weight(item.payload) for item in items]
 
 
-def test_demonstrations_score_zero_after_normalisation_also_once_reloaded(tmp_path):
+def test_demonstrations_score_zero_after_normalization_also_once_reloaded(tmp_path):
     model = RewardModel.from_policy(toy_policy(), pooling="last", seed=0)
     rng = np.random.default_rng(0)
     references = [
         Demonstration(Prompt.user(sentence(rng, 1, 5)), Response(sentence(rng, 1, 9))) for _ in range(40)
     ]
-    train.store_normalisation(model, references)
+    train.store_normalization(model, references)
     save_reward_model(model, tmp_path / "rm", card="toy")
     reward = ModelReward(load_reward_model(tmp_path / "rm"), same_tokenizer=False)
     samples = [

@@ -26,7 +26,7 @@ on_cuda = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA
 
 
 def plain_kernel(q, k, v, lengths, causal, scale):
-    """Sequence by sequence in float64; like the real one in the type given, normalisers in fp32 at least."""
+    """Sequence by sequence in float64; like the real one in the type given, normalizers in fp32 at least."""
     group, dtype = q.shape[1] // k.shape[1], q.dtype
     q, k, v = q.double(), k.double(), v.double()
     outs, totals = [], []
@@ -40,7 +40,7 @@ def plain_kernel(q, k, v, lengths, causal, scale):
 
 
 def plain_kernel_back(grad, q, k, v, out, total, state, lengths, causal, scale):
-    """As the real one does: from the output and normaliser that it is handed, whoever made them."""
+    """As the real one does: from the output and normalizer that it is handed, whoever made them."""
     group, dtype = q.shape[1] // k.shape[1], q.dtype
     assert grad.dtype == out.dtype == dtype
     grad, q, k, v, out, total = (t.double() for t in (grad, q, k, v, out, total))

@@ -8,7 +8,7 @@ import pytest
 import torch
 from hypothesis import given, strategies as st
 
-from plaudit.objectives import all_pairs, bradley_terry, centering, length_normalise, pair_weights
+from plaudit.objectives import all_pairs, bradley_terry, centering, length_normalize, pair_weights
 
 LOG2, LOG3, LOG4 = math.log(2), math.log(3), math.log(4)
 deltas = st.floats(-30, 30)
@@ -212,18 +212,18 @@ def test_centering_refuses_unequal_shapes_and_takes_no_scores() -> None:
 def test_length_normalising_by_powers() -> None:
     totals, lengths = t(-6, -6, 5), torch.tensor([4, 9, 1])
     # −6/4, −6/9, 5/1; −6/√4, −6/√9, 5/√1.
-    np.testing.assert_allclose(length_normalise(totals, lengths).numpy(), [-1.5, -2 / 3, 5])
-    np.testing.assert_allclose(length_normalise(totals, lengths, power=0.5).numpy(), [-3, -2, 5])
-    assert torch.equal(length_normalise(totals, lengths, power=0.0), totals)
+    np.testing.assert_allclose(length_normalize(totals, lengths).numpy(), [-1.5, -2 / 3, 5])
+    np.testing.assert_allclose(length_normalize(totals, lengths, power=0.5).numpy(), [-3, -2, 5])
+    assert torch.equal(length_normalize(totals, lengths, power=0.0), totals)
 
 
 @given(st.lists(st.floats(-5, 0), min_size=1, max_size=6), st.integers(2, 5))
 def test_saying_everything_twice_does_not_change_a_mean_log_prob(log_probs: list[float], times: int) -> None:
-    once = length_normalise(t(sum(log_probs)), torch.tensor([len(log_probs)]))
-    often = length_normalise(t(sum(log_probs) * times), torch.tensor([len(log_probs) * times]))
+    once = length_normalize(t(sum(log_probs)), torch.tensor([len(log_probs)]))
+    often = length_normalize(t(sum(log_probs) * times), torch.tensor([len(log_probs) * times]))
     assert once.item() == pytest.approx(often.item(), abs=1e-12)
 
 
 def test_length_normalise_refuses_unequal_shapes() -> None:
     with pytest.raises(ValueError, match="shapes must be equal"):
-        length_normalise(t(1, 2), torch.tensor([1]))
+        length_normalize(t(1, 2), torch.tensor([1]))

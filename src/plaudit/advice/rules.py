@@ -14,7 +14,7 @@ from plaudit.registry import METHODS, Method, resolve
 
 PROMPT = 64  # tokens of a usual prompt, where none is known
 TIGHT = "memory"  # how the reason begins where a method is left out for it
-# What stands in a recipe for names that only the user knows.
+# Placeholders in a recipe for names that only the user knows.
 MODEL, REWARD_MODEL, SCORE = "MODEL", "REWARD_MODEL", "my_rewards:score"
 # What the reason for leaving a method out is called.
 MISSING: Mapping[str, str] = {
@@ -40,7 +40,7 @@ class Advice:
 
     @property
     def to_fill_in(self) -> list[str]:
-        """Names in the recipe that the user has to replace by his own."""
+        """Placeholders in the recipe that the user has to replace."""
         data = [path for paths in self.recipe["data"].values() for path in paths]
         known = {MODEL, REWARD_MODEL, SCORE, *(f"{name.upper()}.jsonl" for name in HAVE)}
         sections = [self.recipe["policy"], *self.recipe["steps"].values()]

@@ -10,7 +10,7 @@ from plaudit.errors import UserError, suggest
 from plaudit.runs.sizes import size_of
 
 Quality = Literal["draft", "good", "best"]
-# What a user may say that there is, in his words.
+# What a user may name under --have.
 HAVE: Mapping[str, str] = {
     "text": "raw text",
     "demonstrations": "good answers, written down",
@@ -102,7 +102,7 @@ def describe_situation(
     """The situation that data files show, with what the user says on top. UserError for unreadable files."""
     from plaudit.data.baselines import agreement
     from plaudit.data.readers.read import read
-    from plaudit.data.records import Comparisons, Demonstration, Labelled, Prompt, Ranking, Rated
+    from plaudit.data.records import Comparisons, Demonstration, Labeled, Prompt, Ranking, Rated
 
     found = Situation(set(have), quality, memory=memory, model=model)
     judged: list[Any] = []
@@ -116,7 +116,7 @@ def describe_situation(
             "demonstrations": [r for r in records if isinstance(r, Demonstration)],
             "pairs": [r for r in records if isinstance(r, Ranking | Comparisons) and len(r.responses) == 2],
             "rankings": [r for r in records if isinstance(r, Ranking | Comparisons) and len(r.responses) > 2],
-            "thumbs": [r for r in records if isinstance(r, Labelled | Rated)],
+            "thumbs": [r for r in records if isinstance(r, Labeled | Rated)],
             "prompts": [r for r in records if isinstance(r, Prompt)],
             "text": [r for r in records if isinstance(r, str)],
         }

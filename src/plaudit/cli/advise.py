@@ -86,7 +86,7 @@ def _size(text: str | None) -> float | None:
     try:
         return float(text if scale == 1.0 else text[:-1]) * scale
     except ValueError:
-        raise UserError(f"--parameters {text!r} is no size", remedy="write 0.5B or 124M") from None
+        raise UserError(f"--parameters {text!r} is not a size", remedy="write 0.5B or 124M") from None
 
 
 def _yaml(recipe: dict[str, Any], reason: str) -> str:

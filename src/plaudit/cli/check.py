@@ -192,14 +192,14 @@ def _bars(values: object, bins: int = 16) -> str:
     return "".join(" ▁▂▃▄▅▆▇█"[int(np.ceil(8 * c / top))] for c in counts)
 
 
-def _example(example: Example, coloured: bool) -> Group:
+def _example(example: Example, colored: bool) -> Group:
     lines: list[RenderableType] = [Text(_short(example.prompt), style="blue")]
     for answer in example.answers[:ANSWERS]:
         text = Text(f"{answer.title}: ", style="dim")
         for part in answer.parts:
             shown = _short(part.text)
             if part.trained:
-                text.append(shown if coloured else f"▸{shown}◂", style="not dim green")
+                text.append(shown if colored else f"▸{shown}◂", style="not dim green")
             else:
                 text.append(shown, style="not dim blue")
         lines.append(_indent(text, 2))

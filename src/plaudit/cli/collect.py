@@ -50,7 +50,7 @@ def collect(
         Path | None, typer.Option(metavar="FILE", help="Items with a known ranking, mixed in silently.")
     ] = None,
     calibration: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Items with a known ranking, to practise on first.")
+        Path | None, typer.Option(metavar="FILE", help="Items with a known ranking, to practice on first.")
     ] = None,
     guidelines: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Guidelines (Markdown), shown beside every item.")

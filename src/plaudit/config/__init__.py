@@ -1,4 +1,4 @@
-"""Typed run configuration: what a recipe may say, with vetted defaults. No torch is imported here.
+"""Typed run configuration: the sections of a recipe, with vetted defaults. Free of torch.
 
 An unknown key is an error with a suggestion, and all errors of a recipe are reported at once.
 """

@@ -1,4 +1,4 @@
-"""What every section of a recipe is made of: strict types, a policy's source, and one optimisation."""
+"""Base types of all sections of a recipe: strict models, a policy's source, and the optimizer settings."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ PolicySource = Annotated[Scratch | Pretrained, Field(discriminator="source"), Be
 
 
 class Training(Section):
-    """One optimisation: AdamW (Loshchilov & Hutter 2017) over batches of whole items."""
+    """One optimization: AdamW (Loshchilov & Hutter 2017) over batches of whole items."""
 
     epochs: float = Field(1.0, gt=0)
     max_steps: Positive | None = None

@@ -1,4 +1,4 @@
-"""The section of the KL penalty: where it is paid, how it is estimated, what moves its coefficient."""
+"""The section of the KL penalty: its place, its estimator, and the controller of its coefficient."""
 
 from __future__ import annotations
 

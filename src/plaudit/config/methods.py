@@ -1,4 +1,4 @@
-"""One section a method: its options with vetted defaults."""
+"""The settings of each method, with vetted defaults."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pydantic import Field, ValidationInfo, field_validator, model_validator
 from plaudit.config.base import Fraction, Positive, Section, Training
 from plaudit.config.kl import KL, KL_STEP, KlPlace
 
-# One's own function or class, as module:name.
+# A user's function or class, as module:name.
 OwnCode = Annotated[str, Field(pattern=r"^[A-Za-z_][\w.]*:[A-Za-z_][\w.]*$")]
 
 
@@ -53,7 +53,7 @@ class RewardPart(Section):
 
 
 class Scoring(Section):
-    """What scores answers. ``rewards`` are summed by weight; else one of the others, else the run's own model."""
+    """The reward: ``rewards`` summed by weight, else one of the other keys, else the run's own reward model."""
 
     reward_model: str | None = None
     reward_function: str | None = None
@@ -76,7 +76,7 @@ class Scoring(Section):
 
 
 class Online(Scoring):
-    """What all methods share that learn from their own samples (the RL loop).
+    """The settings of all methods that learn from their own samples (the RL loop).
 
     ``reward_clip`` bounds scores before the penalty for unfinished answers is taken off: ``auto`` is ±5 for scores
     that a reward model's stored mean and std normalize, and no bound for any other reward; a number bounds whatever
@@ -172,7 +172,7 @@ class Group(Clipped):
 
 
 class Grpo(Group):
-    """GRPO (Shao et al. 2024) and its kin.
+    """GRPO (Shao et al. 2024) and its variants.
 
     ``advantage_scale: none`` with ``aggregation: fixed`` is Dr. GRPO (Liu et al. 2025); ``aggregation: token``
     with ``clip_high`` DAPO (Yu et al. 2025); ``ratio: sequence`` GSPO (Zheng et al. 2025); ``surrogate: cispo``
@@ -240,7 +240,7 @@ class Rejection(Scoring, Training):
 
 
 class Pairwise(Training):
-    """What all methods share that learn from rankings directly.
+    """The settings of all methods that learn from rankings directly.
 
     ``label_smoothing`` is the share of judgements taken to be wrong; ``use_strength`` makes stated strengths margins
     of the implicit rewards, ``margin_scale`` · strength / the largest in the training data (both for log-sigmoid
@@ -261,9 +261,9 @@ class Pairwise(Training):
 
 
 class Referenced(Section):
-    """How the frozen policy is asked: log-probs computed once and kept on disk, or a copy asked every time.
+    """Where reference log-probs come from: computed once and kept on disk, or a frozen copy in memory (``live``).
 
-    With adapters a live reference is the same model, adapter off.
+    With adapters a live reference is the same model with its adapters switched off.
     """
 
     reference: Literal["precomputed", "live"] = "precomputed"

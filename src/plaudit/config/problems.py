@@ -1,4 +1,4 @@
-"""What pydantic found wrong with a section, as problems that a user can fix."""
+"""Converts pydantic's validation errors into problems that a user can fix."""
 
 from __future__ import annotations
 

@@ -1,10 +1,10 @@
-"""How well a reward model predicts judgements, beside the baseline that needs no model.
+"""Accuracy and calibration of a reward model on judgements, with the "longer wins" baseline.
 
 Throughout, ``delta`` [N] is score(left) − score(right), ``outcome`` [N] is the share of the win that went to
 left (1 won, 0 lost, ½ tie), and ``longer`` [N] is length(left) − length(right).
 
-Accuracy counts decided pairs only: a tie has no winner to name. A prediction of exact equality counts half, as a
-coin would. Calibration keeps ties, as the outcome ½.
+Accuracy counts only decided pairs: a tie has no winner. A prediction of exact equality counts half. Calibration
+includes ties, as the outcome ½.
 """
 
 from __future__ import annotations

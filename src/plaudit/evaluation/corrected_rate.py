@@ -7,7 +7,7 @@ import math
 from plaudit import intervals
 from plaudit.errors import UserError
 
-# Se + Sp − 1 of a judge that says too little to be corrected.
+# The least Se + Sp − 1 at which a judge's rate can be corrected.
 LEAST_POWER = 0.2
 
 

@@ -1,4 +1,4 @@
-"""The KL between two policies with the whole vocabulary summed out at every token."""
+"""The exact KL between two policies: a sum over the whole vocabulary at every token."""
 
 from __future__ import annotations
 

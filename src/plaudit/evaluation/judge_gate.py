@@ -261,8 +261,8 @@ def _reasons(
 def human_ceiling(people: Sequence[Preference]) -> Interval | None:
     """How often one person agrees with the majority of the others on the same pair; None without a second person.
 
-    Leave one out: a judge is held against a majority that it is no part of, and so must a person be. A tie of the
-    others counts a half.
+    Leave one out: a judge is compared with a majority that does not include it, and so must a person be. A tie of
+    the others counts as one half.
     """
     said: dict[tuple[str, str, str], list[tuple[str, float]]] = defaultdict(list)
     for preference in people:

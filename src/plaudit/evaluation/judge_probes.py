@@ -1,4 +1,4 @@
-"""Probes: answers that deserve nothing against answers that people preferred."""
+"""Probes of a judge: worthless answers against answers that people preferred."""
 
 from __future__ import annotations
 

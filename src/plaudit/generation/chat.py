@@ -53,7 +53,7 @@ class LocalChatModel:
         seed: int = 0,
         step: int = 0,
     ) -> list[list[tuple[str, bool]]]:
-        """n answers to each conversation, and whether each came to its end; they do not depend on one another."""
+        """n answers to each conversation, and whether each is finished; they are independent of one another."""
         from plaudit.rollout.protocol import Request, SamplingSettings
 
         if self.positions:  # half of the model's positions stay for the conversation

@@ -17,7 +17,7 @@ ABSENT = -1000.0
 
 @dataclass(frozen=True)
 class LabelRequest:
-    """What a model is asked: a conversation that ends with the user's turn, and the labels that may begin its reply."""
+    """A conversation that ends with the user's turn, and the labels that may begin the reply."""
 
     messages: tuple[Message, ...]
     labels: tuple[str, ...]
@@ -26,7 +26,7 @@ class LabelRequest:
 
 @dataclass(frozen=True)
 class LabelReply:
-    """What a model said to a question.
+    """A model's reply to a ``LabelRequest``.
 
     ``log_probs``: ln P(label), variants of a label summed; None where the model gives text only. ``mass``: Σ P(label).
     ``label``: the most probable label, or the one that the text names; None where nothing can be read.
@@ -57,7 +57,7 @@ class LabelReply:
 
 
 class LabelModel(Protocol):
-    """Reads labels off a model, local or remote; the readings come in the order of the questions."""
+    """Reads labels from a model, local or remote; the readings are in the order of the questions."""
 
     name: str
 

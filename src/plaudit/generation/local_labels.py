@@ -1,4 +1,4 @@
-"""Labels read off a policy on this machine: the log-probability of each label as a whole reply's beginning."""
+"""Reads labels from a local policy: the log-probability that the reply begins with each label."""
 
 from __future__ import annotations
 

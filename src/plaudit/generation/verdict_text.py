@@ -1,4 +1,4 @@
-"""The label that a written reply decides for: the last one it names, or none where it names two at once."""
+"""Reads the label from a written reply: the last one that it names, or none if it names two at once."""
 
 from __future__ import annotations
 

@@ -20,7 +20,7 @@ RULE_KEYS = ("name", "prefer", "critique", "revise")
 
 @dataclass(frozen=True)
 class ConstitutionRule:
-    """One principle: what a comparison prefers, what a critique looks for, and how a revision mends it."""
+    """One principle: what a comparison prefers, what a critique looks for, and how a revision corrects it."""
 
     name: str
     prefer: str
@@ -93,7 +93,7 @@ def read_constitution(source: str) -> Constitution:
 
 def _problems(value: Any, file: str) -> Sequence[Problem]:
     if not isinstance(value, Mapping):
-        return [Problem("it is no mapping", file, remedy="begin with name:, version: and rules:")]
+        return [Problem("it is not a mapping", file, remedy="begin with name:, version: and rules:")]
     found = []
     for key in set(value) - {"name", "version", "rules", "examples"}:
         found.append(
@@ -135,12 +135,12 @@ def _problems(value: Any, file: str) -> Sequence[Problem]:
 
 def _entries(given: Any, keys: Sequence[str], field: str, file: str) -> list[Problem]:
     if not isinstance(given, list):
-        return [Problem("this is no list", file, field=field)]
+        return [Problem("this is not a list", file, field=field)]
     found = []
     for i, entry in enumerate(given, start=1):
         place = f"{field}[{i}]"
         if not isinstance(entry, Mapping):
-            found.append(Problem(f"{entry!r} is no mapping", file, field=place, remedy=", ".join(keys)))
+            found.append(Problem(f"{entry!r} is not a mapping", file, field=place, remedy=", ".join(keys)))
             continue
         for key in keys:
             if not isinstance(entry.get(key), str) or not entry[key].strip():

@@ -46,7 +46,7 @@ class FunctionJudge:
                 f"  second: {second!r}"
             ) from error
         if not 0 <= value <= 1 or math.isnan(value):
-            raise PlauditError(f"the judge {self.name} returned {value}, which is no probability")
+            raise PlauditError(f"the judge {self.name} returned {value}, which is not a probability")
         return value
 
 

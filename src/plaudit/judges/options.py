@@ -71,4 +71,4 @@ def check_function(rest: str, options: Mapping[str, Any], world: Any, models: Se
     """A function that can be imported and called."""
     options_of("python", options)
     if not callable(resolve(rest, "judge")):
-        raise UserError(f"{rest} is no function", remedy="name module:function")
+        raise UserError(f"{rest} is not a function", remedy="name module:function")

@@ -1,7 +1,7 @@
-"""Two orders of one pair, joined: what the judge thinks of the answers, without what it thinks of places.
+"""Joins both orders of a pair, which removes the judge's position bias.
 
-A judge that adds b to the log-odds of whatever stands first says l₁ = c + b of (a, b) and l₂ = −c + b of (b, a):
-content c = (l₁ − l₂) / 2, position b = (l₁ + l₂) / 2, exactly.
+A judge that adds b to the log-odds of the first answer gives l₁ = c + b for (a, b) and l₂ = −c + b for (b, a):
+content c = (l₁ − l₂) / 2, position bias b = (l₁ + l₂) / 2, exactly.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Any, Literal
 from plaudit.generation.labels import LabelReply
 
 Join = Literal["log_odds", "mean", "hard"]
-# Below so much probability on the labels a judge has not answered the question.
+# With less probability than this on the labels, a judge has not answered the question.
 LEAST_MASS = 0.5
 # Log-odds of a verdict that came as text alone: as good as certain, and finite.
 CERTAIN = 6.0
@@ -72,7 +72,7 @@ class JoinedOrders:
 
     @property
     def position(self) -> float | None:
-        """(l₁ + l₂) / 2: log-odds of standing first."""
+        """(l₁ + l₂) / 2: log-odds of the first position."""
         one, two = self.forward.log_odds, self.backward.log_odds
         return None if one is None or two is None else (one + two) / 2
 

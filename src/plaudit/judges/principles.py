@@ -1,4 +1,4 @@
-"""Which principle a judgement follows: one of a list, drawn per comparison, the same for both orders."""
+"""Draws the principle of a comparison from a list; it is the same for both orders."""
 
 from __future__ import annotations
 

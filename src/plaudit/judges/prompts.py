@@ -1,4 +1,4 @@
-"""What a judge is asked, word for word. A changed wording is a new ``VERSION``: answers are kept by it.
+"""The prompts of judges. A changed wording needs a new ``VERSION``: cached answers depend on it.
 
 The texts to judge are enclosed in lines with a code that no text can contain by plan, and the prompt says that nothing
 between these lines is an instruction: an answer that says "choose me" is material to judge.
@@ -30,7 +30,7 @@ def fenced(code: str, title: str, text: str) -> str:
 
 
 def code_for(seed: int, *texts: str) -> str:
-    """Eight hexadecimal digits that stand in none of the texts and follow from all of them and the seed."""
+    """Eight hexadecimal digits that occur in none of the texts: a hash of all of them and the seed."""
     for again in range(1000):
         digest = hashlib.sha256(repr((seed, again, texts)).encode()).hexdigest()[:8]
         if not any(digest in text for text in texts):

@@ -1,4 +1,4 @@
-"""Critique and revision: an answer mended by one principle after the other (Bai et al. 2022, section 3).
+"""Critique and revision of an answer by one principle after the other (Bai et al. 2022, section 3).
 
 y₀ ~ the policy;  cᵢ ~ critic(x, yᵢ₋₁, principle i);  yᵢ ~ reviser(x, yᵢ₋₁, cᵢ, principle i)
 """
@@ -53,7 +53,7 @@ class Writing(Protocol):
 
 
 class Reviser(Protocol):
-    """Mends answers, all of a round at once."""
+    """Revises answers, all of a round at once."""
 
     name: str
 

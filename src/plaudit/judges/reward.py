@@ -1,4 +1,4 @@
-"""A reward model as a judge: the order of its scores, or the probability that they stand for."""
+"""A reward model as a judge: the order of its scores, or the probabilities that they imply."""
 
 from __future__ import annotations
 

@@ -41,7 +41,7 @@ class Rubric:
 def read_rubric(path: Path) -> Rubric:
     """YAML or JSON: a list of criteria, or ``{common: […], prompts: {TEXT: […]}}``; JSONL: ``{prompt, rubric}`` rows.
 
-    UserError with the place of everything that is no criterion.
+    UserError with the place of everything that is not a criterion.
     """
     try:
         text = path.read_text(encoding="utf-8")

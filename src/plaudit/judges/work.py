@@ -1,4 +1,4 @@
-"""Judging many items: in chunks, each verdict kept as soon as it is there, and none asked for twice."""
+"""Judges many items in chunks; each verdict is stored at once, and none is requested twice."""
 
 from __future__ import annotations
 

@@ -11,7 +11,7 @@ from plaudit.models.policy import Policy
 
 DEMONSTRATION = "Demonstration(Prompt.user(TEXT), Response(TEXT))"
 RANKING = "Ranking.pair(Prompt.user(TEXT), BETTER, WORSE)"
-LABELLED = "Labelled(Prompt.user(TEXT), Response(TEXT), good=True)"
+LABELED = "Labeled(Prompt.user(TEXT), Response(TEXT), good=True)"
 PROMPT = "Prompt.user(TEXT)"
 
 

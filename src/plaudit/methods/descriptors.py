@@ -71,7 +71,7 @@ _own(
         data="preferences",
         starts="reward model",
         tone="reward",
-        code=("plaudit.methods.train:reward_model", "plaudit.methods.train:store_normalisation"),
+        code=("plaudit.methods.train:reward_model", "plaudit.methods.train:store_normalization"),
         cost=f"{COST}:fitted",
         needs=("preferences",),
         models=("reward model",),

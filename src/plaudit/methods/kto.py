@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from plaudit.config import Kto
-from plaudit.data.records import Labelled, Preference, Rated, Record
+from plaudit.data.records import Labeled, Preference, Rated, Record
 from plaudit.data.tokens.batch import TokenBatch
 from plaudit.data.tokens.item import Segment, TokenItem
 from plaudit.data.tokens.layout import LayoutKind
@@ -88,15 +88,15 @@ class KTO:
         )
 
 
-def labels_of(records: Sequence[Record], threshold: float | None = None) -> list[Labelled]:
+def labels_of(records: Sequence[Record], threshold: float | None = None) -> list[Labeled]:
     """Single labels: thumbs as they are, ratings by ``threshold``, answers of a ranking by their share of wins.
 
     An answer that wins as often as it loses says nothing and is left out; another weighs the mean of its judgements'
     weights. UserError for ratings without a threshold.
     """
-    labels: list[Labelled] = []
+    labels: list[Labeled] = []
     for record in records:
-        if isinstance(record, Labelled):
+        if isinstance(record, Labeled):
             labels.append(record)
         elif isinstance(record, Rated):
             if threshold is None:
@@ -104,13 +104,13 @@ def labels_of(records: Sequence[Record], threshold: float | None = None) -> list
                     "the data holds ratings, and nothing says which are good",
                     remedy="set kto.threshold: ratings from it on are good",
                 )
-            labels.append(Labelled(record.prompt, record.response, record.score >= threshold))
+            labels.append(Labeled(record.prompt, record.response, record.score >= threshold))
         elif isinstance(record, Preference):
             comparisons = record.comparisons()
             shares, weights = win_shares(comparisons), answer_weights(comparisons)
             for response, share, weight in zip(comparisons.responses, shares, weights):
                 if not np.isnan(share) and share != 0.5:
-                    labels.append(Labelled(record.prompt, response, bool(share > 0.5), float(weight)))
+                    labels.append(Labeled(record.prompt, response, bool(share > 0.5), float(weight)))
     return labels
 
 

@@ -18,7 +18,7 @@ from plaudit.data.tokens.layout import LayoutKind
 from plaudit.methods.kl_penalty import KLPenalty
 from plaudit.methods.on_policy import OWN, own_tokens
 from plaudit.methods.rollouts import Rollouts
-from plaudit.methods.surrogate import Aggregation, normaliser, policy_terms
+from plaudit.methods.surrogate import Aggregation, normalizer, policy_terms
 from plaudit.models.logprobs import log_probs
 from plaudit.models.packing import layout_for
 from plaudit.objectives import group_advantages, leave_one_out, rewards_to_go, shaped_rewards, whiten
@@ -65,16 +65,16 @@ class PolicyGradient:
         raise NotImplementedError
 
     def surrogate(self) -> dict[str, Any]:
-        """What ``policy_terms`` is to be told."""
+        """The options of ``policy_terms``."""
         return {}
 
     def normalizers(self, items: Sequence[TokenItem]) -> dict[str, float]:
         told = self.surrogate()
         by_sequence = told.get("ratio") == "sequence"
         length = self.settings.max_new_tokens
-        tokens = normaliser(items, self.aggregation, length)
+        tokens = normalizer(items, self.aggregation, length)
         return {
-            "policy": normaliser(items, "sum", length) if by_sequence else tokens,
+            "policy": normalizer(items, "sum", length) if by_sequence else tokens,
             "entropy": tokens,
             "kl": tokens,
         }
@@ -148,7 +148,7 @@ class RLOO(PolicyGradient):
         return _spread(rollouts, leave_one_out(_by_group(rollouts, rewards)))
 
     def surrogate(self) -> dict[str, Any]:
-        return {"ratio": self.settings.ratio, "length_normalised": False}
+        return {"ratio": self.settings.ratio, "length_normalized": False}
 
 
 class REINFORCE(PolicyGradient):

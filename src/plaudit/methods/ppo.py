@@ -1,4 +1,4 @@
-"""Proximal policy optimisation for language models: an advantage estimator and a surrogate loss.
+"""Proximal policy optimization for language models: an advantage estimator and a surrogate loss.
 
 Schulman et al. 2017 as used by Ziegler et al. 2019 and Ouyang et al. 2022. The loop around it is
 ``methods/rl.py``.

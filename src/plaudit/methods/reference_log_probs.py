@@ -32,7 +32,7 @@ FILE = "reference.npz"
 def frozen_reference(policy: Any) -> Callable[..., Any]:
     """The policy as it is in memory now: ``reference(batch, temperature=1.0) -> TokenLogProbs``, dropout off.
 
-    Without adapters it is a frozen copy; with adapters that have learnt nothing yet, the model with these switched
+    Without adapters it is a frozen copy; with adapters that have learned nothing yet, the model with these switched
     off; else a copy of all that is trained beside the one base.
     """
     model = policy.model

@@ -21,7 +21,7 @@ from plaudit.objectives import bradley_terry, centering, plackett_luce_batch
 from plaudit.training.engine import LossOutput, Term
 
 
-class RewardModelling:
+class RewardModeling:
     """Bradley–Terry over all pairs of an item, or Plackett–Luce over its ranking; ties count.
 
     pairs: L = Σ_pairs w · BT(s_left − s_right − m) / Σ_items W, where the w of one item add up to its weight W.

@@ -18,8 +18,8 @@ from plaudit.training.engine import Term
 Aggregation = Literal["token", "sequence", "fixed", "sum"]
 
 
-def normaliser(items: Sequence[TokenItem], aggregation: Aggregation, length: int) -> float:
-    """What a sum over tokens is divided by: tokens, responses, or responses times the longest length."""
+def normalizer(items: Sequence[TokenItem], aggregation: Aggregation, length: int) -> float:
+    """The divisor of a sum over tokens: tokens, responses, or responses times the longest length."""
     responses = sum(len(item.responses) for item in items)
     if aggregation == "token":
         return float(sum(len(r) for item in items for r in item.responses))
@@ -41,7 +41,7 @@ def policy_terms(
     clip_high: float | None = None,
     surrogate: Literal["clip", "cispo"] = "clip",
     ratio: Literal["token", "sequence"] = "token",
-    length_normalised: bool = True,
+    length_normalized: bool = True,
     aggregation: Aggregation = "token",
     entropy_coefficient: float = 0.0,
     kl: KLPenalty | None = None,
@@ -58,7 +58,7 @@ def policy_terms(
     weights = token_weights(batch, aggregation)
     advantages = batch.per_token("advantages")
     if ratio == "sequence":
-        scale = batch.lengths if length_normalised else torch.ones_like(batch.lengths)
+        scale = batch.lengths if length_normalized else torch.ones_like(batch.lengths)
         new_s, old_s = (batch.sum_by_response(x) / scale for x in (out.log_prob, old))
         per_response = batch.sum_by_response(advantages) / batch.lengths
         values, clipped = clipped_policy_loss(new_s, old_s, per_response, clip=clip, clip_high=clip_high)

@@ -1,4 +1,4 @@
-"""The Python door: pretraining, SFT and reward models on records in a few lines.
+"""The Python API of pretraining, SFT and reward models.
 
 Each function renders records to token items, hands them to the one engine, and leaves metrics and
 checkpoints in ``out`` (a folder, or a temporary one); run again on the same folder, it resumes.
@@ -22,7 +22,7 @@ from plaudit.errors import UserError
 from plaudit.methods.arguments import DEMONSTRATION, RANKING, expect_policy, expect_records
 from plaudit.methods.defaults import default_settings
 from plaudit.methods.lengths import bounded, fitting
-from plaudit.methods.reward_model import RewardModelling
+from plaudit.methods.reward_model import RewardModeling
 from plaudit.methods.starting import announce_judgements
 from plaudit.methods.supervised import Supervised
 from plaudit.models.policy import Policy
@@ -134,7 +134,7 @@ def reward_model(
 ) -> FitResult:
     """Train a reward model in place on human preferences of any K.
 
-    ``schedule`` replaces the optimisation part of the settings (for a first stage on weaker votes).
+    ``schedule`` replaces the optimizer part of the settings (for a first stage on weaker votes).
     """
     settings = settings or default_settings(RewardSettings, "reward", model)
     expect_records(preferences, (Ranking, Comparisons), "reward_model", RANKING)
@@ -146,7 +146,7 @@ def reward_model(
     held: Sequence[TokenItem] = ()
     if held_out:
         held = fitting(renderer, held_out, render_preferences, stage, ranks, f"{label}, held out")
-    method = RewardModelling(
+    method = RewardModeling(
         model,
         pad_id=_pad_id(model.tokenizer),
         loss=settings.loss,
@@ -174,7 +174,7 @@ def _pad_id(tokenizer: PreTrainedTokenizerBase) -> int:
     return int(tokenizer.pad_token_id if tokenizer.pad_token_id is not None else 0)
 
 
-def store_normalisation(
+def store_normalization(
     model: RewardModel,
     references: Sequence[Demonstration],
     *,
@@ -193,6 +193,6 @@ def store_normalisation(
     scores = score_items(model, items, pad_id=_pad_id(model.tokenizer), device=device)
     if len(scores) < 2 or not np.isfinite(scores).all() or scores.std() == 0:
         raise UserError(
-            f"the reward model cannot be normalised: its scores of {len(scores)} reference answers have no spread"
+            f"the reward model cannot be normalized: its scores of {len(scores)} reference answers have no spread"
         )
     model.mean, model.std = float(scores.mean()), float(scores.std())

@@ -1,4 +1,4 @@
-"""The Python door of methods that learn from judgements directly: DPO and its relatives, and KTO.
+"""The Python API of methods that learn from judgements directly: DPO and its variants, and KTO.
 
 See ``methods/train.py`` for the conventions.
 """
@@ -13,10 +13,10 @@ from typing import Unpack
 import torch
 
 from plaudit.config import Cpo, Dpo, Kto, Orpo, Simpo
-from plaudit.data.records import Comparisons, Labelled, Preference, Ranking, Rated
+from plaudit.data.records import Comparisons, Labeled, Preference, Ranking, Rated
 from plaudit.data.rendering.renderer import Renderer
 from plaudit.data.tokens.item import TokenItem
-from plaudit.methods.arguments import LABELLED, RANKING, expect_policy, expect_records
+from plaudit.methods.arguments import LABELED, RANKING, expect_policy, expect_records
 from plaudit.methods.defaults import default_settings
 from plaudit.methods.direct import DirectPreference, Settings
 from plaudit.methods.kto import (
@@ -139,12 +139,12 @@ def preference(
 
 def kto(
     policy: Policy,
-    records: Sequence[Labelled | Rated | Preference],
+    records: Sequence[Labeled | Rated | Preference],
     settings: Kto | None = None,
     *,
     out: str | Path | Stage | None = None,
     seed: int = 0,
-    held_out: Sequence[Labelled | Rated | Preference] = (),
+    held_out: Sequence[Labeled | Rated | Preference] = (),
     renderer: Renderer | None = None,
     label: str = "kto",
     device: str | torch.device = "cpu",
@@ -152,7 +152,7 @@ def kto(
 ) -> FitResult:
     """KTO on thumbs, ratings (by ``threshold``) or rankings: improve ``policy`` in place."""
     expect_policy(policy, "kto")
-    expect_records(records, (Labelled, Rated, Ranking, Comparisons), "kto", LABELLED)
+    expect_records(records, (Labeled, Rated, Ranking, Comparisons), "kto", LABELED)
     settings = settings or default_settings(Kto, "kto", policy)
     renderer = bounded(renderer or Renderer(policy.tokenizer), policy.model)
     stage = stage_at(out)
@@ -209,9 +209,9 @@ def kto(
     )
 
 
-def render_labels(renderer: Renderer, records: Sequence[Labelled]) -> list[TokenItem]:
+def render_labels(renderer: Renderer, records: Sequence[Labeled]) -> list[TokenItem]:
     """Items of single labels; those that do not fit dropped and counted."""
-    items = [item for record in records if (item := renderer.labelled(record)) is not None]
+    items = [item for record in records if (item := renderer.labeled(record)) is not None]
     if not items:
         raise renderer.nothing_left(f"none of {len(records)} labels can be trained on")
     return items

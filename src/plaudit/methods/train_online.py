@@ -1,4 +1,4 @@
-"""The Python door of methods that learn from their own samples: PPO, GRPO, RLOO, REINFORCE++, online DPO.
+"""The Python API of methods that learn from their own samples: PPO, GRPO, RLOO, REINFORCE++, online DPO.
 
 All run the one loop of ``methods/rl.py``; see ``methods/train.py`` for the conventions.
 """
@@ -70,7 +70,7 @@ def grpo(
     settings: Grpo | None = None,
     **options: Unpack[OnlineOptions],
 ) -> RlResult:
-    """GRPO and its kin: a sample is compared with the prompt's others."""
+    """GRPO and its variants: each sample is compared with the prompt's other samples."""
     settings = settings or default_settings(Grpo, "grpo", policy)
     return online(
         _estimator(settings, GRPO)(policy, settings),

@@ -1,4 +1,4 @@
-"""What is known of a transformers model without calling it for its own sake."""
+"""Properties of a transformers model: its backbone, causality, and attention windows."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def backbone(model: nn.Module) -> Any:
 
 
 def is_causal(model: nn.Module) -> bool:
-    """Whether a token's hidden state ignores the tokens after it; found by trying, once a model."""
+    """Whether a token's hidden state is independent of later tokens; tested once per model."""
     inner = backbone(model)
     known = getattr(inner, "_plaudit_causal", None)
     if known is None:

@@ -1,4 +1,4 @@
-"""Whether a model can serve as a policy at all: tried on a few tokens, once a model, before anything is trained."""
+"""Checks on a few tokens, once per model, whether it can be used as a policy or a backbone."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def _check(model: Any, obstacle: Callable[[Tensor], str | None], role: str, reme
 
 
 def _no_states(outer: Any, inner: Any, ids: Tensor) -> str | None:
-    """Why hidden states, and gradients through them, are not to be had."""
+    """Why hidden states, or gradients through them, cannot be computed; None if they can."""
     if getattr(outer.config, "is_encoder_decoder", False):
         return "it is an encoder-decoder, whose answers do not continue their prompts"
     outer.eval()
@@ -75,7 +75,7 @@ def _no_states(outer: Any, inner: Any, ids: Tensor) -> str | None:
 
 
 def _no_policy(outer: Any, inner: Any, ids: Tensor) -> str | None:
-    """Why hidden states do not make log-probs."""
+    """Why log-probs cannot be computed from hidden states; None if they can."""
     if output_head(outer) is None:
         return "it has no output head"
     if not is_causal(outer):
@@ -98,7 +98,7 @@ def _versions(model: nn.Module) -> list[int]:
 
 
 def _difference(outer: Any, states: Tensor, expected: Tensor) -> float | None:
-    """How far logits computed here are from the model's own, where that is too far.
+    """The difference of logits computed here from the model's own, if it is too large; else None.
 
     A family may do more to its logits than ``Shape`` knows: its log-probs would be silently wrong.
     """

@@ -1,4 +1,4 @@
-"""How models compute in this process: layout, precision, kernels, memory.
+"""Compute settings of this process: layout, precision, kernels, memory.
 
 Set once per run (``pipeline/run.py``) and read wherever a model is called, like the thread count.
 """

@@ -47,14 +47,14 @@ class Critic(nn.Module):
 
     @classmethod
     def from_policy(cls, policy: Policy) -> Critic:
-        """A copy of the policy's backbone and a head that says 0 everywhere at first."""
+        """A copy of the policy's backbone, and a head that is 0 everywhere at first."""
         backbone = _plain_copy(policy.model)
         weight = new_head(backbone, seed=0).weight
         return cls(backbone, linear_head(torch.zeros_like(weight), bias=0.0))
 
 
 def fits_critic(model: RewardModel) -> bool:
-    """Whether a reward model's head says at every token what the answer so far would be paid."""
+    """Whether a reward model's head gives at every token the reward of the answer so far."""
     return model.pooling == "last" and not model.length_power and is_causal(model.backbone)
 
 

@@ -1,4 +1,4 @@
-"""Dropout: a model's own is off while it is trained, as in one that was loaded; adapters may keep theirs."""
+"""Dropout: a model's own is switched off in training; adapters may keep theirs."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ def without_dropout(config: Any) -> Any:
 
 
 def switch_off(module: nn.Module, *, adapters: bool = False) -> None:
-    """Set every dropout rate of the module to 0, those of its adapters too if asked, and say which were not 0.
+    """Set every dropout rate of the module to 0 (those of its adapters if asked), and log which were not 0.
 
-    A packed row has no dropout on attention weights, and policies are trained as what they are when sampled.
+    Packed rows have no dropout on attention weights, and a policy is trained in the same mode as it is sampled.
     """
     rates: dict[str, float] = {}
     for name, part in module.named_modules():
@@ -51,7 +51,7 @@ def _rates(part: nn.Module) -> list[str]:
 
 
 def _short(name: str, attribute: str) -> str:
-    """What users call it: the last part of the module's name that is no number, or the attribute."""
+    """A name for users: the last part of the module's name that is not a number, or the attribute."""
     words = [word for word in name.split(".") if not word.isdigit() and word != "default"]
     return words[-1] if attribute == "p" and words else attribute
 

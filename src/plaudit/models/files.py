@@ -1,4 +1,4 @@
-"""Finding a model's files: a local folder, or a hub name when the user gives one; safetensors only."""
+"""Finds and reads a model's files: a local folder, or a hub name if the user gives one; safetensors only."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from plaudit.errors import UserError
 from plaudit.models.dropout import without_dropout
 from plaudit.runs.locate import locate
 
-# Its bars count shards of files; a run has bars of its own.
+# transformers' progress bars would be drawn over plaudit's.
 disable_progress_bar()
 
 TOKENIZER = ["*.json", "*.txt", "*.model", "*.jinja"]
@@ -138,7 +138,7 @@ def refuse_no_decoder(folder: Path, config: Any) -> None:
         )
 
 
-def check_reward_config(folder: Path, normalisation: str) -> None:
+def check_reward_config(folder: Path, normalization: str) -> None:
     """UserError where the folder's config alone says that it holds no reward model, or none that is normalized."""
     config = read_config(folder)
     facts = getattr(config, "plaudit_reward", None)
@@ -149,10 +149,10 @@ def check_reward_config(folder: Path, normalisation: str) -> None:
         )
     if facts is None and config.num_labels != 1:
         raise UserError(
-            f"{folder} is no reward model: it has {config.num_labels} labels where a reward has one",
+            f"{folder} is not a reward model: it has {config.num_labels} labels instead of one",
             remedy="to start a reward model from this backbone, name it as reward.backbone",
         )
-    if normalisation == "stored" and (facts or {}).get("std") is None:
+    if normalization == "stored" and (facts or {}).get("std") is None:
         raise UserError(
             f"{folder} stores no mean and std, so its scores cannot be normalized",
             remedy="train it with `plaudit reward`, which stores them, or set normalisation: none in the step",
@@ -203,7 +203,7 @@ def read_tokenizer(folder: Path, chat_template: str | None = None) -> Any:
 
 @contextmanager
 def readable(folder: Path) -> Iterator[None]:
-    """Turns what transformers raises for a bad folder into a UserError."""
+    """Convert exceptions of transformers for a bad folder into a UserError."""
     try:
         yield
     except UserError:

@@ -57,7 +57,7 @@ def _read(file: Path) -> tuple[Any, Any]:
     model.hf_quantizer = None
     if hasattr(model.config, "quantization_config"):
         del model.config.quantization_config
-    # A name of whoever made the file; the folder is the model's name here.
+    # The name that the file's author gave; here the folder names the model.
     model.config._name_or_path = ""
     return model, tokenizer
 

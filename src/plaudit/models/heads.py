@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from plaudit.data.tokens.batch import TokenBatch
 from plaudit.models.encoder import encode
 from plaudit.models.logprobs import logits_at
-from plaudit.objectives import length_normalise
+from plaudit.objectives import length_normalize
 
 
 def response_logits(model: nn.Module, batch: TokenBatch) -> Tensor:
@@ -41,11 +41,11 @@ def scores(reward_model: Any, batch: TokenBatch) -> Tensor:
 
 
 def comparable_scores(reward_model: Any, batch: TokenBatch) -> Tensor:
-    """Raw scores over length^power: what is trained on, normalised and paid as reward: [R].
+    """Raw scores / length^power: the score that is trained on, normalized and used as the reward: [R].
 
-    The power is 0 unless the model was fitted length-normalised.
+    The power is 0 unless the model was trained length-normalized.
     """
     raw = scores(reward_model, batch)
     if not reward_model.length_power:
         return raw
-    return length_normalise(raw, batch.lengths, power=reward_model.length_power)
+    return length_normalize(raw, batch.lengths, power=reward_model.length_power)

@@ -2,8 +2,8 @@
 
     log π(y | s) = z_y − log Σ_v exp z_v,   z = cap · tanh(s · W h / cap) / T
 
-Only response tokens reach the output head. Their logits are kept for the backward pass while they fit
-``Compute.kept_logits``, else computed again chunk by chunk.
+Only response tokens reach the output head. Their logits are saved for the backward pass if they fit
+``ComputeConfig.kept_logits``, else recomputed chunk by chunk.
 
 Shapes: N response tokens, D hidden size, V vocabulary.
 """

@@ -1,4 +1,4 @@
-"""What turns a hidden state into logits: the output embedding, and what a family does to its product."""
+"""The output head of a model: the embedding matrix, and the factor and soft cap that its family applies."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""Which layout a model computes exactly: found by trying, once a model, when it is first called.
+"""Finds the layout that a model computes exactly, by a test when it is first called.
 
-A model may ignore a table of sequences in many ways (an own attention, an own position, a state between
-tokens), so nothing is believed: its packed hidden states are compared with those of single sequences.
+A model may ignore a table of sequences in many ways (its own attention, its own positions, a state between
+tokens). Therefore its packed hidden states are compared with those of single sequences.
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ logger = logging.getLogger(__name__)
 
 
 class CannotPack(Exception):
-    """The model does not compute a packed row exactly; the message says why."""
+    """Raised if the model does not compute a packed row exactly; the message says why."""
 
 
 def layout_for(*models: nn.Module) -> LayoutKind:
-    """The best layout that all the models compute exactly and the settings in force allow."""
+    """The best layout that all these models compute exactly and the settings allow."""
     return min((compute_config().layout, *(capability(m) for m in models)), key=LAYOUT_ORDER.index)
 
 
@@ -89,7 +89,7 @@ def _narrow_windows(inner: Any) -> Iterator[None]:
 
 
 def arguments(inner: Any, layout_ids: Tensor, position_ids: Tensor, table: Tensor) -> dict[str, Any]:
-    """What a packed row is handed to a backbone as."""
+    """The keyword arguments of a backbone for a packed row."""
     config = inner.config
     if config.model_type in OFFSET_POSITIONS:
         position_ids = position_ids + (config.pad_token_id or 0) + 1

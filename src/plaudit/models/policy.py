@@ -25,7 +25,7 @@ from plaudit.runs.files import new_folder
 
 @dataclass
 class Policy:
-    """A causal language model that answers, and the tokenizer it was trained with."""
+    """A causal language model and its tokenizer."""
 
     model: PreTrainedModel
     tokenizer: PreTrainedTokenizerBase
@@ -148,7 +148,7 @@ def save_policy(policy: Policy, path: str | Path, card: str) -> None:
 
 
 def freeze_copy(policy: Policy) -> Policy:
-    """A frozen copy of the policy as it is in memory now: the reference that the KL is measured to."""
+    """A frozen copy of the policy as it is in memory now: the reference of the KL."""
     model = copy.deepcopy(policy.model).eval()
     model.requires_grad_(False)
     return Policy(model, policy.tokenizer)

@@ -1,4 +1,4 @@
-"""How many tokens a model has positions for."""
+"""The maximal number of positions of a model."""
 
 from __future__ import annotations
 

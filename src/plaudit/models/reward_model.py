@@ -243,7 +243,7 @@ def _read_backbone(folder: Path, dtype: torch.dtype) -> Any:
 def _read_classifier(folder: Path, config: Any, dtype: torch.dtype) -> tuple[Any, nn.Linear]:
     if config.num_labels != 1:
         raise UserError(
-            f"{folder} is no reward model: it has {config.num_labels} labels where a reward has one",
+            f"{folder} is not a reward model: it has {config.num_labels} labels instead of one",
             remedy="to start a reward model from this backbone, name it as reward.backbone",
         )
     classifier = read_weights(AutoModelForSequenceClassification, folder, config, dtype)

@@ -1,8 +1,8 @@
-"""Rotary frequencies that change with the length of a sequence (longrope, dynamic NTK scaling).
+"""Rotary frequencies that depend on the length of a sequence (longrope, dynamic NTK scaling).
 
-transformers takes one length for a whole call, that of its longest row, and for dynamic scaling remembers the
-longest of earlier calls: what a sequence is given would depend on its neighbors. Here sequences are sorted by the
-frequencies that each has alone, and a call gets those of one kind.
+transformers uses one length for a whole call, that of its longest row, and for dynamic scaling the longest of
+earlier calls: the frequencies of a sequence would depend on other sequences. Here sequences are grouped by the
+frequencies that each has alone, and each call gets one group.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ def changing(config: Any) -> dict[str, int]:
 
 
 def kind_of(length: int, changes: Mapping[str, int]) -> tuple[int, ...]:
-    """Equal for two lengths that are given the same frequencies: long or not, and for dynamic scaling how long."""
+    """A key that is equal for two lengths with the same frequencies: long or not, and for dynamic scaling how long."""
     return tuple(
         0 if length <= plain else 1 if kind == "longrope" else length
         for kind, plain in sorted(changes.items())
@@ -53,7 +53,7 @@ def singles(batch: TokenBatch) -> list[TokenItem]:
 
 
 def forget(inner: nn.Module) -> None:
-    """Have dynamic scaling forget the lengths of earlier calls."""
+    """Reset the longest length that dynamic scaling has seen."""
     for module in inner.modules():
         names = [name for name in vars(module) if name.endswith("max_seq_len_cached")]
         for name in names:

@@ -1,4 +1,4 @@
-"""Byte-level BPE trained on the run's own text, and whether two tokenizers give the same ids."""
+"""Trains a byte-level BPE tokenizer, and compares tokenizers."""
 
 from __future__ import annotations
 

@@ -46,7 +46,7 @@ from plaudit.objectives.kl import (
     kl_penalty,
 )
 from plaudit.objectives.policy import clipped_policy_loss, clipped_value_loss, entropy_from_logits
-from plaudit.objectives.preference import all_pairs, bradley_terry, centering, length_normalise, pair_weights
+from plaudit.objectives.preference import all_pairs, bradley_terry, centering, length_normalize, pair_weights
 from plaudit.objectives.ranking import EXACT_TIES, plackett_luce, plackett_luce_batch
 from plaudit.objectives.statistics import explained_variance, masked_mean
 
@@ -84,7 +84,7 @@ __all__ = [
     "kl_penalty",
     "kto",
     "leave_one_out",
-    "length_normalise",
+    "length_normalize",
     "log_odds",
     "masked_mean",
     "pair_weights",

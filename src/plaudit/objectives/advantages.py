@@ -1,7 +1,7 @@
-"""From scores and a leash to advantages: rewards per token, GAE, whitening.
+"""Advantages from scores and a KL penalty: rewards per token, GAE, whitening.
 
-Rows are responses, padded on the right; what stands in the padding is never read. Nothing here
-carries a gradient: rewards and old values are constants of an update.
+Rows are responses, padded on the right; values in the padding are never read. Nothing here carries a
+gradient: rewards and old values are constants of an update.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from plaudit.objectives.checks import expect_mask, expect_rank, expect_same_shap
 
 @torch.no_grad()
 def shaped_rewards(kl: Tensor, score: Tensor, lengths: Tensor, *, coefficient: float) -> Tensor:
-    """The reward of each token: the leash everywhere, the score on the true last token.
+    """The reward of each token: the KL penalty at every token, the score at the last one.
 
         r_t = −β·kl_t + [t = n − 1]·score
 
@@ -49,7 +49,7 @@ def gae(
     lam: float = 0.95,
     bootstrap: Tensor | None = None,
 ) -> tuple[Tensor, Tensor]:
-    """Generalised advantage estimation: errors of the critic, discounted backwards.
+    """Generalized advantage estimation: temporal differences of the critic, discounted backwards.
 
         δ_t = r_t + γ·V_{t+1} − V_t,   A_t = δ_t + γλ·A_{t+1},   G_t = A_t + V_t
 
@@ -123,7 +123,7 @@ def whiten(
     if not count:
         raise ValueError("nothing to whiten: the mask holds no token on any rank")
     mean = total / count
-    centred = torch.where(mask, x - mean, torch.zeros_like(x))
-    variance = join(centred.square().sum()) / count
-    white = centred * torch.rsqrt(variance + eps)
+    centered = torch.where(mask, x - mean, torch.zeros_like(x))
+    variance = join(centered.square().sum()) / count
+    white = centered * torch.rsqrt(variance + eps)
     return white if shift_mean else torch.where(mask, white + mean, white)

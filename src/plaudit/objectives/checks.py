@@ -1,4 +1,4 @@
-"""Shape contracts: a tensor of the wrong rank is an error at the door, never a silent broadcast."""
+"""Shape checks: a tensor of the wrong rank is an error, never a silent broadcast."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from torch import Tensor
 
 
 def expect_rank(rank: int, **tensors: Tensor) -> None:
-    """Raise ValueError where a tensor has not ``rank`` axes."""
+    """Raise ValueError if a tensor does not have ``rank`` axes."""
     for name, tensor in tensors.items():
         if tensor.ndim != rank:
             raise ValueError(f"{name} must have {rank} axes, got shape {tuple(tensor.shape)}")

@@ -24,13 +24,13 @@ from plaudit.objectives.preference import bradley_terry
 Divergence = Literal["reverse_kl", "forward_kl", "js", "alpha"]
 
 EXPONENT_BOUND = 30.0
-"""Nats beyond which the exponential of a divergence goes on along its tangent."""
+"""Nats beyond which the exponential of a divergence is continued by its tangent."""
 
 
 def divergence_reward(
     log_ratio: Tensor, *, divergence: Divergence = "reverse_kl", alpha: float = 0.5
 ) -> Tensor:
-    """What a response's log-ratio is worth under an f-divergence leash: f'(u), u = π/π_ref = e^x.
+    """The implicit reward of a log-ratio under an f-divergence penalty: f'(u), u = π/π_ref = e^x.
 
         reverse_kl: x    forward_kl: −e^−x    js: log σ(x)    alpha: (1 − e^−αx)/α
 
@@ -38,8 +38,8 @@ def divergence_reward(
         log_ratio: x = log π − log π_ref of whole responses, any shape.
         alpha: in (0, 1), of the α-divergence alone.
 
-    Constants are left out: they cancel between two responses. An exponential goes on along its tangent beyond
-    30 = ``EXPONENT_BOUND``, e^y → e^30·(1 + y − 30): the worth and its gradient stay finite, and neither is ever 0.
+    Constants are left out: they cancel between two responses. Beyond 30 = ``EXPONENT_BOUND`` an exponential is
+    continued by its tangent, e^y → e^30·(1 + y − 30): value and gradient stay finite, and neither is ever 0.
     Limits: α → 0 is reverse_kl, α → 1 is forward_kl plus a constant.
     Wang et al. 2023 (arXiv:2309.16240) table 1.
     """
@@ -55,7 +55,7 @@ def divergence_reward(
 
 
 def beyond_bound(log_ratio: Tensor, *, divergence: Divergence, alpha: float = 0.5) -> Tensor:
-    """Where ``divergence_reward`` goes on along a tangent: bool, in the shape of the input."""
+    """Where ``divergence_reward`` uses the tangent: bool, in the shape of the input."""
     rate = {"forward_kl": 1.0, "alpha": alpha}.get(divergence)
     if rate is None:
         return torch.zeros_like(log_ratio, dtype=torch.bool)
@@ -83,7 +83,7 @@ def dpo(
     label_smoothing: float = 0.0,
     margin: Tensor | float = 0.0,
 ) -> Tensor:
-    """Direct preference optimisation: Bradley–Terry on implicit rewards.
+    """Direct preference optimization: Bradley–Terry on implicit rewards.
 
         L = −r'·log σ(z) − (1 − r')·log σ(−z),   z = s_left − s_right − m(2r − 1),   r' smoothed
 
@@ -134,7 +134,7 @@ def hinge_dpo(left: Tensor, right: Tensor, *, result: Tensor | float = 1.0) -> T
 
 
 def ipo(left: Tensor, right: Tensor, *, beta: float, result: Tensor | float = 1.0) -> Tensor:
-    """Identity preference optimisation: regress the log-ratio gap to a finite target.
+    """Identity preference optimization: regress the log-ratio gap to a finite target.
 
         ℓ = (h_w − h_l − 1/(2β))²
 
@@ -150,7 +150,7 @@ def ipo(left: Tensor, right: Tensor, *, beta: float, result: Tensor | float = 1.
 
 
 def sppo_hard(left: Tensor, right: Tensor, *, beta: float, result: Tensor | float = 1.0) -> Tensor:
-    """Self-play preference optimisation with hard labels: ℓ = (h_w − 1/(2β))² + (h_l + 1/(2β))².
+    """Self-play preference optimization with hard labels: ℓ = (h_w − 1/(2β))² + (h_l + 1/(2β))².
 
     Shapes as in ``ipo``. Limits: least at h_w = 1/(2β), h_l = −1/(2β), each by itself.
     Wu et al. 2024 (arXiv:2405.00675) eq. 4.7.
@@ -161,7 +161,7 @@ def sppo_hard(left: Tensor, right: Tensor, *, beta: float, result: Tensor | floa
 
 
 def apo_zero(left: Tensor, right: Tensor, *, result: Tensor | float = 1.0) -> Tensor:
-    """Anchored preference optimisation, winners up and losers down: ℓ = 1 − σ(s_w) + σ(s_l).
+    """Anchored preference optimization, winners up and losers down: ℓ = 1 − σ(s_w) + σ(s_l).
 
     Shapes as in ``dpo``. For winners better than the policy. D'Oosterlinck et al. 2024 (arXiv:2408.06266) eq. 4.
     """
@@ -169,7 +169,7 @@ def apo_zero(left: Tensor, right: Tensor, *, result: Tensor | float = 1.0) -> Te
 
 
 def apo_down(left: Tensor, right: Tensor, *, result: Tensor | float = 1.0) -> Tensor:
-    """Anchored preference optimisation, both down, the loser more: ℓ = σ(s_w) + 1 − σ(s_w − s_l).
+    """Anchored preference optimization, both down, the loser more: ℓ = σ(s_w) + 1 − σ(s_w − s_l).
 
     Shapes as in ``dpo``. For a policy better than the winners. D'Oosterlinck et al. 2024 eq. 5.
     """
@@ -196,7 +196,7 @@ def kto(
     desirable_weight: float = 1.0,
     undesirable_weight: float = 1.0,
 ) -> Tensor:
-    """Kahneman–Tversky optimisation: each answer judged by itself, against what the policy gives anyway.
+    """Kahneman–Tversky optimization: single answers, compared with the policy's mean log-ratio.
 
         good: L = w_D·(1 − σ(β(h − z)))     bad: L = w_U·(1 − σ(β(z − h)))
 

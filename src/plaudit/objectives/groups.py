@@ -42,7 +42,7 @@ def zero_variance(rewards: Tensor) -> Tensor:
 
 
 def group_advantages(rewards: Tensor, *, scale: Scale = "group", eps: float = 1e-4) -> Tensor:
-    """How much better a sample is than its prompt's others on average.
+    """A sample's reward relative to the mean of its prompt's samples.
 
         A = (R − mean_g) / (std + ε·usual),   std of the group, of the batch, or A = R − mean_g
 
@@ -73,7 +73,7 @@ def leave_one_out(rewards: Tensor) -> Tensor:
 
         A_i = R_i − Σ_{j≠i} R_j / (G − 1)   =   G/(G − 1) · (R_i − mean_g)
 
-    [I, G], G ≥ 2 → [I, G]. Unbiased: the baseline does not hang on the sample that it is for.
+    [I, G], G ≥ 2 → [I, G]. Unbiased: the baseline does not depend on the sample itself.
     Kool et al. 2019; Ahmadian et al. 2024 (RLOO, arXiv:2402.14740) eq. 8.
     """
     expect_rank(2, rewards=rewards)

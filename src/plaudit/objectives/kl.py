@@ -1,4 +1,4 @@
-"""How far a policy has moved from its reference, and how hard to pull it back."""
+"""KL estimators between a policy and its reference, and controllers of the KL coefficient."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from plaudit.objectives.policy import LOG_RATIO_LIMIT
 Estimator = Literal["k1", "k2", "k3", "k3_ratio"]
 
 K3_BOUND = 10.0
-"""Nats by which the reference may find a token likelier before k3 goes on along its tangent."""
+"""Log-ratio log π_ref − log π, in nats, beyond which k3 is continued by its tangent."""
 
 
 def kl_k1(log_prob: Tensor, reference_log_prob: Tensor) -> Tensor:
@@ -43,8 +43,8 @@ def kl_k3(log_prob: Tensor, reference_log_prob: Tensor) -> Tensor:
     """The unbiased estimator that is never negative: (e^x − 1) − x, x = log π_ref − log π.
 
     Equal shapes in and out, nats. As a *loss* its mean gradient under π is that of KL(π_ref ‖ π), the other
-    direction. Computed by expm1, which keeps the digits near x = 0. Where x > 10 = ``K3_BOUND``, e^x goes on along
-    its tangent, e^10·(1 + x − 10): finite at any x, with a gradient that stays at e^10 − 1 and does not vanish.
+    direction. Computed by expm1, which keeps the digits near x = 0. Beyond 10 = ``K3_BOUND`` e^x is continued by its
+    tangent, e^10·(1 + x − 10): finite at any x, with a gradient that stays at e^10 − 1 and does not vanish.
     Schulman 2020.
     """
     x = kl_k1(reference_log_prob, log_prob)
@@ -106,7 +106,7 @@ def exact_kl(logits_p: Tensor, logits_q: Tensor) -> Tensor:
 
 
 class KLController(Protocol):
-    """Gives the KL coefficient β and learns how large the KL has become."""
+    """Holds the KL coefficient β and updates it with the observed KL."""
 
     value: float
 
@@ -116,7 +116,7 @@ class KLController(Protocol):
 
 
 class FixedKL:
-    """A KL coefficient β ≥ 0 that stays as it is."""
+    """A constant KL coefficient β ≥ 0."""
 
     def __init__(self, coefficient: float) -> None:
         if not 0 <= coefficient < math.inf:
@@ -124,7 +124,7 @@ class FixedKL:
         self.value = float(coefficient)
 
     def update(self, observed_kl: float, samples: int) -> None:
-        """Nothing moves."""
+        """No effect."""
 
     def state(self) -> dict[str, float]:
         return {"value": self.value}
@@ -134,15 +134,15 @@ class FixedKL:
 
 
 class AdaptiveKL(FixedKL):
-    """A KL coefficient that steers the observed KL towards a target.
+    """A KL coefficient that moves the observed KL towards a target.
 
         e = clamp(KL / target − 1, ±max_error),   β ← β·(1 + e·samples/horizon)
 
     Args:
         coefficient: β > 0 at the start.
         target: > 0, nats per response.
-        horizon: > 0, samples over which the steering takes hold.
-        max_error: > 0, the largest relative error that one update answers to.
+        horizon: > 0, samples over which the controller acts.
+        max_error: > 0, the largest relative error that one update takes into account.
 
     ``update(observed_kl, samples)`` takes the mean KL in nats per response over ``samples`` new
     responses. Raises ValueError for settings out of range, a KL that is not a finite number, and

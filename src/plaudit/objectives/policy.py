@@ -1,4 +1,4 @@
-"""Surrogate losses of proximal policy optimisation, and the entropy of a policy."""
+"""Surrogate losses of proximal policy optimization, and the entropy of a policy."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from torch import Tensor
 from plaudit.objectives.checks import expect_same_shape
 
 LOG_RATIO_LIMIT = 20.0
-"""Log-ratios are held within ± this, so that one absurd token cannot make the loss infinite."""
+"""Bound of |log-ratio|, so that a single token cannot make the loss infinite."""
 
 
 def clipped_policy_loss(
@@ -22,7 +22,7 @@ def clipped_policy_loss(
     clip_high: float | None = None,
     dual_clip: float | None = None,
 ) -> tuple[Tensor, Tensor]:
-    """The clipped surrogate: improve, but gain nothing by leaving the neighbourhood of the old policy.
+    """The clipped surrogate loss: no gain from moving the policy far from the old one.
 
         ρ = exp(clamp(log π − log π_old, ±20))
         L = max(−A·ρ, −A·clamp(ρ, 1 − clip, 1 + clip_high)),   and for A < 0: L ≤ −A·dual_clip
@@ -30,7 +30,7 @@ def clipped_policy_loss(
     Args:
         log_prob, old_log_prob, advantage: equal shapes, one number per token (or per sequence).
         clip: in (0, 1). clip_high: > 0, the upper side's own bound, by default ``clip``.
-        dual_clip: > 1 + clip_high, or None for no bound on the loss of a disliked token.
+        dual_clip: > 1 + clip_high, or None for no bound on the loss of a token with A < 0.
 
     Returns (loss, clipped), of the input's shape; ``clipped`` is True where a bound holds, so that
     the loss has no gradient there. Raises ValueError for unequal shapes or bounds out of range.
@@ -60,7 +60,7 @@ def clipped_policy_loss(
 def clipped_value_loss(
     value: Tensor, old_value: Tensor, returns: Tensor, *, clip: float | None = None
 ) -> tuple[Tensor, Tensor]:
-    """Squared error of the critic, which gains nothing by moving further than ``clip`` from its old value.
+    """Squared error of the critic, without gain from moving further than ``clip`` from the old value.
 
         L = ½·max((V − G)², (V_old + clamp(V − V_old, ±clip) − G)²)
 

@@ -1,4 +1,4 @@
-"""What pairwise judgements say about scores."""
+"""Losses of scores on pairwise judgements."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ def bradley_terry(delta: Tensor, *, result: Tensor | float = 1.0, margin: Tensor
     Args:
         delta: [P] Δ, in nats of log-odds.
         result: r, the share of the win that goes to left: 1 won, 0 lost, .5 a tie; a number or [P].
-        margin: m ≥ 0, by how much the winner should win; a number or [P]. It acts in favour of the
-            side that won and not at all on a tie.
+        margin: m ≥ 0, by how much the winner should win; a number or [P]. It acts in favor of the side that
+            won, and has no effect on a tie.
 
     Returns [P]. Raises ValueError for other shapes, or a number outside its range (tensors are not
     read, so that no device has to wait).
@@ -43,7 +43,7 @@ def all_pairs(K: int) -> Tensor:
 
 
 def pair_weights(item_of: Tensor, weight: Tensor | None = None) -> Tensor:
-    """Weights that make the outcomes of one item weigh as one.
+    """Weights normalized so that the outcomes of one item sum to one.
 
         w'_p = w_p / Σ_q [item_q = item_p]·w_q,   so 1/C(K, 2) each for all pairs of one ranking
 
@@ -85,7 +85,7 @@ def centering(scores: Tensor, item_of: Tensor) -> Tensor:
     return (2 * sums / counts).square()
 
 
-def length_normalise(totals: Tensor, lengths: Tensor, *, power: float = 1.0) -> Tensor:
+def length_normalize(totals: Tensor, lengths: Tensor, *, power: float = 1.0) -> Tensor:
     """Sums over the tokens of a response made comparable between lengths.
 
         s' = s / n^power

@@ -1,4 +1,4 @@
-"""Two summaries that training logs."""
+"""Summary statistics that training logs."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from plaudit.objectives.checks import expect_mask, expect_same_shape
 def masked_mean(x: Tensor, mask: Tensor) -> Tensor:
     """The mean over the tokens that the mask holds: Σ_mask x / Σ mask.
 
-    Equal shapes → scalar; what stands outside the mask is never read. Raises ValueError for an empty
+    Equal shapes → scalar; values outside the mask are never read. Raises ValueError for an empty
     mask, TypeError where it is not boolean.
     """
     expect_same_shape(x=x, mask=mask)

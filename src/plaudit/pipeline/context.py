@@ -9,7 +9,7 @@ from typing import Any
 
 from plaudit.config import Config, Pretrained
 from plaudit.config.graph import Graph, Node
-from plaudit.data.records import Comparisons, Demonstration, Labelled, Prompt, Ranking
+from plaudit.data.records import Comparisons, Demonstration, Labeled, Prompt, Ranking
 from plaudit.data.rendering.renderer import Renderer
 from plaudit.models.adapters import add_lora, has_adapter, merge, save_adapter
 from plaudit.models.cards import policy_card
@@ -187,6 +187,6 @@ def _weighed(record: Any, weight: float) -> Any:
         return record
     if isinstance(record, Comparisons):
         return replace(record, outcomes=tuple(replace(o, weight=o.weight * weight) for o in record.outcomes))
-    if isinstance(record, Ranking | Demonstration | Labelled):
+    if isinstance(record, Ranking | Demonstration | Labeled):
         return replace(record, weight=record.weight * weight)
     return record

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from plaudit.config import Config, DataSource
-from plaudit.data.records import Demonstration, Labelled, Preference, Prompt, Rated
+from plaudit.data.records import Demonstration, Labeled, Preference, Prompt, Rated
 from plaudit.data.splits import prompt_key
 from plaudit.errors import UserError
 from plaudit.registry import WORLDS, resolve
@@ -156,7 +156,7 @@ class Materials:
 
 def _preferences(records: Sequence[Any]) -> list[Preference]:
     """Preferences among the records; ratings and labels cannot rank a prompt's answers by themselves."""
-    return [r for r in records if not isinstance(r, Labelled | Rated | Demonstration | Prompt)]
+    return [r for r in records if not isinstance(r, Labeled | Rated | Demonstration | Prompt)]
 
 
 def materials_of(config: Config, tell: Callable[[str], None] = lambda line: None) -> Materials:

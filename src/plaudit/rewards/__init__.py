@@ -1,4 +1,4 @@
-"""The reward door: reward model, ensemble, Python function, sums."""
+"""Rewards: reward model, ensemble, Python function, weighted sums."""
 
 from plaudit.rewards.protocol import Reward, RewardError, RewardOutput, Sample, checked
 from plaudit.rewards.sources import (

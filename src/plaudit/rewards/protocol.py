@@ -1,4 +1,4 @@
-"""The reward door: samples in, one finite number each out, or the run stops and shows the sample."""
+"""The reward interface: one finite number per sample; otherwise the run stops and shows the sample."""
 
 from __future__ import annotations
 

@@ -26,7 +26,7 @@ logger = logging.getLogger(__name__)
 def score_items(
     model: Any, items: Sequence[TokenItem], *, pad_id: int, token_budget: int = 16_384, device: Any = "cpu"
 ) -> np.ndarray:
-    """Comparable scores, not normalised, of every response of the items, in order: [R]."""
+    """Comparable scores, not normalized, of every response of the items, in order: [R]."""
     found = per_response(
         items,
         lambda batch: comparable_scores(model, batch),
@@ -45,7 +45,7 @@ def fewest(rewards: Sequence[Any]) -> int | None:
 
 
 class ModelReward:
-    """The score of a reward model, normalised by the mean and std that were stored with it.
+    """The score of a reward model, normalized by the mean and std that were stored with it.
 
     With the policy's tokenizer the sampled ids are scored as they are; another tokenizer renders the
     conversation anew, exactly as in the reward model's own training.
@@ -56,19 +56,19 @@ class ModelReward:
         model: RewardModel,
         *,
         same_tokenizer: bool,
-        normalisation: Literal["stored", "none"] = "stored",
+        normalization: Literal["stored", "none"] = "stored",
         token_budget: int = 16_384,
         device: str | torch.device = "cpu",
     ) -> None:
-        if normalisation == "stored" and (model.mean is None or model.std is None):
+        if normalization == "stored" and (model.mean is None or model.std is None):
             raise UserError(
-                "the reward model stores no mean and std, so its scores cannot be normalised",
+                "the reward model stores no mean and std, so its scores cannot be normalized",
                 remedy="train it with `plaudit reward`, which stores them, or set ppo.normalisation: none",
             )
         self.model = model
         longest = getattr(model, "max_positions", None)
         self.renderer = None if same_tokenizer else Renderer(model.tokenizer, max_length=longest)
-        self.normalisation = normalisation
+        self.normalization = normalization
         self.cut = 0  # samples that were too long for the model
         self.token_budget = token_budget
         self.device = device
@@ -111,7 +111,7 @@ class ModelReward:
         return prompt[len(prompt) + len(ids) - limit :] if len(prompt) + len(ids) > limit else prompt, ids
 
     def _items(self, samples: Sequence[Sample]) -> list[TokenItem]:
-        """Samples in order; neighbours with the same prompt are one item, whose prompt is computed once."""
+        """Samples in order; neighbors with the same prompt are one item, whose prompt is computed once."""
         groups: list[tuple[np.ndarray, list[Segment]]] = []
         for prompt, ids in map(self._encode, samples):
             if groups and np.array_equal(groups[-1][0], prompt):
@@ -126,7 +126,7 @@ class ModelReward:
         raw = score_items(
             self.model, items, pad_id=pad or 0, token_budget=self.token_budget, device=self.device
         )
-        if self.normalisation == "none":
+        if self.normalization == "none":
             return RewardOutput(raw)
         mean, std = self.model.mean, self.model.std
         assert mean is not None and std is not None, "checked when this was made"

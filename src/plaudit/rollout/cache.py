@@ -59,8 +59,8 @@ class RowCache(Cache):
     def fits(self, windows: list[int | None], rows: int, columns: int, like: Tensor) -> bool:
         """Whether the cache can serve again for layers, rows and columns like these.
 
-        The columns must be the same: they are a stride, on which the last bit of a product may hang,
-        and a sample must not depend on what was sampled before.
+        The number of columns must be the same: it is a stride, on which the last bit of a matmul may depend,
+        and a sample must not depend on earlier calls.
         """
         return (
             [layer.window for layer in self.layers] == windows
@@ -111,7 +111,7 @@ class RowCache(Cache):
             layer.move(source, target, self.low, self.end)
 
     def settle(self, live: int) -> None:
-        """Say how many rows are in use from now on."""
+        """Set the number of rows in use."""
         self.live = live
         starts = self.start[:live].tolist()
         self.low = min(starts, default=self.end)

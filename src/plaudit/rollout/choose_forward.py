@@ -1,4 +1,4 @@
-"""The fastest forward of a model that gives the logits of its plain one, found by trying a few tiny rows."""
+"""Chooses the fastest forward of a model whose logits equal its plain forward, by a test on a few tiny rows."""
 
 from __future__ import annotations
 

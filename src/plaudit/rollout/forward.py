@@ -1,4 +1,4 @@
-"""How a sampler computes a model: prompts into keys and values, one token per row into logits."""
+"""The forward interface of a sampler: prompts → keys and values, one token per row → logits."""
 
 from __future__ import annotations
 

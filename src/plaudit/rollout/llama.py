@@ -101,7 +101,7 @@ class LlamaForward:
             for name in names
         ]
         if any(type(m) is not nn.Linear for m in [*projections, model.lm_head]):
-            raise CannotDecode("a projection is wrapped by an adapter or quantised")
+            raise CannotDecode("a projection is wrapped by an adapter or quantized")
         if type(body.embed_tokens) is not nn.Embedding:
             raise CannotDecode("the embeddings are wrapped by an adapter")
         if any(m.bias is not None for layer in body.layers for m in (layer.mlp.gate_proj, layer.mlp.up_proj)):

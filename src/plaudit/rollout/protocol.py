@@ -1,4 +1,4 @@
-"""What a sampler takes and gives: requests and settings in, sampled responses out."""
+"""The interface of a sampler: requests and settings in, sampled responses out."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Progress = Callable[[int, int], None]
 
 @dataclass(frozen=True)
 class SamplingSettings:
-    """How to draw: p(v) ∝ exp(logit(v) / temperature), cut to ``top_k`` and then ``top_p``, renormalised.
+    """The sampling distribution: p(v) ∝ exp(logit(v) / temperature), cut to ``top_k``, then ``top_p``, renormalized.
 
     ``temperature`` 0 is greedy. ``top_k`` 0 and ``top_p`` 1 cut nothing. Raises ``UserError``.
     """

@@ -9,7 +9,7 @@ import numpy as np
 
 
 class StopStrings:
-    """Tells which rows' last token completed one of ``stop``.
+    """Finds the rows whose last token completed one of ``stop``.
 
     Only tokens that could hold the last character of a stop string lead to a row being decoded, and
     then only its tail.

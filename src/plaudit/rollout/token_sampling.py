@@ -1,4 +1,4 @@
-"""From logits and a uniform number to a token and its log-probability.
+"""Draws a token and its log-probability from logits and a uniform random number.
 
 Shapes: B rows, V vocabulary.
 """

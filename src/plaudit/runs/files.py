@@ -1,4 +1,4 @@
-"""Files that are whole or absent: write to a temporary name, sync, rename."""
+"""Atomic file writes: write to a temporary name, sync, rename."""
 
 from __future__ import annotations
 
@@ -120,7 +120,7 @@ def new_folder(path: Path) -> Iterator[Path]:
 
 
 def sweep(path: Path) -> None:
-    """Remove what a killed process left half-written below ``path``."""
+    """Remove incomplete files that a killed process left below ``path``."""
     for leftover in Path(path).rglob(".*"):
         if leftover.name.count(".") >= 2:
             if leftover.is_dir():

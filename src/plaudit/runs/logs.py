@@ -10,7 +10,7 @@ from typing import Any
 
 
 def append_lines(path: Path, rows: Iterable[dict[str, Any]]) -> None:
-    """Append rows as JSON lines; a torn last line is closed off first."""
+    """Append rows as JSON lines; an incomplete last line is ended first."""
     data = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows).encode()
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("ab") as file:
@@ -26,7 +26,7 @@ def _ends_with_newline(path: Path) -> bool:
 
 
 def read_lines(path: Path) -> list[dict[str, Any]]:
-    """All whole rows of a log; a torn line is ignored; no file is no rows."""
+    """All complete rows of a log; incomplete lines are ignored; empty if there is no file."""
     if not path.exists():
         return []
     rows = []

@@ -1,4 +1,4 @@
-"""The most memory that this process took since a mark, in MB: the accelerator's where there is one in use."""
+"""Peak memory of this process since ``begin_peak``, in MB; the accelerator's if one is in use."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ STATUS = Path("/proc/self/status")
 
 
 def begin_peak() -> None:
-    """Start counting anew, where the system can; elsewhere the peak is that of the whole process."""
+    """Reset the peak if the system can; otherwise it is that of the whole process."""
     if (cuda := _cuda()) is not None:
         cuda.reset_peak_memory_stats()
     try:
@@ -21,7 +21,7 @@ def begin_peak() -> None:
 
 
 def peak_mb() -> float | None:
-    """MB at the highest since ``begin_peak``; None where the system counts none (Windows)."""
+    """The peak since ``begin_peak`` in MB; None if the system does not count it (Windows)."""
     if (cuda := _cuda()) is not None:
         return float(cuda.max_memory_allocated()) / 2**20
     try:

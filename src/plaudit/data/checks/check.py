@@ -25,7 +25,7 @@ from plaudit.data.readers.convert import converted
 from plaudit.data.readers.label_codes import known_labels
 from plaudit.data.readers.read import scan
 from plaudit.data.readers.read_report import ReadReport
-from plaudit.data.records import Comparisons, Demonstration, Labelled, Prompt, Ranking, Rated
+from plaudit.data.records import Comparisons, Demonstration, Labeled, Prompt, Ranking, Rated
 from plaudit.data.records.native_format import kind_of
 from plaudit.data.rendering.byte_tokenizer import byte_tokenizer
 from plaudit.data.rendering.renderer import Renderer
@@ -159,7 +159,7 @@ def _describe(file: FileCheck, records: Sequence[Any]) -> None:
             "agreement": people.share,
             "agreement_pairs": people.pairs,
         }
-    labels = [r.good for r in records if isinstance(r, Labelled)]
+    labels = [r.good for r in records if isinstance(r, Labeled)]
     if labels:
         file.facts |= {"good": sum(labels), "bad": len(labels) - sum(labels)}
     scores = [r.score for r in records if isinstance(r, Rated)]
@@ -235,7 +235,7 @@ def _titles(record: Any, n: int) -> list[str]:
             wins[o.left] += o.result
             wins[o.right] += 1 - o.result
         return [f"answer {i + 1} of {n}, {wins[i]:g} wins" for i in range(n)]
-    if isinstance(record, Labelled):
+    if isinstance(record, Labeled):
         return ["good answer" if record.good else "bad answer"]
     if isinstance(record, Rated):
         return [f"answer rated {record.score:g}"]

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from plaudit.data.records import Comparisons, Labelled, Ranking
+from plaudit.data.records import Comparisons, Labeled, Ranking
 from plaudit.data.records.native_format import kind_of
 
 
@@ -31,7 +31,7 @@ NEEDS: dict[str, tuple[tuple[str, ...], str]] = {
     "DPO": (("preferences",), "preferences (two or more answers, ranked)"),
     "KTO": (
         ("labelled", "preferences"),
-        "answers labelled good or bad, or ranked (ratings: set kto.threshold)",
+        "answers labeled good or bad, or ranked (ratings: set kto.threshold)",
     ),
     "PPO": (("prompts", "demonstrations", "preferences", "labelled", "rated"), "prompts"),
 }
@@ -54,7 +54,7 @@ def _reason(method: str, kinds: Counter[str], records: Sequence[Any]) -> str:
         if all(o.result == 0.5 for r in preferences for o in r.comparisons().outcomes):
             return "every judgement is a tie"
     if method == "KTO" and "labelled" in kinds:
-        labels = {r.good for r in records if isinstance(r, Labelled)}
+        labels = {r.good for r in records if isinstance(r, Labeled)}
         if len(labels) == 1:
             return f"it needs good and bad answers; all are {'good' if True in labels else 'bad'}"
     return ""

@@ -71,7 +71,7 @@ CONVERTERS: dict[str, Converter] = {
         "service dialogues → demonstrations", ("sgd_text.jsonl*",), public_sets.sgd_dialogues
     ),
     "stories": Converter(
-        "children's stories, free licences → text", ("stories_*.jsonl*",), public_sets.stories
+        "children's stories, free licenses → text", ("stories_*.jsonl*",), public_sets.stories
     ),
     "strongreject": Converter("harmful requests → prompts", ("strongreject.csv*",), public_sets.strongreject),
     "taskmaster_dialogues": Converter(
@@ -87,7 +87,7 @@ CONVERTERS: dict[str, Converter] = {
         "correct before incorrect answers → rankings", ("TruthfulQA.csv*",), public_sets.truthfulqa
     ),
     "truthfulqa_labels": Converter(
-        "answers labelled true or not → labelled", ("finetune_truth.jsonl*",), public_sets.truthfulqa_labels
+        "answers labeled true or not → labelled", ("finetune_truth.jsonl*",), public_sets.truthfulqa_labels
     ),
     "vicuna80": Converter(
         "GPT-4's scores of answers → comparisons", ("*.jsonl*",), tables=public_sets.vicuna80

@@ -12,7 +12,7 @@ from plaudit.data.readers.read_report import Fault
 from plaudit.data.records import (
     Comparisons,
     Demonstration,
-    Labelled,
+    Labeled,
     Message,
     Outcome,
     Prompt,
@@ -153,7 +153,7 @@ def _call(turn: Values) -> Message:
     return Message(role, f"{kind}: {json.dumps(content, ensure_ascii=False)}")
 
 
-def taskmaster_reward(row: Values) -> Iterator[Labelled]:
+def taskmaster_reward(row: Values) -> Iterator[Labeled]:
     """An agent's turn, text or a call of the booking service, labeled good (1) or bad (0)."""
     # A few turns of the context are blank.
     turns = tuple(m for m in map(_call, json.loads(row["context"])) if m.content)
@@ -161,17 +161,17 @@ def taskmaster_reward(row: Values) -> Iterator[Labelled]:
     if not turns:
         raise Fault("empty prompt", "nothing precedes the answer", field="context")
     good = {1.0: True, 0.0: False}[row["reward"]]
-    yield Labelled(Prompt(turns, "taskmaster"), _answer(answer, "generation"), good)
+    yield Labeled(Prompt(turns, "taskmaster"), _answer(answer, "generation"), good)
 
 
-def truthfulqa_labels(row: Values) -> Iterator[Labelled]:
+def truthfulqa_labels(row: Values) -> Iterator[Labeled]:
     """An answer to a TruthfulQA question, labeled by people as true (or informative) or not."""
     question, found, answer = row["prompt"].removeprefix("Q: ").partition("\nA: ")
     answer = answer.rpartition("\n")[0]
     if not found:
         raise Fault("missing field", "the prompt holds no answer", field="prompt")
     good = {"yes": True, "no": False}[row["completion"].strip()]
-    yield Labelled(_user(question, "truthfulqa"), _answer(answer, "prompt"), good)
+    yield Labeled(_user(question, "truthfulqa"), _answer(answer, "prompt"), good)
 
 
 def truthfulqa(row: Values) -> Iterator[Ranking]:
@@ -188,14 +188,14 @@ def truthfulqa(row: Values) -> Iterator[Ranking]:
     yield Ranking(_user(row["Question"], "truthfulqa", category=row["Category"]), responses, groups)
 
 
-def xstest(row: Values) -> Iterator[Labelled]:
+def xstest(row: Values) -> Iterator[Labeled]:
     """A model's completion; good is to comply with a safe prompt and to refuse an unsafe one."""
     safe = not row["type"].startswith("contrast_")
     complied = row["final_label"] == "1_full_compliance"
     metadata = {k: row[k] for k in ("final_label", "annotation_1", "annotation_2")}
     response = Response(filled_text(row["completion"], "completion", "answer"), metadata=metadata)
     prompt = _user(row["prompt"], "xstest", category=row["type"], safe=safe)
-    yield Labelled(prompt, response, complied == safe)
+    yield Labeled(prompt, response, complied == safe)
 
 
 RATINGS = {"Poor": 1.0, "Not Good": 2.0, "Passable": 3.0, "Good": 4.0, "Excellent": 5.0}
@@ -218,12 +218,12 @@ def topical_chat_rated(row: Values) -> Iterator[Rated | Fault]:
         yield Rated(prompt, _answer(turn["m"], "turns"), RATINGS[turn["rating"]])
 
 
-def gsm8k_solutions(row: Values) -> Iterator[Labelled]:
+def gsm8k_solutions(row: Values) -> Iterator[Labeled]:
     """Four models' solutions of a problem, labeled by whether the result is correct."""
     prompt = _user(row["question"], "gsm8k")
     for value in row.values():
         if isinstance(value, dict):
-            yield Labelled(prompt, _answer(value["solution"], "solution"), value["is_correct"])
+            yield Labeled(prompt, _answer(value["solution"], "solution"), value["is_correct"])
 
 
 # -- demonstrations, prompts, texts --------------------------------------------------------------

@@ -24,7 +24,7 @@ from plaudit.data.readers.reading_plan import ReadingPlan, as_imitated
 from plaudit.data.readers.record_kinds import as_kind, known_kind
 from plaudit.data.readers.schemas import schema_of
 from plaudit.data.readers.sources import is_hub_name, rows
-from plaudit.data.records import Demonstration, Labelled, Preference, Prompt, Rated
+from plaudit.data.records import Demonstration, Labeled, Preference, Prompt, Rated
 
 # Rows from which the schema of a file is detected.
 HEAD = 100
@@ -54,7 +54,7 @@ def read(
 @overload
 def read(
     path: str | Path, *, kind: Literal["labelled"], **options: Unpack[ReadOptions]
-) -> ReadResult[Labelled]: ...
+) -> ReadResult[Labeled]: ...
 
 
 @overload

@@ -17,9 +17,9 @@ from plaudit.data.readers.labels.label_values import absent, binary
 from plaudit.data.readers.preparation.prepare import Preparation
 from plaudit.data.readers.read_report import Fault, ReadReport
 from plaudit.data.readers.schemas import Schema
-from plaudit.data.records import Demonstration, Labelled, Prompt, Ranking, Rated, Response
+from plaudit.data.records import Demonstration, Labeled, Prompt, Ranking, Rated, Response
 
-SingleAnswer = Labelled | Rated
+SingleAnswer = Labeled | Rated
 
 # The fields of a prompt.
 ASKING = ("prompt", "system", "source", "category", "metadata")
@@ -100,7 +100,7 @@ class ReadingPlan:
         if self.kind == "prompts" and "prompt" in self.shape.needs:
             return row_to_record.prompt_only(view)
         record = self.shape.build(view)
-        if self.kind == "prompts" and isinstance(record, Demonstration | Labelled | Rated):
+        if self.kind == "prompts" and isinstance(record, Demonstration | Labeled | Rated):
             known = {"response": record.response.text, **record.prompt.metadata}
             return replace(record.prompt, metadata=known)
         return record
@@ -121,7 +121,7 @@ class ReadingPlan:
         """The records of the whole file, with answers to one prompt ranked by their labels or ratings."""
         if self.label_reading is None:
             return records
-        counts = Counter(r.good for r in records if isinstance(r, Labelled))
+        counts = Counter(r.good for r in records if isinstance(r, Labeled))
         said = f" ({counts[True]} good, {counts[False]} bad)" if counts else ""
         report.note(f"{self.label_reading.note}{said}")
         if not self.ranks or (self.kind is None and not many_answers(records)):
@@ -148,9 +148,9 @@ def renamed(values: Mapping[str, Any], fields: Mapping[str, str]) -> Mapping[str
     return {k: v for k, v in values.items() if k not in named} | given
 
 
-def as_imitated(record: Labelled | Rated) -> Demonstration | None:
+def as_imitated(record: Labeled | Rated) -> Demonstration | None:
     """An answer that is labeled good as a demonstration; None for others."""
-    if isinstance(record, Labelled) and record.good:
+    if isinstance(record, Labeled) and record.good:
         return Demonstration(record.prompt, record.response, record.weight)
     return None
 

@@ -20,7 +20,7 @@ from plaudit.data.readers.messages import with_tools
 from plaudit.data.readers.read_report import Fault, name_type
 from plaudit.data.records import (
     Demonstration,
-    Labelled,
+    Labeled,
     Message,
     Prompt,
     Ranking,
@@ -108,11 +108,11 @@ def answered(turn: Message) -> Response:
     return Response(turn.content, True, {"message": dict(turn.more)} if turn.more else {})
 
 
-def labelled_conversation(view: View) -> Labelled:
+def labeled_conversation(view: View) -> Labeled:
     """A conversation whose last assistant turn is labeled."""
     before, response = _conversed(view)
     good = truth(*view.take("label"))
-    return Labelled(prompt_of(view, before), response, good, weight_of(view))
+    return Labeled(prompt_of(view, before), response, good, weight_of(view))
 
 
 def rated_conversation(view: View) -> Rated:
@@ -121,9 +121,9 @@ def rated_conversation(view: View) -> Rated:
     return Rated(prompt_of(view, before), response, number(*view.take("rating")), rater_of(view))
 
 
-def labelled(view: View) -> Labelled:
+def labeled(view: View) -> Labeled:
     """A labeled answer."""
-    return Labelled(prompt_of(view), _response(view), truth(*view.take("label")), weight_of(view))
+    return Labeled(prompt_of(view), _response(view), truth(*view.take("label")), weight_of(view))
 
 
 def rated(view: View) -> Rated:

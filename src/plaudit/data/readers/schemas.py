@@ -130,7 +130,7 @@ SCHEMAS: tuple[Schema, ...] = (
         "prompt, response, label",
         "labelled",
         ("prompt", "response", "label"),
-        row_to_record.labelled,
+        row_to_record.labeled,
         ("input",),
     ),
     Schema(
@@ -144,7 +144,7 @@ SCHEMAS: tuple[Schema, ...] = (
         "messages, label",
         "labelled",
         ("messages", "label"),
-        row_to_record.labelled_conversation,
+        row_to_record.labeled_conversation,
         only=_is_answered,
     ),
     Schema(

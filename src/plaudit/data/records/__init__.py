@@ -190,7 +190,7 @@ class Ranking:
 
 
 @dataclass(frozen=True)
-class Labelled:
+class Labeled:
     """One answer that was labeled good or bad."""
 
     prompt: Prompt
@@ -210,4 +210,4 @@ class Rated:
 
 
 Preference = Comparisons | Ranking
-Record = Prompt | Demonstration | Comparisons | Ranking | Labelled | Rated
+Record = Prompt | Demonstration | Comparisons | Ranking | Labeled | Rated

@@ -15,7 +15,7 @@ from plaudit.data.records import (
     ROLES,
     Comparisons,
     Demonstration,
-    Labelled,
+    Labeled,
     Message,
     Outcome,
     Prompt,
@@ -38,7 +38,12 @@ KINDS: dict[str, str] = {
 
 def kind_of(record: Record | str) -> str:
     """The kind of a record, as ``read`` names it: demonstrations, preferences …"""
-    return KINDS["text" if isinstance(record, str) else type(record).__name__.lower()]
+    return KINDS["text" if isinstance(record, str) else _name_of(record)]
+
+
+def _name_of(record: Record) -> str:
+    # Stored rows spell it "labelled".
+    return "labelled" if isinstance(record, Labeled) else type(record).__name__.lower()
 
 
 def to_row(record: Record | str) -> dict[str, Any]:
@@ -47,7 +52,7 @@ def to_row(record: Record | str) -> dict[str, Any]:
         return {"record": "text", "text": record}
     if isinstance(record, Prompt):
         return {"record": "prompt", **_prompt_row(record)}
-    row: dict[str, Any] = {"record": type(record).__name__.lower(), **_prompt_row(record.prompt)}
+    row: dict[str, Any] = {"record": _name_of(record), **_prompt_row(record.prompt)}
     if isinstance(record, Comparisons | Ranking):
         row["responses"] = [_response_row(r) for r in record.responses]
         if isinstance(record, Comparisons):
@@ -59,7 +64,7 @@ def to_row(record: Record | str) -> dict[str, Any]:
             row["metadata"] = dict(record.metadata)
         return row
     row["response"] = _response_row(record.response)
-    if isinstance(record, Labelled):
+    if isinstance(record, Labeled):
         return row | {"good": record.good} | _given(record, weight=1.0)
     if isinstance(record, Rated):
         return row | {"score": record.score} | _given(record, rater=None)
@@ -102,7 +107,7 @@ def from_row(row: Mapping[str, Any]) -> Record | str:
             raise Fault(
                 "bad label", "'good' is not true or false", field="good", remedy="write true or false"
             )
-        return Labelled(prompt, response, good, weight)
+        return Labeled(prompt, response, good, weight)
     if kind == "rated":
         return Rated(prompt, response, _number(row, "score", None, needed=True), _rater(row))
     return Demonstration(prompt, response, weight)

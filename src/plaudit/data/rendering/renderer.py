@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
-from plaudit.data.records import Demonstration, Labelled, Message, Preference, Prompt, Response
+from plaudit.data.records import Demonstration, Labeled, Message, Preference, Prompt, Response
 from plaudit.data.rendering.conversation import (
     EMPTY,
     NOT_UNICODE,
@@ -147,7 +147,7 @@ class Renderer:
             self._dropped(drop, record.prompt)
             return None
 
-    def labelled(self, record: Labelled) -> TokenItem | None:
+    def labeled(self, record: Labeled) -> TokenItem | None:
         """A prompt and one answer; extras ``good`` and ``weight``. None if dropped."""
         messages = record.prompt.messages
         try:

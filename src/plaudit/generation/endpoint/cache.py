@@ -1,4 +1,4 @@
-"""Whole answers by the content of their question, on disk: what was paid for once is never asked again."""
+"""A cache on disk of complete answers by the content of their request, so that none is paid for twice."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What was sent and what came back: one line before each request, one after; kept for ever, with what it cost."""
+"""The ledger of requests and their cost: one line before each request and one after it, never deleted."""
 
 from __future__ import annotations
 
@@ -118,7 +118,7 @@ class Ledger:
                 self._count(row)
 
     def sent(self, model: str, key: str, attempt: int) -> str:
-        """Write that a request goes out, before it does; returns its id."""
+        """Record a request before it is sent; returns its id."""
         with self.lock:
             self._budget()
             name = uuid4().hex[:16]
@@ -128,7 +128,7 @@ class Ledger:
             return name
 
     def replied(self, name: str, usage: Usage, seconds: float) -> None:
-        """Write what a whole reply cost."""
+        """Record the cost of a complete reply."""
         with self.lock:
             self._write(
                 {
@@ -146,7 +146,7 @@ class Ledger:
                 )
 
     def failed(self, name: str, reason: str, seconds: float) -> None:
-        """Write why a request brought nothing."""
+        """Record why a request failed."""
         with self.lock:
             self._write({"failed": name, "reason": reason, "seconds": round(seconds, 4)})
 

@@ -1,4 +1,4 @@
-"""What a server can do, found by asking it once: exact label log-probabilities, the likeliest tokens, or text only."""
+"""Finds out what a server supports: exact label log-probabilities, the most probable tokens, or only text."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ Kind = Literal["exact", "top", "text"]
 
 @dataclass(frozen=True)
 class Capability:
-    """What a server takes and gives; ``model`` is the name that its replies carry.
+    """The capabilities of a server; ``model`` is the name in its replies.
 
     ``kind``: ``exact`` log-probabilities of the token ids that are asked for, the ``top`` tokens, or ``text`` alone.
     ``limit`` is its name for the length limit, ``temperature`` whether it takes one.
@@ -58,7 +58,7 @@ def probe(transport: Transport) -> Capability:
             try:
                 reply = transport.post(CHAT, body, key="probe", check=choice_of)
                 if log_probs and not first_tokens(reply):
-                    # Some servers drop them now and then: one reply without is no proof.
+                    # Some servers drop them now and then: one reply without them proves nothing.
                     reply = transport.post(CHAT, body, key="probe", check=choice_of)
             except RefusedRequest as error:
                 refused = error

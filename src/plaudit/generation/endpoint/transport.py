@@ -1,4 +1,4 @@
-"""One request to an OpenAI-compatible server: retried where the server fails, an error where the user must act."""
+"""One request to an OpenAI-compatible server, with retries; an error if the user must act."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ BUSY = {408, 409, 425, 429, 500, 502, 503, 504, 529}
 
 
 class EndpointError(PlauditError):
-    """The server failed again and again; what was answered before is kept, and the same command goes on from there."""
+    """The server failed repeatedly; earlier answers are kept, and the same command continues from there."""
 
 
 class RefusedRequest(PlauditError):
@@ -31,7 +31,7 @@ class RefusedRequest(PlauditError):
 
 
 class FaultyReply(Exception):
-    """A reply that is no answer: not JSON, cut off, of another model, without what was asked for."""
+    """A reply that cannot be used: not JSON, cut off, from another model, or incomplete."""
 
 
 @dataclass(frozen=True)
@@ -58,9 +58,9 @@ class Address:
 class Transport:
     """POST with retries, limits and a ledger; safe between threads.
 
-    ``check`` looks at each reply and raises ``FaultyReply`` where it is no answer, which counts as a failed try. Waits:
-    the server's ``Retry-After``, else exponential backoff with full jitter. The key stands in the header alone, and is
-    struck out of every message of the server that an error shows.
+    ``check`` raises ``FaultyReply`` for a reply that cannot be used, which counts as a failed attempt. Waits: the
+    server's ``Retry-After``, else exponential backoff with full jitter. The key is only in the header, and is removed
+    from server messages that an error shows.
     """
 
     def __init__(
@@ -147,7 +147,7 @@ class Transport:
         except httpx2.TimeoutException:
             raise _Failed("no answer in time") from None
         except (httpx2.InvalidURL, httpx2.UnsupportedProtocol) as error:
-            raise UserError(f"{self.address.url} is no address of a server: {error}") from None
+            raise UserError(f"{self.address.url} is not an address of a server: {error}") from None
         except httpx2.HTTPError as error:
             raise _Failed(f"no connection ({type(error).__name__})") from None
         return self._read(reply)

@@ -81,7 +81,7 @@ def reward(context: Context, step: Node, stage: Stage) -> Mapping[str, Any]:
         )
         accuracies.append(result.evaluation.get("accuracy"))
         answers = reference_answers(context, records)
-        train.store_normalisation(model, answers, renderer=renderer, device=context.device)
+        train.store_normalization(model, answers, renderer=renderer, device=context.device)
         _save(context, model, member, "Reward model trained on rankings")
     pairs = sum(len(r.comparisons().outcomes) for r in records)
     return {"rankings": len(records), "pairs": pairs, "accuracy": accuracies}

@@ -86,7 +86,7 @@ def _model(
     return ModelReward(
         model,
         same_tokenizer=same_tokenizer(model.tokenizer, policy.tokenizer),
-        normalisation=normalisation,
+        normalization=normalisation,
         token_budget=token_budget or ENOUGH,
         device=context.device,
     )
