@@ -229,7 +229,7 @@ IMPOSSIBLE = {
     ),
     "a reward spec of no scheme": (
         {"world": "pocket", "steps": {"ppo": {"reward": "foo:bar"}}},
-        ["is no reward"],
+        ["is not a reward"],
     ),
     "a reward for SFT": ({"world": "pocket", "steps": {"sft": {"reward": "gold"}}}, ["asks for no reward"]),
     "two rewards": (

@@ -60,7 +60,7 @@ def import_(
     from plaudit.feedback.store.projects import named_project
 
     if purpose not in ("work", "gold", "calibration"):
-        raise UserError(f"{purpose!r} is no kind of item", remedy="work, gold or calibration")
+        raise UserError(f"{purpose!r} is not a kind of item", remedy="work, gold or calibration")
     with existing(project, database) as (opened, folder):
         wanted = ProjectRequest(opened.read(named_project, name).slug)
         wanted.items.append(read_items(file, purpose=purpose, max_dropped=max_dropped))

@@ -40,7 +40,7 @@ class RewardPart(Section):
         source = {"reward": "model", "python": "function", "judge": "judge"}.get(scheme)
         if source is None or not rest:
             raise ValueError(
-                f"{spec!r} is no reward: name a step, reward:PATH, python:module:function, judge:SPEC, or gold"
+                f"{spec!r} is not a reward: name a step, reward:PATH, python:module:function, judge:SPEC, or gold"
             )
         return cls.model_validate({"source": source, "path": rest})
 

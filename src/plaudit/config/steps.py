@@ -96,7 +96,7 @@ def _parsed(name: str, section: Any, place: str, origin: str, problems: list[Pro
         problems.append(Problem(message, file=origin, field=field, remedy=remedy))
 
     if not NAME.fullmatch(name):
-        wrong(f"{name!r} is no name of a step", "letters, digits and . _ - only, such as ppo-2")
+        wrong(f"{name!r} is not a name for a step", "letters, digits and . _ - only, such as ppo-2")
         return None
     if name in PLACES:
         wrong(f"{name!r} is a reserved name: it stands for a place in every run", f"call the step {name}-2")
