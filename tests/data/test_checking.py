@@ -144,7 +144,7 @@ def test_the_problems_of_all_files_of_a_recipe_are_told_at_once(jsonl, tmp_path)
     text = str(caught.value)
     assert "broken.jsonl:1: not valid JSON" in text
     assert "there is no file" in text and "absent.jsonl" in text
-    assert "it holds preferences" in text and "demonstrations are asked for" in text
+    assert "it holds preferences" in text and "demonstrations are requested" in text
     assert "holds no preferences of the data set sgd_dialogues" in text
 
 

@@ -314,7 +314,7 @@ def test_a_set_is_converted_into_the_kind_that_a_role_needs(jsonl):
     source = jsonl({"turns": ["Ask?", "Yes."]})
     assert convert("sgd_dialogues", source, kind="corpus") == ["Ask?\n\nYes."]
     assert convert("sgd_dialogues", source, kind="prompts") == [ask("sgd")]
-    with pytest.raises(UserError, match="nothing of sgd_dialogues that is of preferences") as caught:
+    with pytest.raises(UserError, match="holds no preferences of the data set sgd_dialogues") as caught:
         convert("sgd_dialogues", source, kind="votes")
     assert "the row is one of demonstrations" in str(caught.value)
 

@@ -227,7 +227,7 @@ TABLE = {
         'write it in quotes: "…"',
     ),
     "two equal answers": Bad(
-        altered(rejected="Yes. "), "the two answers are the same", 7, "rejected", "it prefers nothing"
+        altered(rejected="Yes. "), "the two answers are the same", 7, "rejected", "it states no preference"
     ),
     "two prompts in a pair": Bad(
         jsonl(

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import pytest
 import torch
-from peft import LoraConfig, get_peft_model
+from peft import LoraConfig, PeftModel, get_peft_model
 from test_packing import direct, made
 from tiny_models import COMMON, DECODERS, plain_tokenizer, write_model
 from transformers import AutoModelForCausalLM
 
 from plaudit.data.tokens.batching import collate
 from plaudit.errors import UserError
-from plaudit.models.adapters import adapter_layers, add_lora, has_adapter, load_adapter, merge, save_adapter
+from plaudit.models.adapters import adapter_layers, add_lora, has_adapter, merge, save_adapter
 from plaudit.models.logprobs import log_probs
 from plaudit.models.policy import Policy, freeze_copy, load_policy, save_policy
 from plaudit.models.reward_model import RewardModel
@@ -100,9 +100,8 @@ def test_adapters_on_experts_save_what_they_learnt(family, tmp_path):
     add_lora(policy.model, rank=2, alpha=4)
     trained(policy.model)
     save_adapter(policy.model, tmp_path / "adapter")
-    other = load_policy(tmp_path / "m")
-    load_adapter(other.model, tmp_path / "adapter")
-    assert torch.equal(direct(other.model, ITEMS), direct(policy.model, ITEMS))
+    theirs = PeftModel.from_pretrained(load_policy(tmp_path / "m").model, tmp_path / "adapter")
+    assert torch.equal(direct(theirs, ITEMS), direct(policy.model, ITEMS))
     RewardModel.from_policy(policy)
     check_saved(policy, tmp_path)
 

@@ -11,7 +11,7 @@ from tiny import example, examples
 from toy import demonstrations, rankings, toy_policy
 
 from plaudit.config import apply_override, validate
-from plaudit.config.recipe import leave_out
+from plaudit.config.load import leave_out
 from plaudit.config.resolve import graph_of
 from plaudit.config.steps import PLACES, kind_name
 from plaudit.data.records.writers import write_jsonl

@@ -5,6 +5,7 @@ An unknown key is an error with a suggestion, and all errors of a recipe are rep
 
 from plaudit.config.base import Fraction, Lora, PolicySource, Positive, Pretrained, Scratch, Section, Training
 from plaudit.config.kl import KL, KL_STEP, KlEstimator, KlPlace
+from plaudit.config.load import apply_override, leave_out, load_recipe, read_yaml, validate
 from plaudit.config.methods import (
     Clipped,
     Cpo,
@@ -20,24 +21,12 @@ from plaudit.config.methods import (
     Referenced,
     Reinforce,
     Rejection,
-    RewardPart,
     Rloo,
-    Scoring,
     Sft,
     Simpo,
 )
-from plaudit.config.recipe import (
-    ROLES,
-    Config,
-    Data,
-    DataSource,
-    Meaning,
-    apply_override,
-    leave_out,
-    load_recipe,
-    read_yaml,
-    validate,
-)
+from plaudit.config.recipe import ROLES, Config, Data, DataSource, Meaning
+from plaudit.config.scoring import RewardPart, Scoring
 from plaudit.config.sections import Base, Enough, Evaluate, JudgeSpec, Pretrain, Rank, RewardSettings
 from plaudit.config.steps import RecipeStep
 from plaudit.config.text import text_of

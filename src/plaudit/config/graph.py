@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from plaudit.config.methods import RewardPart
+from plaudit.config.scoring import RewardPart
 from plaudit.config.sections import Rank
 from plaudit.config.steps import StepInput
 from plaudit.registry import WORLDS, Gives, StepKind

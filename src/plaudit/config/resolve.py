@@ -12,9 +12,9 @@ from dataclasses import replace
 from typing import Any
 
 from plaudit.config.graph import EVALUATE, FEEDS, FIRST, PEOPLE, PROXY, RECORDS, Graph, Node, ranked_by_people
-from plaudit.config.methods import RewardPart, Scoring
 from plaudit.config.recipe import ROLES, Config
 from plaudit.config.record_sources import RecordSources
+from plaudit.config.scoring import RewardPart, Scoring
 from plaudit.config.sections import Base, Evaluate, JudgeSpec, Rank, Revise, RewardSettings
 from plaudit.config.steps import RecipeStep, StepInput
 from plaudit.errors import Problem, UserError, suggest

@@ -9,8 +9,8 @@ from typing import Any
 from pydantic import BaseModel, SerializeAsAny, TypeAdapter, ValidationError, model_serializer
 
 from plaudit.config.base import PolicySource, Section
-from plaudit.config.methods import RewardPart
 from plaudit.config.problems import problems_of
+from plaudit.config.scoring import RewardPart
 from plaudit.errors import Problem, suggest
 from plaudit.registry import STEPS, StepKind, resolve
 

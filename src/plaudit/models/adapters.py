@@ -14,11 +14,11 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from peft import LoraConfig, get_peft_model_state_dict, inject_adapter_in_model, set_peft_model_state_dict
+from peft import LoraConfig, get_peft_model_state_dict, inject_adapter_in_model
 from peft.tuners.lora import LoraLayer, ParamWrapper
 from peft.tuners.tuners_utils import BaseTunerLayer
 from peft.utils.other import ModulesToSaveWrapper
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from plaudit.errors import UserError
@@ -279,7 +279,7 @@ def _trained(layer: Any) -> Any:
 
 
 def save_adapter(module: nn.Module, path: str | Path, base: str = "") -> None:
-    """Write the adapters alone, in peft's layout, whole or not at all; ``base`` names the model that they are for."""
+    """Write only the adapters, in peft's layout, atomically; ``base`` names their base model."""
     if not has_adapter(module):
         raise ValueError("the model has no adapter to save")
     configs: Any = module.peft_config
@@ -291,25 +291,3 @@ def save_adapter(module: nn.Module, path: str | Path, base: str = "") -> None:
         written = config.to_dict() | {"inference_mode": True, "base_model_name_or_path": base}
         written = {k: sorted(v) if isinstance(v, set) else v for k, v in written.items()}
         (folder / CONFIG).write_text(json.dumps(written, indent=2, sort_keys=True, default=str) + "\n")
-
-
-def load_adapter(module: nn.Module, path: str | Path) -> None:
-    """Put saved adapters into the module they were trained in; safetensors only. UserError on a mismatch."""
-    folder = Path(path)
-    for name in (CONFIG, WEIGHTS):
-        if not (folder / name).is_file():
-            raise UserError(f"{folder} holds no adapter: {name} is missing")
-    if has_adapter(module):
-        raise UserError("the model has adapters already", remedy="load onto the base model")
-    saved = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
-    if saved.get("peft_type") != "LORA":
-        raise UserError(f"{folder} holds a {saved.get('peft_type')} adapter; only LoRA is supported")
-    config = LoraConfig.from_pretrained(str(folder))
-    config.inference_mode = False
-    _inject(module, config, seed=0)
-    state = {k.removeprefix(PREFIX): v for k, v in load_file(folder / WEIGHTS).items()}
-    expected = get_peft_model_state_dict(module)
-    if {k: v.shape for k, v in state.items()} != {k: v.shape for k, v in expected.items()}:
-        _take_out(module)
-        raise UserError(f"the adapter in {folder} does not fit this model", remedy="use its own base model")
-    set_peft_model_state_dict(module, state)
