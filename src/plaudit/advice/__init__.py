@@ -1,4 +1,4 @@
-"""`plaudit advise`: which method serves the data, the quality and the machine at hand."""
+"""`plaudit advise`: which method fits the data, the wanted quality and the machine."""
 
 from plaudit.advice.rules import Advice, Recommendation, advise
 from plaudit.advice.situation import HAVE, Situation, describe_situation

@@ -1,6 +1,6 @@
-"""How long a step takes, from what it computes and what the processor is.
+"""Estimates the time of a step from its amount of computation and the processor.
 
-Nothing is measured, so that the same recipe on the same machine has the same estimate, however busy that machine is:
+Nothing is measured, so that the estimate does not depend on how busy the machine is:
 
     seconds = (6 · N · trained + 2 · N · forward) / (0.6 · peak) + sampling + loads · (4 · N / 0.5 GB/s + 2 s)
 

@@ -1,4 +1,4 @@
-"""How well each method serves a situation: a score (0: not at all) and why."""
+"""How well each method fits a situation: a score (0: not at all) and the reason."""
 
 from __future__ import annotations
 

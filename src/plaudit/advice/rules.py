@@ -1,4 +1,4 @@
-"""From a situation to a method: rules over the methods' table, each with its reason."""
+"""Recommends methods for a situation by rules over the registry, each with a reason."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What there is: data, people, a scoring function, the quality wanted, and the machine."""
+"""The situation that advice is for: data, people, a scoring function, the wanted quality, the machine."""
 
 from __future__ import annotations
 

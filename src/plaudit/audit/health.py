@@ -1,8 +1,8 @@
 """Warning signs in a run's recorded numbers: the table of rules, and their application to a run.
 
-Rules are pure functions, each with evidence and what to do next. Thresholds are practitioners' heuristics, not laws;
-``docs/report.md`` lists them. A rule that lacks its numbers is silent. Its advice names only settings that the step at
-hand has.
+Rules are pure functions; a finding has evidence and advice. Thresholds are practitioners' heuristics, not laws;
+``docs/report.md`` lists them. A rule without its numbers gives no finding. Advice names only settings that the step
+has.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Attributes of answers beside their score: name, meaning, and whether more is better."""
+"""Attributes of answers besides their score: name, meaning, and whether more is better."""
 
 from __future__ import annotations
 

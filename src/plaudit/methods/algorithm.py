@@ -1,4 +1,4 @@
-"""What an on-policy method brings to the RL loop, and what the loop returns."""
+"""The interface between the RL loop and an on-policy method, and the result of the loop."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Algorithm(TrainingMethod, Protocol):
 
 @dataclass
 class RlResult:
-    """How the loop ended: iterations done, why it stopped early if it did, and its last record."""
+    """The result of the loop: iterations done, the reason if it stopped early, and its last record."""
 
     iterations: int
     stopped: str | None

@@ -1,4 +1,4 @@
-"""Arguments of the Python functions that are not what these take: named, with the way to make what is wanted."""
+"""Checks the arguments of the Python functions; the errors say how to make the right ones."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ PROMPT = "Prompt.user(TEXT)"
 
 
 def expect_policy(policy: Any, function: str) -> None:
-    """UserError where the first argument is no ``Policy``."""
+    """UserError if the first argument is not a ``Policy``."""
     if isinstance(policy, Policy):
         return
     remedy = "plaudit.load_policy(PATH)"
@@ -26,7 +26,7 @@ def expect_policy(policy: Any, function: str) -> None:
 
 
 def expect_records(records: Any, kinds: tuple[type, ...], function: str, example: str) -> None:
-    """UserError where the records are not of these kinds; ``example`` is how one is made."""
+    """UserError if the records are not of these kinds; ``example`` shows how to make one."""
     wanted = " or ".join(kind.__name__ for kind in kinds)
     if isinstance(records, str | Path):
         raise UserError(
@@ -47,7 +47,7 @@ def expect_records(records: Any, kinds: tuple[type, ...], function: str, example
 
 
 def expect_reward(reward: Any, function: str) -> None:
-    """UserError where nothing scores: a plain function has to be wrapped."""
+    """UserError if the argument is not a reward: a plain function must be wrapped."""
     if callable(getattr(reward, "score", None)):
         return
     name = getattr(reward, "__name__", None)
@@ -60,5 +60,5 @@ def expect_reward(reward: Any, function: str) -> None:
 
 
 def _kind(value: Any) -> str:
-    """What a value is, in words."""
+    """A description of a value's type."""
     return f"a {type(value).__name__}" if value is not None else "None"

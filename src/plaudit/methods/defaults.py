@@ -1,4 +1,4 @@
-"""The settings of a method for a model in memory, where the caller states none."""
+"""Default settings of a method for a model in memory."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ S = TypeVar("S")
 
 
 def default_settings(section: type[S], method: str, trained: Any) -> S:
-    """The section of ``method`` as vetted for a model of this size; of a tiny one the section's own defaults.
+    """The settings of ``method`` vetted for a model of this size; for a tiny one the section's own defaults.
 
     ``trained`` is a policy or a reward model.
     """

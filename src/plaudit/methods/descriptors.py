@@ -1,4 +1,4 @@
-"""What plaudit's own methods are and need: one description each, free of torch."""
+"""Descriptors of plaudit's own methods, free of torch."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ FIT = "plaudit.advice.fits"
 ONLINE: tuple[Need, ...] = ("prompts", "reward", "reference")
 ROLLOUT = ("policy", "reference", "reward model")
 
-OWN: list[Method] = []  # what plaudit itself brings
+OWN: list[Method] = []  # plaudit's own methods
 
 
 def _own(*described: Method) -> None:
@@ -85,7 +85,7 @@ _own(
 
 
 def online(name: str, title: str, summary: str, settings: Any, **facts: object) -> Method:
-    """A method on the one RL loop: prompts and a reward in, a policy out."""
+    """A method on the RL loop: prompts and a reward in, a policy out."""
     shared: dict[str, object] = {
         "gives": ("policy",),
         "data": "prompts",

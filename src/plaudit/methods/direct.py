@@ -1,7 +1,7 @@
 """DPO and its relatives: a policy learns from rankings without a reward model.
 
-A method is two choices: what a response is worth to the policy (its implicit reward), and a loss on the judged
-pairs or rankings of a prompt. ``docs/methods/`` has a page for each.
+A method is two choices: the implicit reward of a response, and a loss on the judged pairs or rankings of a prompt.
+``docs/methods/`` has a page for each.
 """
 
 from __future__ import annotations
@@ -99,7 +99,7 @@ class DirectPreference:
         return LossOutput(terms, metrics | self._bounded(ratio.detach()))
 
     def _log_ratio(self, batch: TokenBatch, totals: Tensor) -> Tensor:
-        """log π − log π_ref of each response, per token where so asked: [R]; zeros without a reference."""
+        """log π − log π_ref of each response, per token if ``length_normalised``: [R]; without a reference 0."""
         s = self.settings
         if not isinstance(s, Dpo):
             return torch.zeros_like(totals)
@@ -107,7 +107,7 @@ class DirectPreference:
         return ratio / batch.lengths if s.length_normalised else ratio
 
     def _bounded(self, ratio: Tensor) -> dict[str, tuple[Tensor | float, Tensor | float]]:
-        """How many responses lie where the divergence's exponential is held to its tangent."""
+        """The number of responses at which the divergence uses the tangent of its exponential."""
         s = self.settings
         if not isinstance(s, Dpo) or s.divergence not in ("forward_kl", "alpha"):
             return {}
@@ -158,7 +158,7 @@ class DirectPreference:
 
 
 def own_loss(reference: str, left: Tensor, right: Tensor, *, beta: float, result: Tensor) -> Tensor:
-    """The loss of each pair [P] by one's own function; UserError where it gives anything else."""
+    """The loss of each pair [P] by the user's function; UserError if it returns anything else."""
     values = resolve(reference, "loss")(left, right, beta=beta, result=result)
     if not isinstance(values, Tensor) or values.shape != left.shape:
         got = tuple(values.shape) if isinstance(values, Tensor) else type(values).__name__

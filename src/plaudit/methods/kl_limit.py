@@ -1,4 +1,4 @@
-"""``kl_max``: a run whose policy has moved too far ends, with the last policy that had not."""
+"""``kl_max``: stops a run whose policy has moved too far, and restores the last policy within the limit."""
 
 from __future__ import annotations
 

@@ -32,9 +32,9 @@ SHORTENED = "shortened"
 class KTO:
     """L = Σ_answers w·(1 − σ(±β(h − z))) / Σ_answers w, h = Σ_t log π − log π_ref.
 
-    z = max(0, mean of h over answers to other prompts), over the whole global batch and without a gradient: it is
-    computed before the micro-batches, and each item brings its own mismatched answer (its ``payload``), so neither
-    the order nor the size of a batch matters.
+    z = max(0, mean of h over answers to other prompts), over the whole global batch and without a gradient. It is
+    computed before the micro-batches, and each item holds its own mismatched answer (its ``payload``), so it does not
+    depend on the order or size of micro-batches.
     """
 
     def __init__(self, policy: Any, settings: Kto, *, reference: Callable[..., Any] | None = None) -> None:
@@ -89,10 +89,10 @@ class KTO:
 
 
 def labels_of(records: Sequence[Record], threshold: float | None = None) -> list[Labeled]:
-    """Single labels: thumbs as they are, ratings by ``threshold``, answers of a ranking by their share of wins.
+    """Single labels: labels unchanged, ratings by ``threshold``, answers of a ranking by their share of wins.
 
-    An answer that wins as often as it loses says nothing and is left out; another weighs the mean of its judgements'
-    weights. UserError for ratings without a threshold.
+    An answer that wins as often as it loses is left out; any other has the mean of its judgements' weights. UserError
+    for ratings without a threshold.
     """
     labels: list[Labeled] = []
     for record in records:
@@ -101,7 +101,7 @@ def labels_of(records: Sequence[Record], threshold: float | None = None) -> list
         elif isinstance(record, Rated):
             if threshold is None:
                 raise UserError(
-                    "the data holds ratings, and nothing says which are good",
+                    "the data holds ratings, but nothing says which are good",
                     remedy="set kto.threshold: ratings from it on are good",
                 )
             labels.append(Labeled(record.prompt, record.response, record.score >= threshold))
@@ -141,10 +141,10 @@ def with_mismatches(
 
 
 def derangement(keys: Sequence[str], rng: np.random.Generator) -> np.ndarray:
-    """For each place another one whose key differs, at random: [N], in linear time.
+    """For each index another one whose key differs, at random: [N], in linear time.
 
-    Places are put in random order, those of one key side by side, and moved on by the size of the largest group. No
-    place is taken twice unless one key has more than half of all. ValueError for fewer than two keys.
+    Indices are put in random order, grouped by key, and shifted by the size of the largest group. No index is used
+    twice unless one key has more than half of all. ValueError for fewer than two keys.
     """
     groups: np.ndarray = np.unique(np.asarray(keys), return_inverse=True)[1]
     sizes = np.bincount(groups)
@@ -176,7 +176,7 @@ def shortened_mismatches(items: Sequence[TokenItem]) -> int:
 
 
 def balance(items: Sequence[TokenItem], settings: Kto) -> str | None:
-    """A sentence where the weights leave the paper's range for these labels, with weights that do not."""
+    """A warning if the weights are outside the paper's range for these labels, with weights that are within it."""
     good = sum(bool(item.extras["good"][0]) for item in items)
     bad = len(items) - good
     if not good or not bad:
@@ -194,7 +194,7 @@ def balance(items: Sequence[TokenItem], settings: Kto) -> str | None:
 
 
 def attach_mismatched_reference(items: Sequence[TokenItem], known: Sequence[TokenItem]) -> list[TokenItem]:
-    """Items whose payloads carry the reference's log-probs that ``known`` holds, one to one."""
+    """The items with the reference's log-probs of ``known`` (one to one) in their payloads."""
     return [
         replace(item, payload=replace(item.payload, extras={EXTRA: other.extras[EXTRA]}))
         for item, other in zip(items, known)

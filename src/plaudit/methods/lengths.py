@@ -1,4 +1,4 @@
-"""The length contract: what reaches a model is measured against max_length and its positions before step 0.
+"""The length contract: the input of a model is checked against max_length and its positions before step 0.
 
 What does not fit loses its oldest turns or is dropped; both are counted, said where training starts, and recorded.
 """

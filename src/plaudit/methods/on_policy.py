@@ -36,7 +36,7 @@ class TakesOwnPass(Protocol):
 
 
 def is_on_policy(algorithm: TakesOwnPass, settings: Online) -> bool:
-    """Whether the only update of a rollout computes the old log-probs itself."""
+    """Whether the old log-probs can be taken from the only update of a rollout."""
     one_update = settings.epochs == 1 and minibatch_items(settings) >= settings.prompts_per_iteration
     return algorithm.on_policy and one_update
 

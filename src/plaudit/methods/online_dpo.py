@@ -24,7 +24,7 @@ from plaudit.training.engine import LossOutput
 
 @dataclass(frozen=True)
 class SampleOutcomes:
-    """What a method reads of a comparison: its outcomes."""
+    """The part of a comparison that the loss reads: its outcomes."""
 
     outcomes: tuple[Outcome, ...]
 
@@ -84,7 +84,7 @@ class OnlineDPO:
 def outcomes(scores: np.ndarray, pairs: str, *, within: float = 0.0) -> tuple[Outcome, ...]:
     """Judgements of one prompt's samples by their scores: all pairs, or the best against the worst.
 
-    Scores that differ by ``within`` or less tie: rounding is no judgement.
+    Scores that differ by ``within`` or less are ties: rounding must not decide.
     """
     if scores.max() - scores.min() <= within:
         return ()

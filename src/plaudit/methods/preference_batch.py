@@ -1,4 +1,4 @@
-"""Judgements of a batch as index tensors: pairs and rankings, weighted so that an item weighs its own weight.
+"""Judgements of a batch as index tensors: pairs and rankings, with weights that sum to each item's weight.
 
 All comparisons of one prompt share its weight, 1/C(K,2) each where they weigh alike (Ouyang et al. 2022 §3.5), so a
 prompt with many answers is not counted many times. An item weighs the mean of its judgements' weights.
@@ -34,7 +34,7 @@ class PairBatch:
 
     @property
     def decided(self) -> Tensor:
-        """[P] bool: those that are no tie."""
+        """[P] bool: the outcomes that are not ties."""
         return self.result != 0.5
 
     def winners_first(self) -> tuple[Tensor, Tensor]:
@@ -135,11 +135,11 @@ def rankings_of(batch: TokenBatch) -> RankingBatch:
 
 
 def rankings_in(outcomes: Sequence[Outcome]) -> list[tuple[list[list[int]], float]]:
-    """Outcomes of one item as rankings (groups of answers, best first) with their weights.
+    """The outcomes of one item as rankings (groups of answers, best first) with weights.
 
-    Each judgement is a ranking of its own: the outcomes are read in order, and the longest run that is one complete
-    and transitive ranking of some answers is taken as that. What is no ranking of three or more is taken pair by
-    pair; a soft result r of a pair is both of its orders, with weights r and 1 − r.
+    The outcomes are read in order; the longest sequence that is a complete and transitive ranking of three or more
+    answers becomes one ranking, and the rest single pairs. A soft result r of a pair becomes both of its orders, with
+    weights r and 1 − r.
     """
     found: list[tuple[list[list[int]], float]] = []
     at = 0

@@ -1,4 +1,4 @@
-"""What an RL iteration records of its rollouts: numbers, and samples for a reader."""
+"""The metrics and samples that an RL iteration records of its rollouts."""
 
 from __future__ import annotations
 

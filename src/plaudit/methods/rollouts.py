@@ -1,4 +1,4 @@
-"""What one RL iteration works on: sampled responses with everything known about their tokens."""
+"""The data of one RL iteration: sampled responses with all numbers of their tokens."""
 
 from __future__ import annotations
 

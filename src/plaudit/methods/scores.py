@@ -1,4 +1,4 @@
-"""What a rollout is paid: the reward's score, bounded where it is normalized, less the price of not ending."""
+"""The score of a rollout: the reward, clipped if it is normalized, minus the penalty for an unfinished answer."""
 
 from __future__ import annotations
 

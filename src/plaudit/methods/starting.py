@@ -1,4 +1,4 @@
-"""What is said where training starts, on the console and in the stage's events, before a weight moves."""
+"""Messages at the start of training, on the console and in the stage's events."""
 
 from __future__ import annotations
 

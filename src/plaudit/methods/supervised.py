@@ -1,4 +1,4 @@
-"""Learning by imitation: next-token cross-entropy on the trained tokens of each item.
+"""Supervised learning: next-token cross-entropy on the trained tokens of each item.
 
 Pretraining, SFT, the pocket world's verdict stage and PPO's PTX term are this one method on
 different items.

@@ -1,4 +1,4 @@
-"""The policy's part of an RL loss: a surrogate on tokens or sequences, entropy, and a KL term, as engine terms."""
+"""The policy's terms of an RL loss: a surrogate on tokens or sequences, entropy, and KL."""
 
 from __future__ import annotations
 
