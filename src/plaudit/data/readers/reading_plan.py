@@ -98,7 +98,7 @@ class ReadingPlan:
     def build(self, view: View) -> Any:
         """The record of a row. Raises ``Fault``."""
         if self.kind == "prompts" and "prompt" in self.shape.needs:
-            return row_to_record.prompt_only(view)
+            return row_to_record.prompt_of(view)
         record = self.shape.build(view)
         if self.kind == "prompts" and isinstance(record, Demonstration | Labeled | Rated):
             known = {"response": record.response.text, **record.prompt.metadata}

@@ -34,6 +34,7 @@ from plaudit.data.records import (
 
 
 def prompt_of(view: View, turns: Sequence[Message] | None = None) -> Prompt:
+    """The prompt of a row: its fields, or ``turns`` with the row's system turn, tools and metadata."""
     if turns is None:
         value, column = view.take("prompt")
         more = view.get("input") if column == "instruction" else None
@@ -52,11 +53,6 @@ def prompt_of(view: View, turns: Sequence[Message] | None = None) -> Prompt:
         known["category"] = view.get("category")
     source = view.get("source")
     return Prompt(tuple(turns), source if isinstance(source, str) else view.source, known)
-
-
-def prompt_only(view: View) -> Prompt:
-    """A prompt."""
-    return prompt_of(view)
 
 
 def messages_prompt(view: View) -> Prompt:

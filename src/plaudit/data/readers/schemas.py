@@ -162,7 +162,7 @@ SCHEMAS: tuple[Schema, ...] = (
     Schema(
         "prompt, response", "demonstrations", ("prompt", "response"), row_to_record.demonstration, ("input",)
     ),
-    Schema("prompt", "prompts", ("prompt",), row_to_record.prompt_only, ("input",)),
+    Schema("prompt", "prompts", ("prompt",), row_to_record.prompt_of, ("input",)),
     Schema("text", "text", ("text",), row_to_record.raw_text),
 )
 

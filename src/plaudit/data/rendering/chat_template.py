@@ -121,16 +121,12 @@ class ChatTemplate:
         ensure_template(tokenizer)
         self.tokenizer = tokenizer
         self.is_plaudit = tokenizer.chat_template == PLAUDIT
-        self._sources, self._dates = dated(self._named(), day_of_templates())
+        # The dates that the template writes, by format; empty if it writes none.
+        self._sources, self.dates = dated(self._named(), day_of_templates())
         self.folds_system = False
         self.folds_system = self._refuses_system()
         self.end_id = self._find_end()
         self.end: str = tokenizer.convert_ids_to_tokens(self.end_id)
-
-    @property
-    def dates(self) -> Mapping[str, str]:
-        """The dates that the template writes, by format; empty if it writes none."""
-        return self._dates
 
     @property
     def is_own(self) -> bool:
@@ -155,7 +151,7 @@ class ChatTemplate:
             chat_template=self._source(tools),
             tokenize=False,
             add_generation_prompt=generation_prompt,
-            **({"plaudit_dates": self._dates} if self._dates else {}),
+            **({"plaudit_dates": self.dates} if self.dates else {}),
         )
         return text
 

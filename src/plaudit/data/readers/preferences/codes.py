@@ -43,9 +43,6 @@ class Reading:
     words: str
     mapping: Mapping[str, str]
 
-    def option(self) -> str:
-        return ",".join(f"{key}={meaning}" for key, meaning in self.mapping.items())
-
 
 @dataclass(frozen=True)
 class CodedColumn:
@@ -147,17 +144,14 @@ def _several(where: CodedColumn, numbers: Sequence[float]) -> list[Reading]:
         from_one = [] if halves else [Reading("counted from 1, 0 is a tie", {"0": "tie", "1": "first"})]
         return [from_zero, yes, *from_one]
     if present <= {0, 1, 2}:
-        return [zero, one] if 0 in present else [_from_one(halves), Reading(zero.words, zero.mapping)]
+        first = Reading("counted from 1", {"1": "first", "2": "second"} | halves)
+        return [zero, one] if 0 in present else [first, zero]
     if present <= {1, 2, 3}:
         return [
             Reading("counted from 1, 3 is a tie", {"1": "first", "2": "second", "3": "tie"}),
             Reading("a scale with the tie in the middle", {"1": "first", "2": "tie", "3": "second"}),
         ]
     return []
-
-
-def _from_one(halves: Mapping[str, str]) -> Reading:
-    return Reading("counted from 1", {"1": "first", "2": "second"} | dict(halves))
 
 
 def _scales(numbers: Sequence[float]) -> list[Reading]:

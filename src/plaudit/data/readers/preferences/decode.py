@@ -60,7 +60,12 @@ def settle(
         if key not in seen and key not in ("negative", "positive"):
             report.note(f"labels: no row of {where.column!r} says {key}")
     kept = [(item, r) for (_, item), (_, r) in zip(items, found) if not isinstance(r, Fault)]
-    note_contradictions(((r.comparisons(), item.scores) for item, r in kept), report)
+    against, compared = contradictions((r.comparisons(), item.scores) for item, r in kept)
+    if against:
+        report.note(
+            f"the scores of the answers contradict the choice in {against:,} of {compared:,} judgements; "
+            "the choice is used"
+        )
     return [None if isinstance(r, Fault) else r for _, r in found]
 
 
@@ -68,19 +73,16 @@ def _without_negative_strengths(
     items: Sequence[tuple[Place, CodedComparison]], report: ReadReport
 ) -> Sequence[tuple[Place, CodedComparison]]:
     """Remove negative strengths of ``chosen`` over ``rejected``, which contradict the choice, and note how many."""
-    if items[0][1].where.column:
-        return items
-    given = sum(item.strength is not None for _, item in items)
-    negative = sum(item.strength is not None and item.strength < 0 for _, item in items)
-    if not negative:
+    given = [item.strength for _, item in items if item.strength is not None]
+    negative = sum(strength < 0 for strength in given)
+    if items[0][1].where.column or not negative:
         return items
     report.note(
-        f"the margin or strength beside the answers is negative in {negative:,} of {given:,} judgements, which "
+        f"the margin or strength beside the answers is negative in {negative:,} of {len(given):,} judgements, which "
         "contradicts the choice; the choice is used, without a strength there"
     )
     return [
-        (place, replace(item, strength=None) if item.strength is not None and item.strength < 0 else item)
-        for place, item in items
+        (place, replace(item, strength=None) if (item.strength or 0) < 0 else item) for place, item in items
     ]
 
 
@@ -167,16 +169,12 @@ def _refuse(
         report.refuse(
             f"{reading.words}: {_come_to(items, reading)}",
             field=where.column,
-            remedy=f"--labels {_option(reading, open_)}",
+            remedy="--labels " + ",".join(f"{c}={m}" for c, m in _occurring(reading, open_).items()),
         )
 
 
-def _option(reading: Reading, codes: Sequence[str]) -> str:
-    """The reading as a command line option, for the codes that occur."""
-    return Reading("", _occurring(reading, codes)).option()
-
-
 def _occurring(reading: Reading, codes: Sequence[str]) -> Mapping[str, str]:
+    """The reading's mapping for the codes that occur, or all of it if none does."""
     kept = {k: m for k, m in reading.mapping.items() if k in codes or k in ("negative", "positive")}
     return kept or reading.mapping
 
@@ -299,13 +297,3 @@ def contradictions(pairs: Any) -> tuple[int, int]:
                 difference = scores[o.left] - scores[o.right]
                 against += difference * (o.result - 0.5) < 0
     return against, compared
-
-
-def note_contradictions(pairs: Any, report: ReadReport) -> None:
-    """Note in the report how many judgements the scores contradict."""
-    against, compared = contradictions(pairs)
-    if against:
-        report.note(
-            f"the scores of the answers contradict the choice in {against:,} of {compared:,} judgements; "
-            "the choice is used"
-        )
