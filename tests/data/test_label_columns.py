@@ -1,4 +1,4 @@
-"""What marks the answers of a file is used for what it says, or asked about; it is never passed over."""
+"""Columns that label or rate answers are used as they are, or the user is asked; none is ignored silently."""
 
 from __future__ import annotations
 
