@@ -76,7 +76,7 @@ def test_people_and_the_best_quality_get_the_combined_path():
     steps = " ".join(advise(Situation({"people", "pairs"}, "best")).steps)
     assert steps.index("AI feedback") < steps.index("DPO") < steps.index("human rankings")
     assert advise(Situation({"people"})).steps[0].startswith("collect")
-    with pytest.raises(UserError, match="nothing to learn from"):
+    with pytest.raises(UserError, match="no method can train"):
         advise(Situation(set()))
 
 

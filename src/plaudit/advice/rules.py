@@ -84,7 +84,7 @@ def advise(found: Situation) -> Recommendation:
         )
     if not path.advice and not found.have & {"people", "text"}:
         raise UserError(
-            "nothing to learn from: no method can be fed",
+            "no method can train on this data",
             remedy="name data files, or --have what there is: demonstrations, pairs, thumbs, function, people …",
         )
     path.steps = _steps(found, path.advice[0].method if path.advice else None)

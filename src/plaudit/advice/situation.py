@@ -45,7 +45,7 @@ class Situation:
     def __post_init__(self) -> None:
         for name in sorted(self.have - set(HAVE)):
             raise UserError(
-                f"--have {name!r} is nothing that is known",
+                f"--have {name!r} is not known",
                 remedy=suggest(name, HAVE) or f"known: {', '.join(HAVE)}",
             )
 

@@ -24,7 +24,7 @@ OPTIONS = """\
 Options:
   --version   Show the version.
   -h, --help  Show this; after a command, what it takes."""
-RESUME = "what was done is kept: `plaudit resume RUN`, or the same command again, goes on from there"
+RESUME = "completed work is kept: `plaudit resume RUN`, or the same command again, continues from there"
 WHOLE = ("demo", "run", "resume", "compare", "evaluate")
 
 

@@ -43,7 +43,7 @@ def advise(
     if not data and not words:
         words, quality = _ask(quality)
     if quality not in QUALITIES:
-        raise UserError(f"--quality {quality!r} is none of {', '.join(QUALITIES)}")
+        raise UserError(f"--quality {quality!r} is not one of {', '.join(QUALITIES)}")
     found = describe_situation(
         data or [],
         words,
@@ -70,9 +70,7 @@ def _ask(quality: str) -> tuple[list[str], str]:
     from plaudit.errors import UserError
 
     if not sys.stdin.isatty():
-        raise UserError(
-            "nothing is said of what there is", remedy="name data files, or --have pairs,people …"
-        )
+        raise UserError("no data is named", remedy="name data files, or --have pairs,people …")
     have = [name for name, words in HAVE.items() if typer.confirm(f"Are there {words}?", default=False)]
     return have, typer.prompt("Quality (draft, good, best)", default=quality)
 

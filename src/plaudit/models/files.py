@@ -81,7 +81,7 @@ def _download(name: str, revision: str | None, wanted: Sequence[str]) -> Path:
         return Path(snapshot_download(name, revision=revision, allow_patterns=list(wanted)))
     except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OSError) as error:
         raise UserError(
-            f"there is no folder {name}, and the hub could not give a model of that name "
+            f"there is no folder {name}, and no model of that name could be loaded from the hub "
             f"({type(error).__name__})",
             remedy="check the name, the revision and the network, or give a local folder",
         ) from error

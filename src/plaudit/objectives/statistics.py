@@ -17,7 +17,7 @@ def masked_mean(x: Tensor, mask: Tensor) -> Tensor:
     expect_same_shape(x=x, mask=mask)
     expect_mask(mask)
     if not bool(mask.any()):
-        raise ValueError("the mean of nothing: the mask holds no token")
+        raise ValueError("the mask holds no token: the mean is not defined")
     return torch.where(mask, x, torch.zeros_like(x)).sum() / mask.sum()
 
 

@@ -40,7 +40,7 @@ def _sync_file(path: Path) -> None:
 def _disk_error(path: Path, error: OSError) -> UserError:
     return UserError(
         f"cannot write {path}: {error.strerror or error}",
-        remedy="free some space or choose another folder with --out; nothing half-written was left behind",
+        remedy="free some space or choose another folder with --out; no incomplete file was left",
     )
 
 

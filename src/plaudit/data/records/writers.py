@@ -49,7 +49,7 @@ def write_jsonl(records: Iterable[Record | str], path: str | Path) -> int:
         if isinstance(error, OSError):
             raise UserError(
                 f"cannot write {path}: {error.strerror or error}",
-                remedy="free some space or choose another place; nothing half-written was left behind",
+                remedy="free some space or choose another folder; no incomplete file was left",
             ) from error
         raise
     return count

@@ -64,7 +64,7 @@ def probe(transport: Transport) -> Capability:
                 refused = error
                 continue
             return _found(transport, reply, body, limit, temperature)
-    raise UserError(f"the server takes no request of plaudit: {refused}")
+    raise UserError(f"the server refuses every form of plaudit's request: {refused}")
 
 
 def request(model: str, text: str, *, limit: str, temperature: bool, tokens: int = 1) -> dict[str, Any]:

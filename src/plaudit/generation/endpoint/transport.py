@@ -162,7 +162,7 @@ class Transport:
             )
         if status == 404:
             raise UserError(
-                f"{address.url} knows no model {address.model!r}, or is no OpenAI-compatible address (HTTP 404): "
+                f"{address.url} has no model {address.model!r}, or is not an OpenAI-compatible address (HTTP 404): "
                 f"{self._shown(reply)}",
                 remedy="the address ends in /v1; the model's name stands behind #",
             )
