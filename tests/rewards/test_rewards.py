@@ -100,7 +100,7 @@ def test_a_function_is_found_by_its_path_in_the_current_folder(tmp_path, monkeyp
     for path, message in (
         ("my_reward_module", "not of the form"),
         ("my_reward_module:absent", "has no 'absent'"),
-        ("my_reward_module:number", "is no function"),
+        ("my_reward_module:number", "is not a function"),
         ("no_such_module_here:f", "No module named"),
     ):
         with pytest.raises(UserError, match=message):

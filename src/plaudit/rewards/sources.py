@@ -185,7 +185,7 @@ class FunctionReward:
         """``package.module:function``; the current folder is searched too."""
         function = resolve(path, "reward_function")
         if not callable(function):
-            raise UserError(f"reward_function {path!r} is no function")
+            raise UserError(f"reward_function {path!r} is not a function")
         _require_one_argument(path, function)
         return cls(function)
 
