@@ -1,8 +1,8 @@
-"""The registry of methods, steps, judges, worlds, readers, sources and tasks, as plain data. Free of torch.
+"""What exists: methods, steps, judges, worlds, readers and kinds of task, as plain descriptions. Free of torch.
 
-No other module holds a list of methods or steps. A descriptor refers to code as ``module:name``, which is imported
-when it is used. plaudit's own are in the modules of ``BUILT_IN``; other packages add theirs through entry points
-(``plaudit.methods``, ``.steps``, ``.judges``, ``.worlds``, ``.readers``).
+Whatever lists methods or steps asks here; no other module holds such a list. A description names code as
+``module:name``, which is imported when it is used. Those of plaudit itself are found through ``BUILT_IN``, those of
+other packages through entry points (``plaudit.methods``, ``.steps``, ``.judges``, ``.worlds``, ``.readers``).
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ if TYPE_CHECKING:
 Gives = Literal["policy", "reward model", "preferences", "demonstrations", "numbers"]
 Need = Literal["text", "demonstrations", "preferences", "labels", "prompts", "reward", "reference"]
 Starts = Literal["policy", "reward model"]
-# Code of plaudit or of a user: ``module:name``, imported when it is used, or the object itself.
+# Code of one's own or of plaudit: ``module:name``, imported when it is used, or the object itself.
 Code: TypeAlias = str | Callable[..., Any]
 Settings: TypeAlias = "str | type[BaseModel]"
 Tone = Literal["base", "sft", "reward", "trained", "muted"]
 
-# Modules with plaudit's own descriptors; each registers them when it is imported.
+# Modules that describe what plaudit itself brings; each registers when it is imported.
 BUILT_IN = (
     "plaudit.methods.descriptors",
     "plaudit.pipeline.steps.descriptors",
@@ -83,7 +83,7 @@ class StepKind:
 
 @dataclass(frozen=True)
 class Method(StepKind):
-    """A kind of step that trains a model, with its documentation.
+    """A kind of step that trains a model, and what is known of it.
 
     ``needs`` is what it learns from, ``models`` those in memory while it does, ``function`` its Python function,
     ``page`` its page in docs/methods, ``when`` its use in a phrase, ``imitates`` whether its loss holds SFT.

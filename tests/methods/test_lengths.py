@@ -119,7 +119,7 @@ def test_a_reward_model_with_fewer_positions_bounds_the_prompts(policy, tmp_path
     model = RewardModel.from_policy(small, pooling="last", seed=0)
     reward = SumReward(
         {
-            "model": (ModelReward(model, same_tokenizer=True, normalization="none"), 1.0),
+            "model": (ModelReward(model, same_tokenizer=True, normalisation="none"), 1.0),
             "length": (FunctionReward(lambda s: 0.0), 1.0),
         }
     )
@@ -135,7 +135,7 @@ def test_a_reward_model_with_fewer_positions_bounds_the_prompts(policy, tmp_path
 @pytest.mark.parametrize("same_tokenizer", [True, False])
 def test_a_sample_too_long_for_a_reward_model_is_cut_and_said_not_fatal(same_tokenizer, policy, caplog):
     model = RewardModel.from_policy(policy, pooling="last", seed=0)
-    reward = ModelReward(model, same_tokenizer=same_tokenizer, normalization="none")
+    reward = ModelReward(model, same_tokenizer=same_tokenizer, normalisation="none")
     renderer = Renderer(policy.tokenizer)
     samples = []
     for asked, said in ((3, 90), (90, 3), (90, 90), (3, 3)):

@@ -213,7 +213,7 @@ def test_a_reward_model_without_stored_numbers_is_refused(tmp_path):
     with pytest.raises(UserError, match="stores no mean and std"):
         ModelReward(model, same_tokenizer=True)
     model.mean, model.std = 0.5, 2.0
-    raw = ModelReward(model, same_tokenizer=True, normalization="none")
+    raw = ModelReward(model, same_tokenizer=True, normalisation="none")
     stored = ModelReward(model, same_tokenizer=True)
     _, _, log = run(tmp_path / "m", reward=stored)
     _, _, raw_log = run(tmp_path / "r", reward=raw)

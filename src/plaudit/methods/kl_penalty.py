@@ -1,4 +1,4 @@
-"""The KL penalty of the RL loop, for all methods: in the reward or in the loss, with any estimator."""
+"""The KL penalty of the RL loop: one answer, for every method, to where it is paid and how it is estimated."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from plaudit.training.engine import Term
 class KLPenalty:
     """β · Σ_t k_t of a response, k being ``kl.estimator``: off the reward, or in the loss (``kl.place``).
 
-    In the loss a token has the weight that it has in the method's surrogate. ``coefficient`` is the controller's β;
-    ``in_loss`` is β if the penalty is in the loss and 0 if it is in the reward; ``metrics`` are of the reward's part.
+    In the loss a token weighs what it weighs in the method's surrogate. ``coefficient`` is β as the controller has it;
+    ``in_loss`` is β where the loss pays and 0 where the reward does; ``metrics`` are those of the reward's part.
     """
 
     def __init__(self, settings: Online) -> None:
@@ -33,7 +33,7 @@ class KLPenalty:
         return self.place == "reward" and coefficient != 0
 
     def of_reward(self, rollouts: Rollouts, coefficient: float) -> tuple[Tensor, float]:
-        """k_t of the rollouts [R, T] and β of the reward; zeros, without reading log-probs, if it is in the loss."""
+        """k_t of the rollouts [R, T] and β of the reward: zeros, and nothing is read, where the loss pays."""
         self.in_loss = coefficient if self.place == "loss" else 0.0
         if not self.paid_by_reward(coefficient):
             return torch.zeros(rollouts.mask.shape), 0.0
@@ -46,7 +46,7 @@ class KLPenalty:
     def of_loss(
         self, log_prob: Tensor, old: Tensor, batch: TokenBatch, weights: Tensor
     ) -> tuple[dict[str, Term], dict[str, Any]]:
-        """The term ``kl`` of a batch's tokens [N] and its metrics; empty if the penalty is in the reward."""
+        """The term ``kl`` of a batch's tokens [N] and its metrics; neither where the reward pays."""
         if not self.in_loss:
             return {}, {}
         reference = batch.per_token("reference_log_probs")
@@ -56,7 +56,7 @@ class KLPenalty:
 
 
 def kl_controller(settings: Online) -> FixedKL | AdaptiveKL:
-    """The controller of β."""
+    """What moves β from one iteration to the next."""
     kl = settings.kl
     if kl.controller == "adaptive":
         return AdaptiveKL(kl.coefficient, target=kl.target, horizon=settings.kl_horizon, max_error=KL_STEP)

@@ -56,11 +56,11 @@ class ModelReward:
         model: RewardModel,
         *,
         same_tokenizer: bool,
-        normalization: Literal["stored", "none"] = "stored",
+        normalisation: Literal["stored", "none"] = "stored",
         token_budget: int = 16_384,
         device: str | torch.device = "cpu",
     ) -> None:
-        if normalization == "stored" and (model.mean is None or model.std is None):
+        if normalisation == "stored" and (model.mean is None or model.std is None):
             raise UserError(
                 "the reward model stores no mean and std, so its scores cannot be normalized",
                 remedy="train it with `plaudit reward`, which stores them, or set ppo.normalisation: none",
@@ -68,7 +68,7 @@ class ModelReward:
         self.model = model
         longest = getattr(model, "max_positions", None)
         self.renderer = None if same_tokenizer else Renderer(model.tokenizer, max_length=longest)
-        self.normalization = normalization
+        self.normalisation = normalisation
         self.cut = 0  # samples that were too long for the model
         self.token_budget = token_budget
         self.device = device
@@ -126,7 +126,7 @@ class ModelReward:
         raw = score_items(
             self.model, items, pad_id=pad or 0, token_budget=self.token_budget, device=self.device
         )
-        if self.normalization == "none":
+        if self.normalisation == "none":
             return RewardOutput(raw)
         mean, std = self.model.mean, self.model.std
         assert mean is not None and std is not None, "checked when this was made"

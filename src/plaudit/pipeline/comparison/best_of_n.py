@@ -69,7 +69,7 @@ def _values(context: Any, policy: Any, drawn: Sequence[Any]) -> np.ndarray:
     judge = ModelReward(
         model,
         same_tokenizer=same_tokenizer(model.tokenizer, policy.tokenizer),
-        normalization="none",
+        normalisation="none",
         device=context.device,
     )
     scores = judge.score(drawn).scores

@@ -214,7 +214,7 @@ def _judge_proxy(
     judge = ModelReward(
         model,
         same_tokenizer=same_tokenizer(model.tokenizer, policies[places["end"]].tokenizer),
-        normalization="none",
+        normalisation="none",
         device=context.device,
     )
     scores = {name: judge.score(samples).scores for name, samples in answers.items()}

@@ -86,7 +86,7 @@ def _model(
     return ModelReward(
         model,
         same_tokenizer=same_tokenizer(model.tokenizer, policy.tokenizer),
-        normalization=normalisation,
+        normalisation=normalisation,
         token_budget=token_budget or ENOUGH,
         device=context.device,
     )
