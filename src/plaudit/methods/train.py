@@ -1,4 +1,4 @@
-"""The Python API of pretraining, SFT and reward models.
+"""The Python functions: pretraining, SFT and reward models on records in a few lines.
 
 Each function renders records to token items, hands them to the one engine, and leaves metrics and
 checkpoints in ``out`` (a folder, or a temporary one); run again on the same folder, it resumes.
@@ -134,7 +134,7 @@ def reward_model(
 ) -> FitResult:
     """Train a reward model in place on human preferences of any K.
 
-    ``schedule`` replaces the optimizer part of the settings (for a first stage on weaker votes).
+    ``schedule`` replaces the optimization part of the settings (for a first stage on weaker votes).
     """
     settings = settings or default_settings(RewardSettings, "reward", model)
     expect_records(preferences, (Ranking, Comparisons), "reward_model", RANKING)

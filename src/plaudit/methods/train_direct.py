@@ -1,4 +1,4 @@
-"""The Python API of methods that learn from judgements directly: DPO and its variants, and KTO.
+"""The Python functions of methods that learn from judgements directly: DPO and its relatives, and KTO.
 
 See ``methods/train.py`` for the conventions.
 """

@@ -1,4 +1,4 @@
-"""The Python API of methods that learn from their own samples: PPO, GRPO, RLOO, REINFORCE++, online DPO.
+"""The Python functions of methods that learn from their own samples: PPO, GRPO, RLOO, REINFORCE++, online DPO.
 
 All run the one loop of ``methods/rl.py``; see ``methods/train.py`` for the conventions.
 """

@@ -1,4 +1,4 @@
-"""Compute settings of this process: layout, precision, kernels, memory.
+"""How models compute in this process: layout, precision, kernels, memory.
 
 Set once per run (``pipeline/run.py``) and read wherever a model is called, like the thread count.
 """

@@ -26,7 +26,7 @@ logger = logging.getLogger(__name__)
 def score_items(
     model: Any, items: Sequence[TokenItem], *, pad_id: int, token_budget: int = 16_384, device: Any = "cpu"
 ) -> np.ndarray:
-    """Comparable scores, not normalized, of every response of the items, in order: [R]."""
+    """Comparable scores, not normalised, of every response of the items, in order: [R]."""
     found = per_response(
         items,
         lambda batch: comparable_scores(model, batch),
