@@ -185,7 +185,10 @@ IMPOSSIBLE = {
     "a name that means nothing": ({"world": "pocket", "steps": {"zzz": {}}}, ["add `kind:`, one of", "dpo"]),
     "a reserved name": ({"world": "pocket", "steps": {"start": {}}}, ["reserved", "start-2"]),
     "the implicit step": ({"world": "pocket", "steps": {"evaluate": {}}}, ["evaluate:", "evaluate-2"]),
-    "a name with a space": ({"world": "pocket", "steps": {"sft x": {"kind": "sft"}}}, ["no name of a step"]),
+    "a name with a space": (
+        {"world": "pocket", "steps": {"sft x": {"kind": "sft"}}},
+        ["is not a name for a step"],
+    ),
     "a list": ({"world": "pocket", "steps": ["sft"]}, ["steps is a mapping"]),
     "a number for a section": ({"world": "pocket", "steps": {"sft": 3}}, ["steps.sft", "write `sft: {}`"]),
     "an unknown key": ({"world": "pocket", "steps": {"sft": {"epoch": 1}}}, ["steps.sft.epoch", "'epochs'"]),
