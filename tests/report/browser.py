@@ -16,24 +16,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-FLAGS = [
-    "--headless",
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-    "--disable-dev-shm-usage",
-    "--hide-scrollbars",
-    "--remote-debugging-pipe",
-]
+from chromium import CHROMIUM, FLAGS
 
-
-def find_chromium() -> str | None:
-    names = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
-    return next((path for name in names if (path := shutil.which(name))), None)
+OPTIONS = ["--headless", *FLAGS, "--hide-scrollbars", "--remote-debugging-pipe"]
 
 
 class Browser:
@@ -54,7 +39,7 @@ class Browser:
                 "-c",
                 launch,
                 executable,
-                *FLAGS,
+                *OPTIONS,
                 f"--user-data-dir={self.profile}",
                 "about:blank",
             ],
@@ -194,7 +179,7 @@ class Browser:
 if __name__ == "__main__":
     # python tests/report/browser.py PAGE.html PICTURE.png [WIDTH [HEIGHT]] [dark]
     numbers = [int(a) for a in sys.argv[3:] if a.isdigit()]
-    with Browser(find_chromium() or "chromium") as looking:
+    with Browser(CHROMIUM or "chromium") as looking:
         looking.viewport(numbers[0] if numbers else 1280, dark="dark" in sys.argv)
         looking.open(Path(sys.argv[1]))
         looking.screenshot(Path(sys.argv[2]), height=numbers[1] if len(numbers) > 1 else None)

@@ -4,7 +4,8 @@ import os
 import re
 
 import pytest
-from browser import Browser, find_chromium
+from browser import Browser
+from chromium import CHROMIUM
 from made_runs import small_run, write_run
 from test_report_page import hostile_run
 from test_report_sequences import SEQUENCES
@@ -13,7 +14,7 @@ from plaudit.report.build import build
 
 OPEN_ALL = "document.querySelectorAll('details').forEach((d) => (d.open = true))"
 SHOWN = "[...document.querySelectorAll('#cards > .card')].filter((c) => !c.hidden)"
-EXECUTABLE = find_chromium()
+EXECUTABLE = CHROMIUM
 if EXECUTABLE is None and not os.environ.get("CI"):
     pytest.skip("no chromium on this machine (apt-get install chromium)", allow_module_level=True)
 

@@ -7,9 +7,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from chromium import CHROMIUM, FLAGS
 from playwright.sync_api import Browser, expect, sync_playwright
 from postgresql import migrated_sqlite
-from web.browser.desk import ARGUMENTS, CHROMIUM, Desk, Site
+from web.browser.desk import Desk, Site
 
 __all__ = ["migrated_sqlite"]
 
@@ -22,7 +23,7 @@ def browser() -> Iterator[Browser]:
     if CHROMIUM is None:
         pytest.skip("there is no chromium on this machine")
     with sync_playwright() as playwright:
-        made = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
+        made = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
         yield made
         made.close()
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import re
-import shutil
 import socket
 import threading
 import time
@@ -28,17 +27,6 @@ from plaudit.feedback.store.settings import Settings
 from plaudit.web.app import create_app
 from plaudit.web.app_state import AppState
 
-CHROMIUM = shutil.which("chromium")
-ARGUMENTS = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-    "--disable-dev-shm-usage",
-]
 PHONE: dict[str, Any] = {"viewport": {"width": 390, "height": 844}, "has_touch": True, "is_mobile": True}
 # The page's own complaints reach the console, where they are collected.
 WATCH = """addEventListener("securitypolicyviolation",

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import random
-import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+from chromium import CHROMIUM
 from fastapi.testclient import TestClient
 from web.manage.labeled_project import DAY, build, items
 
@@ -102,7 +102,6 @@ def sign(full_site: Site) -> Sign:
 
 @pytest.fixture(scope="session")
 def chromium() -> str:
-    found = shutil.which("chromium")
-    if found is None:
+    if CHROMIUM is None:
         pytest.skip("no chromium on this machine")
-    return found
+    return CHROMIUM

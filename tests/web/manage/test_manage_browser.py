@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import pytest
+from chromium import FLAGS
 from web.manage.conftest import Site, copied
 
 from plaudit.feedback.store.schema import Item
@@ -18,16 +19,6 @@ from plaudit.feedback.store.schema import Item
 pytest.importorskip("playwright", reason="playwright is not installed")
 from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
 
-FLAGS = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-    "--disable-dev-shm-usage",
-]
 REFUSED = (
     "Failed to load resource: the server responded with a status of 4"  # what a test asks for on purpose
 )

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import html.parser
 import re
-import shutil
 import threading
 import time
 from collections.abc import Iterator
@@ -13,6 +12,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
+from chromium import CHROMIUM, FLAGS
 from playwright.sync_api import TimeoutError as PlaywrightTimeout
 from sqlalchemy import update
 from web.security.payloads import HIT, HUGE, PAYLOADS
@@ -317,19 +317,6 @@ def test_where_to_go_after_signing_in_is_kept_as_one_value(site: Site) -> None:
 
 
 # A real browser
-
-
-CHROMIUM = shutil.which("chromium")
-FLAGS = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-    "--disable-dev-shm-usage",
-]
 
 
 @contextmanager
