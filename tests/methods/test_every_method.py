@@ -167,22 +167,23 @@ def test_rankings_teach_what_is_liked(name, tmp_path):
     assert result.evaluation["rewards/margin"] > 0
 
 
+# What differs in kind at once, the others behind `make test-slow`: their losses have golden values and properties.
 @pytest.mark.parametrize(
     "change",
     [
-        {"loss": "ipo", "length_normalised": False},
+        pytest.param({"loss": "ipo", "length_normalised": False}, marks=pytest.mark.slow),
         {"loss": "ipo", "beta": 0.5},
-        {"loss": "hinge"},
-        {"loss": "robust", "label_smoothing": 0.1},
-        {"loss": "sppo_hard"},
-        {"loss": "apo_zero"},
-        {"loss": "apo_down"},
+        pytest.param({"loss": "hinge"}, marks=pytest.mark.slow),
+        pytest.param({"loss": "robust", "label_smoothing": 0.1}, marks=pytest.mark.slow),
+        pytest.param({"loss": "sppo_hard"}, marks=pytest.mark.slow),
+        pytest.param({"loss": "apo_zero"}, marks=pytest.mark.slow),
+        pytest.param({"loss": "apo_down"}, marks=pytest.mark.slow),
         {"loss": "plackett_luce"},
-        {"divergence": "js"},
-        {"divergence": "forward_kl"},
-        {"divergence": "alpha", "alpha": 0.3},
-        {"nll": 0.2},
-        {"label_smoothing": 0.1},
+        pytest.param({"divergence": "js"}, marks=pytest.mark.slow),
+        pytest.param({"divergence": "forward_kl"}, marks=pytest.mark.slow),
+        pytest.param({"divergence": "alpha", "alpha": 0.3}, marks=pytest.mark.slow),
+        pytest.param({"nll": 0.2}, marks=pytest.mark.slow),
+        pytest.param({"label_smoothing": 0.1}, marks=pytest.mark.slow),
         {"reference": "live"},
     ],
     ids=str,
@@ -295,12 +296,12 @@ def test_rejection_sampling_keeps_what_it_chose(tmp_path):
     [
         ("ppo", {}, {"lam": 1.0, "value_lr": 1e-2, "critic_warmup": 2}),
         ("grpo", {"place": "reward"}, {"advantage_scale": "none"}),
-        ("grpo", {"place": "reward"}, {"advantage_scale": "batch"}),
-        ("grpo", {}, {"advantage_scale": "none"}),
+        pytest.param("grpo", {"place": "reward"}, {"advantage_scale": "batch"}, marks=pytest.mark.slow),
+        pytest.param("grpo", {}, {"advantage_scale": "none"}, marks=pytest.mark.slow),
         pytest.param("grpo", {"estimator": "k3"}, {"advantage_scale": "none"}, marks=pytest.mark.slow),
         ("rloo", {}, {}),
         pytest.param("rloo", {"place": "loss", "estimator": "k2"}, {}, marks=pytest.mark.slow),
-        ("reinforce", {}, {}),
+        pytest.param("reinforce", {}, {}, marks=pytest.mark.slow),
     ],
     ids=str,
 )

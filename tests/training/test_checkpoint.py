@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
-from toy import CASES, LOOPED, toy_policy
+from toy import CASES, LOOPED, comes_first, toy_policy
 
 from plaudit.config import Training
 from plaudit.runs import Stage
@@ -44,7 +44,14 @@ def without_speed(rows):
 
 
 # The RL loop makes its own items: tests/methods/test_every_method.py resumes it.
-@pytest.mark.parametrize("case", [case for case in CASES if case.split()[0] not in LOOPED])
+@pytest.mark.parametrize(
+    "case",
+    [
+        case if comes_first(case) else pytest.param(case, marks=pytest.mark.slow)
+        for case in CASES
+        if case.split()[0] not in LOOPED
+    ],
+)
 def test_resumed_equals_uninterrupted_bitwise(case, tmp_path):
     whole, _, log = run(case, tmp_path / "whole")
     for stop in (3, 5, 8, 11):

@@ -217,7 +217,7 @@ def test_any_order_of_moves(kind, request, tmp_path):
     run_state_machine_as_test(
         Labeling,
         settings=settings(
-            max_examples=12 if kind == "sqlite" else 8,
+            max_examples=6 if kind == "sqlite" else 4,
             stateful_step_count=20,
             phases=[Phase.generate],  # shrinking a failure takes minutes, and its steps are few and in words
             deadline=None,

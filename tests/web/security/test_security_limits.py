@@ -325,7 +325,7 @@ def test_random_bodies_never_make_it_fail(world: World) -> None:
     failed: list[Any] = []
 
     @hypothesis.settings(
-        max_examples=200, deadline=None, database=None, derandomize=True,
+        max_examples=100, deadline=None, database=None, derandomize=True,
         suppress_health_check=list(hypothesis.HealthCheck), phases=[hypothesis.Phase.generate],
     )  # fmt: skip
     @hypothesis.given(st.data())
