@@ -157,7 +157,7 @@ def test_the_command_prints_a_method_and_writes_a_recipe_that_loads(pairs, tmp_p
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        ([], "nothing is said"),
+        ([], "no data is named"),
         (["--have", "pears"], "pairs"),
         (["--have", "pairs", "--quality", "great"], "draft, good, best"),
         (["--have", "pairs", "--parameters", "big"], "0.5B"),
