@@ -8,6 +8,7 @@ Prints one JSON line: GFLOP/s by precision, each with the library and the shape 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import os
 import subprocess
@@ -28,8 +29,10 @@ def candidates(a: Any, b: Any) -> dict[str, Callable[[], Any]]:
     found: dict[str, Callable[[], Any]] = {"torch.mm": lambda: torch.mm(a, b)}
     onednn = torch.ops.mkldnn
     if torch.backends.mkldnn.is_available() and hasattr(onednn, "_linear_pointwise"):
-        packed = onednn._reorder_linear_weight(b.t().contiguous(), len(a))
-        found["oneDNN, weight packed"] = lambda: onednn._linear_pointwise(a, packed, None, "none", [], "")
+        # A processor without the instructions for a precision has no packed weights of it.
+        with contextlib.suppress(RuntimeError):
+            packed = onednn._reorder_linear_weight(b.t().contiguous(), len(a))
+            found["oneDNN, weight packed"] = lambda: onednn._linear_pointwise(a, packed, None, "none", [], "")
     if a.dtype != torch.float32:
         return found
     import numpy as np

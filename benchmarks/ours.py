@@ -109,7 +109,7 @@ class Words:
         self.tokenizer = tokenizer
         self.ids = {str(i): np.asarray(p) for i, p in enumerate(prompts)}
 
-    def prompt(self, messages: Any) -> np.ndarray:
+    def prompt(self, messages: Any, *, room: int = 0) -> np.ndarray:
         return self.ids[messages[0].content]
 
     def decode(self, ids: Any, *, keep_special: bool) -> str:

@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import importlib
+import inspect
+import json
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 from scipy.stats import binom
+
+from plaudit.data.rendering.renderer import Renderer
 
 ROOT = Path(__file__).resolve().parents[1]
 # A row as benchmarks/ours.py has them: the clock is read before the first step and after each.
@@ -85,3 +91,31 @@ def test_the_interval_of_a_median_is_the_narrowest_of_order_statistics_with_its_
     assert r == 1 or 2 * binom.cdf(r - 1, n, 0.5) <= 0.05
     assert 2 * binom.cdf(r, n, 0.5) > 0.05
     assert n != 9 or (low, high) == (2, 8)
+
+
+def test_prompts_of_token_ids_are_asked_for_as_a_renderers_are(against):
+    ours = importlib.import_module("ours")
+    for name in ("prompt", "decode"):
+        mine, asked = (inspect.signature(getattr(kind, name)) for kind in (ours.Words, Renderer))
+        assert list(mine.parameters) == list(asked.parameters), name
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("row", ["sft", "dpo", "ppo", "grpo", "sampling-8x8"])
+def test_every_row_that_is_compared_with_a_commit_runs(against, row):
+    work = importlib.import_module("work")
+    command = [sys.executable, ROOT / "benchmarks/ours.py", row, "--seconds", "0.1", "--model"]
+    done = subprocess.run(
+        [*command, work.prepare() / "5M-4096"],
+        capture_output=True,
+        text=True,
+        check=True,
+        env=os.environ | {"PYTHONPATH": str(ROOT / "src")},
+    )
+    assert json.loads(done.stdout.splitlines()[-1])["steps"] >= 1
+
+
+@pytest.mark.slow
+def test_the_matrix_rate_is_that_of_some_library_in_both_precisions(against):
+    found = importlib.import_module("matrix_rate").matrix_rate(1, seconds=0.01)
+    assert found["fp32"] > 1 and found["bf16"] > 0.1 and found["fp32_by"] and found["bf16_by"]
