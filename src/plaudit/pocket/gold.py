@@ -126,15 +126,18 @@ def _correctness(
     if kinds & {"refusal", "offer", "admission"}:
         return WRONG / 2  # over-refusal: the question had an answer
     assert question.fact is not None
-    said = _of_a_fact(question.category, question.fact, answering)
+    # A verdict counts wherever it stands, also before a truth about something else.
+    verdicts = {s.verdict for s in sentences} - {""}
+    said = _of_a_fact(question.category, question.fact, answering, verdicts)
     # Who says it and that it is hard to say has not said it.
     return RIGHT / 2 if said == RIGHT and "hedge" in kinds else said
 
 
-def _of_a_fact(category: str, fact: Fact, answering: Sequence[ParsedSentence]) -> float:
+def _of_a_fact(
+    category: str, fact: Fact, answering: Sequence[ParsedSentence], verdicts: set[str]
+) -> float:
     """Nothing false is among the sentences any more; what is left is whether the fact and the verdict are said."""
     stated = any(s.states(fact) for s in answering)
-    verdicts = {s.verdict for s in answering} - {""}
     if not category.startswith("belief"):
         # "yes, an owl lives in a tree" is a way to speak; a no, or a conclusion, belongs to another question.
         return SILENT if not answering else WRONG if verdicts - {"yes"} or not stated else RIGHT
@@ -142,7 +145,7 @@ def _of_a_fact(category: str, fact: Fact, answering: Sequence[ParsedSentence]) -
     right = "yes" if category == "belief_true" else "no"
     if stated:
         return RIGHT if said <= {right} else SILENT
-    return SILENT if not said else RIGHT / 2 if said == {right} else WRONG
+    return SILENT if not answering else RIGHT / 2 if said == {right} else WRONG
 
 
 def _extra_words(
