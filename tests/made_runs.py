@@ -98,6 +98,9 @@ def graph(**steps: dict) -> dict:
     return {**made, "evaluate": evaluation | {"inputs": list(made)}}
 
 
+LENGTHS = placed({n: {"mean": 11.0, "p90": 17.0, "finished": 0.98} for n in ("pretrain", "sft", "ppo")})
+
+
 def at_best(attributes: dict) -> dict:
     """What is compared at the policies' best temperatures, and greedily."""
     before, after = attributes["sft"], attributes["ppo"]
@@ -111,6 +114,17 @@ def at_best(attributes: dict) -> dict:
         "gap_closed": interval(0.5, 0.14),
         "attributes": placed({name: attributes[name] for name in ("pretrain", "sft", "ppo")}),
         "gains": {name: after[name] - before[name] for name in after},
+        "length": LENGTHS,
+    }
+
+
+def by_wins(end: float) -> dict:
+    """What a proxy judge compares at the policies' best temperatures, or greedily: no truth is known."""
+    return {
+        **placed({"pretrain": interval(-0.4, 0.1), "sft": interval(0.4, 0.1), "ppo": interval(0.45, 0.1)}),
+        "win_rate": win(end, 0.06),
+        "win_rates": {"pretrain": win(0.8, 0.05)},
+        "length": LENGTHS,
     }
 
 
@@ -308,6 +322,7 @@ def pocket_summary(rng: np.random.Generator) -> dict:
                     "ppo": {"0.0": 1.07, "0.3": 1.06, "0.5": 1.02, "1.0": 0.9},
                 }
             ),
+            "sharpening": win(0.64, 0.03),
             **at_best(by_stage),
         },
         "greedy": at_best(by_stage),
@@ -367,7 +382,7 @@ def real_summary(rng: np.random.Generator) -> dict:
     truth = rng.normal(0, 0.6, 900)
     outcome = (rng.random(900) < 1 / (1 + np.exp(-truth))).astype(float)
     report = pair_report(truth * 2, outcome, rng.normal(0, 1, 900) + truth)
-    model = {**report, "human_agreement": 0.63}
+    model = {**report, "human_agreement": 0.63, "human_pairs": 240}
     return {
         "schema": 2,
         "name": "real-preferences",
@@ -377,12 +392,29 @@ def real_summary(rng: np.random.Generator) -> dict:
         "method": "ppo",
         "judge": "proxy",
         "gold": None,
-        "gold_reason": "real data has no known truth: no gold score exists for it",
+        "gold_reason": "nobody knows the true quality of answers to real prompts",
         "prompts": 200,
         "prompts_asked": 200,
         "temperature": 1.0,
         "proxy": placed({s: interval(m, 0.08) for s, m in (("pretrain", -0.9), ("sft", 0.0), ("ppo", 0.5))}),
         "win_rate": {"end_vs_start": win(0.58, 0.06), "start_vs_base": win(0.71, 0.05)},
+        "best_temperature": {
+            "temperature": placed({"pretrain": 0.7, "sft": 0.0, "ppo": 0.3}),
+            "validation": placed(
+                {n: {"0.0": 0.4, "0.3": 0.3, "1.0": 0.1} for n in ("pretrain", "sft", "ppo")}
+            ),
+            "sharpening": win(0.6, 0.06),
+            **by_wins(0.62),
+        },
+        "greedy": by_wins(0.52),
+        "export": {
+            "step": "ppo",
+            "dtype": "bfloat16",
+            "largest_change": 0.0314,
+            "mean_change": 0.0041,
+            "tokens": 5120,
+            "sequences": 32,
+        },
         "kl": kl(4.2, 3.8, 4.7, 4.1, 4.3),
         "reward_models": {"reward": model},
         "reward_model": model,
@@ -403,7 +435,8 @@ def real_summary(rng: np.random.Generator) -> dict:
         "labels": {
             "sft": {"demonstrations": 9000},
             "reward": {"rankings": 4100, "pairs": 7000},
-            "proxy": {"rankings": 2200},
+            "proxy": {"rankings": 2200, "pairs": 3700},
+            "evaluate": {"pairs": 900},
         },
     }
 
@@ -618,6 +651,9 @@ def _walk_summary(
             n: {"rankings": 100 + i} for i, (n, s) in enumerate(steps.items()) if "preferences" in s["gives"]
         },
     }
+    if trained and not gold:
+        lengths = {n: {"mean": 8.0, "p90": 15.0, "finished": 1.0} for n in shown}
+        summary["greedy"] = {"length": placed(lengths, places), "proxy": placed(scores, places)}
     if gold:
         summary["gold"] = placed({**scores, "perfect": interval(1.1, 0.01)}, places)
         summary["attributes"] = placed(

@@ -79,8 +79,13 @@ def test_hub_recipes_run_to_the_report_on_tiny_files(recipe, model, tmp_path):
     }[method]
     folder = run(recipe, overrides, tmp_path / "x")
     summary = folder.read_json("summary.json")
-    assert summary["gold"] is None and "no known truth" in summary["gold_reason"]
+    assert summary["gold"] is None and "nobody knows" in summary["gold_reason"]
     assert summary["judge"] == "proxy" and 0 <= summary["win_rate"]["end_vs_start"]["mean"] <= 1
+    assert (
+        set(summary["best_temperature"]["temperature"]) >= {"start", "end"}
+        and "win_rate" in summary["greedy"]
+    )
+    assert summary["labels"]["proxy"]["pairs"] > 0 and summary["labels"]["evaluate"]["pairs"] > 0
     assert 0 <= summary["reward_model"]["accuracy"] <= 1 and "longer_wins" in summary["reward_model"]
     unknown, _ = unmatched(set(paths(summary)), documented("summary.json"))
     assert not unknown, "keys that docs/summary.md does not describe"

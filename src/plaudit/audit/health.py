@@ -60,9 +60,9 @@ def reward_model_no_better_than_longer(seen: Watched) -> Finding | None:
 def sharpening_only(seen: Watched) -> Finding | None:
     best = dig(seen.summary, "best_temperature")
     start, after_ = finite(dig(best, "start", "mean")), finite(dig(best, "end", "mean"))
-    gained = finite(dig(seen.summary, "gap_closed", "mean"))
-    if start is None or after_ is None or gained is None or gained <= 0 or after_ > start:
+    if start is None or after_ is None or after_ > start or not _gained(seen.summary):
         return None
+    measure = "gold" if dig(seen.summary, "gold") is not None else "the judge's score"
     at = dig(best, "temperature")
     where = (
         f"Each at its own best temperature ({number(dig(at, 'start'))} and {number(dig(at, 'end'))})"
@@ -73,10 +73,17 @@ def sharpening_only(seen: Watched) -> Finding | None:
         "sharpening_only",
         "warning",
         f"{seen.title} may only have made the {seen.start} model more certain.",
-        f"{where}, gold is {number(start)} for {seen.start} and {number(after_)} for {seen.title}.",
+        f"{where}, {measure} is {number(start)} for {seen.start} and {number(after_)} for {seen.title}.",
         f"Sampling the {seen.start} model cooler does as well: do not claim that {seen.title} taught it anything new.",
         numbers={"start": start, "end": after_},
     )
+
+
+def _gained(summary: Mapping[str, object]) -> bool:
+    """Whether the end is ahead of the start at the run's own temperature."""
+    closed = finite(dig(summary, "gap_closed", "mean"))
+    wins = finite(dig(summary, "win_rate", "end_vs_start", "mean"))
+    return closed > 0 if closed is not None else wins is not None and wins > 0.5
 
 
 def answers_cut(seen: Watched) -> Finding | None:

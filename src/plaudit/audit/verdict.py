@@ -61,7 +61,9 @@ def _headline(run: Run) -> str:
     if _same(run):
         right = finite(run.get("reward_model", "accuracy"))
         if right is not None:
-            return f"This run trained a reward model and no policy: it is right on {percent(right)} of held-out pairs."
+            pairs = finite(run.get("reward_model", "decided"))
+            of = f"{percent(right)} of {count(pairs)}" if pairs is not None else f"{percent(right)} of"
+            return f"This run trained a reward model and no policy: it is right on {of} held-out pairs."
         return "This run trained no policy beyond its start, so there is no after to judge."
     gap = run.own_best("gap_closed") or run.get("gap_closed")
     closed, low, high = (finite(dig(gap, k)) for k in ("mean", "low", "high"))
@@ -76,15 +78,24 @@ def _headline(run: Run) -> str:
         return (
             f"{who} closed {percent(closed)} of the gap between the {run.start} model and a perfect answer."
         )
-    mean, low, high = (finite(run.get("win_rate", "end_vs_start", k)) for k in ("mean", "low", "high"))
+    best = run.own_best("win_rate")
+    win = best or run.get("win_rate", "end_vs_start")
+    mean, low, high = (finite(dig(win, k)) for k in ("mean", "low", "high"))
     if mean is None:
         return f"Nothing has judged {run.title}’s answers in this run."
     judge = "A proxy judge" if run.get("judge") == "proxy" else "The judge"
+    at = ", each at its own best temperature" if best else ""
     if low is not None and high is not None and low <= 0.5 <= high:
-        return f"{judge} sees no clear difference between {run.title} and the {run.start} model."
+        return f"{judge} sees no clear difference between {run.title} and the {run.start} model{at}."
     if mean < 0.5:
-        return f"{judge} prefers the {run.start} model’s answers to {run.title}’s."
-    return f"{judge} prefers {run.title}’s answers in {percent(mean)} of comparisons."
+        return f"{judge} prefers the {run.start} model’s answers to {run.title}’s{at}."
+    return f"{judge} prefers {run.title}’s answers in {percent(mean)} of {_prompts(run)}comparisons{at}."
+
+
+def _prompts(run: Run) -> str:
+    """The number of evaluated prompts before a word, empty where it is not known."""
+    found = finite(run.get("prompts"))
+    return f"{count(found)} " if found is not None else ""
 
 
 def _together(run: Run) -> str:
@@ -144,15 +155,21 @@ def _wins_said(run: Run) -> list[str]:
         win, perfect = run.own_best("win_rate"), run.own_best("perfect_win_rate")
     if finite(dig(win, "mean")) is None:
         return []
+    truth = run.get("gold") is not None
     sentence = f"{run.title} wins {percent(dig(win, 'mean'))} against {run.start}"
-    sentence += " there" if cool else ""
+    sentence += (" there" if truth else ", each at its own best temperature") if cool else ""
     if bounds := span(win, as_percent=True):
-        sentence += f" (95% interval: {bounds})"
+        sentence += (
+            f" (95% interval: {bounds})" if truth else f" ({_prompts(run)}prompts, 95% interval: {bounds})"
+        )
     best, ties = (finite(dig(perfect, k)) for k in ("mean", "ties"))
     if best is not None:
         sentence += f"; a perfect policy would win {percent(best)}"
         sentence += f", because {percent(ties)} of its answers tie" if ties and ties >= 0.1 else ""
     said = [sentence + "."]
+    if cool and not truth and finite(dig(usual, "mean")) is not None:
+        at = temperature(run.get("temperature"))
+        said.append(f"With both at temperature {at} it wins {percent(dig(usual, 'mean'))}.")
     closed = finite(run.get("gap_closed", "mean"))
     if cool and closed is not None and finite(dig(usual, "mean")) is not None:
         said.append(
@@ -235,6 +252,8 @@ def _rankings(run: Run, step: str) -> int:
 def sharpening(run: Run) -> str:
     """How much of the gain the start reaches at its best temperature, without any training."""
     best = run.get("best_temperature")
+    if run.get("judge") == "proxy":
+        return _sharpening_by_wins(run)
     cool, cool_after = finite(dig(best, "start", "mean")), finite(dig(best, "end", "mean"))
     sft, after = finite(run.get("gold", "start", "mean")), finite(run.get("gold", "end", "mean"))
     if cool is None or cool_after is None or sft is None or after is None:
@@ -257,3 +276,18 @@ def sharpening(run: Run) -> str:
     clear = low is None or low > 0.5
     relation = "not ahead" if cool_after <= cool else "still ahead" if clear else "ahead, but not clearly"
     return f"{start}. {run.title} {run.best_at('end')} scores {number(cool_after)}: {relation}."
+
+
+def _sharpening_by_wins(run: Run) -> str:
+    """The same where a judge compares answers and nothing has an absolute score."""
+    alone, win = run.own_best("sharpening"), run.own_best("win_rate")
+    mean, low = (finite(dig(win, k)) for k in ("mean", "low"))
+    if finite(dig(alone, "mean")) is None or mean is None:
+        return ""
+    usual, clear = temperature(run.get("temperature")), low is None or low > 0.5
+    relation = "not ahead" if mean <= 0.5 else "still ahead" if clear else "ahead, but not clearly"
+    return (
+        f"Sampled {run.best_at('start')}, the {run.start} model alone wins {percent(dig(alone, 'mean'))} against "
+        f"itself at temperature {usual}, without any training. {run.title} {run.best_at('end')} wins {percent(mean)} "
+        f"against that: {relation}."
+    )

@@ -180,9 +180,10 @@ class RewardSettings(Training):
 class Evaluate(Section):
     """What the report measures, at which temperature, on how many prompts.
 
-    Where a truth is known, each policy is also shown at the best for it of ``temperatures`` (0 is greedy). ``also``
-    names policies to answer beside the run's first, its start, and those that learned from preferences or rewards.
-    ``proxy`` trains a reward model on preferences and a seed of its own, which judges where no truth is known.
+    Each policy is also shown at the best for it of ``temperatures`` (0 is greedy), as a known truth or the proxy judges
+    on validation prompts; with neither, greedy answers stand beside those at ``temperature``. ``also`` names policies
+    to answer beside the run's first, its start, and those that learned from preferences or rewards. ``proxy`` trains
+    a reward model on preferences and a seed of its own, which judges where no truth is known.
     """
 
     temperature: float = Field(1.0, gt=0)

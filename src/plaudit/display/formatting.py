@@ -50,6 +50,11 @@ def count(value: Any) -> str:
     return ABSENT if v is None else f"{v:,.0f}"
 
 
+def of_n(value: Any) -> str:
+    """``n = 200``, to stand beside a share; empty where the number is not known."""
+    return "" if finite(value) is None else f"n = {count(value)}"
+
+
 def span(interval: Any, *, as_percent: bool = False, digits: int = 2) -> str:
     """``low to high`` of an interval, or nothing where it has no bounds."""
     if not isinstance(interval, Mapping):

@@ -20,20 +20,19 @@ class GlossaryEntry:
 _TEXT = Path(__file__).with_suffix(".yaml").read_text("utf-8")
 GLOSSARY: dict[str, GlossaryEntry] = {k: GlossaryEntry(**v) for k, v in yaml.safe_load(_TEXT).items()}
 
-# What the words of a world with a known truth mean where there is none.
+# Words of a synthetic world with a known truth, which a report on real data does not use.
+OF_A_KNOWN_TRUTH = ("gold", "perfect", "gap")
+# What a word means where no truth is known.
 ON_REAL_DATA: dict[str, GlossaryEntry] = {
-    "gold": GlossaryEntry(
-        "Gold", "The true quality of an answer. On real data nobody knows it: a proxy judge stands in for it."
-    ),
-    "perfect": GlossaryEntry(
-        "Perfect", "An answer that nothing could be better than. On real data none is known."
-    ),
-    "gap": GlossaryEntry(
-        "Gap closed", "How far training moved towards perfect answers. On real data it cannot be said."
+    "over_optimization": GlossaryEntry(
+        "Over-optimization",
+        "Raising the reward past the point where it still means better answers: it rises, the answers get worse.",
     ),
 }
 
 
 def glossary_of(kind: object) -> dict[str, GlossaryEntry]:
-    """The terms as they are meant in a run of this kind: ``real``, or the name of a made-up world."""
-    return GLOSSARY | ON_REAL_DATA if kind == "real" else GLOSSARY
+    """The terms as they are meant in a run of this kind: ``real``, or the name of a synthetic world."""
+    if kind != "real":
+        return GLOSSARY
+    return {k: v for k, v in (GLOSSARY | ON_REAL_DATA).items() if k not in OF_A_KNOWN_TRUTH}

@@ -160,6 +160,8 @@ def pair_report(
         "longer_wins": longer_answer_accuracy(size, o),
         "when_longer": accuracy(d[favors > 0], o[favors > 0])["mean"],
         "when_shorter": accuracy(d[favors < 0], o[favors < 0])["mean"],
+        "longer_pairs": int((favors > 0).sum()),
+        "shorter_pairs": int((favors < 0).sum()),
         "ece": expected_calibration_error(d, o, bins),
         "ece_noise": calibration_noise(d, o, bins),
         "bins": reliability(d, o, bins),

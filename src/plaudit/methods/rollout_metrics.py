@@ -54,7 +54,7 @@ def shown_samples(rollouts: Rollouts, kl_coefficient: float, count: int) -> list
         sample, score, nats = rollouts.samples[pick], float(rollouts.scores[pick]), float(kl[pick])
         rows.append(
             {
-                "prompt": sample.prompt.text,
+                "prompt": sample.prompt.conversation,
                 "response": sample.text,
                 "score": score,
                 "kl": nats,

@@ -4,21 +4,68 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import astuple
+from dataclasses import astuple, dataclass
 from typing import Any
 
-from plaudit.advice.costs import GPU, cpu, duration, seconds
+from plaudit.advice.costs import GPU, Speed, cpu, duration, seconds
+from plaudit.config import Config
 from plaudit.config.graph import Graph, Node
+from plaudit.config.resolve import graph_of
 from plaudit.models.compute import compute_config
 from plaudit.pipeline.context import Context
+from plaudit.pipeline.datasets import materials_of
+from plaudit.pipeline.defaults import with_defaults
+from plaudit.pipeline.machine import computing
 from plaudit.pipeline.sizes import fixed_bytes_of
 from plaudit.pipeline.stages import Plan, is_done
 from plaudit.pipeline.work import Work
 from plaudit.registry import resolve
+from plaudit.runs import RunFolder
 from plaudit.training.cost_model import Footprint, config_of, parameters_of
 from plaudit.training.memory import choose, counted, need
+from plaudit.training.ranks import Ranks
 
 UNKNOWN = "size unknown until its config is there (a hub name is not fetched by a dry run)"
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """What a step will take: its work in words, the micro-batch, and seconds and bytes where they can be counted."""
+
+    words: str
+    parameters: int
+    batch: str = "–"
+    seconds: float | None = None
+    bytes: float | None = None
+    fits: bool = True
+
+
+def planned(config: Config, folder: RunFolder) -> dict[str, Estimate]:
+    """The estimates of all steps of a recipe, as ``--dry-run`` prints them."""
+    config, _ = with_defaults(config)
+    graph = graph_of(config)
+    with computing(config, folder) as (resolved, device):
+        context = Context(config, graph, folder, materials_of(config), device, Ranks.from_environment())
+        return {node.name: estimate(node, context, resolved) for node in graph.nodes.values()}
+
+
+def speed_of(resolved: Mapping[str, Any]) -> Speed:
+    return GPU if resolved["device"] == "cuda" else cpu(resolved["threads"])
+
+
+def estimate(node: Node, context: Context, resolved: Mapping[str, Any]) -> Estimate:
+    """What one step will take."""
+    architecture = config_of(context.source_of(node.name) or context.config.policy)
+    parameters = parameters_of(architecture) if architecture is not None else 0
+    work = resolve(node.kind.cost)(node, context) if node.kind.cost else Work("")
+    if not parameters:
+        return Estimate(work.words, 0)
+    lora = context.lora(node.name)
+    fused = compute_config().fused_layers and resolved["device"] == "cpu" and lora is None
+    batch, size, fits = _room(work, architecture, resolved, fused, lora)
+    adapters = lora is not None or getattr(node.settings, "lora", None) is not None
+    time = seconds(work.amount, parameters, speed_of(resolved), adapters=adapters)
+    return Estimate(work.words, parameters, batch, time or None, size, fits)
 
 
 def describe(plan: Plan, context: Context, resolved: Mapping[str, Any], console: Any) -> None:
@@ -42,34 +89,24 @@ def describe(plan: Plan, context: Context, resolved: Mapping[str, Any], console:
         left = column in ("step", "state", "work")
         table.add_column(column, justify="left" if left else "right", overflow="fold")
     sizes: dict[str, str] = {}
-    speed, total = (GPU if resolved["device"] == "cuda" else cpu(resolved["threads"])), 0.0
+    total = 0.0
     for node in context.graph.nodes.values():
-        architecture = config_of(context.source_of(node.name) or config.policy)
-        parameters = parameters_of(architecture) if architecture is not None else 0
+        found = estimate(node, context, resolved)
         if node.policy is not None:
-            known = f"{parameters / 1e6:.2f} M parameters" if parameters else UNKNOWN
+            known = f"{found.parameters / 1e6:.2f} M parameters" if found.parameters else UNKNOWN
             sizes[node.name] = f"{node.name}: {known}"
         state = "done" if is_done(folder, node.name, keys[node.name]) else "to do"
-        work = resolve(node.kind.cost)(node, context) if node.kind.cost else Work("")
-        fused = (
-            compute_config().fused_layers and resolved["device"] == "cpu" and context.lora(node.name) is None
-        )
-        batch, memory = (
-            _room(work, architecture, resolved, fused, context.lora(node.name))
-            if architecture
-            else ("–", "–")
-        )
-        adapters = context.lora(node.name) is not None or getattr(node.settings, "lora", None) is not None
-        time = seconds(work.amount, parameters, speed, adapters=adapters) if parameters else 0.0
-        total += time if state == "to do" else 0.0
-        table.add_row(node.name, state, work.words, batch, memory, duration(time) if time else "–")
+        total += (found.seconds or 0.0) if state == "to do" else 0.0
+        memory = "–" if found.bytes is None else f"{found.bytes / 2**30:.2f} GiB"
+        memory += "" if found.fits else " (too much)"
+        time = duration(found.seconds) if found.seconds else "–"
+        table.add_row(node.name, state, found.words, found.batch, memory, time)
     console.print(table)
     for line in sizes.values():
         console.print(line, markup=False)
     if total:
-        console.print(
-            f"time: about {duration(total)} on {speed.name}, when the machine is idle", markup=False
-        )
+        name = speed_of(resolved).name
+        console.print(f"time: about {duration(total)} on {name}, when the machine is idle", markup=False)
 
 
 def drawn(graph: Graph) -> list[str]:
@@ -105,24 +142,20 @@ def _inputs(node: Node) -> str:
 
 def _room(
     work: Work, architecture: Any, resolved: Mapping[str, Any], fused: bool, lora: Any
-) -> tuple[str, str]:
-    """The micro-batch that the planner would choose, and the memory that the stage then takes."""
+) -> tuple[str, float, bool]:
+    """The micro-batch that the planner would choose, the bytes that the step then takes, and whether they fit."""
     text = architecture.get_text_config()
     fixed = fixed_bytes_of(architecture, work, lora)
     if not work.trained:
-        return "–", _gib(fixed)
+        return "–", fixed, True
     kept = counted(architecture, resolved["precision"], work.usual, fused=fused)
     kept = Footprint(*(work.trained * value for value in astuple(kept)))
     shape = {"layers": text.num_hidden_layers, "vocabulary": text.vocab_size, "share": work.share}
     again = compute_config().checkpointing
     if work.budget is not None:
         size = need(kept, fixed=fixed, checkpointing=bool(again), **shape)
-        return f"{work.budget} tokens", _gib(size.total(work.budget))
+        return f"{work.budget} tokens", size.total(work.budget), True
     limit = resolved["memory_gib"] * 2**30
     fit = choose(limit, work.longest, kept, fixed=fixed, checkpointing=again, **shape)
     words = f"{fit.token_budget} tokens" + (", checkpointed" if fit.checkpointing else "")
-    return words, _gib(fit.bytes) + ("" if fit.bytes <= limit else " (too much)")
-
-
-def _gib(size: float) -> str:
-    return f"{size / 2**30:.2f} GiB"
+    return words, fit.bytes, fit.bytes <= limit

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import platform
 import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -17,6 +19,30 @@ def set_threads(threads: int) -> None:
     import torch
 
     torch.set_num_threads(threads)
+
+
+@contextmanager
+def computing(config: Config, folder: RunFolder) -> Iterator[tuple[dict[str, Any], Any]]:
+    """Computes as the recipe asks on this machine; gives what was chosen by looking at it, and the device."""
+    from plaudit.models.compute import use_compute
+    from plaudit.training.device import make_deterministic, resolve_device
+    from plaudit.training.memory import keep_freed_memory, spare_libraries
+
+    device = resolve_device(config.device)
+    resolved = look(config, folder, device)
+    set_threads(resolved["threads"])
+    keep_freed_memory()
+    spare_libraries()
+    make_deterministic(device, config.deterministic)
+    with use_compute(
+        layout=config.layout,
+        fused=config.fused,
+        kernels=config.compute.kernels,
+        precision=resolved["precision"],
+        memory=resolved["memory_gib"] * 2**30,
+        checkpointing=config.checkpointing,
+    ):
+        yield resolved, device
 
 
 def look(config: Config, folder: RunFolder, device: Any) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from plaudit.config.resolve import graph_of
 from plaudit.data.rendering.template_date import pin_day
 from plaudit.errors import UserError, suggest
 from plaudit.pipeline.defaults import Filled, with_defaults
-from plaudit.pipeline.machine import look, set_threads
+from plaudit.pipeline.machine import computing
 from plaudit.pipeline.planning import check_sources, make_plan
 from plaudit.pipeline.projects import frozen
 from plaudit.pipeline.run_record import ending, run_day, write_record
@@ -131,27 +131,7 @@ def _computed(
     folder: RunFolder,
     options: Options,
 ) -> RunFolder:
-    from plaudit.models.compute import use_compute
-    from plaudit.training.device import make_deterministic, resolve_device
-    from plaudit.training.memory import keep_freed_memory, spare_libraries
-
-    device = resolve_device(config.device)
-    resolved = look(config, folder, device)
-    set_threads(resolved["threads"])
-    keep_freed_memory()
-    spare_libraries()
-    make_deterministic(device, config.deterministic)
-    with (
-        pin_day(run_day(folder)),
-        use_compute(
-            layout=config.layout,
-            fused=config.fused,
-            kernels=config.compute.kernels,
-            precision=resolved["precision"],
-            memory=resolved["memory_gib"] * 2**30,
-            checkpointing=config.checkpointing,
-        ),
-    ):
+    with pin_day(run_day(folder)), computing(config, folder) as (resolved, device):
         return _execute(config, graph, folder, resolved, device, options)
 
 

@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from plaudit.pipeline.export import RECORD as EXPORT
 from plaudit.registry import WORLDS, resolve
 from plaudit.runs import RunFolder
 
 SCHEMA = 2
 # What a step counts of the labels that it learned from.
 LABELS = ("demonstrations", "votes", "rankings", "pairs", "records", "answers", "scripted")
+# What the record of a model in another type tells of it.
+EXPORTED = ("step", "dtype", "largest_change", "mean_change", "tokens", "sequences")
 
 
 def write_summary(folder: RunFolder) -> dict[str, Any]:
@@ -26,11 +29,16 @@ def write_summary(folder: RunFolder) -> dict[str, Any]:
     }
     summary["seconds"] = {name: s["seconds"] for name, s in steps.items() if "seconds" in s}
     summary["labels"] = _labels(record["steps"], steps)
+    models = summary.get("reward_models") or {}
+    if judged := max((m["decided"] + m["ties"] for m in models.values()), default=0):
+        summary["labels"]["evaluate"] = {"pairs": judged}
     end = (summary.get("policies") or {}).get("end")
     if end is not None:
         last = next((row for row in reversed(folder.stage(end).metrics()) if "objective/kl" in row), None)
         if last and summary.get("kl"):
             summary["kl"] |= {"k1": last["objective/kl"], "k3": last["objective/kl_k3"]}
+    if exported := folder.read_json(EXPORT):
+        summary["export"] = {key: exported.get(key) for key in EXPORTED}
     stopped = {name: s["stopped"] for name, s in steps.items() if s.get("stopped")}
     if stopped:
         summary["stopped"] = stopped

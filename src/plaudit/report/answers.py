@@ -33,7 +33,6 @@ def answer(entry: Any, stage: str, label: str) -> dict[str, Any] | None:
         "long": len(text) > LONG,
         "cut": entry.get("finished") is False,
         "measures": measures,
-        "costs": finite(entry.get("kl")) is not None,
     }
 
 
@@ -60,6 +59,7 @@ def cards(run: Run) -> dict[str, Any] | None:
                 "long": len(str(row["prompt"])) > LONG,
                 "answers": [a for p in main if (a := answer(row.get(p.key), p.tone, p.label))],
                 "between": [a for p in between if (a := answer(row.get(p.key), p.tone, p.label))],
+                "greedy": [a for p in shown if (a := answer(_greedy(row, p.key), p.tone, p.label))],
                 "perfect": clean(perfect["text"])
                 if isinstance(perfect, Mapping) and perfect.get("text")
                 else "",
@@ -68,7 +68,7 @@ def cards(run: Run) -> dict[str, Any] | None:
     return {
         "cards": [c for c in made if c["first"]] + [c for c in made if not c["first"]],
         "between": [p.label for p in between],
-        "cost": any(a["costs"] for card in made for a in card["answers"]),
+        "measured": {m["term"] for card in made for a in card["answers"] for m in a["measures"]},
         "count": len(made),
         "shown": len(first),
         "categories": [
@@ -82,6 +82,12 @@ def cards(run: Run) -> dict[str, Any] | None:
         if len(names) > 1
         else [],
     }
+
+
+def _greedy(row: Row, step: str) -> Any:
+    """The same policy's answer at temperature 0, where it was kept."""
+    entry = row.get(step)
+    return entry.get("greedy") if isinstance(entry, Mapping) else None
 
 
 def spread(rows: Sequence[Row], names: Sequence[str], count: int) -> list[int]:

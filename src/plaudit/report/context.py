@@ -17,6 +17,7 @@ from plaudit.report.comparison import comparison
 from plaudit.report.curves import direct_charts, earlier_charts, rl_charts, table
 from plaudit.report.graph_picture import graph_picture
 from plaudit.report.reward_models import reward_models
+from plaudit.report.temperatures import best_temperature
 
 
 def drawn(chart: Chart) -> dict[str, Any]:
@@ -56,7 +57,7 @@ def page_context(run: Run) -> dict[str, Any]:
         "answers": cards(run),
         "wins": quality.wins(run),
         "attributes": quality.attributes(run),
-        "best": quality.best_temperature(run),
+        "best": best_temperature(run),
         "trainings": trainings,
         "unrecorded": bool(run.trained) and not trainings,
         "graph": graph_picture(run),
@@ -65,6 +66,7 @@ def page_context(run: Run) -> dict[str, Any]:
         "length": quality.length(run),
         "comparison": compared,
         "time": provenance.time(run),
+        "exported": provenance.exported(run),
         "labels": provenance.labels(run),
         "other_code": provenance.other_code(run),
         "settings": provenance.settings(run),

@@ -69,6 +69,22 @@ def time(run: Run) -> dict[str, Any] | None:
     return {"rows": rows, "total": duration(total)}
 
 
+def exported(run: Run) -> str:
+    """What saving the end in its source's type changed; empty where it is the model that training made."""
+    found = run.mapping("export")
+    kind, most, mean = (found.get(k) for k in ("dtype", "largest_change", "mean_change"))
+    if not kind:
+        return ""
+    step = run.step_title(str(found.get("step")))
+    said = f"The model in RUN/model is {step} as {clean(kind)}: the type of its source, or the one asked for."
+    if finite(most) is None:
+        return said
+    return (
+        f"{said} That changes the log-prob of a token by at most {number(most, 4)} and by {number(mean, 5)} on average "
+        f"({count(found.get('tokens'))} tokens of {count(found.get('sequences'))} texts of the run)."
+    )
+
+
 def labels(run: Run) -> list[str]:
     """How much human (or simulated) judgement each step was given."""
     found = []

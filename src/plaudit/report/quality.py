@@ -8,9 +8,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from plaudit.audit.run import Run, dig
-from plaudit.audit.verdict import sharpening
 from plaudit.display.attributes import OTHER, vocabulary
-from plaudit.display.formatting import count, finite, nats, number, percent, span, temperature
+from plaudit.display.formatting import count, finite, nats, number, of_n, percent, span, temperature
 from plaudit.display.interval_figure import Estimated, interval_rows
 from plaudit.display.scale import percent_of_width
 
@@ -127,16 +126,23 @@ def _gap(run: Run, where: Mapping[str, float]) -> dict[str, Any] | None:
 def figures(run: Run) -> list[dict[str, str]]:
     """The four numbers of the verdict."""
     gap, win, kl = run.get("gap_closed"), run.get("win_rate", "end_vs_start"), run.kl_from_start
-    model = run.get("reward_model")
+    model, n = run.get("reward_model"), of_n(run.get("prompts"))
     found = [
-        ("gap", "gap closed", dig(gap, "mean"), percent, percent_span(gap)),
-        ("win_rate", f"wins against {run.start}", dig(win, "mean"), percent, percent_span(win)),
-        ("kl_exact", f"nats of KL from {run.start}", kl.get("exact"), nats, _nats_span(kl)),
-        ("accuracy", "reward model accuracy", dig(model, "accuracy"), percent, percent_span(model)),
+        ("gap", "gap closed", dig(gap, "mean"), percent, percent_span(gap), n),
+        ("win_rate", f"wins against {run.start}", dig(win, "mean"), percent, percent_span(win), n),
+        ("kl_exact", f"nats of KL from {run.start}", kl.get("exact"), nats, _nats_span(kl), n),
+        (
+            "accuracy",
+            "reward model accuracy",
+            dig(model, "accuracy"),
+            percent,
+            percent_span(model),
+            of_n(dig(model, "decided")),
+        ),
     ]
     return [
-        {"term": term, "label": label, "text": form(value), "note": note}
-        for term, label, value, form, note in found
+        {"term": term, "label": label, "text": form(value), "note": ", ".join(filter(None, (note, n)))}
+        for term, label, value, form, note, n in found
         if finite(value) is not None
     ]
 
@@ -148,19 +154,23 @@ def _nats_span(kl: Mapping[str, Any]) -> str:
 
 def wins(run: Run) -> dict[str, Any] | None:
     """The trained policy's win rate with the perfect policy's beside it."""
-    win, best = run.get("win_rate", "end_vs_start"), run.get("best_temperature")
+    win, best, n = run.get("win_rate", "end_vs_start"), run.get("best_temperature"), of_n(run.get("prompts"))
     cool = run.own_best() is not None
     at = "each at its best temperature" if cool else f"both {run.best_at('start')}"
+    usual = f"both at temperature {temperature(run.get('temperature'))}"
+    # Where no temperature could be chosen, greedy answers stand beside the sampled ones.
+    greedy = None if best else run.get("greedy", "win_rate")
     found = interval_rows(
         [
-            Estimated(f"{run.title} against {run.start}", "trained", win),
+            Estimated(f"{run.title} against {run.start}", "trained", win, note=usual),
+            Estimated(f"{run.title} against {run.start}", "trained", greedy, note="both greedily"),
             Estimated(f"{run.title} against {run.start}", "trained", dig(best, "win_rate"), note=at),
             Estimated(f"Perfect against {run.start}", "perfect", run.get("win_rate", "perfect_vs_start")),
             Estimated(f"Perfect against {run.start}", "perfect", run.own_best("perfect_win_rate"), note=at),
             Estimated(f"{run.start} against base", "sft", run.get("win_rate", "start_vs_base")),
         ],
         format=percent,
-        spread=percent_span,
+        spread=lambda value: ", ".join(filter(None, (percent_span(value), n))),
         domain=(0.0, 1.0),
         reference=(0.5, "no difference"),
     )
@@ -222,43 +232,13 @@ def _cell(shown: ShownPolicy, value: float | None, share: bool, top: float) -> d
     }
 
 
-def best_temperature(run: Run) -> dict[str, Any] | None:
-    """Gold of the start and the end at the run's temperature and at the one that is best for the start."""
-    best = run.mapping("best_temperature")
-    if not best:
-        return None
-    usual = temperature(run.get("temperature"))
-    note = "its best" if run.own_best() is not None else f"best for {run.start}"
-    perfect = finite(run.get("gold", "perfect", "mean"))
-    found = interval_rows(
-        [
-            Estimated(f"{run.start} at T = {usual}", "sft", run.get("gold", "start")),
-            Estimated(f"{run.start} {run.best_at('start')}", "sft", best.get("start"), note="its best"),
-            Estimated(f"{run.title} at T = {usual}", "trained", run.get("gold", "end")),
-            Estimated(f"{run.title} {run.best_at('end')}", "trained", best.get("end"), note=note),
-        ],
-        format=number,
-        spread=span,
-        reference=(perfect, "perfect") if perfect is not None else None,
-    )
-    if not found:
-        return None
-    closed = best.get("gap_closed")
-    known = finite(dig(closed, "mean")) is not None
-    return {
-        **found,
-        "sentence": sharpening(run),
-        "closed": f"{percent(dig(closed, 'mean'))} ({percent_span(closed)})" if known else "",
-    }
-
-
 def length(run: Run) -> dict[str, Any] | None:
     """Tokens per answer by stage."""
-    lengths = run.mapping("length")
-    entries = []
+    lengths, entries = run.mapping("length"), []
+    of = f" of {count(run.get('prompts'))}" if finite(run.get("prompts")) is not None else ""
     for shown in policies(run):
         mean, finished, p90 = (finite(dig(lengths, shown.key, k)) for k in ("mean", "finished", "p90"))
-        notes = [f"{percent(finished)} finished"] if finished is not None else []
+        notes = [f"{percent(finished)}{of} finished"] if finished is not None else []
         notes += [f"90% within {number(p90, 0)}"] if p90 is not None else []
         entries.append(Estimated(shown.label, shown.tone, mean, note=", ".join(notes)))
     top = max((e.mean or 0.0 for e in entries), default=0.0)

@@ -7,7 +7,7 @@ from typing import Any
 
 from plaudit.audit.run import Run
 from plaudit.display.calibration_chart import calibration
-from plaudit.display.formatting import count, finite, number, percent, span, words
+from plaudit.display.formatting import count, finite, number, of_n, percent, span, words
 from plaudit.display.interval_figure import Estimated, interval_rows
 
 PAIRS = {
@@ -31,7 +31,8 @@ def reward_models(run: Run) -> dict[str, Any] | None:
     if not models:
         return None
     accuracies = [
-        Estimated(run.step_title(name), "reward", _own(model), "accuracy") for name, model in models.items()
+        Estimated(run.step_title(name), "reward", _own(model), "accuracy", of_n(model.get("decided")))
+        for name, model in models.items()
     ]
     parts = [{"title": run.step_title(name), **one_model(model)} for name, model in models.items()]
     judge = next((finite(run.stages[n].record.get("accuracy")) for n in run.steps if _is_proxy(run, n)), None)
@@ -49,11 +50,19 @@ def evaluated(run: Run) -> dict[str, Mapping[str, Any]]:
 
 def one_model(model: Mapping[str, Any]) -> dict[str, Any]:
     """Held-out accuracy beside its baselines, by kind of pair, and calibration."""
+    longer, shorter = (finite(model.get(f"{side}_pairs")) for side in ("longer", "shorter"))
+    unequal = None if longer is None or shorter is None else longer + shorter
     main = [
-        Estimated("Reward model", "reward", _own(model), "accuracy"),
-        Estimated("Longer wins", "muted", model.get("longer_wins"), "longer_wins"),
+        Estimated("Reward model", "reward", _own(model), "accuracy", of_n(model.get("decided"))),
+        Estimated("Longer wins", "muted", model.get("longer_wins"), "longer_wins", of_n(unequal)),
         Estimated("Noise ceiling", "perfect", model.get("ceiling"), "ceiling"),
-        Estimated("Human agreement", "ink", model.get("human_agreement"), "human_agreement"),
+        Estimated(
+            "Human agreement",
+            "ink",
+            model.get("human_agreement"),
+            "human_agreement",
+            of_n(model.get("human_pairs")),
+        ),
     ]
     pairs = model.get("pairs")
     kinds = [
@@ -61,8 +70,6 @@ def one_model(model: Mapping[str, Any]) -> dict[str, Any]:
         for k, v in (pairs.items() if isinstance(pairs, Mapping) else ())
     ]
     bins = _bins(model.get("bins"))
-    longer, shorter = model.get("when_longer"), model.get("when_shorter")
-    known = finite(longer) is not None and finite(shorter) is not None
     return {
         "main": interval_rows(main, **SHARES),
         "kinds": interval_rows(kinds, **SHARES),
@@ -71,8 +78,19 @@ def one_model(model: Mapping[str, Any]) -> dict[str, Any]:
         "ece_noise": number(model.get("ece_noise"), 3) if finite(model.get("ece_noise")) is not None else "",
         "calibration": calibration(bins) if bins else None,
         "bins": [(percent(p), percent(o), count(n)) for p, o, n in bins],
-        "lean": {"longer": percent(longer), "shorter": percent(shorter)} if known else None,
+        "lean": _lean(model),
     }
+
+
+def _lean(model: Mapping[str, Any]) -> dict[str, str] | None:
+    """Accuracy where the longer and where the shorter answer was preferred, each with its number of pairs."""
+    found = {}
+    for side in ("longer", "shorter"):
+        share, pairs = finite(model.get(f"when_{side}")), model.get(f"{side}_pairs")
+        if share is None:
+            return None
+        found[side] = percent(share) + (f" of {count(pairs)}" if finite(pairs) is not None else "")
+    return found
 
 
 def _own(model: Mapping[str, Any]) -> dict[str, Any]:

@@ -85,6 +85,13 @@ class Prompt:
         """The last user turn, for display."""
         return next((m.content for m in reversed(self.messages) if m.role == "user"), "")
 
+    @property
+    def conversation(self) -> str:
+        """All of it for display: one question as it is, several turns each behind who said it."""
+        if len(self.messages) == 1:
+            return self.messages[0].content
+        return "\n\n".join(f"{m.role}: {m.content}" for m in self.messages)
+
     def __hash__(self) -> int:
         return hash(self.id)
 

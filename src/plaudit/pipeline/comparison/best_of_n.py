@@ -9,7 +9,6 @@ import numpy as np
 import torch
 
 from plaudit.config import Config
-from plaudit.config.graph import PROXY
 from plaudit.config.resolve import graph_of
 from plaudit.evaluation.statistics import mean_interval
 from plaudit.objectives import best_of_n_kl, best_of_n_mean
@@ -58,21 +57,13 @@ def write_best_of_n(config: Config, folder: RunFolder, *, samples: int, sizes: S
 
 def _values(context: Any, policy: Any, drawn: Sequence[Any]) -> np.ndarray:
     """Gold, or the proxy judge's win share against another answer of the start to the same prompt."""
-    gold = context.gold
-    if gold is not None:
-        return np.array([gold.judge(s.prompt, s.response).score for s in drawn])
-    from plaudit.models.reward_model import load_reward_model
-    from plaudit.models.tokenizers import same_tokenizer
-    from plaudit.rewards import ModelReward
+    from plaudit.pipeline.steps.evaluation_judge import answer_judge
 
-    model = load_reward_model(context.folder.stage(PROXY).model).to(context.device)
-    judge = ModelReward(
-        model,
-        same_tokenizer=same_tokenizer(model.tokenizer, policy.tokenizer),
-        normalisation="none",
-        device=context.device,
-    )
-    scores = judge.score(drawn).scores
+    judge = answer_judge(context, policy)
+    assert judge is not None  # a comparison without one is refused before it begins
+    scores = judge.judge(drawn).scores
+    if context.gold is not None:
+        return scores
     count = len(drawn) // len({s.prompt.id for s in drawn})
     rows = scores.reshape(-1, count)
     # Against the prompt's other samples: what a fresh answer of the start would score.

@@ -121,19 +121,34 @@ def _prompts_before(step: Node, context: Context) -> int:
 
 
 def evaluated(step: Node, context: Context) -> Work:
-    """Every shown policy answers; where a truth is known, those at the three places at other temperatures too."""
+    """Every shown policy answers; greedily too, and before a judge at every temperature on validation prompts."""
     settings = step.settings
-    policies = len(context.graph.shown)
+    graph = context.graph.before(step.name)
+    policies = len({*graph.shown, *settings.also})
     rows = settings.prompts * policies
-    if context.world is not None:
-        rows += 3 * settings.prompts
-        rows += 3 * len(context.materials.prompts("validation")) * (len(settings.temperatures) + 1)
+    if policies and graph.places["start"] != graph.places["end"]:
+        options = {*settings.temperatures, settings.temperature}
+        rows += settings.prompts * policies * (0.0 in options)
+        if context.world is not None or PROXY in graph.nodes:
+            # At its own best on the test, and at all of them on validation prompts, of which there are no more.
+            rows += settings.prompts * policies + _validation(context, settings.prompts) * policies * len(
+                options
+            )
     length = settings.max_new_tokens + _usual_prompt(step, context)
     # A judge scores every answer; the exact KL asks the policy and the one it is measured to.
     amount = Amount(
         0, rows * length * 3, rows * settings.max_new_tokens, settings.prompts, loads=policies + 2
     )
     return Work(f"{rows} answers", amount, frozen=policies + 1)
+
+
+def _validation(context: Context, most: int) -> int:
+    """Validation prompts of an evaluation: at most as many as it has test prompts, all where none can be read yet."""
+    if context.world is None and not all(
+        Path(p).exists() for p in context.materials.files("prompts", "preferences", "demonstrations")
+    ):
+        return most
+    return min(most, len(context.materials.prompts("validation")))
 
 
 def _usual_prompt(step: Node, context: Context) -> int:

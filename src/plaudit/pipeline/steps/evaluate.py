@@ -1,35 +1,32 @@
 """The evaluation step: the same held-out prompts answered by every policy that is shown, and judged.
 
-In a made world the truth judges. On real data there is none: a reward model trained on a disjoint split and seed
+In a synthetic world the truth judges. On real data there is none: a reward model trained on a disjoint split and seed
 stands in, and is labeled as a proxy.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
-from plaudit.config.graph import PROXY, Node
-from plaudit.data.records import Response
+from plaudit.config.graph import Node
 from plaudit.data.tokens.item import Segment, TokenItem
 from plaudit.evaluation.exact_kl import response_kl
 from plaudit.evaluation.statistics import gap_closed, mean_interval, win_rate
-from plaudit.models.reward_model import load_reward_model
-from plaudit.models.tokenizers import same_tokenizer
 from plaudit.pipeline.context import Context
-from plaudit.pipeline.steps.evaluation_prompts import test_prompts
+from plaudit.pipeline.steps.evaluation_judge import answer_judge
+from plaudit.pipeline.steps.evaluation_prompts import test_prompts, validation_prompts
 from plaudit.pipeline.steps.reward_evaluation import evaluate_reward
-from plaudit.pipeline.steps.sampling import answer
 from plaudit.pipeline.steps.scoring import load_reward, step_reward
 from plaudit.pipeline.steps.shown import rows_to_show
-from plaudit.pipeline.steps.temperatures import by_temperature, placed
-from plaudit.rewards import ModelReward, Sample
+from plaudit.pipeline.steps.temperatures import GREEDY, Answers, by_temperature, lengths, placed
+from plaudit.rewards import Reward, Sample
 from plaudit.runs import Stage
 
-NO_GOLD = "real data has no known truth: no gold score exists for it"
+NO_GOLD = "nobody knows the true quality of answers to real prompts"
 
 
 def evaluate(context: Context, step: Node, stage: Stage) -> Mapping[str, Any]:
@@ -40,12 +37,9 @@ def evaluate(context: Context, step: Node, stage: Stage) -> Mapping[str, Any]:
     names = [n for n in graph.policies if n in {*graph.shown, *settings.also}]
     policies = {name: context.load(name) for name in names}
     prompts = test_prompts(context, list(policies.values()), stage)
-    answers = {
-        name: answer(
-            context, policy, prompts, temperature=settings.temperature, max_new_tokens=settings.max_new_tokens
-        )
-        for name, policy in policies.items()
-    }
+    judge = answer_judge(context, policies[places["end"]])
+    shown = Answers(context, settings, prompts, policies, judge)
+    answers = {name: shown.drawn(name, settings.temperature) for name in policies}
     result: dict[str, Any] = {
         "kind": context.materials.kind,
         "policies": places,
@@ -53,25 +47,34 @@ def evaluate(context: Context, step: Node, stage: Stage) -> Mapping[str, Any]:
         "prompts": len(prompts),
         "prompts_asked": settings.prompts,
         "temperature": settings.temperature,
-        "length": placed({name: _lengths(samples) for name, samples in answers.items()}, places),
+        "length": placed({name: lengths(samples) for name, samples in answers.items()}, places),
     }
-    proxies = _proxy_scores(context, policies, answers)
+    reward = _trained_reward(context, policies)
+    proxies = {} if reward is None else {n: reward.score(samples).scores for n, samples in answers.items()}
     result["proxy"] = placed({name: mean_interval(scores) for name, scores in proxies.items()}, places)
     result["kl"], kl = _kl(context, policies, answers, settings)
+    result["judge"] = judge.name if judge is not None else None
     gold: dict[str, np.ndarray] = {}
     if context.gold is not None:
-        result["judge"] = "gold"
-        gold = _judge_gold(context, settings, prompts, policies, answers, result)
+        gold = _truth(shown, result)
     else:
-        result |= {"judge": "proxy" if PROXY in graph.nodes else None, "gold": None, "gold_reason": NO_GOLD}
-        _judge_proxy(context, policies, answers, result)
+        result |= {"gold": None, "gold_reason": NO_GOLD}
+        _wins(shown, result)
+    greedy: dict[str, list[Sample]] = {}
+    if places["start"] != places["end"]:
+        result |= by_temperature(shown, validation_prompts(context, list(policies.values())))
+        if judge is None and "greedy" in result:
+            greedy = {name: shown.drawn(name, GREEDY) for name in policies}
+            if reward is not None:
+                scores = {name: reward.score(samples).scores for name, samples in greedy.items()}
+                result["greedy"]["proxy"] = placed({n: mean_interval(s) for n, s in scores.items()}, places)
     models = {name: evaluate_reward(context, graph[name]) for name in _judged_models(context)}
     if models:
         result["reward_models"] = models
         result["reward_model"] = models[list(models)[-1]]
     stage.write_json("evaluation.json", result)
     (stage.path / "samples.jsonl").unlink(missing_ok=True)
-    rows = rows_to_show(context, prompts, answers, proxies, gold, kl, settings.show)
+    rows = rows_to_show(context, prompts, answers, proxies, gold, kl, settings.show, greedy)
     stage.append_samples(rows)
     return {}
 
@@ -85,16 +88,6 @@ def _judged_models(context: Context) -> list[str]:
 def _interval(values: np.ndarray) -> dict[str, float]:
     found = mean_interval(values)
     return {"low": found["low"], "high": found["high"]}
-
-
-def _lengths(samples: Sequence[Sample]) -> dict[str, float]:
-    lengths = np.asarray([len(s.ids) for s in samples])
-    finished = np.mean([s.finish != "length" for s in samples])
-    return {
-        "mean": float(lengths.mean()),
-        "p90": float(np.quantile(lengths, 0.9)),
-        "finished": float(finished),
-    }
 
 
 def _kl(
@@ -128,65 +121,45 @@ def _kl(
     return ({**found, "by_step": by_step} if found else None), own
 
 
-def _proxy_scores(
-    context: Context, policies: Mapping[str, Any], answers: Mapping[str, list[Sample]]
-) -> dict[str, np.ndarray]:
-    """What the last step with a reward was trained on, else the newest reward model, for every policy's answers."""
+def _trained_reward(context: Context, policies: Mapping[str, Any]) -> Reward | None:
+    """What the last step with a reward was trained on, else the newest reward model; None where there is neither."""
     graph = context.graph
     end = policies[graph.places["end"]]
     rewarded = [node for node in graph.nodes.values() if node.rewards]
     if rewarded:
-        reward = load_reward(context, rewarded[-1], end)
-    elif graph.reward_models:
-        reward = step_reward(context, graph.reward_models[-1], end)
-    else:
-        return {}
-    return {name: reward.score(samples).scores for name, samples in answers.items()}
+        return load_reward(context, rewarded[-1], end)
+    return step_reward(context, graph.reward_models[-1], end) if graph.reward_models else None
 
 
-def _judge_gold(
-    context: Context,
-    settings: Any,
-    prompts: Sequence[Any],
-    policies: Mapping[str, Any],
-    answers: Mapping[str, list[Sample]],
-    result: dict[str, Any],
-) -> dict[str, np.ndarray]:
-    gold, places = context.gold, context.graph.places
-    judged = {name: [gold.judge(s.prompt, s.response) for s in samples] for name, samples in answers.items()}
-    judged["perfect"] = [gold.judge(p, Response(context.world.perfect(p))) for p in prompts]
-    scores = {name: np.asarray([j.score for j in rows]) for name, rows in judged.items()}
+def _truth(shown: Answers, result: dict[str, Any]) -> dict[str, np.ndarray]:
+    """Gold and attributes of every policy and of perfect answers, and what of the gap to these was closed."""
+    places, usual = shown.context.graph.places, shown.settings.temperature
+    assert shown.judge is not None
+    judged = {name: shown.judged(name, usual) for name in shown.policies}
+    perfect = shown.judge.perfect(shown.prompts)
+    assert perfect is not None
+    judged["perfect"] = perfect
+    scores = {name: one.scores for name, one in judged.items()}
     result["gold"] = placed({name: mean_interval(values) for name, values in scores.items()}, places)
-    result["attributes"] = placed(
-        {name: gold.summarise(prompts, rows) for name, rows in judged.items()}, places
-    )
+    result["attributes"] = placed({name: one.attributes for name, one in judged.items()}, places)
     start, end = scores[places["start"]], scores[places["end"]]
     if places["start"] != places["end"]:
-        result["gap_closed"] = gap_closed(start, end, scores["perfect"])
+        result["gap_closed"] = gap_closed(start, end, perfect.scores)
         result["win_rate"] = {
             "end_vs_start": win_rate(end, start),
-            "perfect_vs_start": win_rate(scores["perfect"], start),
+            "perfect_vs_start": win_rate(perfect.scores, start),
         }
-        result |= by_temperature(context, settings, prompts, policies, scores["perfect"])
     return scores
 
 
-def _judge_proxy(
-    context: Context, policies: Mapping[str, Any], answers: Mapping[str, list[Sample]], result: dict[str, Any]
-) -> None:
-    """Win rate by a reward model that shares no prompt and no seed with the one that was trained on."""
-    places = context.graph.places
-    if PROXY not in context.graph.nodes or places["start"] == places["end"]:
+def _wins(shown: Answers, result: dict[str, Any]) -> None:
+    """The end against the start, and this against the base, as a proxy judge sees them."""
+    places = shown.context.graph.places
+    if shown.judge is None or places["start"] == places["end"]:
         return
-    model = load_reward_model(context.folder.stage(PROXY).model).to(context.device)
-    judge = ModelReward(
-        model,
-        same_tokenizer=same_tokenizer(model.tokenizer, policies[places["end"]].tokenizer),
-        normalisation="none",
-        device=context.device,
+    base, start, end = (
+        shown.judged(places[p], shown.settings.temperature).scores for p in ("base", "start", "end")
     )
-    scores = {name: judge.score(samples).scores for name, samples in answers.items()}
-    base, start, end = (scores[places[p]] for p in ("base", "start", "end"))
     result["win_rate"] = {"end_vs_start": win_rate(end, start)}
     if places["base"] != places["start"]:
         result["win_rate"]["start_vs_base"] = win_rate(start, base)

@@ -54,6 +54,20 @@ def test_prompts(
     prompts = context.materials.prompts("test")
     if not len(prompts):
         raise UserError("no prompt is held out to evaluate on", remedy=_more(context))
+    return _answerable(context, policies, prompts, stage, label)
+
+
+def validation_prompts(context: Context, policies: Sequence[Policy]) -> list[Prompt]:
+    """The validation prompts that leave room for an answer, at most as many as the test has; empty without any."""
+    prompts = context.materials.prompts("validation")
+    return _answerable(context, policies, prompts, None, "validation") if len(prompts) else []
+
+
+def _answerable(
+    context: Context, policies: Sequence[Policy], prompts: Sequence[Prompt], stage: Stage | None, label: str
+) -> list[Prompt]:
+    settings = context.config.evaluate
+    assert settings is not None
     renderer = bounded(context.renderer(policies[0].tokenizer), *(p.model for p in policies))
     kept = fitting_prompts(renderer, prompts, settings.max_new_tokens, stage, context.ranks, label)
     return kept[: settings.prompts]

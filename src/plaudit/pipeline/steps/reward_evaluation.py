@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from plaudit.config.graph import Node
-from plaudit.data.baselines import human_agreement
+from plaudit.data.baselines import agreement
 from plaudit.data.records import Comparisons, Preference
 from plaudit.evaluation.calibration import accuracy, pair_report
 from plaudit.methods.lengths import bounded
@@ -26,7 +26,8 @@ def evaluate_reward(context: Context, step: Node) -> dict[str, Any]:
     delta, outcome, longer, groups = _deltas(context, models, held)
     ceiling = _ceiling(context, step, held)
     result = pair_report(delta, outcome, longer, groups=groups, ceiling=ceiling)
-    result["human_agreement"] = human_agreement(held)
+    people = agreement(held)
+    result |= {"human_agreement": people.share, "human_pairs": people.pairs}
     if context.world is not None:
         result["pairs"] = {}
         for kind, pairs in context.world.probes().items():

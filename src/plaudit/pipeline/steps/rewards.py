@@ -107,7 +107,8 @@ def proxy(context: Context, step: Node, stage: Stage) -> Mapping[str, Any]:
         ranks=context.ranks,
     )
     _save(context, model, stage, "Proxy judge trained on a disjoint split")
-    return {"rankings": len(records), "accuracy": result.evaluation.get("accuracy")}
+    pairs = sum(len(r.comparisons().outcomes) for r in records)
+    return {"rankings": len(records), "pairs": pairs, "accuracy": result.evaluation.get("accuracy")}
 
 
 def _save(context: Context, model: RewardModel, stage: Stage, summary: str) -> None:

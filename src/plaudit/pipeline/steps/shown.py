@@ -19,8 +19,12 @@ def rows_to_show(
     gold: Mapping[str, np.ndarray],
     kl: np.ndarray,
     count: int,
+    greedy: Mapping[str, list[Sample]] | None = None,
 ) -> list[dict[str, Any]]:
-    """Prompts spread evenly over the ranking of the last policy's scores, by category in turn; answers by step name."""
+    """Prompts spread evenly over the ranking of the last policy's scores, by category in turn; answers by step name.
+
+    ``greedy`` are the same policies' answers at temperature 0, kept beside the sampled ones.
+    """
     end = context.graph.places["end"]
     key = gold.get(end, proxies.get(end, np.zeros(len(prompts))))
     groups: dict[str, list[int]] = {}
@@ -34,7 +38,7 @@ def rows_to_show(
     rows = []
     for i in picks[:count] if len(groups) == 1 else picks:
         row: dict[str, Any] = {
-            "prompt": conversation(prompts[i]),
+            "prompt": prompts[i].conversation,
             "category": prompts[i].metadata.get("category", ""),
         }
         for name, samples in answers.items():
@@ -45,15 +49,11 @@ def rows_to_show(
                 entry["proxy"] = float(proxies[name][i])
             if name == end:
                 entry["kl"] = float(kl[i])
+            if greedy:
+                cold = greedy[name][i]
+                entry["greedy"] = {"text": cold.answer, "finished": cold.finish != "length"}
             row[name] = entry
         if context.world is not None:
             row["perfect"] = {"text": context.world.perfect(prompts[i])}
         rows.append(row)
     return rows
-
-
-def conversation(prompt: Any) -> str:
-    """The whole of a prompt: one question as it is, several turns each behind who said it."""
-    if len(prompt.messages) == 1:
-        return str(prompt.text)
-    return "\n\n".join(f"{m.role}: {m.content}" for m in prompt.messages)

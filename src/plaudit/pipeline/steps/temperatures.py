@@ -1,4 +1,4 @@
-"""Every policy at the temperature that is best for it: sharpening alone is not learning."""
+"""Every policy at the temperature that is best for it, and greedily: sharpening alone is not learning."""
 
 from __future__ import annotations
 
@@ -9,62 +9,77 @@ import numpy as np
 
 from plaudit.evaluation.statistics import gap_closed, mean_interval, win_rate
 from plaudit.pipeline.context import Context
+from plaudit.pipeline.steps.evaluation_judge import AnswerJudge, Judged
 from plaudit.pipeline.steps.sampling import answer
+from plaudit.rewards import Sample
 
 GREEDY = 0.0
 
 
-class Scored:
-    """Gold of policies on prompts by temperature; nothing is sampled twice."""
+class Answers:
+    """Answers of policies to the same prompts by temperature, and what a judge says of them; each is drawn once."""
 
     def __init__(
-        self, context: Context, settings: Any, prompts: Sequence[Any], policies: Mapping[str, Any]
+        self,
+        context: Context,
+        settings: Any,
+        prompts: Sequence[Any],
+        policies: Mapping[str, Any],
+        judge: AnswerJudge | None,
     ) -> None:
-        self.context, self.settings, self.prompts, self.policies = context, settings, prompts, policies
-        self._judged: dict[tuple[str, float], list[Any]] = {}
+        self.context, self.settings, self.prompts = context, settings, prompts
+        self.policies, self.judge = policies, judge
+        self._drawn: dict[tuple[str, float], list[Sample]] = {}
+        self._judged: dict[tuple[str, float], Judged] = {}
 
-    def validation(self, name: str, temperature: float) -> float:
-        """Mean gold on the validation prompts."""
-        judged = self._judge(name, self.context.materials.prompts("validation"), temperature)
-        return float(np.mean([j.score for j in judged]))
+    def drawn(self, name: str, temperature: float) -> list[Sample]:
+        """One answer to each prompt."""
+        key = (name, temperature)
+        if key not in self._drawn:
+            self._drawn[key] = answer(
+                self.context,
+                self.policies[name],
+                self.prompts,
+                temperature=temperature,
+                max_new_tokens=self.settings.max_new_tokens,
+            )
+        return self._drawn[key]
 
-    def judged(self, name: str, temperature: float) -> list[Any]:
-        """Gold's judgements on the test prompts."""
-        if (name, temperature) not in self._judged:
-            self._judged[name, temperature] = self._judge(name, self.prompts, temperature)
-        return self._judged[name, temperature]
-
-    def _judge(self, name: str, prompts: Sequence[Any], temperature: float) -> list[Any]:
-        samples = answer(
-            self.context,
-            self.policies[name],
-            prompts,
-            temperature=temperature,
-            max_new_tokens=self.settings.max_new_tokens,
-        )
-        return [self.context.gold.judge(s.prompt, s.response) for s in samples]
+    def judged(self, name: str, temperature: float) -> Judged:
+        """Their scores; only where there is a judge."""
+        assert self.judge is not None
+        key = (name, temperature)
+        if key not in self._judged:
+            self._judged[key] = self.judge.judge(self.drawn(name, temperature))
+        return self._judged[key]
 
 
-def by_temperature(
-    context: Context, settings: Any, prompts: Sequence[Any], policies: Mapping[str, Any], perfect: np.ndarray
-) -> dict[str, Any]:
-    """``best_temperature``: each policy at its own best, chosen on validation prompts; ``greedy``: all at 0."""
-    places = context.graph.places
-    scored = Scored(context, settings, prompts, policies)
+def by_temperature(shown: Answers, validation: Sequence[Any]) -> dict[str, Any]:
+    """``best_temperature``: each policy at its own best, chosen on validation prompts; ``greedy``: all at 0.
+
+    Without a judge, or without validation prompts, no temperature can be chosen: ``greedy`` stands alone.
+    """
+    settings, policies = shown.settings, shown.policies
+    places = shown.context.graph.places
+    perfect = shown.judge.perfect(shown.prompts) if shown.judge is not None else None
     options = sorted({*settings.temperatures, settings.temperature})
-    tried = {name: {t: scored.validation(name, t) for t in options} for name in policies}
-    best = {name: max(options, key=lambda t: means[t]) for name, means in tried.items()}
-    found = {
-        "best_temperature": {
+    found = {}
+    if shown.judge is not None and len(validation):
+        held = Answers(shown.context, settings, validation, policies, shown.judge)
+        tried = {name: {t: float(np.mean(held.judged(name, t).scores)) for t in options} for name in policies}
+        best = {name: max(options, key=lambda t: means[t]) for name, means in tried.items()}
+        start = places["start"]
+        usual = shown.judged(start, settings.temperature).scores
+        found["best_temperature"] = {
             "temperature": placed(best, places),
             "validation": placed(
                 {name: {str(t): m for t, m in means.items()} for name, means in tried.items()}, places
             ),
-            **_compared(scored, places, best, perfect),
+            "sharpening": win_rate(shown.judged(start, best[start]).scores, usual),
+            **_compared(shown, best, perfect),
         }
-    }
     if GREEDY in options:
-        found["greedy"] = _compared(scored, places, dict.fromkeys(policies, GREEDY), perfect)
+        found["greedy"] = _compared(shown, dict.fromkeys(policies, GREEDY), perfect)
     return found
 
 
@@ -73,23 +88,38 @@ def placed(values: Mapping[str, Any], places: Mapping[str, str]) -> dict[str, An
     return {**values, **{place: values[step] for place, step in places.items() if step in values}}
 
 
-def _compared(
-    scored: Scored, places: Mapping[str, str], at: Mapping[str, float], perfect: np.ndarray
-) -> dict[str, Any]:
-    """Gold, wins, gap and attributes of the policies at these temperatures."""
-    judged = {name: scored.judged(name, t) for name, t in at.items()}
-    gold = {name: np.asarray([j.score for j in rows]) for name, rows in judged.items()}
-    summarise = scored.context.gold.summarise
-    attributes = placed({name: summarise(scored.prompts, rows) for name, rows in judged.items()}, places)
-    before, after = attributes["start"], attributes["end"]
-    start, end = gold[places["start"]], gold[places["end"]]
-    others = [name for name in gold if name not in (places["start"], places["end"])]
+def lengths(samples: Sequence[Sample]) -> dict[str, float]:
+    """Tokens of answers, and the share that ended by themselves."""
+    sizes = np.asarray([len(s.ids) for s in samples])
+    finished = np.mean([s.finish != "length" for s in samples])
     return {
-        **placed({name: mean_interval(values) for name, values in gold.items()}, places),
-        "win_rate": win_rate(end, start),
-        "perfect_win_rate": win_rate(perfect, start),
-        "win_rates": {name: win_rate(end, gold[name]) for name in others},
-        "gap_closed": gap_closed(start, end, perfect),
-        "attributes": attributes,
-        "gains": {name: after[name] - before[name] for name in after if name in before},
+        "mean": float(sizes.mean()),
+        "p90": float(np.quantile(sizes, 0.9)),
+        "finished": float(finished),
     }
+
+
+def _compared(shown: Answers, at: Mapping[str, float], perfect: Judged | None) -> dict[str, Any]:
+    """Scores, wins and lengths of the policies at these temperatures; gap and attributes where a truth is known."""
+    places = shown.context.graph.places
+    found: dict[str, Any] = {
+        "length": placed({name: lengths(shown.drawn(name, t)) for name, t in at.items()}, places)
+    }
+    if shown.judge is None:
+        return found
+    judged = {name: shown.judged(name, t) for name, t in at.items()}
+    scores = {name: one.scores for name, one in judged.items()}
+    start, end = scores[places["start"]], scores[places["end"]]
+    others = [name for name in scores if name not in (places["start"], places["end"])]
+    found |= placed({name: mean_interval(values) for name, values in scores.items()}, places)
+    found["win_rate"] = win_rate(end, start)
+    found["win_rates"] = {name: win_rate(end, scores[name]) for name in others}
+    if perfect is not None:
+        found["perfect_win_rate"] = win_rate(perfect.scores, start)
+        found["gap_closed"] = gap_closed(start, end, perfect.scores)
+    attributes = placed({name: one.attributes for name, one in judged.items() if one.attributes}, places)
+    if attributes:
+        before, after = attributes["start"], attributes["end"]
+        found["attributes"] = attributes
+        found["gains"] = {name: after[name] - before[name] for name in after if name in before}
+    return found
