@@ -654,6 +654,7 @@ def _walk_summary(
     if trained and not gold:
         lengths = {n: {"mean": 8.0, "p90": 15.0, "finished": 1.0} for n in shown}
         summary["greedy"] = {"length": placed(lengths, places), "proxy": placed(scores, places)}
+        summary["gold_reason"] = "nobody knows the true quality of answers to real prompts"
     if gold:
         summary["gold"] = placed({**scores, "perfect": interval(1.1, 0.01)}, places)
         summary["attributes"] = placed(
@@ -670,6 +671,8 @@ def _walk_summary(
 def held_to_the_start(summary: dict) -> dict:
     """The summary as before each policy had its own best temperature: the end was held to the start's."""
     summary.pop("greedy", None)
+    if summary.get("gold") is None:
+        summary.pop("best_temperature", None)  # only gold chose temperatures then
     if best := summary.get("best_temperature"):
         kept = {key: best[key] for key in ("start", "end", "win_rate", "gap_closed")}
         of_start = {key: best[key]["start"] for key in ("temperature", "validation")}

@@ -324,6 +324,11 @@ def resolve(reference: Any, what: str = "name") -> Any:
     try:
         module = importlib.import_module(module_name)
     except ModuleNotFoundError as error:
+        if error.name is not None and not f"{module_name}.".startswith(f"{error.name}."):
+            raise UserError(
+                f"{what} {reference!r}: {module_name} imports {error.name}, which is not installed",
+                remedy=f"install {error.name}, or take the import out of {module_name}",
+            ) from None
         raise UserError(
             f"{what} {reference!r}: {error}", remedy="run from the folder that holds the module"
         ) from None

@@ -201,6 +201,10 @@ def test_sharpening_is_named_where_a_cooler_sft_does_as_well():
         in health.sharpening_only(seen([], summary)).evidence
     )
     assert health.sharpening_only(seen([], {**summary, "gap_closed": {"mean": -0.2}})) is None
+    wins = {"best_temperature": best, "judge": "proxy", "win_rate": {"end_vs_start": {"mean": 0.6}}}
+    assert "the proxy judge's score is 1.05 for SFT" in health.sharpening_only(seen([], wins)).evidence
+    wins["win_rate"] = {"end_vs_start": {"mean": 0.5}}
+    assert health.sharpening_only(seen([], wins)) is None
     ahead = {**summary, "best_temperature": {**best, "end": {"mean": 1.1}}}
     assert health.sharpening_only(seen([], ahead)) is None
 

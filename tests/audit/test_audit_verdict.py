@@ -68,8 +68,30 @@ def test_the_headline_does_not_claim_more_than_the_interval(pocket, gap, word):
 )
 def test_without_gold_the_headline_is_the_judges_and_says_whose(win, word):
     summary = {**real_summary(np.random.default_rng(0)), "win_rate": {"end_vs_start": win}}
+    best = summary.pop("best_temperature")
     headline = verdict(run(summary)).headline
-    assert headline.startswith("A proxy judge") and word in headline
+    assert headline.startswith("A proxy judge") and word in headline and "temperature" not in headline
+    at_best = {
+        **summary,
+        "best_temperature": {**best, "win_rate": win},
+        "win_rate": {"end_vs_start": interval(0.9, 0)},
+    }
+    headline = verdict(run(at_best)).headline
+    assert word in headline and headline.endswith(", each at its own best temperature.")
+
+
+def test_sharpening_is_said_by_wins_where_a_proxy_judges():
+    summary = real_summary(np.random.default_rng(0))
+    for win, word in (
+        (interval(0.62, 0.06), "still ahead"),
+        (interval(0.52, 0.06), "ahead, but not clearly"),
+    ):
+        best = {**summary["best_temperature"], "win_rate": win}
+        assert sharpening(run({**summary, "best_temperature": best})).endswith(f"against that: {word}.")
+    best = {**summary["best_temperature"], "win_rate": interval(0.45, 0.06)}
+    found = sharpening(run({**summary, "best_temperature": best}))
+    assert "Sampled greedily, the SFT model alone wins 60% against itself" in found and "not ahead" in found
+    assert sharpening(run({k: v for k, v in summary.items() if k != "best_temperature"})) == ""
 
 
 def test_a_run_without_sft_is_compared_with_its_base():

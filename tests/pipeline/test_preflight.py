@@ -75,6 +75,34 @@ def test_a_model_of_pickles_an_empty_one_and_a_quantized_one(model, tmp_path):
     assert "no run.json and no config.json" in refused("dpo", "pairs.jsonl", tmp_path / "nothing")
 
 
+def test_a_model_that_was_cut_off_in_copying_and_one_without_a_tokenizer(model, tmp_path):
+    torn = shutil.copytree(model, tmp_path / "torn")
+    weights = next(torn.glob("*.safetensors"))
+    weights.write_bytes(weights.read_bytes()[:-1])
+    assert "is no whole safetensors file" in (said := refused("dpo", "pairs.jsonl", torn))
+    assert "copy or download the model again" in said
+    bare = shutil.copytree(model, tmp_path / "bare")
+    for file in bare.glob("tokenizer*"):
+        file.unlink()
+    assert "bare holds no tokenizer: tokenizer.json or tokenizer_config.json is missing" in refused(
+        "dpo", "pairs.jsonl", bare
+    )
+
+
+def test_a_rewards_module_that_is_no_python_or_imports_what_is_not_there(model, tmp_path):
+    (tmp_path / "broken_syntax.py").write_text("def score(:\n")
+    (tmp_path / "broken_import.py").write_text("import nothing_like_this\n")
+    said = refused("grpo", "ask.jsonl", model, reward="python:broken_syntax:score")
+    assert "importing broken_syntax failed: SyntaxError" in said and "fix it until" in said
+    said = refused("grpo", "ask.jsonl", model, reward="python:broken_import:score")
+    assert "broken_import imports nothing_like_this, which is not installed" in said
+
+
+@pytest.mark.parametrize("lr", [".nan", ".inf", "fast"])
+def test_a_learning_rate_that_is_no_finite_number(model, lr):
+    assert "[steps.dpo.lr]" in refused("dpo", "pairs.jsonl", model, f"dpo.lr={lr}")
+
+
 def test_a_tokenizer_with_more_tokens_than_the_model_has(model, tmp_path):
     said = refused("dpo", "pairs.jsonl", changed(model, tmp_path, vocab_size=100))
     assert "embeddings for 100" in said and "the tokenizer that the model was trained with" in said

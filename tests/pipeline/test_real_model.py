@@ -142,7 +142,7 @@ def test_every_command_of_the_page_takes_what_the_one_before_it_made(cut, files,
         for part in SAYS[verb]:
             assert part in shown, (verb, shown)
     (metrics,) = RunFolder("runs/grpo-gsm").stage("grpo").metrics()
-    assert metrics["reward/score"] > 0, "the answers of the rows reach the reward"
+    assert metrics["objective/scores"] > 0, "the answers of the rows reach the reward"
     for run, step in (("dpo-pairs", "dpo"), ("kto-thumbs", "kto"), ("ppo-ask", "ppo"), ("grpo-gsm", "grpo")):
         assert not torch.equal(weights(f"runs/{run}", "base"), weights(f"runs/{run}", step)), run
     assert torch.equal(weights("runs/ppo-ask", "base"), weights("runs/dpo-pairs", "dpo"))

@@ -143,7 +143,10 @@ def test_a_run_of_a_reward_model_only_is_judged_by_it(runs):
     run = read_run(runs["a reward model only"])
     text = words(render(runs["a reward model only"]))
     right = f"{100 * run.get('reward_model', 'accuracy'):.0f}%"
-    assert f"This run trained a reward model and no policy: it is right on {right} of held-out pairs." in text
+    assert (
+        f"This run trained a reward model and no policy: it is right on {right} of 400 held-out pairs."
+        in text
+    )
     assert "Calibration" in text
 
 

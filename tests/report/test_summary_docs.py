@@ -27,6 +27,7 @@ def runs(tmp_path_factory):
     found = [
         write_run(root / "pocket", siblings=()),
         write_run(root / "real", kind="real"),
+        small_run(root / "unjudged", steps, gold=False),
         small_run(root / "walk", steps, rows={"ppo-1": free}),
     ]
     stopped = json.loads((found[-1] / "summary.json").read_text())

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
 import pytest
 
 from plaudit.data.records import Prompt
-from plaudit.errors import UserError
+from plaudit.errors import UserError, Waiting
 from plaudit.rewards import (
     EnsembleReward,
     FunctionReward,
@@ -48,6 +50,29 @@ def test_a_reward_that_raises_stops_the_run_and_shows_the_sample():
 
     with pytest.raises(RewardError, match=r"KeyError[\s\S]*ccc"):
         checked(FunctionReward(brittle), SAMPLES)
+
+
+@pytest.mark.parametrize("given", ["good", None, b"1"])
+def test_what_is_no_number_is_shown(given):
+    with pytest.raises(RewardError, match=f"{re.escape(repr(given))}, which is no number[\\s\\S]*what"):
+        checked(FunctionReward(lambda s: given), SAMPLES)
+
+
+def test_a_reward_that_fails_is_the_users_to_mend_at_a_named_line_and_one_that_exits_does_not_end_the_run_silently():
+    def leaves(s):
+        raise SystemExit(4)
+
+    with pytest.raises(UserError, match=r"failed at test_rewards\.py:\d+: SystemExit\(4\)") as caught:
+        checked(FunctionReward(leaves), SAMPLES)
+    assert "mend the reward and run the same command again" in str(caught.value)
+
+
+def test_a_judge_that_waits_is_no_failure():
+    def waits(s):
+        raise Waiting("the money is spent")
+
+    with pytest.raises(Waiting):
+        checked(FunctionReward(waits), SAMPLES)
 
 
 def test_a_reward_of_the_wrong_shape_is_refused():

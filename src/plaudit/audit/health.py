@@ -62,7 +62,7 @@ def sharpening_only(seen: Watched) -> Finding | None:
     start, after_ = finite(dig(best, "start", "mean")), finite(dig(best, "end", "mean"))
     if start is None or after_ is None or after_ > start or not _gained(seen.summary):
         return None
-    measure = "gold" if dig(seen.summary, "gold") is not None else "the judge's score"
+    measure = "the proxy judge's score" if dig(seen.summary, "judge") == "proxy" else "gold"
     at = dig(best, "temperature")
     where = (
         f"Each at its own best temperature ({number(dig(at, 'start'))} and {number(dig(at, 'end'))})"

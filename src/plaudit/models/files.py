@@ -24,6 +24,8 @@ from plaudit.runs.locate import locate
 # transformers' progress bars would be drawn over plaudit's.
 disable_progress_bar()
 
+# Any of these is a tokenizer: of the library tokenizers, of SentencePiece, or the vocabulary of an older one.
+TOKENIZERS = ("tokenizer.json", "tokenizer_config.json", "*.model", "vocab.*", "*.tiktoken", "tekken.json")
 TOKENIZER = ["*.json", "*.txt", "*.model", "*.jinja"]
 WANTED = [*TOKENIZER, "*.safetensors"]
 PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl")
@@ -100,9 +102,27 @@ def read_config(folder: Path) -> Any:
             )
         raise UserError(f"{folder} holds no weights: there is no .safetensors file")
     _refuse_by_facts(folder)
+    for file in sorted(folder.glob("*.safetensors")):
+        _refuse_torn(file)
     with readable(folder):
         config = AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
     return without_dropout(config)
+
+
+def _refuse_torn(file: Path) -> None:
+    """UserError where a file is not as long as its header says: a copy or a download that was cut off."""
+    with file.open("rb") as opened:
+        size = int.from_bytes(opened.read(8), "little")
+        try:
+            header = json.loads(opened.read(size)) if size < file.stat().st_size else None
+            ends = [entry["data_offsets"][1] for name, entry in header.items() if name != "__metadata__"]
+        except (ValueError, AttributeError, TypeError, KeyError):
+            ends = None
+    if ends is None or file.stat().st_size != 8 + size + max(ends, default=0):
+        raise UserError(
+            f"{file} is no whole safetensors file: its size is not what its header says",
+            remedy="copy or download the model again",
+        )
 
 
 def _refuse_by_facts(folder: Path) -> None:
@@ -193,6 +213,11 @@ def read_weights(auto: Any, folder: Path, config: Any, dtype: torch.dtype, ignor
 
 def read_tokenizer(folder: Path, chat_template: str | None = None) -> Any:
     """The folder's tokenizer, with one of its chat templates where that is named, or with one if it has none."""
+    if not any(any(folder.glob(pattern)) for pattern in TOKENIZERS):
+        raise UserError(
+            f"{folder} holds no tokenizer: {' or '.join(TOKENIZERS[:2])} is missing",
+            remedy="copy the tokenizer of the model into its folder",
+        )
     with readable(folder):
         tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
     if chat_template is not None:
@@ -210,4 +235,6 @@ def readable(folder: Path) -> Iterator[None]:
         raise
     except Exception as error:  # transformers raises many kinds, down to those of its readers
         reason = str(error).strip().split("\n")[0][:200]
-        raise UserError(f"{folder} cannot be loaded: {reason}") from error
+        raise UserError(
+            f"{folder} cannot be loaded: {reason}", remedy="mend the folder's files, or copy the model again"
+        ) from error

@@ -108,11 +108,17 @@ def reached(roots: Iterable[Any]) -> set[Definition]:
 
 
 def source_hash(reference: str) -> str:
-    """The hash of a user's own module behind ``module:name``, without importing it; its name where it has no source."""
+    """The hash of a user's own module behind ``module:name``, without importing it; its name where it has no source.
+
+    A module that is no Python has none either: whoever imports it says what is wrong.
+    """
     path = _source(reference.partition(":")[0])
     if path is None:
         return reference
-    text = _flat(_tree(path))[0]
+    try:
+        text = _flat(_tree(path))[0]
+    except (SyntaxError, UnicodeDecodeError):
+        return reference
     return hashlib.blake2b(text.encode(), digest_size=8).hexdigest()
 
 

@@ -68,7 +68,7 @@ def cards(run: Run) -> dict[str, Any] | None:
     return {
         "cards": [c for c in made if c["first"]] + [c for c in made if not c["first"]],
         "between": [p.label for p in between],
-        "measured": {m["term"] for card in made for a in card["answers"] for m in a["measures"]},
+        "measured": [term for _, term, _, _ in MEASURES if any(term in _terms(card) for card in made)],
         "count": len(made),
         "shown": len(first),
         "categories": [
@@ -82,6 +82,11 @@ def cards(run: Run) -> dict[str, Any] | None:
         if len(names) > 1
         else [],
     }
+
+
+def _terms(card: Mapping[str, Any]) -> set[str]:
+    """What is measured of a card's answers."""
+    return {measure["term"] for shown in card["answers"] for measure in shown["measures"]}
 
 
 def _greedy(row: Row, step: str) -> Any:

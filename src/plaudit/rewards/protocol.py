@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import traceback
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Literal, Protocol
 
 import numpy as np
 
 from plaudit.data.records import Prompt, Response
-from plaudit.errors import PlauditError
+from plaudit.errors import UserError, Waiting
 
 
 @dataclass(frozen=True)
@@ -47,7 +49,10 @@ class Reward(Protocol):
     def score(self, samples: Sequence[Sample]) -> RewardOutput: ...
 
 
-class RewardError(PlauditError, RuntimeError):
+REMEDY = "mend the reward and run the same command again: what was done is kept"
+
+
+class RewardError(UserError):
     """A reward raised or gave a number that is not finite; it never becomes 0."""
 
 
@@ -55,15 +60,21 @@ def checked(reward: Reward, samples: Sequence[Sample]) -> RewardOutput:
     """``reward.score`` with the sample shown where it fails."""
     try:
         output = reward.score(samples)
-    except Exception as error:
+    except Waiting:
+        raise
+    except (Exception, SystemExit) as error:
         culprit = _first_failing(reward, samples)
-        raise RewardError(f"the reward failed: {error!r}{_show(culprit)}") from error
+        raise RewardError(
+            f"the reward failed{_place(error)}: {error!r}{_show(culprit)}", remedy=REMEDY
+        ) from error
     scores = np.asarray(output.scores, dtype=np.float64)
     if scores.shape != (len(samples),):
-        raise RewardError(f"the reward returned {scores.shape} scores for {len(samples)} samples")
+        raise RewardError(
+            f"the reward returned {scores.shape} scores for {len(samples)} samples", remedy=REMEDY
+        )
     if not np.isfinite(scores).all():
         where = int(np.flatnonzero(~np.isfinite(scores))[0])
-        raise RewardError(f"the reward of a sample is {scores[where]}{_show(samples[where])}")
+        raise RewardError(f"the reward of a sample is {scores[where]}{_show(samples[where])}", remedy=REMEDY)
     return RewardOutput(scores, output.parts, output.normalized)
 
 
@@ -71,9 +82,15 @@ def _first_failing(reward: Reward, samples: Sequence[Sample]) -> Sample | None:
     for sample in samples:
         try:
             reward.score([sample])
-        except Exception:
+        except (Exception, SystemExit):
             return sample
     return None
+
+
+def _place(error: BaseException) -> str:
+    """The file and line that raised."""
+    frames = traceback.extract_tb(error.__traceback__)
+    return f" at {Path(frames[-1].filename).name}:{frames[-1].lineno}" if frames else ""
 
 
 def _show(sample: Sample | None) -> str:

@@ -190,7 +190,14 @@ class FunctionReward:
         return cls(function)
 
     def score(self, samples: Sequence[Sample]) -> RewardOutput:
-        return RewardOutput(np.asarray([float(self.function(s)) for s in samples], dtype=np.float64))
+        return RewardOutput(np.asarray([_number(self.function(s)) for s in samples], dtype=np.float64))
+
+
+def _number(value: Any) -> float:
+    """What a function gave as a float; TypeError that shows what is none."""
+    if isinstance(value, str | bytes) or not hasattr(value, "__float__"):
+        raise TypeError(f"it returned {value!r}, which is no number")
+    return float(value)
 
 
 def _require_one_argument(path: str, function: Callable[..., Any]) -> None:

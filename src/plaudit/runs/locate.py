@@ -155,7 +155,8 @@ def locate(spec: str | Path, kind: str = "policy") -> Located:
             )
         if step is not None:
             raise UserError(f"{path} is not a run, so it has no step {step!r}", remedy=f"name {path} alone")
-        raise UserError(f"there is no model folder {text}", remedy=_nearby(path) or f"name {FORMS}")
+        what = "file" if text.lower().endswith(".gguf") else "model folder"
+        raise UserError(f"there is no {what} {text}", remedy=_nearby(path) or f"name {FORMS}")
     return Located(_file_or_folder(place))
 
 

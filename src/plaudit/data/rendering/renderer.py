@@ -71,7 +71,10 @@ class Renderer:
         try:
             ids, _ = self._fit(messages, room)
         except Dropped as drop:
-            raise UserError(f"the prompt cannot be rendered: {drop.reason}") from drop
+            room_left = (
+                f"shorten it: the limit is {self.max_length} tokens" if drop.reason == "too long" else None
+            )
+            raise UserError(f"the prompt cannot be rendered: {drop.reason}", remedy=room_left) from drop
         return ids
 
     def prompts(self, records: Iterable[Prompt], *, room: int = 0) -> tuple[list[Prompt], list[np.ndarray]]:

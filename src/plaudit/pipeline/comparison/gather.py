@@ -79,14 +79,18 @@ def _point(
 
 
 def _at_best(summary: Mapping[str, Any]) -> dict[str, float | None]:
-    """The end against the start, each at its own best temperature; None where that was not looked for."""
+    """The end and its wins against the start, each at its own best temperature; None where that was not looked for.
+
+    Without gold a value is a win rate, so the end's is too.
+    """
     best = summary.get("best_temperature") or {}
     cool = best if isinstance(best.get("temperature"), Mapping) else {}
 
     def mean(key: str) -> float | None:
         return (cool.get(key) or {}).get("mean")
 
-    return {"best": mean("end"), "best_win_rate": mean("win_rate"), "best_gap": mean("gap_closed")}
+    own = "end" if summary.get("gold") else "win_rate"
+    return {"best": mean(own), "best_win_rate": mean("win_rate"), "best_gap": mean("gap_closed")}
 
 
 def _samples(folder: RunFolder, step: str, record: Mapping[str, Any]) -> float | None:
