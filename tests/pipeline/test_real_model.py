@@ -29,11 +29,11 @@ NUMBERS = range(2, 14)
 QUESTIONS = [f"A farmer has {n} cows and buys {n + 1} more. How many cows does he have?" for n in NUMBERS]
 # Iterations and rows: nothing else is set.
 FITTED = ("{0}.max_steps=1", "{0}.batch_size=4")
-SAMPLED = ("{0}.iterations=1", "{0}.prompts_per_iteration=2", "{0}.max_new_tokens=8")
+SAMPLED = ("{0}.prompts_per_iteration=2", "{0}.max_new_tokens=8")
 SETS = {
     **dict.fromkeys(("sft", "reward", "dpo", "kto"), FITTED),
-    "ppo": SAMPLED,
-    "grpo": (*SAMPLED, "{0}.samples_per_prompt=2"),
+    "ppo": (*SAMPLED, "{0}.iterations=2"),  # in the first one only the critic learns
+    "grpo": (*SAMPLED, "{0}.iterations=1", "{0}.samples_per_prompt=2"),
 }
 # What each command says, beside doing its work.
 SAYS = {
