@@ -91,6 +91,10 @@ def test_sharpening_is_said_by_wins_where_a_proxy_judges():
     best = {**summary["best_temperature"], "win_rate": interval(0.45, 0.06)}
     found = sharpening(run({**summary, "best_temperature": best}))
     assert "Sampled greedily, the SFT model alone wins 60% against itself" in found and "not ahead" in found
+    own = {**best, "temperature": {**best["temperature"], "start": 1.0}}
+    assert sharpening(run({**summary, "best_temperature": own})).startswith(
+        "No other temperature is better for the SFT"
+    )
     assert sharpening(run({k: v for k, v in summary.items() if k != "best_temperature"})) == ""
 
 

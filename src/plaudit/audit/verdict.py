@@ -286,6 +286,11 @@ def _sharpening_by_wins(run: Run) -> str:
         return ""
     usual, clear = temperature(run.get("temperature")), low is None or low > 0.5
     relation = "not ahead" if mean <= 0.5 else "still ahead" if clear else "ahead, but not clearly"
+    if run.own_best("temperature", "start") == run.get("temperature"):
+        return (
+            f"No other temperature is better for the {run.start} model than {usual}. {run.title} {run.best_at('end')} "
+            f"wins {percent(mean)} against it: {relation}."
+        )
     return (
         f"Sampled {run.best_at('start')}, the {run.start} model alone wins {percent(dig(alone, 'mean'))} against "
         f"itself at temperature {usual}, without any training. {run.title} {run.best_at('end')} wins {percent(mean)} "
