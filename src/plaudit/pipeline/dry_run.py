@@ -29,7 +29,7 @@ UNKNOWN = "size unknown until its config is there (a hub name is not fetched by 
 
 
 @dataclass(frozen=True)
-class Estimate:
+class StepEstimate:
     """What a step will take: its work in words, the micro-batch, and seconds and bytes where they can be counted."""
 
     words: str
@@ -40,7 +40,7 @@ class Estimate:
     fits: bool = True
 
 
-def planned(config: Config, folder: RunFolder) -> dict[str, Estimate]:
+def planned(config: Config, folder: RunFolder) -> dict[str, StepEstimate]:
     """The estimates of all steps of a recipe, as ``--dry-run`` prints them."""
     config, _ = with_defaults(config)
     graph = graph_of(config)
@@ -53,19 +53,19 @@ def speed_of(resolved: Mapping[str, Any]) -> Speed:
     return GPU if resolved["device"] == "cuda" else cpu(resolved["threads"])
 
 
-def estimate(node: Node, context: Context, resolved: Mapping[str, Any]) -> Estimate:
+def estimate(node: Node, context: Context, resolved: Mapping[str, Any]) -> StepEstimate:
     """What one step will take."""
     architecture = config_of(context.source_of(node.name) or context.config.policy)
     parameters = parameters_of(architecture) if architecture is not None else 0
     work = resolve(node.kind.cost)(node, context) if node.kind.cost else Work("")
     if not parameters:
-        return Estimate(work.words, 0)
+        return StepEstimate(work.words, 0)
     lora = context.lora(node.name)
     fused = compute_config().fused_layers and resolved["device"] == "cpu" and lora is None
     batch, size, fits = _room(work, architecture, resolved, fused, lora)
     adapters = lora is not None or getattr(node.settings, "lora", None) is not None
     time = seconds(work.amount, parameters, speed_of(resolved), adapters=adapters)
-    return Estimate(work.words, parameters, batch, time or None, size, fits)
+    return StepEstimate(work.words, parameters, batch, time or None, size, fits)
 
 
 def describe(plan: Plan, context: Context, resolved: Mapping[str, Any], console: Any) -> None:
