@@ -218,7 +218,7 @@ def _drawn(config: Any, folder: Any, prompts: int = 150) -> tuple[Any, Any]:
     """Scores [members, prompts, n] and gold [prompts, n] of the SFT policy's answers at temperature 1."""
     import numpy as np
 
-    from plaudit.config.graph import graph_of
+    from plaudit.config.resolve import graph_of
     from plaudit.models.reward_model import load_reward_model
     from plaudit.pipeline.context import Context
     from plaudit.pipeline.datasets import materials_of

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from plaudit.config.graph import graph_of
+from plaudit.config.resolve import graph_of
 from plaudit.errors import UserError
 from plaudit.pipeline.demo import QUICK, demo
 from plaudit.pipeline.experiments import EXPERIMENTS, Variation, chosen

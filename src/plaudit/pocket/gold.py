@@ -133,9 +133,7 @@ def _correctness(
     return RIGHT / 2 if said == RIGHT and "hedge" in kinds else said
 
 
-def _of_a_fact(
-    category: str, fact: Fact, answering: Sequence[ParsedSentence], verdicts: set[str]
-) -> float:
+def _of_a_fact(category: str, fact: Fact, answering: Sequence[ParsedSentence], verdicts: set[str]) -> float:
     """Nothing false is among the sentences any more; what is left is whether the fact and the verdict are said."""
     stated = any(s.states(fact) for s in answering)
     if not category.startswith("belief"):
