@@ -47,7 +47,7 @@ def test_a_report_speaks_of_the_method_that_ran(method, tmp_path):
     run = renamed(write_run(tmp_path / "run", siblings=()), method)
     page = render(run)
     body = page.split("<main>")[1].split('id="glossary"')[0]
-    assert f"{METHODS[method].title} closed 70%" in body
+    assert f"{METHODS[method].title} closed 50%" in body
     assert "PPO" not in body and "ppo" not in body
 
 

@@ -180,18 +180,18 @@ def test_headings_descend_without_gaps_and_every_figure_has_a_name(pocket):
 def test_the_report_tells_the_story_in_order(pocket):
     text = words(render(pocket))
     order = (
-        "PPO closed 70% of the gap", "Warning signs", "Before and after", "A perfect answer", "Did it get better?",
+        "PPO closed 50% of the gap", "Warning signs", "Before and after", "A perfect answer", "Did it get better?",
         "Win rate against SFT", "Perfect against SFT", "Follows instructions", "Learning or sharpening?",
         "How it trained", "Score", "KL from the start", "Proxy and gold", "Explained variance", "The reward model",
         "Longer wins", "Noise ceiling", "Calibration", "Length drift", "Where it breaks", "Biased raters",
-        "Without the KL penalty", "Side by side", "Time: 3 min 25 s", "Settings", "Versions and hardware", "Glossary",
+        "Without the KL penalty", "Side by side", "Time: 3 min 12 s", "Settings", "Versions and hardware", "Glossary",
     )  # fmt: skip
     at = 0
     for part in order:
         at = text.index(part, at)
     for fact in (
-        "64–76%",
-        "perfect policy would win 71%, because 56% of its answers tie",
+        "36–64%",
+        "perfect policy would win 60%, because 20% of its answers tie",
         "0.76 nats",
         "Reward model (votes): 8,000 rankings",
         "63% → 89%",
@@ -270,7 +270,7 @@ def test_a_missing_stage_is_simply_missing(tmp_path, missing):
     shutil.rmtree(run / "stages" / missing)
     text = "".join(Page(render(run)).text)
     said = {"ppo": "The run holds no such records", "evaluate": "the evaluation is missing"}
-    assert said.get(missing, "PPO closed 70%") in text
+    assert said.get(missing, "PPO closed 50%") in text
 
 
 def test_the_first_answers_are_drawn_from_the_whole_ranking():

@@ -114,7 +114,7 @@ def _refuse_torn(file: Path) -> None:
     with file.open("rb") as opened:
         size = int.from_bytes(opened.read(8), "little")
         try:
-            header = json.loads(opened.read(size)) if size < file.stat().st_size else None
+            header = json.loads(opened.read(size)) if size < file.stat().st_size else {}
             ends = [entry["data_offsets"][1] for name, entry in header.items() if name != "__metadata__"]
         except (ValueError, AttributeError, TypeError, KeyError):
             ends = None
