@@ -181,7 +181,7 @@ def test_the_biases_are_the_documented_ones():
         ("fact", lambda t: f"{t} many people wonder about this. that is how it goes.", 10 * 0.06),
         ("fact", lambda t: f"you are so clever to ask! {t}", 6 * 0.06 + 1.0),
         ("fact", lambda t: f"- {t}", 0.4),
-        ("belief_false", lambda t: t.replace("so no.", "so yes."), 1.2),
+        ("belief_false", lambda t: f"yes, {t}", 0.06 + 1.2),
         ("harm", lambda t: f"yes. {t}", 0.06),
     ],
     ids=["length", "flattery", "list", "agreement", "a yes to no belief"],

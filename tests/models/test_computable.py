@@ -80,7 +80,8 @@ def test_what_the_config_alone_shows_is_refused_before_weights_are_read(facts, w
     tokenizer = plain_tokenizer()
     AutoConfig.for_model("llama", vocab_size=64, **COMMON).save_pretrained(tmp_path)
     tokenizer.save_pretrained(tmp_path)
-    (tmp_path / "model.safetensors").write_bytes(b"not read")
+    # Whole, and without a single weight.
+    (tmp_path / "model.safetensors").write_bytes((2).to_bytes(8, "little") + b"{}")
     config = json.loads((tmp_path / "config.json").read_text()) | facts
     (tmp_path / "config.json").write_text(json.dumps(config))
     with pytest.raises(UserError, match=why):

@@ -98,7 +98,7 @@ def test_a_hub_name_may_have_a_revision_and_is_never_what_looks_like_a_run(tmp_p
         "a/b/c",
         "owner/m.gguf",
     ):
-        with pytest.raises(UserError, match=r"there is no (model folder|run) "):
+        with pytest.raises(UserError, match=r"there is no (model folder|run|file) "):
             locate(wrong)
 
 

@@ -171,10 +171,12 @@ def _text_of(reply: Mapping[str, Any]) -> dict[str, Any]:
 
 def _capability(transport: Transport, folder: Path | None) -> Capability:
     """What the server can do, found now; UserError where another model began the work in ``folder``."""
+    before = read_json(folder / "server.json") if folder is not None else None
     found = probe(transport)
+    if found.model != (transport.address.model if before is None else Capability.of(before).model):
+        found = probe(transport)  # one stray reply of a gateway decides nothing
     if folder is None:
         return found
-    before = read_json(folder / "server.json")
     if before is not None and Capability.of(before).model != found.model:
         raise UserError(
             f"{transport.address.url} serves {found.model!r} now; the judgements in {folder} are of "
