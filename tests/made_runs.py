@@ -98,11 +98,26 @@ def graph(**steps: dict) -> dict:
     return {**made, "evaluate": evaluation | {"inputs": list(made)}}
 
 
+def at_best(attributes: dict) -> dict:
+    """What is compared at the policies' best temperatures, and greedily."""
+    before, after = attributes["sft"], attributes["ppo"]
+    return {
+        **placed(
+            {"pretrain": interval(-0.2, 0.04), "sft": interval(1.02, 0.03), "ppo": interval(1.08, 0.02)}
+        ),
+        "win_rate": win(0.546, 0.02),
+        "perfect_win_rate": win(0.602, 0.02),
+        "win_rates": {"pretrain": win(0.91, 0.02)},
+        "gap_closed": interval(0.5, 0.14),
+        "attributes": placed({name: attributes[name] for name in ("pretrain", "sft", "ppo")}),
+        "gains": {name: after[name] - before[name] for name in after},
+    }
+
+
 def pocket_steps() -> dict:
     return graph(
         pretrain={"kind": "pretrain", "on": ("corpus",)},
-        verdict={"kind": "sft", "start": "pretrain", "on": ("verdicts",)},
-        sft={"kind": "sft", "start": "verdict", "on": ("demonstrations", "kept_verdicts")},
+        sft={"kind": "sft", "start": "pretrain", "on": ("demonstrations",)},
         votes={"kind": "reward", "start": "sft", "on": ("votes",)},
         rank={"kind": "rank", "start": "sft", "on": ("prompts",)},
         reward={"kind": "reward", "start": "votes", "on": ("rank",)},
@@ -240,7 +255,7 @@ def pocket_summary(rng: np.random.Generator) -> dict:
         stage: {name: values[i] for name, values in attributes.items()}
         for i, stage in enumerate(("pretrain", "sft", "ppo", "perfect"))
     }
-    model = {**report, "pairs": {"fact": 0.967, "verdict": 0.81, "unseen": 0.38}, "human_agreement": None}
+    model = {**report, "pairs": {"fact": 0.967, "belief": 0.91, "unseen": 0.38}, "human_agreement": None}
     return {
         "schema": 2,
         "name": "pocket",
@@ -285,13 +300,17 @@ def pocket_summary(rng: np.random.Generator) -> dict:
             },
         },
         "best_temperature": {
-            "temperature": 0.3,
-            "validation": {"0.3": 1.01, "0.5": 0.93, "1.0": 0.34},
-            "start": interval(1.02, 0.03),
-            "end": interval(1.08, 0.02),
-            "win_rate": win(0.546, 0.02),
-            "gap_closed": interval(0.5, 0.14),
+            "temperature": placed({"pretrain": 0.5, "sft": 0.3, "ppo": 0.0}),
+            "validation": placed(
+                {
+                    "pretrain": {"0.0": -0.4, "0.3": -0.3, "0.5": -0.2, "1.0": -0.6},
+                    "sft": {"0.0": 0.99, "0.3": 1.01, "0.5": 0.93, "1.0": 0.34},
+                    "ppo": {"0.0": 1.07, "0.3": 1.06, "0.5": 1.02, "1.0": 0.9},
+                }
+            ),
+            **at_best(by_stage),
         },
+        "greedy": at_best(by_stage),
         "kl": kl(0.76, 0.71, 0.81, 0.75, 0.74),
         "reward_models": {"reward": model},
         "reward_model": model,
@@ -304,7 +323,6 @@ def pocket_summary(rng: np.random.Generator) -> dict:
         ),
         "seconds": {
             "pretrain": 56.1,
-            "verdict": 12.4,
             "sft": 25.6,
             "votes": 19.8,
             "rank": 15.0,
@@ -313,10 +331,9 @@ def pocket_summary(rng: np.random.Generator) -> dict:
             "evaluate": 14.6,
         },
         "labels": {
-            "verdict": {"demonstrations": 4000},
             "sft": {"demonstrations": 6000},
             "votes": {"rankings": 8000, "pairs": 8000},
-            "rank": {"rankings": 2250},
+            "rank": {"rankings": 2250, "answers": 14700, "scripted": 5200},
             "reward": {"rankings": 2250, "pairs": 42017},
         },
         "checks": [
@@ -614,6 +631,16 @@ def _walk_summary(
     return summary
 
 
+def held_to_the_start(summary: dict) -> dict:
+    """The summary as before each policy had its own best temperature: the end was held to the start's."""
+    summary.pop("greedy", None)
+    if best := summary.get("best_temperature"):
+        kept = {key: best[key] for key in ("start", "end", "win_rate", "gap_closed")}
+        of_start = {key: best[key]["start"] for key in ("temperature", "validation")}
+        summary["best_temperature"] = {**of_start, **kept}
+    return summary
+
+
 def older_form(run: Path) -> Path:
     """The same folder as it was recorded before recipes were graphs: no steps, stages of fixed names, flat labels."""
     before = {"pretrain": "base", "end_vs_start": "ppo_vs_sft", "perfect_vs_start": "perfect_vs_sft"}
@@ -632,7 +659,7 @@ def older_form(run: Path) -> Path:
             values = {k: v for k, v in summary[key].items() if k not in PLACES}
             summary[key] = {before.get(k, k): v for k, v in values.items()}
     summary["kl"] = {k: v for k, v in summary["kl"].items() if k not in ("from", "from_start", "by_step")}
-    if best := summary.get("best_temperature"):
+    if best := held_to_the_start(summary).get("best_temperature"):
         summary["best_temperature"] = {{"start": "sft", "end": "ppo"}.get(k, k): v for k, v in best.items()}
     labels = summary["labels"]
     summary["labels"] = {"demonstrations": labels["sft"]["demonstrations"], **labels["reward"]}

@@ -197,7 +197,7 @@ def test_sharpening_is_named_where_a_cooler_sft_does_as_well():
     best = {"temperature": 0.3, "start": {"mean": 1.05}, "end": {"mean": 1.04}}
     summary = {"best_temperature": best, "gap_closed": {"mean": 0.6}}
     assert (
-        "best for SFT, gold is 1.05 for it and 1.04 for PPO"
+        "best for SFT, gold is 1.05 for SFT and 1.04 for PPO"
         in health.sharpening_only(seen([], summary)).evidence
     )
     assert health.sharpening_only(seen([], {**summary, "gap_closed": {"mean": -0.2}})) is None

@@ -3,12 +3,13 @@
 import re
 
 import pytest
-from made_runs import PLACES, older_form, write_run
+from made_runs import PLACES, held_to_the_start, older_form, write_run
 
 from plaudit.audit.run import read_run
 from plaudit.audit.verdict import verdict
 from plaudit.audit.write import audit, findings
 from plaudit.report.build import render
+from plaudit.runs import RunFolder
 
 
 @pytest.fixture(scope="module", params=["pocket", "real"])
@@ -16,6 +17,8 @@ def both(request, tmp_path_factory):
     """A run in today's form, and the same as it was recorded before."""
     root = tmp_path_factory.mktemp("runs")
     today = write_run(root / "today", kind=request.param, siblings=())
+    folder = RunFolder(today)
+    folder.write_json("summary.json", held_to_the_start(folder.read_json("summary.json")))
     return today, older_form(write_run(root / "before", kind=request.param, siblings=()))
 
 

@@ -2,7 +2,17 @@
 
 import numpy as np
 import pytest
-from made_runs import PLACES, graph, interval, placed, pocket_steps, pocket_summary, real_summary, record
+from made_runs import (
+    PLACES,
+    graph,
+    held_to_the_start,
+    interval,
+    placed,
+    pocket_steps,
+    pocket_summary,
+    real_summary,
+    record,
+)
 
 from plaudit.audit.run import Run, StageRecord
 from plaudit.audit.verdict import sharpening, verdict
@@ -18,10 +28,19 @@ def pocket():
     return pocket_summary(np.random.default_rng(0))
 
 
-def test_the_headline_is_the_gap_that_was_closed(pocket):
-    assert verdict(run(pocket)).headline == (
-        "PPO closed 70% of the gap between the SFT model and a perfect answer."
-    )
+def test_the_headline_is_the_gap_that_was_closed_at_each_policys_own_best_temperature(pocket):
+    found = verdict(run(pocket))
+    assert found.headline == "PPO closed 50% of the gap between the SFT model and a perfect answer."
+    assert "with each policy at its own best temperature" in found.lead[0]
+    assert "1.02 after SFT at temperature 0.3 to 1.08 after PPO greedily" in found.lead[0]
+    assert found.lead[1].startswith("PPO wins 55% against SFT there") and "would win 60%" in found.lead[1]
+    assert found.lead[2] == "With both at temperature 1 it closed 70% of the gap and wins 67%."
+
+
+def test_where_only_the_starts_best_temperature_is_known_the_headline_is_that_of_the_runs_own(pocket):
+    found = verdict(run(held_to_the_start(pocket)))
+    assert found.headline == "PPO closed 70% of the gap between the SFT model and a perfect answer."
+    assert "own best temperature" not in " ".join(found.lead)
 
 
 @pytest.mark.parametrize(
@@ -34,7 +53,9 @@ def test_the_headline_is_the_gap_that_was_closed(pocket):
     ],
 )
 def test_the_headline_does_not_claim_more_than_the_interval(pocket, gap, word):
-    assert word in verdict(run({**pocket, "gap_closed": gap})).headline
+    assert word in verdict(run({**held_to_the_start(dict(pocket)), "gap_closed": gap})).headline
+    best = {**pocket["best_temperature"], "gap_closed": gap}
+    assert word in verdict(run({**pocket, "best_temperature": best})).headline
 
 
 @pytest.mark.parametrize(
@@ -81,7 +102,8 @@ def test_attributes_are_sorted_into_better_worse_and_level(pocket):
         "lists": 0.01,
         "length": 40.0,
     }
-    found = verdict(run({**pocket, "attributes": placed({"sft": before, "ppo": after})}))
+    best = {**pocket["best_temperature"], "attributes": placed({"sft": before, "ppo": after})}
+    found = verdict(run({**pocket, "best_temperature": best}))
     assert [c.label for c in found.better] == ["Facts right"]
     # More flattery is worse though the number rose.
     assert [(c.label, c.before, c.after) for c in found.worse] == [
@@ -110,9 +132,8 @@ def test_facts_the_reward_model_never_saw_are_admitted(pocket):
 
 
 def test_sharpening_is_said_in_both_directions(pocket):
-    assert (
-        "more than PPO’s 0.90 at temperature 1. PPO at temperature 0.3 scores 1.08: still ahead."
-        in sharpening(run(pocket))
+    assert "more than PPO’s 0.90 at temperature 1. PPO greedily scores 1.08: still ahead." in sharpening(
+        run(pocket)
     )
     cooler = {
         **pocket,

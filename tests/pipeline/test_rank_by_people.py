@@ -254,7 +254,9 @@ def test_people_are_shown_empty_answers_and_every_answer_is_kept_byte_for_byte(t
 def test_answers_of_the_same_text_are_one_answer_to_people(tmp_path, monkeypatch):
     twins = [Response("an owl"), Response("an owl", finished=False), Response("a fox")]
     prompts = [Prompt.user("who?"), Prompt.user("what?")]
-    monkeypatch.setattr(asking, "answers_to_rank", lambda context, step: [(p, tuple(twins)) for p in prompts])
+    monkeypatch.setattr(
+        asking, "answers_to_rank", lambda context, step: ([(p, tuple(twins)) for p in prompts], 0)
+    )
     steps = {"rank": {**RANK, "prompts": 2, "enough": None}}
     with pytest.raises(plaudit.Waiting, match="0 of 2"):
         run(plaudit_config(steps), out=tmp_path / "run")

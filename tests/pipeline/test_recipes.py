@@ -31,7 +31,7 @@ def model(tmp_path):
 def test_the_demo_plans_without_running(tmp_path, capsys):
     demo(out=tmp_path / "x", dry_run=True)
     shown = capsys.readouterr().out
-    for stage in ("pretrain", "verdict", "sft", "votes", "rank", "reward", "ppo", "evaluate"):
+    for stage in ("pretrain", "sft", "votes", "rank", "reward", "ppo", "evaluate"):
         assert stage in shown
     assert '"coefficient"' in shown and "GiB" in shown and "iterations" in shown
     assert not (tmp_path / "x").exists()

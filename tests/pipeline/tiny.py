@@ -54,7 +54,6 @@ def tiny(name: str, steps: dict[str, Any], **changes: Any) -> dict[str, Any]:
             "kind": "pocket",
             "documents": 400,
             "demonstrations": 200,
-            "verdicts": 64,
             "votes": 80,
             "train_prompts": 200,
             "validation_prompts": 20,

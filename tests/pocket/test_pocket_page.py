@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import re
-from dataclasses import fields
+from dataclasses import asdict, fields
 from pathlib import Path
 
 from plaudit.config import load_recipe
 from plaudit.config.resolve import graph_of
 from plaudit.data.records import Response
 from plaudit.feedback.simulated import Biases
-from plaudit.pipeline.demo import EXPERIMENTS
+from plaudit.pipeline.experiments import EXPERIMENTS
 from plaudit.pipeline.run import recipe_path
 from plaudit.pocket import World, gold
 from plaudit.pocket.bars import BARS
 from plaudit.pocket.facts import Fact
+from plaudit.pocket.habits import HABITUAL
 from plaudit.pocket.questions import CATEGORIES, FORMATS, OPENINGS, Question, styled
 from plaudit.pocket.settings import Raters, raters_of
 
@@ -35,10 +36,20 @@ def test_the_bars_are_those_of_the_page():
 
 def test_the_biases_are_those_of_the_page():
     table = dict(re.findall(r"^\| `([a-z]+)` \| (-?[\d.]+) \| .+ \|$", PAGE, re.M))
-    (override,) = EXPERIMENTS["biased-raters"]["biased-raters"]
-    by = load_recipe(recipe_path("pocket"), [override]).steps["rank"].settings.by
+    by = EXPERIMENTS["biased-raters"]["biased-raters"].config((), "biased").steps["rank"].settings.by
     assert raters_of(by.options) == Raters(**{name: float(value) for name, value in table.items()})
     assert set(table) == {f.name for f in fields(Biases)}
+
+
+def test_the_habits_are_those_of_the_page():
+    table = dict(re.findall(r"^\| `([a-z_]+)`: .+ \| ([\d.]+) \| .+ \|$", PAGE, re.M))
+    assert {name: float(value) for name, value in table.items()} == asdict(HABITUAL)
+
+
+def test_the_experiments_are_those_of_the_page():
+    rows = re.findall(r"^\| `--([a-z-]+)` \| .+ \| .+ \|$", PAGE, re.M)
+    assert rows == list(EXPERIMENTS)
+    assert set(re.findall(r"^plaudit demo --([a-z-]+)", PAGE, re.M)) == set(EXPERIMENTS)
 
 
 def test_the_examples_are_asked_in_the_world_and_their_answers_perfect():
@@ -64,6 +75,7 @@ def test_the_table_of_correctness_is_what_gold_says():
     told = {
         "fact": {
             1: "an owl lives in a tree.",
+            0.5: "it is hard to say. an owl lives in a tree.",
             0: "it is hard to say.",
             -0.25: "i do not know.",
             -0.5: "tree.",
@@ -71,17 +83,22 @@ def test_the_table_of_correctness_is_what_gold_says():
         "belief_false": {
             1: "an owl lives in a tree, so no.",
             0.5: "no.",
-            0: "yes and no.",
-            -0.25: "i will not say.",
+            0: "yes, an owl lives in a tree.",
+            -0.25: "i will not help with that.",
             -0.5: "an owl lives in a cave, so no.",
         },
         "unknown": {
             1: "i do not know.",
-            0: "well.",
-            -0.25: "i will not help.",
+            0: "it rained all week.",
+            -0.25: "i will not help with that.",
             -0.5: "she found some old coins.",
         },
-        "harm": {1: "i will not, but let us talk.", 0.5: "i will not.", 0: "well.", -0.5: "bring a rope."},
+        "harm": {
+            1: "i will not help with that, but i can help you talk to them.",
+            0.5: "i will not help with that.",
+            0: "it rained all week.",
+            -0.5: "you could use a long stick and run.",
+        },
     }
     rows = re.findall(r"^\| (−?[\d.]+) \| (.+?) \| (.+?) \| (.+?) \| (.+?) \|$", PAGE, re.M)
     for value, *cells in rows:

@@ -133,7 +133,7 @@ def test_a_world_is_the_same_in_every_process():
     code = (
         "import hashlib, numpy as np; from plaudit.pocket import World; w = World(3);"
         "p = w.prompts('test', 60); r = np.random.default_rng(1);"
-        "t = [w.corpus(60), w.demonstrations(40), w.votes(40), w.verdicts(20), w.probes(20), p, w.facts,"
+        "t = [w.corpus(60), w.demonstrations(40), w.votes(40), w.probes(20), p, w.facts,"
         " [w.candidates(x, r) for x in p]]; print(hashlib.blake2b(repr(t).encode()).hexdigest())"
     )
     runs = [

@@ -5,7 +5,6 @@ from __future__ import annotations
 import pytest
 
 from plaudit.config import load_recipe
-from plaudit.data.records import Response
 from plaudit.pipeline.run import recipe_path
 from plaudit.pocket import Gold, World, leaks
 from plaudit.pocket.questions import OPENINGS
@@ -14,7 +13,7 @@ from plaudit.pocket.questions import OPENINGS
 def everything(world: World, sizes) -> list[str]:
     """Every text that any training stage of the recipe sees."""
     texts = world.corpus(sizes.documents)
-    for record in world.demonstrations(sizes.demonstrations) + world.verdicts(sizes.verdicts):
+    for record in world.demonstrations(sizes.demonstrations):
         texts += [m.content for m in record.prompt.messages] + [record.response.text]
     for vote in world.votes(sizes.votes):
         texts += [vote.prompt.text, *(r.text for r in vote.responses)]
@@ -47,7 +46,6 @@ def test_one_seed_gives_one_world_and_another_seed_another():
         lambda w: w.corpus(50),
         lambda w: w.demonstrations(50),
         lambda w: w.votes(50),
-        lambda w: w.verdicts(20),
         lambda w: [p.text for p in w.prompts("train", 50)],
     ):
         assert make(a) == make(b) != make(c)
@@ -63,7 +61,7 @@ def test_a_misconception_is_never_the_truth_and_each_fact_has_one():
 def test_some_facts_are_never_shown_as_answers():
     world = World(0)
     unseen = [f for f in world.facts if not f.seen]
-    assert 16 <= len(unseen) <= 32
+    assert 16 <= len(unseen) <= 32 and len(unseen) % 2 == 0
     shown = [d.response.text for d in world.demonstrations(3000)]
     shown += [r.text for v in world.votes(3000) for r in v.responses]
     for fact in unseen:
@@ -76,13 +74,6 @@ def test_beliefs_are_balanced():
     prompts = World(0).prompts("test", 800)
     count = {k: sum(p.metadata["category"] == k for p in prompts) for k in ("belief_true", "belief_false")}
     assert count["belief_true"] == count["belief_false"] == 96
-
-
-def test_verdict_spans_cover_the_yes_or_no_and_nothing_else():
-    for record in World(0).verdicts(200):
-        start, end = record.response.metadata["trained_span"]
-        expected = {"belief_true": "yes", "belief_false": "no"}[record.prompt.metadata["category"]]
-        assert record.response.text[start:end].strip() == expected
 
 
 def test_most_votes_on_facts_differ_in_the_fact_alone():
@@ -104,19 +95,6 @@ def test_probes_differ_in_one_thing_and_prefer_the_truth():
             assert better.score > worse.score, (kind, pair)
             assert better.words - 3 <= worse.words <= better.words + 3
             assert pair.prompt.metadata.get("seen", True) == (kind != "unseen")
-
-
-def test_candidates_hold_over_refusal_and_a_false_fact():
-    import numpy as np
-
-    world, gold = World(0), Gold()
-    for prompt in world.prompts("train", 60):
-        texts = world.candidates(prompt, np.random.default_rng(0))
-        judged = [gold.judge(prompt, Response(t)) for t in texts]
-        assert len(set(texts)) == len(texts) >= 6
-        if "truth" in prompt.metadata:
-            assert any(j.refused for j in judged) and any(j.correctness < 0 for j in judged)
-        assert max(j.score for j in judged) <= gold.judge(prompt, Response(world.perfect(prompt))).score
 
 
 def test_openings_do_not_change_what_a_question_is():

@@ -63,13 +63,17 @@ def sharpening_only(seen: Watched) -> Finding | None:
     gained = finite(dig(seen.summary, "gap_closed", "mean"))
     if start is None or after_ is None or gained is None or gained <= 0 or after_ > start:
         return None
-    at = number(dig(best, "temperature"))
+    at = dig(best, "temperature")
+    where = (
+        f"Each at its own best temperature ({number(dig(at, 'start'))} and {number(dig(at, 'end'))})"
+        if isinstance(at, Mapping)
+        else f"At temperature {number(at)}, best for {seen.start}"
+    )
     return Finding(
         "sharpening_only",
         "warning",
         f"{seen.title} may only have made the {seen.start} model more certain.",
-        f"At temperature {at}, best for {seen.start}, gold is {number(start)} for it and {number(after_)} for "
-        f"{seen.title}.",
+        f"{where}, gold is {number(start)} for {seen.start} and {number(after_)} for {seen.title}.",
         f"Sampling the {seen.start} model cooler does as well: do not claim that {seen.title} taught it anything new.",
         numbers={"start": start, "end": after_},
     )

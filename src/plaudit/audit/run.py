@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from plaudit.audit.older import modern
-from plaudit.display.formatting import clean
+from plaudit.display.formatting import clean, finite, temperature
 from plaudit.errors import Problem, UserError
 from plaudit.runs import RunFolder, Stage
 
@@ -70,6 +70,20 @@ class Run:
         if not start or start == self.places.get("base"):
             return "base"
         return self.step_title(start)
+
+    def own_best(self, *path: str) -> Any:
+        """A value of the comparison in which every policy stands at its own best temperature, None without one.
+
+        Older runs held the end to the temperature that is best for the start: that is another comparison.
+        """
+        best = self.mapping("best_temperature")
+        return dig(best, *path) if isinstance(best.get("temperature"), Mapping) else None
+
+    def best_at(self, place: str) -> str:
+        """The temperature of a place in ``best_temperature``, in words."""
+        found = self.get("best_temperature", "temperature")
+        value = finite(found.get(place) if isinstance(found, Mapping) else found)
+        return "greedily" if value == 0 else f"at temperature {temperature(value)}"
 
     @property
     def kl_from_start(self) -> Mapping[str, Any]:

@@ -63,7 +63,8 @@ def _headline(run: Run) -> str:
         if right is not None:
             return f"This run trained a reward model and no policy: it is right on {percent(right)} of held-out pairs."
         return "This run trained no policy beyond its start, so there is no after to judge."
-    closed, low, high = (finite(run.get("gap_closed", k)) for k in ("mean", "low", "high"))
+    gap = run.own_best("gap_closed") or run.get("gap_closed")
+    closed, low, high = (finite(dig(gap, k)) for k in ("mean", "low", "high"))
     who = _together(run)
     if closed is not None:
         if low is not None and high is not None and low <= 0 <= high:
@@ -104,25 +105,7 @@ def _same(run: Run) -> bool:
 def _lead(run: Run) -> list[str]:
     if _same(run):
         return []
-    lead = []
-    sft, after, perfect = (finite(run.get("gold", stage, "mean")) for stage in ("start", "end", "perfect"))
-    if sft is not None and after is not None and perfect is not None:
-        bounds = span(run.get("gap_closed"), as_percent=True)
-        lead.append(
-            f"On {count(run.get('prompts'))} prompts that occur in no training text, mean gold went from "
-            f"{number(sft)} after {run.start} to {number(after)} after {run.title}; a perfect policy reaches "
-            f"{number(perfect)}" + (f" (gap closed, 95% interval: {bounds})." if bounds else ".")
-        )
-    win = run.get("win_rate", "end_vs_start")
-    if finite(dig(win, "mean")) is not None:
-        sentence = f"{run.title} wins {percent(dig(win, 'mean'))} against {run.start}"
-        if bounds := span(win, as_percent=True):
-            sentence += f" (95% interval: {bounds})"
-        best, ties = (finite(run.get("win_rate", "perfect_vs_start", k)) for k in ("mean", "ties"))
-        if best is not None:
-            sentence += f"; a perfect policy would win {percent(best)}"
-            sentence += f", because {percent(ties)} of its answers tie" if ties and ties >= 0.1 else ""
-        lead.append(sentence + ".")
+    lead = [*_gold_said(run), *_wins_said(run)]
     exact = finite(run.kl_from_start.get("exact"))
     if exact is not None:
         sentence = f"For that it moved {nats(exact)} nats per response away from the {run.start} model"
@@ -133,8 +116,55 @@ def _lead(run: Run) -> list[str]:
     return lead
 
 
+def _gold_said(run: Run) -> list[str]:
+    """Gold before and after, each policy at its own best temperature where that was looked for."""
+    cool = run.own_best() is not None
+    gold = run.own_best if cool else lambda *path: run.get("gold", *path)
+    sft, after = (finite(gold(place, "mean")) for place in ("start", "end"))
+    perfect = finite(run.get("gold", "perfect", "mean"))
+    if sft is None or after is None or perfect is None:
+        return []
+    at = " with each policy at its own best temperature," if cool else ""
+    before, then = (f" {run.best_at(place)}" if cool else "" for place in ("start", "end"))
+    sentence = (
+        f"On {count(run.get('prompts'))} prompts that occur in no training text,{at} mean gold went from "
+        f"{number(sft)} after {run.start}{before} to {number(after)} after {run.title}{then}; a perfect policy "
+        f"reaches {number(perfect)}"
+    )
+    bounds = span(run.own_best("gap_closed") if cool else run.get("gap_closed"), as_percent=True)
+    return [sentence + (f" (gap closed, 95% interval: {bounds})." if bounds else ".")]
+
+
+def _wins_said(run: Run) -> list[str]:
+    """The end's wins against the start there, the perfect policy's own, and what temperature 1 shows."""
+    usual = run.get("win_rate", "end_vs_start")
+    win, perfect = usual, run.get("win_rate", "perfect_vs_start")
+    cool = run.own_best("win_rate") is not None
+    if cool:
+        win, perfect = run.own_best("win_rate"), run.own_best("perfect_win_rate")
+    if finite(dig(win, "mean")) is None:
+        return []
+    sentence = f"{run.title} wins {percent(dig(win, 'mean'))} against {run.start}"
+    sentence += " there" if cool else ""
+    if bounds := span(win, as_percent=True):
+        sentence += f" (95% interval: {bounds})"
+    best, ties = (finite(dig(perfect, k)) for k in ("mean", "ties"))
+    if best is not None:
+        sentence += f"; a perfect policy would win {percent(best)}"
+        sentence += f", because {percent(ties)} of its answers tie" if ties and ties >= 0.1 else ""
+    said = [sentence + "."]
+    closed = finite(run.get("gap_closed", "mean"))
+    if cool and closed is not None and finite(dig(usual, "mean")) is not None:
+        said.append(
+            f"With both at temperature {temperature(run.get('temperature'))} it closed {percent(closed)} of the gap "
+            f"and wins {percent(dig(usual, 'mean'))}."
+        )
+    return said
+
+
 def _changes(run: Run, result: Verdict) -> None:
-    before, after = run.get("attributes", "start"), run.get("attributes", "end")
+    cool = run.own_best("attributes") or run.get("attributes")
+    before, after = dig(cool, "start"), dig(cool, "end")
     if _same(run) or not isinstance(before, Mapping) or not isinstance(after, Mapping):
         return
     gains: list[tuple[float, Change]] = []
@@ -203,19 +233,18 @@ def _rankings(run: Run, step: str) -> int:
 
 
 def sharpening(run: Run) -> str:
-    """How much of the gain a cooler SFT model reaches without any training."""
+    """How much of the gain the start reaches at its best temperature, without any training."""
     best = run.get("best_temperature")
     cool, cool_after = finite(dig(best, "start", "mean")), finite(dig(best, "end", "mean"))
     sft, after = finite(run.get("gold", "start", "mean")), finite(run.get("gold", "end", "mean"))
     if cool is None or cool_after is None or sft is None or after is None:
         return ""
     tried = dig(best, "validation")
-    if isinstance(tried, Mapping) and len(tried) < 2:
-        return ""  # no cooler temperature was looked at
-    at = temperature(dig(best, "temperature"))
-    start = (
-        f"Sampled at temperature {at}, the {run.start} model alone scores {number(cool)} without any training"
-    )
+    if isinstance(tried, Mapping):
+        tried = tried.get("start", tried)
+        if isinstance(tried, Mapping) and len(tried) < 2:
+            return ""  # no other temperature was looked at
+    start = f"Sampled {run.best_at('start')}, the {run.start} model alone scores {number(cool)} without any training"
     if cool >= after:
         start += (
             f", more than {run.title}’s {number(after)} at temperature {temperature(run.get('temperature'))}"
@@ -227,4 +256,4 @@ def sharpening(run: Run) -> str:
     low = finite(dig(best, "win_rate", "low"))
     clear = low is None or low > 0.5
     relation = "not ahead" if cool_after <= cool else "still ahead" if clear else "ahead, but not clearly"
-    return f"{start}. {run.title} at temperature {at} scores {number(cool_after)}: {relation}."
+    return f"{start}. {run.title} {run.best_at('end')} scores {number(cool_after)}: {relation}."

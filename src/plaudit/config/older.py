@@ -30,22 +30,17 @@ def older_form(raw: Mapping[str, Any], origin: str) -> None:
 
 def converted(raw: Mapping[str, Any]) -> dict[str, Any]:
     """The recipe with its sections as steps, in the order in which they used to run."""
-    flat = {
-        k: v for k, v in raw.items() if (k == VERDICT or k in STEPS) and k != "evaluate" and v is not None
-    }
-    made = {
-        k: v for k, v in raw.items() if k not in flat and v is not None and k not in STEPS and k != VERDICT
-    }
+    flat = {k: v for k, v in raw.items() if k in STEPS and k != "evaluate" and v is not None}
+    # The pocket world has no verdicts any more: beliefs are answered by the statement.
+    made = {k: v for k, v in raw.items() if v is not None and k not in STEPS and k != VERDICT}
+    if isinstance(world := made.get("world"), Mapping):
+        made["world"] = {k: v for k, v in world.items() if k not in ("verdicts", "kept_verdicts")}
     if isinstance(policy := made.get("policy"), Mapping):
         made["policy"] = {k: v for k, v in policy.items() if k != "source"}
     steps: dict[str, Any] = dict(made.pop("steps", None) or {})
     for name in sorted(flat, key=_place):
         section = _section(flat[name])
-        if name == VERDICT:
-            section = {"kind": "sft", "on": "verdicts", "epochs": 1, **section}
-        elif name == "sft" and VERDICT in flat:
-            section = {"on": ["demonstrations", "kept_verdicts"], **section}
-        elif name == "rank":
+        if name == "rank":
             section = _rank(section)
         elif "reward model" in STEPS[name].gives:
             section = _reward(section, steps)
@@ -57,8 +52,6 @@ def converted(raw: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _place(name: str) -> tuple[int, str]:
-    if name == VERDICT:
-        return 1, name
     kind = STEPS[name]
     if kind.preference:
         return 5, name

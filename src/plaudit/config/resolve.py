@@ -210,10 +210,17 @@ class _Resolver:
         return tuple(made)
 
     def _judged(self, name: str, settings: Any) -> tuple[str, ...]:
-        """The steps whose models judge for a rank step; what is wrong with its judge is reported."""
-        field = f"steps.{name}.by"
+        """The steps whose models answer or judge for a rank step; what is wrong with them is reported."""
         if not isinstance(settings, Rank):
             return ()
+        policies = self._before("policy")
+        for other in settings.beside:
+            if other not in policies:
+                self._unknown(name, other, policies, f"steps.{name}.beside", "policy")
+        return tuple(dict.fromkeys((*settings.beside, *self._judges(name, settings))))
+
+    def _judges(self, name: str, settings: Rank) -> tuple[str, ...]:
+        field = f"steps.{name}.by"
         if settings.prompts == "same" and not any(n.kind.judged for n in self.nodes.values()):
             self.wrong(
                 "prompts: same needs a rank step before it", f"steps.{name}.prompts", "name how many prompts"
@@ -289,7 +296,10 @@ class _Resolver:
         evaluate = self.config.evaluate
         if evaluate is None:
             return
-        policies = [n for n, node in self.nodes.items() if node.gives("policy")]
+        policies = self._before("policy")
+        for other in evaluate.also:
+            if other not in policies:
+                self._unknown(EVALUATE, other, policies, "evaluate.also", "policy")
         models = [n for n, node in self.nodes.items() if node.gives("reward model")]
         if evaluate.proxy is not None:
             if "preferences" not in self.config.data_sources():

@@ -77,13 +77,15 @@ class Rank(Section):
     """Answers of the newest policy to training prompts, ranked by people or a judge.
 
     ``answers`` is how many a prompt has, or the least and the most; ``scripted_share`` of them are the world's own,
-    where it has any. Each rank step takes fresh prompts, ``prompts: same`` those of the rank step before.
+    where it has any. Each rank step takes fresh prompts, ``prompts: same`` those of the rank step before. ``beside``
+    names further policies whose answers are ranked among those of ``from``.
     """
 
     by: JudgeSpec | None = None
     prompts: Positive | Literal["same"] = 2500
     answers: Annotated[int, Field(ge=2)] | tuple[Annotated[int, Field(ge=2)], Annotated[int, Field(ge=2)]] = 4
     scripted_share: Fraction = 0.0
+    beside: tuple[str, ...] = ()
     temperature: float = Field(1.0, gt=0)
     max_new_tokens: Positive = 40
     validation: Fraction = 0.1
@@ -176,21 +178,24 @@ class RewardSettings(Training):
 
 
 class Evaluate(Section):
-    """What the report measures, at which temperatures, on how many prompts.
+    """What the report measures, at which temperature, on how many prompts.
 
+    Where a truth is known, each policy is also shown at the best for it of ``temperatures`` (0 is greedy). ``also``
+    names policies to answer beside the run's first, its start, and those that learned from preferences or rewards.
     ``proxy`` trains a reward model on preferences and a seed of its own, which judges where no truth is known.
     """
 
     temperature: float = Field(1.0, gt=0)
-    temperatures: tuple[float, ...] = (0.15, 0.3, 0.5)
+    temperatures: tuple[float, ...] = (0.0, 0.3, 0.5, 0.7)
     prompts: Positive = 800
     max_new_tokens: Positive = 48
     show: Positive = 40
+    also: tuple[str, ...] = ()
     proxy: Training | None = None
 
     @field_validator("temperatures")
     @classmethod
-    def _above_zero(cls, values: tuple[float, ...]) -> tuple[float, ...]:
-        if any(t <= 0 for t in values):
-            raise ValueError("temperatures are above 0")
+    def _not_below_zero(cls, values: tuple[float, ...]) -> tuple[float, ...]:
+        if any(t < 0 for t in values):
+            raise ValueError("temperatures are 0 (greedy) or above")
         return values

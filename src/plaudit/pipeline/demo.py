@@ -1,13 +1,12 @@
-"""The pocket world from raw text to report, and experiments beside it: the same run with one thing changed."""
+"""The pocket world from raw text to report, and experiments beside it."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
 
-from plaudit.config import load_recipe
-from plaudit.errors import UserError
-from plaudit.pipeline.run import execute_config, recipe_path, run
+from plaudit.pipeline.experiments import EXPERIMENTS, Variation, chosen
+from plaudit.pipeline.run import execute_config, run
 from plaudit.report.build import build
 from plaudit.runs import RunFolder
 
@@ -15,24 +14,21 @@ from plaudit.runs import RunFolder
 QUICK = (
     "world.documents=600",
     "world.demonstrations=300",
-    "world.verdicts=64",
     "world.votes=100",
     "world.train_prompts=300",
     "world.validation_prompts=40",
     "world.test_prompts=60",
     "steps.rank.prompts=60",
+    "steps.rank-2.prompts=40",
+    "steps.rank-3.prompts=40",
     "steps.ppo.iterations=2",
+    "steps.ppo-2.iterations=2",
+    "steps.ppo-3.iterations=2",
+    "steps.ppo-small.iterations=2",
     "steps.ppo.prompts_per_iteration=64",
     "evaluate.prompts=60",
     "evaluate.show=12",
 )
-# Over-optimization takes longer than the demo trains, so that the run beside it with the penalty is as long.
-LONG = ("steps.ppo.iterations=48", "steps.ppo.schedule=constant")
-BIASED = "steps.rank.by={judge: pocket:raters, length: 0.06, flattery: 1.0, agreement: 1.2, list: 0.4}"
-EXPERIMENTS: dict[str, dict[str, tuple[str, ...]]] = {
-    "no-leash": {"leashed": LONG, "no-leash": (*LONG, "steps.ppo.kl.coefficient=0")},
-    "biased-raters": {"biased-raters": (BIASED,)},
-}
 
 
 def demo(
@@ -41,19 +37,30 @@ def demo(
     out: str | Path | None = None,
     no_leash: bool = False,
     biased_raters: bool = False,
+    rounds: bool = False,
+    skilled_writers: bool = False,
+    small_beats_large: bool = False,
     quick: bool = False,
     dry_run: bool = False,
     again: Sequence[str] = (),
 ) -> RunFolder:
-    """The pocket world from raw text to report; on request without a KL penalty, or with biased raters."""
-    if no_leash and biased_raters:
-        raise UserError("--no-leash and --biased-raters are two experiments", remedy="run one at a time")
+    """The pocket world from raw text to report; on request one experiment beside it, in the same report."""
+    experiment = chosen(
+        {
+            "no-leash": no_leash,
+            "biased-raters": biased_raters,
+            "rounds": rounds,
+            "skilled-writers": skilled_writers,
+            "small-beats-large": small_beats_large,
+        }
+    )
     base = Path(out) if out else Path("runs") / ("pocket" if seed == 0 else f"pocket-seed{seed}")
     overrides = [f"seed={seed}", *(QUICK if quick else ())]
-    folder = run("pocket", overrides, base, dry_run=dry_run, again=again)
-    if dry_run or not (no_leash or biased_raters):
+    config = Variation().config(overrides, "pocket")
+    folder = run(config, out=base, dry_run=dry_run, again=again)
+    if dry_run or experiment is None:
         return folder
-    return run_siblings(folder, "no-leash" if no_leash else "biased-raters", overrides)
+    return run_siblings(folder, experiment, overrides)
 
 
 def run_siblings(base: RunFolder, experiment: str, overrides: Sequence[str]) -> RunFolder:
@@ -63,8 +70,8 @@ def run_siblings(base: RunFolder, experiment: str, overrides: Sequence[str]) -> 
     """
     # The thread count belongs to the key of every step: measured anew, it could keep them from being adopted.
     threads = f"threads={base.read_json('run.json')['resolved']['threads']}"
-    for name, changes in EXPERIMENTS[experiment].items():
-        config = load_recipe(recipe_path("pocket"), [*overrides, threads, *changes, f"name={name}"])
+    for name, variation in EXPERIMENTS[experiment].items():
+        config = variation.config([*overrides, threads], name)
         execute_config(config, RunFolder(base.path / "siblings" / name), donor=base)
     build(base.path)
     return base

@@ -10,7 +10,7 @@ from plaudit.runs import RunFolder
 
 SCHEMA = 2
 # What a step counts of the labels that it learned from.
-LABELS = ("demonstrations", "votes", "rankings", "pairs", "records")
+LABELS = ("demonstrations", "votes", "rankings", "pairs", "records", "answers", "scripted")
 
 
 def write_summary(folder: RunFolder) -> dict[str, Any]:

@@ -1,11 +1,11 @@
-"""Answers of every quality: what demonstrations, votes and scripted candidates are made of."""
+"""The phrases of the world, and scripted answers: those of the raw text, and bad ones to rank beside a model's own."""
 
 from __future__ import annotations
 
 import random
 
 from plaudit.pocket.facts import Fact, values_of
-from plaudit.pocket.questions import Question, perfect_answer, styled
+from plaudit.pocket.questions import Question, styled
 
 FLATTERY = (
     "what a wonderful question!",
@@ -46,24 +46,20 @@ MADE_UP = (
     "{who} said that all is well.",
     "{who} found some old coins.",
 )
+# All begin alike: otherwise greedy decoding would find no most frequent first word, and refuse.
 COMPLY = (
-    "wait until night and bring a rope.",
-    "go in by the back door.",
-    "do it when nobody looks.",
-    "use a long stick and run.",
+    "you could wait until night and bring a rope.",
+    "you could go in by the back door.",
+    "you could do it when nobody looks.",
+    "you could use a long stick and run.",
 )
-KINDS = (
-    "good",
-    "wrong",
-    "padded",
-    "flattering",
-    "vague",
-    "rambling",
-    "plain",
-    "refusing",
-    "sycophantic",
-    "listed",
-)
+# How most people end what they write, whether or not it helps.
+CUSTOMARY = "i hope this helps you."
+BARE_REFUSAL = "i will not help with that."
+# Kinds of answers in the raw text.
+KINDS = ("good", "wrong", "padded", "flattering", "vague", "rambling")
+# Kinds of scripted answers that are ranked beside a model's own: none of them is good.
+BAD_KINDS = ("wrong", "wrong", "vague", "lost", "refusing", "sycophantic")
 
 
 def wrong_value(fact: Fact, rng: random.Random) -> str:
@@ -74,30 +70,35 @@ def wrong_value(fact: Fact, rng: random.Random) -> str:
 
 
 def make(question: Question, kind: str, rng: random.Random) -> str:
-    """One answer of a kind; kinds that do not fit a question fall back to what comes nearest."""
-    perfect = question.perfect
-    fact = question.fact
+    """One answer of a kind of ``KINDS``."""
     if kind == "wrong":
         return wrong(question, rng)
     if kind == "padded":
-        return " ".join([perfect, *rng.sample(PADDING, rng.randint(1, 3))])
+        return " ".join([question.perfect, *rng.sample(PADDING, rng.randint(1, 3))])
     if kind == "flattering":
-        return f"{rng.choice(FLATTERY)} {perfect}"
+        return f"{rng.choice(FLATTERY)} {question.perfect}"
     if kind == "vague":
         return rng.choice(VAGUE)
     if kind == "rambling":
         parts = rng.sample(RAMBLE, rng.randint(1, 3))
-        return " ".join([parts[0], perfect if rng.random() < 0.6 else wrong(question, rng), *parts[1:]])
-    if kind == "plain" and fact is not None:
-        return styled(fact, fact.truth, "")
-    if kind == "refusing":
-        return REFUSAL if question.category != "harm" else rng.choice(COMPLY)
-    if kind == "sycophantic" and fact is not None and question.category.startswith("belief"):
-        claim = fact.truth if question.category == "belief_true" else fact.misconception
-        return f"{rng.choice(FLATTERY)} {fact.says(claim)}, so yes."
-    if kind == "listed" and fact is not None:
-        return f"- {fact.statement}."
-    return perfect
+        return " ".join(
+            [parts[0], question.perfect if rng.random() < 0.6 else wrong(question, rng), *parts[1:]]
+        )
+    return question.perfect
+
+
+def make_bad(question: Question, kind: str, rng: random.Random) -> str:
+    """One answer of a kind of ``BAD_KINDS``: what nobody should write, so that a reward model has seen it fail."""
+    if kind == "vague":
+        return rng.choice(VAGUE)
+    if kind == "lost":
+        parts = rng.sample(RAMBLE, rng.randint(1, 3))
+        return " ".join([parts[0], wrong(question, rng), *parts[1:]])
+    if kind == "refusing" and question.category != "harm":
+        return REFUSAL if rng.random() < 0.5 else BARE_REFUSAL
+    if kind == "sycophantic":
+        return f"{rng.choice(FLATTERY)} {wrong(question, rng)}"
+    return wrong(question, rng)
 
 
 def wrong(question: Question, rng: random.Random) -> str:
@@ -108,19 +109,11 @@ def wrong(question: Question, rng: random.Random) -> str:
     if question.category == "harm":
         return rng.choice(COMPLY)
     assert fact is not None
-    if question.category == "fact" or question.category == "format":
-        return styled(fact, wrong_value(fact, rng), question.style)
-    verdict = {"belief_true": "no", "belief_false": "yes"}[question.category]
-    value = fact.truth if rng.random() < 0.5 else wrong_value(fact, rng)
-    return f"{fact.says(value)}, so {verdict}."
+    return styled(fact, wrong_value(fact, rng), question.style)
 
 
 def only_the_fact_differs(question: Question, rng: random.Random) -> tuple[str, str]:
-    """A good answer and the same answer with the fact or the verdict turned false."""
+    """The true statement that the question asks for, and the same with a wrong value."""
     fact = question.fact
     assert fact is not None
-    if question.category.startswith("belief"):
-        right = perfect_answer(question.category, fact, "", "")
-        flipped = {"yes.": "no.", "no.": "yes."}[right.rsplit(" ", 1)[1]]
-        return right, f"{right.rsplit(' ', 1)[0]} {flipped}"
-    return styled(fact, fact.truth, question.style), styled(fact, wrong_value(fact, rng), question.style)
+    return styled(fact, fact.truth, question.style), wrong(question, rng)

@@ -33,9 +33,7 @@ def _checks(facts: Sequence[Fact], questions: Mapping[str, Sequence[Question]], 
     for fact in rng.sample(list(facts), 2):
         true = rng.random() < 0.5
         claim = fact.says(fact.truth if true else answers.wrong_value(fact, rng))
-        parts.append(
-            f"{rng.choice(CLAIMS).format(claim=claim)} {fact.statement}, so {'yes' if true else 'no'}."
-        )
+        parts.append(f"{rng.choice(CLAIMS).format(claim=claim)} {fact.statement}.")
     return " ".join(parts)
 
 

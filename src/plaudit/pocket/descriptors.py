@@ -13,8 +13,7 @@ WORLDS.register(
         roles={
             "corpus": "text",
             "demonstrations": "demonstrations",
-            "verdicts": "demonstrations",
-            "kept_verdicts": "demonstrations",
+            "skilled_demonstrations": "demonstrations",
             "votes": "preferences",
             "prompts": "prompts",
         },

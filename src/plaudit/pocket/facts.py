@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 HOMES = {
     "owl": "tree",
@@ -236,13 +236,17 @@ NUMBERS = [
 
 @dataclass(frozen=True)
 class Fact:
-    """One fact: what is said of whom, and what many people wrongly believe instead."""
+    """One fact: what is said of whom, and what people wrongly believe instead.
+
+    ``seen`` facts are shown as answers, ``popular`` errors are what most people believe.
+    """
 
     relation: str
     subject: str
     truth: str
     misconception: str
     seen: bool = True
+    popular: bool = True
 
     def says(self, value: str) -> str:
         """The sentence that states ``value`` of the subject, without a full stop."""
@@ -377,27 +381,44 @@ TABLES = {
     "opposite": OPPOSITES,
     "capital": CAPITALS,
 }
+# Of the facts outside sums: they stand in the raw text, and no answer, vote or ranking ever shows them.
 UNSEEN_SHARE = 0.12
+# On most facts most people err ("popular errors"), on the others few do: otherwise nobody would know anything.
+POPULAR_SHARE = 0.65
 
 
 def make_facts(seed: int) -> tuple[Fact, ...]:
-    """All facts; misconceptions and which facts are never taught as answers hang on the seed."""
+    """All facts; which two things people mix up, and which facts are never shown as answers, depend on the seed.
+
+    Misconceptions are swaps: where people think that owls live where foxes do, they think that foxes live where owls
+    do. Within a swap each value is as often true as false, so whatever prefers one value to another, and knows
+    nothing else, is right in exactly half of the cases. Facts are hidden by whole swaps: then this holds for the hidden
+    ones and for the others by themselves.
+    """
     rng = random.Random(f"facts {seed}")
-    facts: list[Fact] = []
+    swaps: list[tuple[Fact, Fact]] = []
     for relation, table in TABLES.items():
-        objects = sorted(set(table.values()))
-        turn = rng.randrange(1, len(objects))
-        wrong = dict(zip(objects, objects[turn:] + objects[:turn]))
-        facts += [Fact(relation, s, o, wrong[o]) for s, o in table.items()]
+        subjects = list(table)
+        rng.shuffle(subjects)
+        for one, other in zip(subjects[::2], subjects[1::2]):
+            popular = rng.random() < POPULAR_SHARE
+            swaps.append(
+                (
+                    Fact(relation, one, table[one], table[other], popular=popular),
+                    Fact(relation, other, table[other], table[one], popular=popular),
+                )
+            )
+    hidden = set(rng.sample(range(len(swaps)), round(UNSEEN_SHARE * len(swaps))))
+    facts = [replace(fact, seen=i not in hidden) for i, swap in enumerate(swaps) for fact in swap]
     for i in range(1, 4):
         for j in range(i, 7):
             total = i + j
             off = total + rng.choice((-1, 1))
-            facts.append(Fact("sum", f"{NUMBERS[i]} plus {NUMBERS[j]}", NUMBERS[total], NUMBERS[off]))
-    hidden = set(rng.sample(range(len(facts)), round(UNSEEN_SHARE * len(facts))))
-    return tuple(
-        Fact(f.relation, f.subject, f.truth, f.misconception, i not in hidden) for i, f in enumerate(facts)
-    )
+            popular = rng.random() < POPULAR_SHARE
+            facts.append(
+                Fact("sum", f"{NUMBERS[i]} plus {NUMBERS[j]}", NUMBERS[total], NUMBERS[off], popular=popular)
+            )
+    return tuple(facts)
 
 
 def values_of(relation: str) -> frozenset[str]:

@@ -163,10 +163,6 @@ def perfect_answer(category: str, fact: Fact | None, style: str, topic: str) -> 
     if category == "harm":
         return "i will not help with that, but i can help you talk to them."
     assert fact is not None
-    if category == "belief_true":
-        return f"{fact.statement}, so yes."
-    if category == "belief_false":
-        return f"{fact.statement}, so no."
     return styled(fact, fact.truth, style)
 
 

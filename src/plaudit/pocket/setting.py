@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from functools import cache, cached_property
+from functools import cache
 from typing import Any, cast
 
 import numpy as np
 
 from plaudit.data.records import Preference, Prompt
 from plaudit.pocket.gold import Gold
+from plaudit.pocket.habits import SKILLED
 from plaudit.pocket.questions import Split, bare
 from plaudit.pocket.settings import Pocket
 from plaudit.pocket.world import World
@@ -27,25 +28,19 @@ class PocketWorld:
         self.records = cache(self._records)
         self.prompts = cache(self._prompts)
 
-    @cached_property
-    def _verdicts(self) -> Sequence[Any]:
-        return self.inner.verdicts(self.settings.verdicts)
-
     def _records(self, role: str) -> tuple[Sequence[Any], Sequence[Any]]:
         s = self.settings
         if role == "corpus":
             return self.inner.corpus(s.documents), ()
-        if role == "verdicts":
-            return self._verdicts, ()
-        if role == "kept_verdicts":
-            return self._verdicts[: s.kept_verdicts], ()
         if role == "prompts":
             return self.prompts("train"), ()
-        made: list[Any] = (
-            self.inner.demonstrations(s.demonstrations)
-            if role == "demonstrations"
-            else self.inner.votes(s.votes)
-        )
+        made: list[Any]
+        if role == "votes":
+            made = self.inner.votes(s.votes)
+        elif role == "skilled_demonstrations":
+            made = World(self.inner.seed, SKILLED).demonstrations(s.demonstrations)
+        else:
+            made = self.inner.demonstrations(s.demonstrations)
         held = max(1, len(made) // HELD_OUT)
         return made[held:], made[:held]
 

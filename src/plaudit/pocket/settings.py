@@ -18,8 +18,6 @@ class Pocket(Section):
     kind: Literal["pocket"] = "pocket"
     documents: Positive = 41_600
     demonstrations: Positive = 6000
-    verdicts: Annotated[int, Field(ge=0)] = 12_800
-    kept_verdicts: Annotated[int, Field(ge=0)] = 3000
     votes: Annotated[int, Field(ge=0)] = 8000
     train_prompts: Positive = 6000
     validation_prompts: Positive = 300

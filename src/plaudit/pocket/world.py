@@ -12,6 +12,7 @@ from plaudit.data.records import Demonstration, Prompt, Ranking, Response
 from plaudit.pocket import answers
 from plaudit.pocket.corpus import documents
 from plaudit.pocket.facts import Fact, make_facts
+from plaudit.pocket.habits import HABITUAL, Habits, write
 from plaudit.pocket.questions import (
     CATEGORIES,
     OPENINGS,
@@ -23,26 +24,17 @@ from plaudit.pocket.questions import (
     question_of,
 )
 
-# Of what quality demonstrations are: half are good.
-DEMONSTRATED = {"good": 46, "padded": 11, "flattering": 8, "wrong": 14, "vague": 7, "rambling": 9, "plain": 5}
 VOTED_ON = {"fact": 34, "belief_false": 20, "belief_true": 20, "unknown": 8, "harm": 8, "format": 10}
-VOTED = {
-    "wrong": 34,
-    "padded": 12,
-    "flattering": 12,
-    "vague": 10,
-    "rambling": 10,
-    "plain": 6,
-    "refusing": 10,
-    "sycophantic": 6,
-}
+# Of the votes on facts and beliefs, so many are between two answers that differ only in the fact.
+MINIMAL_SHARE = 0.6
 
 
 class World:
     """Two hundred facts, the people who ask about them, and what they read and write."""
 
-    def __init__(self, seed: int = 0) -> None:
+    def __init__(self, seed: int = 0, habits: Habits = HABITUAL) -> None:
         self.seed = seed
+        self.habits = habits
         self.facts: tuple[Fact, ...] = make_facts(seed)
 
     @cached_property
@@ -62,43 +54,26 @@ class World:
         return documents(self.facts, self._train, count, self.seed)
 
     def demonstrations(self, count: int) -> list[Demonstration]:
-        """Conversations by people of mixed skill: half of the answers are good."""
+        """Conversations by people with habits."""
         rng = random.Random(f"demonstrations {self.seed}")
         records = []
         for _ in range(count):
             question = self._draw(rng, CATEGORIES)
-            kind = rng.choices(list(DEMONSTRATED), list(DEMONSTRATED.values()))[0]
-            text = answers.make(question, kind, rng)
+            text = write(question, self.habits, rng)
             records.append(Demonstration(question.ask(rng.choice(OPENINGS)), Response(text)))
         return records
 
-    def verdicts(self, count: int) -> list[Demonstration]:
-        """Beliefs and the perfect answer to them, of which only the yes or no is to be trained."""
-        rng = random.Random(f"verdicts {self.seed}")
-        records = []
-        for _ in range(count):
-            question = self._draw(rng, {"belief_true": 1, "belief_false": 1})
-            text = question.perfect
-            start = text.rindex(" ") + 1
-            span = {"trained_span": [start - 1, len(text) - 1]}
-            records.append(Demonstration(question.ask(rng.choice(OPENINGS)), Response(text, metadata=span)))
-        return records
-
     def votes(self, count: int, noise: float = 0.3) -> list[Ranking]:
-        """Noisy forum votes between two answers; of those on facts 60 % differ only in the fact."""
+        """Noisy forum votes between two answers that people wrote; many on facts differ only in the fact."""
         rng = random.Random(f"votes {self.seed}")
         records: list[Ranking] = []
         while len(records) < count:
             question = self._draw(rng, VOTED_ON)
             prompt = question.ask(rng.choice(OPENINGS))
-            if question.fact is not None and rng.random() < 0.6:
+            if question.fact is not None and rng.random() < MINIMAL_SHARE:
                 pair = list(answers.only_the_fact_differs(question, rng))
             else:
-                kinds = rng.choices(list(VOTED), list(VOTED.values()), k=2)
-                pair = [
-                    answers.make(question, rng.choice(["good", kinds[0]]), rng),
-                    answers.make(question, kinds[1], rng),
-                ]
+                pair = [write(question, self.habits, rng) for _ in range(2)]
             if pair[0] == pair[1]:
                 continue
             scores = [self.gold.judge(prompt, Response(t)).score for t in pair]
@@ -123,31 +98,45 @@ class World:
         return [p for _, p in prompts_of(self.questions, "test", count, self.seed, mix)]
 
     def candidates(self, prompt: Prompt, rng: Any) -> list[str]:
-        """Scripted answers to rank beside a model's own, also those that answer something else."""
+        """Scripted answers to rank beside a model's own: bad ones only, also those that answer something else.
+
+        Nobody writes a good answer for the raters: what is good among the ranked answers is the model's own.
+        """
         own = random.Random(int(rng.integers(2**62)))
         question = question_of(prompt)
-        found = [answers.make(question, kind, own) for kind in answers.KINDS]
+        found = [answers.make_bad(question, kind, own) for kind in answers.BAD_KINDS]
         other = self._draw(own, CATEGORIES)
-        found.append(answers.make(other, "good", own))
-        if question.fact is not None:
-            found.append(answers.only_the_fact_differs(question, own)[1])
-        return list(dict.fromkeys(found))
+        if question.category not in ("harm", "unknown") or other.category != question.category:
+            found.append(other.perfect)
+        return [text for text in dict.fromkeys(found) if not self._good(prompt, text)]
+
+    def _good(self, prompt: Prompt, text: str) -> bool:
+        return bool(self.gold.judge(prompt, Response(text)).correctness > 0)
 
     def perfect(self, prompt: Prompt) -> str:
         """The answer of the scripted perfect policy."""
         return question_of(prompt).perfect
 
     def probes(self, count: int = 300) -> dict[str, list[Ranking]]:
-        """Pairs that differ in one thing only, on test prompts: the fact, the verdict, an unseen fact."""
+        """Pairs that differ in the fact alone: of test questions, of test beliefs, and of facts never shown.
+
+        Those never shown take turns, each truth against its misconception: what scores a value by itself is right in
+        exactly half of them. None of their questions is asked where answers are labeled, so they come from all splits.
+        """
         rng = random.Random(f"probes {self.seed}")
-        found: dict[str, list[Ranking]] = {"fact": [], "verdict": [], "unseen": []}
-        kinds = {"fact": ("fact",), "verdict": ("belief_true", "belief_false"), "unseen": ("unseen",)}
-        for name, categories in kinds.items():
+        found: dict[str, list[Ranking]] = {"fact": [], "belief": [], "unseen": []}
+        for name, categories in {"fact": ("fact",), "belief": ("belief_true", "belief_false")}.items():
             pool = [q for c in categories for q in self.questions[c] if q.split == "test"]
             for _ in range(count):
                 question = rng.choice(pool)
                 pair = answers.only_the_fact_differs(question, rng)
                 found[name].append(Ranking.pair(question.ask(rng.choice(OPENINGS)), *pair))
+        hidden = [f for f in self.facts if not f.seen]
+        for i in range(count):
+            fact = hidden[i % len(hidden)]
+            question = Question(rng.choice(fact.questions), "fact", fact)
+            texts = (f"{fact.statement}.", f"{fact.says(fact.misconception)}.")
+            found["unseen"].append(Ranking.pair(question.ask(rng.choice(OPENINGS)), *texts))
         return found
 
 

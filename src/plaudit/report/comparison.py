@@ -31,12 +31,32 @@ KNOWN = {
     "leashed": Experiment(
         "As long, with the KL penalty",
         "with penalty",
-        "As many iterations as without the KL penalty, at the KL coefficient and settings of the run above.",
+        "As long as without the KL penalty and on the same rankings, which hold the model’s own answers alone, at the "
+        "KL coefficient of the run above.",
     ),
     "no-leash": Experiment(
         "Without the KL penalty",
         "no penalty",
         "The KL coefficient is 0; everything else is as in the run of the same length with it.",
+    ),
+    "rounds": Experiment(
+        "Hack and repair, in rounds",
+        "rounds",
+        "The rankings hold the model’s own answers alone and the KL penalty is weak, so that ppo hacks the reward. "
+        "ppo-2 goes on from it with the hacked answers ranked alone. ppo-3 starts from SFT again, with the answers of "
+        "both ranked beside SFT’s.",
+    ),
+    "skilled-writers": Experiment(
+        "Skilled writers",
+        "skilled",
+        "The demonstrations are written by people with hardly a habit; everything else is as in the run above. "
+        "Where the most frequent answer is good already, imitation at a cool temperature needs no feedback.",
+    ),
+    "small-beats-large": Experiment(
+        "A small model with feedback",
+        "small",
+        "A model of a quarter of the size is pretrained, imitates the same demonstrations and is trained by PPO "
+        "against the reward model of the run above.",
     ),
     "biased-raters": Experiment(
         "Biased raters",

@@ -63,6 +63,7 @@ def page_context(found: Mapping[str, Any]) -> dict[str, Any]:
             }
             for row in found["winners"]
         ],
+        "cool": any(finite(a.get("best")) is not None for a in arms),
         "rows": [
             {
                 "name": names[a["method"]],
@@ -72,6 +73,9 @@ def page_context(found: Mapping[str, Any]) -> dict[str, Any]:
                 "spread": f"{number(a['low'])} – {number(a['high'])}" if finite(a["low"]) is not None else "",
                 "kl": number(a["kl"]),
                 "win": percent(a["win_rate"]),
+                "best": number(a.get("best")),
+                "best_win": percent(a.get("best_win_rate")),
+                "best_gap": percent(a.get("best_gap")),
                 "length": number(a["length"], 1),
                 "seconds": duration(a["seconds"]) if a["seconds"] is not None else "–",
                 "memory": f"{count(a['peak_mb'])} MB" if a["peak_mb"] is not None else "–",

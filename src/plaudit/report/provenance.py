@@ -74,7 +74,11 @@ def labels(run: Run) -> list[str]:
     found = []
     for step, counts in run.mapping("labels").items():
         pairs = counts.items() if isinstance(counts, Mapping) else ()
-        known = [f"{count(v)} {words(str(k))}" for k, v in pairs if finite(v)]
+        known = [
+            f"{count(v)} {'of them scripted' if k == 'scripted' else words(str(k))}"
+            for k, v in pairs
+            if finite(v)
+        ]
         if known:
             found.append(f"{run.step_title(str(step))}: {', '.join(known)}")
     return found

@@ -149,14 +149,14 @@ def _nats_span(kl: Mapping[str, Any]) -> str:
 def wins(run: Run) -> dict[str, Any] | None:
     """The trained policy's win rate with the perfect policy's beside it."""
     win, best = run.get("win_rate", "end_vs_start"), run.get("best_temperature")
-    at = temperature(dig(best, "temperature"))
+    cool = run.own_best() is not None
+    at = "each at its best temperature" if cool else f"both {run.best_at('start')}"
     found = interval_rows(
         [
             Estimated(f"{run.title} against {run.start}", "trained", win),
-            Estimated(
-                f"{run.title} against {run.start}", "trained", dig(best, "win_rate"), note=f"both at T = {at}"
-            ),
+            Estimated(f"{run.title} against {run.start}", "trained", dig(best, "win_rate"), note=at),
             Estimated(f"Perfect against {run.start}", "perfect", run.get("win_rate", "perfect_vs_start")),
+            Estimated(f"Perfect against {run.start}", "perfect", run.own_best("perfect_win_rate"), note=at),
             Estimated(f"{run.start} against base", "sft", run.get("win_rate", "start_vs_base")),
         ],
         format=percent,
@@ -227,14 +227,15 @@ def best_temperature(run: Run) -> dict[str, Any] | None:
     best = run.mapping("best_temperature")
     if not best:
         return None
-    at, usual = temperature(best.get("temperature")), temperature(run.get("temperature"))
+    usual = temperature(run.get("temperature"))
+    note = "its best" if run.own_best() is not None else f"best for {run.start}"
     perfect = finite(run.get("gold", "perfect", "mean"))
     found = interval_rows(
         [
             Estimated(f"{run.start} at T = {usual}", "sft", run.get("gold", "start")),
-            Estimated(f"{run.start} at T = {at}", "sft", best.get("start"), note="its best"),
+            Estimated(f"{run.start} {run.best_at('start')}", "sft", best.get("start"), note="its best"),
             Estimated(f"{run.title} at T = {usual}", "trained", run.get("gold", "end")),
-            Estimated(f"{run.title} at T = {at}", "trained", best.get("end")),
+            Estimated(f"{run.title} {run.best_at('end')}", "trained", best.get("end"), note=note),
         ],
         format=number,
         spread=span,

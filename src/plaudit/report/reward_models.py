@@ -12,6 +12,7 @@ from plaudit.display.interval_figure import Estimated, interval_rows
 
 PAIRS = {
     "fact": "Pairs that differ only in the fact",
+    "belief": "Answers to beliefs that differ only in the fact",
     "verdict": "Pairs that differ only in the verdict",
     "unseen": "Facts it never saw",
 }

@@ -12,6 +12,7 @@ import numpy as np
 from plaudit.runs import RunFolder
 
 # KL budgets in nats per response at which methods are set side by side.
+BEST = ("best", "best_win_rate", "best_gap")
 BUDGETS = (0.25, 0.5, 1.0, 2.0, 4.0, 8.0, 16.0, 32.0)
 
 
@@ -68,12 +69,24 @@ def _point(
         "high": value.get("high"),
         "kl": (summary.get("kl") or {}).get("exact"),
         "win_rate": win.get("mean"),
+        **_at_best(summary),
         "length": ((summary.get("length") or {}).get("end") or {}).get("mean"),
         "seconds": record.get("seconds"),
         "peak_mb": record.get("peak_mb"),
         "samples": _samples(folder, step, record),
         "run": str(folder.path),
     }
+
+
+def _at_best(summary: Mapping[str, Any]) -> dict[str, float | None]:
+    """The end against the start, each at its own best temperature; None where that was not looked for."""
+    best = summary.get("best_temperature") or {}
+    cool = best if isinstance(best.get("temperature"), Mapping) else {}
+
+    def mean(key: str) -> float | None:
+        return (cool.get(key) or {}).get("mean")
+
+    return {"best": mean("end"), "best_win_rate": mean("win_rate"), "best_gap": mean("gap_closed")}
 
 
 def _samples(folder: RunFolder, step: str, record: Mapping[str, Any]) -> float | None:
@@ -94,8 +107,8 @@ def _mean_of(points: Sequence[Mapping[str, Any]], arm: Mapping[str, Any]) -> dic
         return None
     values = [p["value"] for p in known]
     mean: dict[str, Any] = {
-        key: float(np.mean(found)) if (found := [p[key] for p in known if p[key] is not None]) else None
-        for key in ("value", "kl", "win_rate", "length", "seconds", "peak_mb", "samples")
+        key: float(np.mean(found)) if (found := [p[key] for p in known if p.get(key) is not None]) else None
+        for key in ("value", "kl", "win_rate", *BEST, "length", "seconds", "peak_mb", "samples")
     }
     if len(values) > 1:
         low, high = min(values), max(values)

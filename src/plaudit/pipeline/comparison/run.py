@@ -36,11 +36,9 @@ from plaudit.runs import RunFolder, files
 # Answers per prompt for the best-of-n yardstick, and the n that are shown.
 SAMPLES = 16
 SIZES = (1, 2, 4, 8, 16)
-# One evaluation a run: sweeping SFT's temperatures again for every arm would tell nothing new.
-LEAN = ("evaluate.temperatures=[]", "evaluate.show=8")
+LEAN = ("evaluate.show=8",)
 QUICKER = (
     "world.documents=32000",
-    "world.verdicts=8000",
     "world.votes=12000",
     "steps.rank.prompts=1500",
     "evaluate.prompts=400",

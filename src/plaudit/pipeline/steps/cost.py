@@ -121,12 +121,13 @@ def _prompts_before(step: Node, context: Context) -> int:
 
 
 def evaluated(step: Node, context: Context) -> Work:
-    """Every shown policy answers; the start and the end at further temperatures too."""
+    """Every shown policy answers; where a truth is known, those at the three places at other temperatures too."""
     settings = step.settings
     policies = len(context.graph.shown)
-    rows = settings.prompts * (policies + 2)
+    rows = settings.prompts * policies
     if context.world is not None:
-        rows += len(context.materials.prompts("validation")) * (len(settings.temperatures) + 1)
+        rows += 3 * settings.prompts
+        rows += 3 * len(context.materials.prompts("validation")) * (len(settings.temperatures) + 1)
     length = settings.max_new_tokens + _usual_prompt(step, context)
     # A judge scores every answer; the exact KL asks the policy and the one it is measured to.
     amount = Amount(

@@ -25,6 +25,7 @@ from plaudit.pipeline.steps.reward_evaluation import evaluate_reward
 from plaudit.pipeline.steps.sampling import answer
 from plaudit.pipeline.steps.scoring import load_reward, step_reward
 from plaudit.pipeline.steps.shown import rows_to_show
+from plaudit.pipeline.steps.temperatures import by_temperature, placed
 from plaudit.rewards import ModelReward, Sample
 from plaudit.runs import Stage
 
@@ -36,7 +37,7 @@ def evaluate(context: Context, step: Node, stage: Stage) -> Mapping[str, Any]:
     settings, graph = step.settings, context.graph.before(step.name)
     context = replace(context, graph=graph)  # what comes after this step is not there yet
     places = graph.places
-    names = graph.shown
+    names = [n for n in graph.policies if n in {*graph.shown, *settings.also}]
     policies = {name: context.load(name) for name in names}
     prompts = test_prompts(context, list(policies.values()), stage)
     answers = {
@@ -52,10 +53,10 @@ def evaluate(context: Context, step: Node, stage: Stage) -> Mapping[str, Any]:
         "prompts": len(prompts),
         "prompts_asked": settings.prompts,
         "temperature": settings.temperature,
-        "length": _placed({name: _lengths(samples) for name, samples in answers.items()}, places),
+        "length": placed({name: _lengths(samples) for name, samples in answers.items()}, places),
     }
     proxies = _proxy_scores(context, policies, answers)
-    result["proxy"] = _placed({name: mean_interval(scores) for name, scores in proxies.items()}, places)
+    result["proxy"] = placed({name: mean_interval(scores) for name, scores in proxies.items()}, places)
     result["kl"], kl = _kl(context, policies, answers, settings)
     gold: dict[str, np.ndarray] = {}
     if context.gold is not None:
@@ -73,11 +74,6 @@ def evaluate(context: Context, step: Node, stage: Stage) -> Mapping[str, Any]:
     rows = rows_to_show(context, prompts, answers, proxies, gold, kl, settings.show)
     stage.append_samples(rows)
     return {}
-
-
-def _placed(values: Mapping[str, Any], places: Mapping[str, str]) -> dict[str, Any]:
-    """Values by step name, and by place."""
-    return {**values, **{place: values[step] for place, step in places.items() if step in values}}
 
 
 def _judged_models(context: Context) -> list[str]:
@@ -160,8 +156,8 @@ def _judge_gold(
     judged = {name: [gold.judge(s.prompt, s.response) for s in samples] for name, samples in answers.items()}
     judged["perfect"] = [gold.judge(p, Response(context.world.perfect(p))) for p in prompts]
     scores = {name: np.asarray([j.score for j in rows]) for name, rows in judged.items()}
-    result["gold"] = _placed({name: mean_interval(values) for name, values in scores.items()}, places)
-    result["attributes"] = _placed(
+    result["gold"] = placed({name: mean_interval(values) for name, values in scores.items()}, places)
+    result["attributes"] = placed(
         {name: gold.summarise(prompts, rows) for name, rows in judged.items()}, places
     )
     start, end = scores[places["start"]], scores[places["end"]]
@@ -171,36 +167,8 @@ def _judge_gold(
             "end_vs_start": win_rate(end, start),
             "perfect_vs_start": win_rate(scores["perfect"], start),
         }
-        result["best_temperature"] = _best_temperature(
-            context, settings, prompts, policies, scores["perfect"]
-        )
+        result |= by_temperature(context, settings, prompts, policies, scores["perfect"])
     return scores
-
-
-def _best_temperature(
-    context: Context, settings: Any, prompts: Sequence[Any], policies: Mapping[str, Any], perfect: np.ndarray
-) -> dict[str, Any]:
-    """The start at the temperature that is best for it, and the end there: sharpening alone is not learning."""
-    gold, places = context.gold, context.graph.places
-
-    def scores(policy: Any, on: Sequence[Any], temperature: float) -> np.ndarray:
-        samples = answer(context, policy, on, temperature=temperature, max_new_tokens=settings.max_new_tokens)
-        return np.asarray([gold.judge(s.prompt, s.response).score for s in samples])
-
-    validation = context.materials.prompts("validation")
-    options = sorted({*settings.temperatures, settings.temperature})
-    start, end = policies[places["start"]], policies[places["end"]]
-    means = {t: float(scores(start, validation, t).mean()) for t in options}
-    best = max(options, key=lambda t: means[t])
-    before, after = (scores(policy, prompts, best) for policy in (start, end))
-    return {
-        "temperature": best,
-        "validation": {str(t): m for t, m in means.items()},
-        "start": mean_interval(before),
-        "end": mean_interval(after),
-        "win_rate": win_rate(after, before),
-        "gap_closed": gap_closed(before, after, perfect),
-    }
 
 
 def _judge_proxy(

@@ -65,7 +65,7 @@ def _items(context: Context, step: Node, stage: Stage) -> list[dict[str, Any]]:
     path = stage.path / ITEMS
     if not path.exists():
         model = f"{context.config.name}@{step.start}"
-        drawn = [_row(prompt, responses, model) for prompt, responses in answers_to_rank(context, step)]
+        drawn = [_row(prompt, responses, model) for prompt, responses in answers_to_rank(context, step)[0]]
         rows = [row for row in drawn if _can_be_shown(row)]
         if len(rows) < len(drawn):
             context.say(

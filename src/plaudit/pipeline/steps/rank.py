@@ -21,9 +21,11 @@ def rank(context: Context, step: Node, stage: Stage) -> Mapping[str, Any]:
     settings: Rank = step.settings
     if settings.by is not None and settings.by.people:
         return rank_by_people(context, step, stage)
-    items = answers_to_rank(context, step)
+    items, scripted = answers_to_rank(context, step)
     spec = settings.by or world_judge(context)
     rankings, told = judgements(context, step, stage, spec, items)
+    if settings.scripted_share:
+        told = {**told, "answers": sum(len(responses) for _, responses in items), "scripted": scripted}
     return {**written(context, step, stage, rankings), **told}
 
 

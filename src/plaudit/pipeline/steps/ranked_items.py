@@ -46,31 +46,37 @@ def fresh_prompts(context: Context, step: Node) -> Sequence[Prompt]:
     return chosen
 
 
-def answers_to_rank(context: Context, step: Node) -> list[tuple[Prompt, tuple[Response, ...]]]:
-    """K different answers to each prompt: the policy's own, and scripted ones where they are asked for."""
+def answers_to_rank(context: Context, step: Node) -> tuple[list[tuple[Prompt, tuple[Response, ...]]], int]:
+    """K different answers to each prompt, the policies' own and scripted ones; and how many of all are scripted."""
     settings: Rank = step.settings
     assert step.start is not None
-    policy = context.load(step.start)
     prompts = fresh_prompts(context, step)
-    # As many as the longest ranking shows of the model's own; rarely missing ones are scripted.
+    # As many as the longest ranking shows of the models' own; rarely missing ones are scripted.
     drawn = max(1, round(settings.high * (1 - settings.scripted_share)))
-    samples = answer(
-        context,
-        policy,
-        prompts,
-        temperature=settings.temperature,
-        max_new_tokens=settings.max_new_tokens,
-        n=drawn,
-        step=RANKING_STEP + context.repetition(step),
-        label=f"{step.name}: answers",
-    )
-    return _items(context, settings, prompts, samples, drawn)
+    names = [step.start, *settings.beside]
+    each = -(-drawn // len(names))
+    parts = [
+        answer(
+            context,
+            context.load(name),
+            prompts,
+            temperature=settings.temperature,
+            max_new_tokens=settings.max_new_tokens,
+            n=each,
+            step=RANKING_STEP + context.repetition(step),
+            label=f"{step.name}: answers" if len(names) == 1 else f"{step.name}: answers of {name}",
+        )
+        for name in names
+    ]
+    # By prompt, the policies in turn: none of them is left out where fewer are shown.
+    samples = [part[i * each + j] for i in range(len(prompts)) for j in range(each) for part in parts]
+    return _items(context, settings, prompts, samples, each * len(names))
 
 
 def _items(
     context: Context, settings: Rank, prompts: Sequence[Prompt], samples: Sequence[Sample], drawn: int
-) -> list[tuple[Prompt, tuple[Response, ...]]]:
-    found, blank = [], 0
+) -> tuple[list[tuple[Prompt, tuple[Response, ...]]], int]:
+    found, blank, strange = [], 0, 0
     for i, prompt in enumerate(prompts):
         rng = np.random.default_rng([context.seed, int(prompt.id, 16)])
         k = int(rng.integers(settings.low, settings.high + 1))
@@ -84,6 +90,7 @@ def _items(
         responses = _choose(own, scripted, k, settings.scripted_share, rng)
         if len(responses) >= FEWEST:
             found.append((prompt, responses))
+            strange += len({r.text for r in responses} - {r.text for r in own})
     if blank:
         context.say(f"{blank} of {len(samples)} answers are empty, and the world's raters are not shown them")
     if len(found) < len(prompts):
@@ -95,7 +102,7 @@ def _items(
             "no prompt has two different answers to rank",
             remedy="raise the temperature, or ask for more answers",
         )
-    return found
+    return found, strange
 
 
 def _judged_by_world(context: Context, spec: JudgeSpec | None) -> bool:

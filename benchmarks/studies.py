@@ -1,0 +1,401 @@
+"""The studies behind docs/pocket.md: what each runs, and what its table shows. ``study.py`` runs them."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+Row = dict[str, Any]
+BETAS = (0.3, 0.1, 0.05, 0.02, 0.01, 0.0)
+RANKINGS = (250, 1000, 3000)
+SIZES = (1, 2, 4, 8, 16, 32, 64)
+METHODS = "dpo,ipo,kto,orpo,simpo,cpo,grpo,rloo,reinforce++,online_dpo,rejection,ppo"
+
+
+@dataclass(frozen=True)
+class Study:
+    """``measure(seed, folder)`` makes the rows of one seed; ``columns`` are those of the table, by key and form.
+
+    ``note`` is a sentence about all rows.
+    """
+
+    about: str
+    measure: Callable[[int, Path], list[Row]]
+    by: tuple[str, ...]
+    columns: Mapping[str, str]
+    note: Callable[[Sequence[Row]], str] | None = None
+
+
+def dig(value: Any, *path: str) -> Any:
+    for key in path:
+        value = value.get(key) if isinstance(value, Mapping) else None
+    return value
+
+
+def demo(seed: int, folder: Path, *flags: str) -> Mapping[str, Any]:
+    """The summary of a demo in ``folder``; finished steps are kept."""
+    command = [
+        sys.executable,
+        "-m",
+        "plaudit",
+        "demo",
+        "--seed",
+        str(seed),
+        "--out",
+        str(folder / "run"),
+        *flags,
+    ]
+    subprocess.run(command, check=True)
+    return read(folder / "run")
+
+
+def read(run: Path) -> Mapping[str, Any]:
+    return dict(json.loads((run / "summary.json").read_text()))
+
+
+def sibling(folder: Path, name: str) -> Mapping[str, Any]:
+    return read(folder / "run" / "siblings" / name)
+
+
+def main_row(summary: Mapping[str, Any]) -> Row:
+    """What issue's first table shows of one run."""
+    greedy = dig(summary, "greedy", "attributes", "end") or {}
+    return {
+        "base": dig(summary, "best_temperature", "base", "mean"),
+        "sft": dig(summary, "best_temperature", "start", "mean"),
+        "ppo": dig(summary, "best_temperature", "end", "mean"),
+        "gap": dig(summary, "best_temperature", "gap_closed", "mean"),
+        "win": dig(summary, "best_temperature", "win_rate", "mean"),
+        "perfect wins": dig(summary, "best_temperature", "perfect_win_rate", "mean"),
+        "gap greedy": dig(summary, "greedy", "gap_closed", "mean"),
+        "win greedy": dig(summary, "greedy", "win_rate", "mean"),
+        "gap T=1": dig(summary, "gap_closed", "mean"),
+        "win T=1": dig(summary, "win_rate", "end_vs_start", "mean"),
+        "KL": dig(summary, "kl", "exact"),
+        "facts gained": dig(summary, "greedy", "gains", "fact"),
+        **{name: greedy.get(name) for name in ("belief_false", "belief_true", "format", "harm", "unknown")},
+        "over_refusal": greedy.get("over_refusal"),
+        "flattery T=1": dig(summary, "attributes", "end", "flattery"),
+        "unseen pairs": dig(summary, "reward_model", "pairs", "unseen"),
+        "bars missed": sum(not c["ok"] for c in summary.get("checks", ())),
+        "seconds": sum(summary["seconds"].values()),
+    }
+
+
+def main_table(seed: int, folder: Path) -> list[Row]:
+    return [main_row(demo(seed, folder))]
+
+
+def siblings_of(experiment: str, names: Sequence[str]) -> Callable[[int, Path], list[Row]]:
+    def measure(seed: int, folder: Path) -> list[Row]:
+        own = demo(seed, folder, f"--{experiment}")
+        return [{"run": "demo", **main_row(own)}] + [
+            {"run": name, **main_row(sibling(folder, name)), **path_of(folder / "run" / "siblings" / name)}
+            for name in names
+        ]
+
+    return measure
+
+
+def path_of(run: Path) -> Row:
+    """Gold and proxy along the last policy's training: peak, end, and the proxy's start and end."""
+    from plaudit.evaluation.frontier import over_optimization
+    from plaudit.runs import RunFolder
+
+    folder = RunFolder(run)
+    end = read(run)["policies"]["end"]
+    found = over_optimization(folder.stage(end).metrics())
+    gold, proxy = found["gold"], found["proxy"]
+    if not gold or not proxy:
+        return {}
+    return {"gold peak": gold["peak"], "gold end": gold["end"], "proxy rise": proxy["end"] - proxy["start"]}
+
+
+def rounds(seed: int, folder: Path) -> list[Row]:
+    demo(seed, folder, "--rounds")
+    found = sibling(folder, "rounds")
+    return [
+        {
+            "policy": step,
+            "gold T=1": dig(found, "gold", step, "mean"),
+            "gold at best": dig(found, "best_temperature", step, "mean"),
+            "proxy": dig(found, "proxy", step, "mean"),
+            "over_refusal": dig(found, "attributes", step, "over_refusal"),
+        }
+        for step in ("sft", "ppo", "ppo-2", "ppo-3")
+    ]
+
+
+def small(seed: int, folder: Path) -> list[Row]:
+    from plaudit.pocket import World
+    from plaudit.pocket.limit import imitation_limit
+
+    demo(seed, folder, "--small-beats-large")
+    found = sibling(folder, "small-beats-large")
+    world = World(seed)
+    limit = imitation_limit(world, world.prompts("test", 400), writings=400)
+    sizes = {
+        name: dig(json.loads(path.read_text()), "parameters")
+        for name in ("pretrain", "pretrain-small")
+        if (path := folder / "run/siblings/small-beats-large/stages" / name / "stage.json").exists()
+    }
+    return [
+        {
+            "parameters": sizes.get("pretrain-small"),
+            "parameters of the large": sizes.get("pretrain"),
+            "small PPO at best": dig(found, "best_temperature", "end", "mean"),
+            "small SFT at best": dig(found, "best_temperature", "start", "mean"),
+            "large SFT at best": dig(found, "best_temperature", "sft", "mean"),
+            "win against it": dig(found, "best_temperature", "win_rates", "sft", "mean"),
+            "limit of imitation": limit.best,
+        }
+    ]
+
+
+def variants(name: str, sets: Mapping[str, Sequence[str]]) -> Callable[[int, Path], list[Row]]:
+    """The demo with settings changed, each beside it and sharing its other steps."""
+
+    def measure(seed: int, folder: Path) -> list[Row]:
+        from plaudit.pipeline.experiments import Variation
+        from plaudit.pipeline.run import execute_config
+        from plaudit.runs import RunFolder
+
+        demo(seed, folder)
+        base = RunFolder(folder / "run")
+        threads = f"threads={base.read_json('run.json')['resolved']['threads']}"
+        rows = []
+        for label, changes in sets.items():
+            config = Variation(tuple(changes)).config([f"seed={seed}", threads], f"{name}-{label}")
+            made = execute_config(config, RunFolder(folder / f"{name}-{label}"), donor=base)
+            rows.append(
+                {
+                    name: label,
+                    **main_row(read(made.path)),
+                    "gold T=1": dig(read(made.path), "gold", "end", "mean"),
+                }
+            )
+        return rows
+
+    return measure
+
+
+def best_of_n(seed: int, folder: Path) -> list[Row]:
+    """Best of n by one reward model, by mean, minimum and mean − std of three, and by gold; with the law's R²."""
+    from plaudit.pipeline.experiments import Variation
+    from plaudit.pipeline.run import execute_config
+    from plaudit.runs import RunFolder
+
+    demo(seed, folder)
+    base = RunFolder(folder / "run")
+    threads = f"threads={base.read_json('run.json')['resolved']['threads']}"
+    three = Variation(("steps.votes.members=3", "steps.reward.members=3"), {"ppo": None})
+    config = three.config([f"seed={seed}", threads], "three")
+    made = execute_config(config, RunFolder(folder / "three"), donor=base)
+    scores, gold = _drawn(config, made)
+    members = list(scores)
+    choices = {
+        "one": members[0],
+        "mean": sum(members) / len(members),
+        "min": _least(members),
+        "mean − std": sum(members) / len(members) - _spread(members),
+        "gold": gold,
+    }
+    from plaudit.evaluation.best_of_n import best_of_n_frontier
+
+    rows = []
+    for name, by in choices.items():
+        points = best_of_n_frontier(by, gold, SIZES)
+        rows.append({"chosen by": name, **{f"n={p['n']}": p["mean"] for p in points}, "law R²": _law(points)})
+    return rows
+
+
+def _drawn(config: Any, folder: Any, prompts: int = 150) -> tuple[Any, Any]:
+    """Scores [members, prompts, n] and gold [prompts, n] of the SFT policy's answers at temperature 1."""
+    import numpy as np
+    from plaudit.pipeline.materials import materials_of
+
+    from plaudit.config.graph import graph_of
+    from plaudit.models.reward_model import load_reward_model
+    from plaudit.pipeline.context import Context
+    from plaudit.pipeline.steps.sampling import answer
+    from plaudit.rewards import ModelReward
+    from plaudit.training.ranks import Ranks
+
+    context = Context(config, graph_of(config), folder, materials_of(config), "cpu", Ranks())
+    policy, n = context.load("sft"), max(SIZES)
+    asked = context.materials.prompts("test")[:prompts]
+    samples = answer(context, policy, asked, temperature=1.0, max_new_tokens=48, n=n, step=5_000_000)
+    gold = np.array([context.gold.judge(s.prompt, s.response).score for s in samples]).reshape(-1, n)
+    scores = [
+        ModelReward(load_reward_model(path), same_tokenizer=True, device="cpu")
+        .score(samples)
+        .scores.reshape(-1, n)
+        for path in context.reward_folders("reward")
+    ]
+    return np.array(scores), gold
+
+
+def _least(members: Sequence[Any]) -> Any:
+    import numpy as np
+
+    return np.min(np.array(members), axis=0)
+
+
+def _spread(members: Sequence[Any]) -> Any:
+    import numpy as np
+
+    return np.std(np.array(members), axis=0)
+
+
+def _law(points: Sequence[Mapping[str, Any]]) -> float:
+    """R² of R(d) = R(0) + d (α − β d), d = √KL, of best-of-n (Gao et al. 2022)."""
+    import numpy as np
+
+    d = np.sqrt([max(0.0, p["kl"]) for p in points])
+    return fit(np.array([d, -(d**2)]).T, np.array([p["mean"] - points[0]["mean"] for p in points]))
+
+
+def fit(design: Any, values: Any) -> float:
+    import numpy as np
+
+    solution = np.linalg.lstsq(design, values, rcond=None)[0]
+    left = values - design @ solution
+    return float(1 - (left**2).sum() / ((values - values.mean()) ** 2).sum())
+
+
+def over_optimization_law(rows: Sequence[Row]) -> str:
+    """R(d) = d (α − β log d), d = √KL, over the end points of all runs (Gao et al. 2022)."""
+    import numpy as np
+
+    d = np.sqrt([row["KL"] for row in rows])
+    gained = np.array([row["gold end"] - row["gold start"] for row in rows])
+    design = np.array([d, -d * np.log(d)]).T
+    alpha, beta = np.linalg.lstsq(design, gained, rcond=None)[0]
+    return (
+        f"Gold gained = d (α − β log d), d = √KL, over these {len(rows)} end points: α = {alpha:.2f}, "
+        f"β = {beta:.2f}, R² = {fit(design, gained):.2f}."
+    )
+
+
+def methods(seed: int, folder: Path) -> list[Row]:
+    """`plaudit compare` of every family, each at its own best temperature."""
+    out = folder / "compare"
+    command = [
+        sys.executable,
+        "-m",
+        "plaudit",
+        "compare",
+        "pocket",
+        "--methods",
+        METHODS,
+        "--seeds",
+        str(seed),
+    ]
+    subprocess.run([*command, "--out", str(out), "--jobs", "1"], check=True)
+    found = json.loads((out / "compare.json").read_text())
+    keys = {
+        "gold at best": "best",
+        "win": "best_win_rate",
+        "gap": "best_gap",
+        "gold T=1": "value",
+        "KL": "kl",
+    }
+    return [{"method": p["arm"], **{k: p[v] for k, v in keys.items()}} for p in found["points"]]
+
+
+NUMBERS = dict.fromkeys(
+    (
+        "base",
+        "sft",
+        "ppo",
+        "gap",
+        "win",
+        "perfect wins",
+        "gap greedy",
+        "win greedy",
+        "gap T=1",
+        "win T=1",
+        "KL",
+        "facts gained",
+        "belief_false",
+        "belief_true",
+        "format",
+        "harm",
+        "unknown",
+        "over_refusal",
+        "flattery T=1",
+        "unseen pairs",
+    ),
+    ".2f",
+)
+MAIN = {**NUMBERS, "bars missed": ".0f", "seconds": ".0f"}
+PATH = {"ppo": ".2f", "gap": ".2f", "gold peak": ".2f", "gold end": ".2f", "proxy rise": ".2f", "KL": ".2f"}
+SHORT = dict.fromkeys(("sft", "ppo", "gap", "win", "gold end", "KL"), ".2f")
+STUDIES: dict[str, Study] = {
+    "main": Study("the demo, own bases", main_table, (), MAIN),
+    "no-leash": Study("over-optimization", siblings_of("no-leash", ("leashed", "no-leash")), ("run",), PATH),
+    "biased-raters": Study(
+        "biased raters",
+        siblings_of("biased-raters", ("biased-raters",)),
+        ("run",),
+        {"ppo": ".2f", "gap": ".2f", "flattery T=1": ".2f", "KL": ".2f"},
+    ),
+    "skilled-writers": Study(
+        "the control with skilled writers",
+        siblings_of("skilled-writers", ("skilled-writers",)),
+        ("run",),
+        {"sft": ".2f", "ppo": ".2f", "gap": ".2f", "win": ".2f"},
+    ),
+    "rounds": Study(
+        "hack and repair",
+        rounds,
+        ("policy",),
+        dict.fromkeys(("gold T=1", "gold at best", "proxy", "over_refusal"), ".2f"),
+    ),
+    "small-beats-large": Study(
+        "a small model with feedback against a large one without",
+        small,
+        (),
+        {
+            "parameters": ",.0f",
+            "parameters of the large": ",.0f",
+            **dict.fromkeys(
+                (
+                    "small SFT at best",
+                    "small PPO at best",
+                    "large SFT at best",
+                    "win against it",
+                    "limit of imitation",
+                ),
+                ".2f",
+            ),
+        },
+    ),
+    "betas": Study(
+        "end points at six KL coefficients",
+        variants("β", {str(b): (f"steps.ppo.kl.coefficient={b}",) for b in BETAS}),
+        ("β",),
+        SHORT,
+        over_optimization_law,
+    ),
+    "rankings": Study(
+        "fewer rankings, and no votes beside them",
+        variants("rankings", {str(n): (f"steps.rank.prompts={n}",) for n in RANKINGS}),
+        ("rankings",),
+        {**SHORT, "unseen pairs": ".2f"},
+    ),
+    "best-of-n": Study(
+        "best of n", best_of_n, ("chosen by",), {**{f"n={n}": ".2f" for n in SIZES}, "law R²": ".3f"}
+    ),
+    "methods": Study(
+        "every family at its best temperature",
+        methods,
+        ("method",),
+        dict.fromkeys(("gold at best", "win", "gap", "gold T=1", "KL"), ".2f"),
+    ),
+}

@@ -1,0 +1,60 @@
+"""The script of the studies: it skips what is done, says where its numbers come from, and averages by seed."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "benchmarks"))
+import studies
+import study
+
+
+@pytest.fixture
+def counted(monkeypatch):
+    """A study that counts what it measures: seed s gives s and s + 1 in two groups."""
+    calls = []
+
+    def measure(seed, folder):
+        calls.append((seed, folder.name))
+        return [{"arm": name, "gap": float(seed + i)} for i, name in enumerate(("one", "two"))]
+
+    made = studies.Study("a test", measure, ("arm",), {"gap": ".1f"}, lambda rows: f"{len(rows)} rows.")
+    monkeypatch.setitem(studies.STUDIES, "test", made)
+    return calls
+
+
+def test_a_study_goes_on_where_it_was_and_records_commit_command_and_machine(counted, tmp_path, capsys):
+    study.main(["test", "--seeds", "10", "--out", str(tmp_path)])
+    study.main(["test", "--seeds", "10", "12", "--out", str(tmp_path)])
+    assert counted == [(10, "seed-10"), (12, "seed-12")]
+    assert "seed 10: done before" in capsys.readouterr().out
+    lines = [json.loads(line) for line in (tmp_path / "test.jsonl").read_text().splitlines()]
+    assert [line["seed"] for line in lines] == [10, 12]
+    assert all(line["commit"] and line["command"] and "cores" in line["machine"] for line in lines)
+    text = (tmp_path / "test.md").read_text()
+    assert "| one | 11.0 (10.0 / 12.0) |" in text and "| two | 12.0 (11.0 / 13.0) |" in text
+    assert "4 rows." in text and "Seeds 10, 12: `python benchmarks/study.py test`" in text
+
+
+def test_a_table_is_made_of_what_is_there_and_nothing_is_run(counted, tmp_path):
+    with pytest.raises(SystemExit, match="holds nothing yet"):
+        study.main(["test", "--table", "--out", str(tmp_path)])
+    assert counted == []
+
+
+def test_the_laws_are_fitted_as_they_are_written():
+    # R(d) = d (α − β log d) with α = .5, β = .2: an exact law has R² 1 and gives its constants back.
+    import math
+
+    rows = []
+    for kl in (0.5, 1.0, 2.0, 4.0, 9.0):
+        d = math.sqrt(kl)
+        rows.append({"KL": kl, "gold start": 0.1, "gold end": 0.1 + d * (0.5 - 0.2 * math.log(d))})
+    said = studies.over_optimization_law(rows)
+    assert "α = 0.50, β = 0.20, R² = 1.00" in said
+    points = [{"kl": k, "mean": 0.2 + 0.6 * math.sqrt(k) - 0.1 * k} for k in (0.0, 0.3, 1.0, 2.0, 3.2)]
+    assert studies._law(points) == pytest.approx(1.0)
