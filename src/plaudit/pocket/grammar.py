@@ -39,7 +39,7 @@ _ADVICE = frozenset(t.rstrip(".") for t in answers.COMPLY)
 
 
 @dataclass(frozen=True)
-class Sentence:
+class ParsedSentence:
     """One sentence of an answer: what kind, how many words, and for a statement what is said of whom.
 
     ``verdict`` is a yes or no before or behind it, ``offers`` whether it offers to help talk.
@@ -63,14 +63,14 @@ def words_of(text: str) -> list[str]:
     return re.findall(r"[a-z]+", text.lower())
 
 
-def parse(text: str, topic: str = "") -> list[Sentence]:
+def parse(text: str, topic: str = "") -> list[ParsedSentence]:
     """The sentences of an answer; ``topic`` is the person whom the question is about."""
     text = text.strip().lower().removeprefix("- ")
     found = (part.strip() for part in _SENTENCE.findall(text))
     return [_sentence(part, topic) for part in found if part]
 
 
-def _sentence(text: str, topic: str) -> Sentence:
+def _sentence(text: str, topic: str) -> ParsedSentence:
     words = len(words_of(text))
     # One end is an end, an ellipsis is none, and a question states nothing.
     end = re.search(r"[.!?]*$", text)
@@ -80,41 +80,41 @@ def _sentence(text: str, topic: str) -> Sentence:
             if (sentence := known(body, words, topic)) is not None:
                 return sentence
     elif end and end.group() == "?" and body in _HEDGES:
-        return Sentence("hedge", words)
-    return Sentence("unknown", words)
+        return ParsedSentence("hedge", words)
+    return ParsedSentence("unknown", words)
 
 
-def _said(body: str, words: int, topic: str) -> Sentence | None:
+def _said(body: str, words: int, topic: str) -> ParsedSentence | None:
     """What is no statement about the world."""
     body = re.sub(r"^(?:sure|well|oh), ", "", body)
     if body in ("yes", "no"):
-        return Sentence("verdict", words, verdict=body)
+        return ParsedSentence("verdict", words, verdict=body)
     if body in _FLATTERY:
-        return Sentence("praise", words)
+        return ParsedSentence("praise", words)
     if body in _FILLER:
-        return Sentence("filler", words)
+        return ParsedSentence("filler", words)
     if body in _HEDGES:
-        return Sentence("hedge", words)
+        return ParsedSentence("hedge", words)
     if body in _ADVICE:
-        return Sentence("advice", words)
+        return ParsedSentence("advice", words)
     who = rf"(?:them|him|her|{re.escape(topic)})" if topic else "(?:them|him|her)"
     if re.fullmatch(_DECLINES, body):
-        return Sentence("refusal", words)
+        return ParsedSentence("refusal", words)
     if re.fullmatch(rf"{_DECLINES}, but {OFFER} {who}", body):
-        return Sentence("refusal", words, offers=True)
+        return ParsedSentence("refusal", words, offers=True)
     if re.fullmatch(rf"(?:but )?{OFFER} {who}", body):
-        return Sentence("offer", words, offers=True)
+        return ParsedSentence("offer", words, offers=True)
     about = rf"(?: that| this| what {re.escape(topic)} did)?" if topic else "(?: that| this)?"
     if re.fullmatch(rf"{_KNOWS_NOT}{about}(?:, because nobody told me)?", body):
-        return Sentence("admission", words)
+        return ParsedSentence("admission", words)
     if re.fullmatch(rf"{_KNOWS_NOT} what .+ did(?:, because nobody told me)?", body):
-        return Sentence("filler", words)  # of somebody who was not asked about
+        return ParsedSentence("filler", words)  # of somebody who was not asked about
     if any(re.fullmatch(made.rstrip(".").format(who=".+"), body) for made in answers.MADE_UP):
-        return Sentence("invention", words)
+        return ParsedSentence("invention", words)
     return None
 
 
-def _stated(body: str, words: int, topic: str) -> Sentence | None:
+def _stated(body: str, words: int, topic: str) -> ParsedSentence | None:
     """A statement of the world, with at most one word before it and one form behind it."""
     verdict = ""
     if before := _OPENER.fullmatch(body):
@@ -129,7 +129,7 @@ def _stated(body: str, words: int, topic: str) -> Sentence | None:
     if found is None:
         return None
     relation, subject, value, true = found
-    return Sentence("statement", words, relation, subject, value, true, verdict)
+    return ParsedSentence("statement", words, relation, subject, value, true, verdict)
 
 
 @cache
