@@ -217,11 +217,11 @@ def best_of_n(seed: int, folder: Path) -> list[Row]:
 def _drawn(config: Any, folder: Any, prompts: int = 150) -> tuple[Any, Any]:
     """Scores [members, prompts, n] and gold [prompts, n] of the SFT policy's answers at temperature 1."""
     import numpy as np
-    from plaudit.pipeline.materials import materials_of
 
     from plaudit.config.graph import graph_of
     from plaudit.models.reward_model import load_reward_model
     from plaudit.pipeline.context import Context
+    from plaudit.pipeline.datasets import materials_of
     from plaudit.pipeline.steps.sampling import answer
     from plaudit.rewards import ModelReward
     from plaudit.training.ranks import Ranks

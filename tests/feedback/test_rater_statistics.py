@@ -14,7 +14,7 @@ from scipy import stats
 from plaudit.data.records import Prompt, Ranking, Response
 from plaudit.feedback import simulated
 from plaudit.feedback.simulated import Biases, SimulatedRaters
-from plaudit.pipeline.demo import BIASED
+from plaudit.pipeline.experiments import BIASED
 from plaudit.pocket import World
 
 WORLD = World(0)
