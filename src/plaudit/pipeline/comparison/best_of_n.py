@@ -6,13 +6,10 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-import torch
 
 from plaudit.config import Config
-from plaudit.config.graph import PROXY
 from plaudit.config.resolve import graph_of
-from plaudit.evaluation.statistics import mean_interval
-from plaudit.objectives import best_of_n_kl, best_of_n_mean
+from plaudit.evaluation.best_of_n import best_of_n_frontier
 from plaudit.runs import RunFolder, files
 
 STEP = 4_000_000
@@ -61,18 +58,9 @@ def _values(context: Any, policy: Any, drawn: Sequence[Any]) -> np.ndarray:
     gold = context.gold
     if gold is not None:
         return np.array([gold.judge(s.prompt, s.response).score for s in drawn])
-    from plaudit.models.reward_model import load_reward_model
-    from plaudit.models.tokenizers import same_tokenizer
-    from plaudit.rewards import ModelReward
+    from plaudit.pipeline.steps.scoring import proxy_judge
 
-    model = load_reward_model(context.folder.stage(PROXY).model).to(context.device)
-    judge = ModelReward(
-        model,
-        same_tokenizer=same_tokenizer(model.tokenizer, policy.tokenizer),
-        normalisation="none",
-        device=context.device,
-    )
-    scores = judge.score(drawn).scores
+    scores = proxy_judge(context, policy).score(drawn).scores
     count = len(drawn) // len({s.prompt.id for s in drawn})
     rows = scores.reshape(-1, count)
     # Against the prompt's other samples: what a fresh answer of the start would score.
@@ -80,15 +68,3 @@ def _values(context: Any, policy: Any, drawn: Sequence[Any]) -> np.ndarray:
         (rows[:, :, None] == rows[:, None, :]).sum(2) - 1
     )
     return np.asarray(wins / (count - 1)).reshape(-1)
-
-
-def best_of_n_frontier(scores: np.ndarray, values: np.ndarray, sizes: Sequence[int]) -> list[dict[str, Any]]:
-    """One point for each n: mean value of the best-scored of n, its interval over prompts, and the KL bound.
-
-    ``scores`` and ``values`` [prompts, N]: what the best is chosen by, and what it is worth.
-    """
-    found = []
-    for n in sizes:
-        each = best_of_n_mean(torch.from_numpy(scores), torch.from_numpy(values), n).numpy()
-        found.append({"n": n, "kl": best_of_n_kl(n), **mean_interval(each)})
-    return found

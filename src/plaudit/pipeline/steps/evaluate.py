@@ -17,16 +17,14 @@ from plaudit.data.records import Response
 from plaudit.data.tokens.item import Segment, TokenItem
 from plaudit.evaluation.exact_kl import response_kl
 from plaudit.evaluation.statistics import gap_closed, mean_interval, win_rate
-from plaudit.models.reward_model import load_reward_model
-from plaudit.models.tokenizers import same_tokenizer
 from plaudit.pipeline.context import Context
 from plaudit.pipeline.steps.evaluation_prompts import test_prompts
 from plaudit.pipeline.steps.reward_evaluation import evaluate_reward
 from plaudit.pipeline.steps.sampling import answer
-from plaudit.pipeline.steps.scoring import load_reward, step_reward
-from plaudit.pipeline.steps.shown import rows_to_show
+from plaudit.pipeline.steps.scoring import load_reward, proxy_judge, step_reward
+from plaudit.pipeline.steps.shown import answer_rows, rows_to_show
 from plaudit.pipeline.steps.temperatures import by_temperature, placed
-from plaudit.rewards import ModelReward, Sample
+from plaudit.rewards import Sample
 from plaudit.runs import Stage
 
 NO_GOLD = "real data has no known truth: no gold score exists for it"
@@ -59,17 +57,19 @@ def evaluate(context: Context, step: Node, stage: Stage) -> Mapping[str, Any]:
     result["proxy"] = placed({name: mean_interval(scores) for name, scores in proxies.items()}, places)
     result["kl"], kl = _kl(context, policies, answers, settings)
     gold: dict[str, np.ndarray] = {}
+    judged: dict[str, np.ndarray] = {}
     if context.gold is not None:
         result["judge"] = "gold"
         gold = _judge_gold(context, settings, prompts, policies, answers, result)
     else:
         result |= {"judge": "proxy" if PROXY in graph.nodes else None, "gold": None, "gold_reason": NO_GOLD}
-        _judge_proxy(context, policies, answers, result)
+        judged = _judge_proxy(context, policies, answers, result)
     models = {name: evaluate_reward(context, graph[name]) for name in _judged_models(context)}
     if models:
         result["reward_models"] = models
         result["reward_model"] = models[list(models)[-1]]
     stage.write_json("evaluation.json", result)
+    stage.write_answers(answer_rows(prompts, answers, {"gold": gold, "judge": judged, "proxy": proxies}))
     (stage.path / "samples.jsonl").unlink(missing_ok=True)
     rows = rows_to_show(context, prompts, answers, proxies, gold, kl, settings.show)
     stage.append_samples(rows)
@@ -173,20 +173,15 @@ def _judge_gold(
 
 def _judge_proxy(
     context: Context, policies: Mapping[str, Any], answers: Mapping[str, list[Sample]], result: dict[str, Any]
-) -> None:
-    """Win rate by a reward model that shares no prompt and no seed with the one that was trained on."""
+) -> dict[str, np.ndarray]:
+    """Win rate by a reward model that shares no prompt and no seed with the one that was trained on; its scores."""
     places = context.graph.places
     if PROXY not in context.graph.nodes or places["start"] == places["end"]:
-        return
-    model = load_reward_model(context.folder.stage(PROXY).model).to(context.device)
-    judge = ModelReward(
-        model,
-        same_tokenizer=same_tokenizer(model.tokenizer, policies[places["end"]].tokenizer),
-        normalisation="none",
-        device=context.device,
-    )
+        return {}
+    judge = proxy_judge(context, policies[places["end"]])
     scores = {name: judge.score(samples).scores for name, samples in answers.items()}
     base, start, end = (scores[places[p]] for p in ("base", "start", "end"))
     result["win_rate"] = {"end_vs_start": win_rate(end, start)}
     if places["base"] != places["start"]:
         result["win_rate"]["start_vs_base"] = win_rate(start, base)
+    return scores
