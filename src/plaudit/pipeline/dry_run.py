@@ -9,12 +9,12 @@ from typing import Any
 
 from plaudit.advice.costs import GPU, cpu, duration, seconds
 from plaudit.config.graph import Graph, Node
-from plaudit.models.compute import compute_config
 from plaudit.pipeline.context import Context
 from plaudit.pipeline.sizes import fixed_bytes_of
 from plaudit.pipeline.stages import Plan, is_done
 from plaudit.pipeline.work import Work
 from plaudit.registry import resolve
+from plaudit.runtime import compute_config
 from plaudit.training.cost_model import Footprint, config_of, parameters_of
 from plaudit.training.memory import choose, counted, need
 

@@ -19,13 +19,15 @@ def set_threads(threads: int) -> None:
     torch.set_num_threads(threads)
 
 
-def look(config: Config, folder: RunFolder, device: Any) -> dict[str, Any]:
-    """Choices made by looking at the machine, made once: a later start reads them from the run."""
+def look(config: Config, folder: RunFolder, device: Any, memory: float) -> dict[str, Any]:
+    """Choices made by looking at the machine, made once: a later start reads them from the run.
+
+    ``memory``: bytes that a run may take, on the rank that has the least.
+    """
     import torch
 
     from plaudit.training.cost_model import config_of
     from plaudit.training.device import choose_precision, choose_threads
-    from plaudit.training.memory import memory_limit
 
     before = (folder.read_json("run.json") or {}).get("resolved")
     if (
@@ -55,7 +57,7 @@ def look(config: Config, folder: RunFolder, device: Any) -> dict[str, Any]:
         "threads_reason": reason,
         "precision": precision,
         "precision_reason": why,
-        "memory_gib": memory_limit(device, config.memory) / 2**30,
+        "memory_gib": memory / 2**30,
         "versions": {
             "python": platform.python_version(),
             **{name: version(name) for name in ("plaudit", "torch", "transformers", "tokenizers")},

@@ -6,7 +6,7 @@ import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from plaudit.config import Config, load_recipe, validate
 from plaudit.config.graph import EVALUATE, Graph
@@ -20,6 +20,9 @@ from plaudit.pipeline.projects import frozen
 from plaudit.pipeline.run_record import ending, run_day, write_record
 from plaudit.pipeline.stages import ALL, Plan, execute, is_done, made_by_other_code
 from plaudit.runs import RunFolder, files
+
+if TYPE_CHECKING:
+    from plaudit.runtime import Runtime
 
 BUILT_IN = Path(__file__).parent / "recipes"
 
@@ -131,28 +134,31 @@ def _computed(
     folder: RunFolder,
     options: Options,
 ) -> RunFolder:
-    from plaudit.models.compute import use_compute
-    from plaudit.training.device import make_deterministic, resolve_device
-    from plaudit.training.memory import keep_freed_memory, spare_libraries
+    from plaudit.runtime import ComputeConfig, Mesh, Runtime, resolve_device
+    from plaudit.training.device import make_deterministic
+    from plaudit.training.memory import keep_freed_memory, memory_limit, spare_libraries
 
+    mesh = Mesh.from_environment()
     device = resolve_device(config.device)
-    resolved = look(config, folder, device)
+    # Rank 0 looks at the machine and the run for all: what each finds by itself may differ.
+    least = mesh.least(memory_limit(device, config.memory))
+    resolved = mesh.from_main(lambda: look(config, folder, device, least))
+    day = mesh.from_main(lambda: run_day(folder))
     set_threads(resolved["threads"])
     keep_freed_memory()
     spare_libraries()
     make_deterministic(device, config.deterministic)
-    with (
-        pin_day(run_day(folder)),
-        use_compute(
-            layout=config.layout,
-            fused=config.fused,
-            kernels=config.compute.kernels,
-            precision=resolved["precision"],
-            memory=resolved["memory_gib"] * 2**30,
-            checkpointing=config.checkpointing,
-        ),
-    ):
-        return _execute(config, graph, folder, resolved, device, options)
+    compute = ComputeConfig(
+        layout=config.layout,
+        fused=config.fused,
+        kernels=config.compute.kernels,
+        precision=resolved["precision"],
+        memory=resolved["memory_gib"] * 2**30,
+        checkpointing=config.checkpointing,
+    )
+    runtime = Runtime(device, mesh, compute, config.seed)
+    with pin_day(day), runtime.computing():
+        return _execute(config, graph, folder, resolved, runtime, options)
 
 
 def _execute(
@@ -160,7 +166,7 @@ def _execute(
     graph: Graph,
     folder: RunFolder,
     resolved: dict[str, Any],
-    device: Any,
+    runtime: Runtime,
     options: Options,
 ) -> RunFolder:
     from rich.console import Console
@@ -169,34 +175,37 @@ def _execute(
     from plaudit.pipeline.datasets import materials_of
     from plaudit.pipeline.export import export_end
     from plaudit.pipeline.steps.evaluation_prompts import check_held_out
-    from plaudit.training.ranks import Ranks
 
     console = Console(stderr=False, highlight=False)
-    ranks = Ranks.from_environment()
+    mesh = runtime.mesh
 
     def tell(line: str) -> None:
-        if ranks.is_main:
+        if mesh.is_main:
             console.print(line, markup=False, soft_wrap=True)
 
-    context = Context(config, graph, folder, materials_of(config, tell), device, ranks)
+    context = Context(config, graph, folder, materials_of(config, tell), runtime)
     plan = make_plan(context, _common(config, resolved))
     if few := check_held_out(context):
         tell(few)
     if options.only is None:
         from plaudit.pipeline.preflight import preflight
 
-        keys = plan.keys(folder)
-        preflight(context, [name for name in graph.nodes if not is_done(folder, name, keys[name])])
+        def before_step_0() -> None:
+            keys = plan.keys(folder)
+            preflight(context, [name for name in graph.nodes if not is_done(folder, name, keys[name])])
+
+        mesh.from_main(before_step_0)
     for one in options.filled:
         tell(f"not stated, so as vetted for pretrained models: {one}")
     if options.dry_run:
         from plaudit.pipeline.dry_run import describe
 
-        describe(plan, context, resolved, console)
+        if mesh.is_main:
+            describe(plan, context, resolved, console)
         return folder
     made_by = plan.codes(resolved["versions"])
-    other = made_by_other_code(plan, folder, made_by)
-    if ranks.is_main:
+    if mesh.is_main:
+        other = made_by_other_code(plan, folder, made_by)
         files.sweep(folder.path)
         write_record(
             folder, config, graph, resolved, {n: w for n, w in other.items() if n not in options.again}
@@ -205,15 +214,16 @@ def _execute(
     execute(
         plan,
         folder,
-        announce=_announcer(plan, folder, console, ranks.is_main),
+        announce=_announcer(plan, folder, console, mesh.is_main),
         donor=options.donor,
-        is_main=ranks.is_main,
+        mesh=mesh,
         again=options.again,
         made_by=made_by,
         only=options.only,
     )
-    export_end(context, (folder.stage(graph.places.get("end", "")).read_json() or {}).get("key"))
-    if ranks.is_main and config.evaluate is not None:
+    if mesh.is_main:
+        export_end(context, (folder.stage(graph.places.get("end", "")).read_json() or {}).get("key"))
+    if mesh.is_main and config.evaluate is not None:
         from plaudit.audit.write import write_findings
         from plaudit.pipeline.summary import write_summary
         from plaudit.report.build import build
@@ -222,7 +232,7 @@ def _execute(
         write_findings(folder.path)
         path = build(folder.path)
         console.print(f"report: {path}", markup=False, soft_wrap=True)
-    if line := ending(graph, folder):
+    if mesh.is_main and (line := ending(graph, folder)):
         tell(line)
     return folder
 

@@ -25,7 +25,7 @@ from plaudit.pipeline.steps.reward_evaluation import evaluate_reward
 from plaudit.pipeline.steps.sampling import answer
 from plaudit.pipeline.steps.scoring import load_reward, step_reward
 from plaudit.pipeline.steps.shown import rows_to_show
-from plaudit.rewards import ModelReward, Sample
+from plaudit.rewards import ModelReward, Sample, checked
 from plaudit.runs import Stage
 
 NO_GOLD = "real data has no known truth: no gold score exists for it"
@@ -68,10 +68,10 @@ def evaluate(context: Context, step: Node, stage: Stage) -> Mapping[str, Any]:
     if models:
         result["reward_models"] = models
         result["reward_model"] = models[list(models)[-1]]
-    stage.write_json("evaluation.json", result)
-    (stage.path / "samples.jsonl").unlink(missing_ok=True)
-    rows = rows_to_show(context, prompts, answers, proxies, gold, kl, settings.show)
-    stage.append_samples(rows)
+    if context.mesh.is_main:
+        stage.write_json("evaluation.json", result)
+        (stage.path / "samples.jsonl").unlink(missing_ok=True)
+        stage.append_samples(rows_to_show(context, prompts, answers, proxies, gold, kl, settings.show))
     return {}
 
 
@@ -114,7 +114,7 @@ def _kl(
         items = [TokenItem(s.prompt_ids, (Segment.of(s.ids),)) for s in answers[name]]
         reference = policies[origin] if origin in policies else context.load(origin)
         return response_kl(
-            policies[name], reference, items, temperature=settings.temperature, device=context.device
+            policies[name], reference, items, temperature=settings.temperature, runtime=context.runtime
         )
 
     by_step: dict[str, Any] = {}
@@ -145,7 +145,7 @@ def _proxy_scores(
         reward = step_reward(context, graph.reward_models[-1], end)
     else:
         return {}
-    return {name: reward.score(samples).scores for name, samples in answers.items()}
+    return {name: checked(reward, samples, context.mesh).scores for name, samples in answers.items()}
 
 
 def _judge_gold(
@@ -157,7 +157,10 @@ def _judge_gold(
     result: dict[str, Any],
 ) -> dict[str, np.ndarray]:
     gold, places = context.gold, context.graph.places
-    judged = {name: [gold.judge(s.prompt, s.response) for s in samples] for name, samples in answers.items()}
+    judged = {
+        name: context.mesh.map(lambda s: gold.judge(s.prompt, s.response), samples)
+        for name, samples in answers.items()
+    }
     judged["perfect"] = [gold.judge(p, Response(context.world.perfect(p))) for p in prompts]
     scores = {name: np.asarray([j.score for j in rows]) for name, rows in judged.items()}
     result["gold"] = _placed({name: mean_interval(values) for name, values in scores.items()}, places)
@@ -185,7 +188,7 @@ def _best_temperature(
 
     def scores(policy: Any, on: Sequence[Any], temperature: float) -> np.ndarray:
         samples = answer(context, policy, on, temperature=temperature, max_new_tokens=settings.max_new_tokens)
-        return np.asarray([gold.judge(s.prompt, s.response).score for s in samples])
+        return np.asarray(context.mesh.map(lambda s: gold.judge(s.prompt, s.response).score, samples))
 
     validation = context.materials.prompts("validation")
     options = sorted({*settings.temperatures, settings.temperature})
@@ -215,9 +218,9 @@ def _judge_proxy(
         model,
         same_tokenizer=same_tokenizer(model.tokenizer, policies[places["end"]].tokenizer),
         normalisation="none",
-        device=context.device,
+        runtime=context.runtime,
     )
-    scores = {name: judge.score(samples).scores for name, samples in answers.items()}
+    scores = {name: checked(judge, samples, context.mesh).scores for name, samples in answers.items()}
     base, start, end = (scores[places[p]] for p in ("base", "start", "end"))
     result["win_rate"] = {"end_vs_start": win_rate(end, start)}
     if places["base"] != places["start"]:

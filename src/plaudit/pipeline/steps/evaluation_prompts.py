@@ -55,5 +55,5 @@ def test_prompts(
     if not len(prompts):
         raise UserError("no prompt is held out to evaluate on", remedy=_more(context))
     renderer = bounded(context.renderer(policies[0].tokenizer), *(p.model for p in policies))
-    kept = fitting_prompts(renderer, prompts, settings.max_new_tokens, stage, context.ranks, label)
+    kept = fitting_prompts(renderer, prompts, settings.max_new_tokens, stage, context.runtime, label)
     return kept[: settings.prompts]
