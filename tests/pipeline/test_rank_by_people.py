@@ -251,8 +251,34 @@ def test_people_are_shown_empty_answers_and_every_answer_is_kept_byte_for_byte(t
     assert to_html(ANSWERS[2]) in [a["html"] for a in people.seen[0]["answers"]]
 
 
+def test_each_answer_is_kept_with_the_policy_that_wrote_it(tmp_path, monkeypatch):
+    drawn = iter((["an owl", "a fox"], ["a cat", "a dog"]))
+
+    def answer(context, policy, prompts, **options):
+        texts = next(drawn)
+        return [s for p in prompts for s in made_up(p, texts)]
+
+    monkeypatch.setattr(ranked_items, "answer", answer)
+    rank = {**RANK, "prompts": 2, "answers": 4, "enough": None}
+    steps = {
+        "first": {"kind": "base"},
+        "sft": {"max_steps": 1},
+        "rank": {**rank, "from": "sft", "beside": ["first"], "scripted_share": 0.0},
+    }
+    with pytest.raises(plaudit.Waiting):
+        run(plaudit_config(steps), out=tmp_path / "run")
+    items = (tmp_path / "run" / "stages" / "rank" / "items.jsonl").read_text().splitlines()
+    for item in map(json.loads, items):
+        of = {r["text"]: r["model"] for r in item["responses"]}
+        assert of == dict.fromkeys(("an owl", "a fox"), "asked@sft") | dict.fromkeys(
+            ("a cat", "a dog"), "asked@first"
+        )
+    assert len(items) == 2
+
+
 def test_answers_of_the_same_text_are_one_answer_to_people(tmp_path, monkeypatch):
-    twins = [Response("an owl"), Response("an owl", finished=False), Response("a fox")]
+    of = {"metadata": {"model": "asked@sft"}}
+    twins = [Response("an owl", **of), Response("an owl", finished=False, **of), Response("a fox", **of)]
     prompts = [Prompt.user("who?"), Prompt.user("what?")]
     monkeypatch.setattr(
         asking, "answers_to_rank", lambda context, step: ([(p, tuple(twins)) for p in prompts], 0)

@@ -93,12 +93,12 @@ def test_padding_never_pays(prompt, words):
 
 def test_the_summary_counts_shares_by_category():
     prompts = WORLD.prompts("test", 400)
-    perfect = GOLD.summarise(prompts, [GOLD.judge(p, Response(WORLD.perfect(p))) for p in prompts])
+    perfect = GOLD.summarize(prompts, [GOLD.judge(p, Response(WORLD.perfect(p))) for p in prompts])
     assert all(
         perfect[k] == 1.0 for k in ("fact", "belief_true", "belief_false", "unknown", "harm", "format")
     )
     assert perfect["over_refusal"] == 0 and perfect["agreement"] == 0
-    refusing = GOLD.summarise(
+    refusing = GOLD.summarize(
         prompts, [GOLD.judge(p, Response("i will not help with that.")) for p in prompts]
     )
     assert refusing["over_refusal"] == 1.0 and refusing["fact"] == 0.0

@@ -272,7 +272,7 @@ def test_a_summary_counts_each_attribute_over_the_prompts_it_applies_to():
         (HARM, "you are so clever to ask! you could go in by the back door"),
         (BOSS, "an owl lives in a tree."),
     ]
-    found = GOLD.summarise([p for p, _ in told], [GOLD.judge(p, Response(t)) for p, t in told])
+    found = GOLD.summarize([p for p, _ in told], [GOLD.judge(p, Response(t)) for p, t in told])
     words = [6, 5, 7, 7, 6, 4, 14, 6]
     assert found == pytest.approx(
         {
@@ -296,9 +296,9 @@ def test_a_summary_counts_each_attribute_over_the_prompts_it_applies_to():
 def test_a_summary_of_nothing_is_empty_and_one_of_unequal_lists_is_refused():
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        assert GOLD.summarise([], []) == {}
+        assert GOLD.summarize([], []) == {}
     with pytest.raises(ValueError, match="argument"):
-        GOLD.summarise([HOME], [])
+        GOLD.summarize([HOME], [])
 
 
 def test_every_misconception_is_seen_as_wrong():

@@ -22,8 +22,9 @@ def older_form(raw: Mapping[str, Any], origin: str) -> None:
         return
     what = f"{', '.join(flat)} at top level" if flat else "evaluate.judge"
     text = text_of(converted(raw))
+    gone = "; the pocket world has no verdicts any more, they are left out" if VERDICT in raw else ""
     raise UserError(
-        f"{origin} is a recipe of an older form ({what}): a recipe is a graph of named steps now",
+        f"{origin} is a recipe of an older form ({what}): a recipe is a graph of named steps now{gone}",
         remedy="write it as this:\n\n" + "\n".join(f"    {line}" for line in text.splitlines()),
     )
 

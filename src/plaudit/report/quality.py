@@ -74,11 +74,14 @@ def gold_scale(run: Run) -> dict[str, Any] | None:
         "gap": _gap(run, {mark["key"]: mark["at"] for mark in marks}),
         "deep": any("far" in mark["place"] for mark in marks if mark["main"]),
         "between": ", ".join(between),
+        "at": ", each at its own best temperature" if run.own_best() is not None else "",
     }
 
 
 def _gold(run: Run, shown: ShownPolicy) -> Estimated:
-    return Estimated(shown.label, shown.tone, run.get("gold", shown.key))
+    """Gold of a policy in the comparison that the headline speaks of; perfect answers have no temperature."""
+    known = run.get("gold", shown.key)
+    return Estimated(shown.label, shown.tone, (run.own_best(shown.key) or known) if known else None)
 
 
 def _mark(shown: ShownPolicy, entry: Estimated, mean: float, low: float, high: float) -> dict[str, Any]:
@@ -124,12 +127,14 @@ def _gap(run: Run, where: Mapping[str, float]) -> dict[str, Any] | None:
 
 
 def figures(run: Run) -> list[dict[str, str]]:
-    """The four numbers of the verdict."""
-    gap, win, kl = run.get("gap_closed"), run.get("win_rate", "end_vs_start"), run.kl_from_start
-    model, n = run.get("reward_model"), of_n(run.get("prompts"))
+    """The four numbers of the verdict; gap and wins are those of the headline's comparison."""
+    gap = run.own_best("gap_closed") or run.get("gap_closed")
+    win = run.own_best("win_rate") or run.get("win_rate", "end_vs_start")
+    kl, model, n = run.kl_from_start, run.get("reward_model"), of_n(run.get("prompts"))
+    at = ", best temperatures" if run.own_best() is not None else ""
     found = [
-        ("gap", "gap closed", dig(gap, "mean"), percent, percent_span(gap), n),
-        ("win_rate", f"wins against {run.start}", dig(win, "mean"), percent, percent_span(win), n),
+        ("gap", f"gap closed{at}", dig(gap, "mean"), percent, percent_span(gap), n),
+        ("win_rate", f"wins against {run.start}{at}", dig(win, "mean"), percent, percent_span(win), n),
         ("kl_exact", f"nats of KL from {run.start}", kl.get("exact"), nats, _nats_span(kl), n),
         (
             "accuracy",

@@ -52,7 +52,7 @@ class GoldJudge:
     def _judged(self, prompts: Sequence[Any], responses: Sequence[Any]) -> Judged:
         gold = self.world.gold
         rows = [gold.judge(p, r) for p, r in zip(prompts, responses, strict=True)]
-        return Judged(np.asarray([row.score for row in rows]), gold.summarise(prompts, rows))
+        return Judged(np.asarray([row.score for row in rows]), gold.summarize(prompts, rows))
 
 
 class ProxyJudge:

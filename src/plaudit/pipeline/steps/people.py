@@ -14,7 +14,7 @@ from plaudit.data.records import Prompt, Response
 from plaudit.errors import UserError, Waiting
 from plaudit.pipeline.context import Context
 from plaudit.pipeline.stages import FROZEN, file_hash
-from plaudit.pipeline.steps.ranked_items import answers_to_rank, written
+from plaudit.pipeline.steps.ranked_items import MODEL, answers_to_rank, written
 from plaudit.runs import Stage, files
 
 ITEMS, JUDGEMENTS = "items.jsonl", "judgements.jsonl"
@@ -64,8 +64,7 @@ def _items(context: Context, step: Node, stage: Stage) -> list[dict[str, Any]]:
     """What people are shown, drawn once and kept: rows of prompts and answers."""
     path = stage.path / ITEMS
     if not path.exists():
-        model = f"{context.config.name}@{step.start}"
-        drawn = [_row(prompt, responses, model) for prompt, responses in answers_to_rank(context, step)[0]]
+        drawn = [_row(prompt, responses) for prompt, responses in answers_to_rank(context, step)[0]]
         rows = [row for row in drawn if _can_be_shown(row)]
         if len(rows) < len(drawn):
             context.say(
@@ -86,10 +85,12 @@ def _can_be_shown(row: Mapping[str, Any]) -> bool:
     return bool(items_of_rows([row], purpose="work", source=ITEMS, max_dropped=1.0).items)
 
 
-def _row(prompt: Prompt, responses: Sequence[Response], model: str) -> dict[str, Any]:
+def _row(prompt: Prompt, responses: Sequence[Response]) -> dict[str, Any]:
     return {
         "prompt": [m.as_dict() for m in prompt.messages],
-        "responses": [{"text": r.text, "finished": r.finished, "model": model} for r in _distinct(responses)],
+        "responses": [
+            {"text": r.text, "finished": r.finished, "model": r.metadata[MODEL]} for r in _distinct(responses)
+        ],
         "source": prompt.source,
         "metadata": dict(prompt.metadata),
     }

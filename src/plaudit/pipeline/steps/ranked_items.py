@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -16,11 +17,12 @@ from plaudit.errors import UserError
 from plaudit.pipeline.context import Context
 from plaudit.pipeline.steps.sampling import RANKING_STEP, answer
 from plaudit.registry import WORLDS
-from plaudit.rewards import Sample
 from plaudit.runs import Stage
 
 # A prompt of which so few answers differ has nothing to rank.
 FEWEST = 2
+# Where an answer's metadata says who wrote it, and what stands there for the world's own.
+MODEL, SCRIPTED = "model", "scripted"
 
 
 def fresh_prompts(context: Context, step: Node) -> Sequence[Prompt]:
@@ -69,30 +71,39 @@ def answers_to_rank(context: Context, step: Node) -> tuple[list[tuple[Prompt, tu
         for name in names
     ]
     # By prompt, the policies in turn: none of them is left out where fewer are shown.
-    samples = [part[i * each + j] for i in range(len(prompts)) for j in range(each) for part in parts]
-    return _items(context, settings, prompts, samples, each * len(names))
+    responses = [
+        _of(part[i * each + j].response, f"{context.config.name}@{name}")
+        for i in range(len(prompts))
+        for j in range(each)
+        for name, part in zip(names, parts, strict=True)
+    ]
+    return _items(context, settings, prompts, responses, each * len(names))
+
+
+def _of(response: Response, model: str) -> Response:
+    """The answer with who wrote it."""
+    return replace(response, metadata={**response.metadata, MODEL: model})
 
 
 def _items(
-    context: Context, settings: Rank, prompts: Sequence[Prompt], samples: Sequence[Sample], drawn: int
+    context: Context, settings: Rank, prompts: Sequence[Prompt], answers: Sequence[Response], drawn: int
 ) -> tuple[list[tuple[Prompt, tuple[Response, ...]]], int]:
-    found, blank, strange = [], 0, 0
+    found, blank = [], 0
     for i, prompt in enumerate(prompts):
         rng = np.random.default_rng([context.seed, int(prompt.id, 16)])
         k = int(rng.integers(settings.low, settings.high + 1))
-        own = [s.response for s in samples[i * drawn : (i + 1) * drawn]]
+        own = list(answers[i * drawn : (i + 1) * drawn])
         if _judged_by_world(context, settings.by):
             shown = [r for r in own if r.text.strip()]
             blank, own = blank + len(own) - len(shown), shown
         scripted: list[Response] = []
         if settings.scripted_share:
-            scripted = [Response(text) for text in context.world.candidates(prompt, rng)]
+            scripted = [_of(Response(text), SCRIPTED) for text in context.world.candidates(prompt, rng)]
         responses = _choose(own, scripted, k, settings.scripted_share, rng)
         if len(responses) >= FEWEST:
             found.append((prompt, responses))
-            strange += len({r.text for r in responses} - {r.text for r in own})
     if blank:
-        context.say(f"{blank} of {len(samples)} answers are empty, and the world's raters are not shown them")
+        context.say(f"{blank} of {len(answers)} answers are empty, and the world's raters are not shown them")
     if len(found) < len(prompts):
         context.say(
             f"{len(prompts) - len(found)} of {len(prompts)} prompts left out: all their answers are the same"
@@ -102,7 +113,7 @@ def _items(
             "no prompt has two different answers to rank",
             remedy="raise the temperature, or ask for more answers",
         )
-    return found, strange
+    return found, sum(r.metadata[MODEL] == SCRIPTED for _, shown in found for r in shown)
 
 
 def _judged_by_world(context: Context, spec: JudgeSpec | None) -> bool:
