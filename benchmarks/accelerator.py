@@ -31,11 +31,11 @@ from plaudit.methods.ppo import PPO
 from plaudit.methods.reference_log_probs import frozen_reference
 from plaudit.methods.supervised import Supervised
 from plaudit.models import attention, encoder
-from plaudit.models.compute import use_compute
 from plaudit.models.critic import Critic
 from plaudit.models.policy import Policy
 from plaudit.rollout.native import NativeSampler
 from plaudit.rollout.protocol import Request, SamplingSettings
+from plaudit.runtime import Runtime, use_compute
 from plaudit.training.engine import Engine, ParameterGroup, TrainingMethod, trainable
 
 # Dense bf16 by the vendor's data sheet, in TFLOP/s: what utilisation is usually given against.
@@ -122,7 +122,7 @@ def train(
         [ParameterGroup("model", trainable(policy.model), 1e-5)],
         schedule=lambda _: 1.0,
         token_budget=budget,
-        device=policy.device,
+        runtime=Runtime(policy.device),
     )
     policy.model.train()
     batches: Iterator[list[TokenItem]] = (
@@ -242,7 +242,7 @@ def ppo(policy: Policy, given: argparse.Namespace) -> Iterator[dict[str, Any]]:
         yield online(
             policy,
             given.seconds,
-            lambda p, m: PPO(p, Critic.from_reward_model(m), settings, device=p.device),
+            lambda p, m: PPO(p, Critic.from_reward_model(m), settings, runtime=Runtime(p.device)),
             settings,
         )
 

@@ -31,7 +31,6 @@ from plaudit.methods.reference_log_probs import frozen_reference, precompute
 from plaudit.methods.reward_model import RewardModeling
 from plaudit.methods.rl import RlLoop
 from plaudit.methods.supervised import Supervised
-from plaudit.models.compute import use_compute
 from plaudit.models.critic import Critic
 from plaudit.models.policy import load_policy
 from plaudit.models.reward_model import RewardModel
@@ -39,6 +38,7 @@ from plaudit.rewards import ModelReward
 from plaudit.rollout.native import NativeSampler
 from plaudit.rollout.protocol import Request, SamplingSettings
 from plaudit.runs import Stage
+from plaudit.runtime import Runtime, use_compute
 from plaudit.training.engine import Engine, ParameterGroup, TrainingMethod, trainable
 from plaudit.training.memory import keep_freed_memory, spare_libraries
 
@@ -176,15 +176,14 @@ def online(
             make(policy, model),
             policy=policy,
             reference=frozen_reference(policy),
-            reward=ModelReward(model, same_tokenizer=True, device=policy.device),
+            reward=ModelReward(model, same_tokenizer=True, runtime=Runtime(policy.device)),
             prompts=[Prompt.user(str(i)) for i in range(len(prompts))],
             renderer=Words(policy.tokenizer, prompts),  # type: ignore[arg-type]
             sampler=NativeSampler(policy),
             settings=settings,
             stage=stage,
-            seed=0,
             watch=watch,
-            device=policy.device,
+            runtime=Runtime(policy.device),
         ).run()
     took = marks[-1] - marks[WARM]
     count = len(marks) - 1 - WARM

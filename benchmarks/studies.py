@@ -224,17 +224,15 @@ def _drawn(config: Any, folder: Any, prompts: int = 150) -> tuple[Any, Any]:
     from plaudit.pipeline.datasets import materials_of
     from plaudit.pipeline.steps.sampling import answer
     from plaudit.rewards import ModelReward
-    from plaudit.training.ranks import Ranks
+    from plaudit.runtime import Runtime
 
-    context = Context(config, graph_of(config), folder, materials_of(config), "cpu", Ranks())
+    context = Context(config, graph_of(config), folder, materials_of(config), Runtime())
     policy, n = context.load("sft"), max(SIZES)
     asked = context.materials.prompts("test")[:prompts]
     samples = answer(context, policy, asked, temperature=1.0, max_new_tokens=48, n=n, step=5_000_000)
     gold = np.array([context.gold.judge(s.prompt, s.response).score for s in samples]).reshape(-1, n)
     scores = [
-        ModelReward(load_reward_model(path), same_tokenizer=True, device="cpu")
-        .score(samples)
-        .scores.reshape(-1, n)
+        ModelReward(load_reward_model(path), same_tokenizer=True).score(samples).scores.reshape(-1, n)
         for path in context.reward_folders("reward")
     ]
     return np.array(scores), gold

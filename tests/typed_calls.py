@@ -24,14 +24,16 @@ renderer: plaudit.Renderer
 def right() -> None:
     fitted = plaudit.dpo(policy, rankings, plaudit.Dpo(beta=0.2), out="dpo", seed=1, held_out=comparisons)
     assert_type(fitted.metrics, dict[str, float])
-    plaudit.dpo(policy, comparisons, renderer=renderer, device="cpu", ranks=None)
+    plaudit.dpo(policy, comparisons, renderer=renderer, runtime=plaudit.Runtime(seed=1))
     plaudit.ppo(policy, reward, prompts, plaudit.Ppo(iterations=3), critic=critic, out="ppo", seed=1)
     plaudit.ppo(policy, reward, prompts, sampler=plaudit.NativeSampler(policy), demonstrations=demonstrations)
     plaudit.ppo(
-        policy, reward, prompts, watch=lambda iteration: {"gold": 0.5}, renderer=renderer, device="cpu"
+        policy, reward, prompts, watch=lambda iteration: {"gold": 0.5}, renderer=renderer, runtime=None
     )
     plaudit.reward_model(judge, rankings, plaudit.RewardSettings(), schedule=plaudit.Sft(), held_out=rankings)
-    plaudit.reward_model(judge, rankings, out="reward", seed=1, renderer=renderer, label="votes", ranks=None)
+    plaudit.reward_model(
+        judge, rankings, out="reward", seed=1, renderer=renderer, label="votes", runtime=None
+    )
     assert_type(plaudit.read("a.jsonl", kind="prompts").records, list[plaudit.Prompt])
     plaudit.grpo(policy, plaudit.SumReward({"a": (reward, 1.0)}), prompts)
 
@@ -48,8 +50,7 @@ def wrong_dpo() -> None:
     plaudit.dpo(policy, rankings, seed="1")  # type: ignore[arg-type]
     plaudit.dpo(policy, rankings, held_out=demonstrations)  # type: ignore[arg-type]
     plaudit.dpo(policy, rankings, renderer="chatml")  # type: ignore[arg-type]
-    plaudit.dpo(policy, rankings, device=0)  # type: ignore[arg-type]
-    plaudit.dpo(policy, rankings, ranks=2)  # type: ignore[arg-type]
+    plaudit.dpo(policy, rankings, runtime="cpu")  # type: ignore[arg-type]
     plaudit.dpo(policy, rankings, beta=0.2)  # type: ignore[call-arg]
 
 
@@ -66,8 +67,7 @@ def wrong_ppo() -> None:
     plaudit.ppo(policy, reward, prompts, out=1)  # type: ignore[arg-type]
     plaudit.ppo(policy, reward, prompts, seed="1")  # type: ignore[arg-type]
     plaudit.ppo(policy, reward, prompts, renderer="chatml")  # type: ignore[arg-type]
-    plaudit.ppo(policy, reward, prompts, device=0)  # type: ignore[arg-type]
-    plaudit.ppo(policy, reward, prompts, ranks=2)  # type: ignore[arg-type]
+    plaudit.ppo(policy, reward, prompts, runtime="cpu")  # type: ignore[arg-type]
     plaudit.ppo(policy, reward, prompts, iterations=3)  # type: ignore[call-arg]
 
 
@@ -81,8 +81,7 @@ def wrong_reward_model() -> None:
     plaudit.reward_model(judge, rankings, held_out=prompts)  # type: ignore[arg-type]
     plaudit.reward_model(judge, rankings, renderer="chatml")  # type: ignore[arg-type]
     plaudit.reward_model(judge, rankings, label=1)  # type: ignore[arg-type]
-    plaudit.reward_model(judge, rankings, device=0)  # type: ignore[arg-type]
-    plaudit.reward_model(judge, rankings, ranks=2)  # type: ignore[arg-type]
+    plaudit.reward_model(judge, rankings, runtime="cpu")  # type: ignore[arg-type]
     plaudit.reward_model(judge, rankings, epochs=3)  # type: ignore[call-arg]
 
 

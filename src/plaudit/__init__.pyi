@@ -121,5 +121,6 @@ from plaudit.rollout.protocol import (
 )
 from plaudit.rollout.transformers_backend import TransformersSampler as TransformersSampler
 from plaudit.runs import RunFolder as RunFolder
+from plaudit.runtime import Runtime as Runtime
 
 __version__: str

@@ -67,7 +67,7 @@ def test_the_codes_of_a_source_are_part_of_what_a_stage_depends_on(jsonl, tmp_pa
     keys = []
     for source in ({}, {"labels": {0: "first"}}, {"labels": {0: "second"}}, {"limit": 3}):
         config = recipe(jsonl(*ROWS), **source)
-        context = Context(config, graph_of(config), None, materials_of(config), None, None)
+        context = Context(config, graph_of(config), None, materials_of(config), None)
         keys.append(make_plan(context, {}).keys()["dpo"])
     assert len(set(keys)) == 4
 

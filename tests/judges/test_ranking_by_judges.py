@@ -30,7 +30,7 @@ from plaudit.pipeline.datasets import materials_of
 from plaudit.pipeline.run import run
 from plaudit.protocols import Judge
 from plaudit.runs import RunFolder
-from plaudit.training import Ranks
+from plaudit.runtime import Runtime
 
 OWN = '''
 """A judge of one's own."""
@@ -219,7 +219,7 @@ def test_what_judges_say_is_learned_from_with_its_weight(home, judged):
 
 def context_of(home, folder: RunFolder) -> Context:
     config = recipe(home, STEPS)
-    return Context(config, graph_of(config), folder, materials_of(config), "cpu", Ranks())
+    return Context(config, graph_of(config), folder, materials_of(config), Runtime())
 
 
 @pytest.mark.parametrize("step", ["reward-2", "dpo"])

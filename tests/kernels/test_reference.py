@@ -13,12 +13,13 @@ from plaudit.data.tokens.batching import collate
 from plaudit.data.tokens.item import Segment, TokenItem
 from plaudit.kernels import auto, reference
 from plaudit.kernels.interface import Kernels, LogitShape
-from plaudit.models.compute import kernels_in_use, use_compute
+from plaudit.models.compute import kernels_in_use
 from plaudit.models.logprobs import log_probs
 from plaudit.models.policy import build_policy
 from plaudit.models.tokenizers import train_bpe
 from plaudit.rollout.native import NativeSampler
 from plaudit.rollout.protocol import Request, SamplingSettings
+from plaudit.runtime import use_compute
 
 ROWS = ((0, 40, 0, 0), (40, 57, 0, 40), (57, 60, 0, 40), (60, 90, 60, 60), (90, 91, 90, 90))
 

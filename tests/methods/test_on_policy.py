@@ -20,7 +20,7 @@ from plaudit.models import logprobs
 from plaudit.models.critic import Critic
 from plaudit.rewards import FunctionReward
 from plaudit.runs import Stage
-from plaudit.training.ranks import Ranks
+from plaudit.runtime import Mesh, Runtime
 
 PROMPTS = [Prompt.user(f"{a} {b}") for a in WORDS for b in WORDS[:3]]
 ONE = {
@@ -195,7 +195,7 @@ def test_a_step_begun_again_after_memory_ran_out_describes_each_token_once(tmp_p
 def _rank(rank, port, path, queue):
     os.environ |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "RANK": str(rank), "WORLD_SIZE": "2"}
     torch.set_num_threads(1)
-    weights, log = run(path, *CASES["grpo adaptive"], ranks=Ranks.from_environment())
+    weights, log = run(path, *CASES["grpo adaptive"], runtime=Runtime(mesh=Mesh.from_environment(), seed=1))
     queue.put((weights.numpy(), log))
     torch.distributed.barrier()
     torch.distributed.destroy_process_group()

@@ -18,8 +18,8 @@ from plaudit.data.tokens.layout import lay_out
 from plaudit.kernels import cuda_varlen_attention as varlen, packed_attention as attention
 from plaudit.kernels.attention_blocks import rows_of
 from plaudit.models.attention import packed_attention
-from plaudit.models.compute import use_compute
 from plaudit.models.logprobs import log_probs
+from plaudit.runtime import use_compute
 
 HEADS, KV, SIZE = 4, 2, 16
 on_cuda = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")

@@ -31,12 +31,12 @@ from plaudit.kernels.blockwise_attention import (
 )
 from plaudit.models import fused_decoder
 from plaudit.models.adapters import add_lora
-from plaudit.models.compute import use_compute
 from plaudit.models.encoder import encode
 from plaudit.models.heads import scores, values
 from plaudit.models.logprobs import log_probs
 from plaudit.models.policy import load_policy
 from plaudit.models.reward_model import RewardModel
+from plaudit.runtime import use_compute
 
 FAMILIES = ("llama", "mistral", "qwen2", "qwen3")
 rng = np.random.default_rng(11)

@@ -18,13 +18,13 @@ from plaudit.kernels import packed_attention
 from plaudit.models import attention, packing
 from plaudit.models.adapters import adapter_off, add_lora
 from plaudit.models.architectures import backbone
-from plaudit.models.compute import use_compute
 from plaudit.models.encoder import encode
 from plaudit.models.heads import scores
 from plaudit.models.logprobs import log_probs
 from plaudit.models.packing import capability, layout_for
 from plaudit.models.policy import load_policy
 from plaudit.models.reward_model import RewardModel
+from plaudit.runtime import use_compute
 
 
 def made(*shapes):

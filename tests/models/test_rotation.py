@@ -12,11 +12,11 @@ from tiny_models import plain_tokenizer, write_model
 
 from plaudit.data.tokens.batching import collate
 from plaudit.data.tokens.item import TokenItem
-from plaudit.models.compute import use_compute
 from plaudit.models.heads import scores
 from plaudit.models.logprobs import log_probs
 from plaudit.models.policy import load_policy
 from plaudit.models.reward_model import RewardModel
+from plaudit.runtime import use_compute
 
 LONGROPE = {
     "rope_type": "longrope",

@@ -14,12 +14,12 @@ from plaudit.data.tokens.item import Segment, TokenItem
 from plaudit.models import skip_last_mlp as skip_last_mlp
 from plaudit.models.architectures import backbone
 from plaudit.models.autocast_hooks import cast_once
-from plaudit.models.compute import use_compute
 from plaudit.models.encoder import encode
 from plaudit.models.heads import scores
 from plaudit.models.logprobs import log_probs
 from plaudit.models.policy import load_policy
 from plaudit.models.reward_model import RewardModel
+from plaudit.runtime import use_compute
 
 rng = np.random.default_rng(5)
 ITEMS = [

@@ -29,7 +29,7 @@ from plaudit.pipeline.context import Context
 from plaudit.pipeline.datasets import materials_of
 from plaudit.pipeline.run import run
 from plaudit.runs import RunFolder
-from plaudit.training import Ranks
+from plaudit.runtime import Runtime
 
 # The process kills itself with SIGKILL as soon as the named step has kept something: no step can end before that.
 CODE = """
@@ -213,7 +213,7 @@ def test_a_walk_ranks_fresh_prompts_in_each_round_and_takes_the_newest_of_everyt
 def test_the_weight_of_a_source_reaches_every_record_that_a_step_learns_from(walked):
     config = validate(WALK[0], "walk")
     graph = graph_of(config)
-    context = Context(config, graph, walked, materials_of(config), "cpu", Ranks())
+    context = Context(config, graph, walked, materials_of(config), Runtime())
     rounds = [{r.prompt.id for p in context.records(replaced(graph["reward"], n)) for r in p} for n in ROUNDS]
     for part in context.records(graph["reward"]):
         assert {r.weight for r in part if r.prompt.id in rounds[0]} == {1.0}

@@ -7,12 +7,12 @@ import pytest
 import torch
 from rollout_models import build, plain_logits, policy
 
-from plaudit.models.compute import use_compute
 from plaudit.rollout import llama, native
 from plaudit.rollout.llama import LlamaForward
 from plaudit.rollout.native import NativeSampler
 from plaudit.rollout.prefix import Prefixes
 from plaudit.rollout.protocol import Request, SamplingSettings
+from plaudit.runtime import use_compute
 
 SETTINGS = SamplingSettings(14)
 

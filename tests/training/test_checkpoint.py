@@ -8,6 +8,7 @@ from toy import CASES, LOOPED, comes_first, toy_policy
 
 from plaudit.config import Training
 from plaudit.runs import Stage
+from plaudit.runtime import Runtime
 from plaudit.training import fit
 from plaudit.training.engine import Engine, NotFiniteError, ParameterGroup, schedule_factor, trainable
 from plaudit.training.fit import batch_indices
@@ -31,7 +32,14 @@ def run(case, path, stop_after=None, settings=SETTINGS):
             raise Killed
 
     result = fit(
-        method, items, settings, Stage(path), modules=modules, seed=3, held_out=items[:3], after_step=after
+        method,
+        items,
+        settings,
+        Stage(path),
+        modules=modules,
+        runtime=Runtime(seed=3),
+        held_out=items[:3],
+        after_step=after,
     )
     return weights(modules), result, Stage(path).metrics()
 
@@ -72,7 +80,7 @@ def test_a_fit_lowers_its_loss(tmp_path):
 def test_the_best_weights_are_kept_when_asked(tmp_path):
     settings = Training(max_steps=40, batch_size=4, eval_every=2, lr=0.3, keep_best=True, schedule="constant")
     method, items, modules = CASES["sft"]()
-    result = fit(method, items, settings, Stage(tmp_path), modules=modules, seed=0, held_out=items[:4])
+    result = fit(method, items, settings, Stage(tmp_path), modules=modules, held_out=items[:4])
     evaluated = [row["eval/loss"] for row in Stage(tmp_path).metrics() if "eval/loss" in row]
     from plaudit.training import evaluate
 

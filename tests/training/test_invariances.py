@@ -15,8 +15,7 @@ from toy import CASES, gradients_of as gradients
 from plaudit.data.tokens import batch as token_batch
 from plaudit.data.tokens.layout import lay_out
 from plaudit.kernels import linear_logprob
-from plaudit.models.compute import use_compute
-from plaudit.training.ranks import Ranks
+from plaudit.runtime import Mesh, use_compute
 
 
 def assert_same(a, b):
@@ -107,9 +106,9 @@ def test_a_wrong_index_would_be_noticed(monkeypatch):
 def _rank(rank, port, cases, queue):
     os.environ |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "RANK": str(rank), "WORLD_SIZE": "2"}
     torch.set_num_threads(1)
-    ranks = Ranks.from_environment()
+    ranks = Mesh.from_environment()
     for case in cases:
-        loss, grads = gradients(*CASES[case](), token_budget=80, ranks=ranks)
+        loss, grads = gradients(*CASES[case](), token_budget=80, mesh=ranks)
         queue.put((case, loss, grads.numpy()))
     ranks.barrier()
     torch.distributed.destroy_process_group()
@@ -136,7 +135,7 @@ def test_two_ranks_give_the_gradient_of_one():
 
 
 def test_shares_of_ranks_come_back_in_order():
-    parts = [Ranks(r, 3).share(list(range(10))) for r in range(3)]
+    parts = [Mesh(r, 3).share(list(range(10))) for r in range(3)]
     whole = [None] * 10
     for r, part in enumerate(parts):
         whole[r::3] = part

@@ -7,7 +7,7 @@ import pytest
 from toy import CASES, comes_first
 
 from plaudit.kernels import linear_logprob
-from plaudit.models.compute import use_compute
+from plaudit.runtime import use_compute
 from plaudit.training.engine import Engine, ParameterGroup, trainable
 from plaudit.training.fit import batch_indices
 from plaudit.training.memory import checkpoint_layers

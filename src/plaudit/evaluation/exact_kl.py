@@ -13,6 +13,7 @@ from plaudit.data.tokens.item import TokenItem
 from plaudit.models.heads import response_logits
 from plaudit.models.packing import layout_for
 from plaudit.objectives import exact_kl
+from plaudit.runtime import Runtime
 from plaudit.training.sweep import per_response
 
 
@@ -23,7 +24,7 @@ def response_kl(
     *,
     temperature: float = 1.0,
     token_budget: int = 8192,
-    device: Any = "cpu",
+    runtime: Runtime | None = None,
 ) -> np.ndarray:
     """Σ_t KL(π(·|s_t) ‖ π_ref(·|s_t)) of every response, in nats: [R].
 
@@ -42,6 +43,6 @@ def response_kl(
         pad_id=policy.pad_id,
         layout=layout_for(policy.model, reference.model),
         token_budget=token_budget,
-        device=device,
+        runtime=runtime,
     )
     return np.concatenate(found) if found else np.zeros(0)

@@ -12,13 +12,18 @@ from plaudit.data.rendering.renderer import Renderer
 from plaudit.data.tokens.item import Segment, TokenItem
 from plaudit.judges.options import options_of
 from plaudit.rewards import score_items
+from plaudit.runtime import Runtime
 
 
 class RewardJudge:
     """Ranks answers by a reward model's score; with ``soft``, σ(r_i − r_j) of every pair (Bradley–Terry)."""
 
-    def __init__(self, model: Any, *, soft: bool = False, name: str = "reward", device: Any = "cpu") -> None:
-        self.model, self.soft, self.name, self.device = model, soft, name, device
+    def __init__(
+        self, model: Any, *, soft: bool = False, name: str = "reward", runtime: Runtime | None = None
+    ) -> None:
+        self.model, self.soft, self.name = model, soft, name
+        # Ranks share the prompts, so each scores its own alone.
+        self.runtime = (runtime or Runtime()).alone()
         self.renderer = Renderer(model.tokenizer, max_length=getattr(model, "max_positions", None))
 
     def judge(self, prompt: Prompt, responses: Sequence[Response]) -> Preference:
@@ -40,7 +45,7 @@ class RewardJudge:
         start = self.renderer.prompt(prompt.messages, room=max(map(len, ids)))
         item = TokenItem(start, tuple(Segment.of(i) for i in ids))
         pad = self.model.tokenizer.pad_token_id or 0
-        return [float(s) for s in score_items(self.model, [item], pad_id=pad, device=self.device)]
+        return [float(s) for s in score_items(self.model, [item], pad_id=pad, runtime=self.runtime)]
 
 
 def make(rest: str, options: Mapping[str, Any], context: Any) -> RewardJudge:
@@ -50,5 +55,5 @@ def make(rest: str, options: Mapping[str, Any], context: Any) -> RewardJudge:
     model = load_reward_model(context.reward_folders(rest)[0] if context.has_reward(rest) else rest)
     model.to(context.device)
     return RewardJudge(
-        model, soft=options_of("reward", options).soft, name=f"reward:{rest}", device=context.device
+        model, soft=options_of("reward", options).soft, name=f"reward:{rest}", runtime=context.runtime
     )

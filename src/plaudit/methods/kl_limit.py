@@ -9,8 +9,8 @@ from torch import nn
 
 from plaudit.methods.rollouts import Rollouts
 from plaudit.runs import Stage
+from plaudit.runtime import Mesh
 from plaudit.training import checkpoint
-from plaudit.training.ranks import Ranks
 
 
 class KLLimitError(Exception):
@@ -25,9 +25,9 @@ class KLLimit:
     """Checks every iteration's rollouts before they are trained on; without a ``kl_max`` nothing is read."""
 
     def __init__(
-        self, kl_max: float | None, stage: Stage, modules: Mapping[str, nn.Module], ranks: Ranks
+        self, kl_max: float | None, stage: Stage, modules: Mapping[str, nn.Module], mesh: Mesh
     ) -> None:
-        self.kl_max, self.stage, self.modules, self.ranks = kl_max, stage, modules, ranks
+        self.kl_max, self.stage, self.modules, self.mesh = kl_max, stage, modules, mesh
 
     @property
     def checkpoints(self) -> int:
@@ -53,12 +53,13 @@ class KLLimit:
         The weights sampled now are those of the newest checkpoint, so the good ones are one older.
         """
         reason = f"objective/kl {reached.metrics['objective/kl']:.2f} is above kl_max {self.kl_max}"
-        steps = [step for step in self.stage.steps() if step < iteration]
+        steps = self.mesh.from_main(lambda: [step for step in self.stage.steps() if step < iteration])
         if not steps:
             return iteration, reason
-        state = checkpoint.read(self.stage.checkpoint(steps[-1]), self.modules, None)
-        good = int(state["step"])
-        for step in self.stage.steps():
-            if step > good and self.ranks.is_main:
-                shutil.rmtree(self.stage.checkpoint(step), ignore_errors=True)
+        good = int(checkpoint.read(self.stage.checkpoint(steps[-1]), self.modules, None)["step"])
+        self.mesh.barrier()  # none is removed before all have read theirs
+        if self.mesh.is_main:
+            for step in self.stage.steps():
+                if step > good:
+                    shutil.rmtree(self.stage.checkpoint(step), ignore_errors=True)
         return good, f"{reason}; the policy of iteration {good} was kept"

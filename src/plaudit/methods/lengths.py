@@ -17,7 +17,7 @@ from plaudit.errors import Problem, UserError
 from plaudit.methods.starting import announce
 from plaudit.models.positions import fewest_positions
 from plaudit.runs import Stage
-from plaudit.training.ranks import Ranks
+from plaudit.runtime import Runtime
 
 T = TypeVar("T")
 TOO_LONG = "dropped: too long"
@@ -36,7 +36,7 @@ def fitting(
     records: Sequence[Any],
     render: Callable[[Renderer, Sequence[Any]], list[T]],
     stage: Stage | None,
-    ranks: Ranks | None,
+    runtime: Runtime | None,
     label: str,
     *,
     what: str = "records",
@@ -57,7 +57,7 @@ def fitting(
     if words := _lost(counts, renderer, room):
         words = f"{label}: {counts['kept']} of {len(records)} {what} are used; {words}"
         if stage is not None:
-            announce(stage, ranks, "lengths", words, limit=renderer.max_length, room=room, **_plain(counts))
+            announce(stage, runtime, "lengths", words, limit=renderer.max_length, room=room, **_plain(counts))
     return made
 
 
@@ -66,7 +66,7 @@ def fitting_prompts(
     prompts: Sequence[Prompt],
     room: int,
     stage: Stage | None,
-    ranks: Ranks | None,
+    runtime: Runtime | None,
     label: str,
 ) -> list[Prompt]:
     """The prompts that leave room for ``room`` new tokens; UserError where none does."""
@@ -77,7 +77,7 @@ def fitting_prompts(
             raise UserError(f"{label}: none of {len(records)} prompts can be answered")
         return kept
 
-    return fitting(renderer, prompts, render, stage, ranks, label, what="prompts", room=room)
+    return fitting(renderer, prompts, render, stage, runtime, label, what="prompts", room=room)
 
 
 def _lost(counts: Counter[str], renderer: Renderer, room: int) -> str:

@@ -22,8 +22,8 @@ from plaudit.data.tokens.item import TokenItem
 from plaudit.data.tokens.layout import LayoutKind
 from plaudit.methods.rollouts import Rollouts
 from plaudit.models.logprobs import TokenLogProbs
+from plaudit.runtime import Mesh
 from plaudit.training.engine import LossOutput, TrainingMethod
-from plaudit.training.ranks import Ranks
 from plaudit.training.sweep import by_item, by_tensor
 
 OWN = ("old_log_probs", "entropies")
@@ -74,8 +74,8 @@ class Recording:
         self.seen.update(zip(map(id, batch.items), rows))
         return output
 
-    def attach_to(self, rollouts: Rollouts, ranks: Ranks) -> None:
+    def attach_to(self, rollouts: Rollouts, mesh: Mesh) -> None:
         """Give the rollouts what all ranks have seen of their items."""
         mine = {i: self.seen[id(item)] for i, item in enumerate(rollouts.items) if id(item) in self.seen}
-        found = {i: rows for part in ranks.gather_shares([mine]) for i, rows in part.items()}
+        found = {i: rows for part in mesh.each(mine) for i, rows in part.items()}
         rollouts.attach(**dict(zip(OWN, by_tensor(found))))

@@ -6,27 +6,25 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TypedDict
 
-import torch
-
 from plaudit.data.records import Demonstration, Preference
 from plaudit.data.rendering.renderer import Renderer
 from plaudit.models.logprobs import TokenLogProbs
 from plaudit.rollout.protocol import Sampler
 from plaudit.runs import Stage
-from plaudit.training import Ranks
+from plaudit.runtime import Runtime
 
 
 class SharedOptions(TypedDict, total=False):
     """``out``: folder for metrics and checkpoints (default: a temporary one); the same call on it resumes.
 
+    ``runtime``: device, ranks, precision (default: one process on the CPU, fp32); ``seed``: instead of the runtime's.
     ``renderer``: how records become tokens (default: the policy's chat template, at its longest length).
     """
 
     out: str | Path | Stage | None
-    seed: int
+    seed: int | None
     renderer: Renderer | None
-    device: str | torch.device
-    ranks: Ranks | None
+    runtime: Runtime | None
 
 
 class PreferenceOptions(SharedOptions, total=False):

@@ -29,9 +29,9 @@ from plaudit.objectives import (
     shaped_rewards,
     whiten,
 )
+from plaudit.runtime import Runtime
 from plaudit.training.engine import LossOutput, Term
 from plaudit.training.memory import ENOUGH
-from plaudit.training.ranks import Ranks
 from plaudit.training.sweep import per_token
 
 
@@ -46,14 +46,12 @@ class PPO:
         critic: Any,
         settings: PpoSettings,
         *,
-        device: Any = "cpu",
-        ranks: Ranks | None = None,
+        runtime: Runtime | None = None,
     ) -> None:
         self.policy = policy
         self.critic = critic
         self.settings = settings
-        self.device = device
-        self.ranks = ranks or Ranks()
+        self.runtime = runtime or Runtime()
         self.pad_id = policy.pad_id
         self.train_policy = True
         self.kl = KLPenalty(settings)
@@ -78,8 +76,7 @@ class PPO:
             pad_id=self.pad_id,
             layout=layout_for(self.critic.backbone),
             token_budget=s.token_budget or ENOUGH,
-            device=self.device,
-            ranks=self.ranks,
+            runtime=self.runtime,
         )
         rollouts.attach(old_values=old_values)
         mask = rollouts.mask

@@ -20,8 +20,8 @@ from plaudit.models.packing import layout_for
 from plaudit.models.policy import freeze_copy
 from plaudit.progress import Progress
 from plaudit.runs import Stage, files
+from plaudit.runtime import Runtime
 from plaudit.training.memory import ENOUGH
-from plaudit.training.ranks import Ranks
 from plaudit.training.sweep import per_response
 
 # The name of the extra that holds Σ_t log π_ref of each response.
@@ -85,27 +85,27 @@ def precompute(
     stage: Stage,
     *,
     token_budget: int | None = None,
-    device: Any = "cpu",
-    ranks: Ranks | None = None,
+    runtime: Runtime | None = None,
 ) -> list[TokenItem]:
     """The items with the policy's own log-probs as it is now: call it before training moves the policy.
 
     What is computed is kept in the stage by content and by the policy's weights, so that a resumed or changed
     run computes only what is new.
     """
-    ranks = ranks or Ranks()
+    runtime = runtime or Runtime()
+    mesh = runtime.mesh
     path = stage.path / FILE
     mark = fingerprint(policy.model)
-    known = _read(path, mark)
+    # Rank 0 alone looks at the disk: it may hold what another rank's mark does not name.
+    known = mesh.from_main(lambda: _read(path, mark))
     keys = [[content_key(item.prompt, r.ids) for r in item.responses] for item in items]
     missing = [i for i, row in enumerate(keys) if any(key not in known for key in row)]
     if missing:
-        fresh = _compute(policy, [items[i] for i in missing], token_budget or ENOUGH, device, ranks)
+        fresh = _compute(policy, [items[i] for i in missing], token_budget or ENOUGH, runtime)
         for i, totals in zip(missing, fresh):
             known.update(zip(keys[i], totals))
-        if ranks.is_main:
+        if mesh.is_main:
             _write(path, mark, known)
-        ranks.barrier()
     return [
         replace(item, extras={**item.extras, EXTRA: [known[key] for key in row]})
         for item, row in zip(items, keys)
@@ -113,18 +113,17 @@ def precompute(
 
 
 def _compute(
-    policy: Any, items: Sequence[TokenItem], token_budget: int, device: Any, ranks: Ranks
+    policy: Any, items: Sequence[TokenItem], token_budget: int, runtime: Runtime
 ) -> list[list[float]]:
-    quiet = not ranks.is_main
-    with in_eval(policy.model), Progress(len(items), "reference", unit="prompt", quiet=quiet) as bar:
+    bar = Progress(len(items), "reference", unit="prompt", quiet=not runtime.is_main)
+    with runtime.computing(), in_eval(policy.model), bar:
         found = per_response(
             items,
             lambda batch: batch.sum_by_response(log_probs(policy.model, batch).log_prob.double()),
             pad_id=policy.pad_id,
             layout=layout_for(policy.model),
             token_budget=token_budget,
-            device=device,
-            ranks=ranks,
+            runtime=runtime,
             progress=lambda done, of: bar.update(min(len(items), done * len(items) // of)),
         )
     return [totals.tolist() for totals in found]

@@ -33,11 +33,11 @@ from plaudit.progress import Progress
 from plaudit.rewards import Reward
 from plaudit.rollout.protocol import Sampler, SamplingSettings
 from plaudit.runs import Stage
+from plaudit.runtime import Mesh, Runtime
 from plaudit.training import checkpoint
 from plaudit.training.engine import Engine, ParameterGroup, TrainingMethod, schedule_factor, trainable
 from plaudit.training.fit import batch_indices
 from plaudit.training.memory import ENOUGH
-from plaudit.training.ranks import Ranks
 from plaudit.training.sweep import per_token
 
 NAMES = {"loss/policy": "policy/loss", "loss/value": "val/loss"}
@@ -60,17 +60,19 @@ class RlLoop:
     sampler: Sampler
     settings: Online
     stage: Stage
-    seed: int
     ptx_items: Sequence[TokenItem] = ()
     watch: Callable[[int], Mapping[str, float]] | None = None
-    device: Any = "cpu"
-    ranks: Ranks = field(default_factory=Ranks)
+    runtime: Runtime = field(default_factory=Runtime)
     label: str = "ppo"
+
+    @property
+    def mesh(self) -> Mesh:
+        return self.runtime.mesh
 
     def __post_init__(self) -> None:
         s = self.settings
         self.iteration = 0
-        self.clipping = ClippingWarning(self.stage)
+        self.clipping = ClippingWarning(self.stage, self.mesh)
         self.kl = kl_controller(s)
         modules = self.algorithm.modules()
         self.modules = {name: module for name, (module, _) in modules.items()}
@@ -83,18 +85,21 @@ class RlLoop:
             eps=s.eps,
             weight_decay=s.weight_decay,
             max_grad_norm=s.max_grad_norm,
-            device=self.device,
-            ranks=self.ranks,
+            runtime=self.runtime,
         )
         self.timers = self.engine.timers
         self.ptx = Supervised(self.policy, name="ptx", coefficient=s.ptx_coefficient)
-        self.limit = KLLimit(s.kl.kl_max, self.stage, self.modules, self.ranks)
+        self.limit = KLLimit(s.kl.kl_max, self.stage, self.modules, self.mesh)
 
     def run(self) -> RlResult:
         """Iterations from the newest checkpoint of the stage on, until their number or ``kl_max`` is reached."""
+        with self.runtime.computing():
+            return self._run()
+
+    def _run(self) -> RlResult:
         s = self.settings
         metrics = self._begin()
-        quiet = not self.ranks.is_main
+        quiet = not self.mesh.is_main
         with Progress(s.iterations, self.label, unit="iteration", start=self.iteration, quiet=quiet) as bar:
             while self.iteration < s.iterations:
                 try:
@@ -126,7 +131,9 @@ class RlLoop:
     def next_prompts(self) -> list[Prompt]:
         """The prompts of this iteration, a function of its number alone."""
         size = self.settings.prompts_per_iteration
-        chosen = batch_indices(self.iteration, items=len(self.prompts), batch_size=size, seed=self.seed)
+        chosen = batch_indices(
+            self.iteration, items=len(self.prompts), batch_size=size, seed=self.runtime.seed
+        )
         return [self.prompts[i] for i in chosen]
 
     def respond(self, prompts: Sequence[Prompt]) -> Rollouts:
@@ -139,9 +146,9 @@ class RlLoop:
                 sampler=self.sampler,
                 settings=SamplingSettings(max_new_tokens=s.max_new_tokens, temperature=s.temperature),
                 samples_per_prompt=s.samples_per_prompt,
-                seed=self.seed,
+                seed=self.runtime.seed,
                 step=self.iteration,
-                ranks=self.ranks,
+                mesh=self.mesh,
             )
         rollouts.lazy = lambda: dict(zip(OWN, self._per_token(rollouts, self._own)))
         return rollouts
@@ -157,7 +164,7 @@ class RlLoop:
     def pay(self, rollouts: Rollouts) -> dict[str, float]:
         """Score the responses."""
         with self.timers("score"):
-            paid = pay(rollouts, self.reward, self.settings)
+            paid = pay(rollouts, self.reward, self.settings, self.mesh)
         self.clipping.check(self.iteration, paid.get(CLIPPED, 0.0))
         return paid
 
@@ -177,7 +184,9 @@ class RlLoop:
         epochs = 0
         with self.timers("train"):
             while epochs < s.epochs:
-                order = np.random.default_rng([self.seed, self.iteration, epochs]).permutation(len(items))
+                order = np.random.default_rng([self.runtime.seed, self.iteration, epochs]).permutation(
+                    len(items)
+                )
                 moved: list[float] = []
                 for start in range(0, len(items), size):
                     chosen = [items[i] for i in order[start : start + size]]
@@ -196,7 +205,7 @@ class RlLoop:
                 if s.kl.epoch_target is not None and np.mean(moved) > 1.5 * s.kl.epoch_target:
                     break
         if recording is not None:
-            recording.attach_to(rollouts, self.ranks)
+            recording.attach_to(rollouts, self.mesh)
         mean = {NAMES.get(name, name): float(np.mean(values)) for name, values in window.items()}
         return mean | {"epochs": float(epochs)}
 
@@ -207,19 +216,21 @@ class RlLoop:
 
     def show(self, rollouts: Rollouts) -> None:
         """Keep some samples for a reader."""
-        if self.ranks.is_main and self.settings.show_samples:
+        if self.mesh.is_main and self.settings.show_samples:
             rows = shown_samples(rollouts, self.kl.value, self.settings.show_samples)
             self.stage.append_samples([{"step": self.iteration, **row} for row in rows])
 
     def _begin(self) -> dict[str, float]:
-        state = checkpoint.resume(self.stage, self.modules, self.engine)
+        state = checkpoint.resume(self.stage, self.modules, self.engine, self.mesh)
         self.iteration = state.get("step", 0)
         if state:
             self.kl.load(state["kl"])
         lengths = [
             len(self.renderer.prompt(p.messages, room=self.settings.max_new_tokens)) for p in self.prompts
         ]
-        memory = fit_rollouts(self.modules, self.policy.model, self.algorithm.layout, self.settings, lengths)
+        memory = fit_rollouts(
+            self.modules, self.policy.model, self.algorithm.layout, self.settings, lengths, self.mesh
+        )
         self.engine.token_budget = memory.token_budget
         for module in self.modules.values():
             # The policy that is trained is the one that was sampled. (Transformers checkpoints activations in
@@ -240,7 +251,7 @@ class RlLoop:
         if self.watch and (done or self.iteration % s.evaluate_every == 0):
             metrics |= self.watch(self.iteration)
         metrics |= self.timers.take()
-        for event in self.engine.events:
+        for event in self.engine.events if self.mesh.is_main else ():
             self.stage.event(**event)
         self.engine.events.clear()
         self._record(metrics)
@@ -256,8 +267,7 @@ class RlLoop:
             pad_id=self.algorithm.pad_id,
             layout=self.algorithm.layout,
             token_budget=self.engine.token_budget,
-            device=self.device,
-            ranks=self.ranks,
+            runtime=self.runtime,
         )
 
     def _reference(self, batch: TokenBatch) -> list[torch.Tensor]:
@@ -270,17 +280,17 @@ class RlLoop:
     def _ptx_batch(self) -> list[TokenItem]:
         size = self.settings.ptx_batch_size
         chosen = batch_indices(
-            self.engine.steps, items=len(self.ptx_items), batch_size=size, seed=self.seed + 1
+            self.engine.steps, items=len(self.ptx_items), batch_size=size, seed=self.runtime.seed + 1
         )
         return [self.ptx_items[i] for i in chosen]
 
     def _record(self, metrics: Mapping[str, float]) -> None:
-        if self.ranks.is_main:
+        if self.mesh.is_main:
             self.stage.append_metrics(self.iteration, metrics)
 
     def _save(self) -> None:
-        if self.ranks.is_main:
+        if self.mesh.is_main:
             keep = max(self.settings.keep_last, self.limit.checkpoints)
             state = {"kl": self.kl.state()}
             checkpoint.save(self.stage, self.iteration, self.modules, self.engine, state, keep_last=keep)
-        self.ranks.barrier()
+        self.mesh.barrier()

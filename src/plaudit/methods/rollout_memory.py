@@ -9,6 +9,7 @@ from torch import nn
 from plaudit.config import Online
 from plaudit.data.tokens.layout import LayoutKind
 from plaudit.models.adapters import has_adapter
+from plaudit.runtime import Mesh
 from plaudit.training.memory import MemoryPlan, fit_memory, stated_budget
 
 
@@ -18,6 +19,7 @@ def fit_rollouts(
     layout: LayoutKind,
     settings: Online,
     prompt_lengths: Sequence[int],
+    mesh: Mesh,
 ) -> MemoryPlan:
     """How many slots a micro-batch has: the settings' number, or what fits beside reference and reward model."""
     if settings.token_budget is not None:
@@ -34,4 +36,5 @@ def fit_rollouts(
         share=answers / (answers + usual),
         # The reference where there is no adapter to switch off, and a reward model of the policy's size.
         beside=4.0 * size * (1 if has_adapter(policy) else 2),
+        mesh=mesh,
     )

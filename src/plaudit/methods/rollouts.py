@@ -15,7 +15,7 @@ from plaudit.data.rendering.renderer import Renderer
 from plaudit.data.tokens.item import Segment, TokenItem
 from plaudit.rewards import Sample
 from plaudit.rollout.protocol import Request, Sampled, Sampler, SamplingSettings
-from plaudit.training.ranks import Ranks
+from plaudit.runtime import Mesh
 
 
 @dataclass
@@ -93,14 +93,14 @@ def respond(
     samples_per_prompt: int,
     seed: int,
     step: int,
-    ranks: Ranks | None = None,
+    mesh: Mesh | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> Rollouts:
     """Sample G responses to each prompt; ranks share the prompts and all receive all of them.
 
     A prompt too long beside ``max_new_tokens`` loses its oldest turns; UserError where that is not enough.
     """
-    ranks = ranks or Ranks()
+    mesh = mesh or Mesh()
     requests = []
     asked: Counter[str] = Counter()
     for p in prompts:
@@ -109,14 +109,14 @@ def respond(
         ids = renderer.prompt(p.messages, room=settings.max_new_tokens)
         requests.append(Request(ids, key=p.id, n=samples_per_prompt, start=start))
         asked[p.id] += 1
-    mine = list(ranks.share(requests))
+    mine = list(mesh.share(requests))
     drawn = (
         sampler.sample(mine, settings, seed=seed, step=step, policy_version=step, progress=progress)
         if mine
         else []
     )
     groups = [drawn[i : i + samples_per_prompt] for i in range(0, len(drawn), samples_per_prompt)]
-    groups = ranks.gather_shares(groups)
+    groups = mesh.gather_shares(groups)
     items, samples, sampled = [], [], []
     for prompt, request, group in zip(prompts, requests, groups):
         segments = tuple(Segment.of(s.ids) for s in group)

@@ -10,6 +10,7 @@ from plaudit.config import Online
 from plaudit.methods.rollouts import Rollouts
 from plaudit.rewards import Reward, RewardOutput, checked
 from plaudit.runs import Stage
+from plaudit.runtime import Mesh
 
 logger = logging.getLogger(__name__)
 
@@ -28,14 +29,14 @@ def bound(output: RewardOutput, settings: Online) -> float | None:
     return settings.reward_clip
 
 
-def pay(rollouts: Rollouts, reward: Reward, settings: Online) -> dict[str, float]:
+def pay(rollouts: Rollouts, reward: Reward, settings: Online, mesh: Mesh | None = None) -> dict[str, float]:
     """Set the rollouts' scores; returns the mean of each part of the reward, and the share of scores that was cut.
 
         score = clip(reward, ±c) − penalty·[cut by the length limit]
 
     The penalty comes last: inside the bound an answer at the floor would pay nothing for it.
     """
-    output = checked(reward, rollouts.samples)
+    output = checked(reward, rollouts.samples, mesh)
     scores, limit = output.scores, bound(output, settings)
     metrics = {f"reward/{name}": float(np.mean(part)) for name, part in output.parts.items()}
     if limit is not None:
@@ -48,9 +49,9 @@ def pay(rollouts: Rollouts, reward: Reward, settings: Online) -> dict[str, float
 class ClippingWarning:
     """Warns once a run, where so many scores are cut that it decides what is learned."""
 
-    def __init__(self, stage: Stage) -> None:
+    def __init__(self, stage: Stage, mesh: Mesh) -> None:
         self.stage = stage
-        self.given = False
+        self.given = not mesh.is_main
 
     def check(self, iteration: int, share: float) -> None:
         if share <= MUCH or self.given:

@@ -10,20 +10,20 @@ from plaudit.data.tokens.item import TokenItem
 from plaudit.errors import UserError
 from plaudit.methods.preference_batch import largest_strength, rankings_in, total_weight
 from plaudit.runs import Stage
-from plaudit.training.ranks import Ranks
+from plaudit.runtime import Runtime
 
 logger = logging.getLogger(__name__)
 
 
-def announce(stage: Stage, ranks: Ranks | None, event: str, words: str, **details: Any) -> None:
+def announce(stage: Stage, runtime: Runtime | None, event: str, words: str, **details: Any) -> None:
     """Say a sentence to the user and record it; ranks other than the first are silent."""
-    if ranks is None or ranks.is_main:
+    if runtime is None or runtime.is_main:
         logger.warning("%s", words)
         stage.event(event=event, words=words, **details)
 
 
 def announce_judgements(
-    items: Sequence[TokenItem], settings: Any, stage: Stage, ranks: Ranks | None, label: str
+    items: Sequence[TokenItem], settings: Any, stage: Stage, runtime: Runtime | None, label: str
 ) -> float:
     """Say what margins and Plackett–Luce make of the judgements; the strength that becomes the whole margin.
 
@@ -35,16 +35,16 @@ def announce_judgements(
             remedy="give some a weight above 0",
         )
     if getattr(settings, "loss", None) == "plackett_luce":
-        _announce_rankings(items, stage, ranks, label)
-    return _announce_margins(items, settings, stage, ranks, label) if settings.use_strength else 0.0
+        _announce_rankings(items, stage, runtime, label)
+    return _announce_margins(items, settings, stage, runtime, label) if settings.use_strength else 0.0
 
 
-def _announce_rankings(items: Sequence[TokenItem], stage: Stage, ranks: Ranks | None, label: str) -> None:
+def _announce_rankings(items: Sequence[TokenItem], stage: Stage, runtime: Runtime | None, label: str) -> None:
     several = sum(len(rankings_in(item.payload.outcomes)) > 1 for item in items)
     if several:
         announce(
             stage,
-            ranks,
+            runtime,
             "rankings",
             f"{label}: {several} of {len(items)} prompts have judgements that are not one ranking of their answers; "
             "each judgement is a ranking of its own there",
@@ -54,7 +54,7 @@ def _announce_rankings(items: Sequence[TokenItem], stage: Stage, ranks: Ranks | 
 
 
 def _announce_margins(
-    items: Sequence[TokenItem], settings: Any, stage: Stage, ranks: Ranks | None, label: str
+    items: Sequence[TokenItem], settings: Any, stage: Stage, runtime: Runtime | None, label: str
 ) -> float:
     outcomes = [o for item in items for o in item.payload.outcomes]
     stated = sum(bool(o.strength) for o in outcomes)
@@ -67,5 +67,5 @@ def _announce_margins(
             f"{label}: {stated} of {len(outcomes)} judgements state a strength, up to {largest:g}: "
             f"their margin is {settings.margin_scale:g} · strength / {largest:g}"
         )
-    announce(stage, ranks, "margins", words, stated=stated, judgements=len(outcomes), largest=largest)
+    announce(stage, runtime, "margins", words, stated=stated, judgements=len(outcomes), largest=largest)
     return largest

@@ -11,7 +11,6 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-import torch
 from transformers import PreTrainedTokenizerBase
 
 from plaudit.config import RewardSettings, Sft as SftSettings, Training
@@ -29,13 +28,15 @@ from plaudit.models.policy import Policy
 from plaudit.models.reward_model import RewardModel
 from plaudit.rewards import score_items
 from plaudit.runs import Stage
-from plaudit.training import FitResult, Ranks, fit
+from plaudit.runtime import Runtime, runtime_of
+from plaudit.training import FitResult, fit
 
 
-def stage_at(out: str | Path | Stage | None) -> Stage:
+def stage_at(out: str | Path | Stage | None, runtime: Runtime) -> Stage:
+    """Where a function writes: as given, else a temporary folder, the same one on every rank."""
     if isinstance(out, Stage):
         return out
-    return Stage(Path(out) if out else Path(tempfile.mkdtemp(prefix="plaudit-")))
+    return Stage(Path(out or runtime.mesh.from_main(lambda: tempfile.mkdtemp(prefix="plaudit-"))))
 
 
 def render_demonstrations(renderer: Renderer, records: Sequence[Demonstration]) -> list[TokenItem]:
@@ -62,24 +63,22 @@ def pretrain(
     settings: Training,
     *,
     out: str | Path | Stage | None = None,
-    seed: int = 0,
+    seed: int | None = None,
     held_out: Sequence[TokenItem] = (),
     label: str = "pretrain",
-    device: str | torch.device = "cpu",
-    ranks: Ranks | None = None,
+    runtime: Runtime | None = None,
 ) -> FitResult:
     """Train ``policy`` in place on the trained tokens of the items."""
+    runtime = runtime_of(runtime, seed)
     return fit(
         Supervised(policy),
         items,
         settings,
-        stage_at(out),
+        stage_at(out, runtime),
         modules={"policy": policy.model},
-        seed=seed,
         held_out=held_out,
         label=label,
-        device=device,
-        ranks=ranks,
+        runtime=runtime,
     )
 
 
@@ -89,32 +88,30 @@ def sft(
     settings: Training | None = None,
     *,
     out: str | Path | Stage | None = None,
-    seed: int = 0,
+    seed: int | None = None,
     held_out: Sequence[Demonstration] = (),
     renderer: Renderer | None = None,
     label: str = "sft",
-    device: str | torch.device = "cpu",
-    ranks: Ranks | None = None,
+    runtime: Runtime | None = None,
 ) -> FitResult:
     """Supervised fine-tuning of ``policy`` in place: cross-entropy on assistant tokens."""
     expect_policy(policy, "sft")
     expect_records(demonstrations, (Demonstration,), "sft", DEMONSTRATION)
+    runtime = runtime_of(runtime, seed)
     renderer = bounded(renderer or Renderer(policy.tokenizer), policy.model)
-    stage = stage_at(out)
-    items = fitting(renderer, demonstrations, render_demonstrations, stage, ranks, label)
+    stage = stage_at(out, runtime)
+    items = fitting(renderer, demonstrations, render_demonstrations, stage, runtime, label)
     held: Sequence[TokenItem] = ()
     if held_out:
-        held = fitting(renderer, held_out, render_demonstrations, stage, ranks, f"{label}, held out")
+        held = fitting(renderer, held_out, render_demonstrations, stage, runtime, f"{label}, held out")
     return pretrain(
         policy,
         items,
         settings or default_settings(SftSettings, "sft", policy),
         out=stage,
-        seed=seed,
         held_out=held,
         label=label,
-        device=device,
-        ranks=ranks,
+        runtime=runtime,
     )
 
 
@@ -125,33 +122,33 @@ def reward_model(
     *,
     schedule: Training | None = None,
     out: str | Path | Stage | None = None,
-    seed: int = 0,
+    seed: int | None = None,
     held_out: Sequence[Preference] = (),
     renderer: Renderer | None = None,
     label: str = "reward",
-    device: str | torch.device = "cpu",
-    ranks: Ranks | None = None,
+    runtime: Runtime | None = None,
 ) -> FitResult:
     """Train a reward model in place on human preferences of any K.
 
     ``schedule`` replaces the optimization part of the settings (for a first stage on weaker votes).
     """
+    runtime = runtime_of(runtime, seed)
     settings = settings or default_settings(RewardSettings, "reward", model)
     expect_records(preferences, (Ranking, Comparisons), "reward_model", RANKING)
     renderer = bounded(renderer or Renderer(model.tokenizer), model)
     # √n keeps the spread of a sum over n tokens equal: length alone then decides nothing.
     model.length_power = 0.5 if settings.length_normalised else 0.0
-    stage = stage_at(out)
-    items = fitting(renderer, preferences, render_preferences, stage, ranks, label)
+    stage = stage_at(out, runtime)
+    items = fitting(renderer, preferences, render_preferences, stage, runtime, label)
     held: Sequence[TokenItem] = ()
     if held_out:
-        held = fitting(renderer, held_out, render_preferences, stage, ranks, f"{label}, held out")
+        held = fitting(renderer, held_out, render_preferences, stage, runtime, f"{label}, held out")
     method = RewardModeling(
         model,
         pad_id=_pad_id(model.tokenizer),
         loss=settings.loss,
         margin_scale=settings.margin_scale,
-        strongest=announce_judgements(items, settings, stage, ranks, label),
+        strongest=announce_judgements(items, settings, stage, runtime, label),
         centering=settings.centering,
     )
     return fit(
@@ -160,12 +157,10 @@ def reward_model(
         schedule or settings,
         stage,
         modules={"reward": model},
-        seed=seed,
         held_out=held,
         score="-accuracy",
         label=label,
-        device=device,
-        ranks=ranks,
+        runtime=runtime,
     )
 
 
@@ -179,7 +174,7 @@ def store_normalization(
     references: Sequence[Demonstration],
     *,
     renderer: Renderer | None = None,
-    device: str | torch.device = "cpu",
+    runtime: Runtime | None = None,
 ) -> None:
     """Store the mean and std of raw scores on reference answers: demonstrations then score 0 on average."""
     renderer = bounded(renderer or Renderer(model.tokenizer), model)
@@ -190,7 +185,7 @@ def store_normalization(
         messages = record.prompt.messages
         ids = renderer.response_ids(messages, record.response)
         items.append(TokenItem(renderer.prompt(messages, room=len(ids)), (Segment.of(ids),)))
-    scores = score_items(model, items, pad_id=_pad_id(model.tokenizer), device=device)
+    scores = score_items(model, items, pad_id=_pad_id(model.tokenizer), runtime=runtime)
     if len(scores) < 2 or not np.isfinite(scores).all() or scores.std() == 0:
         raise UserError(
             f"the reward model cannot be normalized: its scores of {len(scores)} reference answers have no spread"

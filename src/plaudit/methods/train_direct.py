@@ -10,8 +10,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Unpack
 
-import torch
-
 from plaudit.config import Cpo, Dpo, Kto, Orpo, Simpo
 from plaudit.data.records import Comparisons, Labeled, Preference, Ranking, Rated
 from plaudit.data.rendering.renderer import Renderer
@@ -34,7 +32,8 @@ from plaudit.methods.starting import announce, announce_judgements
 from plaudit.methods.train import render_preferences, stage_at
 from plaudit.models.policy import Policy
 from plaudit.runs import Stage
-from plaudit.training import FitResult, Ranks, fit
+from plaudit.runtime import Runtime, runtime_of
+from plaudit.training import FitResult, fit
 
 logger = logging.getLogger(__name__)
 
@@ -97,43 +96,41 @@ def preference(
     settings: Settings,
     *,
     out: str | Path | Stage | None = None,
-    seed: int = 0,
+    seed: int | None = None,
     held_out: Sequence[Preference] = (),
     renderer: Renderer | None = None,
     label: str = "dpo",
-    device: str | torch.device = "cpu",
-    ranks: Ranks | None = None,
+    runtime: Runtime | None = None,
 ) -> FitResult:
     """Train ``policy`` in place on pairs and rankings of any K; the reference is what it is now."""
     expect_policy(policy, label)
     expect_records(preferences, (Ranking, Comparisons), label, RANKING)
+    runtime = runtime_of(runtime, seed)
     renderer = bounded(renderer or Renderer(policy.tokenizer), policy.model)
-    stage = stage_at(out)
-    items = fitting(renderer, preferences, render_preferences, stage, ranks, label)
+    stage = stage_at(out, runtime)
+    items = fitting(renderer, preferences, render_preferences, stage, runtime, label)
     held: list[TokenItem] = []
     if held_out:
-        held = fitting(renderer, held_out, render_preferences, stage, ranks, f"{label}, held out")
+        held = fitting(renderer, held_out, render_preferences, stage, runtime, f"{label}, held out")
     live = None
     if isinstance(settings, Dpo):
         if settings.reference == "live":
             live = frozen_reference(policy)
         else:
             both = precompute(
-                policy, [*items, *held], stage, token_budget=settings.token_budget, device=device, ranks=ranks
+                policy, [*items, *held], stage, token_budget=settings.token_budget, runtime=runtime
             )
             items, held = both[: len(items)], both[len(items) :]
-    strongest = announce_judgements(items, settings, stage, ranks, label)
+    strongest = announce_judgements(items, settings, stage, runtime, label)
     return fit(
         DirectPreference(policy, settings, reference=live, strongest=strongest),
         items,
         settings,
         stage,
         modules={"policy": policy.model},
-        seed=seed,
         held_out=held,
         label=label,
-        device=device,
-        ranks=ranks,
+        runtime=runtime,
     )
 
 
@@ -143,34 +140,34 @@ def kto(
     settings: Kto | None = None,
     *,
     out: str | Path | Stage | None = None,
-    seed: int = 0,
+    seed: int | None = None,
     held_out: Sequence[Labeled | Rated | Preference] = (),
     renderer: Renderer | None = None,
     label: str = "kto",
-    device: str | torch.device = "cpu",
-    ranks: Ranks | None = None,
+    runtime: Runtime | None = None,
 ) -> FitResult:
     """KTO on thumbs, ratings (by ``threshold``) or rankings: improve ``policy`` in place."""
     expect_policy(policy, "kto")
     expect_records(records, (Labeled, Rated, Ranking, Comparisons), "kto", LABELED)
     settings = settings or default_settings(Kto, "kto", policy)
+    runtime = runtime_of(runtime, seed)
     renderer = bounded(renderer or Renderer(policy.tokenizer), policy.model)
-    stage = stage_at(out)
+    stage = stage_at(out, runtime)
     labels = labels_of(records, settings.threshold)
-    items = fitting(renderer, labels, render_labels, stage, ranks, label, what="labels")
+    items = fitting(renderer, labels, render_labels, stage, runtime, label, what="labels")
     held: list[TokenItem] = []
     if held_out:
         apart = labels_of(held_out, settings.threshold)
-        held = fitting(renderer, apart, render_labels, stage, ranks, f"{label}, held out", what="labels")
+        held = fitting(renderer, apart, render_labels, stage, runtime, f"{label}, held out", what="labels")
     limit = renderer.max_length
-    items = with_mismatches(items, seed=seed, max_length=limit)
+    items = with_mismatches(items, seed=runtime.seed, max_length=limit)
     # A held-out part with one prompt alone borrows the answers of training, which are to other prompts.
-    held = with_mismatches(held, seed=seed, max_length=limit, answers=items) if held else []
+    held = with_mismatches(held, seed=runtime.seed, max_length=limit, answers=items) if held else []
     for part, name in ((items, label), (held, f"{label}, held out")):
         if shortened := shortened_mismatches(part):
             announce(
                 stage,
-                ranks,
+                runtime,
                 "mismatches",
                 f"{name}: {shortened} of {len(part)} answers to other prompts, from which KTO's KL is estimated, are "
                 f"cut to fit {limit} tokens",
@@ -190,8 +187,7 @@ def kto(
             [*every, *(item.payload for item in every)],
             stage,
             token_budget=settings.token_budget,
-            device=device,
-            ranks=ranks,
+            runtime=runtime,
         )
         own = attach_mismatched_reference(known[: len(every)], known[len(every) :])
         items, held = own[: len(items)], own[len(items) :]
@@ -201,11 +197,9 @@ def kto(
         settings,
         stage,
         modules={"policy": policy.model},
-        seed=seed,
         held_out=held,
         label=label,
-        device=device,
-        ranks=ranks,
+        runtime=runtime,
     )
 
 

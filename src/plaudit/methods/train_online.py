@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Unpack
 
 import numpy as np
-import torch
 
 from plaudit.config import Group, Grpo, Online, OnlineDpo, Ppo, Reinforce, Rejection, Rloo
 from plaudit.data.records import Demonstration, Prompt
@@ -38,7 +37,8 @@ from plaudit.rewards import Reward, checked, fewest
 from plaudit.rollout.native import NativeSampler
 from plaudit.rollout.protocol import Sampler, SamplingSettings
 from plaudit.runs import Stage
-from plaudit.training import FitResult, Ranks
+from plaudit.runtime import Runtime, runtime_of
+from plaudit.training import FitResult
 
 # The stream of random numbers that rejection sampling draws from; training iterations have 0, 1, 2, ….
 REJECTION_STEP = 3_000_000
@@ -58,8 +58,7 @@ def ppo(
     Without a ``critic`` a value head on a copy of the policy is used.
     """
     settings = settings or default_settings(Ppo, "ppo", policy)
-    device, ranks = options.get("device", "cpu"), options.get("ranks")
-    algorithm = PPO(policy, critic or Critic.from_policy(policy), settings, device=device, ranks=ranks)
+    algorithm = PPO(policy, critic or Critic.from_policy(policy), settings, runtime=options.get("runtime"))
     return online(algorithm, policy, reward, prompts, settings, **options)
 
 
@@ -160,13 +159,12 @@ def online(
     sampler: Sampler | None = None,
     reference: Callable[..., TokenLogProbs] | None = None,
     out: str | Path | Stage | None = None,
-    seed: int = 0,
+    seed: int | None = None,
     demonstrations: Sequence[Demonstration] = (),
     watch: Callable[[int], Mapping[str, float]] | None = None,
     renderer: Renderer | None = None,
     label: str = "ppo",
-    device: str | torch.device = "cpu",
-    ranks: Ranks | None = None,
+    runtime: Runtime | None = None,
 ) -> RlResult:
     """Run the RL loop of any algorithm on records.
 
@@ -174,17 +172,18 @@ def online(
     training must not see.
     """
     _expect(policy, reward, prompts, label.replace(" ", "_"))
+    runtime = runtime_of(runtime, seed)
     renderer = bounded(
         renderer or Renderer(policy.tokenizer),
         policy.model,
         *(module for module, _ in algorithm.modules().values()),
         positions=fewest([reward]),
     )
-    stage = stage_at(out)
-    kept = fitting_prompts(renderer, prompts, settings.max_new_tokens, stage, ranks, label)
+    stage = stage_at(out, runtime)
+    kept = fitting_prompts(renderer, prompts, settings.max_new_tokens, stage, runtime, label)
     ptx: list[TokenItem] = []
     if settings.ptx_coefficient:
-        ptx = fitting(renderer, demonstrations, render_demonstrations, stage, ranks, f"{label}, ptx")
+        ptx = fitting(renderer, demonstrations, render_demonstrations, stage, runtime, f"{label}, ptx")
     return RlLoop(
         algorithm,
         policy=policy,
@@ -195,11 +194,9 @@ def online(
         sampler=sampler or NativeSampler(policy),
         settings=settings,
         stage=stage,
-        seed=seed,
         ptx_items=ptx,
         watch=watch,
-        device=device,
-        ranks=ranks or Ranks(),
+        runtime=runtime,
         label=label,
     ).run()
 
@@ -211,26 +208,29 @@ def best_answers(
     settings: Rejection,
     *,
     renderer: Renderer,
-    seed: int = 0,
-    ranks: Ranks | None = None,
+    runtime: Runtime,
 ) -> tuple[list[Demonstration], dict[str, float]]:
     """The best of n samples of each prompt by the reward, and what choosing gained.
 
     Unfinished answers are never chosen; a prompt that has no other is left out.
     """
-    with Progress(len(prompts) * settings.n, "samples", unit="answer") as bar:
+    quiet = not runtime.is_main
+    with (
+        Progress(len(prompts) * settings.n, "samples", unit="answer", quiet=quiet) as bar,
+        runtime.computing(),
+    ):
         rollouts = respond(
             prompts,
             renderer=renderer,
             sampler=NativeSampler(policy),
             settings=SamplingSettings(settings.max_new_tokens, temperature=settings.temperature),
             samples_per_prompt=settings.n,
-            seed=seed,
+            seed=runtime.seed,
             step=REJECTION_STEP,
-            ranks=ranks,
+            mesh=runtime.mesh,
             progress=lambda done, _: bar.update(done),
         )
-    scores = checked(reward, rollouts.samples).scores.reshape(-1, settings.n)
+    scores = checked(reward, rollouts.samples, runtime.mesh).scores.reshape(-1, settings.n)
     finished = np.array([s.finish != "length" for s in rollouts.samples]).reshape(-1, settings.n)
     chosen, gained = [], []
     for i, prompt in enumerate(prompts):
@@ -253,10 +253,9 @@ def rejection(
     settings: Rejection | None = None,
     *,
     out: str | Path | Stage | None = None,
-    seed: int = 0,
+    seed: int | None = None,
     renderer: Renderer | None = None,
-    device: str | torch.device = "cpu",
-    ranks: Ranks | None = None,
+    runtime: Runtime | None = None,
 ) -> FitResult:
     """Rejection-sampling fine-tuning: imitate the best of n own samples by the reward."""
     from plaudit.data.readers.read import read
@@ -264,33 +263,30 @@ def rejection(
 
     _expect(policy, reward, prompts, "rejection")
     settings = settings or default_settings(Rejection, "rejection", policy)
+    runtime = runtime_of(runtime, seed)
     renderer = bounded(renderer or Renderer(policy.tokenizer), policy.model, positions=fewest([reward]))
-    stage, ranks = stage_at(out), ranks or Ranks()
+    stage = stage_at(out, runtime)
     path = stage.path / "chosen.jsonl"
-    if not path.exists():
+    if not runtime.mesh.from_main(path.exists):
         # Kept, so that a resumed run imitates what was sampled before the policy began to move.
-        kept = fitting_prompts(renderer, prompts, settings.max_new_tokens, stage, ranks, "rejection")
+        kept = fitting_prompts(renderer, prompts, settings.max_new_tokens, stage, runtime, "rejection")
         kept = kept[: settings.prompts]
-        records, facts = best_answers(
-            policy, reward, kept, settings, renderer=renderer, seed=seed, ranks=ranks
-        )
+        records, facts = best_answers(policy, reward, kept, settings, renderer=renderer, runtime=runtime)
         if not records:
             raise UserError(
                 f"none of {len(kept) * settings.n} answers to {len(kept)} prompts came to its end",
                 remedy=f"raise max_new_tokens (now {settings.max_new_tokens}), or train the policy to stop first (sft)",
             )
-        if ranks.is_main:
+        if runtime.is_main:
             write_jsonl(records, path)
             stage.event(event="chosen", **facts)
-        ranks.barrier()
+        runtime.mesh.barrier()
     return sft(
         policy,
         read(path, kind="demonstrations").records,
         settings,
         out=stage,
-        seed=seed,
         renderer=renderer,
         label="rejection",
-        device=device,
-        ranks=ranks,
+        runtime=runtime,
     )

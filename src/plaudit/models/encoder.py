@@ -14,11 +14,12 @@ from plaudit.data.tokens.batching import collate
 from plaudit.data.tokens.layout import Layout, LayoutKind
 from plaudit.models.architectures import backbone, is_causal
 from plaudit.models.autocast_hooks import cast_once
-from plaudit.models.compute import autocast, compute_config, kernels_in_use
+from plaudit.models.compute import autocast, kernels_in_use
 from plaudit.models.fused_decoder import fused_hidden
 from plaudit.models.packing import arguments, layout_for
 from plaudit.models.rotation import apart, changing, forget, singles
 from plaudit.models.skip_last_mlp import last_mlp_only_at
+from plaudit.runtime import compute_config
 
 
 @dataclass

@@ -31,7 +31,7 @@ from plaudit.kernels.fused_mlp import FusedMLP
 from plaudit.kernels.fused_qkv import AttentionSpec
 from plaudit.kernels.linear import ROW_MULTIPLE
 from plaudit.models.architectures import layer_windows
-from plaudit.models.compute import compute_config
+from plaudit.runtime import compute_config
 
 logger = logging.getLogger(__name__)
 

@@ -19,9 +19,10 @@ from plaudit.data.tokens.batch import TokenBatch
 from plaudit.kernels.reference import gathered
 from plaudit.models.architectures import backbone
 from plaudit.models.computable import check_policy
-from plaudit.models.compute import autocast, compute_config, kernels_in_use
+from plaudit.models.compute import autocast, kernels_in_use
 from plaudit.models.encoder import encode
 from plaudit.models.output_head import output_head, shape_of
+from plaudit.runtime import compute_config
 
 # Logits computed at once.
 CHUNK = 2**24

@@ -19,7 +19,8 @@ from plaudit.data.tokens.item import Segment, TokenItem
 from plaudit.data.tokens.layout import Layout, LayoutKind, lay_out
 from plaudit.models import attention
 from plaudit.models.architectures import OFFSET_POSITIONS, backbone, is_causal
-from plaudit.models.compute import LAYOUT_ORDER, compute_config, use_compute
+from plaudit.models.compute import LAYOUT_ORDER
+from plaudit.runtime import compute_config, use_compute
 
 logger = logging.getLogger(__name__)
 

@@ -7,6 +7,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from plaudit.config import Config, Pretrained
 from plaudit.config.graph import Graph, Node
 from plaudit.data.records import Comparisons, Demonstration, Labeled, Prompt, Ranking
@@ -17,7 +19,7 @@ from plaudit.models.policy import Policy, load_policy, save_policy
 from plaudit.pipeline.datasets import Materials
 from plaudit.runs import RunFolder, Stage
 from plaudit.runs.locate import model_folders
-from plaudit.training import Ranks
+from plaudit.runtime import Mesh, Runtime
 
 Parts = tuple[list[Any], list[Any]]
 SEED_STRIDE = 1_000_003
@@ -31,8 +33,16 @@ class Context:
     graph: Graph
     folder: RunFolder
     materials: Materials
-    device: Any
-    ranks: Ranks
+    runtime: Runtime
+
+    @property
+    def device(self) -> torch.device:
+        return torch.device(self.runtime.device)
+
+    @property
+    def mesh(self) -> Mesh:
+        """The ranks: rank 0 writes, all wait for it before they read."""
+        return self.runtime.mesh
 
     @property
     def seed(self) -> int:
@@ -60,7 +70,7 @@ class Context:
 
     def say(self, text: str) -> None:
         """Tell the user what a step does beside what was asked, and keep it with the run."""
-        if self.ranks.is_main:
+        if self.mesh.is_main:
             print(text, flush=True)
             self.folder.event("note", text=text)
 
@@ -101,13 +111,13 @@ class Context:
 
     def save(self, policy: Policy, stage: Stage, summary: str) -> None:
         """Save a policy, adapters merged in and kept beside it where the recipe says so, with its card."""
-        if self.ranks.is_main:
+        if self.mesh.is_main:
             if has_adapter(policy.model):
                 self.keep_adapter(policy.model, stage)
                 merge(policy.model)
             words = f"{summary}, run {self.config.name!r}, seed {self.seed}. Weights are float32."
             save_policy(policy, stage.model, policy_card(f"{self.config.name}@{stage.name}", words))
-        self.ranks.barrier()
+        self.mesh.barrier()
 
     def keep_adapter(self, module: Any, stage: Stage) -> None:
         """Write the adapters of a step alone, in peft's layout, named for the model that they were trained on."""
@@ -149,7 +159,7 @@ class Context:
             return train, held
         out = {self.materials.key(r) for r in held}
         fresh = [r for r in train if self.materials.key(r) not in out]
-        if stage is not None and len(fresh) < len(train) and self.ranks.is_main:
+        if stage is not None and len(fresh) < len(train) and self.mesh.is_main:
             stage.event("held out elsewhere", records=len(train) - len(fresh))
         return fresh, held
 

@@ -11,7 +11,6 @@ from plaudit.advice.costs import GPU, Speed, cpu, duration, seconds
 from plaudit.config import Config
 from plaudit.config.graph import Graph, Node
 from plaudit.config.resolve import graph_of
-from plaudit.models.compute import compute_config
 from plaudit.pipeline.context import Context
 from plaudit.pipeline.datasets import materials_of
 from plaudit.pipeline.defaults import with_defaults
@@ -21,9 +20,9 @@ from plaudit.pipeline.stages import Plan, is_done
 from plaudit.pipeline.work import Work
 from plaudit.registry import resolve
 from plaudit.runs import RunFolder
+from plaudit.runtime import compute_config
 from plaudit.training.cost_model import Footprint, config_of, parameters_of
 from plaudit.training.memory import choose, counted, need
-from plaudit.training.ranks import Ranks
 
 UNKNOWN = "size unknown until its config is there (a hub name is not fetched by a dry run)"
 
@@ -44,8 +43,8 @@ def planned(config: Config, folder: RunFolder) -> dict[str, StepEstimate]:
     """The estimates of all steps of a recipe, as ``--dry-run`` prints them."""
     config, _ = with_defaults(config)
     graph = graph_of(config)
-    with computing(config, folder) as (resolved, device):
-        context = Context(config, graph, folder, materials_of(config), device, Ranks.from_environment())
+    with computing(config, folder) as (resolved, runtime):
+        context = Context(config, graph, folder, materials_of(config), runtime)
         return {node.name: estimate(node, context, resolved) for node in graph.nodes.values()}
 
 

@@ -34,7 +34,7 @@ def export_end(context: Context, key: str | None) -> None:
     """
     end = context.graph.places.get("end")
     config = context.config
-    if end is None or not context.ranks.is_main or config.save not in MERGED:
+    if end is None or not context.mesh.is_main or config.save not in MERGED:
         return
     dtype = wanted_type(context, end)
     folder = context.folder.path / "model"

@@ -9,10 +9,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from plaudit.config import Config
 from plaudit.runs import RunFolder
+
+if TYPE_CHECKING:
+    from plaudit.runtime import Runtime
 
 
 def set_threads(threads: int) -> None:
@@ -22,36 +25,45 @@ def set_threads(threads: int) -> None:
 
 
 @contextmanager
-def computing(config: Config, folder: RunFolder) -> Iterator[tuple[dict[str, Any], Any]]:
-    """Computes as the recipe asks on this machine; gives what was chosen by looking at it, and the device."""
-    from plaudit.models.compute import use_compute
-    from plaudit.training.device import make_deterministic, resolve_device
-    from plaudit.training.memory import keep_freed_memory, spare_libraries
+def computing(config: Config, folder: RunFolder) -> Iterator[tuple[dict[str, Any], Runtime]]:
+    """Computes as the recipe asks on this machine; gives what was chosen by looking at it, and the runtime.
 
+    Rank 0 looks at the machine and the run for all: what each finds by itself may differ.
+    """
+    from plaudit.runtime import ComputeConfig, Mesh, Runtime, resolve_device
+    from plaudit.training.device import make_deterministic
+    from plaudit.training.memory import keep_freed_memory, memory_limit, spare_libraries
+
+    mesh = Mesh.from_environment()
     device = resolve_device(config.device)
-    resolved = look(config, folder, device)
+    least = mesh.least(memory_limit(device, config.memory))
+    resolved = mesh.from_main(lambda: look(config, folder, device, least))
     set_threads(resolved["threads"])
     keep_freed_memory()
     spare_libraries()
     make_deterministic(device, config.deterministic)
-    with use_compute(
+    compute = ComputeConfig(
         layout=config.layout,
         fused=config.fused,
         kernels=config.compute.kernels,
         precision=resolved["precision"],
         memory=resolved["memory_gib"] * 2**30,
         checkpointing=config.checkpointing,
-    ):
-        yield resolved, device
+    )
+    runtime = Runtime(device, mesh, compute, config.seed)
+    with runtime.computing():
+        yield resolved, runtime
 
 
-def look(config: Config, folder: RunFolder, device: Any) -> dict[str, Any]:
-    """Choices made by looking at the machine, made once: a later start reads them from the run."""
+def look(config: Config, folder: RunFolder, device: Any, memory: float) -> dict[str, Any]:
+    """Choices made by looking at the machine, made once: a later start reads them from the run.
+
+    ``memory``: bytes that a run may take, on the rank that has the least.
+    """
     import torch
 
     from plaudit.training.cost_model import config_of
     from plaudit.training.device import choose_precision, choose_threads
-    from plaudit.training.memory import memory_limit
 
     before = (folder.read_json("run.json") or {}).get("resolved")
     if (
@@ -81,7 +93,7 @@ def look(config: Config, folder: RunFolder, device: Any) -> dict[str, Any]:
         "threads_reason": reason,
         "precision": precision,
         "precision_reason": why,
-        "memory_gib": memory_limit(device, config.memory) / 2**30,
+        "memory_gib": memory / 2**30,
         "versions": {
             "python": platform.python_version(),
             **{name: version(name) for name in ("plaudit", "torch", "transformers", "tokenizers")},

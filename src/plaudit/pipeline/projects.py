@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import os
 import re
 from pathlib import Path
 from typing import Any
 
-from plaudit.config import ROLES, Config, DataSource
+from plaudit.config import ROLES, Config
 from plaudit.data.readers.sources import is_project
 from plaudit.errors import UserError
 
@@ -19,17 +18,18 @@ def frozen(config: Config, folder: Path, *, keep: bool = False) -> Config:
     written before, so that several runs see the same. UserError where a project holds
     no judgement that ranks anything.
     """
-    changed: dict[str, Any] = {}
-    for role in ROLES:
-        sources: tuple[DataSource, ...] = getattr(config.data, role)
-        if not any(is_project(s.path) for s in sources):
-            continue
-        changed[role] = tuple(
-            s.model_copy(update={"path": str(_export(s.path, folder, keep))}) if is_project(s.path) else s
-            for s in sources
-        )
-    if not changed:
+    sources = {role: tuple(getattr(config.data, role)) for role in ROLES}
+    found = sorted({s.path for role in sources.values() for s in role if is_project(s.path)})
+    if not found:
         return config
+    from plaudit.runtime import Mesh
+
+    # Of several processes one looks at the projects: each would see another moment of them.
+    paths = Mesh.from_environment().from_main(lambda: {a: str(_export(a, folder, keep)) for a in found})
+    changed: dict[str, Any] = {
+        role: tuple(s.model_copy(update={"path": paths.get(s.path, s.path)}) for s in own)
+        for role, own in sources.items()
+    }
     return config.model_copy(update={"data": config.data.model_copy(update=changed)})
 
 
@@ -38,11 +38,6 @@ def _export(address: str, folder: Path, keep: bool) -> Path:
     from plaudit.feedback.project_location import opened, place_of
     from plaudit.feedback.store.projects import named_project
 
-    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
-        raise UserError(
-            "several processes cannot each take their own look at a labeling project",
-            remedy="write it to a file first: plaudit collect export FILE",
-        )
     place = place_of(address)
     with opened(place.url) as database:
         slug = database.read(named_project, place.slug).slug

@@ -6,7 +6,7 @@ import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from plaudit.config import Config, load_recipe, validate
 from plaudit.config.graph import EVALUATE, Graph
@@ -20,6 +20,9 @@ from plaudit.pipeline.projects import frozen
 from plaudit.pipeline.run_record import ending, run_day, write_record
 from plaudit.pipeline.stages import ALL, Plan, execute, is_done, made_by_other_code
 from plaudit.runs import RunFolder, files
+
+if TYPE_CHECKING:
+    from plaudit.runtime import Runtime
 
 BUILT_IN = Path(__file__).parent / "recipes"
 
@@ -131,8 +134,10 @@ def _computed(
     folder: RunFolder,
     options: Options,
 ) -> RunFolder:
-    with pin_day(run_day(folder)), computing(config, folder) as (resolved, device):
-        return _execute(config, graph, folder, resolved, device, options)
+    with computing(config, folder) as (resolved, runtime):
+        day = runtime.mesh.from_main(lambda: run_day(folder))
+        with pin_day(day):
+            return _execute(config, graph, folder, resolved, runtime, options)
 
 
 def _execute(
@@ -140,7 +145,7 @@ def _execute(
     graph: Graph,
     folder: RunFolder,
     resolved: dict[str, Any],
-    device: Any,
+    runtime: Runtime,
     options: Options,
 ) -> RunFolder:
     from rich.console import Console
@@ -149,34 +154,37 @@ def _execute(
     from plaudit.pipeline.datasets import materials_of
     from plaudit.pipeline.export import export_end
     from plaudit.pipeline.steps.evaluation_prompts import check_held_out
-    from plaudit.training.ranks import Ranks
 
     console = Console(stderr=False, highlight=False)
-    ranks = Ranks.from_environment()
+    mesh = runtime.mesh
 
     def tell(line: str) -> None:
-        if ranks.is_main:
+        if mesh.is_main:
             console.print(line, markup=False, soft_wrap=True)
 
-    context = Context(config, graph, folder, materials_of(config, tell), device, ranks)
+    context = Context(config, graph, folder, materials_of(config, tell), runtime)
     plan = make_plan(context, _common(config, resolved))
     if few := check_held_out(context):
         tell(few)
     if options.only is None:
         from plaudit.pipeline.preflight import preflight
 
-        keys = plan.keys(folder)
-        preflight(context, [name for name in graph.nodes if not is_done(folder, name, keys[name])])
+        def before_step_0() -> None:
+            keys = plan.keys(folder)
+            preflight(context, [name for name in graph.nodes if not is_done(folder, name, keys[name])])
+
+        mesh.from_main(before_step_0)
     for one in options.filled:
         tell(f"not stated, so as vetted for pretrained models: {one}")
     if options.dry_run:
         from plaudit.pipeline.dry_run import describe
 
-        describe(plan, context, resolved, console)
+        if mesh.is_main:
+            describe(plan, context, resolved, console)
         return folder
     made_by = plan.codes(resolved["versions"])
-    other = made_by_other_code(plan, folder, made_by)
-    if ranks.is_main:
+    if mesh.is_main:
+        other = made_by_other_code(plan, folder, made_by)
         files.sweep(folder.path)
         write_record(
             folder, config, graph, resolved, {n: w for n, w in other.items() if n not in options.again}
@@ -185,15 +193,16 @@ def _execute(
     execute(
         plan,
         folder,
-        announce=_announcer(plan, folder, console, ranks.is_main),
+        announce=_announcer(plan, folder, console, mesh.is_main),
         donor=options.donor,
-        is_main=ranks.is_main,
+        mesh=mesh,
         again=options.again,
         made_by=made_by,
         only=options.only,
     )
-    export_end(context, (folder.stage(graph.places.get("end", "")).read_json() or {}).get("key"))
-    if ranks.is_main and config.evaluate is not None:
+    if mesh.is_main:
+        export_end(context, (folder.stage(graph.places.get("end", "")).read_json() or {}).get("key"))
+    if mesh.is_main and config.evaluate is not None:
         from plaudit.audit.write import write_findings
         from plaudit.pipeline.summary import write_summary
         from plaudit.report.build import build
@@ -202,7 +211,7 @@ def _execute(
         write_findings(folder.path)
         path = build(folder.path)
         console.print(f"report: {path}", markup=False, soft_wrap=True)
-    if line := ending(graph, folder):
+    if mesh.is_main and (line := ending(graph, folder)):
         tell(line)
     return folder
 

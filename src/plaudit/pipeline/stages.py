@@ -20,8 +20,10 @@ from typing import Any
 
 from plaudit.runs import RunFolder, Stage, files
 from plaudit.runs.memory import begin_peak, peak_mb
+from plaudit.runtime import Mesh
 
 ALL = "all"
+LEFT = "left"  # a stage that is not to run, and is taken as it is
 ASKED_AS = "asked_as"  # in the record of such a step: the key that it was asked under
 FROZEN = "frozen"  # in the outcome of a step that people answered: the hash of what they gave
 
@@ -134,7 +136,7 @@ def execute(
     *,
     announce: Callable[[str, str], None],
     donor: RunFolder | None = None,
-    is_main: bool = True,
+    mesh: Mesh | None = None,
     again: Sequence[str] = (),
     made_by: Mapping[str, Any] | None = None,
     only: Sequence[str] | None = None,
@@ -145,6 +147,7 @@ def execute(
     (``all`` for every one that no people were asked for), with everything that follows from them; ``only`` names the
     ones that may run, the others being taken as they are.
     """
+    mesh = mesh or Mesh()
     anew: set[str] = set()
     for spec in plan.stages:
         if (
@@ -155,45 +158,72 @@ def execute(
             anew.add(spec.name)
     keys: dict[str, str] = {}
     for spec in plan.stages:
-        name = spec.name
-        # Asked anew by name, people's step has the key of what it is asked, not of what they once gave.
-        key = keys[name] = plan.key(spec, keys, None if name in anew else folder)
-        stage = folder.stage(name)
-        if only is not None and name not in only:
-            keys[name] = (stage.read_json() or {}).get("key", key)
+        name, stage = spec.name, folder.stage(spec.name)
+
+        def begin(spec: StageSpec = spec) -> tuple[str, str]:
+            return _begin(plan, spec, keys, folder, donor, anew, made_by, only)
+
+        # Rank 0 decides, and brings the folder to where the stage begins, before any other rank looks at it.
+        state, keys[name] = mesh.from_main(begin)
+        if state == LEFT:
             continue
-        fresh = name in anew and is_done(folder, name, key)
-        if donor and is_main and not is_done(folder, name, key) and is_done(donor, name, key):
-            _adopt(stage, donor.stage(name))
-            folder.event("adopted", stage=name, donor=str(donor.path))
-        if is_done(folder, name, key) and not fresh:
-            announce(name, "skipped")
+        announce(name, state)
+        if state == "skipped":
             continue
-        before = stage.read_json() or {}
-        resumed = before.get("key") == key and not fresh
-        if is_main:
-            if before and not resumed:
-                _set_aside(folder, stage)
-            files.sweep(stage.path)
-            began = before["started"] if resumed else time.time()
-            record = {"key": key, "status": "running", "started": began}
-            stage.write_json("stage.json", record | _by(made_by, name))
-            folder.event("resumed" if resumed else "started", stage=name)
-        announce(name, "resumed" if resumed else "started")
         begin_peak()
         clock = time.perf_counter()
         outcome = dict(spec.run(stage))
         seconds = time.perf_counter() - clock
         # What people gave decides what follows, not how they were asked.
-        asked_as = {ASKED_AS: key} if FROZEN in outcome else {}
-        key = keys[name] = outcome.pop(FROZEN, key)
-        if is_main:
-            began = (stage.read_json() or {}).get("started")
-            record = {"key": key, "status": "done", "started": began, "seconds": seconds, "resumed": resumed}
-            record["peak_mb"] = peak_mb()
+        asked_as = {ASKED_AS: keys[name]} if FROZEN in outcome else {}
+        keys[name] = outcome.pop(FROZEN, keys[name])
+        if mesh.is_main:
+            record = {
+                "key": keys[name],
+                "status": "done",
+                "started": (stage.read_json() or {}).get("started"),
+                "seconds": seconds,
+                "resumed": state == "resumed",
+                "peak_mb": peak_mb(),
+            }
             stage.write_json("stage.json", {**record, **asked_as, **_by(made_by, name), **outcome})
             folder.event("done", stage=name, seconds=seconds)
+        mesh.barrier()
         announce(name, "done")
+
+
+def _begin(
+    plan: Plan,
+    spec: StageSpec,
+    keys: Mapping[str, str],
+    folder: RunFolder,
+    donor: RunFolder | None,
+    anew: set[str],
+    made_by: Mapping[str, Any] | None,
+    only: Sequence[str] | None,
+) -> tuple[str, str]:
+    """Whether a stage is left, skipped, resumed or started, and its key; its folder is made ready."""
+    name, stage = spec.name, folder.stage(spec.name)
+    # Asked anew by name, people's step has the key of what it is asked, not of what they once gave.
+    key = plan.key(spec, keys, None if name in anew else folder)
+    if only is not None and name not in only:
+        return LEFT, (stage.read_json() or {}).get("key", key)
+    fresh = name in anew and is_done(folder, name, key)
+    if donor and not is_done(folder, name, key) and is_done(donor, name, key):
+        _adopt(stage, donor.stage(name))
+        folder.event("adopted", stage=name, donor=str(donor.path))
+    if is_done(folder, name, key) and not fresh:
+        return "skipped", key
+    before = stage.read_json() or {}
+    resumed = before.get("key") == key and not fresh
+    if before and not resumed:
+        _set_aside(folder, stage)
+    files.sweep(stage.path)
+    began = before["started"] if resumed else time.time()
+    record = {"key": key, "status": "running", "started": began}
+    stage.write_json("stage.json", record | _by(made_by, name))
+    folder.event("resumed" if resumed else "started", stage=name)
+    return ("resumed" if resumed else "started"), key
 
 
 def _by(made_by: Mapping[str, Any] | None, name: str) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import traceback
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
 from typing import Literal, Protocol
 
@@ -12,6 +13,7 @@ import numpy as np
 
 from plaudit.data.records import Prompt, Response
 from plaudit.errors import UserError, Waiting
+from plaudit.runtime import Mesh
 
 
 @dataclass(frozen=True)
@@ -56,8 +58,31 @@ class RewardError(UserError):
     """A reward raised or gave a number that is not finite; it never becomes 0."""
 
 
-def checked(reward: Reward, samples: Sequence[Sample]) -> RewardOutput:
-    """``reward.score`` with the sample shown where it fails."""
+def checked(reward: Reward, samples: Sequence[Sample], mesh: Mesh | None = None) -> RewardOutput:
+    """``reward.score`` with the sample shown where it fails; ranks share the samples, whole prompts each."""
+    if mesh is None or mesh.world == 1:
+        return _checked(reward, samples)
+    cuts = _cuts(samples, mesh.world)
+    runs = [samples[a:b] for a, b in pairwise(cuts)]
+    found = mesh.map(lambda run: _checked(reward, run) if run else None, runs)
+    parts = [part for part in found if part is not None]
+    return RewardOutput(
+        np.concatenate([part.scores for part in parts]) if parts else np.zeros(0),
+        {name: np.concatenate([part.parts[name] for part in parts]) for name in parts[0].parts}
+        if parts
+        else {},
+        bool(parts) and all(part.normalized for part in parts),
+    )
+
+
+def _cuts(samples: Sequence[Sample], world: int) -> list[int]:
+    """Where a list is cut into ``world`` runs of nearly equal length that leave no prompt's samples apart."""
+    ends = [i for i in range(len(samples)) if not i or samples[i].prompt.id != samples[i - 1].prompt.id]
+    ends.append(len(samples))
+    return [min(ends, key=lambda end: abs(end - len(samples) * part / world)) for part in range(world + 1)]
+
+
+def _checked(reward: Reward, samples: Sequence[Sample]) -> RewardOutput:
     try:
         output = reward.score(samples)
     except Waiting:

@@ -8,7 +8,6 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal
 
 import numpy as np
-import torch
 
 from plaudit.data.rendering.renderer import Renderer
 from plaudit.data.tokens.item import Segment, TokenItem
@@ -18,13 +17,19 @@ from plaudit.models.packing import layout_for
 from plaudit.models.reward_model import RewardModel
 from plaudit.registry import resolve
 from plaudit.rewards.protocol import Reward, RewardOutput, Sample
+from plaudit.runtime import Runtime
 from plaudit.training.sweep import per_response
 
 logger = logging.getLogger(__name__)
 
 
 def score_items(
-    model: Any, items: Sequence[TokenItem], *, pad_id: int, token_budget: int = 16_384, device: Any = "cpu"
+    model: Any,
+    items: Sequence[TokenItem],
+    *,
+    pad_id: int,
+    token_budget: int = 16_384,
+    runtime: Runtime | None = None,
 ) -> np.ndarray:
     """Comparable scores, not normalised, of every response of the items, in order: [R]."""
     found = per_response(
@@ -33,7 +38,7 @@ def score_items(
         pad_id=pad_id,
         layout=layout_for(model.backbone),
         token_budget=token_budget,
-        device=device,
+        runtime=runtime,
     )
     return np.concatenate(found) if found else np.zeros(0)
 
@@ -58,7 +63,7 @@ class ModelReward:
         same_tokenizer: bool,
         normalisation: Literal["stored", "none"] = "stored",
         token_budget: int = 16_384,
-        device: str | torch.device = "cpu",
+        runtime: Runtime | None = None,
     ) -> None:
         if normalisation == "stored" and (model.mean is None or model.std is None):
             raise UserError(
@@ -71,7 +76,8 @@ class ModelReward:
         self.normalisation = normalisation
         self.cut = 0  # samples that were too long for the model
         self.token_budget = token_budget
-        self.device = device
+        # Ranks share the samples (``checked``), so each scores its own alone.
+        self.runtime = (runtime or Runtime()).alone()
 
     @property
     def max_positions(self) -> int | None:
@@ -124,7 +130,7 @@ class ModelReward:
         items = self._items(samples)
         pad = self.model.tokenizer.pad_token_id
         raw = score_items(
-            self.model, items, pad_id=pad or 0, token_budget=self.token_budget, device=self.device
+            self.model, items, pad_id=pad or 0, token_budget=self.token_budget, runtime=self.runtime
         )
         if self.normalisation == "none":
             return RewardOutput(raw)

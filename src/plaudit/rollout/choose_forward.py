@@ -8,10 +8,11 @@ from typing import Any
 import torch
 
 from plaudit.errors import PlauditError
-from plaudit.models.compute import kernels_in_use, use_compute
+from plaudit.models.compute import kernels_in_use
 from plaudit.rollout.cache import RowCache
 from plaudit.rollout.forward import CannotDecode, Forward, ModelForward
 from plaudit.rollout.llama import LlamaForward, looks_like_llama
+from plaudit.runtime import use_compute
 
 logger = logging.getLogger(__name__)
 

@@ -24,9 +24,9 @@ from plaudit.kernels.blocked_decode import CACHE_BYTES, BlockedDecode
 from plaudit.kernels.fused_qkv import AttentionSpec, FoldedQKV
 from plaudit.kernels.linear import PrepackedLinear
 from plaudit.kernels.optional import load_compiled
-from plaudit.models.compute import compute_config
 from plaudit.rollout.cache import RowCache
 from plaudit.rollout.forward import CannotDecode, layer_windows, unwrapped
+from plaudit.runtime import compute_config
 
 FAMILIES = ("LlamaForCausalLM", "MistralForCausalLM", "Qwen2ForCausalLM", "Qwen3ForCausalLM")
 

@@ -11,7 +11,6 @@ from plaudit.training.engine import (
     trainable,
 )
 from plaudit.training.fit import FitResult, fit
-from plaudit.training.ranks import Ranks
 
 __all__ = [
     "Engine",
@@ -19,7 +18,6 @@ __all__ = [
     "LossOutput",
     "NotFiniteError",
     "ParameterGroup",
-    "Ranks",
     "Term",
     "TrainingMethod",
     "evaluate",

@@ -12,6 +12,7 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 from plaudit.runs import Stage, files
+from plaudit.runtime import Mesh
 from plaudit.training.engine import Engine
 
 Modules = Mapping[str, nn.Module]
@@ -65,12 +66,20 @@ def save(
         shutil.rmtree(stage.checkpoint(old), ignore_errors=True)
 
 
-def resume(stage: Stage, modules: Modules, engine: Engine) -> dict[str, Any]:
-    """Load the newest checkpoint of a stage and cut its logs to that step; {} where there is none."""
-    steps = stage.steps()
-    if not steps:
-        stage.truncate(0)
+def resume(stage: Stage, modules: Modules, engine: Engine, mesh: Mesh) -> dict[str, Any]:
+    """Load the newest checkpoint of a stage and cut its logs to that step; {} where there is none.
+
+    Rank 0 says which one; it goes on when all have read it, since it removes old ones later.
+    """
+
+    def newest() -> int | None:
+        steps = stage.steps()
+        stage.truncate(steps[-1] if steps else 0)
+        return steps[-1] if steps else None
+
+    step = mesh.from_main(newest)
+    if step is None:
         return {}
-    state = read(stage.checkpoint(steps[-1]), modules, engine)
-    stage.truncate(state["step"])
+    state = read(stage.checkpoint(step), modules, engine)
+    mesh.barrier()
     return state

@@ -18,10 +18,10 @@ from transformers import AutoModel, AutoModelForCausalLM, LlamaConfig
 from plaudit.config import PolicySource, Scratch
 from plaudit.data.tokens.batching import collate
 from plaudit.data.tokens.item import Segment, TokenItem
-from plaudit.models.compute import LayoutKind, Precision, use_compute
 from plaudit.models.encoder import encode
 from plaudit.models.files import fetched
 from plaudit.models.fused_decoder import supports_fused
+from plaudit.runtime import LayoutKind, Precision, use_compute
 
 WORDS = 256
 

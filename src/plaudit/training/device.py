@@ -7,27 +7,10 @@ from pathlib import Path
 
 import torch
 
-from plaudit.errors import UserError
-from plaudit.models.compute import Precision
+from plaudit.runtime import Precision
 
 CPUS = Path("/sys/devices/system/cpu")
 CGROUP = Path("/sys/fs/cgroup")
-
-
-def resolve_device(name: str) -> torch.device:
-    """``auto`` prefers CUDA, then Apple's MPS, then the CPU."""
-    if name == "auto":
-        if torch.cuda.is_available():
-            name = "cuda"
-        elif torch.backends.mps.is_available():
-            name = "mps"
-        else:
-            name = "cpu"
-    if name == "cuda" and not torch.cuda.is_available():
-        raise UserError(
-            "device: cuda was asked for, but torch sees no CUDA device", remedy="use device: auto"
-        )
-    return torch.device(name)
 
 
 # Width per thread: below it threads wait for one another longer than they compute.

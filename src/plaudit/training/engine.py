@@ -23,10 +23,10 @@ from plaudit.data.tokens.batching import collate, plan
 from plaudit.data.tokens.item import TokenItem
 from plaudit.data.tokens.layout import LayoutKind
 from plaudit.errors import UserError
+from plaudit.runtime import Mesh, Runtime, digest_of
 from plaudit.training.global_batch import GlobalPass, NeedsGlobalBatch
 from plaudit.training.memory import is_out_of_memory
-from plaudit.training.ranks import Ranks
-from plaudit.training.sweep import sweep
+from plaudit.training.sweep import dealt, plan_digest, sweep
 from plaudit.training.timers import Timers
 
 logger = logging.getLogger(__name__)
@@ -120,15 +120,14 @@ class Engine:
         eps: float = 1e-8,
         weight_decay: float = 0.0,
         max_grad_norm: float | None = 1.0,
-        device: torch.device | str = "cpu",
-        ranks: Ranks | None = None,
+        runtime: Runtime | None = None,
     ) -> None:
         self.groups = list(groups)
         self.schedule = schedule
         self.token_budget = token_budget
         self.max_grad_norm = max_grad_norm
-        self.device = torch.device(device)
-        self.ranks = ranks or Ranks()
+        self.runtime = runtime or Runtime()
+        self.device = torch.device(self.runtime.device)
         self.steps = 0
         self.events: list[dict[str, Any]] = []
         self.timers = Timers(self.device)
@@ -158,7 +157,13 @@ class Engine:
         Where memory runs out, the token budget is halved and the step begun again: micro-batches do not
         change what is computed. Raises UserError where single items do not fit.
         """
+        with self.runtime.computing():
+            return self._accumulate(work)
+
+    def _accumulate(self, work: Work) -> dict[str, tuple[float, float]]:
         while True:
+            mesh = self.runtime.mesh
+            mesh.agree(lambda: self._digest(work), "the items of a step, or how they are computed")
             failure: BaseException | None = None
             sums: dict[str, list[float]] = {}
             try:
@@ -168,7 +173,7 @@ class Engine:
                     raise
                 # Without its traceback, which holds on to what the failed pass had allocated.
                 failure = error.with_traceback(None)
-            if not self.ranks.any(failure is not None):
+            if not mesh.any(failure is not None):
                 break
             self._halve(work, failure)
         return self._join_ranks(sums)
@@ -179,7 +184,7 @@ class Engine:
                 parameter.grad = None
         if self.device.type == "cuda":
             torch.cuda.empty_cache()
-        if all(len(plan(items, self.token_budget, m.layout)) == len(items) for m, items in work):
+        if all(len(part) < 2 for method, items in work for part in self._plan(method, items)):
             raise UserError(
                 f"out of memory at step {self.steps + 1}, with one example at a time",
                 remedy="shorten data.max_length, set checkpointing: true, or train adapters (policy.lora)",
@@ -195,31 +200,49 @@ class Engine:
             {"step": self.steps + 1, "event": "out of memory", "token_budget": self.token_budget}
         )
 
+    def _plan(self, method: TrainingMethod, items: Sequence[TokenItem]) -> list[list[int]]:
+        return plan(items, self.token_budget, method.layout, self.runtime.mesh.world)
+
+    def _digest(self, work: Work) -> int:
+        """A hash of what must be the same on all ranks for their gradients to add up."""
+        parts = [
+            (method.normalizers(items), plan_digest(items, self._plan(method, items), self.runtime))
+            for method, items in work
+        ]
+        return digest_of(self.steps, self.token_budget, parts)
+
     def _local(self, work: Work) -> dict[str, list[float]]:
         """This rank's part of the gradients and sums."""
         sums: dict[str, list[float]] = defaultdict(lambda: [0.0, 0.0])
+        # First all passes in which the ranks wait for one another: memory may run out on one of them later.
+        for method, items in work:
+            if isinstance(method, NeedsGlobalBatch):
+                with self.timers("prepare"):
+                    method.prepare(items, GlobalPass(self.token_budget, self.runtime))
         # float64 sums on the host keep metrics independent of how the batch was split.
         for method, items in work:
             normalizers = method.normalizers(items)
-            if isinstance(method, NeedsGlobalBatch):
-                with self.timers("prepare"):
-                    method.prepare(items, GlobalPass(self.token_budget, self.device, self.ranks))
-            for indices in self.ranks.share(plan(items, self.token_budget, method.layout)):
+            for indices, mine in dealt(items, self._plan(method, items), self.runtime.mesh):
                 with self.timers("batch"):
-                    batch = collate([items[i] for i in indices], method.pad_id).to(self.device)
+                    batch = collate(mine, method.pad_id).to(self.device)
                     batch.layout(method.layout)
                 with self.timers("forward"):
                     output = method.loss(batch)
                 total: Tensor | None = None
+                # A rank that has no micro-batch left makes the same passes as the others, at weight 0.
+                counts = bool(indices)
                 for name, term in output.terms.items():
                     if not (denominator := normalizers[name]):
                         continue
                     part = (term.values * term.weights).sum() / denominator
+                    if not counts:
+                        total = part * 0.0 if total is None else total + part * 0.0
+                        continue
                     scaled = part if term.coefficient == 1.0 else part * term.coefficient
                     total = scaled if total is None else total + scaled
                     sums[f"loss/{name}"][0] += float(part.detach())
                     sums["loss"][0] += float(scaled.detach())
-                for name, (value, count) in output.metrics.items():
+                for name, (value, count) in output.metrics.items() if counts else ():
                     sums[name][0] += float(value)
                     sums[name][1] += float(count)
                 if total is not None and total.requires_grad:
@@ -229,13 +252,10 @@ class Engine:
 
     def _join_ranks(self, sums: Mapping[str, Sequence[float]]) -> dict[str, tuple[float, float]]:
         """Gradients and sums over all ranks."""
-        if self.ranks.world > 1:
-            for group in self.groups:
-                for parameter in group.parameters:
-                    if parameter.grad is None:
-                        parameter.grad = torch.zeros_like(parameter)
-                    self.ranks.sum(parameter.grad)
-        return added(self.ranks.gather_shares([dict(sums)]))
+        mesh = self.runtime.mesh
+        if mesh.world > 1:
+            sum_gradients([p for group in self.groups for p in group.parameters], mesh)
+        return added(mesh.each(dict(sums)))
 
     def apply(
         self, totals: Mapping[str, tuple[float, float]], *, update: Sequence[str] | None = None
@@ -300,14 +320,13 @@ def evaluate(
     items: Sequence[TokenItem],
     *,
     token_budget: int,
-    device: torch.device | str = "cpu",
-    ranks: Ranks | None = None,
+    runtime: Runtime | None = None,
 ) -> dict[str, float]:
     """The method's loss and metrics on held-out items, without a gradient."""
-    ranks = ranks or Ranks()
+    runtime = runtime or Runtime()
     normalizers = method.normalizers(items)
     if isinstance(method, NeedsGlobalBatch):
-        method.prepare(items, GlobalPass(token_budget, device, ranks))
+        method.prepare(items, GlobalPass(token_budget, runtime))
 
     def sums(batch: TokenBatch) -> dict[str, tuple[float, float]]:
         output = method.loss(batch)
@@ -326,8 +345,7 @@ def evaluate(
         pad_id=method.pad_id,
         layout=method.layout,
         token_budget=token_budget,
-        device=device,
-        ranks=ranks,
+        runtime=runtime,
     )
     return means(added(part for _, part in parts))
 
@@ -345,3 +363,23 @@ def added(parts: Iterable[Mapping[str, Sequence[float]]]) -> dict[str, tuple[flo
 def means(sums: Mapping[str, tuple[float, float]]) -> dict[str, float]:
     """sum / count by name; losses are divided by their global weight already, which count 0 marks."""
     return {n: (v / c if c else v) for n, (v, c) in sums.items() if c or n.startswith("loss")}
+
+
+# Numbers that are sent at once.
+BUCKET = 2**24
+
+
+def sum_gradients(parameters: Sequence[nn.Parameter], mesh: Mesh) -> None:
+    """Σ over ranks of each gradient, in few messages; a parameter that no rank has a gradient of stays without."""
+    used = torch.tensor([p.grad is not None for p in parameters], dtype=torch.int32)
+    there = [p for p, known in zip(parameters, mesh.sum(used).tolist()) if known]
+    bucket: list[nn.Parameter] = []
+    for i, parameter in enumerate(there):
+        if parameter.grad is None:
+            parameter.grad = torch.zeros_like(parameter)
+        bucket.append(parameter)
+        if i + 1 == len(there) or sum(p.numel() for p in bucket) >= BUCKET:
+            flat = mesh.sum(torch.cat([p.grad.flatten() for p in bucket if p.grad is not None]))
+            for p, part in zip(bucket, flat.split([p.numel() for p in bucket])):
+                p.grad = part.view_as(p)
+            bucket = []

@@ -9,7 +9,6 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import torch
 from torch import nn
 
 from plaudit.config import Training
@@ -17,6 +16,7 @@ from plaudit.data.tokens.item import TokenItem
 from plaudit.models.dropout import in_eval, switch_off
 from plaudit.progress import Progress
 from plaudit.runs import Stage
+from plaudit.runtime import Runtime
 from plaudit.training import checkpoint
 from plaudit.training.engine import (
     Engine,
@@ -27,7 +27,6 @@ from plaudit.training.engine import (
     trainable,
 )
 from plaudit.training.memory import check_positions, fit_memory, longest_of, response_share, stated_budget
-from plaudit.training.ranks import Ranks
 
 
 @dataclass
@@ -40,7 +39,7 @@ class FitResult:
 
 
 def total_steps(settings: Training, items: int) -> int:
-    """Optimiser steps of a fit: ``steps`` where given, else ``epochs`` over the items."""
+    """Optimizer steps of a fit: ``steps`` where given, else ``epochs`` over the items."""
     return settings.max_steps or max(1, math.ceil(settings.epochs * items / settings.batch_size))
 
 
@@ -78,20 +77,46 @@ def fit(
     stage: Stage,
     *,
     modules: Mapping[str, nn.Module],
-    seed: int,
     held_out: Sequence[TokenItem] = (),
     score: str = "loss",
     label: str = "train",
-    device: torch.device | str = "cpu",
-    ranks: Ranks | None = None,
+    runtime: Runtime | None = None,
     after_step: Callable[[int], None] | None = None,
 ) -> FitResult:
     """Train ``modules`` by ``method`` on ``items``, from the newest checkpoint of ``stage`` if there is one.
 
-    ``score`` names the held-out number that ``keep_best`` minimises (a leading ``-`` maximises it). Dropout is off
+    ``score`` names the held-out number that ``keep_best`` minimizes (a leading ``-`` maximizes it). Dropout is off
     in all but adapters, and in these too while held-out items are measured.
     """
-    ranks = ranks or Ranks()
+    runtime = runtime or Runtime()
+    with runtime.computing():
+        return _fit(
+            method,
+            items,
+            settings,
+            stage,
+            modules,
+            held_out,
+            score,
+            label,
+            runtime,
+            after_step or (lambda step: None),
+        )
+
+
+def _fit(
+    method: TrainingMethod,
+    items: Sequence[TokenItem],
+    settings: Training,
+    stage: Stage,
+    modules: Mapping[str, nn.Module],
+    held_out: Sequence[TokenItem],
+    score: str,
+    label: str,
+    runtime: Runtime,
+    after_step: Callable[[int], None],
+) -> FitResult:
+    mesh = runtime.mesh
     for module in modules.values():
         switch_off(module)
     check_positions(modules, [*items, *held_out])
@@ -104,6 +129,7 @@ def fit(
             longest=longest_of(items, method.layout),
             length=sum(item.slots for item in items) // sum(len(item.responses) for item in items),
             share=response_share(items, method.layout),
+            mesh=mesh,
         ).token_budget
     engine = Engine(
         [ParameterGroup(name, trainable(module), settings.lr) for name, module in modules.items()],
@@ -113,10 +139,9 @@ def fit(
         eps=settings.eps,
         weight_decay=settings.weight_decay,
         max_grad_norm=settings.max_grad_norm,
-        device=device,
-        ranks=ranks,
+        runtime=runtime,
     )
-    state = checkpoint.resume(stage, modules, engine)
+    state = checkpoint.resume(stage, modules, engine, mesh)
     best: float | None = state.get("best")
     best_path = stage.checkpoints / "best"
     sign, score = (-1.0, score[1:]) if score.startswith("-") else (1.0, score)
@@ -127,16 +152,17 @@ def fit(
     tokens = 0
     for module in modules.values():
         module.train()
-    with Progress(total, label, unit="step", start=engine.steps, quiet=not ranks.is_main) as progress:
+    with Progress(total, label, unit="step", start=engine.steps, quiet=not mesh.is_main) as progress:
         while engine.steps < total:
-            chosen = batch_indices(engine.steps, items=len(items), batch_size=settings.batch_size, seed=seed)
+            chosen = batch_indices(
+                engine.steps, items=len(items), batch_size=settings.batch_size, seed=runtime.seed
+            )
             batch = [items[i] for i in chosen]
             for name, value in engine.step([(method, batch)]).items():
                 window[name].append(value)
             tokens += sum(item.slots for item in batch)
             step = engine.steps
-            if after_step:
-                after_step(step)
+            after_step(step)
             last = step == total
             due_eval = bool(held_out) and (last or (settings.eval_every and step % settings.eval_every == 0))
             due_save = step % settings.checkpoint_every == 0 and not last
@@ -146,14 +172,12 @@ def fit(
                 window.clear()
                 if due_eval:
                     with in_eval(*modules.values()):
-                        held = evaluate(
-                            method, held_out, token_budget=engine.token_budget, device=device, ranks=ranks
-                        )
+                        held = evaluate(method, held_out, token_budget=engine.token_budget, runtime=runtime)
                     if settings.keep_best and (best is None or sign * held[score] < best):
                         best = sign * held[score]
-                        if ranks.is_main:
+                        if mesh.is_main:
                             checkpoint.write(best_path, modules, None, {"step": step, "best": best})
-                if ranks.is_main:
+                if mesh.is_main:
                     speed = tokens / (time.perf_counter() - began)
                     extra = {f"eval/{k}": v for k, v in held.items()} if due_eval else {}
                     extra |= {"tokens_per_second": speed, **engine.timers.take()}
@@ -161,12 +185,13 @@ def fit(
                     for event in engine.events:
                         stage.event(**event)
                     engine.events.clear()
-            if due_save and ranks.is_main:
+            if due_save and mesh.is_main:
                 checkpoint.save(stage, step, modules, engine, {"best": best}, keep_last=settings.keep_last)
             progress.update(step, loss=metrics.get("loss"))
-    if settings.keep_best and best_path.exists():
-        ranks.barrier()
+    # Rank 0 has written it before it looks.
+    if settings.keep_best and mesh.from_main(best_path.exists):
         checkpoint.read(best_path, modules, None)
+        mesh.barrier()
     for module in modules.values():
         module.eval()
     return FitResult(total, metrics, held)

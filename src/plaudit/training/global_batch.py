@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol, runtime_checkable
+from typing import Protocol, runtime_checkable
 
 from torch import Tensor
 
 from plaudit.data.tokens.batch import TokenBatch
 from plaudit.data.tokens.item import TokenItem
 from plaudit.data.tokens.layout import LayoutKind
-from plaudit.training.ranks import Ranks
+from plaudit.runtime import Runtime
 from plaudit.training.sweep import sweep
 
 
@@ -20,8 +20,7 @@ class GlobalPass:
     """How a method runs a model over a global batch without a gradient."""
 
     token_budget: int
-    device: Any
-    ranks: Ranks
+    runtime: Runtime
 
     def mean(
         self,
@@ -42,8 +41,7 @@ class GlobalPass:
             pad_id=pad_id,
             layout=layout,
             token_budget=self.token_budget,
-            device=self.device,
-            ranks=self.ranks,
+            runtime=self.runtime,
         )
         return sum(t for _, (t, _) in parts) / max(1, sum(c for _, (_, c) in parts))
 

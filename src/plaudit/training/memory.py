@@ -10,6 +10,7 @@ from __future__ import annotations
 import ctypes
 import gc
 import logging
+import math
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import astuple, dataclass
@@ -24,9 +25,9 @@ from plaudit.data.tokens.item import TokenItem
 from plaudit.data.tokens.layout import LayoutKind, slots_of
 from plaudit.errors import UserError
 from plaudit.models.architectures import backbone
-from plaudit.models.compute import Precision, compute_config
 from plaudit.models.fused_decoder import supports_fused
 from plaudit.models.positions import fewest_positions
+from plaudit.runtime import Mesh, Precision, compute_config
 from plaudit.training.cost_model import Footprint, footprint
 
 logger = logging.getLogger(__name__)
@@ -125,14 +126,18 @@ def fit_memory(
     length: int,
     share: float,
     beside: float = 0.0,
+    mesh: Mesh | None = None,
 ) -> MemoryPlan:
     """The budget for training these modules under the settings in force, and checkpointing switched on if need be.
+
+    Ranks with different amounts of memory all take what fits the least.
 
     ``longest`` slots of one item, ``length`` tokens of a usual sequence, ``share`` of response tokens,
     ``beside`` bytes of models that are not trained.
     """
     settings = compute_config()
-    if settings.memory is None:
+    limit = (mesh or Mesh()).least(math.inf if settings.memory is None else settings.memory)
+    if limit == math.inf:
         chosen = MemoryPlan(max(ENOUGH, longest), bool(settings.checkpointing), 0.0, "no memory limit is set")
     else:
         # Models of one step take turns: the largest decides what a token keeps, each its own weights.
@@ -144,7 +149,7 @@ def fit_memory(
         if len(modules) > 1:
             kept = Footprint(*(len(modules) * value for value in astuple(kept)))
         chosen = choose(
-            settings.memory,
+            limit,
             longest,
             kept,
             fixed=fixed_bytes(modules.values()) + beside,

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from functools import partial
 from typing import Any, TypeVar
 
 import numpy as np
@@ -15,8 +17,8 @@ from plaudit.data.tokens.batching import collate, plan
 from plaudit.data.tokens.item import TokenItem
 from plaudit.data.tokens.layout import LayoutKind
 from plaudit.errors import UserError
+from plaudit.runtime import Mesh, Runtime, digest_of
 from plaudit.training.memory import is_out_of_memory
-from plaudit.training.ranks import Ranks
 
 logger = logging.getLogger(__name__)
 
@@ -31,42 +33,66 @@ def sweep(
     pad_id: int,
     layout: LayoutKind,
     token_budget: int,
-    device: torch.device | str = "cpu",
-    ranks: Ranks | None = None,
+    runtime: Runtime | None = None,
     progress: Callable[[int, int], object] = lambda done, of: None,
 ) -> list[tuple[list[int], T]]:
     """(indices, f(batch)) of every micro-batch of the items, in the order of the plan, the same on every rank.
 
-    Ranks share the micro-batches, so ``f`` returns what can be sent: plain numbers and NumPy arrays. Where memory runs
-    out on any rank, all begin again with half the budget; UserError where single items do not fit.
-    ``progress(done, of)`` hears of this rank's micro-batches.
+    Ranks share the micro-batches, so ``f`` returns what can be sent: plain numbers and NumPy arrays. Each makes the
+    same number of passes; one that has none left runs the smallest item again, and its value is dropped. Where memory
+    runs out on any rank, all begin again with half the budget; UserError where single items do not fit. MeshError
+    where the ranks' items or budgets differ. ``progress(done, of)`` hears of this rank's micro-batches.
     """
-    ranks = ranks or Ranks()
+    runtime = runtime or Runtime()
+    mesh = runtime.mesh
     while True:
-        batches = plan(items, token_budget, layout)
-        mine = ranks.share(batches)
+        batches = plan(items, token_budget, layout, mesh.world)
+        mesh.agree(
+            partial(plan_digest, items, batches, runtime), "the items of a pass, or how they are computed"
+        )
         values: list[tuple[list[int], T]] = []
         failure: BaseException | None = None
         try:
-            for number, indices in enumerate(mine):
-                values.append((indices, f(collate([items[i] for i in indices], pad_id).to(device))))
-                progress(number + 1, len(mine))
+            with runtime.computing():
+                for number, (indices, mine) in enumerate(dealt(items, batches, mesh)):
+                    values.append((indices, f(collate(mine, pad_id).to(runtime.device))))
+                    progress(number + 1, len(batches) // mesh.world)
         except (RuntimeError, MemoryError) as error:
             if not is_out_of_memory(error):
                 raise
             # Without its traceback, which holds on to what the failed pass had allocated.
             failure = error.with_traceback(None)
-        if not ranks.any(failure is not None):
-            return ranks.gather_shares(values)
-        if len(batches) == len(items):
+        if not mesh.any(failure is not None):
+            return [(indices, value) for indices, value in mesh.gather_shares(values) if indices]
+        if all(len(part) < 2 for part in batches):
             raise UserError(
                 "out of memory in a pass without a gradient, with one example at a time",
                 remedy="shorten data.max_length, or sample fewer tokens (max_new_tokens)",
             ) from failure
-        if torch.device(device).type == "cuda":
+        if torch.device(runtime.device).type == "cuda":
             torch.cuda.empty_cache()
         logger.warning("out of memory: the token budget goes from %d to %d", token_budget, token_budget // 2)
         token_budget = max(1, token_budget // 2)
+
+
+def dealt(
+    items: Sequence[TokenItem], batches: Sequence[list[int]], mesh: Mesh
+) -> Iterator[tuple[list[int], list[TokenItem]]]:
+    """This rank's micro-batches as indices and items; one without items is the smallest item again, to weigh 0."""
+    for indices in mesh.share(batches):
+        if indices:
+            yield indices, [items[i] for i in indices]
+        else:
+            # A copy: whoever tells items apart by identity must not take it for the item itself.
+            yield [], [replace(min(items, key=lambda item: item.slots))]
+
+
+def plan_digest(items: Sequence[TokenItem], batches: Sequence[Sequence[int]], runtime: Runtime) -> int:
+    """A hash of what must be the same on all ranks: tokens, their grouping, and how they are computed."""
+    tokens = (part for item in items for part in (item.prompt, *(r.ids for r in item.responses)))
+    content = (np.asarray(part, dtype=np.int64).tobytes() for part in tokens)
+    settings = replace(runtime.compute, memory=None)
+    return digest_of(settings, runtime.seed, [list(part) for part in batches], *content)
 
 
 def per_response(

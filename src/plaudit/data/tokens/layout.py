@@ -11,15 +11,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from plaudit.data.tokens.item import TokenItem
-
-LayoutKind = Literal["padded", "packed", "shared"]
+from plaudit.runtime import LayoutKind as LayoutKind
 
 
 @dataclass

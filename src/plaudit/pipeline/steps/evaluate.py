@@ -23,7 +23,7 @@ from plaudit.pipeline.steps.reward_evaluation import evaluate_reward
 from plaudit.pipeline.steps.scoring import load_reward, step_reward
 from plaudit.pipeline.steps.shown import rows_to_show
 from plaudit.pipeline.steps.temperatures import GREEDY, Answers, by_temperature, lengths, placed
-from plaudit.rewards import Reward, Sample
+from plaudit.rewards import Reward, Sample, checked
 from plaudit.runs import Stage
 
 NO_GOLD = "nobody knows the true quality of answers to real prompts"
@@ -50,7 +50,9 @@ def evaluate(context: Context, step: Node, stage: Stage) -> Mapping[str, Any]:
         "length": placed({name: lengths(samples) for name, samples in answers.items()}, places),
     }
     reward = _trained_reward(context, policies)
-    proxies = {} if reward is None else {n: reward.score(samples).scores for n, samples in answers.items()}
+    proxies: dict[str, np.ndarray] = {}
+    if reward is not None:
+        proxies = {name: checked(reward, samples, context.mesh).scores for name, samples in answers.items()}
     result["proxy"] = placed({name: mean_interval(scores) for name, scores in proxies.items()}, places)
     result["kl"], kl = _kl(context, policies, answers, settings)
     result["judge"] = judge.name if judge is not None else None
@@ -66,16 +68,20 @@ def evaluate(context: Context, step: Node, stage: Stage) -> Mapping[str, Any]:
         if judge is None and "greedy" in result:
             greedy = {name: shown.drawn(name, GREEDY) for name in policies}
             if reward is not None:
-                scores = {name: reward.score(samples).scores for name, samples in greedy.items()}
+                scores = {
+                    name: checked(reward, samples, context.mesh).scores for name, samples in greedy.items()
+                }
                 result["greedy"]["proxy"] = placed({n: mean_interval(s) for n, s in scores.items()}, places)
     models = {name: evaluate_reward(context, graph[name]) for name in _judged_models(context)}
     if models:
         result["reward_models"] = models
         result["reward_model"] = models[list(models)[-1]]
-    stage.write_json("evaluation.json", result)
-    (stage.path / "samples.jsonl").unlink(missing_ok=True)
-    rows = rows_to_show(context, prompts, answers, proxies, gold, kl, settings.show, greedy)
-    stage.append_samples(rows)
+    if context.mesh.is_main:
+        stage.write_json("evaluation.json", result)
+        (stage.path / "samples.jsonl").unlink(missing_ok=True)
+        stage.append_samples(
+            rows_to_show(context, prompts, answers, proxies, gold, kl, settings.show, greedy)
+        )
     return {}
 
 
@@ -103,7 +109,7 @@ def _kl(
         items = [TokenItem(s.prompt_ids, (Segment.of(s.ids),)) for s in answers[name]]
         reference = policies[origin] if origin in policies else context.load(origin)
         return response_kl(
-            policies[name], reference, items, temperature=settings.temperature, device=context.device
+            policies[name], reference, items, temperature=settings.temperature, runtime=context.runtime
         )
 
     by_step: dict[str, Any] = {}

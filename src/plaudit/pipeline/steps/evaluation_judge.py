@@ -14,7 +14,8 @@ from plaudit.models.policy import Policy
 from plaudit.models.reward_model import load_reward_model
 from plaudit.models.tokenizers import same_tokenizer
 from plaudit.pipeline.context import Context
-from plaudit.rewards import ModelReward, Sample
+from plaudit.rewards import ModelReward, Sample, checked
+from plaudit.runtime import Mesh
 
 
 @dataclass(frozen=True)
@@ -40,8 +41,8 @@ class GoldJudge:
 
     name = "gold"
 
-    def __init__(self, world: Any) -> None:
-        self.world = world
+    def __init__(self, world: Any, mesh: Mesh) -> None:
+        self.world, self.mesh = world, mesh
 
     def judge(self, samples: Sequence[Sample]) -> Judged:
         return self._judged([s.prompt for s in samples], [s.response for s in samples])
@@ -51,7 +52,7 @@ class GoldJudge:
 
     def _judged(self, prompts: Sequence[Any], responses: Sequence[Any]) -> Judged:
         gold = self.world.gold
-        rows = [gold.judge(p, r) for p, r in zip(prompts, responses, strict=True)]
+        rows = self.mesh.map(lambda pair: gold.judge(*pair), list(zip(prompts, responses, strict=True)))
         return Judged(np.asarray([row.score for row in rows]), gold.summarize(prompts, rows))
 
 
@@ -66,11 +67,12 @@ class ProxyJudge:
             model,
             same_tokenizer=same_tokenizer(model.tokenizer, policy.tokenizer),
             normalisation="none",
-            device=context.device,
+            runtime=context.runtime,
         )
+        self.mesh = context.mesh
 
     def judge(self, samples: Sequence[Sample]) -> Judged:
-        return Judged(self.reward.score(samples).scores)
+        return Judged(checked(self.reward, samples, self.mesh).scores)
 
     def perfect(self, prompts: Sequence[Any]) -> None:
         return None
@@ -79,5 +81,5 @@ class ProxyJudge:
 def answer_judge(context: Context, policy: Policy) -> AnswerJudge | None:
     """The judge of an evaluation; ``policy`` is one whose answers it judges. None where the recipe has none."""
     if context.gold is not None:
-        return GoldJudge(context.world)
+        return GoldJudge(context.world, context.mesh)
     return ProxyJudge(context, policy) if PROXY in context.graph.nodes else None

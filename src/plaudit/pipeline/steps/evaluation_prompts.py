@@ -69,5 +69,5 @@ def _answerable(
     settings = context.config.evaluate
     assert settings is not None
     renderer = bounded(context.renderer(policies[0].tokenizer), *(p.model for p in policies))
-    kept = fitting_prompts(renderer, prompts, settings.max_new_tokens, stage, context.ranks, label)
+    kept = fitting_prompts(renderer, prompts, settings.max_new_tokens, stage, context.runtime, label)
     return kept[: settings.prompts]

@@ -43,7 +43,7 @@ def rank_by_people(context: Context, step: Node, stage: Stage) -> Mapping[str, A
         context.say(
             f"{step.name}: {enough.items} items were asked for, {len(items)} are there: all are enough"
         )
-    standing = _filled(context, step, folder, items, enough.overlap, wanted)
+    standing = context.mesh.from_main(lambda: _filled(context, step, folder, items, enough.overlap, wanted))
     if standing.done < standing.wanted:
         by = f"by {standing.overlap} people each" if standing.overlap > 1 else "by people"
         raise Waiting(
@@ -63,7 +63,7 @@ def project_folder(context: Context, step: Node) -> Path:
 def _items(context: Context, step: Node, stage: Stage) -> list[dict[str, Any]]:
     """What people are shown, drawn once and kept: rows of prompts and answers."""
     path = stage.path / ITEMS
-    if not path.exists():
+    if not context.mesh.from_main(path.exists):
         drawn = [_row(prompt, responses) for prompt, responses in answers_to_rank(context, step)[0]]
         rows = [row for row in drawn if _can_be_shown(row)]
         if len(rows) < len(drawn):
@@ -71,9 +71,9 @@ def _items(context: Context, step: Node, stage: Stage) -> list[dict[str, Any]]:
                 f"{step.name}: {len(drawn) - len(rows)} of {len(drawn)} items cannot be shown to people (NUL …)"
             )
         text = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
-        if context.ranks.is_main:
+        if context.mesh.is_main:
             files.write_text(path, text)
-        context.ranks.barrier()
+        context.mesh.barrier()
         return rows
     return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
 
@@ -156,11 +156,11 @@ def _frozen(
     from plaudit.feedback.store.projects import named_project
 
     path = stage.path / JUDGEMENTS
-    if context.ranks.is_main and not path.exists():
+    if context.mesh.is_main and not path.exists():
         with opened(database_url(folder, None)) as database:
             slug = database.read(only_project)
             database.read(lambda db: write_export(db, named_project(db, slug), path))
-    context.ranks.barrier()
+    context.mesh.barrier()
     own = {_key_of(row) for row in items}
     records = [
         r

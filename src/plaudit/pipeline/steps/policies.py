@@ -87,8 +87,7 @@ def pretrain(context: Context, step: Node, stage: Stage) -> Mapping[str, Any]:
             seed=context.seed,
             held_out=held,
             label=step.name,
-            device=context.device,
-            ranks=context.ranks,
+            runtime=context.runtime,
         )
         tokens = sum(item.trained_tokens for item in items)
         outcome |= {"documents": len(items), "tokens": tokens, "held_out": result.evaluation}
@@ -110,8 +109,7 @@ def sft(context: Context, step: Node, stage: Stage) -> Mapping[str, Any]:
         held_out=held,
         renderer=renderer,
         label=step.name,
-        device=context.device,
-        ranks=context.ranks,
+        runtime=context.runtime,
     )
     context.save(policy, stage, "Fine-tuned on demonstrations")
     return {
@@ -126,8 +124,7 @@ def _shared(context: Context, step: Node, stage: Stage, policy: Policy) -> dict[
         "out": stage,
         "seed": context.step_seed(step),
         "renderer": context.renderer(policy.tokenizer),
-        "device": context.device,
-        "ranks": context.ranks,
+        "runtime": context.runtime,
     }
 
 
@@ -188,7 +185,8 @@ def _gold_watch(
             temperature=settings.temperature,
             max_new_tokens=settings.max_new_tokens,
         )
-        return {"gold": float(np.mean([gold.judge(s.prompt, s.response).score for s in samples]))}
+        scores = context.mesh.map(lambda s: gold.judge(s.prompt, s.response).score, samples)
+        return {"gold": float(np.mean(scores))}
 
     return watch
 

@@ -145,10 +145,10 @@ def written(context: Context, step: Node, stage: Stage, rankings: Sequence[Prefe
     out = {k for k in keys if uniform(k, "held out", context.seed) < settings.validation}
     trained = [r for r in rankings if context.materials.key(r) not in out]
     held_out = [r for r in rankings if context.materials.key(r) in out]
-    if context.ranks.is_main:
+    if context.mesh.is_main:
         write_jsonl(trained, stage.path / "train.jsonl")
         write_jsonl(held_out, stage.path / "held_out.jsonl")
-    context.ranks.barrier()
+    context.mesh.barrier()
     return {
         "rankings": len(trained),
         "held_out": len(held_out),

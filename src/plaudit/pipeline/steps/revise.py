@@ -38,7 +38,10 @@ def revise(context: Context, step: Node, stage: Stage) -> Mapping[str, Any]:
     drafts = _answers(context, step, prompts, "drafts")
     by = settings.by
     reviser: Reviser = call(JUDGES[by.scheme].reviser, by.rest, by.options, context, settings)
-    rounds = _revised(context, step, stage, reviser, constitution, list(zip(prompts, drafts)))
+    # On one rank: it keeps what is revised as it goes.
+    rounds = context.mesh.from_main(
+        lambda: _revised(context, step, stage, reviser, constitution, list(zip(prompts, drafts)))
+    )
     records = _records(settings, reviser, constitution, prompts, drafts, rounds)
     helpful = _helpful(context, step) if settings.gives == "demonstrations" else []
     return _written(context, step, stage, [*records, *helpful]) | {
@@ -144,8 +147,8 @@ def _written(
         raise UserError(
             f"{step.name} made nothing to train on: all revisions are empty, cut off, or equal to the draft"
         )
-    if context.ranks.is_main:
+    if context.mesh.is_main:
         write_jsonl(trained, stage.path / "train.jsonl")
         write_jsonl(held_out, stage.path / "held_out.jsonl")
-    context.ranks.barrier()
+    context.mesh.barrier()
     return {"records": len(trained), "held_out": len(held_out)}

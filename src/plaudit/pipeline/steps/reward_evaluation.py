@@ -57,7 +57,7 @@ def _deltas(
     every = []
     for model in models:
         pad = model.tokenizer.pad_token_id or 0
-        scores = score_items(model, items, pad_id=pad, device=context.device)
+        scores = score_items(model, items, pad_id=pad, runtime=context.runtime)
         every.append(scores / (model.std if len(models) > 1 and model.std else 1.0))
     scores = np.mean(every, axis=0)
     delta, outcome, longer, groups = [], [], [], []

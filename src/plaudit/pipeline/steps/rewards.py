@@ -76,12 +76,11 @@ def reward(context: Context, step: Node, stage: Stage) -> Mapping[str, Any]:
             held_out=held,
             renderer=renderer,
             label=step.name if settings.members == 1 else f"{step.name} {i + 1}/{settings.members}",
-            device=context.device,
-            ranks=context.ranks,
+            runtime=context.runtime,
         )
         accuracies.append(result.evaluation.get("accuracy"))
         answers = reference_answers(context, records)
-        train.store_normalization(model, answers, renderer=renderer, device=context.device)
+        train.store_normalization(model, answers, renderer=renderer, runtime=context.runtime)
         _save(context, model, member, "Reward model trained on rankings")
     pairs = sum(len(r.comparisons().outcomes) for r in records)
     return {"rankings": len(records), "pairs": pairs, "accuracy": accuracies}
@@ -103,8 +102,7 @@ def proxy(context: Context, step: Node, stage: Stage) -> Mapping[str, Any]:
         held_out=context.materials.records("preferences")[1],
         renderer=context.renderer(model.tokenizer),
         label=step.name,
-        device=context.device,
-        ranks=context.ranks,
+        runtime=context.runtime,
     )
     _save(context, model, stage, "Proxy judge trained on a disjoint split")
     pairs = sum(len(r.comparisons().outcomes) for r in records)
@@ -112,13 +110,13 @@ def proxy(context: Context, step: Node, stage: Stage) -> Mapping[str, Any]:
 
 
 def _save(context: Context, model: RewardModel, stage: Stage, summary: str) -> None:
-    if context.ranks.is_main:
+    if context.mesh.is_main:
         name = stage.name if stage.name in context.graph.nodes else f"{stage.path.parent.name}-{stage.name}"
         if has_adapter(model.backbone) and stage.name in context.graph.nodes:
             context.keep_adapter(model.backbone, stage)
         words = f"{summary}, run {context.config.name!r}. Weights are float32."
         save_reward_model(model, stage.model, card_of_reward(model, f"{context.config.name}@{name}", words))
-    context.ranks.barrier()
+    context.mesh.barrier()
 
 
 def reference_answers(context: Context, records: Sequence[Any]) -> Sequence[Demonstration]:

@@ -32,7 +32,9 @@ def answer(
     label: str = "answers",
 ) -> list[Sample]:
     """n answers to each prompt, in order."""
-    with Progress(len(prompts) * n, label, unit="answer") as bar:
+    mesh = context.mesh
+    count = len(mesh.share(prompts)) * n
+    with Progress(count, label, unit="answer", quiet=not mesh.is_main) as bar:
         rollouts = respond(
             prompts,
             renderer=bounded(context.renderer(policy.tokenizer), policy.model),
@@ -41,6 +43,7 @@ def answer(
             samples_per_prompt=n,
             seed=context.seed,
             step=step,
+            mesh=mesh,
             progress=lambda done, _: bar.update(done),
         )
     return rollouts.samples

@@ -88,7 +88,7 @@ def _model(
         same_tokenizer=same_tokenizer(model.tokenizer, policy.tokenizer),
         normalisation=normalisation,
         token_budget=token_budget or ENOUGH,
-        device=context.device,
+        runtime=context.runtime,
     )
 
 

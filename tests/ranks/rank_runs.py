@@ -1,0 +1,123 @@
+"""Whole runs on two ranks, with delays and counts planted."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+from plaudit.config import validate
+from plaudit.errors import Waiting
+from plaudit.pipeline import run as run_module
+from plaudit.runs import RunFolder
+from plaudit.runtime import Mesh
+
+SOURCE = f"{os.sep}plaudit{os.sep}"
+TOUCHED = (
+    "open",
+    "os.rename",
+    "os.remove",
+    "os.mkdir",
+    "os.rmdir",
+    "os.listdir",
+    "os.scandir",
+    "os.link",
+    "os.chmod",
+)
+
+
+class Delays:
+    """A pause before the first file operation from each place of plaudit's code that touches a run's folder."""
+
+    def __init__(self) -> None:
+        self.folder: str | None = None
+        self.seconds = 0.0
+        self.seen: set[tuple[str, str, int]] = set()
+        sys.addaudithook(self._heard)
+
+    def _heard(self, event: str, args: tuple[Any, ...]) -> None:
+        if self.folder is None or not event.startswith(TOUCHED) or not args:
+            return
+        if not isinstance(args[0], str | Path) or not str(args[0]).startswith(self.folder):
+            return
+        frame = sys._getframe(1)
+        while frame is not None and SOURCE not in frame.f_code.co_filename:
+            frame = frame.f_back  # type: ignore[assignment]
+        if frame is None:
+            return
+        place = (event, frame.f_code.co_filename, frame.f_lineno)
+        if place not in self.seen:
+            self.seen.add(place)
+            time.sleep(self.seconds)
+
+
+_delays: list[Delays] = []
+
+
+def execute(
+    mesh: Mesh, recipe: dict[str, Any], path: str, delay: float = 0.0, **options: Any
+) -> dict[str, Any]:
+    """Run a recipe; what came of it, and how many places waited on this rank."""
+    if not _delays:
+        _delays.append(Delays())
+    delays = _delays[0]
+    slow = delay > 0 and mesh.is_main
+    delays.folder, delays.seconds, delays.seen = (path if slow else None), delay, set()
+    try:
+        run_module.execute_config(validate(recipe, "here"), RunFolder(path), **options)
+        ended = "done"
+    except Waiting as waiting:
+        ended = str(waiting)
+    finally:
+        delays.folder = None
+    mesh.barrier()
+    return {"ended": ended, "weights": weights(path), "delayed": len(delays.seen)}
+
+
+def weights(path: str) -> dict[str, bytes]:
+    return {
+        p.relative_to(path).as_posix(): p.read_bytes()
+        for p in sorted(Path(path).glob("stages/*/model/*.safetensors"))
+    }
+
+
+def counting(counts: Counter[str], plain: Any, name: str, size: Any) -> Any:
+    def wrapped(self: Any, *args: Any, **more: Any) -> Any:
+        counts[name] += size(*args)
+        return plain(self, *args, **more)
+
+    return wrapped
+
+
+def counted(mesh: Mesh, recipe: dict[str, Any], path: str) -> dict[str, int]:
+    """How many answers were drawn, scored, judged and ranked on this rank while a recipe ran."""
+    from plaudit.feedback.simulated import SimulatedRaters
+    from plaudit.rewards import ModelReward
+    from plaudit.rollout.native import NativeSampler
+
+    counts: Counter[str] = Counter()
+    plain = {
+        (NativeSampler, "sample"): lambda requests, *rest: sum(r.n for r in requests),
+        (ModelReward, "score"): lambda samples: len(samples),
+        (SimulatedRaters, "judge"): lambda *rest: 1,
+    }
+    kept = {(owner, name): getattr(owner, name) for owner, name in plain}
+    for (owner, name), size in plain.items():
+        setattr(owner, name, counting(counts, kept[owner, name], f"{owner.__name__}.{name}", size))
+    try:
+        execute(mesh, recipe, path)
+    finally:
+        for (owner, name), function in kept.items():
+            setattr(owner, name, function)
+    return dict(counts)
+
+
+def look_at_project(mesh: Mesh, recipe: dict[str, Any], path: str) -> list[str]:
+    """The files that a recipe's projects were taken to."""
+    from plaudit.pipeline.projects import frozen
+
+    found = frozen(validate(recipe, "here"), Path(path))
+    return [s.path for s in found.data.preferences]
