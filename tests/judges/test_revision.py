@@ -197,7 +197,7 @@ def test_a_changed_constitution_runs_the_step_again(tmp_path):
         by = f"http://localhost:1/v1#m?constitution={mine}&gate=off"
         steps = {"pretrain": {}, "revise": {**REVISE, "constitution": str(mine)}, "rank": {"by": by}}
         config = validate({"world": "pocket", "steps": steps, "evaluate": None})
-        context = Context(config, graph_of(config), None, materials_of(config), None, None)
+        context = Context(config, graph_of(config), None, materials_of(config), None)
         found = make_plan(context, {}).keys()
         keys.append((found["revise"], found["rank"]))
     assert keys[0] == keys[1] and keys[0][0] != keys[2][0] and keys[0][1] != keys[2][1]

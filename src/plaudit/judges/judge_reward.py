@@ -18,6 +18,10 @@ class JudgeReward:
     many these are is logged as the part ``judge_abstained``. RewardError where it grades none.
     """
 
+    on_rank_0 = (
+        True  # that mean needs the whole batch, and what a server is asked and charges is kept in files
+    )
+
     def __init__(self, judge: LanguageJudge) -> None:
         if judge.manner.form == "pairwise":
             raise UserError(

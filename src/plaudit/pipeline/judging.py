@@ -25,6 +25,7 @@ from plaudit.runs.files import write_json
 if TYPE_CHECKING:
     from plaudit.judges.constitution import Constitution
     from plaudit.judges.revision import Revision
+    from plaudit.runtime import Runtime
 
 RANKINGS = "rankings.jsonl"
 REPORT = "calibration.json"
@@ -38,6 +39,13 @@ class Bench:
     device: Any = "cpu"
     seed: int = 0
     world: Any = None
+
+    @property
+    def runtime(self) -> Runtime:
+        """This process alone, on the device."""
+        from plaudit.runtime import Runtime
+
+        return Runtime(self.device, seed=self.seed)
 
     def judge_folder(self, spec: str) -> Path:
         return self.folder

@@ -46,7 +46,11 @@ class RewardOutput:
 
 
 class Reward(Protocol):
-    """Anything that scores samples."""
+    """Anything that scores samples.
+
+    One with ``on_rank_0 = True`` is given all samples of a batch by one process, because scores depend on one another
+    or because it keeps files; any other one is given whole prompts' samples, by each rank its own.
+    """
 
     def score(self, samples: Sequence[Sample]) -> RewardOutput: ...
 
@@ -59,9 +63,14 @@ class RewardError(UserError):
 
 
 def checked(reward: Reward, samples: Sequence[Sample], mesh: Mesh | None = None) -> RewardOutput:
-    """``reward.score`` with the sample shown where it fails; ranks share the samples, whole prompts each."""
+    """``reward.score`` with the sample shown where it fails; ranks share the samples, whole prompts each.
+
+    Every sample is scored once in all: on rank 0 where the reward asks for that.
+    """
     if mesh is None or mesh.world == 1:
         return _checked(reward, samples)
+    if needs_rank_0(reward):
+        return mesh.from_main(lambda: _checked(reward, samples))
     cuts = _cuts(samples, mesh.world)
     runs = [samples[a:b] for a, b in pairwise(cuts)]
     found = mesh.map(lambda run: _checked(reward, run) if run else None, runs)
@@ -73,6 +82,11 @@ def checked(reward: Reward, samples: Sequence[Sample], mesh: Mesh | None = None)
         else {},
         bool(parts) and all(part.normalized for part in parts),
     )
+
+
+def needs_rank_0(*rewards: Reward) -> bool:
+    """Whether one of these rewards is to be asked by rank 0 alone."""
+    return any(getattr(reward, "on_rank_0", False) for reward in rewards)
 
 
 def _cuts(samples: Sequence[Sample], world: int) -> list[int]:

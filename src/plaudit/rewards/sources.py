@@ -16,7 +16,7 @@ from plaudit.models.heads import comparable_scores
 from plaudit.models.packing import layout_for
 from plaudit.models.reward_model import RewardModel
 from plaudit.registry import resolve
-from plaudit.rewards.protocol import Reward, RewardOutput, Sample
+from plaudit.rewards.protocol import Reward, RewardOutput, Sample, needs_rank_0
 from plaudit.runtime import Runtime
 from plaudit.training.sweep import per_response
 
@@ -164,6 +164,10 @@ class EnsembleReward:
         """The longest sample that every member can score."""
         return fewest(self.members)
 
+    @property
+    def on_rank_0(self) -> bool:
+        return needs_rank_0(*self.members)
+
     def score(self, samples: Sequence[Sample]) -> RewardOutput:
         outputs = [m.score(samples) for m in self.members]
         every = np.stack([output.scores for output in outputs])
@@ -232,6 +236,10 @@ class SumReward:
     def max_positions(self) -> int | None:
         """The longest sample that every part can score."""
         return fewest([reward for reward, _ in self.parts.values()])
+
+    @property
+    def on_rank_0(self) -> bool:
+        return needs_rank_0(*(reward for reward, _ in self.parts.values()))
 
     def score(self, samples: Sequence[Sample]) -> RewardOutput:
         scored = {name: reward.score(samples).scores for name, (reward, _) in self.parts.items()}

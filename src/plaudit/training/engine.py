@@ -23,8 +23,9 @@ from plaudit.data.tokens.batching import collate, plan
 from plaudit.data.tokens.item import TokenItem
 from plaudit.data.tokens.layout import LayoutKind
 from plaudit.errors import UserError
-from plaudit.runtime import Mesh, Runtime, digest_of
+from plaudit.runtime import Runtime, digest_of
 from plaudit.training.global_batch import GlobalPass, NeedsGlobalBatch
+from plaudit.training.gradient_sum import sum_gradients
 from plaudit.training.memory import is_out_of_memory
 from plaudit.training.sweep import dealt, plan_digest, sweep
 from plaudit.training.timers import Timers
@@ -363,23 +364,3 @@ def added(parts: Iterable[Mapping[str, Sequence[float]]]) -> dict[str, tuple[flo
 def means(sums: Mapping[str, tuple[float, float]]) -> dict[str, float]:
     """sum / count by name; losses are divided by their global weight already, which count 0 marks."""
     return {n: (v / c if c else v) for n, (v, c) in sums.items() if c or n.startswith("loss")}
-
-
-# Numbers that are sent at once.
-BUCKET = 2**24
-
-
-def sum_gradients(parameters: Sequence[nn.Parameter], mesh: Mesh) -> None:
-    """Σ over ranks of each gradient, in few messages; a parameter that no rank has a gradient of stays without."""
-    used = torch.tensor([p.grad is not None for p in parameters], dtype=torch.int32)
-    there = [p for p, known in zip(parameters, mesh.sum(used).tolist()) if known]
-    bucket: list[nn.Parameter] = []
-    for i, parameter in enumerate(there):
-        if parameter.grad is None:
-            parameter.grad = torch.zeros_like(parameter)
-        bucket.append(parameter)
-        if i + 1 == len(there) or sum(p.numel() for p in bucket) >= BUCKET:
-            flat = mesh.sum(torch.cat([p.grad.flatten() for p in bucket if p.grad is not None]))
-            for p, part in zip(bucket, flat.split([p.numel() for p in bucket])):
-                p.grad = part.view_as(p)
-            bucket = []

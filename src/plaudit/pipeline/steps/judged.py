@@ -28,7 +28,7 @@ def checked_judge(
     """The judge of a spec, held against people's rankings where its kind asks for that, and what is recorded of it.
 
     UserError with all its figures where it does not pass. The temperature that people's rankings fit becomes its own,
-    unless its options name one.
+    unless its options name one. Of several ranks rank 0 alone asks it: its evidence and its bill lie in files.
     """
     judge: Judge = call(JUDGES[spec.scheme].make, spec.rest, spec.options, context)
     if not JUDGES[spec.scheme].gated:
@@ -36,7 +36,10 @@ def checked_judge(
     if spec.ungated:
         context.say(f"{step.name}: gate: off, nobody has held {spec.judge} against people")
         return judge, {"judge": spec.judge, "gate": "off"}
-    judge, passed = _held_against_people(context, step, stage, judge, spec)
+    passed = context.mesh.from_main(lambda: _held_against_people(context, step, stage, judge, spec))
+    manner = getattr(judge, "manner", None)
+    if manner is not None and "temperature" not in spec.options:
+        judge.manner = replace(manner, temperature=passed["temperature"])  # type: ignore[attr-defined]
     return judge, {"judge": spec.judge, "gate": passed}
 
 
@@ -46,9 +49,14 @@ def judgements(
     """What the judge says of all items that it can decide, and what is recorded of its work."""
     judge, told = checked_judge(context, step, stage, spec)
     if not told:
-        return judge_items(judge, items, label=step.name), {}
-    records = judge_into(stage.path / "judge", judge, items, spec=identity(judge, spec), label=step.name)
-    told |= {"counts": counts_of(records), "spent": spent_of(judge)}
+        return context.mesh.from_main(lambda: judge_items(judge, items, label=step.name)), {}
+
+    def asked() -> tuple[list[Preference], dict[str, Any] | None]:
+        given = judge_into(stage.path / "judge", judge, items, spec=identity(judge, spec), label=step.name)
+        return given, spent_of(judge)
+
+    records, spent = context.mesh.from_main(asked)
+    told |= {"counts": counts_of(records), "spent": spent}
     decided = [r for r in records if r.comparisons().outcomes]
     if len(decided) < len(records):
         context.say(
@@ -61,7 +69,7 @@ def judgements(
 
 def _held_against_people(
     context: Context, step: Node, stage: Stage, judge: Judge, spec: JudgeSpec
-) -> tuple[Judge, dict[str, Any]]:
+) -> dict[str, Any]:
     people = people_of(context, step)[:MOST_PEOPLE]
     found = gate(judge, people, stage.path / "judge", identity(judge, spec))
     stage.write_json(GATE, {"judge": spec.judge, "rankings": len(people), **found.as_dict()})
@@ -76,10 +84,7 @@ def _held_against_people(
         f"{step.name}: {spec.judge} agrees with people in {agreement['mean']:.2f} "
         f"[{agreement['low']:.2f}, {agreement['high']:.2f}] of {len(people)} rankings: passed"
     )
-    manner = getattr(judge, "manner", None)
-    if manner is not None and "temperature" not in spec.options:
-        judge.manner = replace(manner, temperature=found.temperature)  # type: ignore[attr-defined]
-    return judge, {"agreement": agreement, "temperature": found.temperature, "rankings": len(people)}
+    return {"agreement": agreement, "temperature": found.temperature, "rankings": len(people)}
 
 
 def people_of(context: Context, step: Node) -> list[Preference]:

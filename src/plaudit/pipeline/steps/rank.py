@@ -23,8 +23,7 @@ def rank(context: Context, step: Node, stage: Stage) -> Mapping[str, Any]:
         return rank_by_people(context, step, stage)
     items, scripted = answers_to_rank(context, step)
     spec = settings.by or world_judge(context)
-    # On one rank: a judge keeps its evidence and its bill in files.
-    rankings, told = context.mesh.from_main(lambda: judgements(context, step, stage, spec, items))
+    rankings, told = judgements(context, step, stage, spec, items)
     if settings.scripted_share:
         told = {**told, "answers": sum(len(responses) for _, responses in items), "scripted": scripted}
     return {**written(context, step, stage, rankings), **told}
