@@ -57,6 +57,14 @@ class Pair:
             found[rank] = tuple(outcome)
         return [found[0], found[1]]
 
+    def killed(self, function: Callable[..., Any], *args: Any) -> list[int | None]:
+        """The exit codes of the ranks after work in which one of them kills itself."""
+        for queue in self.tasks:
+            queue.put((function, args))
+        for process in self.processes:
+            process.join(timeout=SECONDS)
+        return [process.exitcode for process in self.processes]
+
     def run(self, function: Callable[..., Any], *args: Any) -> list[Any]:
         outcomes = self.outcomes(function, *args)
         for state, value in outcomes:

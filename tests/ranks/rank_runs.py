@@ -115,6 +115,51 @@ def counted(mesh: Mesh, recipe: dict[str, Any], path: str) -> dict[str, int]:
     return dict(counts)
 
 
+def noted(what: str) -> None:
+    with Path(os.environ["ASKED"]).open("a") as file:
+        file.write(f"{what} {os.environ.get('RANK', '0')}\n")
+
+
+def quality(text: str) -> int:
+    return -abs(len(text) - 25) if text else -1000
+
+
+def judge(prompt: Any, first: str, second: str) -> float:
+    """A judge of one's own that writes down who asked it."""
+    noted("judge")
+    return 0.5 + 0.45 * ((quality(first) > quality(second)) - (quality(first) < quality(second)))
+
+
+def reward(sample: Any) -> float:
+    noted("reward")
+    return quality(sample.answer) / 10
+
+
+def asked(mesh: Mesh, home: str, name: str) -> Counter[str]:
+    """How often a recipe asked its judge and its reward function, and on which rank."""
+    notes = Path(home) / "asked.txt"
+    if mesh.is_main:
+        notes.write_text("")
+    os.environ["ASKED"] = str(notes)
+    mesh.barrier()
+    files = {"preferences": f"{home}/prefs.jsonl", "prompts": f"{home}/prompts.jsonl"}
+    learning = {"iterations": 2, "prompts_per_iteration": 4, "minibatch": 8, "samples_per_prompt": 2}
+    recipe = {
+        "name": name,
+        "threads": 1,
+        "policy": {"path": f"{home}/model"},
+        "data": {**files, "preference_validation": 0.3, "max_length": 120},
+        "steps": {
+            "rank": {"prompts": 8, "answers": 3, "max_new_tokens": 6, "by": "python:rank_runs:judge"},
+            "dpo": {"on": ["rank"], "max_steps": 1, "batch_size": 4},
+            "grpo": {**learning, "max_new_tokens": 6, "reward_function": "rank_runs:reward"},
+        },
+        "evaluate": {"prompts": 6, "max_new_tokens": 6, "show": 2},
+    }
+    assert execute(mesh, recipe, f"{home}/{name}")["ended"] == "done"
+    return Counter(notes.read_text().splitlines())
+
+
 def look_at_project(mesh: Mesh, recipe: dict[str, Any], path: str) -> list[str]:
     """The files that a recipe's projects were taken to."""
     from plaudit.pipeline.projects import frozen

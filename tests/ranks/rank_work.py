@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 from dataclasses import replace
 from typing import Any
 
@@ -13,6 +15,9 @@ from toy import CASES, demonstrations, labels, rankings, toy_policy
 import plaudit
 from plaudit.config import KL, Cpo, Dpo, Grpo, Kto, Orpo, Ppo, RewardSettings, Sft, Simpo
 from plaudit.data.tokens import batching
+from plaudit.generation.labels import LabelReply
+from plaudit.judges.judge_reward import JudgeReward
+from plaudit.judges.language import LanguageJudge, Manner
 from plaudit.models.reward_model import RewardModel
 from plaudit.runs import Stage
 from plaudit.runtime import ComputeConfig, Mesh, Runtime
@@ -174,17 +179,51 @@ def out_of_memory(mesh: Mesh, rank: int) -> tuple[float, int]:
     return sum(total for _, total in parts), sum(len(indices) for indices, _ in parts)
 
 
-def rl(mesh: Mesh, method: str, path: str, stop: int | None = None) -> dict[str, Any]:
-    """Four iterations of an RL method; ``stop`` ends them after one. Counts what the reward was asked on this rank."""
+class Grader:
+    """A model that grades an answer by the length of its question, and is not understood now and then."""
+
+    name = "local:grader"
+
+    def __init__(self) -> None:
+        self.asked: list[Any] = []
+
+    def read(self, questions: Any) -> list[LabelReply]:
+        self.asked += questions
+        return [self._one(question) for question in questions]
+
+    def _one(self, question: Any) -> LabelReply:
+        length = len(question.messages[-1].content)
+        if length % 5 == 0:
+            return LabelReply(text="hm")
+        grade = question.labels[length % len(question.labels)]
+        return LabelReply({label: 0.0 if label == grade else -9.0 for label in question.labels}, 1.0, grade)
+
+
+def rl(
+    mesh: Mesh,
+    method: str,
+    path: str,
+    stop: int | None = None,
+    killed: int | None = None,
+    judged: bool = False,
+) -> dict[str, Any]:
+    """Four iterations of an RL method; counts what the reward was asked on this rank.
+
+    After iteration ``stop``, before it is saved, they end: by SIGKILL on the rank ``killed``, else with an interrupt.
+    ``judged``: a model's grades are the reward.
+    """
     asked: list[str] = []
+    grader = Grader()
 
     def reward(sample: Any) -> float:
         asked.append(sample.text)
         return float(sample.answer.count("c")) - 0.1 * len(sample.ids)
 
     def watch(iteration: int) -> dict[str, float]:
-        if iteration == stop:
+        if iteration == stop and killed is None:
             raise KeyboardInterrupt
+        if iteration == stop and killed == mesh.rank:
+            os.kill(os.getpid(), signal.SIGKILL)
         return {}
 
     shared = {"iterations": 4, "prompts_per_iteration": 6, "minibatch": 12, "max_new_tokens": 6, "lr": 1e-3}
@@ -196,7 +235,9 @@ def rl(mesh: Mesh, method: str, path: str, stop: int | None = None) -> dict[str,
     try:
         getattr(plaudit, method)(
             policy,
-            plaudit.FunctionReward(reward),
+            JudgeReward(LanguageJudge(grader, Manner(form="pointwise")))
+            if judged
+            else plaudit.FunctionReward(reward),
             prompts,
             settings,
             out=path,
@@ -207,4 +248,9 @@ def rl(mesh: Mesh, method: str, path: str, stop: int | None = None) -> dict[str,
         stopped = True
     mesh.barrier()
     log = [{k: v for k, v in row.items() if not k.startswith("time/")} for row in Stage(path).metrics()]
-    return {"weights": vector({"m": policy.model}), "asked": len(asked), "log": log, "stopped": stopped}
+    return {
+        "weights": vector({"m": policy.model}),
+        "asked": len(asked) + len(grader.asked),
+        "log": log,
+        "stopped": stopped,
+    }

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import shutil
+from dataclasses import replace
 
 import pytest
 import rank_runs
 from rank_pair import Pair
 from tiny import tiny
+from toy import rankings, toy_policy
 
+from plaudit.data.records import Prompt
+from plaudit.data.records.writers import write_jsonl
+from plaudit.models.policy import save_policy
 from plaudit.runtime import Mesh
 
 ONE = Mesh()
@@ -62,6 +67,29 @@ def test_answers_are_drawn_scored_and_ranked_once_in_all(whole, tmp_path):
         assert sum(parts) == count, name
         # A judge keeps its evidence and its bill, so rank 0 asks it for all.
         assert min(parts) > 0 or name == "SimulatedRaters.judge", name
+
+
+def best_first(ranking):
+    places = sorted(
+        range(len(ranking.responses)), key=lambda i: -rank_runs.quality(ranking.responses[i].text)
+    )
+    return replace(ranking, groups=tuple((i,) for i in places))
+
+
+def test_judges_and_rewards_of_ones_own_are_asked_once_in_all(pair, tmp_path):
+    """The judge on rank 0, held against people first; the reward in training and evaluation on both."""
+    save_policy(toy_policy(), tmp_path / "model", card="toy")
+    people = [best_first(r) for r in rankings(60)]
+    write_jsonl(people, tmp_path / "prefs.jsonl")
+    write_jsonl(
+        [r.prompt for r in people] + [Prompt.user(f"who sat on mat {i}?") for i in range(40)],
+        tmp_path / "prompts.jsonl",
+    )
+    both = pair.run(rank_runs.asked, str(tmp_path), "two")[0]
+    one = rank_runs.asked(ONE, str(tmp_path), "one")
+    assert set(one) == {"judge 0", "reward 0"} and set(both) == {"judge 0", "reward 0", "reward 1"}
+    assert both["judge 0"] == one["judge 0"]
+    assert both["reward 0"] + both["reward 1"] == one["reward 0"] > 2 * 8
 
 
 def changed(pair: Pair, whole, path, delay):

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import shutil
+import signal
+from multiprocessing import get_context
+
 import numpy as np
 import pytest
 import rank_work
+from rank_pair import Pair
 from toy import CASES, comes_first
 
 from plaudit.data.tokens.batching import plan, slots_in
 from plaudit.data.tokens.item import Segment, TokenItem
+from plaudit.runs import Stage
 from plaudit.runtime import Mesh, MeshError
 
 ONE = Mesh()
@@ -115,6 +121,16 @@ def test_an_rl_run_is_that_of_one_rank_and_the_reward_is_asked_once(pair, method
     assert len(both[0]["log"]) == len(one["log"])
 
 
+def test_a_judge_as_a_reward_is_asked_once_in_all(pair, tmp_path):
+    """By rank 0, which has the whole batch: an answer that is not graded gets the mean of all others."""
+    both = pair.run(rank_work.rl, "grpo", str(tmp_path / "two"), None, None, True)
+    one = rank_work.rl(ONE, "grpo", str(tmp_path / "one"), None, None, True)
+    assert [found["asked"] for found in both] == [one["asked"], 0] and one["asked"] == 4 * 6 * 4
+    for row, other in zip(both[0]["log"], one["log"], strict=True):
+        assert row["objective/scores"] == pytest.approx(other["objective/scores"], abs=1e-6)
+    assert any(0 < row["reward/judge_abstained"] < 1 for row in one["log"])
+
+
 def test_a_run_goes_on_with_another_number_of_ranks(pair, tmp_path):
     """Two ranks, then one, then two: the weights of two that nobody interrupted, and the same log."""
     whole = pair.run(rank_work.rl, "ppo", str(tmp_path / "whole"))[0]
@@ -128,6 +144,33 @@ def test_a_run_goes_on_with_another_number_of_ranks(pair, tmp_path):
         assert row.keys() == other.keys() and row["objective/scores"] == pytest.approx(
             other["objective/scores"]
         )
+
+
+def kill_alone(path: str, at: int) -> int | None:
+    """The exit code of one process that goes on with the run and kills itself."""
+    process = get_context("spawn").Process(target=rank_work.rl, args=(ONE, "ppo", path, at, 0))
+    process.start()
+    process.join(timeout=300)
+    return process.exitcode
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("rank", [0, 1])
+def test_either_rank_is_killed_and_the_run_goes_on(pair, rank, tmp_path):
+    """With as many ranks bitwise; with two, then one that is killed too, then two, up to rounding."""
+    whole = pair.run(rank_work.rl, "ppo", str(tmp_path / "whole"))[0]
+    path = tmp_path / "cut"
+    codes = Pair().killed(rank_work.rl, "ppo", str(path), 2, rank)
+    assert codes[rank] == -signal.SIGKILL and codes[1 - rank] not in (0, None)
+    assert Stage(path).steps() == [1]
+    shutil.copytree(path, tmp_path / "again")
+    again = pair.run(rank_work.rl, "ppo", str(tmp_path / "again"))[0]
+    assert np.array_equal(again["weights"], whole["weights"]) and again["log"] == whole["log"]
+    assert kill_alone(str(path), 3) == -signal.SIGKILL
+    assert Stage(path).steps()[-1] == 2
+    ended = pair.run(rank_work.rl, "ppo", str(path))[0]
+    assert apart(ended["weights"], whole["weights"]) <= 1e-6
+    assert len(ended["log"]) == len(whole["log"])
 
 
 def test_an_error_of_one_rank_is_an_error_of_all(pair):
