@@ -37,12 +37,14 @@ def response_kl(
         other = response_logits(reference.model, batch) / temperature
         return batch.sum_by_response(exact_kl(own, other))
 
-    found = per_response(
-        items,
-        kl,
-        pad_id=policy.pad_id,
-        layout=layout_for(policy.model, reference.model),
-        token_budget=token_budget,
-        runtime=runtime,
-    )
+    runtime = runtime or Runtime()
+    with runtime.computing():
+        found = per_response(
+            items,
+            kl,
+            pad_id=policy.pad_id,
+            layout=layout_for(policy.model, reference.model),
+            token_budget=token_budget,
+            runtime=runtime,
+        )
     return np.concatenate(found) if found else np.zeros(0)

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from plaudit.data.records import Message, content_id
 from plaudit.errors import UserError
 from plaudit.runs import RunFolder
 from plaudit.runs.locate import Located, is_run, locate, step_names
+
+if TYPE_CHECKING:
+    from plaudit.runtime import Runtime
 
 CUT = " …"  # behind an answer that the length limit ended
 
@@ -16,13 +20,15 @@ CUT = " …"  # behind an answer that the length limit ended
 class LocalChatModel:
     """A saved policy that answers conversations (``plaudit.protocols.ChatModel``)."""
 
-    def __init__(self, name: str, folder: str | Path) -> None:
+    def __init__(self, name: str, folder: str | Path, *, runtime: Runtime | None = None) -> None:
         from plaudit.data.rendering.renderer import Renderer
         from plaudit.models.policy import load_policy
         from plaudit.rollout.native import NativeSampler
+        from plaudit.runtime import Runtime
 
-        self.name = name
+        self.name, self.runtime = name, runtime or Runtime()
         policy = load_policy(folder)
+        policy.model.to(self.runtime.device)
         self.positions: int | None = getattr(policy.model.config, "max_position_embeddings", None)
         self.renderer = Renderer(policy.tokenizer, max_length=self.positions)
         self.sampler = NativeSampler(policy)
@@ -63,7 +69,8 @@ class LocalChatModel:
             for c in conversations
         ]
         settings = SamplingSettings(max_new_tokens=max_new_tokens, temperature=temperature)
-        drawn = self.sampler.sample(requests, settings, seed=seed, step=step)
+        with self.runtime.computing():
+            drawn = self.sampler.sample(requests, settings, seed=seed, step=step)
         answers = [(self.renderer.decode(s.ids), s.finish != "length") for s in drawn]
         return [answers[at : at + n] for at in range(0, len(answers), n)]
 

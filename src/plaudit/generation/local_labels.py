@@ -12,6 +12,7 @@ from plaudit.generation.labels import LabelReply, LabelRequest
 
 if TYPE_CHECKING:
     from plaudit.data.tokens.item import TokenItem
+    from plaudit.runtime import Runtime
 
 # What a label may look like at the start of a reply. Different beginnings are different events, so they add up.
 VARIANTS = ("{}", " {}", "({}")
@@ -23,42 +24,41 @@ TINY = 1e-30
 class LocalLabels:
     """P(label) = Σ over its variants of Π P(token of the variant | prompt, what came before); exact."""
 
-    def __init__(self, name: str, folder: str | Path, *, device: Any = "cpu") -> None:
+    def __init__(self, name: str, folder: str | Path, *, runtime: Runtime | None = None) -> None:
         from plaudit.data.rendering.renderer import Renderer
         from plaudit.models.policy import load_policy
+        from plaudit.runtime import Runtime
 
-        self.name, self.device = name, device
+        # One rank asks it alone: the others do not know the questions.
+        self.name, self.runtime = name, (runtime or Runtime()).alone()
         self.policy = load_policy(folder)
-        self.policy.model.to(device).eval()
+        self.policy.model.to(self.runtime.device).eval()
         positions = getattr(self.policy.model.config, "max_position_embeddings", None)
         self.renderer = Renderer(self.policy.tokenizer, max_length=positions)
 
     def read(self, questions: Sequence[LabelRequest]) -> list[LabelReply]:
         """The readings of all questions; a question that is too long for the model is read as nothing, and says so."""
-        import torch
-
-        from plaudit.data.tokens.batching import collate, plan
         from plaudit.models.logprobs import log_probs
         from plaudit.models.packing import layout_for
+        from plaudit.training.sweep import per_response
 
+        model = self.policy.model
         readings = [LabelReply(text=TOO_LONG) for _ in questions]
         items = [self._item(q) for q in questions]
         fitting = [i for i, item in enumerate(items) if item is not None]
         chosen = [item for item in items if item is not None]
-        pad = self.policy.tokenizer.pad_token_id or 0
-        layout = layout_for(self.policy.model)
-        with torch.no_grad():
-            for indices in plan(chosen, BUDGET, layout):
-                batch = collate([chosen[i] for i in indices], pad).to(self.device)
-                tokens = log_probs(self.policy.model, batch).log_prob
-                lengths = batch.lengths.tolist()
-                sums = [part.sum().item() for part in tokens.double().split(lengths)]
-                for i in indices:
-                    count = len(chosen[i].responses)
-                    question = questions[fitting[i]]
-                    ids = [tuple(r.ids.tolist()) for r in chosen[i].responses]
-                    readings[fitting[i]] = _reading(ids, sums[:count], question.labels)
-                    sums = sums[count:]
+        with self.runtime.computing():
+            found = per_response(
+                chosen,
+                lambda batch: batch.sum_by_response(log_probs(model, batch).log_prob.double()),
+                pad_id=self.policy.tokenizer.pad_token_id or 0,
+                layout=layout_for(model),
+                token_budget=BUDGET,
+                runtime=self.runtime,
+            )
+        for i, item, sums in zip(fitting, chosen, found):
+            ids = [tuple(r.ids.tolist()) for r in item.responses]
+            readings[i] = _reading(ids, sums.tolist(), questions[i].labels)
         return readings
 
     def _item(self, question: LabelRequest) -> TokenItem | None:

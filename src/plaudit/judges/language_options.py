@@ -140,7 +140,7 @@ def make_local(rest: str, options: Mapping[str, Any], context: Any) -> LanguageJ
     from plaudit.runs.locate import locate
 
     given: LanguageOptions = options_of("local", options)
-    model = LocalLabels(f"local:{rest}", locate(rest).folder, device=context.device)
+    model = LocalLabels(f"local:{rest}", locate(rest).folder, runtime=context.runtime)
     return LanguageJudge(model, given.manner())
 
 
@@ -178,7 +178,8 @@ def local_reviser(rest: str, options: Mapping[str, Any], context: Any, settings:
     from plaudit.runs.locate import locate
 
     options_of("local", options)
-    return _reviser(LocalChatModel(f"local:{rest}", locate(rest).folder), settings)
+    model = LocalChatModel(f"local:{rest}", locate(rest).folder, runtime=context.runtime)
+    return _reviser(model, settings)
 
 
 def http_reviser(rest: str, options: Mapping[str, Any], context: Any, settings: Any) -> Any:

@@ -32,14 +32,16 @@ def score_items(
     runtime: Runtime | None = None,
 ) -> np.ndarray:
     """Comparable scores, not normalised, of every response of the items, in order: [R]."""
-    found = per_response(
-        items,
-        lambda batch: comparable_scores(model, batch),
-        pad_id=pad_id,
-        layout=layout_for(model.backbone),
-        token_budget=token_budget,
-        runtime=runtime,
-    )
+    runtime = runtime or Runtime()
+    with runtime.computing():
+        found = per_response(
+            items,
+            lambda batch: comparable_scores(model, batch),
+            pad_id=pad_id,
+            layout=layout_for(model.backbone),
+            token_budget=token_budget,
+            runtime=runtime,
+        )
     return np.concatenate(found) if found else np.zeros(0)
 
 
