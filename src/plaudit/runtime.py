@@ -12,6 +12,7 @@ from contextlib import AbstractContextManager, contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
+from functools import cache
 from typing import Any, Literal, TypeVar
 
 import torch
@@ -25,8 +26,10 @@ T = TypeVar("T")
 Precision = Literal["fp32", "bf16"]
 LayoutKind = Literal["padded", "packed", "shared"]
 KernelChoice = Literal["auto", "reference"]
-# Seconds that a rank waits for the others: longer than any file that one of them may be writing.
+# Seconds that a rank waits for the others in a step or a pass: a difference in speed is never that large.
 TIMEOUT = 1800
+# While rank 0 works for all, a judge behind a server may take days; a rank that dies is noticed all the same.
+PATIENCE = timedelta(days=30)
 
 
 @dataclass(frozen=True)
@@ -80,22 +83,24 @@ class MeshError(UserError):
 class Mesh:
     """Processes that train together (torchrun sets the environment); with one process each call is the identity."""
 
-    def __init__(self, rank: int = 0, world: int = 1) -> None:
+    def __init__(self, rank: int = 0, world: int = 1, patient: Any = None) -> None:
         self.rank = rank
         self.world = world
+        self.patient = patient  # the process group in which the others wait for rank 0
 
     @classmethod
     def from_environment(cls, timeout: float = TIMEOUT) -> Mesh:
         """Join the process group that torchrun announces: gloo on the CPU, nccl for tensors on CUDA devices.
 
-        A collective that waits longer than ``timeout`` seconds ends the process with an error.
+        A collective that waits longer than ``timeout`` seconds ends the process with an error, unless it waits for
+        work that rank 0 does for all (``from_main``).
         """
         if int(os.environ.get("WORLD_SIZE", "1")) == 1:
             return cls()
         if not dist.is_initialized():
             backend = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo"
             dist.init_process_group(backend, timeout=timedelta(seconds=timeout))
-        return cls(dist.get_rank(), dist.get_world_size())
+        return cls(dist.get_rank(), dist.get_world_size(), _patient_group())
 
     @property
     def is_main(self) -> bool:
@@ -139,7 +144,7 @@ class Mesh:
             except BaseException as error:  # told to the others, then raised here as it is
                 failure = error
                 box[1] = _told(error, 0)
-        dist.broadcast_object_list(box, src=0)
+        dist.broadcast_object_list(box, src=0, group=self.patient)
         if failure is not None:
             raise failure
         if box[1] is not None:
@@ -190,6 +195,11 @@ class Mesh:
     def barrier(self) -> None:
         if self.world > 1:
             dist.barrier()
+
+
+@cache
+def _patient_group() -> Any:
+    return dist.new_group(backend="gloo", timeout=PATIENCE)
 
 
 def _told(error: BaseException, rank: int) -> tuple[str, str, tuple[Any, ...], str | None]:
