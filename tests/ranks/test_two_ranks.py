@@ -126,9 +126,10 @@ def test_a_judge_as_a_reward_is_asked_once_in_all(pair, tmp_path):
     both = pair.run(rank_work.rl, "grpo", str(tmp_path / "two"), None, None, True)
     one = rank_work.rl(ONE, "grpo", str(tmp_path / "one"), None, None, True)
     assert [found["asked"] for found in both] == [one["asked"], 0] and one["asked"] == 4 * 6 * 4
-    for row, other in zip(both[0]["log"], one["log"], strict=True):
+    iterations = list(zip(both[0]["log"], one["log"], strict=True))[1:]
+    for row, other in iterations:
         assert row["objective/scores"] == pytest.approx(other["objective/scores"], abs=1e-6)
-    assert any(0 < row["reward/judge_abstained"] < 1 for row in one["log"])
+    assert any(0 < row["reward/judge_abstained"] < 1 for row, _ in iterations)
 
 
 def test_a_run_goes_on_with_another_number_of_ranks(pair, tmp_path):
