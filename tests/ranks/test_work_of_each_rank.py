@@ -44,7 +44,7 @@ def items(demo):
         return demo.renderer(tokenizer)
 
     rng = np.random.default_rng(0)
-    low, high = demo.config.steps["rank"].answers
+    low, high = demo.graph["rank"].settings.low, demo.graph["rank"].settings.high
     answers = [d.response.text for d in told]
     ranked = []
     for prompt in demo.materials.prompts("train")[:300]:

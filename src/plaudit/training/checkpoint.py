@@ -74,7 +74,7 @@ def resume(stage: Stage, modules: Modules, engine: Engine, mesh: Mesh) -> dict[s
 
     def newest() -> int | None:
         steps = stage.steps()
-        stage.truncate(steps[-1] if steps else 0)
+        stage.truncate(steps[-1] if steps else -1)  # without one everything is logged again, step 0 too
         return steps[-1] if steps else None
 
     step = mesh.from_main(newest)
