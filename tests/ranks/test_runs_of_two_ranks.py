@@ -20,7 +20,6 @@ ONE = Mesh()
 SIZES = {
     "documents": 60,
     "demonstrations": 40,
-    "verdicts": 16,
     "votes": 16,
     "train_prompts": 60,
     "validation_prompts": 4,

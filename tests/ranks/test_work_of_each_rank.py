@@ -21,7 +21,7 @@ from plaudit.training.fit import batch_indices
 from plaudit.training.memory import ENOUGH
 
 # Fewer texts of the same kind: batch sizes, lengths and budgets are the demo's.
-FEWER = ["world.documents=1500", "world.verdicts=400", "world.votes=400", "world.demonstrations=300"]
+FEWER = ["world.documents=1500", "world.votes=400", "world.demonstrations=300"]
 STEPS = 40
 
 
@@ -62,7 +62,6 @@ def items(demo):
     graph = demo.graph
     return {
         "pretrain": renderer().documents(texts),
-        "verdict": render_demonstrations(renderer(), demo.records(graph["verdict"])[0]),
         "sft": render_demonstrations(renderer(), demo.records(graph["sft"])[0]),
         "votes": render_preferences(renderer(), demo.records(graph["votes"])[0]),
         "reward": render_preferences(renderer(), ranked),
@@ -80,7 +79,7 @@ def shares(batches, budget, world):
     return [n / sum(slots) for n in slots]
 
 
-@pytest.mark.parametrize("name", ["pretrain", "verdict", "sft", "votes", "reward", "ppo"])
+@pytest.mark.parametrize("name", ["pretrain", "sft", "votes", "reward", "ppo"])
 def test_each_of_two_ranks_has_about_half_of_the_trained_slots(demo, items, name):
     settings = demo.graph[name].settings
     size = minibatch_items(settings) if name == "ppo" else settings.batch_size
