@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import detector_power
+
 Row = dict[str, Any]
 BETAS = (0.3, 0.1, 0.05, 0.02, 0.01, 0.0)
 RANKINGS = (250, 1000, 3000)
@@ -395,5 +397,18 @@ STUDIES: dict[str, Study] = {
         methods,
         ("method",),
         dict.fromkeys(("gold at best", "win", "gap", "gold T=1", "KL"), ".2f"),
+    ),
+    "detectors": Study(
+        "the power of the audit's detectors on planted controls",
+        detector_power.power,
+        ("detector", "planted"),
+        {f"{what}, {name}": ".2f" for name in detector_power.SETS for what in ("Se", "Sp")},
+        detector_power.any_alarm,
+    ),
+    "refusals": Study(
+        "the refusal rule against people",
+        detector_power.refusals,
+        ("model",),
+        dict.fromkeys(("people say refused", "rule says", "sensitivity", "specificity"), ".2f"),
     ),
 }

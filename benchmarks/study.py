@@ -1,4 +1,4 @@
-"""Tables over seeds for docs/pocket.md, one study by name; resumable.
+"""Tables over seeds for docs/pocket.md and docs/audit.md, one study by name; resumable.
 
     python benchmarks/study.py NAME [--seeds 10 11 12] [--out benchmarks/.work/studies] [--table]
 

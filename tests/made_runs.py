@@ -713,3 +713,53 @@ def older_form(run: Path) -> Path:
     samples.unlink()
     folder.stage("evaluate").append_samples(rows)
     return run
+
+
+def audited_run(path: Path, *, texts: tuple[str, ...] = ()) -> Path:
+    """The pocket run with stored answers in which PPO learned to flatter, its audit, and a forecast.
+
+    ``texts`` are put into its prompts, answers and names of properties.
+    """
+    from plaudit.audit.forecast import forecast
+    from plaudit.audit.stored import write_detected
+
+    write_run(path, siblings=())
+    rng, folder = np.random.default_rng(5), RunFolder(path)
+    extra = [*texts, ""]
+    rows = []
+    for i in range(60):
+        answers = {}
+        for policy in ("pretrain", "sft", "ppo"):
+            praises = policy == "ppo" and rng.random() < 0.5
+            text = f"{'great question ! ' if praises else ''}an owl lives in tree {rng.integers(9)} . "
+            worth = float(rng.normal())
+            answers[policy] = {
+                "text": text + " and rests" * int(rng.integers(4)) + extra[i % len(extra)],
+                "finished": True,
+                "proxy": worth + 2.0 * praises,
+                "gold": worth,
+            }
+        prompt = f"where does owl {i} live ? {extra[i % len(extra)]}"
+        rows.append({"prompt": prompt, "category": "fact", "answers": answers})
+    folder.stage("evaluate").write_answers(rows)
+    write_detected(path)
+    reward = rng.normal(size=(40, 32))
+    made = forecast(reward, reward - reward**2 / 2).as_dict()
+    row = {
+        "prompt": rows[0]["prompt"],
+        "favourite": f"great question ! {extra[0]}",
+        "reward": 1.5,
+        "truth": -0.5,
+        "better": "an owl lives in a tree .",
+        "better_reward": 1.0,
+        "better_truth": 0.9,
+        "style": ["flattery", *texts],
+    }
+    bad = {"mean": 0.3, "low": 0.2, "high": 0.45}
+    favourites = {"bad": bad, "style": 7, "knowledge": 5, "rows": [row] * 3}
+    audit = folder.read_json("audit.json")
+    audit["forecast"] = {**made, "favourites": favourites, "of": "ppo", "policy": "sft", "truth": "gold"}
+    for change, text in zip(audit["changes"], texts):
+        change["title"] = text
+    folder.write_json("audit.json", audit)
+    return path

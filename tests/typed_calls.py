@@ -64,6 +64,7 @@ def wrong_ppo() -> None:
     plaudit.ppo(policy, reward, prompts, reference=policy)  # type: ignore[arg-type]
     plaudit.ppo(policy, reward, prompts, demonstrations=rankings)  # type: ignore[arg-type]
     plaudit.ppo(policy, reward, prompts, watch=lambda iteration: 0.5)  # type: ignore[arg-type,return-value]
+    plaudit.ppo(policy, reward, prompts, truth=lambda samples: 0.5)  # type: ignore[arg-type,return-value]
     plaudit.ppo(policy, reward, prompts, out=1)  # type: ignore[arg-type]
     plaudit.ppo(policy, reward, prompts, seed="1")  # type: ignore[arg-type]
     plaudit.ppo(policy, reward, prompts, renderer="chatml")  # type: ignore[arg-type]

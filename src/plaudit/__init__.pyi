@@ -7,6 +7,11 @@ from plaudit.advice import (
     advise as advise,
     describe_situation as describe_situation,
 )
+from plaudit.audit.answers import AnswerSet as AnswerSet
+from plaudit.audit.detect import detect as detect, detectors_of as detectors_of
+from plaudit.audit.forecast import Forecast as Forecast, forecast as forecast
+from plaudit.audit.naming import PropertyChange as PropertyChange
+from plaudit.audit.power import Power as Power, measure_power as measure_power
 from plaudit.config import (
     KL as KL,
     Config as Config,
@@ -90,14 +95,17 @@ from plaudit.models.reward_model import (
     save_reward_model as save_reward_model,
 )
 from plaudit.models.tokenizers import train_bpe as train_bpe
+from plaudit.pipeline.auditing import audit_reward as audit_reward, audit_run as audit_run
 from plaudit.pipeline.checking import check as check
 from plaudit.pipeline.comparison.run import compare as compare
 from plaudit.pipeline.demo import demo as demo
 from plaudit.pipeline.results import evaluate as evaluate, write_report as write_report
 from plaudit.pipeline.run import resume as resume, run as run
 from plaudit.pipeline.single_method import run_method as run_method
+from plaudit.pipeline.suites import evaluate_suite as evaluate_suite
 from plaudit.protocols import ChatModel as ChatModel, Judge as Judge, SyntheticWorld as SyntheticWorld
 from plaudit.registry import (
+    DetectorKind as DetectorKind,
     JudgeKind as JudgeKind,
     Method as Method,
     StepKind as StepKind,

@@ -1,8 +1,9 @@
-"""What exists: methods, steps, judges, worlds, readers and kinds of task, as plain descriptions. Free of torch.
+"""What exists: methods, steps, judges, worlds, readers, detectors …, as plain descriptions. Free of torch.
 
 Whatever lists methods or steps asks here; no other module holds such a list. A description names code as
 ``module:name``, which is imported when it is used. Those of plaudit itself are found through ``BUILT_IN``, those of
-other packages through entry points (``plaudit.methods``, ``.steps``, ``.judges``, ``.worlds``, ``.readers``).
+other packages through entry points (``plaudit.methods``, ``.steps``, ``.judges``, ``.worlds``, ``.readers``,
+``.detectors``).
 """
 
 from __future__ import annotations
@@ -35,6 +36,7 @@ BUILT_IN = (
     "plaudit.judges.descriptors",
     "plaudit.feedback.descriptors",
     "plaudit.pocket.descriptors",
+    "plaudit.audit.detectors.descriptors",
 )
 
 
@@ -208,7 +210,28 @@ class TaskKind:
     strength: bool = False
 
 
-D = TypeVar("D", StepKind, Method, JudgeKind, WorldKind, ReaderKind, SourceKind, TaskKind)
+@dataclass(frozen=True)
+class DetectorKind:
+    """A property of answers whose change an audit watches.
+
+    ``measure`` is ``(prompt: str, response: Response) -> float``, or with ``across`` ``(prompt, responses) -> float``
+    over the samples of one prompt. ``unit``: a share of answers (0 or 1 each), a ``ratio`` (the measure is a log), or
+    a plain number. ``least`` is the smallest change worth a suspicion (of a ratio: .1 is 10 %), ``suspect`` the
+    direction that is one. ``plant`` is ``(prompt, text, random) -> text``: an answer with the property, to
+    measure the detector's power.
+    """
+
+    name: str
+    title: str
+    measure: Code
+    unit: Literal["share", "ratio", "number"] = "share"
+    least: float = 0.05
+    suspect: Literal["more", "less", "either"] = "more"
+    across: bool = False
+    plant: Code | None = None
+
+
+D = TypeVar("D", StepKind, Method, JudgeKind, WorldKind, ReaderKind, SourceKind, TaskKind, DetectorKind)
 
 
 class Registry(Generic[D]):
@@ -267,7 +290,8 @@ WORLDS: Registry[WorldKind] = Registry("world", "plaudit.worlds")
 READERS: Registry[ReaderKind] = Registry("converter", "plaudit.readers")
 SOURCES: Registry[SourceKind] = Registry("source", None)
 TASKS: Registry[TaskKind] = Registry("kind of task", "plaudit.tasks")
-REGISTRIES = (METHODS, STEPS, JUDGES, WORLDS, READERS, SOURCES, TASKS)
+DETECTORS: Registry[DetectorKind] = Registry("detector", "plaudit.detectors")
+REGISTRIES = (METHODS, STEPS, JUDGES, WORLDS, READERS, SOURCES, TASKS, DETECTORS)
 
 _state = {"loading": False, "loaded": False}
 

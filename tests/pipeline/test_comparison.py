@@ -16,6 +16,7 @@ from plaudit.config import read_yaml, validate
 from plaudit.config.resolve import graph_of
 from plaudit.display.frontier_chart import frontier_svg
 from plaudit.errors import UserError
+from plaudit.evaluation.best_of_n import best_of_n_frontier
 from plaudit.pipeline.comparison.arms import (
     arms_of,
     default_grid,
@@ -25,7 +26,6 @@ from plaudit.pipeline.comparison.arms import (
     with_arm,
     without_arm,
 )
-from plaudit.pipeline.comparison.best_of_n import best_of_n_frontier
 from plaudit.pipeline.comparison.gather import gather, winners
 from plaudit.pipeline.comparison.run import compare
 from plaudit.pipeline.run import recipe_path

@@ -6,7 +6,7 @@ import re
 import pytest
 from browser import Browser
 from chromium import CHROMIUM
-from made_runs import small_run, write_run
+from made_runs import audited_run, small_run, write_run
 from test_report_page import hostile_run
 from test_report_sequences import SEQUENCES
 
@@ -97,6 +97,7 @@ def pages(tmp_path_factory):
         "real": build(write_run(root / "real", kind="real")),
         "hostile": build(hostile_run(root / "hostile")),
         "walk": build(small_run(root / "walk", SEQUENCES["six policies"])),
+        "audited": build(audited_run(root / "audited")),
     }
 
 
@@ -107,7 +108,7 @@ def pocket(browser, pages):
     return browser
 
 
-@pytest.mark.parametrize("name", ["pocket", "real", "hostile", "walk"])
+@pytest.mark.parametrize("name", ["pocket", "real", "hostile", "walk", "audited"])
 def test_the_page_loads_alone_and_without_complaint(browser, pages, name):
     browser.viewport(1280)
     browser.open(pages[name])
@@ -132,7 +133,7 @@ def test_no_text_of_a_model_runs(browser, pages):
 
 
 @pytest.mark.parametrize("width", WIDTHS)
-@pytest.mark.parametrize("name", ["pocket", "real", "hostile", "walk"])
+@pytest.mark.parametrize("name", ["pocket", "real", "hostile", "walk", "audited"])
 def test_nothing_hangs_over_the_edge(browser, pages, name, width):
     browser.viewport(width)
     browser.open(pages[name])
@@ -159,7 +160,7 @@ def test_every_text_can_be_read(browser, pages, dark, width):
 
 
 @pytest.mark.parametrize("width", [390, 1440])
-@pytest.mark.parametrize("name", ["pocket", "walk"])
+@pytest.mark.parametrize("name", ["pocket", "walk", "audited"])
 def test_every_text_of_the_graph_fits_its_box_and_can_be_read(browser, pages, name, width):
     browser.viewport(width)
     browser.open(pages[name])

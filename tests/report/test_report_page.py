@@ -13,7 +13,7 @@ from html.parser import HTMLParser
 from itertools import pairwise
 
 import pytest
-from made_runs import graph, small_run, write_run
+from made_runs import audited_run, graph, small_run, write_run
 
 from plaudit.audit.health import RULES
 from plaudit.audit.run import read_run, run_of
@@ -400,6 +400,17 @@ def test_hostile_text_stays_text(tmp_path):
     text = "".join(page.text)
     assert "window.pwned=1</script>" in text and "{{ 7 * 7 }}" in text
     assert "\x00" not in text and "␀␇\ufffd" in text
+
+
+def test_hostile_text_of_an_audit_stays_text(tmp_path):
+    texts = tuple(
+        t.replace("\ud800", "") for t in HOSTILE
+    )  # UTF-8, in which answers are stored, has no lone half
+    page = Page(render(audited_run(tmp_path / "run", texts=texts)))
+    assert page.faults == [] and len(page.all("script")) == 1 and page.all("img") == []
+    text = "".join(page.text)
+    assert "Audit: better, or only more pleasing?" in text and "Suspected hack: </script><script>" in text
+    assert "\x00" not in text
 
 
 def test_text_that_looks_like_a_template_is_not_run(tmp_path):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +41,7 @@ class Run:
     summary: Mapping[str, Any]
     stages: Mapping[str, StageRecord] = field(default_factory=dict)
     siblings: Sequence[Sibling] = ()
+    audit: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def steps(self) -> Mapping[str, Mapping[str, Any]]:
@@ -173,12 +174,13 @@ def read_run(path: str | Path) -> Run:
     root = folder.path / "siblings"
     beside = sorted(p for p in root.iterdir() if (p / "run.json").exists()) if root.is_dir() else []
     siblings = [Sibling(p.name, read_run(p)) for p in beside]
-    return run_of(
+    run = run_of(
         _read(folder, "run.json"),
         _read(folder, "summary.json"),
         {stage.name: _stage(stage) for stage in folder.stages()},
         [s for s in siblings if s.run.summary or s.run.metrics("end")],
     )
+    return replace(run, audit=_read(folder, "audit.json"))
 
 
 def run_of(

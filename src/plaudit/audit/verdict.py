@@ -45,6 +45,8 @@ def verdict(run: Run) -> Verdict:
         return Verdict(
             "This run has not been evaluated yet.", [f"Its summary.json is missing. {ONLY_TRAINING}"]
         )
+    if run.audit.get("null"):
+        return Verdict(_headline(run), caveats=_caveats(run))
     result = Verdict(_headline(run), _lead(run))
     _changes(run, result)
     result.remarks = _remarks(run)
@@ -65,6 +67,11 @@ def _headline(run: Run) -> str:
             of = f"{percent(right)} of {count(pairs)}" if pairs is not None else f"{percent(right)} of"
             return f"This run trained a reward model and no policy: it is right on {of} held-out pairs."
         return "This run trained no policy beyond its start, so there is no after to judge."
+    if null := run.audit.get("null"):
+        return (
+            f"{percent(null['share'])} of {run.title}’s answers {null['words']}: whatever their scores, "
+            "this is no improvement."
+        )
     gap = run.own_best("gap_closed") or run.get("gap_closed")
     closed, low, high = (finite(dig(gap, k)) for k in ("mean", "low", "high"))
     who = _together(run)

@@ -8,8 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from plaudit.audit.findings import Finding, Watched
+from plaudit.audit.hacking import hack_findings
 from plaudit.audit.health import RULES, examine
 from plaudit.audit.run import Run, read_run
+from plaudit.audit.stored import write_detected
 from plaudit.audit.verdict import verdict
 from plaudit.registry import STEPS
 from plaudit.runs import files
@@ -37,8 +39,9 @@ def watched(run: Run) -> list[Watched]:
 
 
 def findings(run: Run) -> list[Finding]:
-    """Everything that the rules see in a run, the gravest first."""
-    return examine(watched(run))
+    """Everything that rules and detectors see in a run, the gravest first."""
+    order = ("serious", "warning", "note")
+    return sorted([*examine(watched(run)), *hack_findings(run.audit)], key=lambda f: order.index(f.severity))
 
 
 def audit(run: Run) -> dict[str, Any]:
@@ -52,7 +55,8 @@ def audit(run: Run) -> dict[str, Any]:
 
 
 def write_findings(path: str | Path) -> Mapping[str, Any]:
-    """Write ``findings.json`` into the run folder at ``path`` and return what it holds."""
+    """Write ``findings.json`` (and ``audit.json``, where answers are stored) and return what it holds."""
+    write_detected(path)
     found = audit(read_run(path))
     files.write_json(Path(path) / NAME, found)
     return found

@@ -54,6 +54,7 @@ RESULTS = {
     "sample": Verb("sample", "sample", "Answers of a model to a prompt."),
     "chat": Verb("chat", "chat", "Talk to a run's model, or to two side by side."),
     "evaluate": Verb("evaluate", "evaluate", "Show the numbers of a run's evaluation."),
+    "audit": Verb("audit", "audit", "Did it get better, or learn to please? Before or after RL."),
     "report": Verb("report", "report", "Write a run's report anew."),
 }
 

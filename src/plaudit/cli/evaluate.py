@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -17,7 +18,9 @@ def evaluate(
     ] = None,
     prompts: Annotated[
         int | None,
-        typer.Option(metavar="N", help="Prompts that the judge sees (default: the evaluation's).", min=1),
+        typer.Option(
+            metavar="N", help="Prompts of a judge (default: the evaluation's) or a suite (all).", min=1
+        ),
     ] = None,
     calibration: Annotated[
         str | None,
@@ -26,8 +29,21 @@ def evaluate(
     force: Annotated[
         bool, typer.Option("--force", help="Let a judge that gave training labels judge.")
     ] = False,
+    suite: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME:FILE", help="A public test set: xstest, llmbar, truthfulqa …, or a file of pairs."
+        ),
+    ] = None,
 ) -> None:
-    """Print the main numbers of a run's evaluation, made first from its models where it is missing."""
+    """Print the main numbers of a run's evaluation, made first from its models where it is missing.
+
+    --suite: refusals of XSTest's safe and unsafe prompts, or the reward model on pairs with a known winner, kept in
+    suites.json.
+    """
+    if suite is not None:
+        _suite(folder, suite, prompts, judge, calibration, force)
+        return
     if judge is not None:
         from plaudit.pipeline.judged_evaluation import judge_run
 
@@ -55,6 +71,20 @@ def evaluate(
     for place, step in (summary.get("policies") or {}).items():
         if place != "base":
             console.print(f"{place}: {folder.resolve().name}@{step}", markup=False, soft_wrap=True)
+
+
+def _suite(
+    folder: Path, suite: str, limit: int | None, judge: str | None, calibration: str | None, force: bool
+) -> None:
+    from plaudit.errors import UserError
+    from plaudit.pipeline.suites import evaluate_suite, suite_lines
+
+    if judge is not None or calibration is not None or force:
+        raise UserError(
+            "a suite has no judge", remedy="leave --judge, --calibration and --force out, or --suite"
+        )
+    for line in suite_lines(suite, evaluate_suite(folder, suite, limit=limit)):
+        typer.echo(line)
 
 
 def judged_lines(found: dict[str, Any]) -> list[str]:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
 from plaudit.config.base import Positive, Section
+from plaudit.errors import UserError
 
 # The largest relative change of β that one horizon's samples can make (Ziegler et al. 2019).
 KL_STEP = 0.2
@@ -21,11 +22,12 @@ class KL(Section):
     ``place`` is where it is paid: taken off the reward, or a term of the loss (by default the method's own).
     ``estimator`` is the number per token: k1 by default in the reward, k3_ratio in the loss; both have the gradient
     of the reverse KL that ``objective/kl`` reports. ``controller: adaptive`` moves β towards ``target`` nats per
-    response over ``horizon`` samples, by default a tenth of the run's (Ziegler et al. 2019).
+    response over ``horizon`` samples, by default a tenth of the run's (Ziegler et al. 2019). ``coefficient: auto`` is
+    the β at which a forecast of the reward finds the truth highest; a recipe whose truth is not known refuses it.
     """
 
     controller: Literal["fixed", "adaptive"] = "fixed"
-    coefficient: float = Field(0.05, ge=0)
+    coefficient: Annotated[float, Field(ge=0)] | Literal["auto"] = 0.05
     place: KlPlace | None = None
     estimator: KlEstimator | None = None
     target: float = Field(6.0, gt=0)
@@ -40,6 +42,16 @@ class KL(Section):
                 "kl.controller: adaptive multiplies the coefficient, which must therefore be above 0"
             )
         return self
+
+    @property
+    def beta(self) -> float:
+        """The coefficient as a number; UserError for ``auto``, which only a recipe's step turns into one."""
+        if self.coefficient == "auto":
+            raise UserError(
+                "kl.coefficient: auto is found by the steps of a recipe",
+                remedy="give a number here; plaudit.forecast(rewards, truths) suggests one",
+            )
+        return self.coefficient
 
     def resolved(self, place: KlPlace) -> KL:
         """With place and estimator filled in, ``place`` being the method's own; ValueError for a pair that is none."""

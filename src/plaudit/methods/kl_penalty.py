@@ -59,5 +59,5 @@ def kl_controller(settings: Online) -> FixedKL | AdaptiveKL:
     """What moves β from one iteration to the next."""
     kl = settings.kl
     if kl.controller == "adaptive":
-        return AdaptiveKL(kl.coefficient, target=kl.target, horizon=settings.kl_horizon, max_error=KL_STEP)
-    return FixedKL(kl.coefficient)
+        return AdaptiveKL(kl.beta, target=kl.target, horizon=settings.kl_horizon, max_error=KL_STEP)
+    return FixedKL(kl.beta)

@@ -38,7 +38,7 @@ class OnlineDPO:
         self.policy, self.settings = policy, settings
         self.pad_id = policy.pad_id
         self.train_policy = True
-        self.direct = self._direct(settings.kl.coefficient)
+        self.direct = self._direct(settings.kl.beta)
 
     def _direct(self, beta: float) -> DirectPreference:
         settings = Dpo(beta=beta, loss=self.settings.loss)

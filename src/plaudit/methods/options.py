@@ -9,6 +9,7 @@ from typing import TypedDict
 from plaudit.data.records import Demonstration, Preference
 from plaudit.data.rendering.renderer import Renderer
 from plaudit.models.logprobs import TokenLogProbs
+from plaudit.rewards import Sample
 from plaudit.rollout.protocol import Sampler
 from plaudit.runs import Stage
 from plaudit.runtime import Runtime
@@ -37,10 +38,12 @@ class OnlineOptions(SharedOptions, total=False):
     """``sampler``: draws the answers (default: ``NativeSampler``); ``reference``: the frozen policy's log-probs.
 
     ``demonstrations`` feed the PTX term where ``ptx_coefficient`` is not 0; ``watch(iteration)`` returns numbers to
-    record that training must not see.
+    record that training must not see; ``truth`` judges the samples that are kept for reading, by gold or a second
+    judge: ``{"gold": [S]}``.
     """
 
     sampler: Sampler | None
     reference: Callable[..., TokenLogProbs] | None
     demonstrations: Sequence[Demonstration]
     watch: Callable[[int], Mapping[str, float]] | None
+    truth: Callable[[Sequence[Sample]], Mapping[str, Sequence[float]]] | None

@@ -23,7 +23,7 @@ from plaudit.methods.kl_limit import KLLimit, KLLimitError
 from plaudit.methods.kl_penalty import kl_controller
 from plaudit.methods.on_policy import OWN, Recording, is_on_policy, minibatch_items, own_tokens
 from plaudit.methods.rollout_memory import fit_rollouts
-from plaudit.methods.rollout_metrics import describe, shown_samples
+from plaudit.methods.rollout_metrics import Truth, describe, shown_samples
 from plaudit.methods.rollouts import Rollouts, respond
 from plaudit.methods.scores import CLIPPED, ClippingWarning, pay
 from plaudit.methods.supervised import Supervised
@@ -48,7 +48,8 @@ class RlLoop:
     """Improves ``policy`` in place by ``reward`` under a KL penalty to ``reference``.
 
     ``reference(batch, temperature=…) -> TokenLogProbs`` is the frozen policy; ``watch(iteration)`` measures what
-    training must not see (gold on validation prompts) and its numbers are recorded.
+    training must not see (gold on validation prompts) and its numbers are recorded; ``truth`` judges the samples that
+    are kept for reading.
     """
 
     algorithm: Algorithm
@@ -62,6 +63,7 @@ class RlLoop:
     stage: Stage
     ptx_items: Sequence[TokenItem] = ()
     watch: Callable[[int], Mapping[str, float]] | None = None
+    truth: Truth | None = None
     runtime: Runtime = field(default_factory=Runtime)
     label: str = "ppo"
 
@@ -217,7 +219,7 @@ class RlLoop:
     def show(self, rollouts: Rollouts) -> None:
         """Keep some samples for a reader."""
         if self.mesh.is_main and self.settings.show_samples:
-            rows = shown_samples(rollouts, self.kl.value, self.settings.show_samples)
+            rows = shown_samples(rollouts, self.kl.value, self.settings.show_samples, self.truth)
             self.stage.append_samples([{"step": self.iteration, **row} for row in rows])
 
     def _begin(self) -> dict[str, float]:

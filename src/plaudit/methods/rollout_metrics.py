@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -9,6 +10,10 @@ import torch
 
 from plaudit.methods.rollouts import Rollouts
 from plaudit.objectives import kl_k3, zero_variance
+from plaudit.rewards import Sample
+
+# Gold or a second judge of some samples, by which of them it is: one number a sample.
+Truth = Callable[[Sequence[Sample]], Mapping[str, Sequence[float]]]
 
 
 def describe(rollouts: Rollouts, kl_coefficient: float) -> dict[str, float]:
@@ -44,13 +49,19 @@ def describe(rollouts: Rollouts, kl_coefficient: float) -> dict[str, float]:
     }
 
 
-def shown_samples(rollouts: Rollouts, kl_coefficient: float, count: int) -> list[dict[str, Any]]:
-    """Samples with score, KL in nats and score − β·KL, spread evenly over the ranking of scores."""
+def shown_samples(
+    rollouts: Rollouts, kl_coefficient: float, count: int, truth: Truth | None = None
+) -> list[dict[str, Any]]:
+    """Samples with score, KL in nats and score − β·KL, spread evenly over the ranking of scores.
+
+    ``truth`` judges them where gold or a second judge is known: ``{"gold": [S]}`` or ``{"judge": [S]}``.
+    """
     order = np.argsort(-rollouts.scores, kind="stable")
     picks = np.unique(np.linspace(0, len(order) - 1, count).round().astype(int))
     kl = (rollouts.rows("old_log_probs") - rollouts.rows("reference_log_probs")).sum(1)
+    judged = truth([rollouts.samples[p] for p in order[picks]]) if truth else {}
     rows = []
-    for pick in order[picks]:
+    for i, pick in enumerate(order[picks]):
         sample, score, nats = rollouts.samples[pick], float(rollouts.scores[pick]), float(kl[pick])
         rows.append(
             {
@@ -60,6 +71,7 @@ def shown_samples(rollouts: Rollouts, kl_coefficient: float, count: int) -> list
                 "kl": nats,
                 "total": score - kl_coefficient * nats,
                 "finish": sample.finish,
+                **{name: float(values[i]) for name, values in judged.items()},
             }
         )
     return rows

@@ -26,6 +26,7 @@ from plaudit.methods.policy_gradient import GRPO, REINFORCE, RLOO, PolicyGradien
 from plaudit.methods.ppo import PPO
 from plaudit.methods.reference_log_probs import frozen_reference
 from plaudit.methods.rl import RlLoop
+from plaudit.methods.rollout_metrics import Truth
 from plaudit.methods.rollouts import respond
 from plaudit.methods.train import render_demonstrations, sft, stage_at
 from plaudit.models.critic import Critic
@@ -162,6 +163,7 @@ def online(
     seed: int | None = None,
     demonstrations: Sequence[Demonstration] = (),
     watch: Callable[[int], Mapping[str, float]] | None = None,
+    truth: Truth | None = None,
     renderer: Renderer | None = None,
     label: str = "ppo",
     runtime: Runtime | None = None,
@@ -169,7 +171,7 @@ def online(
     """Run the RL loop of any algorithm on records.
 
     ``demonstrations`` feed the PTX term where ``ptx_coefficient`` is not 0; ``watch(iteration)`` measures what
-    training must not see.
+    training must not see, ``truth`` judges the samples that are kept for reading.
     """
     _expect(policy, reward, prompts, label.replace(" ", "_"))
     runtime = runtime_of(runtime, seed)
@@ -196,6 +198,7 @@ def online(
         stage=stage,
         ptx_items=ptx,
         watch=watch,
+        truth=truth,
         runtime=runtime,
         label=label,
     ).run()

@@ -13,6 +13,7 @@ from plaudit.display.glossary import glossary_of
 from plaudit.display.line_chart import Chart, svg
 from plaudit.report import provenance, quality
 from plaudit.report.answers import cards, training_samples
+from plaudit.report.audit import audited
 from plaudit.report.comparison import comparison
 from plaudit.report.curves import direct_charts, earlier_charts, rl_charts, table
 from plaudit.report.graph_picture import graph_picture
@@ -40,6 +41,9 @@ def page_context(run: Run) -> dict[str, Any]:
     trainings = [t for step in run.trained if (t := training(run, step))]
     for part in [compared, *compared["siblings"]] if compared else []:
         part["charts"] = [drawn(c) for c in part["charts"]]
+    audit = audited(run)
+    if audit and audit["forecast"]:
+        audit["forecast"]["charts"] = [drawn(c) for c in audit["forecast"]["charts"]]
     return {
         "name": clean(run.summary.get("name") or run.record.get("name") or "run"),
         "facts": provenance.facts(run),
@@ -64,6 +68,7 @@ def page_context(run: Run) -> dict[str, Any]:
         "earlier": [drawn(c) for c in earlier_charts(run)],
         "reward": reward_models(run),
         "length": quality.length(run),
+        "audit": audit,
         "comparison": compared,
         "time": provenance.time(run),
         "exported": provenance.exported(run),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import re
 import time
@@ -46,6 +47,16 @@ class Stage:
     def append_metrics(self, step: int, values: Mapping[str, Any]) -> None:
         """Record numbers of one step."""
         logs.append_lines(self.path / "metrics.jsonl", [{"step": step, **_plain(dict(values))}])
+
+    def write_answers(self, rows: Iterable[Mapping[str, Any]]) -> None:
+        """Keep all answers of an evaluation, one prompt a row, in place of those before."""
+        files.write_text(
+            self.path / "answers.jsonl",
+            "".join(json.dumps(_plain(dict(row)), ensure_ascii=False) + "\n" for row in rows),
+        )
+
+    def answers(self) -> list[dict[str, Any]]:
+        return logs.read_lines(self.path / "answers.jsonl")
 
     def append_samples(self, rows: Iterable[Mapping[str, Any]]) -> None:
         """Record samples worth showing."""

@@ -6,12 +6,10 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-import torch
 
 from plaudit.config import Config
 from plaudit.config.resolve import graph_of
-from plaudit.evaluation.statistics import mean_interval
-from plaudit.objectives import best_of_n_kl, best_of_n_mean
+from plaudit.evaluation.best_of_n import best_of_n_frontier
 from plaudit.runs import RunFolder, files
 
 STEP = 4_000_000
@@ -73,15 +71,3 @@ def _values(context: Any, policy: Any, drawn: Sequence[Any]) -> np.ndarray:
         (rows[:, :, None] == rows[:, None, :]).sum(2) - 1
     )
     return np.asarray(wins / (count - 1)).reshape(-1)
-
-
-def best_of_n_frontier(scores: np.ndarray, values: np.ndarray, sizes: Sequence[int]) -> list[dict[str, Any]]:
-    """One point for each n: mean value of the best-scored of n, its interval over prompts, and the KL bound.
-
-    ``scores`` and ``values`` [prompts, N]: what the best is chosen by, and what it is worth.
-    """
-    found = []
-    for n in sizes:
-        each = best_of_n_mean(torch.from_numpy(scores), torch.from_numpy(values), n).numpy()
-        found.append({"n": n, "kl": best_of_n_kl(n), **mean_interval(each)})
-    return found

@@ -21,7 +21,7 @@ from plaudit.pipeline.steps.evaluation_judge import answer_judge
 from plaudit.pipeline.steps.evaluation_prompts import test_prompts, validation_prompts
 from plaudit.pipeline.steps.reward_evaluation import evaluate_reward
 from plaudit.pipeline.steps.scoring import load_reward, step_reward
-from plaudit.pipeline.steps.shown import rows_to_show
+from plaudit.pipeline.steps.shown import answer_rows, rows_to_show
 from plaudit.pipeline.steps.temperatures import GREEDY, Answers, by_temperature, lengths, placed
 from plaudit.rewards import Reward, Sample, checked
 from plaudit.runs import Stage
@@ -57,11 +57,12 @@ def evaluate(context: Context, step: Node, stage: Stage) -> Mapping[str, Any]:
     result["kl"], kl = _kl(context, policies, answers, settings)
     result["judge"] = judge.name if judge is not None else None
     gold: dict[str, np.ndarray] = {}
+    judged: dict[str, np.ndarray] = {}
     if context.gold is not None:
         gold = _truth(shown, result)
     else:
         result |= {"gold": None, "gold_reason": NO_GOLD}
-        _wins(shown, result)
+        judged = _wins(shown, result)
     greedy: dict[str, list[Sample]] = {}
     if places["start"] != places["end"]:
         result |= by_temperature(shown, validation_prompts(context, list(policies.values())))
@@ -78,6 +79,7 @@ def evaluate(context: Context, step: Node, stage: Stage) -> Mapping[str, Any]:
         result["reward_model"] = models[list(models)[-1]]
     if context.mesh.is_main:
         stage.write_json("evaluation.json", result)
+        stage.write_answers(answer_rows(prompts, answers, {"gold": gold, "judge": judged, "proxy": proxies}))
         (stage.path / "samples.jsonl").unlink(missing_ok=True)
         stage.append_samples(
             rows_to_show(context, prompts, answers, proxies, gold, kl, settings.show, greedy)
@@ -158,14 +160,14 @@ def _truth(shown: Answers, result: dict[str, Any]) -> dict[str, np.ndarray]:
     return scores
 
 
-def _wins(shown: Answers, result: dict[str, Any]) -> None:
-    """The end against the start, and this against the base, as a proxy judge sees them."""
+def _wins(shown: Answers, result: dict[str, Any]) -> dict[str, np.ndarray]:
+    """The end against the start, and this against the base, as a proxy judge sees them; its scores by policy."""
     places = shown.context.graph.places
     if shown.judge is None or places["start"] == places["end"]:
-        return
-    base, start, end = (
-        shown.judged(places[p], shown.settings.temperature).scores for p in ("base", "start", "end")
-    )
+        return {}
+    scores = {name: shown.judged(name, shown.settings.temperature).scores for name in shown.policies}
+    base, start, end = (scores[places[p]] for p in ("base", "start", "end"))
     result["win_rate"] = {"end_vs_start": win_rate(end, start)}
     if places["base"] != places["start"]:
         result["win_rate"]["start_vs_base"] = win_rate(start, base)
+    return scores

@@ -12,12 +12,14 @@ from plaudit.config import Ppo, Pretrained, Rejection, Scratch
 from plaudit.config.graph import Node
 from plaudit.methods import train
 from plaudit.methods.lengths import bounded
+from plaudit.methods.rollout_metrics import Truth
 from plaudit.models.adapters import add_lora
 from plaudit.models.policy import Policy, build_policy, load_policy
 from plaudit.models.tokenizers import train_bpe
 from plaudit.pipeline.context import Context
 from plaudit.pipeline.steps.sampling import answer
 from plaudit.pipeline.steps.scoring import load_reward, new_critic
+from plaudit.pipeline.steps.suggested_kl import with_suggested_kl
 from plaudit.registry import resolve
 from plaudit.runs import Stage
 from plaudit.training.cost_model import config_of
@@ -142,10 +144,11 @@ def direct(context: Context, step: Node, stage: Stage) -> Mapping[str, Any]:
 def online(context: Context, step: Node, stage: Stage) -> Mapping[str, Any]:
     """Learn from a reward on samples of its own."""
     policy = context.load_start(step)
-    settings, run = step.settings, resolve(step.kind.function)  # type: ignore[attr-defined]
+    run = resolve(step.kind.function)  # type: ignore[attr-defined]
     shared = _shared(context, step, stage, policy)
     reward = load_reward(context, step, policy)
     prompts = context.prompts(step)
+    settings, found = with_suggested_kl(context, step, stage, policy, reward)
     if isinstance(settings, Rejection):
         fitted = run(policy, reward, prompts, settings, **shared)
         outcome = {"steps": fitted.steps}
@@ -162,9 +165,10 @@ def online(context: Context, step: Node, stage: Stage) -> Mapping[str, Any]:
             settings,
             demonstrations=demonstrations,
             watch=_gold_watch(context, policy, settings),
+            truth=_truth(context),
             **shared,
         )
-        outcome = {"iterations": result.iterations, "stopped": result.stopped}
+        outcome = {"iterations": result.iterations, "stopped": result.stopped, **found}
     context.save(policy, stage, f"Trained by {step.kind.title}")
     return outcome
 
@@ -189,6 +193,14 @@ def _gold_watch(
         return {"gold": float(np.mean(scores))}
 
     return watch
+
+
+def _truth(context: Context) -> Truth | None:
+    """Gold of the samples that are kept for reading; None without a gold."""
+    gold = context.gold
+    if gold is None:
+        return None
+    return lambda samples: {"gold": [gold.judge(s.prompt, s.response).score for s in samples]}
 
 
 def _parameters(model: Any) -> int:

@@ -23,7 +23,7 @@ def evaluate_reward(context: Context, step: Node) -> dict[str, Any]:
     """Held-out accuracy, calibration and the baselines, of a step's reward model or the mean of its ensemble."""
     _, held = context.records(step)
     models = [load_reward_model(path).to(context.device) for path in context.reward_folders(step.name)]
-    delta, outcome, longer, groups = _deltas(context, models, held)
+    delta, outcome, longer, groups = score_differences(context, models, held)
     ceiling = _ceiling(context, step, held)
     result = pair_report(delta, outcome, longer, groups=groups, ceiling=ceiling)
     people = agreement(held)
@@ -31,7 +31,7 @@ def evaluate_reward(context: Context, step: Node) -> dict[str, Any]:
     if context.world is not None:
         result["pairs"] = {}
         for kind, pairs in context.world.probes().items():
-            delta, outcome, _, _ = _deltas(context, models, pairs)
+            delta, outcome, _, _ = score_differences(context, models, pairs)
             result["pairs"][kind] = accuracy(delta, outcome)["mean"]
     return result
 
@@ -45,7 +45,7 @@ def _ceiling(context: Context, step: Node, held: Sequence[Preference]) -> float 
     return float(judge.ceiling(held)) if hasattr(judge, "ceiling") else None
 
 
-def _deltas(
+def score_differences(
     context: Any, models: Sequence[Any], records: Sequence[Preference]
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, list[str]]:
     """For every judged pair: score difference, share of the win, length difference, and its prompt.

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from plaudit.data.records import Prompt
+from plaudit.data.rendering.renderer import Renderer
 from plaudit.methods.lengths import bounded
 from plaudit.methods.rollouts import respond
 from plaudit.models.policy import Policy
@@ -13,11 +14,13 @@ from plaudit.progress import Progress
 from plaudit.rewards import Sample
 from plaudit.rollout.native import NativeSampler
 from plaudit.rollout.protocol import SamplingSettings
+from plaudit.runtime import Mesh
 
 # Streams of random numbers that must not meet those of training iterations (0, 1, 2, …).
 EVALUATION_STEP = 1_000_000
 RANKING_STEP = 2_000_000
 REVISION_STEP = 3_000_000
+FORECAST_STEP = 6_000_000
 
 
 def answer(
@@ -31,17 +34,45 @@ def answer(
     step: int = EVALUATION_STEP,
     label: str = "answers",
 ) -> list[Sample]:
+    """n answers to each prompt of a run, in order."""
+    return sampled(
+        policy,
+        prompts,
+        renderer=context.renderer(policy.tokenizer),
+        temperature=temperature,
+        max_new_tokens=max_new_tokens,
+        n=n,
+        seed=context.seed,
+        step=step,
+        label=label,
+        mesh=context.mesh,
+    )
+
+
+def sampled(
+    policy: Policy,
+    prompts: Sequence[Prompt],
+    *,
+    renderer: Renderer,
+    temperature: float,
+    max_new_tokens: int,
+    n: int,
+    seed: int,
+    step: int,
+    label: str,
+    mesh: Mesh | None = None,
+) -> list[Sample]:
     """n answers to each prompt, in order."""
-    mesh = context.mesh
+    mesh = mesh or Mesh()
     count = len(mesh.share(prompts)) * n
     with Progress(count, label, unit="answer", quiet=not mesh.is_main) as bar:
         rollouts = respond(
             prompts,
-            renderer=bounded(context.renderer(policy.tokenizer), policy.model),
+            renderer=bounded(renderer, policy.model),
             sampler=NativeSampler(policy),
             settings=SamplingSettings(max_new_tokens=max_new_tokens, temperature=temperature),
             samples_per_prompt=n,
-            seed=context.seed,
+            seed=seed,
             step=step,
             mesh=mesh,
             progress=lambda done, _: bar.update(done),

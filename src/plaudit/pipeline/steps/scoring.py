@@ -20,6 +20,7 @@ from plaudit.pipeline.steps.judged import checked_judge
 from plaudit.rewards import EnsembleReward, FunctionReward, ModelReward, Reward, SumReward
 from plaudit.runs import RunFolder
 from plaudit.runs.locate import locate, model_folders
+from plaudit.runtime import Runtime
 from plaudit.training.memory import ENOUGH
 
 
@@ -40,7 +41,7 @@ def load_reward(context: Context, step: Node, policy: Policy) -> Reward:
 def step_reward(context: Context, step: str, policy: Policy, *, normalisation: str = "stored") -> Reward:
     """The reward model of a step, its members joined as its section says."""
     own = context.graph[step].settings
-    rewards = [_model(context, policy, path, normalisation) for path in context.reward_folders(step)]
+    rewards = [_model(context.runtime, policy, path, normalisation) for path in context.reward_folders(step)]
     if len(rewards) == 1:
         return rewards[0]
     return EnsembleReward(rewards, aggregate=own.aggregate, std_penalty=own.std_penalty)
@@ -63,16 +64,22 @@ def _load(context: Context, policy: Policy, part: RewardPart, step: Node) -> Rew
         return JudgeReward(judge)
     if part.source == "step":
         return step_reward(context, str(part.path), policy, normalisation=settings.normalisation)
-    return _saved(context, policy, str(part.path), settings)
+    budget = getattr(settings, "token_budget", None)
+    return saved_reward(context.runtime, policy, str(part.path), settings.normalisation, budget)
 
 
-def _saved(context: Context, policy: Policy, spec: str, settings: Any) -> Reward:
+def saved_reward(
+    runtime: Runtime,
+    policy: Policy,
+    spec: str,
+    normalisation: Any = "stored",
+    token_budget: int | None = None,
+) -> Reward:
     """A saved reward model; the members of a run's ensemble are joined as that run's section says."""
     found = locate(spec, kind="reward model")
     run = RunFolder(found.run) if found.run else None
     folders = model_folders(run, str(found.step)) if run else [spec]
-    budget = getattr(settings, "token_budget", None)
-    rewards = [_model(context, policy, folder, settings.normalisation, budget) for folder in folders]
+    rewards = [_model(runtime, policy, folder, normalisation, token_budget) for folder in folders]
     if run is None or len(rewards) == 1:
         return rewards[0]
     section = run.read_json("run.json")["config"]["steps"][found.step]
@@ -80,15 +87,15 @@ def _saved(context: Context, policy: Policy, spec: str, settings: Any) -> Reward
 
 
 def _model(
-    context: Context, policy: Policy, path: str | Path, normalisation: Any, token_budget: int | None = None
+    runtime: Runtime, policy: Policy, path: str | Path, normalisation: Any, token_budget: int | None = None
 ) -> Reward:
-    model = load_reward_model(path).to(context.device)
+    model = load_reward_model(path).to(runtime.device)
     return ModelReward(
         model,
         same_tokenizer=same_tokenizer(model.tokenizer, policy.tokenizer),
         normalisation=normalisation,
         token_budget=token_budget or ENOUGH,
-        runtime=context.runtime,
+        runtime=runtime,
     )
 
 

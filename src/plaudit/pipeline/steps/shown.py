@@ -1,4 +1,4 @@
-"""Which answers of an evaluation are kept for reading."""
+"""The answers of an evaluation: all of them for the audit, some for reading."""
 
 from __future__ import annotations
 
@@ -56,4 +56,22 @@ def rows_to_show(
         if context.world is not None:
             row["perfect"] = {"text": context.world.perfect(prompts[i])}
         rows.append(row)
+    return rows
+
+
+def answer_rows(
+    prompts: Sequence[Any],
+    answers: Mapping[str, list[Sample]],
+    scores: Mapping[str, Mapping[str, np.ndarray]],
+) -> list[dict[str, Any]]:
+    """Every prompt with every policy's answer to it; ``scores`` by name (``gold``, ``judge``, ``proxy``) and policy."""
+    rows = []
+    for i, prompt in enumerate(prompts):
+        found: dict[str, Any] = {}
+        for policy, samples in answers.items():
+            known = {name: float(by[policy][i]) for name, by in scores.items() if policy in by}
+            ended = samples[i].finish != "length"
+            found[policy] = {"text": samples[i].answer, "finished": ended, **known}
+        category = prompt.metadata.get("category", "")
+        rows.append({"prompt": prompt.conversation, "category": category, "answers": found})
     return rows

@@ -1,0 +1,95 @@
+"""A forecast in words: for the terminal and the report."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from plaudit.display.formatting import clean, number, percent, span
+
+ROWS = 10  # β's of the curve that a terminal shows
+
+
+def truth_word(forecast: Mapping[str, Any]) -> str:
+    return {"gold": "gold", "judge": "second judge", None: "truth"}.get(
+        forecast.get("truth"), f"second reward {clean(forecast.get('truth'))}"
+    )
+
+
+def suggested(forecast: Mapping[str, Any]) -> str:
+    """The suggestion, or why there is none."""
+    found = forecast["suggestion"]
+    if found["beta"] is None:
+        return f"No β is suggested: {found['reason']}."
+    return (
+        f"Suggested: β = {found['beta']:.3g} (kl.coefficient), at about {number(found['kl'])} nats of KL: "
+        f"{found['reason']}. "
+        f"The {truth_word(forecast)} there is {number(found['truth']['mean'])} ({span(found['truth'])}), "
+        f"{number(found['gain']['mean'], sign=True)} ({span(found['gain'])}) over the start's."
+    )
+
+
+def law(forecast: Mapping[str, Any]) -> str:
+    """The law of best of n, where it was fitted."""
+    found = forecast.get("law")
+    if not found:
+        return ""
+    peak = (
+        "it does not turn" if found["peak"] is None else f"its peak is at {number(found['peak'] ** 2)} nats"
+    )
+    return (
+        f"Best of n follows R(d) = d (α − β d), d = √KL, with α = {number(found['alpha'])}, "
+        f"β = {number(found['beta'])}, R² = {number(found['r2'], 3)}: {peak}."
+    )
+
+
+def favourite_words(forecast: Mapping[str, Any]) -> str:
+    """How often the reward's favourite is a bad answer, and of which kind."""
+    found = forecast.get("favourites")
+    if not found:
+        return ""
+    return (
+        f"The reward's favourite of {forecast['answers']} answers is worse than the usual answer to its prompt for "
+        f"{percent(found['bad']['mean'])} of prompts ({span(found['bad'], as_percent=True)}): "
+        f"{found['style']} stand out by style, {found['knowledge']} by nothing that a detector sees."
+    )
+
+
+def forecast_lines(forecast: Mapping[str, Any]) -> Sequence[str]:
+    """The forecast as a terminal shows it."""
+    word = truth_word(forecast)
+    out = [
+        f"forecast of {clean(forecast['of'])} from {clean(forecast['policy'])}: {forecast['prompts']} prompts × "
+        f"{forecast['answers']} answers"
+    ]
+    points = list(forecast["tilt"])
+    picks = sorted({round(i * (len(points) - 1) / (ROWS - 1)) for i in range(ROWS)})
+    head = f"  {'β':>8} {'KL':>6} {'answers':>8} {'reward':>8}"
+    out.append(head + (f"  {word}" if forecast["start"]["truth"] else ""))
+    for p in (points[i] for i in picks):
+        line = f"  {p['beta']:8.3g} {number(p['kl']):>6} {number(p['ess'], 1):>8} {number(p['reward']['mean']):>8}"
+        if p["truth"]:
+            line += f"  {number(p['truth']['mean'])} ({span(p['truth'])})"
+        out.append(line + ("  too few effective answers" if p["thin"] else ""))
+    out.append("  best of n: " + ", ".join(_best(p) for p in forecast["best_of_n"]))
+    out += ["", suggested(forecast)]
+    out += [line for line in (law(forecast), favourite_words(forecast)) if line]
+    for row in ((forecast.get("favourites") or {}).get("rows") or ())[:3]:
+        style = f" [{', '.join(row['style'])}]" if row["style"] else ""
+        out += [
+            f"  {_short(row['prompt'])}",
+            f"    favourite{style}, reward {number(row['reward'])}, {word} {number(row['truth'])}: "
+            f"{_short(row['favourite'])}",
+            f"    better, reward {number(row['better_reward'])}, {word} {number(row['better_truth'])}: "
+            f"{_short(row['better'])}",
+        ]
+    return out
+
+
+def _best(point: Mapping[str, Any]) -> str:
+    return f"{point['n']} → {number((point['truth'] or point['reward'])['mean'])}"
+
+
+def _short(text: Any, most: int = 140) -> str:
+    flat = " ".join(clean(text).split())
+    return flat if len(flat) <= most else flat[: most - 2] + " …"

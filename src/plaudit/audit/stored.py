@@ -1,0 +1,100 @@
+"""What an evaluation stored of a run's answers, as the audit reads it, and what the audit of a run writes."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from plaudit.audit.answers import AnswerSet
+from plaudit.audit.detect import Detector, detect, detectors_of
+from plaudit.audit.naming import PropertyChange
+from plaudit.audit.null_policy import null_policy
+from plaudit.data.records import Response
+from plaudit.errors import UserError
+from plaudit.runs import RunFolder
+
+NAME = "audit.json"
+SCHEMA = 1
+TRUTHS = ("gold", "judge")  # the best first
+
+
+def stored_answers(folder: RunFolder, policy: str) -> AnswerSet:
+    """The answers of a policy (a step's name) to the evaluation's prompts, with reward and truth where stored."""
+    rows = folder.stage("evaluate").answers()
+    if not rows:
+        raise UserError(
+            f"{folder.path} stores no answers to audit",
+            remedy=f"plaudit resume {folder.path} --again evaluate, where its recipe has an evaluation",
+        )
+    own = [row["answers"].get(policy) for row in rows]
+    if None in own:
+        known = ", ".join(rows[0]["answers"])
+        raise UserError(f"{folder.path} stores no answers of {policy!r}", remedy=f"answered: {known}")
+    truth = truth_name(rows)
+    return AnswerSet(
+        policy,
+        [row["prompt"] for row in rows],
+        [[Response(a["text"], a["finished"])] for a in own],
+        _scores(own, "proxy"),
+        _scores(own, truth) if truth else None,
+    )
+
+
+def truth_name(rows: Sequence[Mapping[str, Any]]) -> str | None:
+    """What judged all answers: ``gold``, or ``judge`` (a reward model on a split of its own)."""
+    answers = [a for row in rows for a in row["answers"].values()]
+    return next((name for name in TRUTHS if all(a.get(name) is not None for a in answers)), None)
+
+
+def _scores(answers: Sequence[Mapping[str, Any]], name: str) -> np.ndarray | None:
+    values = [a.get(name) for a in answers]
+    return None if None in values else np.asarray(values, dtype=float)[:, None]
+
+
+def detected(folder: RunFolder, own: Sequence[Detector] = ()) -> dict[str, Any]:
+    """What all detectors see between a run's start and its end, as plain data; no forecast is in it."""
+    record = folder.read_json("run.json")
+    places = record.get("places") or {}
+    start, end = places.get("start"), places.get("end")
+    if start is None or end is None or start == end:
+        raise UserError(
+            f"{folder.path} has nothing to compare: its start and its end are {start or 'not there'}",
+            remedy="audit the reward before RL instead: plaudit audit RUN --forecast",
+        )
+    before, after = stored_answers(folder, start), stored_answers(folder, end)
+    changes = detect(before, after, detectors_of(own))
+    return {
+        "schema": SCHEMA,
+        "answers": answers_digest(folder),
+        "before": start,
+        "after": end,
+        "prompts": len(before.prompts),
+        "truth": truth_name(folder.stage("evaluate").answers()),
+        "null": null_policy(after),
+        "changes": [c.as_dict() for c in changes],
+        "hacks": hacks(changes),
+    }
+
+
+def hacks(changes: Sequence[PropertyChange]) -> list[str]:
+    return [c.detector for c in changes if c.hack]
+
+
+def write_detected(path: str | Path) -> None:
+    """Write ``audit.json``; what was written for these very answers is kept, and nothing where none are stored."""
+    folder = RunFolder(path)
+    places = (folder.read_json("run.json") or {}).get("places") or {}
+    if not folder.stage("evaluate").answers() or places.get("start") == places.get("end"):
+        return
+    before = folder.read_json(NAME) or {}
+    if before.get("answers") != answers_digest(folder):
+        folder.write_json(NAME, detected(folder))
+
+
+def answers_digest(folder: RunFolder) -> str:
+    """A hash of the stored answers: an audit of others is out of date."""
+    return hashlib.sha256((folder.stage("evaluate").path / "answers.jsonl").read_bytes()).hexdigest()[:16]

@@ -1,0 +1,237 @@
+"""The audit of a run, or of a reward before any RL: samples where asked, detectors, forecast, and their record."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from plaudit.audit.answers import AnswerSet
+from plaudit.audit.detect import Detector, detectors_of
+from plaudit.audit.favourites import favourites
+from plaudit.audit.forecast import Forecast, forecast
+from plaudit.audit.stored import NAME, detected
+from plaudit.config import validate
+from plaudit.config.resolve import graph_of
+from plaudit.data.records import Prompt
+from plaudit.errors import UserError
+from plaudit.rewards import Sample
+from plaudit.runs import RunFolder
+
+# A stream of random numbers of its own.
+AUDIT_STEP = 5_000_000
+ANSWERS, PROMPTS = 32, 100
+
+
+@dataclass(frozen=True)
+class ForecastDraw:
+    """How answers are drawn for a forecast: how many to how many prompts, at which temperature and length."""
+
+    answers: int = ANSWERS
+    prompts: int = PROMPTS
+    temperature: float = 1.0
+    max_new_tokens: int = 128
+    seed: int = 0
+
+
+def audit_run(
+    run: str | Path,
+    *,
+    with_forecast: bool = False,
+    answers: int = ANSWERS,
+    prompts: int = PROMPTS,
+    second: str | None = None,
+    detectors: Sequence[Detector] = (),
+) -> dict[str, Any]:
+    """What the detectors see between a run's start and its end, and with ``with_forecast`` what its reward allows.
+
+    The forecast samples ``answers`` answers of the start to ``prompts`` held-out prompts, scores them by the reward
+    that RL was trained on (else the newest reward model), and judges them by gold, the run's proxy judge or
+    ``second``, another reward. All of it is kept in ``audit.json``, and the run's findings and report show it.
+    UserError where the run stores no answers, or nothing is to compare.
+    """
+    from plaudit.audit.write import write_findings
+    from plaudit.report.build import build
+
+    folder = RunFolder.existing(run)
+    record = folder.read_json("run.json")
+    if "steps" not in record:
+        raise UserError(f"{run} was made by an older plaudit", remedy="run its recipe again")
+    if second is not None and not with_forecast:
+        raise UserError(
+            "a second reward judges the answers of a forecast, and none was asked for",
+            remedy="add --forecast",
+        )
+    places = record.get("places") or {}
+    compares = places.get("start") is not None and places.get("start") != places.get("end")
+    found: dict[str, Any] = detected(folder, detectors) if compares or not with_forecast else {}
+    if with_forecast:
+        found["forecast"] = _forecast_of(folder, record, answers, prompts, second, detectors)
+    elif (kept := (folder.read_json(NAME) or {})).get("answers") == found["answers"] and "forecast" in kept:
+        found["forecast"] = kept["forecast"]
+    folder.write_json(NAME, found)
+    if record["config"].get("evaluate") is not None:
+        write_findings(folder.path)
+        build(folder.path)
+    return found
+
+
+def audit_reward(
+    reward: str,
+    policy: str | Path,
+    prompts: str | Path | Sequence[Prompt],
+    *,
+    second: str | None = None,
+    answers: int = ANSWERS,
+    limit: int = PROMPTS,
+    temperature: float = 1.0,
+    max_new_tokens: int = 128,
+    seed: int = 0,
+    detectors: Sequence[Detector] = (),
+) -> Forecast:
+    """What a reward would do to a policy, before any RL.
+
+    ``reward`` and ``second`` (another reward, in the place of the truth) are saved reward models or
+    ``python:module:function``; ``policy`` any model; ``prompts`` a file of prompts, or records, of which the first
+    ``limit`` are answered. Without ``second`` the forecast has no truth and suggests no β.
+    """
+    from plaudit.models.policy import load_policy
+    from plaudit.runs.locate import locate
+
+    asked = _prompts(prompts, limit)
+    draw = ForecastDraw(answers, limit, temperature, max_new_tokens, seed)
+    loaded = load_policy(locate(policy).source)
+    scorers = [_reward(spec, loaded) for spec in (reward, second) if spec is not None]
+    samples = _answers(loaded, asked, draw)
+    scores = [s.score(samples).scores for s in scorers]
+    return _made(samples, draw.answers, scores[0], scores[1] if second else None, detectors)
+
+
+def _prompts(prompts: str | Path | Sequence[Prompt], limit: int) -> list[Prompt]:
+    if not isinstance(prompts, str | Path):
+        return list(prompts)[:limit]
+    from plaudit.data.readers.read import read
+
+    return read(prompts, kind="prompts", limit=limit).records
+
+
+def _reward(spec: str, policy: Any) -> Any:
+    from plaudit.pipeline.steps.scoring import saved_reward
+    from plaudit.rewards import FunctionReward
+    from plaudit.runtime import Runtime
+
+    if spec.startswith("python:"):
+        return FunctionReward.by_path(spec.removeprefix("python:"))
+    return saved_reward(Runtime(), policy, spec.removeprefix("reward:"))
+
+
+def _answers(policy: Any, prompts: Sequence[Prompt], draw: ForecastDraw, context: Any = None) -> list[Sample]:
+    from plaudit.data.rendering.renderer import Renderer
+    from plaudit.pipeline.steps.sampling import sampled
+
+    renderer = context.renderer(policy.tokenizer) if context is not None else Renderer(policy.tokenizer)
+    return sampled(
+        policy,
+        prompts,
+        renderer=renderer,
+        temperature=draw.temperature,
+        max_new_tokens=draw.max_new_tokens,
+        n=draw.answers,
+        seed=draw.seed,
+        step=AUDIT_STEP,
+        label="audit",
+    )
+
+
+def _made(
+    samples: Sequence[Sample],
+    count: int,
+    reward: np.ndarray,
+    truth: np.ndarray | None,
+    detectors: Sequence[Detector],
+) -> Forecast:
+    """The forecast of scored samples, with the favourites where a truth is known."""
+    groups = [samples[i : i + count] for i in range(0, len(samples), count)]
+    shape = (len(groups), count)
+    scores = np.asarray(reward, dtype=float).reshape(shape)
+    answers = AnswerSet(
+        "start",
+        [g[0].prompt.conversation for g in groups],
+        [[s.response for s in g] for g in groups],
+        scores,
+        None if truth is None else np.asarray(truth, dtype=float).reshape(shape),
+    )
+    made = forecast(scores, answers.truth)
+    if answers.truth is None:
+        return made
+    return replace(made, favourites=favourites(answers, detectors_of(detectors)))
+
+
+def _forecast_of(
+    folder: RunFolder,
+    record: Mapping[str, Any],
+    answers: int,
+    prompts: int,
+    second: str | None,
+    detectors: Sequence[Detector],
+) -> dict[str, Any]:
+    """The forecast of a run's reward on answers of its start, with where it came from."""
+    from plaudit.data.rendering.template_date import pin_day
+    from plaudit.pipeline.context import Context
+    from plaudit.pipeline.datasets import materials_of
+    from plaudit.pipeline.run_record import run_day
+    from plaudit.pipeline.steps.evaluation_prompts import test_prompts
+    from plaudit.pipeline.steps.scoring import load_reward, step_reward
+    from plaudit.runtime import ComputeConfig, Runtime, resolve_device
+
+    config = validate(record["config"], f"{folder.path}/run.json")
+    graph = graph_of(config)
+    rewarded = [node for node in graph.nodes.values() if node.rewards]
+    if not rewarded and not graph.reward_models:
+        raise UserError(
+            f"{folder.path} has no reward to forecast with",
+            remedy="name one: plaudit audit --reward SPEC --policy MODEL --prompts FILE",
+        )
+    if config.evaluate is None:
+        raise UserError(f"{folder.path} holds no prompts out: its recipe has no evaluation")
+    resolved = record["resolved"]
+    compute = ComputeConfig(
+        precision=resolved["precision"], layout=config.layout, kernels=config.compute.kernels
+    )
+    runtime = Runtime(resolve_device(config.device), compute=compute, seed=config.seed)
+    context = Context(config, graph, folder, materials_of(config), runtime)
+    settings = config.evaluate
+    draw = ForecastDraw(answers, prompts, settings.temperature, settings.max_new_tokens, config.seed)
+    with pin_day(run_day(folder)), runtime.computing():
+        policy = context.load(graph.places["start"])
+        asked = test_prompts(context, [policy], label="audit")[:prompts]
+        reward = load_reward(context, rewarded[-1], policy) if rewarded else None
+        reward = reward or step_reward(context, graph.reward_models[-1], policy)
+        judge = _truth(context, policy, second)
+        samples = _answers(policy, asked, draw, context)
+        scores = reward.score(samples).scores
+        truth = None if judge is None else judge[1](samples)
+    made = _made(samples, answers, scores, truth, detectors)
+    source = rewarded[-1].name if rewarded else graph.reward_models[-1]
+    return {
+        **made.as_dict(),
+        "of": source,
+        "policy": graph.places["start"],
+        "truth": judge[0] if judge else None,
+    }
+
+
+def _truth(context: Any, policy: Any, second: str | None) -> tuple[str, Any] | None:
+    """What judges: a second reward where named, else gold, else the run's proxy judge."""
+    if second is not None:
+        scorer = _reward(second, policy)
+        return second, lambda samples: scorer.score(samples).scores
+    from plaudit.pipeline.steps.evaluation_judge import answer_judge
+
+    judge = answer_judge(context, policy)
+    if judge is None:
+        return None
+    return "gold" if judge.name == "gold" else "judge", lambda samples: judge.judge(samples).scores

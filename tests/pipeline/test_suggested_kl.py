@@ -1,0 +1,105 @@
+"""``kl.coefficient: auto``: found where the truth is known, refused with the reason where it is not."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from tiny import PPO, tiny
+
+import plaudit
+from plaudit.config import Ppo, validate
+from plaudit.errors import UserError
+from plaudit.methods.kl_penalty import kl_controller
+from plaudit.pipeline.steps import suggested_kl
+from plaudit.rewards import RewardOutput
+from plaudit.runs import Stage
+from plaudit.runtime import Mesh
+
+AUTO = Ppo(kl=plaudit.KL(coefficient="auto"))
+
+
+@pytest.fixture
+def world(monkeypatch):
+    """Rewards are N(0, 1) and the truth is r − r²/2, or noise: the best β is 1, or none."""
+    rng = np.random.default_rng(0)
+    state = SimpleNamespace(drawn=0, truth=lambda r: r - r**2 / 2)
+
+    def answer(context, policy, prompts, *, n, **settings):
+        state.drawn += 1
+        return [SimpleNamespace(prompt=p, response=float(rng.normal())) for p in prompts for _ in range(n)]
+
+    monkeypatch.setattr(suggested_kl, "answer", answer)
+    state.context = SimpleNamespace(
+        gold=SimpleNamespace(judge=lambda prompt, r: SimpleNamespace(score=state.truth(r))),
+        materials=SimpleNamespace(prompts=lambda part: ["p"] * 80 if part == "validation" else []),
+        mesh=Mesh(),
+        say=lambda text: state.__dict__.setdefault("said", []).append(text),
+    )
+    state.reward = SimpleNamespace(
+        score=lambda samples: RewardOutput(np.array([s.response for s in samples]))
+    )
+    state.step = SimpleNamespace(name="ppo", settings=AUTO, start="sft")
+    return state
+
+
+def found(world, stage):
+    return suggested_kl.with_suggested_kl(world.context, world.step, stage, None, world.reward)
+
+
+def test_the_step_takes_the_beta_of_the_highest_truth_and_finds_it_again_when_it_is_resumed(world, tmp_path):
+    stage = Stage(tmp_path / "ppo")
+    settings, record = found(world, stage)
+    beta = settings.kl.coefficient
+    assert record["kl_coefficient"] == beta and 0.5 - (1 / beta - 1 / beta**2 / 2) <= 0.06
+    assert settings.kl.model_copy(update={"coefficient": "auto"}) == AUTO.kl
+    assert "ppo: Suggested: β = " in world.said[0]
+    again, _ = found(world, stage)
+    assert again.kl.coefficient == pytest.approx(settings.kl.coefficient) and world.drawn == 1
+    assert kl_controller(settings).value == settings.kl.coefficient
+
+
+def test_a_number_stays_and_nothing_is_sampled(world, tmp_path):
+    world.step.settings = Ppo(kl=plaudit.KL(coefficient=0.3))
+    settings, record = found(world, Stage(tmp_path / "ppo"))
+    assert settings is world.step.settings and record == {} and world.drawn == 0
+
+
+def test_it_is_refused_where_no_beta_raises_the_truth(world, tmp_path):
+    world.truth = lambda r: -r
+    with pytest.raises(UserError, match="no β surely raises the truth"):
+        found(world, Stage(tmp_path / "ppo"))
+
+
+def test_it_is_refused_where_no_truth_is_known_before_anything_is_loaded():
+    node = SimpleNamespace(name="ppo", settings=AUTO)
+    problem = suggested_kl.check_suggested_kl(SimpleNamespace(gold=None), node)
+    assert (
+        problem.field == "steps.ppo.kl.coefficient" and "neither gold nor a second judge" in problem.message
+    )
+    assert suggested_kl.check_suggested_kl(SimpleNamespace(gold=1), node) is None
+    node.settings = Ppo()
+    assert suggested_kl.check_suggested_kl(SimpleNamespace(gold=None), node) is None
+    with pytest.raises(UserError, match="found by the steps of a recipe"):
+        kl_controller(AUTO)
+
+
+def test_other_words_than_auto_and_numbers_below_zero_are_mistakes():
+    for wrong in ("atuo", -0.1):
+        with pytest.raises(ValueError, match="coefficient"):
+            plaudit.KL(coefficient=wrong)
+
+
+@pytest.mark.slow
+def test_a_recipe_with_auto_runs_or_says_why_not(tmp_path):
+    steps = {"rank": {"prompts": 30, "max_new_tokens": 16}, "reward": {}}
+    recipe = tiny("auto", {**steps, "ppo": {**PPO, "kl": {"coefficient": "auto"}}}, evaluate=None)
+    folder = tmp_path / "run"
+    try:
+        run = plaudit.run(validate(recipe, "auto"), out=folder)
+    except UserError as refused:
+        assert "cannot find its own β" in str(refused)
+        return
+    beta = run.stage("ppo").read_json()["kl_coefficient"]
+    assert run.stage("ppo").metrics()[-1]["objective/kl_coef"] == pytest.approx(beta)
