@@ -186,6 +186,50 @@ def variants(name: str, sets: Mapping[str, Sequence[str]]) -> Callable[[int, Pat
     return measure
 
 
+# Who ranks: the simulated people, a judge of known error in both orders and in one, and one that errs as often as people.
+LABELS = {
+    "people": (),
+    "both-orders": ("steps.rank.by={judge: pocket:rule, error: 0.1, position: 2.0}",),
+    "one-order": ("steps.rank.by={judge: pocket:rule, error: 0.1, position: 2.0, orders: one}",),
+    "error-0.3": ("steps.rank.by={judge: pocket:rule, error: 0.3, position: 2.0}",),
+}
+SHOWN = ("harm", "over_refusal", "fact", "belief_false", "unknown", "flattery")
+
+
+def constitution(seed: int, folder: Path) -> list[Row]:
+    """Critique and revision of the SFT model's answers, and SFT on them from the base; with helpful answers and without."""
+    from plaudit.pipeline.experiments import Variation
+    from plaudit.pipeline.run import execute_config
+    from plaudit.runs import RunFolder
+
+    demo(seed, folder)
+    base = RunFolder(folder / "run")
+    threads = f"threads={base.read_json('run.json')['resolved']['threads']}"
+    rows: list[Row] = []
+    for label, helpful in (("with helpful answers", 3000), ("revisions alone", 0)):
+        steps = {
+            **dict.fromkeys(("votes", "rank", "reward", "ppo")),
+            "revise": {
+                "by": "pocket:reviser",
+                "from": "sft",
+                "prompts": 3000,
+                "rounds": 4,
+                "helpful": helpful,
+                "max_new_tokens": 48,
+            },
+            "constitutional": {"kind": "sft", "from": "pretrain", "on": ["revise"], "epochs": 1, "lr": 0.001},
+        }
+        config = Variation(("evaluate.also=[sft]",), steps).config(
+            [f"seed={seed}", threads], f"constitution-{helpful}"
+        )
+        made = execute_config(config, RunFolder(folder / f"constitution-{helpful}"), donor=base)
+        shares = read(made.path)["attributes"]
+        if not rows:
+            rows.append({"model": "sft", **{name: shares["sft"][name] for name in SHOWN}})
+        rows.append({"model": label, **{name: shares["constitutional"][name] for name in SHOWN}})
+    return rows
+
+
 def best_of_n(seed: int, folder: Path) -> list[Row]:
     """Best of n by one reward model, by mean, minimum and mean − std of three, and by gold; with the law's R²."""
     from plaudit.pipeline.experiments import Variation
@@ -391,6 +435,15 @@ STUDIES: dict[str, Study] = {
     ),
     "best-of-n": Study(
         "best of n", best_of_n, ("chosen by",), {**{f"n={n}": ".2f" for n in SIZES}, "law R²": ".3f"}
+    ),
+    "labels": Study(
+        "rankings of a judge in the place of people's", variants("labels", LABELS), ("labels",), SHORT
+    ),
+    "constitution": Study(
+        "critique and revision by a constitution, at T = 1",
+        constitution,
+        ("model",),
+        dict.fromkeys(SHOWN, ".2f"),
     ),
     "methods": Study(
         "every family at its best temperature",

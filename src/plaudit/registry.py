@@ -143,7 +143,8 @@ class JudgeKind:
     ``make`` is ``(rest, options, context) -> Judge`` as ``module:name``; ``options`` its class of settings, None where
     it has none; ``check`` an optional ``(rest, options) -> None`` that raises before anything is loaded. A ``gated``
     judge is held against people's rankings before its labels train anything, unless its options say ``gate: off``.
-    ``reviser`` is ``(rest, options, context, settings) -> Reviser`` where it can write revisions.
+    ``reviser`` is ``(rest, options, context, settings) -> Reviser`` where it can write revisions; ``check_reviser``
+    checks a spec that revises where it differs from one that judges.
     """
 
     scheme: str
@@ -154,6 +155,7 @@ class JudgeKind:
     form: str = ""
     gated: bool = False
     reviser: Code | None = None
+    check_reviser: Code | None = None
     name: str = ""
 
     def __post_init__(self) -> None:

@@ -272,7 +272,7 @@ IMPOSSIBLE = {
     ),
     "raters outside their world": (
         {"data": FILES, "steps": {"rank": {"by": "pocket:raters"}}},
-        ["need the pocket world"],
+        ["needs the pocket world"],
     ),
     "a rater's option misspelled": (
         {"world": "pocket", "steps": {"rank": {"by": "pocket:raters?nois=1"}}},

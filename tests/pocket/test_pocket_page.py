@@ -17,7 +17,7 @@ from plaudit.pocket.bars import BARS
 from plaudit.pocket.facts import Fact
 from plaudit.pocket.habits import HABITUAL
 from plaudit.pocket.questions import CATEGORIES, FORMATS, OPENINGS, Question, styled
-from plaudit.pocket.settings import Raters, raters_of
+from plaudit.pocket.settings import Raters, options_for
 
 PAGE = (Path(__file__).parents[2] / "docs/pocket.md").read_text()
 
@@ -37,7 +37,9 @@ def test_the_bars_are_those_of_the_page():
 def test_the_biases_are_those_of_the_page():
     table = dict(re.findall(r"^\| `([a-z]+)` \| (-?[\d.]+) \| .+ \|$", PAGE, re.M))
     by = EXPERIMENTS["biased-raters"]["biased-raters"].config((), "biased").steps["rank"].settings.by
-    assert raters_of(by.options) == Raters(**{name: float(value) for name, value in table.items()})
+    assert options_for("raters", by.options) == Raters(
+        **{name: float(value) for name, value in table.items()}
+    )
     assert set(table) == {f.name for f in fields(Biases)}
 
 

@@ -16,11 +16,13 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from plaudit.runs import RunFolder, Stage, files
 from plaudit.runs.memory import begin_peak, peak_mb
-from plaudit.runtime import Mesh
+
+if TYPE_CHECKING:
+    from plaudit.runtime import Mesh
 
 ALL = "all"
 LEFT = "left"  # a stage that is not to run, and is taken as it is
@@ -147,6 +149,8 @@ def execute(
     (``all`` for every one that no people were asked for), with everything that follows from them; ``only`` names the
     ones that may run, the others being taken as they are.
     """
+    from plaudit.runtime import Mesh  # torch, which nobody needs for a wrong recipe
+
     mesh = mesh or Mesh()
     anew: set[str] = set()
     for spec in plan.stages:

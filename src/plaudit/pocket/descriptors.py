@@ -25,10 +25,11 @@ WORLDS.register(
 JUDGES.register(
     JudgeKind(
         "pocket",
-        "Simulated raters who see the pocket world's truth through noise and biases.",
+        "In the pocket world: simulated raters (noise, biases), or a rule with a known error and position bias.",
         make="plaudit.pocket.raters:make",
-        options="plaudit.pocket.settings:Raters",
-        check="plaudit.pocket.settings:check_raters",
-        form="pocket:raters",
+        check="plaudit.pocket.settings:check_judge",
+        form="pocket:raters|rule",
+        reviser="plaudit.pocket.rule_reviser:make",
+        check_reviser="plaudit.pocket.settings:check_reviser",
     )
 )

@@ -34,21 +34,54 @@ class Raters(Section):
     list: float = 0.0
 
 
-def raters_of(options: Mapping[str, Any]) -> Raters:
-    """The typed options of ``pocket:raters``; UserError with every unknown or wrong one."""
+class Rule(Section):
+    """A judge by rule: how often it errs, what it adds to the log-odds of the first answer, and how it is asked."""
+
+    error: float = Field(0.1, ge=0, lt=0.5)
+    position: float = 0.0
+    orders: Literal["both", "one"] = "both"
+
+
+class Reviser(Section):
+    """A reviser by rule: how often it errs."""
+
+    error: float = Field(0.05, ge=0, le=1)
+
+
+JUDGES: Mapping[str, type[Section]] = {"raters": Raters, "rule": Rule}
+REVISERS: Mapping[str, type[Section]] = {"reviser": Reviser}
+
+
+def options_for(rest: str, options: Mapping[str, Any]) -> Section:
+    """The typed options of ``pocket:rest``; UserError with every unknown or wrong one."""
+    model = {**JUDGES, **REVISERS}[rest]
     try:
-        return Raters.model_validate(dict(options))
+        return model.model_validate(dict(options))
     except ValidationError as error:
-        found = list(problems_of(error, "", "", Raters))
+        found = list(problems_of(error, "", "", model))
         raise UserError("; ".join(str(p) for p in found)) from None
 
 
-def check_raters(rest: str, options: Mapping[str, Any], world: Any, models: Sequence[str]) -> None:
-    """The raters exist in the pocket world alone."""
-    if rest != "raters":
-        raise UserError(f"there is no judge pocket:{rest}", remedy="name pocket:raters")
+def check_judge(rest: str, options: Mapping[str, Any], world: Any, models: Sequence[str]) -> None:
+    """The world's judges exist in the pocket world alone."""
+    _check(rest, options, world, JUDGES, "judge")
+
+
+def check_reviser(rest: str, options: Mapping[str, Any], world: Any, models: Sequence[str]) -> None:
+    """The world's reviser exists in the pocket world alone."""
+    _check(rest, options, world, REVISERS, "reviser")
+
+
+def _check(
+    rest: str, options: Mapping[str, Any], world: Any, known: Mapping[str, type[Section]], what: str
+) -> None:
+    if rest not in known:
+        raise UserError(
+            f"there is no {what} pocket:{rest}", remedy=f"name {' or '.join(f'pocket:{n}' for n in known)}"
+        )
     if world is None or world.name != "pocket":
         raise UserError(
-            "simulated raters need the pocket world", remedy="name by: people, or a judge of another kind"
+            f"pocket:{rest} needs the pocket world, whose truth it knows",
+            remedy=f"name a {what} of another kind" + (", or by: people" if what == "judge" else ""),
         )
-    raters_of(options)
+    options_for(rest, options)
