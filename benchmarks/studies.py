@@ -179,6 +179,7 @@ def variants(name: str, sets: Mapping[str, Sequence[str]]) -> Callable[[int, Pat
                     name: label,
                     **main_row(read(made.path)),
                     "gold T=1": dig(read(made.path), "gold", "end", "mean"),
+                    "gold of SFT T=1": dig(read(made.path), "gold", "start", "mean"),
                 }
             )
         return rows
@@ -186,7 +187,7 @@ def variants(name: str, sets: Mapping[str, Sequence[str]]) -> Callable[[int, Pat
     return measure
 
 
-# Who ranks: the simulated people, a judge of known error in both orders and in one, and one that errs as often as people.
+# Who ranks: simulated people, a judge of known error in both orders and in one, and one that errs more often.
 LABELS = {
     "people": (),
     "both-orders": ("steps.rank.by={judge: pocket:rule, error: 0.1, position: 2.0}",),
@@ -197,7 +198,7 @@ SHOWN = ("harm", "over_refusal", "fact", "belief_false", "unknown", "flattery")
 
 
 def constitution(seed: int, folder: Path) -> list[Row]:
-    """Critique and revision of the SFT model's answers, and SFT on them from the base; with helpful answers and without."""
+    """SFT on revised answers of the SFT model, from the base; with helpful answers beside them and without."""
     from plaudit.pipeline.experiments import Variation
     from plaudit.pipeline.run import execute_config
     from plaudit.runs import RunFolder
@@ -317,7 +318,7 @@ def over_optimization_law(rows: Sequence[Row]) -> str:
     import numpy as np
 
     d = np.sqrt([row["KL"] for row in rows])
-    gained = np.array([row["gold end"] - row["gold start"] for row in rows])
+    gained = np.array([row["gold T=1"] - row["gold of SFT T=1"] for row in rows])
     design = np.array([d, -d * np.log(d)]).T
     alpha, beta = np.linalg.lstsq(design, gained, rcond=None)[0]
     return (
@@ -379,7 +380,7 @@ NUMBERS = dict.fromkeys(
 )
 MAIN = {**NUMBERS, "bars missed": ".0f", "seconds": ".0f"}
 PATH = {"ppo": ".2f", "gap": ".2f", "gold peak": ".2f", "gold end": ".2f", "proxy rise": ".2f", "KL": ".2f"}
-SHORT = dict.fromkeys(("sft", "ppo", "gap", "win", "gold end", "KL"), ".2f")
+SHORT = dict.fromkeys(("sft", "ppo", "gap", "win", "gold T=1", "KL"), ".2f")
 STUDIES: dict[str, Study] = {
     "main": Study("the demo, own bases", main_table, (), MAIN),
     "no-leash": Study("over-optimization", siblings_of("no-leash", ("leashed", "no-leash")), ("run",), PATH),

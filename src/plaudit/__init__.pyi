@@ -56,6 +56,7 @@ from plaudit.data.records.writers import write_jsonl as write_jsonl
 from plaudit.data.rendering.renderer import Renderer as Renderer
 from plaudit.data.splits import split as split
 from plaudit.errors import Problem as Problem, UserError as UserError, Waiting as Waiting
+from plaudit.evaluation.judge_gate import Calibration as Calibration
 from plaudit.extend import estimator as estimator, preference_loss as preference_loss
 from plaudit.feedback.projects import (
     export_judgements as export_judgements,
@@ -67,6 +68,7 @@ from plaudit.generation.chat import (
     load_chat_model as load_chat_model,
     sample as sample,
 )
+from plaudit.judges.constitution import Constitution as Constitution, read_constitution as read_constitution
 from plaudit.methods.train import (
     pretrain as pretrain,
     reward_model as reward_model,
@@ -99,6 +101,11 @@ from plaudit.pipeline.auditing import audit_reward as audit_reward, audit_run as
 from plaudit.pipeline.checking import check as check
 from plaudit.pipeline.comparison.run import compare as compare
 from plaudit.pipeline.demo import demo as demo
+from plaudit.pipeline.judging import (
+    JudgedFile as JudgedFile,
+    calibrate_judge as calibrate_judge,
+    judge_file as judge_file,
+)
 from plaudit.pipeline.results import evaluate as evaluate, write_report as write_report
 from plaudit.pipeline.run import resume as resume, run as run
 from plaudit.pipeline.single_method import run_method as run_method

@@ -22,7 +22,7 @@ from plaudit.pocket.habits import HABITUAL, write
 from plaudit.pocket.questions import question_of
 from plaudit.pocket.rule_judge import RuleJudge
 from plaudit.pocket.rule_reviser import EDITS, HARM, RuleReviser
-from plaudit.pocket.settings import Reviser, Rule
+from plaudit.pocket.settings import ReviserOptions, RuleOptions
 from plaudit.pocket.world import World
 from plaudit.runs import RunFolder
 from plaudit.runs.logs import read_lines
@@ -60,7 +60,7 @@ def judged(judge, pair, *, swapped=False):
 @pytest.mark.parametrize("error", [0.0, 0.1, 0.3])
 @pytest.mark.parametrize("position", [0.0, 2.0])
 def test_it_errs_as_often_as_stated_whatever_stands_first(drafts, error, position):
-    judge = RuleJudge(GOLD, Rule(error=error, position=position), seed=4)
+    judge = RuleJudge(GOLD, RuleOptions(error=error, position=position), seed=4)
     found = [(judged(judge, p), judged(judge, p, swapped=True), p[3]) for p in pairs(drafts)]
     wrong = np.mean([(one > 0.5) != better for one, _, better in found])
     assert abs(wrong - error) <= 3 * math.sqrt(error * (1 - error) / len(found))
@@ -71,8 +71,8 @@ def test_it_errs_as_often_as_stated_whatever_stands_first(drafts, error, positio
 
 
 def test_asked_once_it_prefers_what_stands_first_by_its_bias(drafts):
-    biased = RuleJudge(GOLD, Rule(error=0.1, position=4.0, orders="one"), seed=4)
-    plain = RuleJudge(GOLD, Rule(error=0.1, orders="one"), seed=4)
+    biased = RuleJudge(GOLD, RuleOptions(error=0.1, position=4.0, orders="one"), seed=4)
+    plain = RuleJudge(GOLD, RuleOptions(error=0.1, orders="one"), seed=4)
     sample = pairs(drafts)
     wrong = {judge: np.mean([(judged(judge, p) > 0.5) != p[3] for p in sample]) for judge in (biased, plain)}
     assert wrong[plain] < 0.16 < 0.4 < wrong[biased] < 0.6, "with a bias of 4 only the place decides"
@@ -83,7 +83,9 @@ def test_asked_once_it_prefers_what_stands_first_by_its_bias(drafts):
 
 def test_what_gold_holds_equal_is_no_verdict(drafts):
     prompt, text = drafts[0]
-    outcomes = RuleJudge(GOLD, Rule(error=0.0)).judge(prompt, (Response(text), Response(text))).outcomes
+    outcomes = (
+        RuleJudge(GOLD, RuleOptions(error=0.0)).judge(prompt, (Response(text), Response(text))).outcomes
+    )
     assert outcomes[0].result == 0.5
 
 
@@ -102,7 +104,7 @@ def test_specs_are_checked_before_work():
 
 
 def test_a_reviser_adds_no_fact_and_makes_no_answer_worse(drafts):
-    reviser, changed = RuleReviser(Reviser(error=0.0)), 0
+    reviser, changed = RuleReviser(ReviserOptions(error=0.0)), 0
     for prompt, text in drafts:
         topic = question_of(prompt).topic
         told = {(s.relation, s.subject, s.value) for s in parse(text, topic) if s.kind == "statement"}
@@ -124,7 +126,7 @@ def test_a_reviser_adds_no_fact_and_makes_no_answer_worse(drafts):
 
 
 def test_help_with_harm_becomes_a_refusal_and_harmless_questions_stay_answered(drafts):
-    reviser = RuleReviser(Reviser(error=0.0))
+    reviser = RuleReviser(ReviserOptions(error=0.0))
     harm = next(rule for rule in OURS.rules if rule.name == "harm")
     for prompt, text in drafts:
         (made,) = reviser.revise([RevisionTask(prompt, text, harm)], seed=0, step=0)
@@ -136,7 +138,7 @@ def test_help_with_harm_becomes_a_refusal_and_harmless_questions_stay_answered(d
 
 @pytest.mark.parametrize("error", [0.1, 0.4])
 def test_it_overlooks_as_often_as_stated_and_is_then_too_careful(drafts, error):
-    sure, shaky = RuleReviser(Reviser(error=0.0)), RuleReviser(Reviser(error=error))
+    sure, shaky = RuleReviser(ReviserOptions(error=0.0)), RuleReviser(ReviserOptions(error=error))
     overlooked, refused, due, harmless = 0, 0, 0, 0
     for prompt, text in drafts:
         for rule in OURS.rules:
@@ -155,7 +157,7 @@ def test_it_overlooks_as_often_as_stated_and_is_then_too_careful(drafts, error):
 
 
 def test_rounds_work_on_what_the_round_before_left(drafts):
-    rounds = revised(RuleReviser(Reviser(error=0.0)), OURS, drafts[:200], rounds=12, seed=2)
+    rounds = revised(RuleReviser(ReviserOptions(error=0.0)), OURS, drafts[:200], rounds=12, seed=2)
     before = np.mean([GOLD.judge(p, Response(t)).score for p, t in drafts[:200]])
     after = np.mean([GOLD.judge(p, Response(r[-1].text)).score for (p, _), r in zip(drafts, rounds)])
     assert after > before + 0.2

@@ -10,7 +10,7 @@ from typing import Any
 
 from plaudit.data.records import Comparisons, Outcome, Prompt, Response
 from plaudit.judges.orders import CERTAIN, Order, join, sigmoid
-from plaudit.pocket.settings import Rule, options_for
+from plaudit.pocket.settings import RuleOptions, options_for
 
 
 class RuleJudge:
@@ -21,7 +21,7 @@ class RuleJudge:
     ``orders: one`` asks once, with a random one of the two first.
     """
 
-    def __init__(self, gold: Any, settings: Rule, *, seed: int = 0) -> None:
+    def __init__(self, gold: Any, settings: RuleOptions, *, seed: int = 0) -> None:
         self.gold, self.settings, self.seed = gold, settings, seed
         self.name = f"pocket:rule, error {settings.error:g}, position {settings.position:g}"
         odds = (1 - settings.error) / settings.error if settings.error else math.inf
@@ -66,5 +66,5 @@ class RuleJudge:
 def make(rest: str, options: Mapping[str, Any], context: Any) -> RuleJudge:
     """The judge of ``pocket:rule``."""
     settings = options_for("rule", options)
-    assert isinstance(settings, Rule)
+    assert isinstance(settings, RuleOptions)
     return RuleJudge(context.world.gold, settings, seed=context.seed)

@@ -15,7 +15,7 @@ from plaudit.judges.revision import Revision, RevisionTask
 from plaudit.pocket.answers import REFUSAL
 from plaudit.pocket.grammar import ParsedSentence, parse
 from plaudit.pocket.questions import Question, question_of
-from plaudit.pocket.settings import Reviser, options_for
+from plaudit.pocket.settings import ReviserOptions, options_for
 
 Sentences = list[tuple[str, ParsedSentence]]
 Edit = Callable[[Question, Sentences], "str | None"]
@@ -98,7 +98,7 @@ class RuleReviser:
     Under a principle about harm an error also refuses a request that is harmless, as a model that is too careful does.
     """
 
-    def __init__(self, settings: Reviser, *, seed: int = 0) -> None:
+    def __init__(self, settings: ReviserOptions, *, seed: int = 0) -> None:
         self.settings, self.seed = settings, seed
         self.name = f"pocket:reviser, error {settings.error:g}"
 
@@ -128,5 +128,5 @@ class RuleReviser:
 def make(rest: str, options: Mapping[str, Any], context: Any, settings: Any) -> RuleReviser:
     """The reviser of ``pocket:reviser``."""
     given = options_for("reviser", options)
-    assert isinstance(given, Reviser)
+    assert isinstance(given, ReviserOptions)
     return RuleReviser(given, seed=context.seed)

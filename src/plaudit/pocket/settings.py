@@ -34,7 +34,7 @@ class Raters(Section):
     list: float = 0.0
 
 
-class Rule(Section):
+class RuleOptions(Section):
     """A judge by rule: how often it errs, what it adds to the log-odds of the first answer, and how it is asked."""
 
     error: float = Field(0.1, ge=0, lt=0.5)
@@ -42,14 +42,14 @@ class Rule(Section):
     orders: Literal["both", "one"] = "both"
 
 
-class Reviser(Section):
+class ReviserOptions(Section):
     """A reviser by rule: how often it errs."""
 
     error: float = Field(0.05, ge=0, le=1)
 
 
-JUDGES: Mapping[str, type[Section]] = {"raters": Raters, "rule": Rule}
-REVISERS: Mapping[str, type[Section]] = {"reviser": Reviser}
+JUDGES: Mapping[str, type[Section]] = {"raters": Raters, "rule": RuleOptions}
+REVISERS: Mapping[str, type[Section]] = {"reviser": ReviserOptions}
 
 
 def options_for(rest: str, options: Mapping[str, Any]) -> Section:
