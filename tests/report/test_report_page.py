@@ -402,6 +402,11 @@ def test_hostile_text_stays_text(tmp_path):
     assert "\x00" not in text and "␀␇\ufffd" in text
 
 
+def test_what_rl_measured_stands_on_the_axes_of_the_forecast(tmp_path):
+    text = "".join(Page(render(audited_run(tmp_path / "run"))).text)
+    assert re.search(r"RL ended at [\d.]+ nats with a reward of [−\d.]+", text)
+
+
 def test_hostile_text_of_an_audit_stays_text(tmp_path):
     texts = tuple(
         t.replace("\ud800", "") for t in HOSTILE

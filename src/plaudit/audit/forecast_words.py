@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
+
 from plaudit.display.formatting import clean, number, percent, span
+from plaudit.evaluation.frontier import Point
 
 ROWS = 10  # β's of the curve that a terminal shows
 
@@ -27,6 +30,20 @@ def suggested(forecast: Mapping[str, Any]) -> str:
         f"The {truth_word(forecast)} there is {number(found['truth']['mean'])} ({span(found['truth'])}), "
         f"{number(found['gain']['mean'], sign=True)} ({span(found['gain'])}) over the start's."
     )
+
+
+def measured(forecast: Mapping[str, Any], points: Sequence[Point]) -> str:
+    """How far RL stayed from what its reward allows at the KL where it ended; "" where that was not measured."""
+    known = [p for p in points if p.kl is not None and p.proxy is not None]
+    if len(known) < 2:
+        return ""
+    kl, paid = max(0.0, known[-1].kl or 0.0), known[-1].proxy
+    curve = sorted((p["kl"], p["reward"]["mean"]) for p in forecast["tilt"])
+    said = f"RL ended at {number(kl)} nats with a reward of {number(paid)}"
+    if kl > curve[-1][0]:
+        return f"{said}: further out than {forecast['answers']} answers a prompt can show."
+    best = float(np.interp(kl, [k for k, _ in curve], [reward for _, reward in curve]))
+    return f"{said}; the best choice among the start's answers has {number(best)} at that KL."
 
 
 def law(forecast: Mapping[str, Any]) -> str:

@@ -18,6 +18,7 @@ from plaudit.errors import UserError
 from plaudit.runs import RunFolder
 
 NAME = "audit.json"
+FORECAST = "forecast.json"  # of a step, before RL
 SCHEMA = 1
 TRUTHS = ("gold", "judge")  # the best first
 
@@ -84,6 +85,12 @@ def hacks(changes: Sequence[PropertyChange]) -> list[str]:
     return [c.detector for c in changes if c.hack]
 
 
+def step_forecast(folder: RunFolder) -> dict[str, Any] | None:
+    """What the last step of a run forecast before its first iteration; None where it did not."""
+    end = ((folder.read_json("run.json") or {}).get("places") or {}).get("end")
+    return folder.stage(end).read_json(FORECAST) if end else None
+
+
 def write_detected(path: str | Path) -> None:
     """Write ``audit.json``; what was written for these very answers is kept, and nothing where none are stored."""
     folder = RunFolder(path)
@@ -92,7 +99,8 @@ def write_detected(path: str | Path) -> None:
         return
     before = folder.read_json(NAME) or {}
     if before.get("answers") != answers_digest(folder):
-        folder.write_json(NAME, detected(folder))
+        known = step_forecast(folder)
+        folder.write_json(NAME, {**detected(folder), **({"forecast": known} if known else {})})
 
 
 def answers_digest(folder: RunFolder) -> str:

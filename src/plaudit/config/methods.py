@@ -25,7 +25,8 @@ class Online(Scoring):
 
     ``reward_clip`` bounds scores before the penalty for unfinished answers is taken off: ``auto`` is ±5 for scores
     that a reward model's stored mean and std normalize, and no bound for any other reward; a number bounds whatever
-    the reward is, null nothing. What is cut is logged as ``reward/clipped``.
+    the reward is, null nothing. What is cut is logged as ``reward/clipped``. ``forecast``: in a recipe, say before the
+    first iteration what the reward allows, where that takes at most a tenth of the step (docs/audit.md).
     """
 
     kl_place: ClassVar[KlPlace] = "reward"
@@ -54,6 +55,7 @@ class Online(Scoring):
     keep_last: Positive = 1
     evaluate_every: Positive = 2
     show_samples: Positive = 4
+    forecast: bool = True
 
     @field_validator("reward_clip", mode="before")
     @classmethod

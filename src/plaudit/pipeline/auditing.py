@@ -13,7 +13,7 @@ from plaudit.audit.answers import AnswerSet
 from plaudit.audit.detect import Detector, detectors_of
 from plaudit.audit.favourites import favourites
 from plaudit.audit.forecast import Forecast, forecast
-from plaudit.audit.stored import NAME, detected
+from plaudit.audit.stored import NAME, detected, step_forecast
 from plaudit.config import validate
 from plaudit.config.resolve import graph_of
 from plaudit.data.records import Prompt
@@ -72,6 +72,8 @@ def audit_run(
         found["forecast"] = _forecast_of(folder, record, answers, prompts, second, detectors)
     elif (kept := (folder.read_json(NAME) or {})).get("answers") == found["answers"] and "forecast" in kept:
         found["forecast"] = kept["forecast"]
+    elif known := step_forecast(folder):
+        found["forecast"] = known
     folder.write_json(NAME, found)
     if record["config"].get("evaluate") is not None:
         write_findings(folder.path)

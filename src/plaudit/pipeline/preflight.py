@@ -18,7 +18,7 @@ from plaudit.errors import Problem, UserError
 from plaudit.models.files import check_reward_config, fetched, read_config, read_tokenizer, refuse_no_decoder
 from plaudit.pipeline.context import Context
 from plaudit.pipeline.sizes import fixed_bytes_of, written_bytes
-from plaudit.pipeline.steps.suggested_kl import check_suggested_kl
+from plaudit.pipeline.steps.before_rl import check_suggested_kl
 from plaudit.registry import resolve
 from plaudit.rewards import FunctionReward
 from plaudit.training.memory import memory_limit

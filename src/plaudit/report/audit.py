@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from plaudit.audit.forecast_words import favourite_words, law, suggested, truth_word
+from plaudit.audit.forecast_words import favourite_words, law, measured, suggested, truth_word
 from plaudit.audit.hacking import TRUTH, changed, level, p_value, paid, shift
 from plaudit.audit.run import Run
 from plaudit.display.formatting import clean, number
 from plaudit.display.line_chart import Chart, Series
+from plaudit.evaluation.frontier import Point, points
 
 FAVOURITES = 5
 
@@ -61,6 +62,7 @@ def _forecast(forecast: Mapping[str, Any], run: Run) -> dict[str, Any]:
     carried = [p for p in forecast["tilt"] if not p["thin"]]
     thin = [p for p in forecast["tilt"] if p["thin"]]
     rows = (forecast.get("favourites") or {}).get("rows") or ()
+    path = points(run.metrics(str(forecast["of"])))
     return {
         "of": run.step_title(str(forecast["of"])),
         "policy": run.step_title(str(forecast["policy"])),
@@ -68,10 +70,19 @@ def _forecast(forecast: Mapping[str, Any], run: Run) -> dict[str, Any]:
         "answers": forecast["answers"],
         "suggested": suggested(forecast),
         "law": law(forecast),
+        "measured": measured(forecast, path),
         "charts": [
-            _chart("Reward that RL can reach", "reward", carried, thin, "sft"),
+            _chart("Reward that RL can reach", "reward", carried, thin, _path(path, "proxy")),
             *(
-                [_chart(f"{_title(word)} there", "truth", carried, thin, "trained")]
+                [
+                    _chart(
+                        f"{_title(word)} there",
+                        "truth",
+                        carried,
+                        thin,
+                        _path(path, "gold") if forecast.get("truth") == "gold" else (),
+                    )
+                ]
                 if forecast["start"]["truth"]
                 else []
             ),
@@ -95,14 +106,24 @@ def _title(word: str) -> str:
     return word[:1].upper() + word[1:]
 
 
+def _path(path: Sequence[Point], name: str) -> list[tuple[float, float]]:
+    """What RL measured of ``proxy`` or ``gold`` at the KL of the same policy, in order of training."""
+    known = [(p.kl, getattr(p, name)) for p in path]
+    return [(max(0.0, kl), value) for kl, value in known if kl is not None and value is not None]
+
+
 def _chart(
-    title: str, key: str, carried: Sequence[Mapping[str, Any]], thin: Sequence[Mapping[str, Any]], tone: str
+    title: str,
+    key: str,
+    carried: Sequence[Mapping[str, Any]],
+    thin: Sequence[Mapping[str, Any]],
+    path: Sequence[tuple[float, float]],
 ) -> Chart:
-    """One quantity against KL; the points that few effective answers carry are dashed and muted."""
+    """One quantity against KL, what RL measured beside it; points that few effective answers carry are muted."""
     lines = [
         Series(
-            "tilted",
-            tone,
+            "forecast",
+            "sft",
             [(p["kl"], p[key]["mean"]) for p in carried],
             [(p["kl"], p[key]["low"], p[key]["high"]) for p in carried],
         )
@@ -110,6 +131,8 @@ def _chart(
     if thin:
         joined = [*carried[-1:], *thin]
         lines.append(Series("few answers", "muted", [(p["kl"], p[key]["mean"]) for p in joined], dashed=True))
+    if path:
+        lines.append(Series("RL", "trained", path, dots=True))
     return Chart(
         title,
         "KL from the start, nats per response",

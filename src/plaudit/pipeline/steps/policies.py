@@ -17,9 +17,9 @@ from plaudit.models.adapters import add_lora
 from plaudit.models.policy import Policy, build_policy, load_policy
 from plaudit.models.tokenizers import train_bpe
 from plaudit.pipeline.context import Context
+from plaudit.pipeline.steps.before_rl import before_rl
 from plaudit.pipeline.steps.sampling import answer
 from plaudit.pipeline.steps.scoring import load_reward, new_critic
-from plaudit.pipeline.steps.suggested_kl import with_suggested_kl
 from plaudit.registry import resolve
 from plaudit.runs import Stage
 from plaudit.training.cost_model import config_of
@@ -148,7 +148,7 @@ def online(context: Context, step: Node, stage: Stage) -> Mapping[str, Any]:
     shared = _shared(context, step, stage, policy)
     reward = load_reward(context, step, policy)
     prompts = context.prompts(step)
-    settings, found = with_suggested_kl(context, step, stage, policy, reward)
+    settings, found = before_rl(context, step, stage, policy, reward)
     if isinstance(settings, Rejection):
         fitted = run(policy, reward, prompts, settings, **shared)
         outcome = {"steps": fitted.steps}

@@ -12,7 +12,7 @@ import plaudit
 from plaudit.config import Ppo, validate
 from plaudit.errors import UserError
 from plaudit.methods.kl_penalty import kl_controller
-from plaudit.pipeline.steps import suggested_kl
+from plaudit.pipeline.steps import before_rl
 from plaudit.rewards import RewardOutput
 from plaudit.runs import Stage
 from plaudit.runtime import Mesh
@@ -30,7 +30,7 @@ def world(monkeypatch):
         state.drawn += 1
         return [SimpleNamespace(prompt=p, response=float(rng.normal())) for p in prompts for _ in range(n)]
 
-    monkeypatch.setattr(suggested_kl, "answer", answer)
+    monkeypatch.setattr(before_rl, "answer", answer)
     state.context = SimpleNamespace(
         gold=SimpleNamespace(judge=lambda prompt, r: SimpleNamespace(score=state.truth(r))),
         materials=SimpleNamespace(prompts=lambda part: ["p"] * 80 if part == "validation" else []),
@@ -40,12 +40,12 @@ def world(monkeypatch):
     state.reward = SimpleNamespace(
         score=lambda samples: RewardOutput(np.array([s.response for s in samples]))
     )
-    state.step = SimpleNamespace(name="ppo", settings=AUTO, start="sft")
+    state.step = SimpleNamespace(name="ppo", settings=AUTO, start="sft", rewards=())
     return state
 
 
 def found(world, stage):
-    return suggested_kl.with_suggested_kl(world.context, world.step, stage, None, world.reward)
+    return before_rl.before_rl(world.context, world.step, stage, None, world.reward)
 
 
 def test_the_step_takes_the_beta_of_the_highest_truth_and_finds_it_again_when_it_is_resumed(world, tmp_path):
@@ -60,10 +60,43 @@ def test_the_step_takes_the_beta_of_the_highest_truth_and_finds_it_again_when_it
     assert kl_controller(settings).value == settings.kl.coefficient
 
 
-def test_a_number_stays_and_nothing_is_sampled(world, tmp_path):
-    world.step.settings = Ppo(kl=plaudit.KL(coefficient=0.3))
-    settings, record = found(world, Stage(tmp_path / "ppo"))
-    assert settings is world.step.settings and record == {} and world.drawn == 0
+def test_a_number_stays_and_what_the_reward_allows_is_said_once(world, tmp_path):
+    world.step.settings = Ppo(kl=plaudit.KL(coefficient=0.3), iterations=20)
+    stage = Stage(tmp_path / "ppo")
+    for _ in range(2):
+        settings, record = found(world, stage)
+        assert settings is world.step.settings and record == {} and world.drawn == 1
+    assert len(world.said) == 1 and "Suggested: β = " in world.said[0]
+    kept = stage.read_json("forecast.json")
+    assert (kept["prompts"], kept["answers"], kept["of"], kept["truth"]) == (50, 32, "ppo", "gold")
+
+
+@pytest.mark.parametrize(
+    ("settings", "rewards", "drawn", "said"),
+    [
+        ({"forecast": False}, (), 0, None),
+        ({}, (SimpleNamespace(source="judge"),), 0, "its reward is a judge"),
+        ({"iterations": 1, "prompts_per_iteration": 64}, (), 0, "more than a tenth"),
+        (
+            {"iterations": 4, "prompts_per_iteration": 256},
+            (),
+            1,
+            "a small forecast, of 20 prompts × 16 answers",
+        ),
+    ],
+)
+def test_it_takes_at_most_a_tenth_of_the_step_and_no_money(world, tmp_path, settings, rewards, drawn, said):
+    world.step.settings = Ppo(kl=plaudit.KL(coefficient=0.3), **settings)
+    world.step.rewards = rewards
+    found(world, Stage(tmp_path / "ppo"))
+    assert world.drawn == drawn and (said is None or said in world.said[0])
+
+
+def test_a_reward_that_tells_nothing_apart_ends_no_step(world, tmp_path):
+    world.step.settings = Ppo(kl=plaudit.KL(coefficient=0.3), iterations=20)
+    world.reward = SimpleNamespace(score=lambda samples: RewardOutput(np.zeros(len(samples))))
+    settings, _ = found(world, Stage(tmp_path / "ppo"))
+    assert settings is world.step.settings and "no forecast, because the reward is the same" in world.said[0]
 
 
 def test_it_is_refused_where_no_beta_raises_the_truth(world, tmp_path):
@@ -74,13 +107,13 @@ def test_it_is_refused_where_no_beta_raises_the_truth(world, tmp_path):
 
 def test_it_is_refused_where_no_truth_is_known_before_anything_is_loaded():
     node = SimpleNamespace(name="ppo", settings=AUTO)
-    problem = suggested_kl.check_suggested_kl(SimpleNamespace(gold=None), node)
+    problem = before_rl.check_suggested_kl(SimpleNamespace(gold=None), node)
     assert (
         problem.field == "steps.ppo.kl.coefficient" and "neither gold nor a second judge" in problem.message
     )
-    assert suggested_kl.check_suggested_kl(SimpleNamespace(gold=1), node) is None
+    assert before_rl.check_suggested_kl(SimpleNamespace(gold=1), node) is None
     node.settings = Ppo()
-    assert suggested_kl.check_suggested_kl(SimpleNamespace(gold=None), node) is None
+    assert before_rl.check_suggested_kl(SimpleNamespace(gold=None), node) is None
     with pytest.raises(UserError, match="found by the steps of a recipe"):
         kl_controller(AUTO)
 

@@ -1,0 +1,119 @@
+"""What a step's reward allows, forecast before its first iteration; ``kl.coefficient: auto`` takes the suggested β."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from plaudit.audit.forecast import FEWEST_ANSWERS, FEWEST_PROMPTS, NO_TRUTH, forecast
+from plaudit.audit.forecast_words import suggested
+from plaudit.audit.stored import FORECAST
+from plaudit.config import Online
+from plaudit.config.graph import Node
+from plaudit.errors import Problem, UserError
+from plaudit.models.policy import Policy
+from plaudit.pipeline.context import Context
+from plaudit.pipeline.steps.sampling import FORECAST_STEP, answer
+from plaudit.rewards import Reward, checked
+from plaudit.runs import Stage
+
+# 50 × 32 answers lose little against 100 × 64 and cost a tenth of the demo's PPO.
+PROMPTS, ANSWERS = 50, 32
+# From the best to the least that a forecast takes.
+SIZES = ((PROMPTS, ANSWERS), (40, 16), (20, 16), (FEWEST_PROMPTS, FEWEST_ANSWERS))
+# A sample of RL is drawn, scored, read by the reference and learned from: about four times what a forecast's costs.
+SHARE, COST = 0.1, 4
+
+
+def check_suggested_kl(context: Context, node: Node) -> Problem | None:
+    """What is wrong with ``kl.coefficient: auto`` where no truth is known; None where all is well."""
+    if not isinstance(node.settings, Online) or node.settings.kl.coefficient != "auto":
+        return None
+    if context.gold is not None:
+        return None
+    return Problem(
+        f"{node.name} cannot find its own β: {NO_TRUTH}",
+        field=f"steps.{node.name}.kl.coefficient",
+        remedy="give a number; plaudit audit --reward SPEC --policy MODEL --prompts FILE --second SPEC suggests one",
+    )
+
+
+def before_rl(
+    context: Context, step: Node, stage: Stage, policy: Policy, reward: Reward
+) -> tuple[Any, dict[str, Any]]:
+    """The step's settings with β in the place of ``auto``, and what to record; UserError where none is suggested.
+
+    The forecast is made on prompts that the test does not see, and kept in the step's folder, where a resumed step
+    finds it. Without ``auto`` it is for the reader, and left out where it would take long or cost money.
+    """
+    settings = step.settings
+    if not isinstance(settings, Online):
+        return settings, {}
+    wanted = settings.kl.coefficient == "auto"
+    found = context.mesh.from_main(lambda: stage.read_json(FORECAST))
+    if found is None and (size := (PROMPTS, ANSWERS) if wanted else _room(context, step)) is not None:
+        scores, truth = _scored(context, step, policy, reward, *size)
+        try:
+            made = forecast(scores, truth)
+        except UserError as error:
+            if wanted:
+                raise
+            context.say(f"{step.name}: no forecast, because {error.message}")
+            return settings, {}
+        source = None if truth is None else "gold"
+        found = {**made.as_dict(), "of": step.name, "policy": step.start, "truth": source}
+        if context.mesh.is_main:
+            stage.write_json(FORECAST, found)
+        context.say(f"{step.name}: {suggested(found)}")
+    if not wanted:
+        return settings, {}
+    beta = found["suggestion"]["beta"]
+    if beta is None:
+        raise UserError(
+            f"{step.name} cannot find its own β: {found['suggestion']['reason']}",
+            remedy=f"give steps.{step.name}.kl.coefficient a number, or look at the reward model first",
+        )
+    kl = settings.kl.model_copy(update={"coefficient": beta})
+    return settings.model_copy(update={"kl": kl}), {"kl_coefficient": beta}
+
+
+def _room(context: Context, step: Node) -> tuple[int, int] | None:
+    """Prompts and answers of a forecast of at most a tenth of the step's cost; None where it is left out."""
+    settings = step.settings
+    if not settings.forecast or not settings.temperature:
+        return None
+    if any(part.source == "judge" for part in step.rewards):
+        context.say(f"{step.name}: no forecast, because its reward is a judge that has to be asked")
+        return None
+    samples = settings.iterations * settings.prompts_per_iteration * settings.samples_per_prompt
+    fitting = [size for size in SIZES if size[0] * size[1] <= SHARE * COST * samples]
+    if not fitting:
+        context.say(f"{step.name}: no forecast, because it would take more than a tenth of the step")
+        return None
+    if fitting[0] != SIZES[0]:
+        context.say(f"{step.name}: a small forecast, of {fitting[0][0]} prompts × {fitting[0][1]} answers")
+    return fitting[0]
+
+
+def _scored(
+    context: Context, step: Node, policy: Policy, reward: Reward, count: int, answers: int
+) -> tuple[np.ndarray, np.ndarray | None]:
+    """Rewards and gold [prompts, answers] of the step's start; no gold outside a synthetic world."""
+    settings, gold = step.settings, context.gold
+    known = context.materials.prompts("validation") or context.prompts(step)
+    samples = answer(
+        context,
+        policy,
+        known[:count],
+        temperature=settings.temperature,
+        max_new_tokens=settings.max_new_tokens,
+        n=answers,
+        step=FORECAST_STEP,
+        label=f"{step.name}, forecast",
+    )
+    truth = None
+    if gold is not None:
+        judged = context.mesh.map(lambda s: gold.judge(s.prompt, s.response).score, samples)
+        truth = np.array(judged).reshape(-1, answers)
+    return checked(reward, samples, context.mesh).scores.reshape(-1, answers), truth
