@@ -17,16 +17,16 @@ STEPS = 50
 
 def losses(case, *, budget, checkpointed=False, **settings):
     method, items, modules = CASES[case]()
-    engine = Engine(
-        [ParameterGroup(name, trainable(module), 5e-4) for name, module in modules.items()],
-        schedule=lambda step: 1.0,
-        token_budget=budget,
-    )
     for module in modules.values():
         module.train()
         if checkpointed:
             checkpoint_layers(module)
-    with use_compute(**settings):
+    with use_compute(**settings):  # an engine computes as was asked for where it is made
+        engine = Engine(
+            [ParameterGroup(name, trainable(module), 5e-4) for name, module in modules.items()],
+            schedule=lambda step: 1.0,
+            token_budget=budget,
+        )
         found = []
         for step in range(STEPS):
             chosen = batch_indices(step, items=len(items), batch_size=6, seed=0)
