@@ -201,6 +201,7 @@ def _rank(rank, port, path, queue):
     torch.distributed.destroy_process_group()
 
 
+@pytest.mark.slow
 def test_two_ranks_follow_one(tmp_path):
     with socket.socket() as s:
         s.bind(("127.0.0.1", 0))

@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import math
-import multiprocessing
-import os
-import socket
 
 import numpy as np
 import pytest
@@ -101,37 +98,6 @@ def test_a_wrong_index_would_be_noticed(monkeypatch):
     monkeypatch.setattr(token_batch, "lay_out", shifted)
     with pytest.raises(AssertionError):
         assert_same(plain, gradients(method, items, modules))
-
-
-def _rank(rank, port, cases, queue):
-    os.environ |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "RANK": str(rank), "WORLD_SIZE": "2"}
-    torch.set_num_threads(1)
-    ranks = Mesh.from_environment()
-    for case in cases:
-        loss, grads = gradients(*CASES[case](), token_budget=80, mesh=ranks)
-        queue.put((case, loss, grads.numpy()))
-    ranks.barrier()
-    torch.distributed.destroy_process_group()
-
-
-def test_two_ranks_give_the_gradient_of_one():
-    """Of every method that divides by something of its own; two processes do them all: starting them takes longest."""
-    cases = ["sft", "reward pairs", "ppo", "dpo", "kto", "grpo"]
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        port = s.getsockname()[1]
-    context = multiprocessing.get_context("spawn")
-    queue = context.Queue()
-    processes = [context.Process(target=_rank, args=(r, port, cases, queue)) for r in range(2)]
-    for process in processes:
-        process.start()
-    found = [queue.get(timeout=900) for _ in range(2 * len(cases))]
-    for process in processes:
-        process.join(timeout=300)
-    one = {case: gradients(*CASES[case]()) for case in cases}
-    for case, loss, grads in found:
-        assert_same(one[case], (loss, torch.from_numpy(grads)))
-    assert sorted(case for case, *_ in found) == sorted(2 * cases)
 
 
 def test_shares_of_ranks_come_back_in_order():
