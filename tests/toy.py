@@ -30,7 +30,6 @@ from plaudit.models.logprobs import log_probs
 from plaudit.models.policy import Policy, build_policy
 from plaudit.models.reward_model import RewardModel
 from plaudit.models.tokenizers import train_bpe
-from plaudit.runtime import Runtime
 from plaudit.training.engine import Engine, ParameterGroup, trainable
 
 TEXT = "the cat sat on a mat and saw red blue green dogs run far away from home today"
@@ -199,13 +198,12 @@ def online_dpo_case(*, heads: int = 2):
     return method, items, {"policy": policy.model}
 
 
-def gradients_of(method, items, modules, *, token_budget=4096, mesh=None):
+def gradients_of(method, items, modules, *, token_budget=4096):
     """The loss of a step over the items and its gradient, as one vector."""
     engine = Engine(
         [ParameterGroup(name, trainable(module), 1e-3) for name, module in modules.items()],
         schedule=lambda step: 1.0,
         token_budget=token_budget,
-        runtime=Runtime(mesh=mesh) if mesh else None,
     )
     for module in modules.values():
         module.zero_grad(set_to_none=True)
