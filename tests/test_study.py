@@ -53,7 +53,7 @@ def test_the_laws_are_fitted_as_they_are_written():
     rows = []
     for kl in (0.5, 1.0, 2.0, 4.0, 9.0):
         d = math.sqrt(kl)
-        rows.append({"KL": kl, "gold start": 0.1, "gold end": 0.1 + d * (0.5 - 0.2 * math.log(d))})
+        rows.append({"KL": kl, "gold of SFT T=1": 0.1, "gold T=1": 0.1 + d * (0.5 - 0.2 * math.log(d))})
     said = studies.over_optimization_law(rows)
     assert "α = 0.50, β = 0.20, R² = 1.00" in said
     points = [{"kl": k, "mean": 0.2 + 0.6 * math.sqrt(k) - 0.1 * k} for k in (0.0, 0.3, 1.0, 2.0, 3.2)]
