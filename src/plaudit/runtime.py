@@ -121,9 +121,17 @@ class Mesh:
         dist.all_gather_object(parts, value)
         return parts
 
+    def integers(self, value: int) -> list[int]:
+        """An integer of 64 bits of every rank, by rank: half the time that ``each`` takes."""
+        if self.world == 1:
+            return [value]
+        found = torch.zeros(self.world, dtype=torch.int64)
+        dist.all_gather_into_tensor(found, torch.tensor([value], dtype=torch.int64))
+        return [int(v) for v in found.tolist()]
+
     def any(self, here: bool) -> bool:
         """Logical OR over ranks."""
-        return any(self.each(here))
+        return any(self.integers(int(here)))
 
     def least(self, value: float) -> float:
         """The smallest value of any rank."""
@@ -156,7 +164,7 @@ class Mesh:
         """MeshError where the ranks have different digests of ``what``, before they wait for one another in it."""
         if self.world == 1:
             return
-        found = self.each(digest())
+        found = self.integers(digest())
         if len(set(found)) > 1:
             raise MeshError(
                 f"the ranks differ in {what}, so that their parts do not add up to the whole batch: "
