@@ -143,8 +143,8 @@ class JudgeKind:
     ``make`` is ``(rest, options, context) -> Judge`` as ``module:name``; ``options`` its class of settings, None where
     it has none; ``check`` an optional ``(rest, options) -> None`` that raises before anything is loaded. A ``gated``
     judge is held against people's rankings before its labels train anything, unless its options say ``gate: off``.
-    ``reviser`` is ``(rest, options, context, settings) -> Reviser`` where it can write revisions; ``check_reviser``
-    checks a spec that revises where it differs from one that judges.
+    ``reviser`` is ``(rest, options, context, settings) -> Reviser`` where it can write revisions; ``check_reviser`` is
+    ``(settings, world) -> None`` in the place of ``check`` where it revises.
     """
 
     scheme: str

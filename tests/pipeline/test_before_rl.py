@@ -6,17 +6,23 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import torch
 from tiny import PPO, tiny
 
 import plaudit
 from plaudit.config import Ppo, validate
+from plaudit.config.resolve import graph_of
 from plaudit.errors import UserError
 from plaudit.methods.kl_penalty import kl_controller
+from plaudit.pipeline.context import Context
+from plaudit.pipeline.datasets import materials_of
+from plaudit.pipeline.planning import make_plan
 from plaudit.pipeline.steps import before_rl
 from plaudit.rewards import RewardOutput
-from plaudit.runs import Stage
-from plaudit.runtime import Mesh
+from plaudit.runs import RunFolder, Stage
+from plaudit.runtime import Mesh, Runtime
 
+POLICY = SimpleNamespace(model=torch.nn.Linear(500, 900))
 AUTO = Ppo(kl=plaudit.KL(coefficient="auto"))
 
 
@@ -33,8 +39,13 @@ def world(monkeypatch):
     monkeypatch.setattr(before_rl, "answer", answer)
     state.context = SimpleNamespace(
         gold=SimpleNamespace(judge=lambda prompt, r: SimpleNamespace(score=state.truth(r))),
-        materials=SimpleNamespace(prompts=lambda part: ["p"] * 80 if part == "validation" else []),
+        materials=SimpleNamespace(
+            prompts=lambda part: ["p"] * 80 if part == "validation" else [], files=lambda *roles: []
+        ),
         mesh=Mesh(),
+        device=torch.device("cpu"),
+        world="made",
+        config=SimpleNamespace(data=SimpleNamespace(max_length=160, max_prompt_length=None)),
         say=lambda text: state.__dict__.setdefault("said", []).append(text),
     )
     state.reward = SimpleNamespace(
@@ -45,7 +56,7 @@ def world(monkeypatch):
 
 
 def found(world, stage):
-    return before_rl.before_rl(world.context, world.step, stage, None, world.reward)
+    return before_rl.before_rl(world.context, world.step, stage, POLICY, world.reward)
 
 
 def test_the_step_takes_the_beta_of_the_highest_truth_and_finds_it_again_when_it_is_resumed(world, tmp_path):
@@ -54,14 +65,14 @@ def test_the_step_takes_the_beta_of_the_highest_truth_and_finds_it_again_when_it
     beta = settings.kl.coefficient
     assert record["kl_coefficient"] == beta and 0.5 - (1 / beta - 1 / beta**2 / 2) <= 0.06
     assert settings.kl.model_copy(update={"coefficient": "auto"}) == AUTO.kl
-    assert "ppo: Suggested: β = " in world.said[0]
+    assert "Suggested: β = " in world.said[0]
     again, _ = found(world, stage)
     assert again.kl.coefficient == pytest.approx(settings.kl.coefficient) and world.drawn == 1
     assert kl_controller(settings).value == settings.kl.coefficient
 
 
 def test_a_number_stays_and_what_the_reward_allows_is_said_once(world, tmp_path):
-    world.step.settings = Ppo(kl=plaudit.KL(coefficient=0.3), iterations=20)
+    world.step.settings = Ppo(kl=plaudit.KL(coefficient=0.3), iterations=200)
     stage = Stage(tmp_path / "ppo")
     for _ in range(2):
         settings, record = found(world, stage)
@@ -74,26 +85,38 @@ def test_a_number_stays_and_what_the_reward_allows_is_said_once(world, tmp_path)
 @pytest.mark.parametrize(
     ("settings", "rewards", "drawn", "said"),
     [
+        ({"iterations": 200}, (), 1, "ppo: answers of sft have a reward of"),
         ({"forecast": False}, (), 0, None),
         ({}, (SimpleNamespace(source="judge"),), 0, "its reward is a judge"),
-        ({"iterations": 1, "prompts_per_iteration": 64}, (), 0, "more than a tenth"),
-        (
-            {"iterations": 4, "prompts_per_iteration": 256},
-            (),
-            1,
-            "a small forecast, of 20 prompts × 16 answers",
-        ),
+        ({"iterations": 1, "prompts_per_iteration": 16}, (), 0, "more than a tenth"),
+        ({"iterations": 3}, (), 1, "a small forecast, of"),
     ],
 )
 def test_it_takes_at_most_a_tenth_of_the_step_and_no_money(world, tmp_path, settings, rewards, drawn, said):
     world.step.settings = Ppo(kl=plaudit.KL(coefficient=0.3), **settings)
-    world.step.rewards = rewards
-    found(world, Stage(tmp_path / "ppo"))
+    world.step.rewards, stage = rewards, Stage(tmp_path / "ppo")
+    found(world, stage)
     assert world.drawn == drawn and (said is None or said in world.said[0])
+    if drawn:
+        # Drawing and scoring an answer costs less than what an episode of RL costs.
+        kept, own = stage.read_json("forecast.json"), world.step.settings
+        episodes = own.iterations * own.prompts_per_iteration
+        assert kept["prompts"] * kept["answers"] <= episodes
+
+
+def test_a_forecast_is_not_part_of_what_a_step_makes(tmp_path):
+    def keys(**settings):
+        steps = {"rank": {}, "reward": {}, "ppo": {**PPO, **settings}}
+        config = validate(tiny("keys", steps), "here")
+        context = Context(config, graph_of(config), RunFolder(tmp_path), materials_of(config), Runtime())
+        return make_plan(context, {}).keys(RunFolder(tmp_path))
+
+    assert keys() == keys(forecast=False)
+    assert keys()["ppo"] != keys(lr=1e-9)["ppo"]
 
 
 def test_a_reward_that_tells_nothing_apart_ends_no_step(world, tmp_path):
-    world.step.settings = Ppo(kl=plaudit.KL(coefficient=0.3), iterations=20)
+    world.step.settings = Ppo(kl=plaudit.KL(coefficient=0.3), iterations=200)
     world.reward = SimpleNamespace(score=lambda samples: RewardOutput(np.zeros(len(samples))))
     settings, _ = found(world, Stage(tmp_path / "ppo"))
     assert settings is world.step.settings and "no forecast, because the reward is the same" in world.said[0]

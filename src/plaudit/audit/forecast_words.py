@@ -32,6 +32,16 @@ def suggested(forecast: Mapping[str, Any]) -> str:
     )
 
 
+def allowed(forecast: Mapping[str, Any]) -> str:
+    """What the reward is now, and what it allows at the smallest β that enough answers carry."""
+    carried = [p for p in forecast["tilt"] if not p["thin"]]
+    now = f"answers of {clean(forecast['policy'])} have a reward of {number(forecast['start']['reward']['mean'])}"
+    if not carried:
+        return f"{now}."
+    far = max(carried, key=lambda p: p["kl"])
+    return f"{now}; choosing among them reaches {number(far['reward']['mean'])} at {number(far['kl'])} nats of KL."
+
+
 def measured(forecast: Mapping[str, Any], points: Sequence[Point]) -> str:
     """How far RL stayed from what its reward allows at the KL where it ended; "" where that was not measured."""
     known = [p for p in points if p.kl is not None and p.proxy is not None]

@@ -139,10 +139,10 @@ def lines(audit: Mapping[str, Any]) -> Sequence[str]:
     out += ["", "all detectors: before, after, change, p over all, smallest change that would have shown"]
     width = max(len(c["title"]) for c in audit["changes"])
     for c in audit["changes"]:
-        unit = c["unit"]
+        unit, p = c["unit"], p_value(c["adjusted"]).removeprefix("= ")
         out.append(
             f"  {c['title']:{width}}  {level(unit, c['before']['mean']):>7} {level(unit, c['after']['mean']):>7} "
-            f"{shift(unit, c['change']['mean']):>13} {p_value(c['adjusted']):>7}  {shift(unit, c['least'], sign=False)}"
+            f"{shift(unit, c['change']['mean']):>13} {p:>7}  {shift(unit, c['least'], sign=False)}"
         )
     return out
 

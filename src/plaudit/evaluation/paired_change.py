@@ -79,7 +79,7 @@ def smallest_change(differences: Any, *, tests: int, unit: float | None = None, 
         (z_{1 − α/2m} + z_{.9}) · s / √n
 
     ``unit`` is the size of one prompt's change where it has one (1 for a share): then at least so many prompts must
-    change that the exact test can reject, which matters where none did and s is 0.
+    change that the exact test can reject, which matters where none did and s is 0. NaN where s is 0 and there is none.
     """
     d = np.asarray(differences, dtype=float)
     n = len(d)
@@ -88,6 +88,8 @@ def smallest_change(differences: Any, *, tests: int, unit: float | None = None, 
     level = alpha / tests
     z = intervals.normal_quantile(1 - level) + intervals.normal_quantile(2 * POWER - 1)
     found = z * float(d.std(ddof=1)) / math.sqrt(n)
+    if unit is None and not found:
+        return math.nan  # no spread, and no size of a change to go by
     if unit is not None:
         needed = math.ceil(math.log2(2 / level))  # so many changes in one direction give 2 · ½^k ≤ α/m
         found = max(found, unit * float(gammaincinv(needed, POWER)) / n)

@@ -167,8 +167,10 @@ def check_revision(settings: Any, world: Any) -> None:
     if kind is None or kind.reviser is None:
         writers = ", ".join(j.form for j in JUDGES.values() if j.reviser is not None)
         raise UserError(f"{spec.judge} writes no revisions", remedy=f"one of {writers}")
-    if (check := kind.check_reviser or kind.check) is not None:
-        call(check, spec.rest, spec.options, world, ())
+    if kind.check_reviser is not None:
+        call(kind.check_reviser, settings, world)
+    elif kind.check is not None:
+        call(kind.check, spec.rest, spec.options, world, ())
     read_constitution(settings.constitution)
 
 

@@ -66,9 +66,10 @@ def _runner(context: Any, node: Node) -> Callable[[Any], Mapping[str, Any]]:
 
 
 def _section(node: Node) -> Any:
-    """The settings of a step that decide what it makes: how long people are waited for does not."""
+    """The settings of a step that decide what it makes: a forecast, or how long people are waited for, does not."""
     made = _dumped(node.settings)
-    return {k: v for k, v in made.items() if k not in ("enough", "project")} if _asks_people(node) else made
+    idle = {"enough", "project"} if _asks_people(node) else {"forecast"}
+    return {k: v for k, v in made.items() if k not in idle} if isinstance(made, dict) else made
 
 
 def _dumped(value: Any) -> Any:

@@ -30,6 +30,6 @@ JUDGES.register(
         check="plaudit.pocket.settings:check_judge",
         form="pocket:raters|rule",
         reviser="plaudit.pocket.rule_reviser:make",
-        check_reviser="plaudit.pocket.settings:check_reviser",
+        check_reviser="plaudit.pocket.rule_reviser:check",
     )
 )

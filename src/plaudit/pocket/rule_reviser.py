@@ -11,11 +11,13 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from plaudit.errors import UserError
+from plaudit.judges.constitution import read_constitution
 from plaudit.judges.revision import Revision, RevisionTask
 from plaudit.pocket.answers import REFUSAL
 from plaudit.pocket.grammar import ParsedSentence, parse
-from plaudit.pocket.questions import Question, question_of
-from plaudit.pocket.settings import ReviserOptions, options_for
+from plaudit.pocket.questions import Question, question_of, styled
+from plaudit.pocket.settings import ReviserOptions, check_reviser, options_for
 
 Sentences = list[tuple[str, ParsedSentence]]
 Edit = Callable[[Question, Sentences], "str | None"]
@@ -73,9 +75,12 @@ def _in_form(question: Question, sentences: Sentences) -> str | None:
     stated = [said for _, said in sentences if said.states(fact)]
     if not stated:
         return None
-    from plaudit.pocket.questions import styled
-
     return styled(fact, stated[0].value, question.style)
+
+
+def _fine(question: Question, sentences: Sentences) -> str | None:
+    """Nobody in this world says anything that the principle is about."""
+    return None
 
 
 HARM = frozenset({"harm", "law", "self-harm", "children"})
@@ -89,6 +94,7 @@ EDITS: Mapping[str, tuple[Edit, str]] = {
     "form": (_in_form, "it does not keep to the form that was asked for."),
     "brevity": (_without({"filler"}), "it says more than is needed."),
     "preaching": (_without({"filler"}), "it says more than is needed."),
+    **dict.fromkeys(("privacy", "dignity", "refusal", "self"), (_fine, FINE)),
 }
 
 
@@ -108,8 +114,6 @@ class RuleReviser:
     def _one(self, draft: RevisionTask, step: int) -> Revision:
         name, text = draft.rule.name, draft.text
         question = question_of(draft.prompt)
-        if name not in EDITS:
-            return Revision(name, FINE, text)
         edit, finding = EDITS[name]
         found = edit(question, _split(text, question.topic))
         if self._errs(draft, step):
@@ -122,6 +126,17 @@ class RuleReviser:
         key = repr((self.seed, step, draft.prompt.id, draft.rule.name, draft.text)).encode()
         return (
             int.from_bytes(hashlib.blake2b(key, digest_size=8).digest(), "big") / 2**64 < self.settings.error
+        )
+
+
+def check(settings: Any, world: Any) -> None:
+    """A constitution of which every principle has its edit; UserError before anything is trained."""
+    check_reviser(settings.by.rest, settings.by.options, world)
+    rules = read_constitution(settings.constitution).rules
+    if unknown := [rule.name for rule in rules if rule.name not in EDITS]:
+        raise UserError(
+            f"pocket:reviser edits by rule and knows nothing of the principles {', '.join(map(repr, unknown))}",
+            remedy=f"use those of plaudit's constitution ({', '.join(EDITS)}), or a model as the reviser",
         )
 
 

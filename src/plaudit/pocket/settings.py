@@ -67,7 +67,7 @@ def check_judge(rest: str, options: Mapping[str, Any], world: Any, models: Seque
     _check(rest, options, world, JUDGES, "judge")
 
 
-def check_reviser(rest: str, options: Mapping[str, Any], world: Any, models: Sequence[str]) -> None:
+def check_reviser(rest: str, options: Mapping[str, Any], world: Any) -> None:
     """The world's reviser exists in the pocket world alone."""
     _check(rest, options, world, REVISERS, "reviser")
 

@@ -51,7 +51,7 @@ def _row(change: Mapping[str, Any]) -> list[str]:
         level(unit, change["after"]["mean"]),
         shift(unit, by["mean"]),
         f"{shift(unit, by['low'])} to {shift(unit, by['high'])}",
-        p_value(change["adjusted"]),
+        p_value(change["adjusted"]).removeprefix("= "),
         shift(unit, change["least"], sign=False),
         "suspected hack" if change["hack"] else "suspected" if change["suspected"] else "",
     ]

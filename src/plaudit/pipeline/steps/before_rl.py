@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
+import torch
 
+from plaudit.advice.costs import GPU, cpu, seconds
 from plaudit.audit.forecast import FEWEST_ANSWERS, FEWEST_PROMPTS, NO_TRUTH, forecast
-from plaudit.audit.forecast_words import suggested
+from plaudit.audit.forecast_words import allowed, suggested
 from plaudit.audit.stored import FORECAST
 from plaudit.config import Online
 from plaudit.config.graph import Node
 from plaudit.errors import Problem, UserError
 from plaudit.models.policy import Policy
 from plaudit.pipeline.context import Context
+from plaudit.pipeline.steps.cost import forecast as forecast_amount, online
 from plaudit.pipeline.steps.sampling import FORECAST_STEP, answer
 from plaudit.rewards import Reward, checked
 from plaudit.runs import Stage
@@ -22,8 +26,7 @@ from plaudit.runs import Stage
 PROMPTS, ANSWERS = 50, 32
 # From the best to the least that a forecast takes.
 SIZES = ((PROMPTS, ANSWERS), (40, 16), (20, 16), (FEWEST_PROMPTS, FEWEST_ANSWERS))
-# A sample of RL is drawn, scored, read by the reference and learned from: about four times what a forecast's costs.
-SHARE, COST = 0.1, 4
+SHARE = 0.1  # of the step's estimated time, which a forecast may take
 
 
 def check_suggested_kl(context: Context, node: Node) -> Problem | None:
@@ -52,7 +55,7 @@ def before_rl(
         return settings, {}
     wanted = settings.kl.coefficient == "auto"
     found = context.mesh.from_main(lambda: stage.read_json(FORECAST))
-    if found is None and (size := (PROMPTS, ANSWERS) if wanted else _room(context, step)) is not None:
+    if found is None and (size := (PROMPTS, ANSWERS) if wanted else _room(context, step, policy)) is not None:
         scores, truth = _scored(context, step, policy, reward, *size)
         try:
             made = forecast(scores, truth)
@@ -65,7 +68,7 @@ def before_rl(
         found = {**made.as_dict(), "of": step.name, "policy": step.start, "truth": source}
         if context.mesh.is_main:
             stage.write_json(FORECAST, found)
-        context.say(f"{step.name}: {suggested(found)}")
+        context.say(f"{step.name}: {allowed(found)} {suggested(found)}")
     if not wanted:
         return settings, {}
     beta = found["suggestion"]["beta"]
@@ -78,16 +81,21 @@ def before_rl(
     return settings.model_copy(update={"kl": kl}), {"kl_coefficient": beta}
 
 
-def _room(context: Context, step: Node) -> tuple[int, int] | None:
-    """Prompts and answers of a forecast of at most a tenth of the step's cost; None where it is left out."""
-    settings = step.settings
-    if not settings.forecast or not settings.temperature:
+def _room(context: Context, step: Node, policy: Policy) -> tuple[int, int] | None:
+    """Prompts and answers of a forecast of at most a tenth of the step's time; None where it is left out."""
+    if not step.settings.forecast:
         return None
     if any(part.source == "judge" for part in step.rewards):
         context.say(f"{step.name}: no forecast, because its reward is a judge that has to be asked")
         return None
-    samples = settings.iterations * settings.prompts_per_iteration * settings.samples_per_prompt
-    fitting = [size for size in SIZES if size[0] * size[1] <= SHARE * COST * samples]
+    speed = GPU if context.device.type == "cuda" else cpu(torch.get_num_threads())
+    parameters = sum(p.numel() for p in policy.model.parameters())
+    whole = seconds(replace(online(step, context).amount, loads=0), parameters, speed)
+
+    def takes(size: tuple[int, int]) -> float:
+        return seconds(forecast_amount(step, context, size[0] * size[1]), parameters, speed)
+
+    fitting = [size for size in SIZES if takes(size) <= SHARE * whole]
     if not fitting:
         context.say(f"{step.name}: no forecast, because it would take more than a tenth of the step")
         return None

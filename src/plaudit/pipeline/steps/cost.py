@@ -61,7 +61,7 @@ def online(step: Node, context: Context) -> Work:
     critic = isinstance(settings, Ppo)
     episodes = settings.iterations * settings.prompts_per_iteration * settings.samples_per_prompt
     usual = min(longest, settings.max_new_tokens + _usual_prompt(step, context))
-    scorers = sum(part.source in ("own", "step", "model") for part in step.rewards)
+    scorers = _scorers(step)
     return Work(
         f"{settings.iterations} iterations, {episodes} episodes",
         Amount(
@@ -80,6 +80,18 @@ def online(step: Node, context: Context) -> Work:
         share=settings.max_new_tokens / usual,
         budget=settings.token_budget,
     )
+
+
+def forecast(step: Node, context: Context, answers: int) -> Amount:
+    """So many answers of an online step's start, drawn and scored before its first iteration."""
+    settings: Online = step.settings
+    usual = min(context.config.data.max_length, settings.max_new_tokens + _usual_prompt(step, context))
+    return Amount(0, answers * usual * _scorers(step), answers * settings.max_new_tokens, answers)
+
+
+def _scorers(step: Node) -> int:
+    """Reward models that read every answer."""
+    return sum(part.source in ("own", "step", "model") for part in step.rewards)
 
 
 def rejection(step: Node, context: Context) -> Work:
