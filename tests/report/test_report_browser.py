@@ -159,6 +159,17 @@ def test_every_text_can_be_read(browser, pages, dark, width):
         assert found["seen"] > 300 and found["low"] == []
 
 
+@pytest.mark.parametrize("name", ["pocket", "real", "walk", "audited"])
+def test_every_text_of_a_chart_is_inside_of_it(browser, pages, name):
+    browser.viewport(1280)
+    browser.open(pages[name])
+    outside = """[...document.querySelectorAll('svg.chart text')].filter(t => {
+        const a = t.getBoundingClientRect(), b = t.ownerSVGElement.getBoundingClientRect();
+        return a.left < b.left - 1 || a.right > b.right + 1;
+    }).map(t => t.textContent)"""
+    assert browser.run(outside) == []
+
+
 @pytest.mark.parametrize("width", [390, 1440])
 @pytest.mark.parametrize("name", ["pocket", "walk", "audited"])
 def test_every_text_of_the_graph_fits_its_box_and_can_be_read(browser, pages, name, width):

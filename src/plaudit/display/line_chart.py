@@ -20,6 +20,7 @@ from plaudit.display.scale import nice_ticks
 WIDTH, HEIGHT = 330, 212
 LEFT, RIGHT, TOP, BOTTOM = 42, 10, 12, 36
 LABEL_GAP = 14
+LETTER = 8.2  # of a label in bold, in the widest of the usual fonts
 
 
 @dataclass(frozen=True)
@@ -87,7 +88,7 @@ def svg(chart: Chart) -> Markup:
         # All at one place; an estimate of a KL near 0 may also lie below it.
         x_low, x_high = (0.0, 1.0) if chart.square_root else (x_low - 0.5, x_high + 0.5)
     labels = len(chart.series) > 1
-    right = RIGHT + (max(len(s.label) for s in chart.series) * 6.6 + 6 if labels else 0)
+    right = RIGHT + (max(len(s.label) for s in chart.series) * LETTER if labels else 0)
     bend = math.sqrt if chart.square_root else float
 
     def px(x: float) -> float:

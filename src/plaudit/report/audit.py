@@ -131,12 +131,14 @@ def _chart(
     if thin:
         joined = [*carried[-1:], *thin]
         lines.append(Series("few answers", "muted", [(p["kl"], p[key]["mean"]) for p in joined], dashed=True))
+    note = "Answers of the start, weighted by exp(r/β). Dashed: fewer than 8 effective answers a prompt."
     if path:
+        note += " RL: what training measured of its own answers."
         lines.append(Series("RL", "trained", path, dots=True))
     return Chart(
         title,
         "KL from the start, nats per response",
         [line for line in lines if line.points],
         square_root=True,
-        note="Answers of the start, weighted by exp(r/β). Dashed: fewer than 8 effective answers a prompt.",
+        note=note,
     )
