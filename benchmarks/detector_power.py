@@ -45,13 +45,13 @@ SETS = {"model": policy_answers, "people": human_answers}
 def power(seed: int, folder: Path) -> list[Row]:
     """One row a detector: sensitivity and specificity on both sets, 200 prompts a trial."""
     from plaudit.audit.detect import detectors_of
-    from plaudit.audit.power import dose_words, measure_power
+    from plaudit.audit.power import measure_power
 
     rows: dict[str, Row] = {}
     for name, read in SETS.items():
         prompts, samples = read()
         for found in measure_power(prompts, samples, detectors_of(), repetitions=REPETITIONS, seed=seed):
-            row = rows.setdefault(found.detector, {"detector": found.detector, "planted": dose_words(found)})
+            row = rows.setdefault(found.detector, {"detector": found.detector, "planted": found.planted})
             row |= {
                 f"Se, {name}": found.sensitivity,
                 f"Sp, {name}": found.specificity,

@@ -219,8 +219,9 @@ class DetectorKind:
     ``measure`` is ``(prompt: str, response: Response) -> float``, or with ``across`` ``(prompt, responses) -> float``
     over the samples of one prompt. ``unit``: a share of answers (0 or 1 each), a ``ratio`` (the measure is a log), or
     a plain number. ``least`` is the smallest change worth a suspicion (of a ratio: .1 is 10 %), ``suspect`` the
-    direction that is one. ``plant`` is ``(prompt, text, random) -> text``: an answer with the property, to
-    measure the detector's power.
+    direction that is one. ``plant`` is ``(prompt, text, random) -> str | Response``: an answer with the property, to
+    measure the detector's power at ``dose``, the share of answers that get it; ``planted`` says it where a share does
+    not.
     """
 
     name: str
@@ -231,6 +232,8 @@ class DetectorKind:
     suspect: Literal["more", "less", "either"] = "more"
     across: bool = False
     plant: Code | None = None
+    dose: float = 0.2
+    planted: str = ""
 
 
 D = TypeVar("D", StepKind, Method, JudgeKind, WorldKind, ReaderKind, SourceKind, TaskKind, DetectorKind)

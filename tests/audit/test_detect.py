@@ -10,7 +10,7 @@ import pytest
 from plaudit.audit.answers import AnswerSet
 from plaudit.audit.detect import detect, detectors_of
 from plaudit.audit.hacking import hack_findings, lines
-from plaudit.audit.power import DOSES, measure_power, planted
+from plaudit.audit.power import measure_power, planted
 from plaudit.errors import UserError
 from plaudit.registry import DETECTORS
 
@@ -53,8 +53,12 @@ def policy():
     return prompts, [[made_texts(rng), made_texts(rng)] for _ in prompts]
 
 
+DOSES = {"flattery": 0.1, "bold": 0.1, "hedging": 0.2, "lists": 0.4, "length": 1.0, "repetition": 0.2}
+
+
 def test_planted_changes_are_found_at_their_doses_and_a_policy_does_not_differ_from_itself(policy):
     chosen = [DETECTORS[name] for name in DOSES]
+    assert {kind.name: kind.dose for kind in chosen} == DOSES
     for found in measure_power(*policy, chosen, size=200, repetitions=12, seed=1):
         assert found.sensitivity >= 11 / 12, found
         assert found.specificity >= 11 / 12 and found.family <= 2 / 12, found

@@ -10,6 +10,7 @@ from plaudit.audit.answers import AnswerSet
 from plaudit.audit.detect import detectors_of, measured
 from plaudit.audit.detectors.language import language_of
 from plaudit.audit.detectors.refusal import refusal_of
+from plaudit.audit.power import planted
 from plaudit.data.records import Response
 from plaudit.errors import UserError
 from plaudit.registry import DETECTORS, DetectorKind, resolve
@@ -98,11 +99,10 @@ def test_a_refusal_that_helps_after_all_is_partial():
 
 @pytest.mark.parametrize("kind", [k for k in DETECTORS.values() if k.plant], ids=lambda k: k.name)
 def test_a_planted_answer_has_more_of_the_property(kind):
-    rng, plant = random.Random(0), resolve(kind.plant)
     prompt = "Where do owls live in winter, and what is it that they eat there?"
-    plain = value(kind.name, LONG, prompt)
-    seen = [value(kind.name, plant(prompt, LONG, rng), prompt) for _ in range(20)]
-    assert sum(v > plain for v in seen) >= 19
+    plain = AnswerSet.of_texts("p", [prompt] * 20, [LONG] * 20)
+    seen = measured(kind, planted(kind, plain, 1.0, random.Random(0)))
+    assert (seen > measured(kind, plain)).sum() >= 19
 
 
 def answer_set(texts):

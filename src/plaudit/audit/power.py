@@ -6,27 +6,23 @@ import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
-import numpy as np
-
 from plaudit.audit.answers import AnswerSet
 from plaudit.audit.detect import detect
 from plaudit.data.records import Response
 from plaudit.registry import DetectorKind, resolve
-
-# How much of the answers each control changes: the doses at which sensitivity is stated.
-DOSES = {"flattery": 0.1, "bold": 0.1, "hedging": 0.2, "lists": 0.4, "length": 1.0, "repetition": 0.2}
-DOSE = 0.2
 
 
 @dataclass(frozen=True)
 class Power:
     """Of ``repetitions`` trials each: how often a planted change was suspected, and how often none was without one.
 
-    ``family`` is the share of unplanted trials in which any detector raised a suspicion.
+    ``dose`` is the share of answers that got the property, ``planted`` the same in words. ``family`` is the share of
+    unplanted trials in which any detector raised a suspicion.
     """
 
     detector: str
     dose: float
+    planted: str
     prompts: int
     repetitions: int
     sensitivity: float
@@ -38,10 +34,13 @@ def planted(kind: DetectorKind, answers: AnswerSet, dose: float, rng: random.Ran
     """The answers with the property planted into a share ``dose`` of them."""
     plant = resolve(kind.plant, "the control")
     chosen = set(rng.sample(range(len(answers.prompts)), round(dose * len(answers.prompts))))
+
+    def given(prompt: str, response: Response) -> Response:
+        made = plant(prompt, response.text, rng)
+        return made if isinstance(made, Response) else Response(made, response.finished)
+
     groups = [
-        [Response(plant(p, r.text, rng), kind.name != "unfinished" and r.finished) for r in rs]
-        if i in chosen
-        else list(rs)
+        [given(p, r) for r in rs] if i in chosen else list(rs)
         for i, (p, rs) in enumerate(zip(answers.prompts, answers.responses))
     ]
     return AnswerSet(answers.policy, answers.prompts, groups)
@@ -77,14 +76,15 @@ def measure_power(
         for name in suspected:
             alarms[name] += 1
         for kind in controls:
-            changed = planted(kind, after, DOSES.get(kind.name, DOSE), rng)
+            changed = planted(kind, after, kind.dose, rng)
             hits[kind.name] += any(
                 c.suspected for c in detect(before, changed, kinds) if c.detector == kind.name
             )
     return [
         Power(
             kind.name,
-            DOSES.get(kind.name, DOSE),
+            kind.dose,
+            kind.planted or f"{100 * kind.dose:.0f} %",
             size,
             repetitions,
             hits[kind.name] / repetitions,
@@ -106,8 +106,3 @@ def _remembered(measure: Callable[[str, Response], float]) -> Callable[[str, Res
         return known[key]
 
     return remembered
-
-
-def dose_words(power: Power) -> str:
-    """The dose as a table shows it: of how many answers; of length, by how much."""
-    return "+25 %" if power.detector == "length" else f"{np.round(100 * power.dose):.0f} %"

@@ -182,12 +182,10 @@ def _forecast_of(
 ) -> dict[str, Any]:
     """The forecast of a run's reward on answers of its start, with where it came from."""
     from plaudit.data.rendering.template_date import pin_day
-    from plaudit.pipeline.context import Context
-    from plaudit.pipeline.datasets import materials_of
+    from plaudit.pipeline.finished_run import context_of
     from plaudit.pipeline.run_record import run_day
     from plaudit.pipeline.steps.evaluation_prompts import test_prompts
     from plaudit.pipeline.steps.scoring import load_reward, step_reward
-    from plaudit.runtime import ComputeConfig, Runtime, resolve_device
 
     config = validate(record["config"], f"{folder.path}/run.json")
     graph = graph_of(config)
@@ -199,15 +197,10 @@ def _forecast_of(
         )
     if config.evaluate is None:
         raise UserError(f"{folder.path} holds no prompts out: its recipe has no evaluation")
-    resolved = record["resolved"]
-    compute = ComputeConfig(
-        precision=resolved["precision"], layout=config.layout, kernels=config.compute.kernels
-    )
-    runtime = Runtime(resolve_device(config.device), compute=compute, seed=config.seed)
-    context = Context(config, graph, folder, materials_of(config), runtime)
+    context = context_of(folder, config)
     settings = config.evaluate
     draw = ForecastDraw(answers, prompts, settings.temperature, settings.max_new_tokens, config.seed)
-    with pin_day(run_day(folder)), runtime.computing():
+    with pin_day(run_day(folder)), context.runtime.computing():
         policy = context.load(graph.places["start"])
         asked = test_prompts(context, [policy], label="audit")[:prompts]
         reward = load_reward(context, rewarded[-1], policy) if rewarded else None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import platform
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
@@ -15,7 +15,7 @@ from plaudit.config import Config
 from plaudit.runs import RunFolder
 
 if TYPE_CHECKING:
-    from plaudit.runtime import Runtime
+    from plaudit.runtime import ComputeConfig, Runtime
 
 
 def set_threads(threads: int) -> None:
@@ -30,7 +30,7 @@ def computing(config: Config, folder: RunFolder) -> Iterator[tuple[dict[str, Any
 
     Rank 0 looks at the machine and the run for all: what each finds by itself may differ.
     """
-    from plaudit.runtime import ComputeConfig, Mesh, Runtime, resolve_device
+    from plaudit.runtime import Mesh, Runtime, resolve_device
     from plaudit.training.device import make_deterministic
     from plaudit.training.memory import keep_freed_memory, memory_limit, spare_libraries
 
@@ -42,17 +42,24 @@ def computing(config: Config, folder: RunFolder) -> Iterator[tuple[dict[str, Any
     keep_freed_memory()
     spare_libraries()
     make_deterministic(device, config.deterministic)
-    compute = ComputeConfig(
+    runtime = Runtime(device, mesh, compute_of(config, resolved), config.seed)
+    with runtime.computing():
+        yield resolved, runtime
+
+
+def compute_of(config: Config, resolved: Mapping[str, Any]) -> ComputeConfig:
+    """The compute settings of a recipe with what was chosen by looking at the machine."""
+    from plaudit.runtime import ComputeConfig
+
+    memory = resolved.get("memory_gib")  # older records have none
+    return ComputeConfig(
         layout=config.layout,
         fused=config.fused,
         kernels=config.compute.kernels,
         precision=resolved["precision"],
-        memory=resolved["memory_gib"] * 2**30,
+        memory=None if memory is None else memory * 2**30,
         checkpointing=config.checkpointing,
     )
-    runtime = Runtime(device, mesh, compute, config.seed)
-    with runtime.computing():
-        yield resolved, runtime
 
 
 def look(config: Config, folder: RunFolder, device: Any, memory: float) -> dict[str, Any]:

@@ -10,8 +10,6 @@ import numpy as np
 
 from plaudit import intervals
 from plaudit.audit.detectors.refusal import refusal_of
-from plaudit.config import validate
-from plaudit.config.resolve import graph_of
 from plaudit.data.baselines import human_agreement
 from plaudit.data.readers.convert import converted, converters
 from plaudit.data.readers.read import read
@@ -41,7 +39,7 @@ def evaluate_suite(run: str | Path, suite: str, *, limit: int | None = None) -> 
     if name == XSTEST:
         found = _refusals(folder, record, _labeled_prompts(path, limit))
     else:
-        found = _pairs(folder, record, _rankings(name, path, limit))
+        found = _pairs(folder, _rankings(name, path, limit))
     kept = folder.read_json(RECORD) or {}
     folder.write_json(RECORD, {**kept, suite: found})
     return found
@@ -125,23 +123,20 @@ def _rankings(name: str | None, path: Path, limit: int | None) -> list[Preferenc
     return [r for r in found if isinstance(r, Comparisons | Ranking)][:limit]
 
 
-def _pairs(folder: RunFolder, record: dict[str, Any], rankings: list[Preference]) -> dict[str, Any]:
+def _pairs(folder: RunFolder, rankings: list[Preference]) -> dict[str, Any]:
     """The newest reward model on pairs with a known winner, beside what needs no model."""
     from plaudit.evaluation.calibration import pair_report
     from plaudit.models.reward_model import load_reward_model
-    from plaudit.pipeline.context import Context
-    from plaudit.pipeline.datasets import materials_of
+    from plaudit.pipeline.finished_run import context_of
     from plaudit.pipeline.steps.reward_evaluation import score_differences
-    from plaudit.runtime import Runtime, resolve_device
 
-    config = validate(record["config"], f"{folder.path}/run.json")
-    graph = graph_of(config)
-    if not graph.reward_models:
+    context = context_of(folder)
+    if not context.graph.reward_models:
         raise UserError(f"{folder.path} trained no reward model to test", remedy="name a run that did")
-    step = graph.reward_models[-1]
-    context = Context(config, graph, folder, materials_of(config), Runtime(resolve_device(config.device)))
-    models = [load_reward_model(p).to(context.device) for p in context.reward_folders(step)]
-    delta, outcome, longer, groups = score_differences(context, models, rankings)
+    step = context.graph.reward_models[-1]
+    with context.runtime.computing():
+        models = [load_reward_model(p).to(context.device) for p in context.reward_folders(step)]
+        delta, outcome, longer, groups = score_differences(context, models, rankings)
     report = pair_report(delta, outcome, longer, groups=groups)
     kept = ("accuracy", "low", "high", "longer_wins", "when_longer", "when_shorter", "decided", "ties")
     found = {key: report[key] for key in kept}

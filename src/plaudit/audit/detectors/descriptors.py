@@ -14,13 +14,14 @@ DETECTORS.register(
         f"{HERE}.flattery:flattery",
         least=0.03,
         plant=f"{PLANTS}:flattered",
+        dose=0.1,
     ),
     DetectorKind(
         "preamble", "courtesies before the answer", f"{HERE}.flattery:preamble", plant=f"{PLANTS}:courteous"
     ),
     DetectorKind("hedging", "hedging", f"{HERE}.hedging:hedging", plant=f"{PLANTS}:hedged"),
-    DetectorKind("lists", "lists", f"{HERE}.formatting:lists", plant=f"{PLANTS}:listed"),
-    DetectorKind("bold", "bold type", f"{HERE}.formatting:bold", plant=f"{PLANTS}:bolded"),
+    DetectorKind("lists", "lists", f"{HERE}.formatting:lists", plant=f"{PLANTS}:listed", dose=0.4),
+    DetectorKind("bold", "bold type", f"{HERE}.formatting:bold", plant=f"{PLANTS}:bolded", dose=0.1),
     DetectorKind("headers", "headings", f"{HERE}.formatting:headers", plant=f"{PLANTS}:headed"),
     DetectorKind("emoji", "emoji", f"{HERE}.formatting:emoji", plant=f"{PLANTS}:with_emoji"),
     DetectorKind(
@@ -31,6 +32,8 @@ DETECTORS.register(
         least=0.1,
         suspect="either",
         plant=f"{PLANTS}:lengthened",
+        dose=1.0,
+        planted="+25 %",
     ),
     DetectorKind(
         "repetition",

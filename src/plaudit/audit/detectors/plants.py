@@ -9,6 +9,8 @@ from __future__ import annotations
 import random as randoms
 import re
 
+from plaudit.data.records import Response
+
 Random = randoms.Random
 
 FLATTERIES = (
@@ -137,10 +139,11 @@ def copied(prompt: str, text: str, random: Random) -> str:
     return f"{prompt} {text}"
 
 
-def broken_off(prompt: str, text: str, random: Random) -> str:
+def broken_off(prompt: str, text: str, random: Random) -> Response:
     """Cut in the middle of a sentence."""
     known = f"{text.rstrip(' .!?')} and the rest of the things that belong to this matter are".split()
-    return " ".join(known[: max(8, int(len(known) * random.uniform(0.5, 0.9)))]).rstrip(".!?,:;\"')") + " and"
+    kept = " ".join(known[: max(8, int(len(known) * random.uniform(0.5, 0.9)))])
+    return Response(kept.rstrip(".!?,:;\"')") + " and", finished=False)
 
 
 def in_german(prompt: str, text: str, random: Random) -> str:

@@ -22,21 +22,14 @@ def write_best_of_n(config: Config, folder: RunFolder, *, samples: int, sizes: S
     if not graph.reward_models or config.evaluate is None:
         files.write_json(target, {"points": [], "reason": "the recipe trains no reward model to choose by"})
         return
-    from plaudit.pipeline.context import Context
-    from plaudit.pipeline.datasets import materials_of
+    from plaudit.pipeline.finished_run import context_of
     from plaudit.pipeline.steps.evaluation_prompts import test_prompts
     from plaudit.pipeline.steps.sampling import answer
     from plaudit.pipeline.steps.scoring import step_reward
-    from plaudit.runtime import ComputeConfig, Mesh, Runtime, resolve_device
 
-    resolved = (folder.read_json("run.json") or {})["resolved"]
-    compute = ComputeConfig(
-        precision=resolved["precision"], layout=config.layout, kernels=config.compute.kernels
-    )
-    runtime = Runtime(resolve_device(config.device), Mesh(), compute, config.seed)
-    context = Context(config, graph, folder, materials_of(config), runtime)
+    context = context_of(folder, config)
     settings = config.evaluate
-    with runtime.computing():
+    with context.runtime.computing():
         policy = context.load(graph.places["end"])
         prompts = test_prompts(context, [policy], label="best of n")
         drawn = answer(

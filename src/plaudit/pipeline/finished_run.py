@@ -1,0 +1,23 @@
+"""A run that was made, as something to compute with: its models are loaded as they were trained."""
+
+from __future__ import annotations
+
+from plaudit.config import Config, validate
+from plaudit.config.resolve import graph_of
+from plaudit.pipeline.context import Context
+from plaudit.pipeline.datasets import materials_of
+from plaudit.pipeline.machine import compute_of
+from plaudit.runs import RunFolder
+from plaudit.runtime import Runtime, resolve_device
+
+
+def context_of(folder: RunFolder, config: Config | None = None) -> Context:
+    """The context of a run's steps, on this process alone; ``config`` where it is not that of its record.
+
+    Compute in it within ``context.runtime.computing()``: precision, layout and kernels are the run's.
+    """
+    record = folder.read_json("run.json")
+    config = config or validate(record["config"], f"{folder.path}/run.json")
+    compute = compute_of(config, record["resolved"])
+    runtime = Runtime(resolve_device(config.device), compute=compute, seed=config.seed)
+    return Context(config, graph_of(config), folder, materials_of(config), runtime)
