@@ -121,13 +121,17 @@ class Mesh:
         dist.all_gather_object(parts, value)
         return parts
 
-    def integers(self, value: int) -> list[int]:
-        """An integer of 64 bits of every rank, by rank: half the time that ``each`` takes."""
+    def rows(self, row: Sequence[int]) -> list[list[int]]:
+        """As many integers of 64 bits of every rank, by rank: half the time that ``each`` takes."""
         if self.world == 1:
-            return [value]
-        found = torch.zeros(self.world, dtype=torch.int64)
-        dist.all_gather_into_tensor(found, torch.tensor([value], dtype=torch.int64))
-        return [int(v) for v in found.tolist()]
+            return [list(row)]
+        found = torch.zeros(self.world, len(row), dtype=torch.int64)
+        dist.all_gather_into_tensor(found, torch.tensor([list(row)], dtype=torch.int64))
+        return [[int(v) for v in mine] for mine in found.tolist()]
+
+    def integers(self, value: int) -> list[int]:
+        """An integer of every rank, by rank."""
+        return [row[0] for row in self.rows([value])]
 
     def any(self, here: bool) -> bool:
         """Logical OR over ranks."""

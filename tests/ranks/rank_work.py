@@ -23,6 +23,7 @@ from plaudit.runs import Stage
 from plaudit.runtime import ComputeConfig, Mesh, Runtime
 from plaudit.training import engine as engine_module, sweep as sweep_module
 from plaudit.training.engine import Engine, LossOutput, ParameterGroup, evaluate, trainable
+from plaudit.training.rank_report import Joined, report
 
 DEFAULT, TINY = 8192, 80
 LITTLE = 9e5  # bytes that leave room for a small part of a batch
@@ -108,6 +109,12 @@ def without_agreement(mesh: Mesh, case: str) -> tuple[float, np.ndarray]:
         return one_update(mesh, case, "budget")
     finally:
         Mesh.agree = agree
+
+
+def reported(mesh: Mesh, failed: list[bool], sums: list[Any]) -> Joined:
+    """What this rank hears where each reports its part of the lists."""
+    used = [mesh.rank == 0, mesh.rank == 1, False]
+    return report(mesh, failed=failed[mesh.rank], used=used, sums=sums[mesh.rank])
 
 
 def least_memory(mesh: Mesh, path: str) -> tuple[np.ndarray, int]:

@@ -27,6 +27,7 @@ from plaudit.runtime import Runtime, digest_of
 from plaudit.training.global_batch import GlobalPass, NeedsGlobalBatch
 from plaudit.training.gradient_sum import sum_gradients
 from plaudit.training.memory import is_out_of_memory
+from plaudit.training.rank_report import report
 from plaudit.training.sweep import dealt, plan_digest, sweep
 from plaudit.training.timers import Timers
 
@@ -174,10 +175,13 @@ class Engine:
                     raise
                 # Without its traceback, which holds on to what the failed pass had allocated.
                 failure = error.with_traceback(None)
-            if not mesh.any(failure is not None):
-                break
+            parameters = [p for group in self.groups for p in group.parameters]
+            used = [p.grad is not None for p in parameters]
+            joined = report(mesh, failed=failure is not None, used=used, sums=sums)
+            if not joined.failed:
+                sum_gradients([p for p, has in zip(parameters, joined.used) if has], mesh)
+                return added(joined.sums)
             self._halve(work, failure)
-        return self._join_ranks(sums)
 
     def _halve(self, work: Work, failure: BaseException | None) -> None:
         for group in self.groups:
@@ -250,13 +254,6 @@ class Engine:
                     with self.timers("backward"):
                         total.backward()
         return sums
-
-    def _join_ranks(self, sums: Mapping[str, Sequence[float]]) -> dict[str, tuple[float, float]]:
-        """Gradients and sums over all ranks."""
-        mesh = self.runtime.mesh
-        if mesh.world > 1:
-            sum_gradients([p for group in self.groups for p in group.parameters], mesh)
-        return added(mesh.each(dict(sums)))
 
     def apply(
         self, totals: Mapping[str, tuple[float, float]], *, update: Sequence[str] | None = None

@@ -14,15 +14,15 @@ BUCKET = 2**24
 
 
 def sum_gradients(parameters: Sequence[nn.Parameter], mesh: Mesh) -> None:
-    """Σ over ranks of each gradient, in few messages; a parameter that no rank has a gradient of stays without."""
-    used = torch.tensor([p.grad is not None for p in parameters], dtype=torch.int32)
-    there = [p for p, known in zip(parameters, mesh.sum(used).tolist()) if known]
+    """Σ over ranks of each gradient, in few messages; a rank that has none of a parameter adds zeros."""
+    if mesh.world == 1:
+        return
     bucket: list[nn.Parameter] = []
-    for i, parameter in enumerate(there):
+    for i, parameter in enumerate(parameters):
         if parameter.grad is None:
             parameter.grad = torch.zeros_like(parameter)
         bucket.append(parameter)
-        if i + 1 == len(there) or sum(p.numel() for p in bucket) >= BUCKET:
+        if i + 1 == len(parameters) or sum(p.numel() for p in bucket) >= BUCKET:
             flat = mesh.sum(torch.cat([p.grad.flatten() for p in bucket if p.grad is not None]))
             for p, part in zip(bucket, flat.split([p.numel() for p in bucket])):
                 p.grad = part.view_as(p)
