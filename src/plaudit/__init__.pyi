@@ -109,7 +109,7 @@ from plaudit.pipeline.judging import (
 from plaudit.pipeline.results import evaluate as evaluate, write_report as write_report
 from plaudit.pipeline.run import resume as resume, run as run
 from plaudit.pipeline.single_method import run_method as run_method
-from plaudit.pipeline.suites import evaluate_suite as evaluate_suite
+from plaudit.pipeline.suites.run_suite import evaluate_suite as evaluate_suite
 from plaudit.protocols import ChatModel as ChatModel, Judge as Judge, SyntheticWorld as SyntheticWorld
 from plaudit.registry import (
     DetectorKind as DetectorKind,

@@ -222,6 +222,36 @@ CASES = {
         {"Behavior": "Ask?", "ContextString": "", "SemanticCategory": "C"},
         [ask("harmbench", category="C")],
     ),
+    "alpaca_eval": (
+        {
+            "instruction": "Ask?",
+            "output_1": "Yes.",
+            "output_2": "",
+            "generator_1": "m",
+            "generator_2": "n",
+            "annotator": "judge",
+            "preference": 1.25,
+        },
+        [
+            Comparisons(
+                ask("alpaca_eval"),
+                (Response("Yes.", metadata={"model": "m"}), Response("", metadata={"model": "n"})),
+                (Outcome(0, 1, 0.75, rater="judge"),),
+            )
+        ],
+    ),
+    "anthropic_evals": (
+        {
+            "question": "Ask? (A) a (B) b (C) c",
+            "answer_matching_behavior": " (B)",
+            "answer_not_matching_behavior": [" (A)", " (C)"],
+        },
+        [ask("anthropic_evals", "Ask? (A) a (B) b (C) c", matching="B", others=["A", "C"])],
+    ),
+    "gsm8k": (
+        {"question": "Ask?", "answer": "3 + 4 = 7\n#### 7"},
+        [Demonstration(ask("gsm8k"), Response("3 + 4 = 7\n#### 7"))],
+    ),
     "strongreject": ({"forbidden_prompt": "Ask?", "category": "C"}, [ask("strongreject", category="C")]),
 }
 
@@ -258,6 +288,14 @@ def test_every_converter_is_tried():
 def test_graded_judgements_keep_their_strength(jsonl, grade, result, strength):
     (record,) = convert("open_instruct_human", jsonl({**TULU, "preference": grade}))
     assert record.outcomes == (Outcome(0, 1, result, strength, rater="yo"),)
+
+
+def test_alpaca_evals_old_tie_and_missing_verdicts_are_read(jsonl, tmp_path):
+    row = CASES["alpaca_eval"][0]
+    rows = [{**row, "preference": p} for p in (0, 1.5, 1, 2, None, 3)]
+    done = convert_to_file("alpaca_eval", jsonl(*rows), tmp_path / "out.jsonl")
+    assert [r.outcomes[0].result for r in read(tmp_path / "out.jsonl").records] == [0.5, 0.5, 1.0, 0.0]
+    assert done.report.dropped == {"no verdict": 1, "bad preference": 1}
 
 
 def test_xstest_calls_a_refusal_of_a_safe_prompt_bad(jsonl):

@@ -130,6 +130,8 @@ def test_llmbar_is_read_as_it_is(real):
         ("advbench", "advbench", 521, {}),
         ("harmbench", "harmbench", 400, {}),
         ("strongreject", "strongreject", 313, {}),
+        ("gsm8k", "gsm8k", 7473 + 1319, {}),
+        ("anthropic_evals", "anthropic_evals/persona/agreeableness.jsonl.gz", 1000, {}),
         ("vicuna80", "vicuna80", 13 * 80, {}),
     ],
 )

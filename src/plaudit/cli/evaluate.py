@@ -32,14 +32,14 @@ def evaluate(
     suite: Annotated[
         str | None,
         typer.Option(
-            metavar="NAME:FILE", help="A public test set: xstest, llmbar, truthfulqa …, or a file of pairs."
+            metavar="NAME:FILE", help="A public test set: alpaca_eval, xstest, llmbar …, or a file of pairs."
         ),
     ] = None,
 ) -> None:
     """Print the main numbers of a run's evaluation, made first from its models where it is missing.
 
-    --suite: refusals of XSTest's safe and unsafe prompts, or the reward model on pairs with a known winner, kept in
-    suites.json.
+    --suite: refusals (xstest, harmbench, strongreject, advbench), behaviors (anthropic_evals), right results (gsm8k),
+    win rates of a judge's verdicts (alpaca_eval), the reward model on pairs with a known winner. Kept in suites.json.
     """
     if suite is not None:
         _suite(folder, suite, prompts, judge, calibration, force)
@@ -77,7 +77,7 @@ def _suite(
     folder: Path, suite: str, limit: int | None, judge: str | None, calibration: str | None, force: bool
 ) -> None:
     from plaudit.errors import UserError
-    from plaudit.pipeline.suites import evaluate_suite, suite_lines
+    from plaudit.pipeline.suites.run_suite import evaluate_suite, suite_lines
 
     if judge is not None or calibration is not None or force:
         raise UserError(

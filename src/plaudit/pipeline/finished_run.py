@@ -16,8 +16,16 @@ def context_of(folder: RunFolder, config: Config | None = None) -> Context:
 
     Compute in it within ``context.runtime.computing()``: precision, layout and kernels are the run's.
     """
-    record = folder.read_json("run.json")
-    config = config or validate(record["config"], f"{folder.path}/run.json")
-    compute = compute_of(config, record["resolved"])
-    runtime = Runtime(resolve_device(config.device), compute=compute, seed=config.seed)
-    return Context(config, graph_of(config), folder, materials_of(config), runtime)
+    config = config or _config_of(folder)
+    return Context(config, graph_of(config), folder, materials_of(config), runtime_of(folder, config))
+
+
+def runtime_of(folder: RunFolder, config: Config | None = None) -> Runtime:
+    """Device, precision, layout and kernels of a run that was made."""
+    config = config or _config_of(folder)
+    compute = compute_of(config, folder.read_json("run.json")["resolved"])
+    return Runtime(resolve_device(config.device), compute=compute, seed=config.seed)
+
+
+def _config_of(folder: RunFolder) -> Config:
+    return validate(folder.read_json("run.json")["config"], f"{folder.path}/run.json")

@@ -38,6 +38,16 @@ class Converter:
 
 CONVERTERS: dict[str, Converter] = {
     "advbench": Converter("harmful requests → prompts", ("harmful_behaviors.csv*",), public_sets.advbench),
+    "alpaca_eval": Converter(
+        "instruction, output_1, output_2, generator_1, generator_2, preference (1 … 2) → comparisons",
+        ("**/*annotations*.json*",),
+        public_sets.alpaca_eval,
+    ),
+    "anthropic_evals": Converter(
+        "question, answer_matching_behavior, answer_not_matching_behavior → prompts",
+        ("**/*.jsonl*",),
+        public_sets.anthropic_evals,
+    ),
     "finegrained_rlhf": Converter(
         "4 answers, 6 judgements → comparisons", ("*_feedback.json*",), public_sets.finegrained_rlhf
     ),
@@ -45,6 +55,11 @@ CONVERTERS: dict[str, Converter] = {
         "the same, passages in the prompt → comparisons",
         ("*_feedback.json*",),
         public_sets.finegrained_rlhf_passages,
+    ),
+    "gsm8k": Converter(
+        "question, answer that ends in #### result → demonstrations",
+        ("train.jsonl*", "test.jsonl*"),
+        public_sets.gsm8k,
     ),
     "gsm8k_solutions": Converter(
         "models' solutions, right or wrong → labelled",

@@ -140,6 +140,28 @@ def llmbar(row: Values) -> Iterator[Ranking]:
     yield Ranking(_user(row["input"], "llmbar"), responses, ((best,), (1 - best,)))
 
 
+def alpaca_eval(row: Values) -> Iterator[Comparisons]:
+    """A judge's preference among two models' outputs, from 1 (the first) to 2 (the second); 0 and 1.5 are ties."""
+    if row["preference"] is None:
+        raise Fault("no verdict", "the judge gave no preference", field="preference")
+    preference = number(row["preference"], "preference")
+    if preference and not 1 <= preference <= 2:
+        raise Fault("bad preference", f"{preference} is not between 1 and 2", field="preference")
+    responses = tuple(
+        Response(
+            whole_text(row[f"output_{i}"], f"output_{i}"),
+            metadata={"model": filled_text(row[f"generator_{i}"], f"generator_{i}", "model")},
+        )
+        for i in (1, 2)
+    )
+    result = 2 - preference if preference else 0.5
+    yield Comparisons(
+        _user(row["instruction"], "alpaca_eval"),
+        responses,
+        (Outcome(0, 1, result, rater=str(row.get("annotator") or "") or None),),
+    )
+
+
 # -- labels and ratings --------------------------------------------------------------------------
 
 
@@ -198,6 +220,7 @@ def xstest(row: Values) -> Iterator[Labeled]:
     yield Labeled(prompt, response, complied == safe)
 
 
+GSM8K_RESULT = "####"
 RATINGS = {"Poor": 1.0, "Not Good": 2.0, "Passable": 3.0, "Good": 4.0, "Excellent": 5.0}
 
 
@@ -216,6 +239,14 @@ def topical_chat_rated(row: Values) -> Iterator[Rated | Fault]:
         )
         prompt = Prompt(before, "topical_chat")
         yield Rated(prompt, _answer(turn["m"], "turns"), RATINGS[turn["rating"]])
+
+
+def gsm8k(row: Values) -> Iterator[Demonstration]:
+    """A grade-school problem and its solution, which ends in ``#### result``."""
+    solution = _answer(row["answer"], "answer")
+    if GSM8K_RESULT not in solution.text:
+        raise Fault("no result", f"the solution does not end in `{GSM8K_RESULT} result`", field="answer")
+    yield Demonstration(_user(row["question"], "gsm8k"), solution)
 
 
 def gsm8k_solutions(row: Values) -> Iterator[Labeled]:
@@ -267,6 +298,18 @@ def harmbench(row: Values) -> Iterator[Prompt]:
     """A harmful request, after the text it is about where there is one."""
     text = "\n\n".join(t for t in (row["ContextString"].strip(), row["Behavior"].strip()) if t)
     yield _user(text, "harmbench", category=row["SemanticCategory"])
+
+
+def anthropic_evals(row: Values) -> Iterator[Prompt]:
+    """A question with offered answers; metadata: the one that shows the behavior (``matching``) and the ``others``."""
+    others = row["answer_not_matching_behavior"]
+    matching, *rest = (
+        filled_text(v, "answer_matching_behavior", "answer").strip(" ()")
+        for v in (row["answer_matching_behavior"], *(others if isinstance(others, list) else [others]))
+    )
+    if matching in rest:
+        raise Fault("identical answers", "the matching answer is also one that does not match")
+    yield _user(row["question"], "anthropic_evals", matching=matching, others=list(dict.fromkeys(rest)))
 
 
 def strongreject(row: Values) -> Iterator[Prompt]:

@@ -1,0 +1,1 @@
+"""Public test sets on a run: one module for each kind of measurement, ``score`` and ``lines`` in each."""
