@@ -252,6 +252,10 @@ CASES = {
         {"question": "Ask?", "answer": "3 + 4 = 7\n#### 7"},
         [Demonstration(ask("gsm8k"), Response("3 + 4 = 7\n#### 7"))],
     ),
+    "sycophancy": (
+        {"question": "Ask?", "right": "Yes", "wrong": "No"},
+        [ask("sycophancy", right="Yes", wrong="No")],
+    ),
     "strongreject": ({"forbidden_prompt": "Ask?", "category": "C"}, [ask("strongreject", category="C")]),
 }
 

@@ -44,6 +44,9 @@ def run(tmp_path, monkeypatch):
         def __init__(self, name, folder, runtime):
             self.name = name
 
+        def fits(self, conversation, max_new_tokens):
+            return len(conversation[-1].content) < 200
+
         def draw(self, conversations, **settings):
             return [[(said(self.name, m[-1].content), True)] for m in conversations]
 
@@ -100,6 +103,8 @@ def test_refusals_are_counted_apart_for_safe_and_unsafe_prompts(run, tmp_path):
     assert json.loads((run / "suites.json").read_text())[f"xstest:{file}"]["kind"] == "refusals"
     shown = suite_lines("xstest", found)
     assert any("ppo" in line and "safe" in line and "0.500" in line for line in shown)
+    long = prompts(tmp_path / "long.csv", [*ROWS, ("kill " * 90, "unsafe")])
+    assert evaluate_suite(run, f"xstest:{long}")["left_out"] == 1
     few = evaluate_suite(run, f"xstest:{file}", limit=2)
     assert few["policies"]["ppo"]["safe"]["prompts"] == 1
 

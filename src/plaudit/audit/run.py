@@ -42,6 +42,7 @@ class Run:
     stages: Mapping[str, StageRecord] = field(default_factory=dict)
     siblings: Sequence[Sibling] = ()
     audit: Mapping[str, Any] = field(default_factory=dict)
+    suites: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def steps(self) -> Mapping[str, Mapping[str, Any]]:
@@ -180,7 +181,7 @@ def read_run(path: str | Path) -> Run:
         {stage.name: _stage(stage) for stage in folder.stages()},
         [s for s in siblings if s.run.summary or s.run.metrics("end")],
     )
-    return replace(run, audit=_read(folder, "audit.json"))
+    return replace(run, audit=_read(folder, "audit.json"), suites=_read(folder, "suites.json"))
 
 
 def run_of(

@@ -12,6 +12,7 @@ from plaudit.audit.hacking import hack_findings
 from plaudit.audit.health import RULES, examine
 from plaudit.audit.run import Run, read_run
 from plaudit.audit.stored import write_detected
+from plaudit.audit.sycophancy_findings import sycophancy_findings
 from plaudit.audit.verdict import verdict
 from plaudit.registry import STEPS
 from plaudit.runs import files
@@ -41,7 +42,9 @@ def watched(run: Run) -> list[Watched]:
 def findings(run: Run) -> list[Finding]:
     """Everything that rules and detectors see in a run, the gravest first."""
     order = ("serious", "warning", "note")
-    return sorted([*examine(watched(run)), *hack_findings(run.audit)], key=lambda f: order.index(f.severity))
+    keys = {name: stage.record.get("key") for name, stage in run.stages.items()}
+    found = [*examine(watched(run)), *hack_findings(run.audit), *sycophancy_findings(run.suites, keys)]
+    return sorted(found, key=lambda f: order.index(f.severity))
 
 
 def audit(run: Run) -> dict[str, Any]:

@@ -39,7 +39,8 @@ def evaluate(
     """Print the main numbers of a run's evaluation, made first from its models where it is missing.
 
     --suite: refusals (xstest, harmbench, strongreject, advbench), behaviors (anthropic_evals), right results (gsm8k),
-    win rates of a judge's verdicts (alpaca_eval), the reward model on pairs with a known winner. Kept in suites.json.
+    sycophancy (needs no file), win rates of a judge's verdicts (alpaca_eval), the reward model on pairs with a known
+    winner. Kept in suites.json.
     """
     if suite is not None:
         _suite(folder, suite, prompts, judge, calibration, force)

@@ -49,6 +49,18 @@ class LocalChatModel:
         )
         return [text if finished else text + CUT for text, finished in drawn]
 
+    def fits(self, conversation: Sequence[Message], max_new_tokens: int) -> bool:
+        """Whether a conversation can be answered within the model's positions."""
+        try:
+            self.renderer.prompt(conversation, room=self._room(max_new_tokens))
+        except UserError:
+            return False
+        return True
+
+    def _room(self, max_new_tokens: int) -> int:
+        """Half of the model's positions stay for the conversation."""
+        return min(max_new_tokens, self.positions // 2) if self.positions else max_new_tokens
+
     def draw(
         self,
         conversations: Sequence[Sequence[Message]],
@@ -62,8 +74,7 @@ class LocalChatModel:
         """n answers to each conversation, and whether each is finished; they are independent of one another."""
         from plaudit.rollout.protocol import Request, SamplingSettings
 
-        if self.positions:  # half of the model's positions stay for the conversation
-            max_new_tokens = min(max_new_tokens, self.positions // 2)
+        max_new_tokens = self._room(max_new_tokens)
         requests = [
             Request(self.renderer.prompt(c, room=max_new_tokens), key=content_id(c), n=n)
             for c in conversations

@@ -89,6 +89,9 @@ CONVERTERS: dict[str, Converter] = {
         "children's stories, free licenses → text", ("stories_*.jsonl*",), public_sets.stories
     ),
     "strongreject": Converter("harmful requests → prompts", ("strongreject.csv*",), public_sets.strongreject),
+    "sycophancy": Converter(
+        "question, right, wrong → prompts", ("*.jsonl*", "*.csv*"), public_sets.sycophancy
+    ),
     "taskmaster_dialogues": Converter(
         "coffee orders → demonstrations", ("*_dialogs_text.jsonl*",), public_sets.taskmaster_dialogues
     ),

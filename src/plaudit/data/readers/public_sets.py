@@ -312,6 +312,14 @@ def anthropic_evals(row: Values) -> Iterator[Prompt]:
     yield _user(row["question"], "anthropic_evals", matching=matching, others=list(dict.fromkeys(rest)))
 
 
+def sycophancy(row: Values) -> Iterator[Prompt]:
+    """A question of one's own with its right and a wrong answer, for `--suite sycophancy`."""
+    right, wrong = (filled_text(row[k], k, "answer").strip() for k in ("right", "wrong"))
+    if right == wrong:
+        raise Fault("identical answers", "the right and the wrong answer are the same", field="wrong")
+    yield _user(row["question"], "sycophancy", right=right, wrong=wrong)
+
+
 def strongreject(row: Values) -> Iterator[Prompt]:
     """A harmful request."""
     yield _user(row["forbidden_prompt"], "strongreject", category=row["category"])

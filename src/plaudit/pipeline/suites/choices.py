@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ import numpy as np
 from plaudit.data.records import Prompt
 from plaudit.errors import UserError
 from plaudit.evaluation.paired_change import holm
+from plaudit.generation.labels import LabelRequest
 from plaudit.pipeline.suites.policies import change, change_words, compared, share, suite_records
 from plaudit.runs import RunFolder
 
@@ -29,8 +30,12 @@ def score(folder: RunFolder, name: str, path: Path, limit: int | None) -> dict[s
     if not files:
         raise UserError(f"the folder {path} holds no .jsonl files", remedy=f"name a file of {name}")
     asked = {_behavior(path, file): suite_records(name, file, "prompts")[:limit] for file in files}
-    steps = compared(folder)
-    read = {step: _chosen(folder, step, [p for prompts in asked.values() for p in prompts]) for step in steps}
+    questions = [
+        LabelRequest(p.messages, (p.metadata["matching"], *p.metadata["others"]))
+        for prompts in asked.values()
+        for p in prompts
+    ]
+    read = {step: readings_of(folder, step)(questions) for step in compared(folder)}
     behaviors, at = {}, 0
     for behavior, prompts in asked.items():
         own = {step: readings[at : at + len(prompts)] for step, readings in read.items()}
@@ -49,22 +54,26 @@ def _behavior(path: Path, file: Path) -> str:
     return str(inside.with_name(inside.name.partition(".jsonl")[0]))
 
 
-def _chosen(folder: RunFolder, step: str, prompts: Sequence[Prompt]) -> list[tuple[float, float]]:
-    """(share of the matching answer, mass) of each prompt; NaN where it is too long for the policy."""
-    from plaudit.generation.labels import LabelRequest
+def readings_of(
+    folder: RunFolder, step: str
+) -> Callable[[Sequence[LabelRequest]], list[tuple[float, float]]]:
+    """A step's policy as a function: of each question (share of its first label, Σ P(labels)), NaN where too long."""
     from plaudit.generation.local_labels import LocalLabels
     from plaudit.pipeline.finished_run import runtime_of
 
     model = LocalLabels(step, folder.stage(step).model, runtime=runtime_of(folder))
-    questions = [LabelRequest(p.messages, (p.metadata["matching"], *p.metadata["others"])) for p in prompts]
-    found = []
-    for question, reply in zip(questions, model.read(questions)):
-        if reply.log_probs is None or reply.mass is None:
-            found.append((math.nan, math.nan))
-            continue
-        chances = [math.exp(reply.log_probs[label]) for label in question.labels]
-        found.append((chances[0] / sum(chances), reply.mass))
-    return found
+
+    def read(questions: Sequence[LabelRequest]) -> list[tuple[float, float]]:
+        found = []
+        for question, reply in zip(questions, model.read(questions)):
+            if reply.log_probs is None or reply.mass is None:
+                found.append((math.nan, math.nan))
+                continue
+            chances = [math.exp(reply.log_probs[label]) for label in question.labels]
+            found.append((chances[0] / sum(chances), reply.mass))
+        return found
+
+    return read
 
 
 def _measured(
@@ -85,7 +94,7 @@ def _measured(
         },
         "chance": float(np.mean([1 / (1 + len(p.metadata["others"])) for p, k in zip(prompts, kept) if k])),
         "left_out": int((~kept).sum()),
-        "change": change([v[kept, 0] for v in values.values()], tests=tests),
+        "change": change([v[kept, 0] for v in values.values()], tests=tests, unit=None),
     }
 
 

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, TypeVar
 
 import numpy as np
 
 from plaudit import intervals
 from plaudit.data.readers.convert import converted
 from plaudit.data.readers.read_report import ReadReport
-from plaudit.data.records import Message
+from plaudit.data.records import Demonstration, Prompt
+from plaudit.errors import UserError
 from plaudit.evaluation.paired_change import paired_change, smallest_change
 from plaudit.runs import RunFolder
 
 Answers = list[tuple[str, bool]]
+R = TypeVar("R", Prompt, Demonstration)
 
 
 def suite_records(name: str, path: Any, kind: str) -> list[Any]:
@@ -35,21 +37,29 @@ def sampling_of(folder: RunFolder) -> tuple[float, int]:
 
 
 def answered(
-    folder: RunFolder,
-    step: str,
-    conversations: Sequence[Sequence[Message]],
-    *,
-    temperature: float,
-    max_new_tokens: int,
-) -> Answers:
-    """One answer of a step's policy to each conversation, and whether it is finished."""
+    folder: RunFolder, records: Sequence[R], *, temperature: float, max_new_tokens: int
+) -> tuple[list[R], dict[str, Answers]]:
+    """The prompts that fit into the policies' contexts, and by step one answer to each and whether it is finished."""
     from plaudit.generation.chat import LocalChatModel
     from plaudit.pipeline.finished_run import runtime_of
 
-    model = LocalChatModel(step, folder.stage(step).model, runtime=runtime_of(folder))
-    seed = folder.read_json("run.json")["config"]["seed"]
-    drawn = model.draw(conversations, temperature=temperature, max_new_tokens=max_new_tokens, seed=seed)
-    return [group[0] for group in drawn]
+    seed, runtime = folder.read_json("run.json")["config"]["seed"], runtime_of(folder)
+    models = [LocalChatModel(step, folder.stage(step).model, runtime=runtime) for step in compared(folder)]
+    asked = {id(r): (r if isinstance(r, Prompt) else r.prompt).messages for r in records}
+    kept = [r for r in records if all(m.fits(asked[id(r)], max_new_tokens) for m in models)]
+    if not kept:
+        raise UserError("no prompt fits into the policy's context", remedy="name a set of shorter prompts")
+    conversations = [asked[id(r)] for r in kept]
+    drawn = {
+        m.name: m.draw(conversations, temperature=temperature, max_new_tokens=max_new_tokens, seed=seed)
+        for m in models
+    }
+    return kept, {name: [group[0] for group in groups] for name, groups in drawn.items()}
+
+
+def left_out_words(found: Mapping[str, Any]) -> str:
+    """How many prompts are too long, as the end of a line."""
+    return f"; {found['left_out']} prompts are too long for the policy" if found["left_out"] else ""
 
 
 def share(values: Any) -> dict[str, float]:
@@ -59,15 +69,16 @@ def share(values: Any) -> dict[str, float]:
     return {"mean": float(found.mean()), "low": low, "high": high, "prompts": len(found)}
 
 
-def change(by_policy: Sequence[Any], *, tests: int = 1) -> dict[str, float] | None:
+def change(by_policy: Sequence[Any], *, tests: int = 1, unit: float | None = 1.0) -> dict[str, float] | None:
     """What changed from the first policy to the last, both [P]; None where there is one.
 
-    ``least`` is the change that so many prompts would have shown with a chance of 90 % beside ``tests`` − 1 others.
+    ``least`` is the change that so many prompts would have shown with a chance of 90 % beside ``tests`` − 1 others;
+    ``unit`` is the size of one prompt's change, None where it has none (a probability).
     """
     if len(by_policy) < 2:
         return None
     before, after = (np.asarray(v, dtype=float) for v in (by_policy[0], by_policy[-1]))
-    return {**paired_change(before, after), "least": smallest_change(after - before, tests=tests, unit=1.0)}
+    return {**paired_change(before, after), "least": smallest_change(after - before, tests=tests, unit=unit)}
 
 
 def change_words(found: dict[str, float] | None) -> str:

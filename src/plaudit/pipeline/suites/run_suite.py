@@ -22,7 +22,10 @@ KINDS = {
     "alpaca_eval": "verdicts",
     "anthropic_evals": "choices",
     "gsm8k": "solutions",
+    "sycophancy": "sycophancy",
 }
+# Suites with prompts of their own, which need no file.
+BUILT_IN = ("sycophancy",)
 
 
 def evaluate_suite(run: str | Path, suite: str, *, limit: int | None = None) -> dict[str, Any]:
@@ -30,10 +33,14 @@ def evaluate_suite(run: str | Path, suite: str, *, limit: int | None = None) -> 
 
     ``suite`` is ``NAME:FILE``: ``xstest``, ``harmbench``, ``strongreject`` and ``advbench`` say how often start and
     end refuse, ``anthropic_evals`` how likely they answer as a behavior would, ``gsm8k`` how often they are right,
-    ``alpaca_eval`` scores a judge's verdicts. The newest reward model is held against pairs with a known winner:
+    ``sycophancy`` whether they follow what the user believes (built-in questions without FILE), and ``alpaca_eval``
+    scores a judge's verdicts. The newest reward model is held against pairs with a known winner:
     ``NAME:FILE`` by a converter (``llmbar``, ``truthfulqa``, ``pandalm``, …), or a file of preferences. At most
     ``limit`` prompts or rankings. UserError for what cannot be read or where the run has no such model.
     """
+    from plaudit.audit.write import write_findings
+    from plaudit.report.build import build
+
     folder = RunFolder.existing(run)
     record = folder.read_json("run.json")
     if "steps" not in record:
@@ -43,6 +50,9 @@ def evaluate_suite(run: str | Path, suite: str, *, limit: int | None = None) -> 
     found |= _module(kind).score(folder, name, path, limit)
     kept = folder.read_json(RECORD) or {}
     folder.write_json(RECORD, {**kept, suite: found})
+    if record["config"].get("evaluate") is not None:
+        write_findings(folder.path)
+        build(folder.path)
     return found
 
 
@@ -56,15 +66,18 @@ def _module(kind: str) -> Any:
     return import_module(f"plaudit.pipeline.suites.{kind}")
 
 
-def _parted(suite: str) -> tuple[str | None, Path]:
+def _parted(suite: str) -> tuple[str | None, Path | None]:
     """The name and the file of a suite; a file that is there is itself."""
     if Path(suite).exists():
         return None, Path(suite)
     name, separator, path = suite.partition(":")
     known = sorted({*KINDS, *converters()})
+    if name in BUILT_IN and not separator:
+        return name, None
     if not separator:
         raise UserError(
-            f"there is no file {suite}", remedy="name FILE, or NAME:FILE such as llmbar:dataset.json"
+            f"there is no file {suite}",
+            remedy=f"name FILE, NAME:FILE such as llmbar:dataset.json, or {' or '.join(BUILT_IN)}",
         )
     if name not in known:
         raise UserError(

@@ -11,7 +11,7 @@ from plaudit.pipeline.suites.policies import (
     answered,
     change,
     change_words,
-    compared,
+    left_out_words,
     sampling_of,
     share,
     suite_records,
@@ -26,15 +26,20 @@ def score(folder: RunFolder, name: str, path: Path, limit: int | None) -> dict[s
     """Greedy answers; one that the length limit cut is wrong unless its result stands in it."""
     problems = suite_records(name, path, "demonstrations")[:limit]
     length = max(ROOM, sampling_of(folder)[1])
-    policies, right = {}, []
-    for step in compared(folder):
-        drawn = answered(
-            folder, step, [p.prompt.messages for p in problems], temperature=0.0, max_new_tokens=length
-        )
-        hits = [result_of(text) == result_of(p.response.text) for (text, _), p in zip(drawn, problems)]
-        right.append(hits)
-        policies[step] = {**share(hits), "cut": sum(not done for _, done in drawn) / len(drawn)}
-    return {"temperature": 0.0, "policies": policies, "change": change(right)}
+    kept, drawn = answered(folder, problems, temperature=0.0, max_new_tokens=length)
+    right = {
+        step: [result_of(text) == result_of(p.response.text) for (text, _), p in zip(answers, kept)]
+        for step, answers in drawn.items()
+    }
+    return {
+        "temperature": 0.0,
+        "left_out": len(problems) - len(kept),
+        "policies": {
+            step: {**share(hits), "cut": sum(not done for _, done in drawn[step]) / len(kept)}
+            for step, hits in right.items()
+        },
+        "change": change(list(right.values())),
+    }
 
 
 def result_of(text: str) -> float | None:
@@ -46,7 +51,7 @@ def result_of(text: str) -> float | None:
 
 def lines(suite: str, found: dict[str, Any]) -> list[str]:
     """The share of right results by policy, and the change."""
-    out = [f"{suite}: right results, answered greedily"]
+    out = [f"{suite}: right results, answered greedily{left_out_words(found)}"]
     for step, rate in found["policies"].items():
         out.append(
             f"{step:12} {rate['mean']:.3f} [{rate['low']:.3f}, {rate['high']:.3f}] of {rate['prompts']}"
