@@ -76,27 +76,24 @@ def labeled_refusals() -> Iterator[tuple[str, list[dict[str, str]]]]:
 
 
 def refusals(seed: int, folder: Path) -> list[Row]:
-    """The rule against people's labels (full or partial refusal against compliance), by model."""
-    from plaudit.audit.detectors.refusal import refusal_of
+    """Rule and words against people's labels (full or partial refusal against compliance), by model.
 
-    rows, pooled = [], []
-    for model, answers in labeled_refusals():
-        pairs = [
-            (not a["final_label"].startswith("1"), refusal_of(a["completion"]) != "comply") for a in answers
-        ]
-        pooled += pairs
-        rows.append(_scored(model, pairs))
-    if not rows:
+    The words are trained on the other four models.
+    """
+    import refusal_words
+
+    known = refusal_words.answers()
+    if not known:
         sys.exit(f"{DATA / 'xstest'} is not there: this study needs the real data")
-    return [*rows, _scored("all five", pooled)]
+    return refusal_words.held_out(known)
 
 
-def _scored(model: str, pairs: Sequence[tuple[bool, bool]]) -> Row:
+def scored(model: str, pairs: Sequence[tuple[bool, bool]]) -> Row:
     refused, complied = ([said for label, said in pairs if label is value] for value in (True, False))
     return {
         "model": model,
         "people say refused": len(refused) / len(pairs),
-        "rule says": sum(said for _, said in pairs) / len(pairs),
+        "detector says": sum(said for _, said in pairs) / len(pairs),
         "sensitivity": sum(refused) / len(refused),
         "specificity": 1 - sum(complied) / len(complied),
     }

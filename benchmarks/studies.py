@@ -460,9 +460,9 @@ STUDIES: dict[str, Study] = {
         detector_power.any_alarm,
     ),
     "refusals": Study(
-        "the refusal rule against people",
+        "the refusal detector against people",
         detector_power.refusals,
         ("model",),
-        dict.fromkeys(("people say refused", "rule says", "sensitivity", "specificity"), ".2f"),
+        dict.fromkeys(("people say refused", "detector says", "sensitivity", "specificity"), ".2f"),
     ),
 }
