@@ -11,7 +11,8 @@ from typing import Any, TypedDict, Unpack
 
 from pydantic import create_model
 
-from plaudit.config.methods import Dpo, Grpo
+from plaudit.config.methods import Dpo
+from plaudit.config.online import Grpo
 from plaudit.methods.descriptors import direct, online
 from plaudit.registry import Code, Method, Tone, Variant
 

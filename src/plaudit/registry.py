@@ -58,7 +58,8 @@ class StepKind:
 
     ``settings`` is the class of its section and ``run`` its code ``(context, step, stage) -> outcome``, both as
     ``module:name`` (or the object itself). ``gives`` names what later steps may take from it. ``data`` is the role
-    that it learns from, ``starts`` what it starts from, ``rewarded`` whether it asks for a reward. ``code`` are the
+    that it learns from, ``starts`` what it starts from, ``rewarded`` whether it asks for a reward to train on,
+    ``scored`` whether it may ask one for other ends. ``code`` are the
     modules that decide its numbers, for the versions that stand beside its key. ``cost`` is ``(step, context) ->
     Work``; ``check`` is ``(settings, world) -> None`` and raises before anything is loaded. ``preference`` marks
     steps that learn from judgements or rewards: the first of them begins at `start`. ``pretrained`` are its defaults
@@ -74,6 +75,7 @@ class StepKind:
     data: str | None = None
     starts: Starts | None = None
     rewarded: bool = False
+    scored: bool = False
     judged: bool = False
     preference: bool = False
     tone: Tone = "muted"

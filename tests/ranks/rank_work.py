@@ -216,6 +216,7 @@ def rl(
 ) -> dict[str, Any]:
     """Four iterations of an RL method; counts what the reward was asked on this rank.
 
+    ``dapo`` is GRPO with dynamic sampling and cut answers left out, on a reward that tells half of the prompts nothing.
     After iteration ``stop``, before it is saved, they end: by SIGKILL on the rank ``killed``, else with an interrupt.
     ``judged``: a model's grades are the reward.
     """
@@ -224,6 +225,8 @@ def rl(
 
     def reward(sample: Any) -> float:
         asked.append(sample.text)
+        if method == "dapo" and len(sample.prompt.text) % 2:
+            return 0.0
         return float(sample.answer.count("c")) - 0.1 * len(sample.ids)
 
     def watch(iteration: int) -> dict[str, float]:
@@ -238,9 +241,12 @@ def rl(
     policy = toy_policy()
     prompts = [d.prompt for d in demonstrations(12)]
     settings = Ppo(**shared, critic_warmup=0) if method == "ppo" else Grpo(**shared, samples_per_prompt=4)
+    if method == "dapo":
+        rules = {"dynamic_sampling": 3, "mask_unfinished": True, "overlong_cache": 2}
+        settings = settings.model_copy(update=rules)
     stopped = False
     try:
-        getattr(plaudit, method)(
+        getattr(plaudit, "grpo" if method == "dapo" else method)(
             policy,
             JudgeReward(LanguageJudge(grader, Manner(form="pointwise")))
             if judged

@@ -121,6 +121,18 @@ def test_an_rl_run_is_that_of_one_rank_and_the_reward_is_asked_once(pair, method
     assert len(both[0]["log"]) == len(one["log"])
 
 
+def test_ranks_drop_and_replace_the_same_prompts(pair, tmp_path):
+    both = pair.run(rank_work.rl, "dapo", str(tmp_path / "two"))
+    one = rank_work.rl(ONE, "dapo", str(tmp_path / "one"))
+    assert one["asked"] == both[0]["asked"] + both[1]["asked"] > 4 * 6 * 4
+    for found in both:
+        assert apart(found["weights"], one["weights"]) <= 1e-4
+        for row, other in zip(found["log"], one["log"], strict=True):
+            for name in ("sampling/dropped", "sampling/rounds", "sampling/missing", "policy/masked"):
+                assert row.get(name) == other.get(name)
+    assert any(row.get("sampling/dropped", 0) > 0 for row in one["log"])
+
+
 def test_a_judge_as_a_reward_is_asked_once_in_all(pair, tmp_path):
     """By rank 0, which has the whole batch: an answer that is not graded gets the mean of all others."""
     both = pair.run(rank_work.rl, "grpo", str(tmp_path / "two"), None, None, True)

@@ -114,7 +114,8 @@ SUMMARY = {
 
 def seen_of(method):
     rows = rows_that_set_off_every_rule()
-    summary = {**SUMMARY, "stopped": {"mine": "kl_max"}}
+    back = {"iteration": 1, "by": "gold", "value": 1.0, "last_iteration": 3, "last": -1.0}
+    summary = {**SUMMARY, "stopped": {"mine": "kl_max"}, "rolled_back": {"mine": back}}
     return Watched(rows, summary, "mine", method, method.title, "SFT")
 
 

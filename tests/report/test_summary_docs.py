@@ -32,6 +32,11 @@ def runs(tmp_path_factory):
     ]
     stopped = json.loads((found[-1] / "summary.json").read_text())
     stopped["stopped"] = {"ppo-1": "objective/kl 9.10 is above kl_max 8"}
+    back = {"iteration": 4, "by": "gold", "value": 0.8, "last_iteration": 14, "last": 0.6}
+    stopped["rolled_back"] = {"ppo-2": back}
+    means = {"reward": {"before": 0.1, "after": 0.9}}
+    audit_1 = {"before": "sft", "after": "ppo-1", "prompts": 20, "means": means, "suspected": ["length"]}
+    stopped["audits"] = {"audit-1": {**audit_1, "hacks": ["length"]}}
     stopped["unchecked_judges"] = {"rank": "python:mine:judge"}
     stopped["attributes"] |= placed({"sft": {"fact": 0.5, "harm": 0.9}, "ppo-2": {"fact": 0.5, "harm": 0.2}})
     stopped["attributes"] |= {"start": {"fact": 0.5, "harm": 0.9}, "end": {"fact": 0.5, "harm": 0.2}}

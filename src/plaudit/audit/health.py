@@ -21,6 +21,7 @@ from plaudit.audit.health_rl import (
     kl_too_high,
     length_runaway,
     not_finite,
+    rolled_back,
     sampler_disagrees,
     score_never_rises,
     stopped_early,
@@ -171,6 +172,7 @@ def groups_teach_nothing(seen: Watched) -> Finding | None:
         f"{percent(mean(late))} of groups in the last quarter have no spread of scores.{cut}",
         *seen.advice(
             *([("set {} to null or a larger number", "reward_clip")] if cut else []),
+            ("set {}", "dynamic_sampling"),
             ("raise {}", "samples_per_prompt"),
             ("raise {}", "temperature"),
             otherwise="take harder (or easier) prompts, or a finer reward",
@@ -214,6 +216,7 @@ STEP_RULES: tuple[Callable[[Watched], Finding | None], ...] = (
     kl_negative,
     length_runaway,
     entropy_collapse,
+    rolled_back,
     stopped_early,
     score_never_rises,
     clip_fraction_too_hot,

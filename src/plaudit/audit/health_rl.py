@@ -234,6 +234,26 @@ def not_finite(seen: Watched) -> Finding | None:
     )
 
 
+def rolled_back(seen: Watched) -> Finding | None:
+    found = dig(seen.summary, "rolled_back", seen.step)
+    if not isinstance(found, dict):
+        return None
+    by = "gold" if found["by"] == "gold" else "the second reward"
+    return Finding(
+        "rolled_back",
+        "note",
+        f"{seen.title} ended with an earlier policy, the best on validation prompts.",
+        f"Of iteration {found['iteration']}, {by} {number(found['value'], 3)}; after iteration "
+        f"{found['last_iteration']} it was {number(found['last'], 3)}. The chosen value is a little too high: it is "
+        "the best of several noisy ones.",
+        *seen.advice(
+            ("raise {}", "kl.coefficient"),
+            otherwise="rank fresh answers and train the reward model again",
+        ),
+        numbers={"iteration": found["iteration"], "value": found["value"], "last": found["last"]},
+    )
+
+
 def stopped_early(seen: Watched) -> Finding | None:
     reason = dig(seen.summary, "stopped", seen.step)
     if not reason:

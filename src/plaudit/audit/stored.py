@@ -67,14 +67,21 @@ def detected(folder: RunFolder, own: Sequence[Detector] = ()) -> dict[str, Any]:
             remedy="audit the reward before RL instead: plaudit audit RUN --forecast",
         )
     before, after = stored_answers(folder, start), stored_answers(folder, end)
+    truth = truth_name(folder.stage("evaluate").answers())
+    return {"answers": answers_digest(folder), **compared(before, after, truth, own)}
+
+
+def compared(
+    before: AnswerSet, after: AnswerSet, truth: str | None, own: Sequence[Detector] = ()
+) -> dict[str, Any]:
+    """What all detectors see between two policies' answers, as plain data; ``truth`` names what judged them."""
     changes = detect(before, after, detectors_of(own))
     return {
         "schema": SCHEMA,
-        "answers": answers_digest(folder),
-        "before": start,
-        "after": end,
+        "before": before.policy,
+        "after": after.policy,
         "prompts": len(before.prompts),
-        "truth": truth_name(folder.stage("evaluate").answers()),
+        "truth": truth,
         "null": null_policy(after),
         "changes": [c.as_dict() for c in changes],
         "hacks": hacks(changes),

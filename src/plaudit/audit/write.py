@@ -10,7 +10,7 @@ from typing import Any
 from plaudit.audit.findings import Finding, Watched
 from plaudit.audit.hacking import hack_findings
 from plaudit.audit.health import RULES, examine
-from plaudit.audit.run import Run, read_run
+from plaudit.audit.run import Run, dig, read_run
 from plaudit.audit.stored import write_detected
 from plaudit.audit.sycophancy_findings import sycophancy_findings
 from plaudit.audit.verdict import verdict
@@ -28,7 +28,7 @@ def watched(run: Run) -> list[Watched]:
         names = [run.places["end"]]
     return [
         Watched(
-            run.metrics(name),
+            _of_the_kept(run, name),
             run.summary,
             name,
             STEPS.get(str(run.steps[name]["kind"])) or STEPS["base"],
@@ -37,6 +37,13 @@ def watched(run: Run) -> list[Watched]:
         )
         for name in names
     ]
+
+
+def _of_the_kept(run: Run, name: str) -> list[Mapping[str, Any]]:
+    """A step's rows, up to the policy that it went back to."""
+    kept = dig(run.summary, "rolled_back", name, "iteration")
+    rows = run.metrics(name)
+    return list(rows) if kept is None else [row for row in rows if row.get("step", 0) <= kept]
 
 
 def findings(run: Run) -> list[Finding]:

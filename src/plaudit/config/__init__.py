@@ -6,25 +6,8 @@ An unknown key is an error with a suggestion, and all errors of a recipe are rep
 from plaudit.config.base import Fraction, Lora, PolicySource, Positive, Pretrained, Scratch, Section, Training
 from plaudit.config.kl import KL, KL_STEP, KlEstimator, KlPlace
 from plaudit.config.load import apply_override, leave_out, load_recipe, read_yaml, validate
-from plaudit.config.methods import (
-    Clipped,
-    Cpo,
-    Dpo,
-    Group,
-    Grpo,
-    Kto,
-    Online,
-    OnlineDpo,
-    Orpo,
-    Pairwise,
-    Ppo,
-    Referenced,
-    Reinforce,
-    Rejection,
-    Rloo,
-    Sft,
-    Simpo,
-)
+from plaudit.config.methods import Cpo, Dpo, Kto, Orpo, Pairwise, Referenced, Rejection, Sft, Simpo
+from plaudit.config.online import Clipped, Group, Grpo, Online, OnlineDpo, Ppo, Reinforce, Rloo
 from plaudit.config.recipe import ROLES, Config, Data, DataSource, Meaning
 from plaudit.config.scoring import RewardPart, Scoring
 from plaudit.config.sections import Base, Enough, Evaluate, JudgeSpec, Pretrain, Rank, RewardSettings

@@ -27,7 +27,11 @@ FEEDS: Mapping[str, tuple[str, ...]] = {
 
 @dataclass(frozen=True)
 class Node:
-    """One step with its inputs found: names of steps, data roles with weights, and parts of the reward."""
+    """One step with its inputs found: names of steps, data roles with weights, and parts of the reward.
+
+    ``asked`` scores answers that it does not train on: those that judge an online step's policy (``keep_best``), a rank
+    step's favourites, an audit's answers.
+    """
 
     name: str
     kind: StepKind
@@ -37,6 +41,12 @@ class Node:
     on: tuple[StepInput, ...] = ()
     rewards: tuple[RewardPart, ...] = ()
     judged: tuple[str, ...] = ()
+    asked: tuple[RewardPart, ...] = ()
+
+    @property
+    def scorers(self) -> tuple[RewardPart, ...]:
+        """Everything that scores answers for it."""
+        return (*self.rewards, *self.asked)
 
     def gives(self, what: str) -> bool:
         return what in getattr(self.settings, "given", self.kind.gives)
@@ -67,7 +77,7 @@ class Graph:
         """The earlier steps that a step takes something from, each once."""
         node = self.nodes[name]
         records = [s.name for s in node.on if self.gives_records(s.name)]
-        rewards = [str(part.path) for part in node.rewards if part.source == "step"]
+        rewards = [str(part.path) for part in node.scorers if part.source == "step"]
         return list(dict.fromkeys([*([node.start] if node.start else []), *records, *rewards, *node.judged]))
 
     def roles_of(self, name: str) -> list[str]:

@@ -15,7 +15,7 @@ from plaudit.config.graph import EVALUATE, FEEDS, FIRST, PEOPLE, PROXY, RECORDS,
 from plaudit.config.recipe import ROLES, Config
 from plaudit.config.record_sources import RecordSources
 from plaudit.config.scoring import RewardPart, Scoring
-from plaudit.config.sections import Base, Evaluate, JudgeSpec, Rank, Revise, RewardSettings
+from plaudit.config.sections import AuditSettings, Base, Evaluate, JudgeSpec, Rank, Revise, RewardSettings
 from plaudit.config.steps import RecipeStep, StepInput
 from plaudit.errors import Problem, UserError, suggest
 from plaudit.registry import JUDGES, STEPS, WORLDS, StepKind, call
@@ -75,11 +75,15 @@ class _Resolver:
             node = replace(node, start=self._start(name, step, kind))
         node = replace(node, on=self._on(name, step, kind))
         if kind.rewarded:
-            node = replace(node, rewards=self._rewards(name, step))
+            node = replace(node, rewards=self._rewards(name, step), asked=self._best_by(name, step))
+        elif kind.scored:
+            node = replace(node, asked=self._asked(name, step))
         elif step.reward is not None:
             self.wrong(f"a {kind.name} step asks for no reward", f"{place}.reward", "remove it")
         if kind.judged:
             node = replace(node, judged=self._judged(name, step.settings))
+        if isinstance(step.settings, AuditSettings):
+            node = replace(node, judged=self._compared(name, step.settings, node.start))
         if isinstance(step.settings, Evaluate):
             node = replace(node, judged=tuple(self.nodes))
             if step.settings.proxy is not None:
@@ -181,7 +185,7 @@ class _Resolver:
 
     def _rewards(self, name: str, step: RecipeStep) -> tuple[RewardPart, ...]:
         settings: Scoring = step.settings  # type: ignore[assignment]
-        field, models = f"steps.{name}.reward", self._before("reward model")
+        field = f"steps.{name}.reward"
         if step.reward is not None and not settings.needs_own:
             self.wrong(
                 "reward and reward_model, reward_function or rewards exclude each other",
@@ -189,6 +193,46 @@ class _Resolver:
                 "keep one of them",
             )
         parts = step.reward if step.reward is not None else parts_of(settings)
+        return self._parts(name, parts, field)
+
+    def _best_by(self, name: str, step: RecipeStep) -> tuple[RewardPart, ...]:
+        """What judges the policy of an online step on held-out prompts."""
+        part = getattr(step.settings, "best_by", None)
+        return () if part is None else self._parts(name, (part,), f"steps.{name}.keep_best")
+
+    def _asked(self, name: str, step: RecipeStep) -> tuple[RewardPart, ...]:
+        """What scores the answers of a rank step or an audit: as named, else the newest reward model, if any."""
+        if isinstance(step.settings, Rank) and not step.settings.favourites:
+            if step.reward is not None:
+                self.wrong(
+                    "a reward chooses favourites, and the step shows none",
+                    f"steps.{name}.reward",
+                    "set favourites: 0.5, or remove it",
+                )
+            return ()
+        own = (RewardPart(),) if self._before("reward model") else ()
+        parts = own if step.reward is None else step.reward
+        return self._parts(name, parts, f"steps.{name}.reward")
+
+    def _compared(self, name: str, settings: AuditSettings, after: str | None) -> tuple[str, ...]:
+        """The policy that an audit compares with: as named, else the one before anything learned from rewards."""
+        policies, field = self._before("policy"), f"steps.{name}.against"
+        before = settings.against or Graph(self.nodes).places.get("start")
+        if before is not None and before not in policies:
+            self._unknown(name, before, policies, field, "policy")
+            return ()
+        if before is None or before == after:
+            self.wrong(
+                f"an audit compares two policies, and here both are {after}",
+                field,
+                "put it behind the step that it audits, or name another policy",
+            )
+            return ()
+        return (before,)
+
+    def _parts(self, name: str, parts: Sequence[RewardPart], field: str) -> tuple[RewardPart, ...]:
+        """Parts of a reward with the steps that they name found."""
+        models = self._before("reward model")
         made = []
         for part in parts:
             if part.source == "own":

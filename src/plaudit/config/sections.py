@@ -78,7 +78,9 @@ class Rank(Section):
 
     ``answers`` is how many a prompt has, or the least and the most; ``scripted_share`` of them are the world's own,
     where it has any. Each rank step takes fresh prompts, ``prompts: same`` those of the rank step before. ``beside``
-    names further policies whose answers are ranked among those of ``from``.
+    names further policies whose answers are ranked among those of ``from``. ``favourites``: that share of a prompt's
+    answers are those that the newest reward model (or ``reward``) likes most of ``pool`` that were drawn, by default
+    four times as many as are shown; the others are chosen at random (Bai et al. 2022).
     """
 
     by: JudgeSpec | None = None
@@ -86,6 +88,8 @@ class Rank(Section):
     answers: Annotated[int, Field(ge=2)] | tuple[Annotated[int, Field(ge=2)], Annotated[int, Field(ge=2)]] = 4
     scripted_share: Fraction = 0.0
     beside: tuple[str, ...] = ()
+    favourites: Fraction = 0.0
+    pool: Positive | None = None
     temperature: float = Field(1.0, gt=0)
     max_new_tokens: Positive = 40
     validation: Fraction = 0.1
@@ -98,6 +102,12 @@ class Rank(Section):
             raise ValueError(f"answers from {self.low} to {self.high}: the least is above the most")
         if self.by is not None and not self.by.people and (self.enough or self.project):
             raise ValueError("enough and project are for `by: people`")
+        if self.pool is not None and not self.favourites:
+            raise ValueError("pool needs favourites: the share of answers that a reward chooses from it")
+        if self.pool is not None and self.pool < self.high:
+            raise ValueError(f"pool {self.pool} is smaller than the {self.high} answers that are shown")
+        if self.favourites and self.scripted_share:
+            raise ValueError("favourites are the model's own answers: set scripted_share to 0")
         return self
 
     @property
@@ -175,6 +185,19 @@ class RewardSettings(Training):
         if self.margin_scale != 1.0 and not self.use_strength:
             raise ValueError("margin_scale needs use_strength: true")
         return self
+
+
+class AuditSettings(Section):
+    """The detectors and the reward on answers of a policy before and after: what the step before it changed.
+
+    Compares ``from`` (by default the newest policy) with ``against`` (by default the run's start) on ``prompts``
+    validation prompts, by the newest reward model (or ``reward``) and gold where it is known.
+    """
+
+    against: str | None = None
+    prompts: Positive = 200
+    temperature: float = Field(1.0, gt=0)
+    max_new_tokens: Positive = 48
 
 
 class Evaluate(Section):

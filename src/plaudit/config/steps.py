@@ -236,7 +236,7 @@ def _in_round(section: Any, names: Sequence[str], own: str, number: int) -> Any:
         return None
 
     made = dict(section)
-    for key in ("from", "reward"):
+    for key in ("from", "reward", "against"):
         if isinstance(made.get(key), str):
             made[key] = meant(made[key])
     if made.get("on") is not None:

@@ -7,6 +7,7 @@ from typing import Protocol
 
 from torch import nn
 
+from plaudit.methods.best_policy import BestKept
 from plaudit.methods.rollouts import Rollouts
 from plaudit.training.engine import TrainingMethod
 
@@ -28,8 +29,12 @@ class Algorithm(TrainingMethod, Protocol):
 
 @dataclass
 class RlResult:
-    """The result of the loop: iterations done, the reason if it stopped early, and its last record."""
+    """The result of the loop: iterations done, the reason if it stopped early, and its last record.
+
+    ``best``: which earlier policy ``keep_best`` went back to, None where the last one is the best.
+    """
 
     iterations: int
     stopped: str | None
     metrics: dict[str, float]
+    best: BestKept | None = None

@@ -8,6 +8,7 @@ from plaudit.methods import pretrained_defaults as pretrained
 from plaudit.registry import Method, Need, Variant, method
 
 SETTINGS = "plaudit.config.methods"
+ONLINE_SETTINGS = "plaudit.config.online"
 SECTIONS = "plaudit.config.sections"
 STEPS = "plaudit.pipeline.steps"
 COST = "plaudit.pipeline.steps.cost"
@@ -109,7 +110,7 @@ _own(
         "ppo",
         "PPO",
         "PPO: more reward, held near its start by a KL penalty.",
-        f"{SETTINGS}:Ppo",
+        f"{ONLINE_SETTINGS}:Ppo",
         models=("policy", "critic", "reference", "reward model"),
         code=("plaudit.methods.train_online:ppo", "plaudit.pipeline.steps.scoring:new_critic"),
         paper="Schulman et al. 2017; Ziegler et al. 2019; Ouyang et al. 2022",
@@ -123,7 +124,7 @@ _own(
         "grpo",
         "GRPO",
         "GRPO: beat the prompt's other samples; no critic.",
-        f"{SETTINGS}:Grpo",
+        f"{ONLINE_SETTINGS}:Grpo",
         paper="Shao et al. 2024; Liu et al. 2025; Yu et al. 2025",
         when="answers can be checked by a function, or there is no memory for a critic",
         pretrained=pretrained.GROUP,
@@ -132,6 +133,7 @@ _own(
         variants={
             "dr-grpo": Variant("Dr. GRPO", ("advantage_scale=none", "aggregation=fixed")),
             "gspo": Variant("GSPO", ("ratio=sequence",)),
+            "dapo": Variant("DAPO", ("clip_high=0.28", "dynamic_sampling=3", "overlong_cache=8")),
             "cispo": Variant("CISPO", ("surrogate=cispo",)),
         },
         fit=f"{FIT}:grpo",
@@ -140,7 +142,7 @@ _own(
         "rloo",
         "RLOO",
         "RLOO: REINFORCE with the other samples' mean as baseline.",
-        f"{SETTINGS}:Rloo",
+        f"{ONLINE_SETTINGS}:Rloo",
         paper="Ahmadian et al. 2024",
         when="as GRPO, where an unbiased gradient and the KL in the reward are wanted",
         pretrained=pretrained.GROUP,
@@ -152,7 +154,7 @@ _own(
         "reinforce",
         "REINFORCE++",
         "REINFORCE++: whitened rewards to go, no critic.",
-        f"{SETTINGS}:Reinforce",
+        f"{ONLINE_SETTINGS}:Reinforce",
         paper="Hu 2025",
         when="there are many prompts and sampling is expensive: one sample per prompt and no critic",
         pretrained=pretrained.REINFORCE,
@@ -163,7 +165,7 @@ _own(
         "online_dpo",
         "Online DPO",
         "Online DPO: the reward ranks own samples, DPO learns from them.",
-        f"{SETTINGS}:OnlineDpo",
+        f"{ONLINE_SETTINGS}:OnlineDpo",
         paper="Guo et al. 2024",
         when="DPO's stability is wanted on fresh samples",
         pretrained=pretrained.ONLINE_DPO,

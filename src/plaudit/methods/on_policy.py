@@ -38,7 +38,8 @@ class TakesOwnPass(Protocol):
 def is_on_policy(algorithm: TakesOwnPass, settings: Online) -> bool:
     """Whether the old log-probs can be taken from the only update of a rollout."""
     one_update = settings.epochs == 1 and minibatch_items(settings) >= settings.prompts_per_iteration
-    return algorithm.on_policy and one_update
+    # What describes a rollout is taken from that update, so all of it must be trained on.
+    return algorithm.on_policy and one_update and not getattr(settings, "mask_unfinished", False)
 
 
 def minibatch_items(settings: Online) -> int:

@@ -38,8 +38,8 @@ class OnlineOptions(SharedOptions, total=False):
     """``sampler``: draws the answers (default: ``NativeSampler``); ``reference``: the frozen policy's log-probs.
 
     ``demonstrations`` feed the PTX term where ``ptx_coefficient`` is not 0; ``watch(iteration)`` returns numbers to
-    record that training must not see; ``truth`` judges the samples that are kept for reading, by gold or a second
-    judge: ``{"gold": [S]}``.
+    record that training must not see (``keep_best`` reads ``gold``, or ``second`` for another judge); ``truth`` judges
+    the samples that are kept for reading, by gold or a second judge: ``{"gold": [S]}``.
     """
 
     sampler: Sampler | None

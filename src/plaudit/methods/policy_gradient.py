@@ -165,4 +165,4 @@ class REINFORCE(PolicyGradient):
             ).flatten()
         kl, coefficient = self.kl.of_reward(rollouts, kl_coefficient)
         rewards = shaped_rewards(kl, scores, rollouts.lengths, coefficient=coefficient)
-        return whiten(rewards_to_go(rewards, mask, gamma=self.settings.gamma), mask)
+        return whiten(rewards_to_go(rewards, mask, gamma=self.settings.gamma), rollouts.trained)

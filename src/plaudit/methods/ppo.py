@@ -86,8 +86,11 @@ class PPO:
             kl, torch.from_numpy(rollouts.scores).float(), rollouts.lengths, coefficient=coefficient
         )
         advantages, returns = gae(rewards, value_rows, mask, gamma=s.gamma, lam=s.lam)
+        if s.value_lam is not None:
+            _, returns = gae(rewards, value_rows, mask, gamma=s.gamma, lam=s.value_lam)
         rollouts.attach(
-            advantages=rollouts.per_item(whiten(advantages, mask)), returns=rollouts.per_item(returns)
+            advantages=rollouts.per_item(whiten(advantages, rollouts.trained)),
+            returns=rollouts.per_item(returns),
         )
         return {
             "val/var_explained": float(explained_variance(value_rows[mask], returns[mask])),

@@ -5,7 +5,7 @@ An algorithm (``methods/ppo.py``) brings an advantage estimator and a surrogate 
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -19,13 +19,15 @@ from plaudit.data.rendering.renderer import Renderer
 from plaudit.data.tokens.batch import TokenBatch
 from plaudit.data.tokens.item import TokenItem
 from plaudit.methods.algorithm import Algorithm, RlResult
+from plaudit.methods.best_policy import BestPolicy
+from plaudit.methods.dynamic_sampling import DynamicSampling, PromptStream
 from plaudit.methods.kl_limit import KLLimit, KLLimitError
 from plaudit.methods.kl_penalty import kl_controller
 from plaudit.methods.on_policy import OWN, Recording, is_on_policy, minibatch_items, own_tokens
 from plaudit.methods.rollout_memory import fit_rollouts
 from plaudit.methods.rollout_metrics import Truth, describe, shown_samples
 from plaudit.methods.rollouts import Rollouts, respond
-from plaudit.methods.scores import CLIPPED, ClippingWarning, pay
+from plaudit.methods.scores import CLIPPED, ClippingWarning, pay, pooled
 from plaudit.methods.supervised import Supervised
 from plaudit.models.dropout import switch_off
 from plaudit.models.logprobs import log_probs
@@ -74,6 +76,8 @@ class RlLoop:
     def __post_init__(self) -> None:
         s = self.settings
         self.iteration = 0
+        self.stream = PromptStream(self.prompts, self.runtime.seed)
+        self.dynamic = DynamicSampling(getattr(s, "dynamic_sampling", 0), self.stage, self.mesh)
         self.clipping = ClippingWarning(self.stage, self.mesh)
         self.kl = kl_controller(s)
         modules = self.algorithm.modules()
@@ -92,6 +96,7 @@ class RlLoop:
         self.timers = self.engine.timers
         self.ptx = Supervised(self.policy, name="ptx", coefficient=s.ptx_coefficient)
         self.limit = KLLimit(s.kl.kl_max, self.stage, self.modules, self.mesh)
+        self.best = BestPolicy(s, self.stage, self.policy.model, self.mesh)
 
     def run(self) -> RlResult:
         """Iterations from the newest checkpoint of the stage on, until their number or ``kl_max`` is reached."""
@@ -109,18 +114,19 @@ class RlLoop:
                 except KLLimitError as reached:
                     self.iteration, reason = self.limit.fall_back(self.iteration, reached)
                     self._record(reached.metrics | {"stopped": 1.0})
-                    return RlResult(self.iteration, reason, reached.metrics)
+                    self.best.forget_after(self.iteration)
+                    best = self.best.restore(self.iteration)
+                    return RlResult(self.iteration, reason, reached.metrics, best)
                 self._after(metrics)
                 shown = {"score": metrics["objective/scores"], "kl": metrics["objective/kl"]}
                 # Shown once it has acted.
                 bar.update(self.iteration, **shown, clipped=metrics.get(CLIPPED) or None)
-        return RlResult(self.iteration, None, metrics)
+        return RlResult(self.iteration, None, metrics, self.best.restore(self.iteration))
 
     def step(self) -> dict[str, float]:
-        """One iteration: prompts → rollouts → reference → scores → advantages → update → KL → samples shown."""
-        rollouts = self.respond(self.next_prompts())
+        """One iteration: prompts → rollouts → scores → reference → advantages → update → KL → samples shown."""
+        rollouts, metrics = self.sample()
         self.read_reference(rollouts)
-        metrics = self.pay(rollouts)
         metrics |= self.estimate(rollouts)
         self.limit.check(rollouts, metrics, self.describe)
         metrics |= self.update(rollouts)
@@ -130,16 +136,26 @@ class RlLoop:
         self.show(rollouts)
         return metrics
 
-    def next_prompts(self) -> list[Prompt]:
-        """The prompts of this iteration, a function of its number alone."""
-        size = self.settings.prompts_per_iteration
-        chosen = batch_indices(
-            self.iteration, items=len(self.prompts), batch_size=size, seed=self.runtime.seed
-        )
-        return [self.prompts[i] for i in chosen]
+    def sample(self) -> tuple[Rollouts, dict[str, float]]:
+        """Scored responses to the next prompts; with dynamic sampling to those whose samples differ in score."""
+        asked: Counter[str] = Counter()
+        paid: list[tuple[int, dict[str, float]]] = []
 
-    def respond(self, prompts: Sequence[Prompt]) -> Rollouts:
-        """Sampled responses; the policy's own log-probs of them are computed when something reads them."""
+        def draw(count: int) -> Rollouts:
+            rollouts = self.respond(self.stream.take(count), asked)
+            paid.append((len(rollouts.samples), self.pay(rollouts)))
+            return rollouts
+
+        rollouts = draw(min(self.settings.prompts_per_iteration, len(self.prompts)))
+        metrics: dict[str, float] = {}
+        if self.dynamic.rounds:
+            rollouts, metrics = self.dynamic.fill(rollouts, draw, self.iteration)
+        # The policy's own log-probs are computed when something reads them.
+        rollouts.lazy = lambda: dict(zip(OWN, self._per_token(rollouts, self._own)))
+        return rollouts, pooled(paid) | metrics
+
+    def respond(self, prompts: Sequence[Prompt], asked: Counter[str]) -> Rollouts:
+        """Sampled responses; ``asked`` counts the prompts of this iteration."""
         s = self.settings
         with self.timers("rollout"):
             rollouts = respond(
@@ -151,8 +167,9 @@ class RlLoop:
                 seed=self.runtime.seed,
                 step=self.iteration,
                 mesh=self.mesh,
+                asked=asked,
             )
-        rollouts.lazy = lambda: dict(zip(OWN, self._per_token(rollouts, self._own)))
+        rollouts.masked = getattr(s, "mask_unfinished", False)
         return rollouts
 
     def read_reference(self, rollouts: Rollouts) -> None:
@@ -181,11 +198,11 @@ class RlLoop:
         warming = self.algorithm.warming_up(self.iteration)
         self.algorithm.train_policy = not warming
         recording = None if rollouts.knows(OWN[0]) else Recording(self.algorithm)
-        items, size = rollouts.items, minibatch_items(s)
+        items, size = rollouts.trained_items(), minibatch_items(s)
         window: dict[str, list[float]] = defaultdict(list)
         epochs = 0
         with self.timers("train"):
-            while epochs < s.epochs:
+            while items and epochs < s.epochs:
                 order = np.random.default_rng([self.runtime.seed, self.iteration, epochs]).permutation(
                     len(items)
                 )
@@ -225,6 +242,8 @@ class RlLoop:
     def _begin(self) -> dict[str, float]:
         state = checkpoint.resume(self.stage, self.modules, self.engine, self.mesh)
         self.iteration = state.get("step", 0)
+        size = min(self.settings.prompts_per_iteration, len(self.prompts))
+        self.stream.at = state.get("prompts", self.iteration * size)
         if state:
             self.kl.load(state["kl"])
         lengths = [
@@ -240,8 +259,9 @@ class RlLoop:
             switch_off(module, adapters=True)
             module.train(memory.checkpointing)
         metrics: dict[str, float] = {}
-        if self.watch and self.iteration == 0:
-            self._record(self.watch(0))
+        self.best.begin(self.iteration)
+        if self.iteration == 0 and (self.watch or self.best.by):
+            self._record(self._watched())
         if self.limit.kl_max is not None and not state:
             self._save()  # the start is the first good checkpoint to fall back to
         return metrics
@@ -251,7 +271,7 @@ class RlLoop:
         s = self.settings
         done = self.iteration == s.iterations
         if self.watch and (done or self.iteration % s.evaluate_every == 0):
-            metrics |= self.watch(self.iteration)
+            metrics |= self._watched()
         metrics |= self.timers.take()
         for event in self.engine.events if self.mesh.is_main else ():
             self.stage.event(**event)
@@ -259,6 +279,10 @@ class RlLoop:
         self._record(metrics)
         if not done and (self.iteration % s.checkpoint_every == 0 or s.kl.kl_max is not None):
             self._save()
+
+    def _watched(self) -> dict[str, float]:
+        """What training must not see, measured now."""
+        return self.best.see(self.iteration, self.watch(self.iteration) if self.watch else {})
 
     def _per_token(
         self, rollouts: Rollouts, f: Callable[[TokenBatch], Sequence[torch.Tensor]]
@@ -293,6 +317,6 @@ class RlLoop:
     def _save(self) -> None:
         if self.mesh.is_main:
             keep = max(self.settings.keep_last, self.limit.checkpoints)
-            state = {"kl": self.kl.state()}
+            state = {"kl": self.kl.state(), "prompts": self.stream.at}
             checkpoint.save(self.stage, self.iteration, self.modules, self.engine, state, keep_last=keep)
         self.mesh.barrier()

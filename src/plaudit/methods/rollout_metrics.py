@@ -42,6 +42,7 @@ def describe(rollouts: Rollouts, kl_coefficient: float) -> dict[str, float]:
         "objective/entropy": float(rollouts.rows("entropies").sum(1).mean()),
         "objective/response_length": float(rollouts.lengths.float().mean()),
         "objective/finished": float(1 - rollouts.cut.mean()),
+        **({"policy/masked": float(rollouts.cut.mean())} if rollouts.masked else {}),
         # Groups whose samples all score the same teach nothing to methods that compare within them.
         **({} if alone else {"group/zero_variance": float(zero_variance(groups).float().mean())}),
         "rollout/log_prob_gap_mean": float(gap.mean()),

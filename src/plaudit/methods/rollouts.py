@@ -23,7 +23,8 @@ class Rollouts:
     """I prompts with G responses each (R = I · G), as records and as token items.
 
     Per-token numbers lie in the items' extras; ``rows`` returns them as padded [R, T] tensors. ``lazy`` computes extras
-    that are read and not there: the policy's own log-probs and entropies.
+    that are read and not there: the policy's own log-probs and entropies. ``masked``: answers that the length limit
+    cut are not trained on.
     """
 
     samples: list[Sample]
@@ -31,6 +32,7 @@ class Rollouts:
     items: list[TokenItem]
     scores: np.ndarray = field(default_factory=lambda: np.zeros(0))
     lazy: Callable[[], Mapping[str, list[list[np.ndarray]]]] | None = None
+    masked: bool = False
 
     def attach(self, **extras: list[list[np.ndarray]]) -> None:
         """Add per-response arrays, given per item and response, to the items' extras."""
@@ -67,6 +69,42 @@ class Rollouts:
         lengths = self.lengths
         return torch.arange(int(lengths.max()))[None, :] < lengths[:, None]
 
+    @property
+    def trained(self) -> Tensor:
+        """[R, T] bool: the tokens that are trained on; all of them where every answer would be left out."""
+        if not self.masked or self.cut.all():
+            return self.mask
+        return self.mask & ~torch.from_numpy(self.cut)[:, None]
+
+    def trained_items(self) -> list[TokenItem]:
+        """The items as they are trained on: without answers, or whole prompts, that are left out."""
+        if not self.masked:
+            return self.items
+        kept = ~self.cut.reshape(len(self.items), -1)
+        return [_only(item, np.flatnonzero(mine)) for item, mine in zip(self.items, kept) if mine.any()]
+
+    def take(self, groups: Sequence[int]) -> Rollouts:
+        """The rollouts of some of the prompts, in this order."""
+        size = len(self.samples) // max(1, len(self.items))
+        rows = [g * size + j for g in groups for j in range(size)]
+        return Rollouts(
+            [self.samples[i] for i in rows],
+            [self.sampled[i] for i in rows],
+            [self.items[g] for g in groups],
+            self.scores[rows],
+            masked=self.masked,
+        )
+
+    def join(self, other: Rollouts) -> Rollouts:
+        """These prompts and then those of ``other``."""
+        return Rollouts(
+            self.samples + other.samples,
+            self.sampled + other.sampled,
+            self.items + other.items,
+            np.concatenate([self.scores, other.scores]),
+            masked=self.masked,
+        )
+
     def per_item(self, rows: Tensor) -> list[list[np.ndarray]]:
         """Undo ``rows``: [R, T] → per item and response arrays."""
         flat = [row[:n].numpy() for row, n in zip(rows, self.lengths.tolist())]
@@ -75,6 +113,12 @@ class Rollouts:
             result.append(flat[offset : offset + len(item.responses)])
             offset += len(item.responses)
         return result
+
+
+def _only(item: TokenItem, kept: np.ndarray) -> TokenItem:
+    """The item with some of its responses."""
+    extras = {name: [values[j] for j in kept] for name, values in item.extras.items()}
+    return replace(item, responses=tuple(item.responses[j] for j in kept), extras=extras)
 
 
 def pad_rows(arrays: Sequence[np.ndarray]) -> Tensor:
@@ -95,14 +139,16 @@ def respond(
     step: int,
     mesh: Mesh | None = None,
     progress: Callable[[int, int], None] | None = None,
+    asked: Counter[str] | None = None,
 ) -> Rollouts:
     """Sample G responses to each prompt; ranks share the prompts and all receive all of them.
 
-    A prompt too long beside ``max_new_tokens`` loses its oldest turns; UserError where that is not enough.
+    A prompt too long beside ``max_new_tokens`` loses its oldest turns; UserError where that is not enough. ``asked``
+    counts how often each prompt was asked in this step, over several calls.
     """
     mesh = mesh or Mesh()
     requests = []
-    asked: Counter[str] = Counter()
+    asked = Counter() if asked is None else asked
     for p in prompts:
         # A prompt that is asked twice gets different samples, whichever rank answers it.
         start = asked[p.id] * samples_per_prompt

@@ -1,13 +1,15 @@
-"""The score of a rollout: the reward, clipped if it is normalized, minus the penalty for an unfinished answer."""
+"""The score of a rollout: the reward, clipped if it is normalized, minus the penalties for length."""
 
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 
 import numpy as np
 
 from plaudit.config import Online
 from plaudit.methods.rollouts import Rollouts
+from plaudit.objectives import overlong
 from plaudit.rewards import Reward, RewardOutput, checked
 from plaudit.runs import Stage
 from plaudit.runtime import Mesh
@@ -18,6 +20,7 @@ NORMALIZED_CLIP = 5.0
 """Standard deviations of the reference answers: further out a reward model extrapolates."""
 
 CLIPPED = "reward/clipped"
+OVERLONG = "reward/overlong"
 # The share of clipped scores that is worth a warning.
 MUCH = 0.1
 
@@ -32,9 +35,9 @@ def bound(output: RewardOutput, settings: Online) -> float | None:
 def pay(rollouts: Rollouts, reward: Reward, settings: Online, mesh: Mesh | None = None) -> dict[str, float]:
     """Set the rollouts' scores; returns the mean of each part of the reward, and the share of scores that was cut.
 
-        score = clip(reward, ±c) − penalty·[cut by the length limit]
+        score = clip(reward, ±c) − penalty·[cut by the length limit] − overlong_penalty·overlong(length)
 
-    The penalty comes last: inside the bound an answer at the floor would pay nothing for it.
+    The penalties come last: inside the bound an answer at the floor would pay nothing for them.
     """
     output = checked(reward, rollouts.samples, mesh)
     scores, limit = output.scores, bound(output, settings)
@@ -42,8 +45,22 @@ def pay(rollouts: Rollouts, reward: Reward, settings: Online, mesh: Mesh | None 
     if limit is not None:
         metrics[CLIPPED] = float(np.mean(np.abs(scores) > limit))
         scores = np.clip(scores, -limit, limit)
-    rollouts.scores = scores - (settings.unfinished_penalty or 0.0) * rollouts.cut
+    scores = scores - (settings.unfinished_penalty or 0.0) * rollouts.cut
+    if settings.overlong_cache is not None:
+        longest, cache = settings.max_new_tokens, settings.overlong_cache
+        share = overlong(rollouts.lengths.double(), longest=longest, cache=cache).numpy()
+        scores = scores - settings.overlong_penalty * share
+        metrics[OVERLONG] = float(settings.overlong_penalty * share.mean())
+    rollouts.scores = scores
     return metrics
+
+
+def pooled(paid: Sequence[tuple[int, dict[str, float]]]) -> dict[str, float]:
+    """The means of several batches' numbers, each by how many samples it has."""
+    if len(paid) == 1:
+        return paid[0][1]
+    whole = sum(count for count, _ in paid)
+    return {name: sum(count * found[name] for count, found in paid) / whole for name in paid[0][1]}
 
 
 class ClippingWarning:

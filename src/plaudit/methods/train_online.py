@@ -28,6 +28,7 @@ from plaudit.methods.reference_log_probs import frozen_reference
 from plaudit.methods.rl import RlLoop
 from plaudit.methods.rollout_metrics import Truth
 from plaudit.methods.rollouts import respond
+from plaudit.methods.shaping import shaped
 from plaudit.methods.train import render_demonstrations, sft, stage_at
 from plaudit.models.critic import Critic
 from plaudit.models.logprobs import TokenLogProbs
@@ -183,6 +184,10 @@ def online(
     )
     stage = stage_at(out, runtime)
     kept = fitting_prompts(renderer, prompts, settings.max_new_tokens, stage, runtime, label)
+    sampler = sampler or NativeSampler(policy)
+    paid = shaped(
+        reward, settings, kept, renderer=renderer, sampler=sampler, stage=stage, runtime=runtime, label=label
+    )
     ptx: list[TokenItem] = []
     if settings.ptx_coefficient:
         ptx = fitting(renderer, demonstrations, render_demonstrations, stage, runtime, f"{label}, ptx")
@@ -190,10 +195,10 @@ def online(
         algorithm,
         policy=policy,
         reference=reference or frozen_reference(policy),
-        reward=reward,
+        reward=paid,
         prompts=kept,
         renderer=renderer,
-        sampler=sampler or NativeSampler(policy),
+        sampler=sampler,
         settings=settings,
         stage=stage,
         ptx_items=ptx,

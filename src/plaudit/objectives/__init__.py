@@ -48,6 +48,7 @@ from plaudit.objectives.kl import (
 from plaudit.objectives.policy import clipped_policy_loss, clipped_value_loss, entropy_from_logits
 from plaudit.objectives.preference import all_pairs, bradley_terry, centering, length_normalize, pair_weights
 from plaudit.objectives.ranking import EXACT_TIES, plackett_luce, plackett_luce_batch
+from plaudit.objectives.shaping import overlong, relative_sigmoid
 from plaudit.objectives.statistics import explained_variance, masked_mean
 
 __all__ = [
@@ -87,9 +88,11 @@ __all__ = [
     "length_normalize",
     "log_odds",
     "masked_mean",
+    "overlong",
     "pair_weights",
     "plackett_luce",
     "plackett_luce_batch",
+    "relative_sigmoid",
     "rewards_to_go",
     "robust_dpo",
     "shaped_rewards",

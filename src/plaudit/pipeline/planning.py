@@ -98,7 +98,7 @@ def roots_of(config: Config, node: Node) -> list[Any]:
 def judges_of(node: Node) -> list[JudgeSpec]:
     """The judges that a step names: who ranks or revises for it, and whose grades are its reward."""
     by = getattr(node.settings, "by", None)
-    graders = [JudgeSpec.model_validate(p.path) for p in node.rewards if p.source == "judge"]
+    graders = [JudgeSpec.model_validate(p.path) for p in node.scorers if p.source == "judge"]
     return [*([by] if by is not None and not by.people else []), *graders]
 
 
@@ -119,7 +119,7 @@ def _own_files(node: Node) -> list[Path]:
 
 def functions_of(node: Node) -> list[str]:
     """The user's own functions that a step calls, as ``module:name``: a change of their code runs it again."""
-    found = [str(p.path) for p in node.rewards if p.source == "function"]
+    found = [str(p.path) for p in node.scorers if p.source == "function"]
     found += [spec.rest for spec in judges_of(node) if spec.scheme == "python"]
     for key in ("loss", "algorithm"):
         value = getattr(node.settings, key, None)
@@ -161,6 +161,8 @@ def check_sources(config: Config) -> None:
     for name, step in config.steps.items():
         parts: Any = step.reward or getattr(step.settings, "rewards", ())
         saved = [str(p.path) for p in parts if p.source == "model"]
+        if (best := getattr(step.settings, "best_by", None)) is not None and best.source == "model":
+            found += _missing_model(str(best.path), f"steps.{name}.keep_best", "reward model")
         named = getattr(step.settings, "reward_model", None)
         for folder in [*saved, *([str(named)] if named else [])]:
             found += _missing_model(folder, f"steps.{name}.reward", "reward model")

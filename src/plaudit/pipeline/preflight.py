@@ -115,8 +115,8 @@ def _code(node: Node, problems: list[Problem]) -> None:
 
 
 def _rewards(node: Node, problems: list[Problem]) -> None:
-    for part in node.rewards:
-        field = f"steps.{node.name}.reward"
+    for part in node.scorers:
+        field = f"steps.{node.name}.{'keep_best' if part in node.asked else 'reward'}"
         if part.source == "function":
             _tried(problems, field, FunctionReward.by_path, str(part.path))
         elif part.source == "model":

@@ -12,6 +12,8 @@ from plaudit.runs import RunFolder
 SCHEMA = 2
 # What a step counts of the labels that it learned from.
 LABELS = ("demonstrations", "votes", "rankings", "pairs", "records", "answers", "scripted")
+# What the record of an audit step tells of it.
+AUDITED = ("before", "after", "prompts", "means", "suspected", "hacks")
 # What the record of a model in another type tells of it.
 EXPORTED = ("step", "dtype", "largest_change", "mean_change", "tokens", "sequences")
 
@@ -34,7 +36,10 @@ def write_summary(folder: RunFolder) -> dict[str, Any]:
         summary["labels"]["evaluate"] = {"pairs": judged}
     end = (summary.get("policies") or {}).get("end")
     if end is not None:
-        last = next((row for row in reversed(folder.stage(end).metrics()) if "objective/kl" in row), None)
+        back = steps.get(end, {}).get("rolled_back")
+        # A row's rollouts are those of the policy before its update: the kept policy's are in the next one.
+        rows = [r for r in folder.stage(end).metrics() if not back or r["step"] <= back["iteration"] + 1]
+        last = next((row for row in reversed(rows) if "objective/kl" in row), None)
         if last and summary.get("kl"):
             summary["kl"] |= {"k1": last["objective/kl"], "k3": last["objective/kl_k3"]}
     if exported := folder.read_json(EXPORT):
@@ -42,6 +47,16 @@ def write_summary(folder: RunFolder) -> dict[str, Any]:
     stopped = {name: s["stopped"] for name, s in steps.items() if s.get("stopped")}
     if stopped:
         summary["stopped"] = stopped
+    back = {name: s["rolled_back"] for name, s in steps.items() if s.get("rolled_back")}
+    if back:
+        summary["rolled_back"] = back
+    audits = {
+        name: {key: steps[name][key] for key in AUDITED}
+        for name, one in record["steps"].items()
+        if one.get("kind") == "audit" and "hacks" in steps[name]
+    }
+    if audits:
+        summary["audits"] = audits
     unchecked = {name: s["judge"] for name, s in steps.items() if s.get("gate") == "off"}
     if unchecked:
         summary["unchecked_judges"] = unchecked

@@ -1,6 +1,7 @@
 """Rewards: reward model, ensemble, Python function, weighted sums."""
 
 from plaudit.rewards.protocol import Reward, RewardError, RewardOutput, Sample, checked
+from plaudit.rewards.shaping import LengthNormalizedReward, RelativeReward
 from plaudit.rewards.sources import (
     EnsembleReward,
     FunctionReward,
@@ -13,7 +14,9 @@ from plaudit.rewards.sources import (
 __all__ = [
     "EnsembleReward",
     "FunctionReward",
+    "LengthNormalizedReward",
     "ModelReward",
+    "RelativeReward",
     "Reward",
     "RewardError",
     "RewardOutput",

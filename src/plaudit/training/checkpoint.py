@@ -58,7 +58,13 @@ def load_weights(module: nn.Module, path: Path) -> None:
 
 
 def save(
-    stage: Stage, step: int, modules: Modules, engine: Engine, state: Mapping[str, Any], *, keep_last: int
+    stage: Stage,
+    step: int,
+    modules: Modules,
+    engine: Engine | None,
+    state: Mapping[str, Any],
+    *,
+    keep_last: int,
 ) -> None:
     """Write the checkpoint of ``step`` and remove all but the ``keep_last`` newest."""
     write(stage.checkpoint(step), modules, engine, {"step": step, **state})

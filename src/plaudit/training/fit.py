@@ -49,12 +49,16 @@ def batch_indices(step: int, *, items: int, batch_size: int, seed: int) -> list[
     A function of the step alone, so that a resumed run needs no cursor.
     """
     batch_size = min(batch_size, items)
-    first = step * batch_size
+    return stream_indices(step * batch_size, batch_size, items=items, seed=seed)
+
+
+def stream_indices(first: int, count: int, *, items: int, seed: int) -> list[int]:
+    """``count`` indices of that stream from the place ``first`` on."""
     chosen: list[int] = []
-    while len(chosen) < batch_size:
+    while len(chosen) < count:
         epoch, offset = divmod(first + len(chosen), items)
         order = _permutation(seed, epoch, items)
-        chosen += order[offset : offset + batch_size - len(chosen)].tolist()
+        chosen += order[offset : offset + count - len(chosen)].tolist()
     return chosen
 
 

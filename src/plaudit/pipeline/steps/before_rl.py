@@ -15,6 +15,7 @@ from plaudit.audit.stored import FORECAST
 from plaudit.config import Online
 from plaudit.config.graph import Node
 from plaudit.errors import Problem, UserError
+from plaudit.methods.shaping import among_themselves, length_normalized
 from plaudit.models.policy import Policy
 from plaudit.pipeline.context import Context
 from plaudit.pipeline.steps.cost import forecast as forecast_amount, online
@@ -107,7 +108,7 @@ def _room(context: Context, step: Node, policy: Policy) -> tuple[int, int] | Non
 def _scored(
     context: Context, step: Node, policy: Policy, reward: Reward, count: int, answers: int
 ) -> tuple[np.ndarray, np.ndarray | None]:
-    """Rewards and gold [prompts, answers] of the step's start; no gold outside a synthetic world."""
+    """Rewards as they are paid and gold [prompts, answers] of the step's start; no gold outside a synthetic world."""
     settings, gold = step.settings, context.gold
     known = context.materials.prompts("validation") or context.prompts(step)
     samples = answer(
@@ -124,4 +125,5 @@ def _scored(
     if gold is not None:
         judged = context.mesh.map(lambda s: gold.judge(s.prompt, s.response).score, samples)
         truth = np.array(judged).reshape(-1, answers)
-    return checked(reward, samples, context.mesh).scores.reshape(-1, answers), truth
+    scores = checked(length_normalized(reward, settings), samples, context.mesh).scores.reshape(-1, answers)
+    return among_themselves(scores, settings), truth

@@ -9,8 +9,9 @@ from typing import Any
 from plaudit.advice.costs import Amount
 from plaudit.config import Kto, Online, Ppo, Rank, Referenced, Rejection
 from plaudit.config.graph import PROXY, Node
-from plaudit.config.sections import Revise
+from plaudit.config.sections import AuditSettings, Revise
 from plaudit.pipeline.context import Context
+from plaudit.pipeline.steps.ranked_items import to_draw
 from plaudit.pipeline.work import Work
 from plaudit.training.fit import total_steps
 
@@ -62,8 +63,10 @@ def online(step: Node, context: Context) -> Work:
     episodes = settings.iterations * settings.prompts_per_iteration * settings.samples_per_prompt
     usual = min(longest, settings.max_new_tokens + _usual_prompt(step, context))
     scorers = _scorers(step)
+    more = getattr(settings, "dynamic_sampling", 0)
     return Work(
-        f"{settings.iterations} iterations, {episodes} episodes",
+        f"{settings.iterations} iterations, {episodes} episodes"
+        + (f", up to {more} further rounds of sampling each" if more else ""),
         Amount(
             episodes * usual * (1 + critic) * settings.epochs,
             # Log-probs of policy and reference, values, scores.
@@ -113,9 +116,23 @@ def ranked(step: Node, context: Context) -> Work:
     """Answers drawn, to be ranked."""
     settings: Rank = step.settings
     prompts = settings.prompts if settings.prompts != "same" else _prompts_before(step, context)
-    rows = prompts * settings.high
+    rows = prompts * (to_draw(settings) if settings.favourites else settings.high)
+    read = rows * (settings.max_new_tokens + _usual_prompt(step, context)) * len(step.asked)
     return Work(
-        f"{rows} answers to {prompts} prompts", Amount(sampled=rows * settings.max_new_tokens, loads=1)
+        f"{rows} answers to {prompts} prompts",
+        Amount(0, read, rows * settings.max_new_tokens, loads=1 + len(step.asked)),
+    )
+
+
+def audited(step: Node, context: Context) -> Work:
+    """Answers of two policies to the same prompts, scored."""
+    settings: AuditSettings = step.settings
+    rows = 2 * _validation(context, settings.prompts)
+    read = rows * (settings.max_new_tokens + _usual_prompt(step, context)) * len(step.asked)
+    return Work(
+        f"{rows} answers",
+        Amount(0, read, rows * settings.max_new_tokens, loads=2 + len(step.asked)),
+        frozen=1,
     )
 
 

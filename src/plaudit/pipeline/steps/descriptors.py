@@ -28,6 +28,7 @@ STEPS.register(
         data="prompts",
         starts="policy",
         judged=True,
+        scored=True,
         tone="reward",
         cost=f"{HERE}.cost:ranked",
         pretrained=ModelDefaults(
@@ -46,6 +47,18 @@ STEPS.register(
         tone="reward",
         cost=f"{HERE}.cost:revised",
         check="plaudit.judges.language_options:check_revision",
+    ),
+    StepKind(
+        "audit",
+        "Audit",
+        "What changed from one policy to another, and whether the reward pays for it where the truth does not.",
+        f"{SECTIONS}:AuditSettings",
+        f"{HERE}.audit:audit",
+        gives=("numbers",),
+        starts="policy",
+        scored=True,
+        cost=f"{HERE}.cost:audited",
+        pretrained=ModelDefaults({"max_new_tokens": 128}, "lengths as for RL", {"max_new_tokens": 256}),
     ),
     StepKind(
         "proxy",

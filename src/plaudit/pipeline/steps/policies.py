@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
@@ -10,8 +11,10 @@ import torch
 
 from plaudit.config import Ppo, Pretrained, Rejection, Scratch
 from plaudit.config.graph import Node
+from plaudit.errors import UserError
 from plaudit.methods import train
-from plaudit.methods.lengths import bounded
+from plaudit.methods.best_policy import SECOND
+from plaudit.methods.lengths import bounded, fitting_prompts
 from plaudit.methods.rollout_metrics import Truth
 from plaudit.models.adapters import add_lora
 from plaudit.models.policy import Policy, build_policy, load_policy
@@ -19,10 +22,14 @@ from plaudit.models.tokenizers import train_bpe
 from plaudit.pipeline.context import Context
 from plaudit.pipeline.steps.before_rl import before_rl
 from plaudit.pipeline.steps.sampling import answer
-from plaudit.pipeline.steps.scoring import load_reward, new_critic
+from plaudit.pipeline.steps.scoring import asked_reward, load_reward, new_critic
 from plaudit.registry import resolve
+from plaudit.rewards import checked
 from plaudit.runs import Stage
 from plaudit.training.cost_model import config_of
+
+# Validation prompts that a second reward judges a policy on: ± .07 standard deviations of a score.
+WATCHED = 200
 
 
 def base(context: Context, step: Node, stage: Stage) -> Mapping[str, Any]:
@@ -164,33 +171,54 @@ def online(context: Context, step: Node, stage: Stage) -> Mapping[str, Any]:
             prompts,
             settings,
             demonstrations=demonstrations,
-            watch=_gold_watch(context, policy, settings),
+            watch=_watch(context, step, policy, settings),
             truth=_truth(context),
             **shared,
         )
         outcome = {"iterations": result.iterations, "stopped": result.stopped, **found}
+        if best := result.best:
+            outcome["rolled_back"] = asdict(best)
+            context.say(
+                f"{step.name}: the policy of iteration {best.iteration} is kept, {best.by} {best.value:.3f} on "
+                f"validation prompts; after iteration {best.last_iteration} it was {best.last:.3f}"
+            )
     context.save(policy, stage, f"Trained by {step.kind.title}")
     return outcome
 
 
-def _gold_watch(
-    context: Context, policy: Policy, settings: Any
+def _watch(
+    context: Context, step: Node, policy: Policy, settings: Any
 ) -> Callable[[int], Mapping[str, float]] | None:
-    """Gold on validation prompts, which neither training nor the test ever sees; None without a gold."""
-    gold = context.gold
-    if gold is None:
+    """Gold, and what ``keep_best`` names, on validation prompts, which neither training nor the test ever sees."""
+    gold, second = context.gold, asked_reward(context, step, policy)
+    if gold is None and second is None:
         return None
+    prompts = context.materials.prompts("validation")
+    if gold is None and prompts:
+        renderer = bounded(context.renderer(policy.tokenizer), policy.model)
+        length, runtime = settings.max_new_tokens, context.runtime
+        prompts = fitting_prompts(renderer, prompts, length, None, runtime, "validation")[:WATCHED]
+    if step.asked and not prompts:
+        raise UserError(
+            f"{step.name}.keep_best has no validation prompts to judge the policy on",
+            remedy="raise data.validation, or bring more prompts",
+        )
 
     def watch(iteration: int) -> Mapping[str, float]:
         samples = answer(
             context,
             policy,
-            context.materials.prompts("validation"),
+            prompts,
             temperature=settings.temperature,
             max_new_tokens=settings.max_new_tokens,
         )
-        scores = context.mesh.map(lambda s: gold.judge(s.prompt, s.response).score, samples)
-        return {"gold": float(np.mean(scores))}
+        numbers = {}
+        if gold is not None:
+            scores = context.mesh.map(lambda s: gold.judge(s.prompt, s.response).score, samples)
+            numbers["gold"] = float(np.mean(scores))
+        if second is not None:
+            numbers[SECOND] = float(np.mean(checked(second, samples, context.mesh).scores))
+        return numbers
 
     return watch
 

@@ -16,13 +16,16 @@ from plaudit.data.splits import uniform
 from plaudit.errors import UserError
 from plaudit.pipeline.context import Context
 from plaudit.pipeline.steps.sampling import RANKING_STEP, answer
+from plaudit.pipeline.steps.scoring import asked_reward
 from plaudit.registry import WORLDS
+from plaudit.rewards import Sample, checked
 from plaudit.runs import Stage
 
 # A prompt of which so few answers differ has nothing to rank.
 FEWEST = 2
 # Where an answer's metadata says who wrote it, and what stands there for the world's own.
 MODEL, SCRIPTED = "model", "scripted"
+CHOSEN = "chosen"  # and whether a reward chose it
 
 
 def fresh_prompts(context: Context, step: Node) -> Sequence[Prompt]:
@@ -48,15 +51,21 @@ def fresh_prompts(context: Context, step: Node) -> Sequence[Prompt]:
     return chosen
 
 
+def to_draw(settings: Rank) -> int:
+    """Answers of the policies' own that are drawn to a prompt: the pool of favourites, else what is shown."""
+    if settings.favourites:
+        return settings.pool or 4 * settings.high
+    # As many as the longest ranking shows; rarely missing ones are scripted.
+    return max(1, round(settings.high * (1 - settings.scripted_share)))
+
+
 def answers_to_rank(context: Context, step: Node) -> tuple[list[tuple[Prompt, tuple[Response, ...]]], int]:
     """K different answers to each prompt, the policies' own and scripted ones; and how many of all are scripted."""
     settings: Rank = step.settings
     assert step.start is not None
     prompts = fresh_prompts(context, step)
-    # As many as the longest ranking shows of the models' own; rarely missing ones are scripted.
-    drawn = max(1, round(settings.high * (1 - settings.scripted_share)))
     names = [step.start, *settings.beside]
-    each = -(-drawn // len(names))
+    each = -(-to_draw(settings) // len(names))
     parts = [
         answer(
             context,
@@ -77,7 +86,24 @@ def answers_to_rank(context: Context, step: Node) -> tuple[list[tuple[Prompt, tu
         for j in range(each)
         for name, part in zip(names, parts, strict=True)
     ]
-    return _items(context, settings, prompts, responses, each * len(names))
+    scores = _scores(context, step, parts, len(prompts))
+    return _items(context, settings, prompts, responses, each * len(names), scores)
+
+
+def _scores(
+    context: Context, step: Node, parts: Sequence[Sequence[Sample]], prompts: int
+) -> np.ndarray | None:
+    """The reward of every policy's samples, in the order of the answers; None where no favourites are chosen."""
+    if not step.settings.favourites:
+        return None
+    assert step.start is not None
+    reward = asked_reward(context, step, context.load(step.start))
+    if reward is None:
+        context.say(f"{step.name}: no reward model stands before it, so all answers are chosen at random")
+        return None
+    found = [checked(reward, part, context.mesh).scores.reshape(prompts, -1) for part in parts]
+    # By prompt, the policies in turn.
+    return np.stack(found, axis=2).reshape(-1)
 
 
 def _of(response: Response, model: str) -> Response:
@@ -86,16 +112,24 @@ def _of(response: Response, model: str) -> Response:
 
 
 def _items(
-    context: Context, settings: Rank, prompts: Sequence[Prompt], answers: Sequence[Response], drawn: int
+    context: Context,
+    settings: Rank,
+    prompts: Sequence[Prompt],
+    answers: Sequence[Response],
+    drawn: int,
+    scores: np.ndarray | None,
 ) -> tuple[list[tuple[Prompt, tuple[Response, ...]]], int]:
     found, blank = [], 0
     for i, prompt in enumerate(prompts):
         rng = np.random.default_rng([context.seed, int(prompt.id, 16)])
         k = int(rng.integers(settings.low, settings.high + 1))
-        own = list(answers[i * drawn : (i + 1) * drawn])
+        mine = list(range(i * drawn, (i + 1) * drawn))
         if _judged_by_world(context, settings.by):
-            shown = [r for r in own if r.text.strip()]
-            blank, own = blank + len(own) - len(shown), shown
+            shown = [j for j in mine if answers[j].text.strip()]
+            blank, mine = blank + len(mine) - len(shown), shown
+        own = [answers[j] for j in mine]
+        if scores is not None:
+            own = with_favourites(own, scores[mine], k, settings.favourites, rng)
         scripted: list[Response] = []
         if settings.scripted_share:
             scripted = [_of(Response(text), SCRIPTED) for text in context.world.candidates(prompt, rng)]
@@ -136,6 +170,24 @@ def _choose(
         chosen.setdefault((response.text, response.finished), response)
     values = list(chosen.values())
     return tuple(values[j] for j in rng.permutation(len(values)))
+
+
+def with_favourites(
+    own: Sequence[Response], scores: Sequence[float] | np.ndarray, k: int, share: float, rng: Any
+) -> list[Response]:
+    """K different answers: ``share`` of them those with the highest scores, the rest random ones of the others.
+
+    Each says in its metadata which it is.
+    """
+    order = np.argsort(-np.asarray(scores), kind="stable")
+    best: dict[tuple[str, bool], Response] = {}
+    for j in order:
+        best.setdefault((own[j].text, own[j].finished), own[j])
+    different = list(best.values())
+    count = round(k * share)
+    others = [different[count:][j] for j in rng.permutation(max(0, len(different) - count))]
+    marked = [(r, "favourite") for r in different[:count]] + [(r, "random") for r in others[: k - count]]
+    return [replace(r, metadata={**r.metadata, CHOSEN: why}) for r, why in marked]
 
 
 def written(context: Context, step: Node, stage: Stage, rankings: Sequence[Preference]) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from plaudit.config.sections import JudgeSpec
 from plaudit.errors import UserError
 from plaudit.judges.judge_reward import JudgeReward
 from plaudit.judges.language import LanguageJudge
+from plaudit.methods.shaping import is_shaped
 from plaudit.models.critic import Critic, fits_critic
 from plaudit.models.policy import Policy
 from plaudit.models.reward_model import load_reward_model
@@ -26,7 +28,11 @@ from plaudit.training.memory import ENOUGH
 
 def load_reward(context: Context, step: Node, policy: Policy) -> Reward:
     """The reward that a step asks for: one part, or the weighted sum of several."""
-    parts = step.rewards
+    return joined(context, step, step.rewards, policy)
+
+
+def joined(context: Context, step: Node, parts: Sequence[RewardPart], policy: Policy) -> Reward:
+    """One part of a reward, or the weighted sum of several."""
     if len(parts) == 1 and parts[0].weight == 1:
         return _load(context, policy, parts[0], step)
     named: dict[str, tuple[Reward, float]] = {}
@@ -36,6 +42,13 @@ def load_reward(context: Context, step: Node, policy: Policy) -> Reward:
             name += "+"
         named[name] = _load(context, policy, part, step), part.weight
     return SumReward(named)
+
+
+def asked_reward(context: Context, step: Node, policy: Policy) -> Reward | None:
+    """What scores answers that the step does not train on; None where nothing but gold does."""
+    if not step.asked or [part.source for part in step.asked] == ["gold"]:
+        return None
+    return joined(context, step, step.asked, policy)
 
 
 def step_reward(context: Context, step: str, policy: Policy, *, normalisation: str = "stored") -> Reward:
@@ -49,6 +62,7 @@ def step_reward(context: Context, step: str, policy: Policy, *, normalisation: s
 
 def _load(context: Context, policy: Policy, part: RewardPart, step: Node) -> Reward:
     settings = step.settings
+    normalisation = getattr(settings, "normalisation", "stored")
     if part.source == "gold":
         gold = context.gold
         return FunctionReward(lambda sample: float(gold.judge(sample.prompt, sample.response).score))
@@ -63,9 +77,9 @@ def _load(context: Context, policy: Policy, part: RewardPart, step: Node) -> Rew
             )
         return JudgeReward(judge)
     if part.source == "step":
-        return step_reward(context, str(part.path), policy, normalisation=settings.normalisation)
+        return step_reward(context, str(part.path), policy, normalisation=normalisation)
     budget = getattr(settings, "token_budget", None)
-    return saved_reward(context.runtime, policy, str(part.path), settings.normalisation, budget)
+    return saved_reward(context.runtime, policy, str(part.path), normalisation, budget)
 
 
 def saved_reward(
@@ -103,7 +117,8 @@ def new_critic(context: Context, step: Node, policy: Policy) -> Critic:
     """From the first reward model that is causal with the policy's tokenizer, else a head on the policy."""
     settings = step.settings
     models = [part for part in step.rewards if part.source in ("step", "model")]
-    if settings.critic != "policy" and models:
+    # What shaping makes of a score has a unit that no reward model foresees.
+    if settings.critic != "policy" and models and not is_shaped(settings):
         first = models[0]
         path = context.reward_folders(str(first.path))[0] if first.source == "step" else str(first.path)
         model = load_reward_model(path).to(context.device)
