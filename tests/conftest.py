@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, settings
 
 # A busy machine is no failure: neither a deadline for an example nor one for drawing it.
 BUSY = {"deadline": None, "suppress_health_check": [HealthCheck.too_slow]}
-settings.register_profile("same", derandomize=True, database=None, **BUSY)
+settings.register_profile("same", derandomize=True, database=None, max_examples=40, **BUSY)
 settings.register_profile("random", database=None, print_blob=True, **BUSY)
 settings.load_profile("same")
 

@@ -75,7 +75,13 @@ def run(path, method, settings, **options):
     ]
 
 
-@pytest.mark.parametrize("case", CASES)
+# Each trains three times. Every method and form of the ratio at once; other terms of GRPO behind `make test-slow`.
+OTHERS = ("grpo entropy", "grpo cispo", "grpo free", "grpo ptx")
+
+
+@pytest.mark.parametrize(
+    "case", [pytest.param(case, marks=pytest.mark.slow) if case in OTHERS else case for case in CASES]
+)
 def test_the_trajectory_is_the_one_with_a_pass_of_its_own(case, tmp_path, monkeypatch):
     without, log = run(tmp_path / "without", *CASES[case])
     monkeypatch.setattr(rl, "is_on_policy", lambda *_: False)

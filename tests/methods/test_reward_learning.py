@@ -14,6 +14,7 @@ from plaudit.models.reward_model import RewardModel, load_reward_model, save_rew
 from plaudit.rewards import EnsembleReward, ModelReward, Sample
 
 SETTINGS = RewardSettings(epochs=6, batch_size=8, lr=5e-3)
+QUICK = SETTINGS.model_copy(update={"epochs": 3, "lr": 1e-2})
 
 
 def colour_lovers(count: int, seed: int) -> list[Ranking]:
@@ -35,10 +36,10 @@ def colour_lovers(count: int, seed: int) -> list[Ranking]:
     "change", [{}, {"loss": "plackett_luce"}, {"pooling": "mean"}, {"length_normalised": True}], ids=str
 )
 def test_it_predicts_held_out_rankings(change, tmp_path):
-    settings = SETTINGS.model_copy(update=change)
+    settings = QUICK.model_copy(update=change)
     model = RewardModel.from_policy(toy_policy(), pooling=settings.pooling, seed=0)
     held = colour_lovers(60, seed=2)
-    result = train.reward_model(model, colour_lovers(250, 1), settings, out=tmp_path, held_out=held)
+    result = train.reward_model(model, colour_lovers(120, 1), settings, out=tmp_path, held_out=held)
     assert result.evaluation["accuracy"] > 0.85
 
 

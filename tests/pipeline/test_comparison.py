@@ -10,8 +10,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import warm
 from small import SMALL
 
+from plaudit.cli import main
 from plaudit.config import read_yaml, validate
 from plaudit.config.resolve import graph_of
 from plaudit.display.frontier_chart import frontier_svg
@@ -213,28 +215,34 @@ def test_a_step_in_the_middle_is_replaced_and_what_follows_it_runs_after_each_ar
     assert "after" not in json.loads((out / "seed-0" / "base" / "run.json").read_text())["steps"]
 
 
-def test_a_small_comparison_runs_resumes_and_shows_its_frontier(tmp_path):
+def test_a_small_comparison_runs_resumes_and_shows_its_frontier(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr("plaudit.pipeline.comparison.run.get_context", lambda kind: warm.CONTEXT)
     out = tmp_path / "cmp"
     words = [
-        sys.executable,
-        "-m",
-        "plaudit",
         "compare",
         "pocket",
         "--methods",
         "dpo,rloo,rejection",
         "--jobs",
         "2",
+        "--quick",
+        "--out",
+        str(out),
     ]
-    words += ["--quick", "--out", str(out)]
     small = [s for s in SMALL if not s.startswith("steps.ppo.")]
     sets = [*small, "rloo.iterations=2", "rloo.prompts_per_iteration=32", "rloo.minibatch=16"]
     sets += ["rloo.max_new_tokens=16", "rejection.prompts=40", "rejection.n=2", "dpo.epochs=0.5"]
     for override in sets:
         words += ["--set", override]
-    first = subprocess.run(words, capture_output=True, text=True)
-    assert first.returncode == 0, first.stderr
-    assert "page:" in first.stdout and "Traceback" not in first.stderr
+
+    def compared() -> None:
+        with pytest.raises(SystemExit) as ended:
+            main(words)
+        shown = capsys.readouterr()
+        assert not ended.value.code, shown.err
+        assert "page:" in shown.out and "Traceback" not in shown.err
+
+    compared()
     found = json.loads((out / "compare.json").read_text())
     assert {p["method"] for p in found["points"]} == {"dpo", "rloo", "rejection"}
     for point in found["points"]:
@@ -248,8 +256,7 @@ def test_a_small_comparison_runs_resumes_and_shows_its_frontier(tmp_path):
     assert len(sizes) == 1
     stamps = {p: p.stat().st_mtime_ns for p in out.rglob("summary.json")}
     (out / "seed-0" / "dpo" / "summary.json").unlink()
-    again = subprocess.run(words, capture_output=True, text=True)
-    assert again.returncode == 0, again.stderr
+    compared()
     unchanged = [p for p, t in stamps.items() if "dpo" not in p.parts and p.stat().st_mtime_ns == t]
     assert len(unchanged) == len(stamps) - 1
     assert json.loads((out / "compare.json").read_text())["arms"] == found["arms"]

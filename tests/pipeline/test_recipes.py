@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from small import SMALL
 from summary_page import documented, paths, unmatched
 from toy import demonstrations, rankings, toy_policy
 
@@ -22,10 +23,20 @@ ROOT = Path(__file__).parents[2]
 SHARED = ROOT.parent / "shared" / "data"
 
 
-@pytest.fixture
-def model(tmp_path):
-    save_policy(toy_policy(), tmp_path / "model", card="toy")
-    return tmp_path / "model"
+@pytest.fixture(scope="module")
+def model(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("toy") / "model"
+    save_policy(toy_policy(), folder, card="toy")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def reward(model, tmp_path_factory):
+    """The reward model that every online verb is rewarded by."""
+    home = tmp_path_factory.mktemp("reward")
+    write_jsonl(rankings(30), home / "prefs.jsonl")
+    sets = ["threads=1", "data.max_length=120", "reward.batch_size=8"]
+    return run_method("reward", home / "prefs.jsonl", model, sets, home / "rm").stage("reward").model
 
 
 def test_the_demo_plans_without_running(tmp_path, capsys):
@@ -99,7 +110,7 @@ def test_hub_recipes_run_to_the_report_on_tiny_files(recipe, model, tmp_path):
 @pytest.mark.parametrize(
     "verb", ["dpo", "simpo", "cpo", "orpo", "kto", "grpo", "rloo", "reinforce", "online_dpo", "rejection"]
 )
-def test_every_verb_runs_on_a_data_file(verb, model, tmp_path):
+def test_every_verb_runs_on_a_data_file(verb, model, reward, tmp_path):
     write_jsonl(rankings(30), tmp_path / "prefs.jsonl")
     write_jsonl([d.prompt for d in demonstrations(20)], tmp_path / "prompts.jsonl")
     fast = ["threads=1", "data.max_length=120"]
@@ -113,12 +124,7 @@ def test_every_verb_runs_on_a_data_file(verb, model, tmp_path):
         ]
     else:
         fast += [f"{verb}.batch_size=8"]
-    reward = None
-    if online:
-        rm = ["threads=1", "data.max_length=120", "reward.batch_size=8"]
-        reward = (
-            run_method("reward", tmp_path / "prefs.jsonl", model, rm, tmp_path / "rm").stage("reward").model
-        )
+    reward = reward if online else None
     data = tmp_path / ("prompts.jsonl" if online else "prefs.jsonl")
     folder = run_method(verb, data, model, fast, tmp_path / "run", reward=reward)
     from transformers import AutoModelForCausalLM
@@ -129,7 +135,8 @@ def test_every_verb_runs_on_a_data_file(verb, model, tmp_path):
 
 
 def test_a_verb_takes_the_place_of_the_recipes_own_method(tmp_path, capsys):
-    run_method("rloo", "pocket", None, ["rloo.iterations=3"], tmp_path / "x", dry_run=True)
+    small = [s for s in SMALL if not s.startswith("steps.ppo.")]
+    run_method("rloo", "pocket", None, [*small, "rloo.iterations=3"], tmp_path / "x", dry_run=True)
     shown = capsys.readouterr().out
     assert '"rloo": {' in shown and '"ppo": {' not in shown and "3 iterations" in shown
 
@@ -149,11 +156,14 @@ def test_a_function_is_reward_enough(model, tmp_path, monkeypatch):
 
 
 def test_rewards_are_summed_by_weight(tmp_path):
-    from small import SMALL
-
     sets = [s for s in SMALL if not s.startswith("steps.ppo.")]
     sets += ["rloo.iterations=1", "rloo.prompts_per_iteration=4", "rloo.minibatch=8"]
-    sets += ["rloo.max_new_tokens=12", "rloo.reward_clip=null", "rloo.reward=[reward, {gold: 0.5}]"]
+    sets += [
+        "evaluate=null",
+        "rloo.max_new_tokens=12",
+        "rloo.reward_clip=null",
+        "rloo.reward=[reward, {gold: 0.5}]",
+    ]
     folder = run_method("rloo", "pocket", None, sets, tmp_path / "run")
     row = folder.stage("rloo").metrics()[-1]
     assert {"reward/reward", "reward/gold"} <= set(row)

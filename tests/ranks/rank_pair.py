@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import os
 import socket
 import traceback
@@ -10,6 +9,7 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
+import warm
 
 from plaudit.runtime import Mesh
 
@@ -38,7 +38,7 @@ class Pair:
         with socket.socket() as s:
             s.bind(("127.0.0.1", 0))
             port = s.getsockname()[1]
-        context = multiprocessing.get_context("spawn")
+        context = warm.CONTEXT
         self.tasks, self.results = [context.Queue() for _ in range(2)], context.Queue()
         self.processes = [
             context.Process(target=_serve, args=(rank, port, self.tasks[rank], self.results), daemon=True)

@@ -5,11 +5,11 @@ from __future__ import annotations
 import json
 import os
 import re
-import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+import warm
 from toy import rankings, toy_policy
 
 import plaudit as api
@@ -88,13 +88,8 @@ def home(tmp_path_factory):
 
 def plaudit(home, *words, check=True):
     path = os.pathsep.join(p for p in (str(home), os.environ.get("PYTHONPATH")) if p)
-    done = subprocess.run(
-        [sys.executable, "-m", "plaudit", *words],
-        cwd=home,
-        env={**os.environ, "PYTHONPATH": path, "OMP_NUM_THREADS": "1"},
-        capture_output=True,
-        text=True,
-    )
+    env = {**os.environ, "PYTHONPATH": path, "OMP_NUM_THREADS": "1"}
+    done = warm.python("-m", "plaudit", *words, cwd=home, env=env)
     assert not check or done.returncode == 0, done.stderr[-3000:]
     return done.stdout + done.stderr
 

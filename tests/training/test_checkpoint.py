@@ -51,18 +51,23 @@ def without_speed(rows):
     ]
 
 
+# Before the first checkpoint, at it, some steps after it, and after the last one. The others behind `make test-slow`.
+STOPS = (3, 5, 8, 11)
+
+
 # The RL loop makes its own items: tests/methods/test_every_method.py resumes it.
 @pytest.mark.parametrize(
-    "case",
+    "case, stops",
     [
-        case if comes_first(case) else pytest.param(case, marks=pytest.mark.slow)
+        pytest.param(case, stops, marks=() if comes_first(case) and quick else pytest.mark.slow)
         for case in CASES
         if case.split()[0] not in LOOPED
+        for stops, quick in ((STOPS, case == "sft"), ((8,), case != "sft"))
     ],
 )
-def test_resumed_equals_uninterrupted_bitwise(case, tmp_path):
+def test_resumed_equals_uninterrupted_bitwise(case, stops, tmp_path):
     whole, _, log = run(case, tmp_path / "whole")
-    for stop in (3, 5, 8, 11):
+    for stop in stops:
         path = tmp_path / f"cut{stop}"
         with pytest.raises(Killed):
             run(case, path, stop_after=stop)

@@ -8,7 +8,7 @@ import logging
 import pytest
 import torch
 from hypothesis import given, strategies as st
-from toy import CASES, demonstrations, toy_policy
+from toy import CASES, comes_first, demonstrations, toy_policy
 
 from plaudit.config import Scratch, Training
 from plaudit.data.rendering.renderer import Renderer
@@ -77,7 +77,10 @@ def grads(modules):
     )
 
 
-@pytest.mark.parametrize("case", CASES)
+# Other objectives of a method take the same memory.
+@pytest.mark.parametrize(
+    "case", [case if comes_first(case) else pytest.param(case, marks=pytest.mark.slow) for case in CASES]
+)
 def test_running_out_of_memory_halves_the_budget_and_changes_no_gradient(case, caplog):
     method, items, modules = CASES[case]()
     plain = engine_of(modules, 4096)
