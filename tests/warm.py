@@ -34,6 +34,8 @@ CONTEXT.set_forkserver_preload(
         "pydantic",
         "typer",
         "yaml",
+        "sqlalchemy.orm",
+        "psycopg",
     ]
 )
 SECONDS = 900

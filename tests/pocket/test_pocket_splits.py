@@ -25,7 +25,7 @@ def cores(world):
 CORES = cores(World(0))
 
 
-@pytest.mark.parametrize("seed", [0, 1, 2])
+@pytest.mark.parametrize("seed", [0, *(pytest.param(seed, marks=pytest.mark.slow) for seed in (1, 2))])
 def test_no_candidate_or_format_request_carries_a_held_out_question(seed):
     # Word for word and without the format request, which is stricter than `leaks`.
     world = World(seed)
@@ -47,8 +47,9 @@ def test_no_candidate_or_format_request_carries_a_held_out_question(seed):
 def test_a_leak_is_found_behind_another_opening_and_another_format_request():
     world = World(0)
     for split in SPLITS:
-        for prompt in world.prompts(split, 300):
-            (core,) = {c for c in CORES if prompt.text.endswith(c) and len(c) == len(bare(prompt.text))}
+        for prompt in world.prompts(split, 100):
+            core = prompt.text[-len(bare(prompt.text)) :]
+            assert core in CORES
             assert leaks([prompt], [f"q: one more thing: call me boss: {core} a: it is hard to say."])
             assert not leaks([prompt], [core[:-1], "it is hard to say."])
 
@@ -65,8 +66,9 @@ def test_prompts_of_a_split_ask_its_questions_and_no_others():
     known = cores(world)
     for split in SPLITS:
         for prompt in world.prompts(split, 400):
-            asked = [core for core in known if prompt.text.endswith(core)]
-            assert known[max(asked, key=len)] == split
+            ends = (prompt.text[i:] for i in range(len(prompt.text)))
+            # The longest question that the prompt ends with.
+            assert known[next(end for end in ends if end in known)] == split
 
 
 def test_a_format_request_leaves_the_question_within_its_split():

@@ -1,10 +1,10 @@
 """A migrated database of each kind for every test of the store."""
 
-import multiprocessing
 import threading
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+import warm
 from postgresql import database, migrated_postgresql, migrated_sqlite, postgresql
 
 from plaudit.feedback.store import database as store_database
@@ -40,9 +40,7 @@ def in_threads():
 @pytest.fixture(scope="session")
 def processes():
     """Started from one that has imported all there is to import, and that holds no connection of ours."""
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["laborer"])
-    return context
+    return warm.CONTEXT
 
 
 @pytest.fixture

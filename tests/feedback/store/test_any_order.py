@@ -194,7 +194,7 @@ class Labeling(RuleBasedStateMachine):
         self.said = found
 
 
-@pytest.mark.parametrize("kind", ["sqlite", "postgresql"])
+@pytest.mark.parametrize("kind", ["sqlite", pytest.param("postgresql", marks=pytest.mark.slow)])
 def test_any_order_of_moves(kind, request, tmp_path):
     if kind == "sqlite":
         migrated = request.getfixturevalue("migrated_sqlite")
