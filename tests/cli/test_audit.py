@@ -144,7 +144,10 @@ def test_a_run_without_answers_has_a_report_without_the_section(tmp_path):
         (("RUN", "--second", "python:a:b"), "add --forecast"),
         (("RUN", "--answers", "16"), "add --forecast"),
         (("RUN", "--seed", "1"), "--seed has no place"),
-        (("--reward", "r", "--policy", "p", "--prompts", "q", "--forecast"), "leave --forecast out"),
+        (
+            ("--reward", "r", "--policy", "p", "--prompts", "q", "--forecast"),
+            "leave --forecast and --shift out",
+        ),
         (("RUN", "--detector", "nomodule:nothing"), "nomodule"),
     ],
 )
@@ -220,3 +223,9 @@ def test_a_whole_run_stores_its_answers_and_its_reward_is_forecast(tmp_path, cap
     assert "forecast of ppo from sft: 12 prompts × 8 answers" in capsys.readouterr().out
     assert "Forecast: what RL with PPO can reach" in (folder.path / "report.html").read_text()
     assert "forecast" in plaudit.audit_run(folder.path)
+    assert run("audit", str(folder.path), "--shift") == 0
+    shown = capsys.readouterr().out
+    assert "answers that reward was trained on" in shown and "accuracy on pairs of its own answers" in shown
+    kept = plaudit.audit_run(folder.path)
+    assert {"forecast", "shift"} <= set(kept) and set(kept["shift"]["policies"]) == {"sft", "ppo"}
+    assert kept["shift"]["truth"] == "gold"

@@ -11,6 +11,7 @@ from plaudit.audit.findings import Finding, Watched
 from plaudit.audit.hacking import hack_findings
 from plaudit.audit.health import RULES, examine
 from plaudit.audit.run import Run, dig, read_run
+from plaudit.audit.shift_findings import shift_findings
 from plaudit.audit.stored import write_detected
 from plaudit.audit.sycophancy_findings import sycophancy_findings
 from plaudit.audit.verdict import verdict
@@ -50,7 +51,8 @@ def findings(run: Run) -> list[Finding]:
     """Everything that rules and detectors see in a run, the gravest first."""
     order = ("serious", "warning", "note")
     keys = {name: stage.record.get("key") for name, stage in run.stages.items()}
-    found = [*examine(watched(run)), *hack_findings(run.audit), *sycophancy_findings(run.suites, keys)]
+    found = [*examine(watched(run)), *hack_findings(run.audit), *shift_findings(run.audit)]
+    found += sycophancy_findings(run.suites, keys)
     return sorted(found, key=lambda f: order.index(f.severity))
 
 

@@ -17,6 +17,10 @@ def audit(
         bool,
         typer.Option("--forecast", help="Also sample the run's start: what its reward allows, for every β."),
     ] = False,
+    shift: Annotated[
+        bool,
+        typer.Option("--shift", help="Also how far answers are from what the reward model was trained on."),
+    ] = False,
     reward: Annotated[
         str | None,
         typer.Option(metavar="SPEC", help="Before RL: RUN, a reward model's folder, python:module:function."),
@@ -57,17 +61,17 @@ def audit(
     """What changed between a run's start and its end, which change is a suspected hack, what the reward allows.
 
     RUN: detectors over the answers that its evaluation stored; with --forecast also what RL with its reward can
-    reach. --reward, --policy and --prompts: the forecast alone, before any RL. A finding does not change the exit
-    code.
+    reach, with --shift how far its answers are from the reward model's data. --reward, --policy and --prompts: the
+    forecast alone, before any RL. A finding does not change the exit code.
     """
     drawn = {"answers": answers, "limit": limit}
     sampled = {"temperature": temperature, "max_new_tokens": max_new_tokens, "seed": seed}
     before_rl = {"reward": reward, "policy": policy, "prompts": prompts}
     own = tuple(detector or ())
     found = (
-        _of_run(run, forecast, {**before_rl, **sampled}, drawn, second, own)
+        _of_run(run, forecast, shift, {**before_rl, **sampled}, drawn, second, own)
         if run is not None
-        else _of_reward(before_rl, {**drawn, **sampled}, second, own, forecast)
+        else _of_reward(before_rl, {**drawn, **sampled}, second, own, forecast or shift)
     )
     if as_json:
         typer.echo(json.dumps(_plain(found), ensure_ascii=False, indent=2))
@@ -85,7 +89,13 @@ def _options(given: Given) -> list[str]:
 
 
 def _of_run(
-    run: Path, forecast: bool, others: Given, drawn: Given, second: str | None, own: tuple[str, ...]
+    run: Path,
+    forecast: bool,
+    shift: bool,
+    others: Given,
+    drawn: Given,
+    second: str | None,
+    own: tuple[str, ...],
 ) -> dict[str, Any]:
     from plaudit.errors import UserError
     from plaudit.pipeline.auditing import audit_run
@@ -98,7 +108,9 @@ def _of_run(
     if not forecast and (unread := _options({**drawn, "second": second})):
         raise UserError(f"{', '.join(unread)} is about a forecast", remedy="add --forecast")
     sizes = {"answers": drawn["answers"], "prompts": drawn["limit"]}
-    return audit_run(run, with_forecast=forecast, second=second, detectors=own, **_known(sizes))
+    return audit_run(
+        run, with_forecast=forecast, with_shift=shift, second=second, detectors=own, **_known(sizes)
+    )
 
 
 def _of_reward(
@@ -113,7 +125,7 @@ def _of_reward(
     if missing:
         raise UserError(f"an audit before RL also needs {' and '.join(missing)}")
     if forecast:
-        raise UserError("an audit before RL is a forecast", remedy="leave --forecast out")
+        raise UserError("an audit before RL is a forecast", remedy="leave --forecast and --shift out")
     made = audit_reward(**before_rl, second=second, detectors=own, **_known(options))
     named = {"of": before_rl["reward"], "policy": before_rl["policy"], "truth": second}
     return {"forecast": {**made.as_dict(), **named}}
@@ -127,10 +139,13 @@ def lines_of(found: dict[str, Any]) -> list[str]:
     """An audit as text."""
     from plaudit.audit.forecast_words import forecast_lines
     from plaudit.audit.hacking import lines
+    from plaudit.audit.shift_findings import shift_lines
 
     out = list(lines(found)) if found.get("changes") else []
     if found.get("forecast"):
         out += ([""] if out else []) + list(forecast_lines(found["forecast"]))
+    if found.get("shift"):
+        out += ([""] if out else []) + shift_lines(found["shift"])
     return out
 
 

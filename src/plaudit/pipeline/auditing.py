@@ -41,6 +41,7 @@ def audit_run(
     run: str | Path,
     *,
     with_forecast: bool = False,
+    with_shift: bool = False,
     answers: int = ANSWERS,
     prompts: int = PROMPTS,
     second: str | None = None,
@@ -50,10 +51,12 @@ def audit_run(
 
     The forecast samples ``answers`` answers of the start to ``prompts`` held-out prompts, scores them by the reward
     that RL was trained on (else the newest reward model), and judges them by gold, the run's proxy judge or
-    ``second``, another reward. All of it is kept in ``audit.json``, and the run's findings and report show it.
-    UserError where the run stores no answers, or nothing is to compare.
+    ``second``, another reward. ``with_shift`` samples start and end, to see how far they are from what the reward model
+    was trained on (``pipeline.shifting``). All of it is kept in ``audit.json``, and the run's findings and report show
+    it. UserError where the run stores no answers, or nothing is to compare.
     """
     from plaudit.audit.write import write_findings
+    from plaudit.pipeline.shifting import shift_of
     from plaudit.report.build import build
 
     folder = RunFolder.existing(run)
@@ -67,13 +70,20 @@ def audit_run(
         )
     places = record.get("places") or {}
     compares = places.get("start") is not None and places.get("start") != places.get("end")
-    found: dict[str, Any] = detected(folder, detectors) if compares or not with_forecast else {}
+    sampled = with_forecast or with_shift
+    found: dict[str, Any] = detected(folder, detectors) if compares or not sampled else {}
+    before = folder.read_json(NAME) or {}
+    kept = before if before.get("answers") == found.get("answers") else {}
     if with_forecast:
         found["forecast"] = _forecast_of(folder, record, answers, prompts, second, detectors)
-    elif (kept := (folder.read_json(NAME) or {})).get("answers") == found["answers"] and "forecast" in kept:
+    elif "forecast" in kept:
         found["forecast"] = kept["forecast"]
     elif known := step_forecast(folder):
         found["forecast"] = known
+    if with_shift:
+        found["shift"] = shift_of(folder)
+    elif "shift" in kept:
+        found["shift"] = kept["shift"]
     folder.write_json(NAME, found)
     if record["config"].get("evaluate") is not None:
         write_findings(folder.path)
