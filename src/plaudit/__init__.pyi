@@ -106,6 +106,7 @@ from plaudit.pipeline.judging import (
     calibrate_judge as calibrate_judge,
     judge_file as judge_file,
 )
+from plaudit.pipeline.redteaming import redteam_reward as redteam_reward, redteam_run as redteam_run
 from plaudit.pipeline.results import evaluate as evaluate, write_report as write_report
 from plaudit.pipeline.run import resume as resume, run as run
 from plaudit.pipeline.single_method import run_method as run_method

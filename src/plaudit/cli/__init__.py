@@ -55,6 +55,7 @@ RESULTS = {
     "chat": Verb("chat", "chat", "Talk to a run's model, or to two side by side."),
     "evaluate": Verb("evaluate", "evaluate", "Show the numbers of a run's evaluation."),
     "audit": Verb("audit", "audit", "Did it get better, or learn to please? Before or after RL."),
+    "redteam": Verb("redteam", "redteam", "Answers that a reward likes and a second opinion does not."),
     "report": Verb("report", "report", "Write a run's report anew."),
 }
 

@@ -113,16 +113,16 @@ def audit_reward(
     from plaudit.models.policy import load_policy
     from plaudit.runs.locate import locate
 
-    asked = _prompts(prompts, limit)
+    asked = prompts_of(prompts, limit)
     draw = ForecastDraw(answers, limit, temperature, max_new_tokens, seed)
     loaded = load_policy(locate(policy).source)
-    scorers = [_reward(spec, loaded) for spec in (reward, second) if spec is not None]
+    scorers = [named_reward(spec, loaded) for spec in (reward, second) if spec is not None]
     samples = _answers(loaded, asked, draw)
     scores = [s.score(samples).scores for s in scorers]
     return _made(samples, draw.answers, scores[0], scores[1] if second else None, detectors)
 
 
-def _prompts(prompts: str | Path | Sequence[Prompt], limit: int) -> list[Prompt]:
+def prompts_of(prompts: str | Path | Sequence[Prompt], limit: int) -> list[Prompt]:
     if not isinstance(prompts, str | Path):
         return list(prompts)[:limit]
     from plaudit.data.readers.read import read
@@ -130,7 +130,7 @@ def _prompts(prompts: str | Path | Sequence[Prompt], limit: int) -> list[Prompt]
     return read(prompts, kind="prompts", limit=limit).records
 
 
-def _reward(spec: str, policy: Any) -> Any:
+def named_reward(spec: str, policy: Any) -> Any:
     from plaudit.pipeline.steps.scoring import saved_reward
     from plaudit.rewards import FunctionReward
     from plaudit.runtime import Runtime
@@ -215,7 +215,7 @@ def _forecast_of(
         asked = test_prompts(context, [policy], label="audit")[:prompts]
         reward = load_reward(context, rewarded[-1], policy) if rewarded else None
         reward = reward or step_reward(context, graph.reward_models[-1], policy)
-        judge = _truth(context, policy, second)
+        judge = truth_of(context, policy, second)
         samples = _answers(policy, asked, draw, context)
         scores = reward.score(samples).scores
         truth = None if judge is None else judge[1](samples)
@@ -229,10 +229,10 @@ def _forecast_of(
     }
 
 
-def _truth(context: Any, policy: Any, second: str | None) -> tuple[str, Any] | None:
+def truth_of(context: Any, policy: Any, second: str | None) -> tuple[str, Any] | None:
     """What judges: a second reward where named, else gold, else the run's proxy judge."""
     if second is not None:
-        scorer = _reward(second, policy)
+        scorer = named_reward(second, policy)
         return second, lambda samples: scorer.score(samples).scores
     from plaudit.pipeline.steps.evaluation_judge import answer_judge
 
