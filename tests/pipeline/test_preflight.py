@@ -177,3 +177,35 @@ def test_what_is_right_comes_to_the_weights(model):
     with pytest.raises(pytest.fail.Exception, match="weights were read"):
         run_method("dpo", "pairs.jsonl", model, out="run")
     run_method("dpo", "pairs.jsonl", model, out="other", dry_run=True)
+
+
+def told(method, data, model, *overrides):
+    """What a dry run prints of lengths."""
+    import contextlib
+    import io
+
+    printed = io.StringIO()
+    with contextlib.redirect_stdout(printed):
+        run_method(method, data, model, overrides, dry_run=True, out="run")
+    return [line for line in printed.getvalue().splitlines() if "will be used" in line]
+
+
+def test_what_is_too_long_is_counted_before_weights_are_read(model):
+    long = {"prompt": "the cat sat on the mat and the dog ran " * 4, "chosen": "a mat", "rejected": "dogs"}
+    write("mixed.jsonl", [*PAIRS, *({**long, "prompt": f"{i} {long['prompt']}"} for i in range(4))])
+    none_held = ("data.preference_validation=0", "data.validation=0", "evaluate=null")
+    limits = ("data.max_prompt_length=25", "data.max_length=60")
+    assert told("dpo", "pairs.jsonl", model, *none_held, *limits) == []
+    (line,) = told("dpo", "mixed.jsonl", model, *none_held, *limits)
+    lost = "4 dropped: too long (max_length 60 tokens; max_prompt_length 25)"
+    assert line == f"dpo: 20 of 24 records will be used; {lost}"
+    said = refused("dpo", "pairs.jsonl", model, *none_held, "data.max_length=4")
+    assert "dpo: all 20 records are too long" in said
+    assert "the limit is 4 tokens, and the shortest needs" in said
+
+
+def test_prompts_need_room_for_an_answer(model):
+    own = ("grpo.reward_function=own:score", "data.validation=0", "evaluate=null", "data.max_length=64")
+    assert told("grpo", "ask.jsonl", model, *own, "grpo.max_new_tokens=16") == []
+    said = refused("grpo", "ask.jsonl", model, *own, "grpo.max_new_tokens=62")
+    assert "grpo: all 20 prompts are too long" in said and "62 of max_new_tokens" in said

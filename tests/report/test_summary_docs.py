@@ -38,9 +38,18 @@ def runs(tmp_path_factory):
     audit_1 = {"before": "sft", "after": "ppo-1", "prompts": 20, "means": means, "suspected": ["length"]}
     stopped["audits"] = {"audit-1": {**audit_1, "hacks": ["length"]}}
     stopped["unchecked_judges"] = {"rank": "python:mine:judge"}
+    agreed = {
+        "agreement": {"mean": 0.7, "low": 0.6, "high": 0.8, "n": 90},
+        "temperature": 1.2,
+        "rankings": 30,
+    }
+    stopped["evaluator"] = {"spec": "local:judge", "also_taught": False, "gate": agreed, "spent": None}
     stopped["attributes"] |= placed({"sft": {"fact": 0.5, "harm": 0.9}, "ppo-2": {"fact": 0.5, "harm": 0.2}})
     stopped["attributes"] |= {"start": {"fact": 0.5, "harm": 0.9}, "end": {"fact": 0.5, "harm": 0.2}}
     (found[-1] / "summary.json").write_text(json.dumps(stopped))
+    first = json.loads((found[1] / "summary.json").read_text())
+    first["evaluator"] = {"spec": "local:judge", "also_taught": True, "gate": "off", "spent": None}
+    (found[1] / "summary.json").write_text(json.dumps(first))
     return found
 
 

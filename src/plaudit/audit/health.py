@@ -63,7 +63,10 @@ def sharpening_only(seen: Watched) -> Finding | None:
     start, after_ = finite(dig(best, "start", "mean")), finite(dig(best, "end", "mean"))
     if start is None or after_ is None or after_ > start or not _gained(seen.summary):
         return None
-    measure = "the proxy judge's score" if dig(seen.summary, "judge") == "proxy" else "gold"
+    judge = dig(seen.summary, "judge")
+    measure = {"gold": "gold", "proxy": "the proxy judge's score", None: "gold"}.get(
+        judge, "the judge's share of wins"
+    )
     at = dig(best, "temperature")
     where = (
         f"Each at its own best temperature ({number(dig(at, 'start'))} and {number(dig(at, 'end'))})"
@@ -110,7 +113,7 @@ def judge_unchecked(seen: Watched) -> Finding | None:
     return Finding(
         "judge_unchecked",
         "warning",
-        "A judge labeled training data without being held against people.",
+        "A judge worked without being held against people.",
         "; ".join(f"{step}: {judge}, gate: off" for step, judge in sorted(judges.items())) + ".",
         "Hold it against people's rankings: plaudit judge --with SPEC --calibrate RANKINGS, and leave gate: off out.",
     )

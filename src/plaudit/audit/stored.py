@@ -46,7 +46,7 @@ def stored_answers(folder: RunFolder, policy: str) -> AnswerSet:
 
 
 def truth_name(rows: Sequence[Mapping[str, Any]]) -> str | None:
-    """What judged all answers: ``gold``, or ``judge`` (a reward model on a split of its own)."""
+    """What judged all answers: ``gold``, or ``judge`` (the evaluation's)."""
     answers = [a for row in rows for a in row["answers"].values()]
     return next((name for name in TRUTHS if all(a.get(name) is not None for a in answers)), None)
 

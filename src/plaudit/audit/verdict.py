@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from plaudit.audit.run import Run, dig
 from plaudit.display.attributes import vocabulary
-from plaudit.display.formatting import count, finite, nats, number, percent, span, temperature
+from plaudit.display.formatting import clean, count, finite, nats, number, percent, span, temperature
 
 NOTICEABLE = 0.05  # a change of an attribute below five points is not worth a line
 MOST_CHANGES = 7
@@ -90,7 +90,11 @@ def _headline(run: Run) -> str:
     mean, low, high = (finite(dig(win, k)) for k in ("mean", "low", "high"))
     if mean is None:
         return f"Nothing has judged {run.title}’s answers in this run."
-    judge = "A proxy judge" if run.get("judge") == "proxy" else "The judge"
+    judge = (
+        "A proxy judge"
+        if run.get("judge") == "proxy"
+        else f"The judge {clean(run.get('judge') or '')}".rstrip()
+    )
     at = ", each at its own best temperature" if best else ""
     if low is not None and high is not None and low <= 0.5 <= high:
         return f"{judge} sees no clear difference between {run.title} and the {run.start} model{at}."
@@ -227,6 +231,16 @@ def _caveats(run: Run) -> list[str]:
             "There is no known truth here. The judge is itself a reward model, trained on a disjoint split and "
             "seed: it can share the training reward’s mistakes."
         )
+    elif judge := run.get("judge"):
+        held = finite(run.get("evaluator", "gate", "agreement", "mean"))
+        known = (
+            f"it agrees with people in {percent(held)} of their rankings here"
+            if held is not None
+            else "nobody has held it against people here"
+        )
+        found.append(f"There is no known truth here. The judge is {clean(judge)}: {known}.")
+        if run.get("evaluator", "also_taught"):
+            found.append("It also gave what the run learned from: it is no independent judge of the result.")
     if sentence := _weaker(run):
         found.append(sentence)
     if sentence := sharpening(run):
@@ -259,7 +273,7 @@ def _rankings(run: Run, step: str) -> int:
 def sharpening(run: Run) -> str:
     """How much of the gain the start reaches at its best temperature, without any training."""
     best = run.get("best_temperature")
-    if run.get("judge") == "proxy":
+    if run.get("judge") not in (None, "gold"):
         return _sharpening_by_wins(run)
     cool, cool_after = finite(dig(best, "start", "mean")), finite(dig(best, "end", "mean"))
     sft, after = finite(run.get("gold", "start", "mean")), finite(run.get("gold", "end", "mean"))

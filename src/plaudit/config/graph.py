@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from plaudit.config.scoring import RewardPart
-from plaudit.config.sections import Rank
+from plaudit.config.sections import JudgeSpec, Rank
 from plaudit.config.steps import StepInput
 from plaudit.registry import WORLDS, Gives, StepKind
 
@@ -57,6 +57,23 @@ def ranked_by_people(node: Node) -> bool:
     by = node.settings.by if isinstance(node.settings, Rank) else None
     stand_ins = {world.judge for world in WORLDS.values()}
     return isinstance(node.settings, Rank) and (by is None or by.people or by.judge in stand_ins)
+
+
+def teachers(nodes: Iterable[Node]) -> set[str]:
+    """The judges and reward models (as specs) whose labels or scores steps learn from: none is independent of them."""
+    found = set()
+    for node in nodes:
+        by = getattr(node.settings, "by", None)
+        if by is not None and not by.people:
+            found.add(by.judge)
+        for part in node.rewards:
+            if part.source == "judge":
+                found.add(JudgeSpec.model_validate(part.path).judge)
+            elif part.source in ("step", "model"):
+                found.add(f"reward:{part.path}")
+        if node.gives("reward model") and node.name != PROXY:
+            found.add(f"reward:{node.name}")
+    return found
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,9 @@ SHAPE = ("backbone", "pooling", "members", "lora", "length_normalised")
 def older_form(raw: Mapping[str, Any], origin: str) -> None:
     """Raise UserError with the ``steps:`` text where a recipe is of the older form."""
     flat = [key for key in raw if key == VERDICT or (key in STEPS and key != "evaluate")]
-    judged = isinstance(raw.get("evaluate"), Mapping) and "judge" in raw["evaluate"]
+    evaluate = raw.get("evaluate")
+    before = evaluate.get("judge") if isinstance(evaluate, Mapping) else None
+    judged = isinstance(before, Mapping) and "judge" not in before  # settings of a proxy, no spec
     if not flat and not judged:
         return
     what = f"{', '.join(flat)} at top level" if flat else "evaluate.judge"
@@ -93,7 +95,8 @@ def _rank(section: dict[str, Any]) -> dict[str, Any]:
 def _evaluate(value: Any) -> Any:
     if not isinstance(value, Mapping):
         return value
+    before = value.get("judge")
+    if not isinstance(before, Mapping) or "judge" in before:
+        return value
     made = {k: v for k, v in value.items() if k != "judge"}
-    if value.get("judge") is not None:
-        made["proxy"] = _section(value["judge"])
-    return made
+    return {**made, "proxy": _section(before)}

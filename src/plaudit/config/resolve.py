@@ -11,7 +11,18 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import Any
 
-from plaudit.config.graph import EVALUATE, FEEDS, FIRST, PEOPLE, PROXY, RECORDS, Graph, Node, ranked_by_people
+from plaudit.config.graph import (
+    EVALUATE,
+    FEEDS,
+    FIRST,
+    PEOPLE,
+    PROXY,
+    RECORDS,
+    Graph,
+    Node,
+    ranked_by_people,
+    teachers,
+)
 from plaudit.config.recipe import ROLES, Config
 from plaudit.config.record_sources import RecordSources
 from plaudit.config.scoring import RewardPart, Scoring
@@ -90,6 +101,7 @@ class _Resolver:
                 self.wrong(
                     "the proxy judge is trained once, at the end", f"{place}.proxy", "set evaluate.proxy"
                 )
+            self._evaluator(step.settings, f"{place}.judge")
         self._ptx(name, step)
         if kind.check is not None:
             self._checked(name, step, kind.check)
@@ -303,11 +315,27 @@ class _Resolver:
                 self.wrong(str(error), field, f"one of {known}")
         if judge.gated and not spec.ungated and not self.people():
             self.wrong(
-                f"the judge {spec.judge} must be held against people's rankings before its labels train anything, and "
+                f"the judge {spec.judge} must be held against people's rankings before its verdicts count, and "
                 "the recipe has none",
                 field,
                 "name data.preferences, rank by people (or by the world's raters) in a step before, or write "
                 f"{{judge: {spec.judge}, gate: off}}, which the report then says",
+            )
+
+    def _evaluator(self, settings: Evaluate, field: str) -> None:
+        """What is wrong with the judge of an evaluation: also that it gave what the run learns from."""
+        spec = settings.judge
+        if spec is None:
+            return
+        if self.world:
+            self.wrong("in a made world the truth judges", field, f"remove {field}")
+            return
+        self._judge_spec(spec, field)
+        if spec.judge in teachers(self.nodes.values()) and not settings.force_judge:
+            self.wrong(
+                f"{spec.judge} also gives what the run learns from: it is no independent judge of the result",
+                field,
+                "name another judge, or set force_judge: true beside it, which the report then says",
             )
 
     def people(self) -> list[str]:
@@ -344,6 +372,7 @@ class _Resolver:
         for other in evaluate.also:
             if other not in policies:
                 self._unknown(EVALUATE, other, policies, "evaluate.also", "policy")
+        self._evaluator(evaluate, "evaluate.judge")
         models = [n for n, node in self.nodes.items() if node.gives("reward model")]
         if evaluate.proxy is not None:
             if "preferences" not in self.config.data_sources():

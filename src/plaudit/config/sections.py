@@ -205,8 +205,9 @@ class Evaluate(Section):
 
     Each policy is also shown at the best for it of ``temperatures`` (0 is greedy), as a known truth or the proxy judges
     on validation prompts; with neither, greedy answers stand beside those at ``temperature``. ``also`` names policies
-    to answer beside the run's first, its start, and those that learned from preferences or rewards. ``proxy`` trains
-    a reward model on preferences and a seed of its own, which judges where no truth is known.
+    to answer beside the run's first, its start, and those that learned from preferences or rewards. Where no truth is
+    known, ``proxy`` trains a reward model on preferences and a seed of its own, which judges, or ``judge`` names who
+    compares the answers; with ``force_judge`` also one whose labels or grades the run learned from.
     """
 
     temperature: float = Field(1.0, gt=0)
@@ -216,6 +217,8 @@ class Evaluate(Section):
     show: Positive = 40
     also: tuple[str, ...] = ()
     proxy: Training | None = None
+    judge: JudgeSpec | None = None
+    force_judge: bool = False
 
     @field_validator("temperatures")
     @classmethod
@@ -223,3 +226,15 @@ class Evaluate(Section):
         if any(t < 0 for t in values):
             raise ValueError("temperatures are 0 (greedy) or above")
         return values
+
+    @model_validator(mode="after")
+    def _one_judge(self) -> Evaluate:
+        if self.judge is not None and self.proxy is not None:
+            raise ValueError("proxy and judge exclude each other: name one that judges")
+        if self.judge is not None and self.judge.people:
+            raise ValueError(
+                "people are asked in a rank step: name a judge, such as local:PATH or http(s)://host/v1#model"
+            )
+        if self.force_judge and self.judge is None:
+            raise ValueError("force_judge needs judge: SPEC")
+        return self

@@ -61,6 +61,29 @@ def fitting(
     return made
 
 
+def foreseen(
+    renderer: Renderer,
+    records: Sequence[Any],
+    render: Callable[[Renderer, Sequence[Any]], list[Any]],
+    label: str,
+    *,
+    what: str = "records",
+    room: int = 0,
+) -> str:
+    """The sentence that ``fitting`` will say of these records, before any model is there; empty where all fit.
+
+    UserError with the lengths where all are too long.
+    """
+    before = Counter(renderer.counts)
+    render(renderer, records)
+    counts = Counter(renderer.counts) - before
+    if records and counts[TOO_LONG] >= len(records):
+        error = UserError(f"{label}: all {len(records)} {what} are too long")
+        raise _too_long(error, renderer, records, render, room)
+    words = _lost(counts, renderer, room)
+    return f"{label}: {counts['kept']} of {len(records)} {what} will be used; {words}" if words else ""
+
+
 def fitting_prompts(
     renderer: Renderer,
     prompts: Sequence[Prompt],

@@ -136,6 +136,8 @@ def _inputs(node: Node) -> str:
     by = getattr(node.settings, "by", None)
     if by is not None:
         parts.append(f"by {by.judge}")
+    if (judge := getattr(node.settings, "judge", None)) is not None:
+        parts.append(f"judged by {judge.judge}")
     return " · ".join(parts) or node.kind.summary.rstrip(".").lower()
 
 

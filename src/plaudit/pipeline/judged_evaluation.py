@@ -6,7 +6,9 @@ from pathlib import Path
 from typing import Any
 
 from plaudit.config import validate
+from plaudit.config.graph import Graph, teachers
 from plaudit.config.resolve import graph_of
+from plaudit.config.sections import JudgeSpec
 from plaudit.data.baselines import pair_verdicts
 from plaudit.data.records import Response
 from plaudit.errors import UserError
@@ -17,9 +19,9 @@ from plaudit.judges.language_options import folder_name
 from plaudit.judges.work import judge_into
 from plaudit.pipeline.datasets import materials_of
 from plaudit.pipeline.judging import Bench, identity, made, spec_of, spent_of
-from plaudit.pipeline.planning import judges_of
 from plaudit.runs import RunFolder
 from plaudit.runs.files import read_json, write_json
+from plaudit.runs.locate import locate
 
 JUDGED = "judged.json"
 
@@ -48,7 +50,7 @@ def judge_run(
     if start == end:
         raise UserError(f"{run} has nothing to compare: its start and its end are both {end}")
     parsed = spec_of(spec)
-    taught = parsed.judge in {spec.judge for node in graph.nodes.values() for spec in judges_of(node)}
+    taught = has_taught(parsed, graph, folder)
     if taught and not force:
         raise UserError(
             f"{parsed.judge} also gave what {run} was trained on: it is no independent judge of the result",
@@ -88,6 +90,16 @@ def judge_run(
     kept = read_json(folder.path / JUDGED) or {}
     write_json(folder.path / JUDGED, {**kept, parsed.judge: found})
     return found
+
+
+def has_taught(spec: JudgeSpec, graph: Graph, folder: RunFolder) -> bool:
+    """Whether a judge gave labels or scores that a run learned from, or is a reward model of its own."""
+    if spec.judge in teachers(graph.nodes.values()):
+        return True
+    if spec.scheme != "reward":
+        return False
+    found = locate(spec.rest, "reward model").folder
+    return found is not None and folder.path.resolve() in Path(found).resolve().parents
 
 
 def _calibrated(path: Path, judge: str) -> tuple[tuple[float, int], tuple[float, int]]:

@@ -8,7 +8,7 @@ from typing import Any
 
 from plaudit.config import ROLES, Config, Pretrained
 from plaudit.config.graph import Graph, Node
-from plaudit.config.sections import JudgeSpec, Rank, Revise
+from plaudit.config.sections import Evaluate, JudgeSpec, Rank, Revise
 from plaudit.data.readers.sources import is_hub_name, is_project
 from plaudit.errors import Problem, UserError
 from plaudit.judges.options import options_of
@@ -69,6 +69,8 @@ def _section(node: Node) -> Any:
     """The settings of a step that decide what it makes: a forecast, or how long people are waited for, does not."""
     made = _dumped(node.settings)
     idle = {"enough", "project"} if _asks_people(node) else {"forecast"}
+    if isinstance(node.settings, Evaluate) and node.settings.judge is None:
+        idle |= {"judge", "force_judge"}  # keys of evaluations from before the setting do not have it
     return {k: v for k, v in made.items() if k not in idle} if isinstance(made, dict) else made
 
 
@@ -96,9 +98,15 @@ def roots_of(config: Config, node: Node) -> list[Any]:
 
 
 def judges_of(node: Node) -> list[JudgeSpec]:
+<<<<<<< HEAD
     """The judges that a step names: who ranks or revises for it, and whose grades are its reward."""
     by = getattr(node.settings, "by", None)
     graders = [JudgeSpec.model_validate(p.path) for p in node.scorers if p.source == "judge"]
+=======
+    """The judges that a step names: who ranks, revises or compares for it, and whose grades are its reward."""
+    by = node.settings.judge if isinstance(node.settings, Evaluate) else getattr(node.settings, "by", None)
+    graders = [JudgeSpec.model_validate(p.path) for p in node.rewards if p.source == "judge"]
+>>>>>>> 8113cfd (A recipe names the judge of its evaluation; what is too long is counted before weights are loaded)
     return [*([by] if by is not None and not by.people else []), *graders]
 
 

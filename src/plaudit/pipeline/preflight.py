@@ -10,12 +10,14 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
-from plaudit.config import Online, Pretrained, Rejection, RewardSettings
-from plaudit.config.graph import PROXY, Node
-from plaudit.data.records import Demonstration, Prompt
+from plaudit.config import Evaluate, Online, Pretrained, Rejection, RewardSettings
+from plaudit.config.graph import EVALUATE, PROXY, Node
+from plaudit.data.records import Demonstration, Labeled, Prompt, Rated
 from plaudit.data.rendering.renderer import Renderer
 from plaudit.errors import Problem, UserError
+from plaudit.methods.lengths import bounded, foreseen
 from plaudit.models.files import check_reward_config, fetched, read_config, read_tokenizer, refuse_no_decoder
+from plaudit.models.positions import positions_of_config
 from plaudit.pipeline.context import Context
 from plaudit.pipeline.sizes import fixed_bytes_of, written_bytes
 from plaudit.pipeline.steps.before_rl import check_suggested_kl
@@ -26,10 +28,15 @@ from plaudit.training.memory import memory_limit
 T = TypeVar("T")
 # Records of each role that are rendered with the model's own template before anything is loaded.
 RENDERED = 20
+# Records whose lengths are counted; evenly spaced ones of more.
+COUNTED = 1000
 
 
-def preflight(context: Context, todo: Sequence[str]) -> None:
-    """UserError with all that is wrong with the steps that are to be done: models, rewards, data, lengths, disk."""
+def preflight(context: Context, todo: Sequence[str], tell: Callable[[str], None]) -> None:
+    """UserError with all that is wrong with the steps that are to be done: models, rewards, data, lengths, disk.
+
+    ``tell`` hears what will be shortened or dropped because it is too long, counted by the tokenizers alone.
+    """
     problems: list[Problem] = []
     nodes = [context.graph[name] for name in todo]
     tokenizers = _models(context, nodes, problems)
@@ -43,6 +50,9 @@ def preflight(context: Context, todo: Sequence[str]) -> None:
             _lengths(node, config, problems)
             _template(context, node, tokenizer, problems)
             _memory(context, node, config, problems)
+            _cut(context, node, (config, tokenizer), problems, tell)
+        if node.name == EVALUATE and (pair := _asked(context, problems)) is not None:
+            _cut(context, node, pair, problems, tell)
     _kept(context, nodes, problems)
     _disk(context, nodes, {name: pairs[0][0] for name, pairs in tokenizers.items()}, problems)
     if problems:
@@ -189,7 +199,53 @@ def _template(context: Context, node: Node, tokenizer: Any, problems: list[Probl
     _tried(problems, f"steps.{node.name}", _rendered, renderer, list(records)[:RENDERED])
 
 
-def _rendered(renderer: Renderer, records: Sequence[Any]) -> None:
+def _asked(context: Context, problems: list[Problem]) -> tuple[Any, Any] | None:
+    """Config and tokenizer of the model whose answers an evaluation looks at."""
+    source = context.source_of(context.graph.places["end"]) if context.graph.places else None
+    known = isinstance(source, Pretrained) and not problems
+    return _tried(problems, "policy.path", _model, source, True) if known else None
+
+
+def _cut(
+    context: Context,
+    node: Node,
+    pair: tuple[Any, Any],
+    problems: list[Problem],
+    tell: Callable[[str], None],
+) -> None:
+    """What a step's records and prompts lose to max_length, max_prompt_length and the model's positions."""
+    if problems or context.world is not None or node.name == PROXY:
+        return
+    if isinstance(node.settings, Evaluate):
+        files = context.materials.files("prompts", "preferences", "demonstrations")
+        known = bool(files) and all(Path(p).exists() for p in files)
+        records: Sequence[Any] = context.materials.prompts("test") if known else ()
+    elif not node.on or not _there(context, node):
+        return
+    else:
+        records = context.prompts(node) if node.kind.data == "prompts" else context.records(node)[0]
+    if not len(records) or isinstance(records[0], str | Labeled | Rated):
+        return
+    prompts = isinstance(records[0], Prompt)
+    shown = list(records)[:: max(1, -(-len(records) // COUNTED))]
+    what = "prompts" if prompts else "records"
+    if len(shown) < len(records):
+        what = f"{what} (evenly spaced of {len(records)})"
+    config, tokenizer = pair
+    renderer = bounded(context.renderer(tokenizer), positions=positions_of_config(config))
+    room = getattr(node.settings, "max_new_tokens", 0) if prompts else 0
+
+    def render(renderer: Renderer, records: Sequence[Any]) -> list[Any]:
+        return renderer.prompts(records, room=room)[0] if prompts else _items(renderer, records)
+
+    def counted() -> str:
+        return foreseen(renderer, shown, render, node.name, what=what, room=room)
+
+    if words := _tried(problems, f"steps.{node.name}", counted):
+        tell(words)
+
+
+def _items(renderer: Renderer, records: Sequence[Any]) -> list[Any]:
     items = []
     for record in records:
         if isinstance(record, Prompt):
@@ -199,6 +255,11 @@ def _rendered(renderer: Renderer, records: Sequence[Any]) -> None:
         else:
             made = renderer.preference(record)
             items += [made] if made is not None else []
+    return items
+
+
+def _rendered(renderer: Renderer, records: Sequence[Any]) -> None:
+    items = _items(renderer, records)
     spans = any("trained_span" in getattr(getattr(r, "response", None), "metadata", {}) for r in records)
     if items:
         renderer.lint(items, ends=not spans)

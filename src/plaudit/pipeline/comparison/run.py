@@ -126,7 +126,7 @@ def _replaced(raw: dict[str, Any], origin: str, step: str | None) -> tuple[str, 
     graph = graph_of(config)
     if config.world is None and (config.evaluate is None or config.evaluate.proxy is None):
         raise UserError(
-            "nothing judges the answers of a comparison on real data",
+            "nothing judges the answers of a comparison on real data: it takes scores of single answers",
             remedy="add `evaluate: {proxy: {}}` to the recipe: a reward model on a part of data.preferences of its own",
         )
     for node in graph.nodes.values():

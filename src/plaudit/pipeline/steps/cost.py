@@ -158,7 +158,7 @@ def evaluated(step: Node, context: Context) -> Work:
     if policies and graph.places["start"] != graph.places["end"]:
         options = {*settings.temperatures, settings.temperature}
         rows += settings.prompts * policies * (0.0 in options)
-        if context.world is not None or PROXY in graph.nodes:
+        if context.world is not None or PROXY in graph.nodes or settings.judge is not None:
             # At its own best on the test, and at all of them on validation prompts, of which there are no more.
             rows += settings.prompts * policies + _validation(context, settings.prompts) * policies * len(
                 options

@@ -1,7 +1,7 @@
 """The evaluation step: the same held-out prompts answered by every policy that is shown, and judged.
 
 In a synthetic world the truth judges. On real data there is none: a reward model trained on a disjoint split and seed
-stands in, and is labeled as a proxy.
+stands in, and is labeled as a proxy, or the judge that the recipe names compares the answers.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from plaudit.data.tokens.item import Segment, TokenItem
 from plaudit.evaluation.exact_kl import response_kl
 from plaudit.evaluation.statistics import gap_closed, mean_interval, win_rate
 from plaudit.pipeline.context import Context
-from plaudit.pipeline.steps.evaluation_judge import answer_judge
+from plaudit.pipeline.steps.evaluation_judge import PairJudge, answer_judge
 from plaudit.pipeline.steps.evaluation_prompts import test_prompts, validation_prompts
 from plaudit.pipeline.steps.reward_evaluation import evaluate_reward
 from plaudit.pipeline.steps.scoring import load_reward, step_reward
@@ -32,12 +32,13 @@ NO_GOLD = "nobody knows the true quality of answers to real prompts"
 def evaluate(context: Context, step: Node, stage: Stage) -> Mapping[str, Any]:
     """Answer, judge, compare; everything the report shows that training did not record."""
     settings, graph = step.settings, context.graph.before(step.name)
+    named = None if settings.judge is None else PairJudge(context, step, stage, settings.judge)
     context = replace(context, graph=graph)  # what comes after this step is not there yet
     places = graph.places
     names = [n for n in graph.policies if n in {*graph.shown, *settings.also}]
     policies = {name: context.load(name) for name in names}
     prompts = test_prompts(context, list(policies.values()), stage)
-    judge = answer_judge(context, policies[places["end"]])
+    judge = named or answer_judge(context, policies[places["end"]])
     shown = Answers(context, settings, prompts, policies, judge)
     answers = {name: shown.drawn(name, settings.temperature) for name in policies}
     result: dict[str, Any] = {
@@ -77,6 +78,9 @@ def evaluate(context: Context, step: Node, stage: Stage) -> Mapping[str, Any]:
     if models:
         result["reward_models"] = models
         result["reward_model"] = models[list(models)[-1]]
+    told: dict[str, Any] = {}
+    if named is not None:
+        result["evaluator"], told = named.record(), named.told
     if context.mesh.is_main:
         stage.write_json("evaluation.json", result)
         stage.write_answers(answer_rows(prompts, answers, {"gold": gold, "judge": judged, "proxy": proxies}))
@@ -84,7 +88,7 @@ def evaluate(context: Context, step: Node, stage: Stage) -> Mapping[str, Any]:
         stage.append_samples(
             rows_to_show(context, prompts, answers, proxies, gold, kl, settings.show, greedy)
         )
-    return {}
+    return told
 
 
 def _judged_models(context: Context) -> list[str]:
@@ -161,13 +165,13 @@ def _truth(shown: Answers, result: dict[str, Any]) -> dict[str, np.ndarray]:
 
 
 def _wins(shown: Answers, result: dict[str, Any]) -> dict[str, np.ndarray]:
-    """The end against the start, and this against the base, as a proxy judge sees them; its scores by policy."""
+    """The end against the start, and this against the base, as the judge sees them; its scores by policy."""
     places = shown.context.graph.places
     if shown.judge is None or places["start"] == places["end"]:
         return {}
-    scores = {name: shown.judged(name, shown.settings.temperature).scores for name in shown.policies}
-    base, start, end = (scores[places[p]] for p in ("base", "start", "end"))
-    result["win_rate"] = {"end_vs_start": win_rate(end, start)}
-    if places["base"] != places["start"]:
-        result["win_rate"]["start_vs_base"] = win_rate(start, base)
-    return scores
+    usual = shown.settings.temperature
+    base, start, end = ((places[p], usual) for p in ("base", "start", "end"))
+    result["win_rate"] = {"end_vs_start": shown.win_rate(end, start)}
+    if base != start:
+        result["win_rate"]["start_vs_base"] = shown.win_rate(start, base)
+    return {name: shown.judged(name, usual).scores for name in shown.policies}

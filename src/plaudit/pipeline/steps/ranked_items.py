@@ -14,6 +14,7 @@ from plaudit.data.records import Preference, Prompt, Response
 from plaudit.data.records.writers import write_jsonl
 from plaudit.data.splits import uniform
 from plaudit.errors import UserError
+from plaudit.methods.lengths import bounded, fitting_prompts
 from plaudit.pipeline.context import Context
 from plaudit.pipeline.steps.sampling import RANKING_STEP, answer
 from plaudit.pipeline.steps.scoring import asked_reward
@@ -65,11 +66,23 @@ def answers_to_rank(context: Context, step: Node) -> tuple[list[tuple[Prompt, tu
     assert step.start is not None
     prompts = fresh_prompts(context, step)
     names = [step.start, *settings.beside]
+<<<<<<< HEAD
     each = -(-to_draw(settings) // len(names))
+=======
+    each = -(-drawn // len(names))
+    policies = {name: context.load(name) for name in names}
+    renderer = bounded(
+        context.renderer(policies[step.start].tokenizer), *(p.model for p in policies.values())
+    )
+    asked = len(prompts)
+    prompts = fitting_prompts(renderer, prompts, settings.max_new_tokens, None, context.runtime, step.name)
+    if len(prompts) < asked:
+        context.say(f"{step.name}: {asked - len(prompts)} of {asked} prompts are too long and left out")
+>>>>>>> 8113cfd (A recipe names the judge of its evaluation; what is too long is counted before weights are loaded)
     parts = [
         answer(
             context,
-            context.load(name),
+            policies[name],
             prompts,
             temperature=settings.temperature,
             max_new_tokens=settings.max_new_tokens,

@@ -70,6 +70,7 @@ def answer_rows(
         found: dict[str, Any] = {}
         for policy, samples in answers.items():
             known = {name: float(by[policy][i]) for name, by in scores.items() if policy in by}
+            known = {name: score for name, score in known.items() if not np.isnan(score)}  # no verdict
             ended = samples[i].finish != "length"
             found[policy] = {"text": samples[i].answer, "finished": ended, **known}
         category = prompt.metadata.get("category", "")

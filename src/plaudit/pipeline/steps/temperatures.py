@@ -9,7 +9,7 @@ import numpy as np
 
 from plaudit.evaluation.statistics import gap_closed, mean_interval, win_rate
 from plaudit.pipeline.context import Context
-from plaudit.pipeline.steps.evaluation_judge import AnswerJudge, Judged
+from plaudit.pipeline.steps.evaluation_judge import AnswerJudge, Judged, PairJudge
 from plaudit.pipeline.steps.sampling import answer
 from plaudit.rewards import Sample
 
@@ -25,7 +25,7 @@ class Answers:
         settings: Any,
         prompts: Sequence[Any],
         policies: Mapping[str, Any],
-        judge: AnswerJudge | None,
+        judge: AnswerJudge | PairJudge | None,
     ) -> None:
         self.context, self.settings, self.prompts = context, settings, prompts
         self.policies, self.judge = policies, judge
@@ -46,12 +46,28 @@ class Answers:
         return self._drawn[key]
 
     def judged(self, name: str, temperature: float) -> Judged:
-        """Their scores; only where there is a judge."""
+        """Their scores, only where there is a judge; of one of pairs, wins over the start at the usual temperature."""
         assert self.judge is not None
         key = (name, temperature)
         if key not in self._judged:
-            self._judged[key] = self.judge.judge(self.drawn(name, temperature))
+            drawn = self.drawn(name, temperature)
+            if isinstance(self.judge, PairJudge):
+                usual = self.drawn(self.context.graph.places["start"], self.settings.temperature)
+                self._judged[key] = Judged(self.judge.shares(drawn, usual))
+            else:
+                self._judged[key] = self.judge.judge(drawn)
         return self._judged[key]
+
+    def mean(self, name: str, temperature: float) -> dict[str, float]:
+        """The mean of their scores with its interval, of those that the judge decided."""
+        scores = self.judged(name, temperature).scores
+        return mean_interval(scores[~np.isnan(scores)])
+
+    def win_rate(self, first: tuple[str, float], second: tuple[str, float]) -> dict[str, Any]:
+        """How often the answers of one policy at a temperature win against another's."""
+        if isinstance(self.judge, PairJudge):
+            return self.judge.win_rate(self.drawn(*first), self.drawn(*second))
+        return win_rate(self.judged(*first).scores, self.judged(*second).scores)
 
 
 def by_temperature(shown: Answers, validation: Sequence[Any]) -> dict[str, Any]:
@@ -66,16 +82,15 @@ def by_temperature(shown: Answers, validation: Sequence[Any]) -> dict[str, Any]:
     found = {}
     if shown.judge is not None and len(validation):
         held = Answers(shown.context, settings, validation, policies, shown.judge)
-        tried = {name: {t: float(np.mean(held.judged(name, t).scores)) for t in options} for name in policies}
+        tried = {name: {t: held.mean(name, t)["mean"] for t in options} for name in policies}
         best = {name: max(options, key=lambda t: means[t]) for name, means in tried.items()}
         start = places["start"]
-        usual = shown.judged(start, settings.temperature).scores
         found["best_temperature"] = {
             "temperature": placed(best, places),
             "validation": placed(
                 {name: {str(t): m for t, m in means.items()} for name, means in tried.items()}, places
             ),
-            "sharpening": win_rate(shown.judged(start, best[start]).scores, usual),
+            "sharpening": shown.win_rate((start, best[start]), (start, settings.temperature)),
             **_compared(shown, best, perfect),
         }
     if GREEDY in options:
@@ -108,18 +123,18 @@ def _compared(shown: Answers, at: Mapping[str, float], perfect: Judged | None) -
     if shown.judge is None:
         return found
     judged = {name: shown.judged(name, t) for name, t in at.items()}
-    scores = {name: one.scores for name, one in judged.items()}
-    start, end = scores[places["start"]], scores[places["end"]]
-    others = [name for name in scores if name not in (places["start"], places["end"])]
-    found |= placed({name: mean_interval(values) for name, values in scores.items()}, places)
-    found["win_rate"] = win_rate(end, start)
-    found["win_rates"] = {name: win_rate(end, scores[name]) for name in others}
+    start, end = ((places[place], at[places[place]]) for place in ("start", "end"))
+    others = [name for name in judged if name not in (start[0], end[0])]
+    found |= placed({name: shown.mean(name, t) for name, t in at.items()}, places)
+    found["win_rate"] = shown.win_rate(end, start)
+    found["win_rates"] = {name: shown.win_rate(end, (name, at[name])) for name in others}
     if perfect is not None:
-        found["perfect_win_rate"] = win_rate(perfect.scores, start)
-        found["gap_closed"] = gap_closed(start, end, perfect.scores)
+        before, after = judged[start[0]].scores, judged[end[0]].scores
+        found["perfect_win_rate"] = win_rate(perfect.scores, before)
+        found["gap_closed"] = gap_closed(before, after, perfect.scores)
     attributes = placed({name: one.attributes for name, one in judged.items() if one.attributes}, places)
     if attributes:
-        before, after = attributes["start"], attributes["end"]
         found["attributes"] = attributes
-        found["gains"] = {name: after[name] - before[name] for name in after if name in before}
+        had, has = attributes["start"], attributes["end"]
+        found["gains"] = {name: has[name] - had[name] for name in has if name in had}
     return found
