@@ -193,7 +193,7 @@ def told(method, data, model, *overrides):
 def test_what_is_too_long_is_counted_before_weights_are_read(model):
     long = {"prompt": "the cat sat on the mat and the dog ran " * 4, "chosen": "a mat", "rejected": "dogs"}
     write("mixed.jsonl", [*PAIRS, *({**long, "prompt": f"{i} {long['prompt']}"} for i in range(4))])
-    none_held = ("data.preference_validation=0", "data.validation=0", "evaluate=null")
+    none_held = ("data.preference_validation=0", "data.validation=0")
     limits = ("data.max_prompt_length=25", "data.max_length=60")
     assert told("dpo", "pairs.jsonl", model, *none_held, *limits) == []
     (line,) = told("dpo", "mixed.jsonl", model, *none_held, *limits)
@@ -205,7 +205,7 @@ def test_what_is_too_long_is_counted_before_weights_are_read(model):
 
 
 def test_prompts_need_room_for_an_answer(model):
-    own = ("grpo.reward_function=own:score", "data.validation=0", "evaluate=null", "data.max_length=64")
+    own = ("grpo.reward_function=own:score", "data.validation=0", "data.max_length=64")
     assert told("grpo", "ask.jsonl", model, *own, "grpo.max_new_tokens=16") == []
     said = refused("grpo", "ask.jsonl", model, *own, "grpo.max_new_tokens=62")
     assert "grpo: all 20 prompts are too long" in said and "62 of max_new_tokens" in said

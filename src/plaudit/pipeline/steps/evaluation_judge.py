@@ -114,7 +114,7 @@ class PairJudge:
         longer = [len(a.answer) - len(b.answer) for a, b in zip(samples, against, strict=True)]
         return judged_win_rate(self.shares(samples, against), longer, [s.prompt.id for s in samples])
 
-    def perfect(self, prompts: Sequence[Any]) -> None:
+    def perfect(self, prompts: Sequence[Any]) -> Judged | None:
         return None
 
     def record(self) -> dict[str, Any]:
