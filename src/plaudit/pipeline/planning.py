@@ -98,15 +98,9 @@ def roots_of(config: Config, node: Node) -> list[Any]:
 
 
 def judges_of(node: Node) -> list[JudgeSpec]:
-<<<<<<< HEAD
-    """The judges that a step names: who ranks or revises for it, and whose grades are its reward."""
-    by = getattr(node.settings, "by", None)
-    graders = [JudgeSpec.model_validate(p.path) for p in node.scorers if p.source == "judge"]
-=======
     """The judges that a step names: who ranks, revises or compares for it, and whose grades are its reward."""
     by = node.settings.judge if isinstance(node.settings, Evaluate) else getattr(node.settings, "by", None)
-    graders = [JudgeSpec.model_validate(p.path) for p in node.rewards if p.source == "judge"]
->>>>>>> 8113cfd (A recipe names the judge of its evaluation; what is too long is counted before weights are loaded)
+    graders = [JudgeSpec.model_validate(p.path) for p in node.scorers if p.source == "judge"]
     return [*([by] if by is not None and not by.people else []), *graders]
 
 

@@ -66,10 +66,7 @@ def answers_to_rank(context: Context, step: Node) -> tuple[list[tuple[Prompt, tu
     assert step.start is not None
     prompts = fresh_prompts(context, step)
     names = [step.start, *settings.beside]
-<<<<<<< HEAD
     each = -(-to_draw(settings) // len(names))
-=======
-    each = -(-drawn // len(names))
     policies = {name: context.load(name) for name in names}
     renderer = bounded(
         context.renderer(policies[step.start].tokenizer), *(p.model for p in policies.values())
@@ -78,7 +75,6 @@ def answers_to_rank(context: Context, step: Node) -> tuple[list[tuple[Prompt, tu
     prompts = fitting_prompts(renderer, prompts, settings.max_new_tokens, None, context.runtime, step.name)
     if len(prompts) < asked:
         context.say(f"{step.name}: {asked - len(prompts)} of {asked} prompts are too long and left out")
->>>>>>> 8113cfd (A recipe names the judge of its evaluation; what is too long is counted before weights are loaded)
     parts = [
         answer(
             context,
