@@ -23,7 +23,7 @@ from plaudit.runs import Stage
 from plaudit.runtime import ComputeConfig, Mesh, Runtime
 from plaudit.training import engine as engine_module, sweep as sweep_module
 from plaudit.training.engine import Engine, LossOutput, ParameterGroup, evaluate, trainable
-from plaudit.training.rank_report import Joined, report
+from plaudit.training.rank_report import Reports, report
 
 DEFAULT, TINY = 8192, 80
 LITTLE = 9e5  # bytes that leave room for a small part of a batch
@@ -111,7 +111,7 @@ def without_agreement(mesh: Mesh, case: str) -> tuple[float, np.ndarray]:
         Mesh.agree = agree
 
 
-def reported(mesh: Mesh, failed: list[bool], sums: list[Any]) -> Joined:
+def reported(mesh: Mesh, failed: list[bool], sums: list[Any]) -> Reports:
     """What this rank hears where each reports its part of the lists."""
     used = [mesh.rank == 0, mesh.rank == 1, False]
     return report(mesh, failed=failed[mesh.rank], used=used, sums=sums[mesh.rank])

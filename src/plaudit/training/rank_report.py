@@ -15,7 +15,7 @@ ROOM = 48
 
 
 @dataclass(frozen=True)
-class Joined:
+class Reports:
     """``failed``: whether any rank did not finish; ``used``: which parameters have a gradient on any rank."""
 
     failed: bool
@@ -23,10 +23,10 @@ class Joined:
     sums: list[Sums]  # by rank; empty where one failed
 
 
-def report(mesh: Mesh, *, failed: bool, used: Sequence[bool], sums: Sums) -> Joined:
+def report(mesh: Mesh, *, failed: bool, used: Sequence[bool], sums: Sums) -> Reports:
     """The reports of all ranks; those of one process are its own."""
     if mesh.world == 1:
-        return Joined(failed, list(used), [] if failed else [sums])
+        return Reports(failed, list(used), [] if failed else [sums])
     names = list(sums)[:ROOM]
     bits = np.zeros(2 * ROOM, dtype=np.float64)
     bits[: 2 * len(names)] = np.array([sums[name] for name in names], dtype=np.float64).reshape(-1)
@@ -35,11 +35,11 @@ def report(mesh: Mesh, *, failed: bool, used: Sequence[bool], sums: Sums) -> Joi
     ends = 2 + len(used)
     joined = [bool(any(column)) for column in zip(*(row[2:ends] for row in rows))]
     if any(row[0] for row in rows):
-        return Joined(True, joined, [])
+        return Reports(True, joined, [])
     # A rank may lack a metric that the others have, and a method may have more than fit in.
     if len(sums) > ROOM or len({row[1] for row in rows}) > 1:
-        return Joined(False, joined, mesh.each(dict(sums)))
-    return Joined(False, joined, [_sums(names, row[ends:]) for row in rows])
+        return Reports(False, joined, mesh.each(dict(sums)))
+    return Reports(False, joined, [_sums(names, row[ends:]) for row in rows])
 
 
 def _sums(names: Sequence[str], bits: Iterable[int]) -> Sums:
