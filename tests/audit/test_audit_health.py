@@ -170,6 +170,25 @@ def test_numbers_that_were_not_finite_are_reported():
     assert "val/loss at iteration 7, 14 in all" in finding.evidence
 
 
+def test_a_hack_that_a_round_s_audit_suspects_is_reported():
+    audits = {
+        "audit-1": {"before": "sft", "after": "ppo-1", "hacks": ["flattery", "lists"]},
+        "audit-2": {"before": "sft", "after": "ppo-2", "hacks": []},
+    }
+    finding = health.hack_in_a_round(seen([], {"audits": audits}))
+    assert finding.evidence == "audit-1 (sft → ppo-1): flattery, lists."
+    assert health.hack_in_a_round(seen([], {"audits": {"audit-2": audits["audit-2"]}})) is None
+    assert health.hack_in_a_round(seen([], {})) is None
+
+
+def test_a_policy_that_a_step_went_back_to_is_told_with_both_values():
+    back = {"iteration": 4, "by": "gold", "value": 0.81, "last_iteration": 14, "last": 0.66}
+    finding = health_rl.rolled_back(seen([], {"rolled_back": {"ppo": back}}))
+    assert finding.severity == "note" and finding.numbers == {"iteration": 4, "value": 0.81, "last": 0.66}
+    assert "Of iteration 4, gold 0.810; after iteration 14 it was 0.660." in finding.evidence
+    assert health_rl.rolled_back(seen([], {})) is None
+
+
 def test_an_early_stop_is_reported_with_its_reason():
     finding = health_rl.stopped_early(seen([], {"stopped": {"ppo": "objective/kl 9.10 is above kl_max 8"}}))
     assert finding.evidence == "objective/kl 9.10 is above kl_max 8."

@@ -109,6 +109,7 @@ SUMMARY = {
     "gap_closed": {"mean": 0.4},
     "length": {"end": {"finished": 0.3}},
     "unchecked_judges": {"rank": "python:mine:judge"},
+    "audits": {"audit-1": {"before": "sft", "after": "ppo-1", "hacks": ["flattery"]}},
 }
 
 

@@ -119,6 +119,23 @@ def judge_unchecked(seen: Watched) -> Finding | None:
     )
 
 
+def hack_in_a_round(seen: Watched) -> Finding | None:
+    """What audits between the steps suspect; the end's own hacks are findings of their own."""
+    audits = dig(seen.summary, "audits")
+    found = {name: one for name, one in audits.items() if one["hacks"]} if isinstance(audits, Mapping) else {}
+    if not found:
+        return None
+    words = (f"{n} ({a['before']} → {a['after']}): {', '.join(a['hacks'])}" for n, a in found.items())
+    return Finding(
+        "hack_in_a_round",
+        "warning",
+        "An audit between the steps suspects reward hacking.",
+        "; ".join(words) + ".",
+        "Look whether a later round removed it: rank favourites of that policy, and train the reward model on all.",
+        numbers={"audits": len(found)},
+    )
+
+
 FALLEN = 1.0  # nats per answer: less is noise of which answers a batch holds
 ZERO_VARIANCE = 0.5
 CLIPPED = 0.1
@@ -229,7 +246,12 @@ STEP_RULES: tuple[Callable[[Watched], Finding | None], ...] = (
     likelihood_displacement,
 )
 MODEL_RULES: tuple[Callable[[Watched], Finding | None], ...] = (reward_model_no_better_than_longer,)
-RUN_RULES: tuple[Callable[[Watched], Finding | None], ...] = (sharpening_only, answers_cut, judge_unchecked)
+RUN_RULES: tuple[Callable[[Watched], Finding | None], ...] = (
+    sharpening_only,
+    answers_cut,
+    judge_unchecked,
+    hack_in_a_round,
+)
 RULES = (*STEP_RULES, *MODEL_RULES, *RUN_RULES)
 
 _ORDER: dict[str, int] = {"serious": 0, "warning": 1, "note": 2}
