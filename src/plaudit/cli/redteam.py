@@ -46,7 +46,7 @@ def redteam(
     """Search for answers that a reward likes and a second opinion does not; finds become items to rank.
 
     Draws of the policy are edited (praise, lists, a sentence twice …) and the best paid of low worth edited again. The
-    file of finds can be ranked: plaudit collect, or plaudit judge.
+    file of finds is one that people can rank (collect --responses).
     """
     from plaudit.errors import UserError
     from plaudit.pipeline.redteaming import redteam_reward, redteam_run
