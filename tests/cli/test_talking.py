@@ -7,7 +7,8 @@ import re
 import sys
 
 import pytest
-from command_line import process, run
+import warm
+from command_line import run
 from toy import toy_policy
 
 from plaudit.models.policy import save_policy
@@ -89,7 +90,8 @@ def test_every_turn_reads_what_was_said_before_until_new(folder, monkeypatch, ca
 
 def test_a_chat_through_a_pipe_is_plain_text(folder, monkeypatch, capsys):
     lines = ["the dog", "a cat", "/new", "the dog"]
-    done = process("chat", str(folder), "--max-new-tokens", "8", text="\n".join(lines) + "\n")
+    words = ["chat", str(folder), "--max-new-tokens", "8"]
+    done = warm.python("-m", "plaudit", *words, text="\n".join(lines) + "\n")
     assert (done.returncode, done.stderr) == (0, "model: a-run@ppo\n")
     assert "\x1b" not in done.stdout
     code, here = talk(monkeypatch, capsys, lines, str(folder), "--max-new-tokens", "8")
