@@ -81,7 +81,7 @@ def test_equal_micro_batches_give_a_ratio_of_exactly_one(tmp_path):
     assert log[0]["policy/ratio"] == 1.0 and log[0]["policy/approxkl"] == 0.0
 
 
-@pytest.mark.parametrize("stop", [1, 2, 3])
+@pytest.mark.parametrize("stop", [2, *(pytest.param(stop, marks=pytest.mark.slow) for stop in (1, 3))])
 def test_resumed_equals_uninterrupted_bitwise(stop, tmp_path):
     settings = SMALL.model_copy(
         update={"kl": KL(controller="adaptive", coefficient=0.1, horizon=50, target=0.01)}
@@ -117,7 +117,7 @@ def test_warm_up_moves_the_critic_only(tmp_path):
 
 def test_a_run_above_kl_max_keeps_the_last_good_policy(tmp_path):
     loose = SMALL.model_copy(update={"iterations": 12, "lr": 2e-2, "kl": KL(coefficient=0.0)})
-    _, _, log = run(tmp_path / "loose", loose)
+    whole, _, log = run(tmp_path / "loose", loose)
     kl = [row["objective/kl"] for row in log]
     limit = float(np.median(kl))
     assert max(kl) > limit
@@ -126,11 +126,8 @@ def test_a_run_above_kl_max_keeps_the_last_good_policy(tmp_path):
     first_bad = next(i for i, value in enumerate(kl) if value > limit)
     assert result.stopped and "above kl_max" in result.stopped
     assert result.iterations == first_bad - 1
-    expected, _, _ = run(
-        tmp_path / "short", loose.model_copy(update={"iterations": 12, "kl": KL(coefficient=0.0)})
-    )
     good = Stage(tmp_path / "strict").checkpoint(first_bad - 1)
-    assert good.exists() and not torch.equal(weights, expected)
+    assert good.exists() and not torch.equal(weights, whole)
 
 
 def test_an_epoch_that_moves_too_far_is_the_last_of_its_iteration(tmp_path):
