@@ -144,7 +144,7 @@ class Half:
     """Says nothing of every second pair."""
 
     def judge(self, prompt, responses):
-        known = int(prompt.metadata["n"]) % 2 == 0
+        known = int(prompt.text.split()[-1]) % 2 == 0
         return Comparisons(prompt, tuple(responses), (Outcome(0, 1, 1.0),) if known else ())
 
 
@@ -155,7 +155,7 @@ def test_pairs_without_a_verdict_are_neither_wins_nor_losses(tmp_path, monkeypat
     judge = PairJudge(context, None, Stage(tmp_path), spec.steps["rank"].settings.by)
 
     def samples(text):
-        prompts = [Prompt.user(f"q {i}", metadata={"n": i}) for i in range(6)]
+        prompts = [Prompt.user(f"q {i}") for i in range(6)]
         return [SimpleNamespace(prompt=p, response=Response(text), answer=text) for p in prompts]
 
     shares = judge.shares(samples("a"), samples("b"))
