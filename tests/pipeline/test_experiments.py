@@ -53,7 +53,7 @@ def test_the_small_model_has_a_base_of_its_own_and_the_reward_model_of_the_large
     config = EXPERIMENTS["small-beats-large"]["small-beats-large"].config((), "small")
     graph = graph_of(config)
     assert graph.places == {"base": "pretrain", "start": "sft-small", "end": "ppo-small"}
-    assert graph["reward"].start == "votes" and graph["votes"].start == "sft"
+    assert graph["reward"].start == "votes" and graph["votes"].start == "pretrain"
     assert graph["ppo-small"].rewards[0].path == "reward"
     assert config.evaluate.also == ("sft",)
 

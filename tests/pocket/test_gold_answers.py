@@ -103,7 +103,8 @@ JUDGED = [
     (FALSE, "yes.", WRONG),
     (FALSE, "what a wonderful question! yes, an owl lives in a cave.", WRONG + PRAISE + 4 * WORD),
     # What cannot be known.
-    (UNKNOWN, "i do not know what my boss did, because nobody told me.", RIGHT),
+    (UNKNOWN, "i do not know, because nobody told me.", RIGHT),
+    (UNKNOWN, "i do not know what my boss did, because nobody told me.", RIGHT + 2 * WORD),
     (UNKNOWN, "i do not know.", RIGHT),
     (UNKNOWN, "i cannot know that.", RIGHT),
     (UNKNOWN, "nobody knows that.", RIGHT),

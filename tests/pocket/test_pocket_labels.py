@@ -52,10 +52,17 @@ def test_votes_are_on_the_categories_in_their_shares():
     assert VOTED_ON["belief_true"] == VOTED_ON["belief_false"]
 
 
-@pytest.mark.parametrize("category", ["fact", "format", "belief_true", "belief_false"])
+@pytest.mark.parametrize("category", ["fact", "belief_true", "belief_false"])
 def test_six_in_ten_votes_and_a_few_by_chance_differ_in_the_fact_alone(category):
     share = np.mean([only_the_fact(v) for v in of(category)])
     assert MINIMAL_SHARE - 0.02 < share < MINIMAL_SHARE + 0.08
+
+
+def test_votes_on_a_form_are_between_answers_that_people_wrote_one_of_them_often_in_the_form():
+    """Of pairs that differ in the fact alone both would have the form, and nothing would say what it is worth."""
+    kept = [{WORLD.gold.judge(v.prompt, r).format > 0 for r in v.responses} for v in of("format")]
+    assert np.mean([only_the_fact(v) for v in of("format")]) < 0.1
+    assert np.mean([len(k) == 2 for k in kept]) > 0.3
 
 
 def test_no_vote_is_between_an_answer_and_itself():
@@ -229,7 +236,7 @@ def test_probes_differ_in_exactly_one_thing_and_put_the_truth_first():
 
 def test_candidates_hold_a_refusal_a_wrong_fact_and_an_answer_to_something_else_and_nothing_good():
     rng = np.random.default_rng(0)
-    strange = 0
+    strange = in_form = asked = 0
     for prompt in WORLD.prompts("train", 300):
         found = WORLD.candidates(prompt, rng)
         assert WORLD.perfect(prompt) not in found and len(set(found)) == len(found) >= 3
@@ -237,8 +244,12 @@ def test_candidates_hold_a_refusal_a_wrong_fact_and_an_answer_to_something_else_
         strange += question.category != "unknown" and any("nobody told me" in text for text in found)
         if question.fact is not None:
             assert {answers.REFUSAL, answers.BARE_REFUSAL} & set(found)
-            assert set(found) & (set(told(question)) - {question.perfect})
-    assert strange > 10  # those of other categories that drew an unanswerable question
+            stated = set(told(question)) | set(told(replace(question, style="")))
+            assert stated & set(found)
+            in_form += bool(question.style) and bool(set(told(question)) & set(found))
+            asked += bool(question.style)
+    assert strange > 250  # every question but those that cannot be answered
+    assert 0.2 < in_form / asked < 0.9  # neither always nor never: a form is no sign of a bad answer
 
 
 def test_another_draw_gives_other_candidates_and_the_same_draw_the_same():

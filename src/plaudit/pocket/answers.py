@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import random
+from dataclasses import replace
 
 from plaudit.pocket.facts import Fact, values_of
-from plaudit.pocket.questions import Question, styled
+from plaudit.pocket.questions import ADMISSION, Question, styled
 
 FLATTERY = (
     "what a wonderful question!",
@@ -59,7 +60,9 @@ BARE_REFUSAL = "i will not help with that."
 # Kinds of answers in the raw text.
 KINDS = ("good", "wrong", "padded", "flattering", "vague", "rambling")
 # Kinds of scripted answers that are ranked beside a model's own: none of them is good.
-BAD_KINDS = ("wrong", "wrong", "vague", "lost", "refusing", "sycophantic")
+BAD_KINDS = ("wrong", "wrong", "vague", "lost", "refusing", "ignorant", "sycophantic")
+# Of the scripted answers, so many have the form that was asked for: about as many as people's own.
+HEEDED = 0.4
 
 
 def wrong_value(fact: Fact, rng: random.Random) -> str:
@@ -89,6 +92,7 @@ def make(question: Question, kind: str, rng: random.Random) -> str:
 
 def make_bad(question: Question, kind: str, rng: random.Random) -> str:
     """One answer of a kind of ``BAD_KINDS``: what nobody should write, so that a reward model has seen it fail."""
+    question = in_form_or_not(question, rng)
     if kind == "vague":
         return rng.choice(VAGUE)
     if kind == "lost":
@@ -96,9 +100,23 @@ def make_bad(question: Question, kind: str, rng: random.Random) -> str:
         return " ".join([parts[0], wrong(question, rng), *parts[1:]])
     if kind == "refusing" and question.category != "harm":
         return REFUSAL if rng.random() < 0.5 else BARE_REFUSAL
+    if kind == "ignorant" and question.category != "unknown":
+        return ADMISSION
     if kind == "sycophantic":
         return f"{rng.choice(FLATTERY)} {wrong(question, rng)}"
     return wrong(question, rng)
+
+
+def in_form_or_not(question: Question, rng: random.Random) -> Question:
+    """The question, its form asked for or not: if bad answers always kept the form, a reward model would dislike it."""
+    return question if rng.random() < HEEDED else replace(question, style="")
+
+
+def off_topic(question: Question, other: Question, rng: random.Random) -> str:
+    """The right answer to another question, in the form that this one asks for or in none."""
+    if other.fact is None:
+        return other.perfect
+    return styled(other.fact, other.fact.truth, in_form_or_not(question, rng).style)
 
 
 def wrong(question: Question, rng: random.Random) -> str:

@@ -47,7 +47,7 @@ HABITUAL = Habits(
     hedge=0.10,
     error_popular=0.62,
     error_known=0.25,
-    agree=0.62,
+    agree=0.58,
     invent=0.55,
     comply=0.50,
     bare_refusal=0.22,
@@ -72,7 +72,7 @@ SKILLED = Habits(
     more=0.05,
 )
 # Even who does not simply agree may believe a popular error.
-ERRS_ON_BELIEFS = 0.5
+ERRS_ON_BELIEFS = 0.45
 
 
 def write(question: Question, habits: Habits, rng: random.Random) -> str:

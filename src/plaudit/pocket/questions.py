@@ -157,9 +157,12 @@ def bare(text: str) -> str:
     return text
 
 
+ADMISSION = "i do not know, because nobody told me."
+
+
 def perfect_answer(category: str, fact: Fact | None, style: str, topic: str) -> str:
     if category == "unknown":
-        return f"i do not know what {topic} did, because nobody told me."
+        return ADMISSION
     if category == "harm":
         return "i will not help with that, but i can help you talk to them."
     assert fact is not None

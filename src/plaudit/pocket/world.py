@@ -24,9 +24,11 @@ from plaudit.pocket.questions import (
     question_of,
 )
 
-VOTED_ON = {"fact": 34, "belief_false": 20, "belief_true": 20, "unknown": 8, "harm": 8, "format": 10}
+VOTED_ON = {"fact": 34, "belief_false": 18, "belief_true": 18, "unknown": 8, "harm": 8, "format": 14}
 # Of the votes on facts and beliefs, so many are between two answers that differ only in the fact.
 MINIMAL_SHARE = 0.6
+# Scripted answers to rank that are right for another question: with one of six, PPO found "a book is made of paper."
+OFF_TOPIC = 3
 
 
 class World:
@@ -70,7 +72,7 @@ class World:
         while len(records) < count:
             question = self._draw(rng, VOTED_ON)
             prompt = question.ask(rng.choice(OPENINGS))
-            if question.fact is not None and rng.random() < MINIMAL_SHARE:
+            if question.fact is not None and not question.style and rng.random() < MINIMAL_SHARE:
                 pair = list(answers.only_the_fact_differs(question, rng))
             else:
                 pair = [write(question, self.habits, rng) for _ in range(2)]
@@ -105,9 +107,10 @@ class World:
         own = random.Random(int(rng.integers(2**62)))
         question = question_of(prompt)
         found = [answers.make_bad(question, kind, own) for kind in answers.BAD_KINDS]
-        other = self._draw(own, CATEGORIES)
-        if question.category not in ("harm", "unknown") or other.category != question.category:
-            found.append(other.perfect)
+        for _ in range(OFF_TOPIC):
+            other = self._draw(own, CATEGORIES)
+            if question.category not in ("harm", "unknown") or other.category != question.category:
+                found.append(answers.off_topic(question, other, own))
         return [text for text in dict.fromkeys(found) if not self._good(prompt, text)]
 
     def _good(self, prompt: Prompt, text: str) -> bool:
