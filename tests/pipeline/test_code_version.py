@@ -62,8 +62,8 @@ USED = {
     ("training/engine.py", "Engine"): TRAINED,
     ("training/checkpoint.py", "save"): TRAINED,
     ("rollout/native.py", "NativeSampler"): ONLINE | RANKS | {"evaluate"},
-    # Answers are drawn with the sampler's own forward pass.
-    ("models/attention.py", "packed_attention"): ALL - {"rank"},
+    # Answers are drawn with the sampler's own forward pass, but a rank step may choose by the scores of a reward model.
+    ("models/attention.py", "packed_attention"): ALL,
     ("kernels/varlen_attention_numba.py", "*"): ALL,
     ("judges/reward.py", "RewardJudge"): {"rank-2"},
     ("feedback/simulated.py", "SimulatedRaters"): {"rank"},

@@ -214,17 +214,25 @@ class _Resolver:
 
     def _asked(self, name: str, step: RecipeStep) -> tuple[RewardPart, ...]:
         """What scores the answers of a rank step or an audit: as named, else the newest reward model, if any."""
-        if isinstance(step.settings, Rank) and not step.settings.favourites:
+        rank = step.settings if isinstance(step.settings, Rank) else None
+        if rank is not None and not rank.asks_reward:
             if step.reward is not None:
                 self.wrong(
-                    "a reward chooses favourites, and the step shows none",
+                    "a reward chooses favourites, or items by disagreement, and the step shows none",
                     f"steps.{name}.reward",
                     "set favourites: 0.5, or remove it",
                 )
             return ()
-        own = (RewardPart(),) if self._before("reward model") else ()
-        parts = own if step.reward is None else step.reward
-        return self._parts(name, parts, f"steps.{name}.reward")
+        needed = rank is not None and bool(rank.disagreement)
+        own = (RewardPart(),) if needed or self._before("reward model") else ()
+        parts = self._parts(name, own if step.reward is None else step.reward, f"steps.{name}.reward")
+        if needed and any(part.source != "step" for part in parts):
+            self.wrong(
+                "disagreement is that of a judge and a reward model of this run",
+                f"steps.{name}.reward",
+                "name a reward step",
+            )
+        return parts
 
     def _compared(self, name: str, settings: AuditSettings, after: str | None) -> tuple[str, ...]:
         """The policy that an audit compares with: as named, else the one before anything learned from rewards."""
@@ -273,7 +281,12 @@ class _Resolver:
         for other in settings.beside:
             if other not in policies:
                 self._unknown(name, other, policies, f"steps.{name}.beside", "policy")
-        return tuple(dict.fromkeys((*settings.beside, *self._judges(name, settings))))
+        again = () if settings.recheck is None else (settings.recheck,)
+        ranked = [n for n, node in self.nodes.items() if node.kind.judged and isinstance(node.settings, Rank)]
+        if again and settings.recheck not in ranked:
+            self._unknown(name, again[0], ranked, f"steps.{name}.recheck", "rankings")
+            again = ()
+        return tuple(dict.fromkeys((*settings.beside, *again, *self._judges(name, settings))))
 
     def _judges(self, name: str, settings: Rank) -> tuple[str, ...]:
         field = f"steps.{name}.by"

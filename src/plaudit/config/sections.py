@@ -80,7 +80,9 @@ class Rank(Section):
     where it has any. Each rank step takes fresh prompts, ``prompts: same`` those of the rank step before. ``beside``
     names further policies whose answers are ranked among those of ``from``. ``favourites``: that share of a prompt's
     answers are those that the newest reward model (or ``reward``) likes most of ``pool`` that were drawn, by default
-    four times as many as are shown; the others are chosen at random (Bai et al. 2022).
+    four times as many as are shown; the others are chosen at random (Bai et al. 2022). ``recheck`` draws no answers: it
+    names an earlier rank step, ``prompts`` of whose items are ranked again, ``disagreement`` of them those on which its
+    ranking and the newest reward model (or ``reward``) are furthest apart, the others at random.
     """
 
     by: JudgeSpec | None = None
@@ -90,6 +92,8 @@ class Rank(Section):
     beside: tuple[str, ...] = ()
     favourites: Fraction = 0.0
     pool: Positive | None = None
+    recheck: str | None = None
+    disagreement: Fraction = 0.0
     temperature: float = Field(1.0, gt=0)
     max_new_tokens: Positive = 40
     validation: Fraction = 0.1
@@ -106,9 +110,22 @@ class Rank(Section):
             raise ValueError("pool needs favourites: the share of answers that a reward chooses from it")
         if self.pool is not None and self.pool < self.high:
             raise ValueError(f"pool {self.pool} is smaller than the {self.high} answers that are shown")
+        if self.disagreement and self.recheck is None:
+            raise ValueError("disagreement needs recheck: the rank step whose items are ranked again")
+        if self.recheck is not None and (self.favourites or self.scripted_share or self.beside):
+            raise ValueError(
+                "recheck shows the answers of an earlier step: leave out favourites, scripted_share, beside"
+            )
+        if self.recheck is not None and self.prompts == "same":
+            raise ValueError("with recheck, prompts is how many items are ranked again: name a number")
         if self.favourites and self.scripted_share:
             raise ValueError("favourites are the model's own answers: set scripted_share to 0")
         return self
+
+    @property
+    def asks_reward(self) -> bool:
+        """Whether a reward has a say in what is shown."""
+        return bool(self.favourites or self.disagreement)
 
     @property
     def low(self) -> int:

@@ -117,6 +117,9 @@ def ranked(step: Node, context: Context) -> Work:
     settings: Rank = step.settings
     prompts = settings.prompts if settings.prompts != "same" else _prompts_before(step, context)
     rows = prompts * (to_draw(settings) if settings.favourites else settings.high)
+    if settings.recheck is not None:
+        every = _to_come(context, context.graph[settings.recheck], step)[1] if settings.disagreement else 0
+        return Work(f"{prompts} items of {settings.recheck}", Amount(0, every, 0, loads=len(step.asked)))
     read = rows * (settings.max_new_tokens + _usual_prompt(step, context)) * len(step.asked)
     return Work(
         f"{rows} answers to {prompts} prompts",

@@ -14,7 +14,8 @@ from plaudit.data.records import Prompt, Response
 from plaudit.errors import UserError, Waiting
 from plaudit.pipeline.context import Context
 from plaudit.pipeline.stages import FROZEN, file_hash
-from plaudit.pipeline.steps.ranked_items import MODEL, answers_to_rank, written
+from plaudit.pipeline.steps.ranked_items import MODEL, written
+from plaudit.pipeline.steps.recheck import items_to_rank
 from plaudit.runs import Stage, files
 
 ITEMS, JUDGEMENTS = "items.jsonl", "judgements.jsonl"
@@ -64,7 +65,7 @@ def _items(context: Context, step: Node, stage: Stage) -> list[dict[str, Any]]:
     """What people are shown, drawn once and kept: rows of prompts and answers."""
     path = stage.path / ITEMS
     if not context.mesh.from_main(path.exists):
-        drawn = [_row(prompt, responses) for prompt, responses in answers_to_rank(context, step)[0]]
+        drawn = [_row(prompt, responses) for prompt, responses in items_to_rank(context, step)[0]]
         rows = [row for row in drawn if _can_be_shown(row)]
         if len(rows) < len(drawn):
             context.say(

@@ -10,7 +10,8 @@ from plaudit.config.sections import JudgeSpec, Rank
 from plaudit.pipeline.context import Context
 from plaudit.pipeline.steps.judged import judgements
 from plaudit.pipeline.steps.people import rank_by_people
-from plaudit.pipeline.steps.ranked_items import answers_to_rank, written
+from plaudit.pipeline.steps.ranked_items import written
+from plaudit.pipeline.steps.recheck import items_to_rank
 from plaudit.protocols import Judge
 from plaudit.registry import JUDGES, WORLDS, call
 from plaudit.runs import Stage
@@ -21,7 +22,7 @@ def rank(context: Context, step: Node, stage: Stage) -> Mapping[str, Any]:
     settings: Rank = step.settings
     if settings.by is not None and settings.by.people:
         return rank_by_people(context, step, stage)
-    items, scripted = answers_to_rank(context, step)
+    items, scripted = items_to_rank(context, step)
     spec = settings.by or world_judge(context)
     rankings, told = judgements(context, step, stage, spec, items)
     if settings.scripted_share:

@@ -36,7 +36,7 @@ def fresh_prompts(context: Context, step: Node) -> Sequence[Prompt]:
     earlier = earlier[: [n.name for n in earlier].index(step.name)]
     skipped, count = 0, 0
     for node in [*earlier, step]:
-        if node.settings.prompts != "same":
+        if node.settings.prompts != "same" and node.settings.recheck is None:
             skipped, count = skipped + count, int(node.settings.prompts)
     prompts = context.prompts(step)
     chosen = prompts[skipped : skipped + count]

@@ -5,18 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
-
 from plaudit.config.graph import Node
 from plaudit.data.baselines import agreement
-from plaudit.data.records import Comparisons, Preference
+from plaudit.data.records import Preference
 from plaudit.evaluation.calibration import accuracy, pair_report
-from plaudit.methods.lengths import bounded
-from plaudit.methods.train import render_preferences
 from plaudit.models.reward_model import load_reward_model
 from plaudit.pipeline.context import Context
+from plaudit.pipeline.steps.judged_pairs import score_differences
 from plaudit.pipeline.steps.rank import judge_of
-from plaudit.rewards import score_items
 
 
 def evaluate_reward(context: Context, step: Node) -> dict[str, Any]:
@@ -43,31 +39,3 @@ def _ceiling(context: Context, step: Node, held: Sequence[Preference]) -> float 
         return None
     judge = judge_of(context, specs[0])
     return float(judge.ceiling(held)) if hasattr(judge, "ceiling") else None
-
-
-def score_differences(
-    context: Any, models: Sequence[Any], records: Sequence[Preference]
-) -> tuple[np.ndarray, np.ndarray, np.ndarray, list[str]]:
-    """For every judged pair: score difference, share of the win, length difference, and its prompt.
-
-    Scores of several members are averaged after each is brought to unit spread by its stored std.
-    """
-    renderer = bounded(context.renderer(models[0].tokenizer), *models)
-    items = render_preferences(renderer, records)
-    every = []
-    for model in models:
-        pad = model.tokenizer.pad_token_id or 0
-        scores = score_items(model, items, pad_id=pad, runtime=context.runtime)
-        every.append(scores / (model.std if len(models) > 1 and model.std else 1.0))
-    scores = np.mean(every, axis=0)
-    delta, outcome, longer, groups = [], [], [], []
-    offset = 0
-    for item in items:
-        comparisons: Comparisons = item.payload
-        for o in comparisons.outcomes:
-            delta.append(scores[offset + o.left] - scores[offset + o.right])
-            outcome.append(o.result)
-            groups.append(item.key)
-            longer.append(len(comparisons.responses[o.left].text) - len(comparisons.responses[o.right].text))
-        offset += len(item.responses)
-    return np.asarray(delta), np.asarray(outcome), np.asarray(longer), groups

@@ -18,7 +18,7 @@ def score(folder: RunFolder, name: str | None, path: Path, limit: int | None) ->
     from plaudit.evaluation.calibration import pair_report
     from plaudit.models.reward_model import load_reward_model
     from plaudit.pipeline.finished_run import context_of
-    from plaudit.pipeline.steps.reward_evaluation import score_differences
+    from plaudit.pipeline.steps.judged_pairs import score_differences
 
     rankings = known_pairs(name, path, limit)
     context = context_of(folder)
