@@ -281,7 +281,7 @@ def test_answers_of_the_same_text_are_one_answer_to_people(tmp_path, monkeypatch
     twins = [Response("an owl", **of), Response("an owl", finished=False, **of), Response("a fox", **of)]
     prompts = [Prompt.user("who?"), Prompt.user("what?")]
     monkeypatch.setattr(
-        asking, "answers_to_rank", lambda context, step: ([(p, tuple(twins)) for p in prompts], 0)
+        asking, "items_to_rank", lambda context, step: ([(p, tuple(twins)) for p in prompts], 0)
     )
     steps = {"rank": {**RANK, "prompts": 2, "enough": None}}
     with pytest.raises(plaudit.Waiting, match="0 of 2"):
