@@ -80,7 +80,7 @@ EXPERIMENTS: dict[str, dict[str, Variation]] = {
                 "ppo": None,
                 "pretrain-small": {"policy": SMALL, "batch_size": 16, "lr": 0.003},
                 "sft-small": {"from": "pretrain-small", "epochs": 2, "batch_size": 32, "lr": 0.001},
-                "ppo-small": {"from": "sft-small", "iterations": 20, "kl": {"coefficient": 0.1}},
+                "ppo-small": {"from": "sft-small", "iterations": 20, "kl": {"coefficient": 0.12}},
             },
         )
     },
