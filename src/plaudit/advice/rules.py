@@ -219,7 +219,7 @@ def _steps(found: Situation, first: str | None) -> list[str]:
         steps += [
             "AI feedback at scale: let a strong model rank many answers by written principles, and keep the principles",
             "DPO on those rankings: cheap, and one model in memory",
-            "human rankings where AI labels and a reward model disagree (rank: recheck; recipes/combined-feedback.yaml)",
+            "human rankings where these and a reward model disagree (rank: recheck; recipes/combined-feedback.yaml)",
             "a reward model on the human rankings, then PPO or RLOO with a KL penalty; read its report",
         ]
     elif people and first is not None and METHODS[first].trains_policy:
