@@ -15,12 +15,13 @@ from plaudit.config.resolve import graph_of
 from plaudit.data.rendering.renderer import Renderer
 from plaudit.errors import UserError
 from plaudit.methods import train_online
-from plaudit.methods.best_policy import BestKept
+from plaudit.methods.best_policy import BestKept, BestPolicy
 from plaudit.methods.rollouts import respond
 from plaudit.rewards import FunctionReward
 from plaudit.rollout.native import NativeSampler
 from plaudit.rollout.protocol import SamplingSettings
 from plaudit.runs import Stage
+from plaudit.runtime import Mesh
 
 JUDGED = SMALL.model_copy(update={"keep_best": "gold", "evaluate_every": 1})
 PEAK = [0.1, 0.4, 0.9, 0.3, 0.2]
@@ -63,6 +64,14 @@ def test_the_best_policy_in_the_middle_is_returned_and_told(tmp_path, caplog):
     seen, ended, result = train(tmp_path / "plain", SMALL.model_copy(update={"evaluate_every": 1}), PEAK)
     assert torch.equal(ended, seen[4]) and result.best is None and not events(tmp_path / "plain")
     assert "best/iteration" not in Stage(tmp_path / "plain").metrics()[-1]
+
+
+def test_a_step_that_is_stopped_before_it_is_measured_again_says_nothing_of_its_last_policy(tmp_path):
+    """Resumed, and stopped at once by its ``kl_max``."""
+    train(tmp_path, JUDGED, PEAK)
+    kept = BestPolicy(JUDGED, Stage(tmp_path), toy_policy().model, Mesh()).restore(3)
+    assert kept == BestKept(2, "gold", 0.9, 3, None)
+    assert events(tmp_path)[-1]["last"] is None
 
 
 def test_where_the_last_policy_is_the_best_nothing_changes(tmp_path):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import math
 import shutil
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -24,13 +23,16 @@ SECOND = "second"  # the number that a watch measures by another judge than gold
 
 @dataclass(frozen=True)
 class BestKept:
-    """Which policy a run ends with: that of ``iteration``, ``value`` by ``by`` against ``last`` at the end."""
+    """Which policy a run ends with: that of ``iteration``, ``value`` by ``by`` against ``last`` at the end.
+
+    ``last`` is None where the step was stopped before it was measured again.
+    """
 
     iteration: int
     by: str
     value: float
     last_iteration: int
-    last: float
+    last: float | None
 
 
 class BestPolicy:
@@ -46,7 +48,7 @@ class BestPolicy:
         self.stage, self.mesh = stage, mesh
         self.modules = {"policy": policy}
         self.kept = Stage(stage.path / "best")
-        self.last = math.nan
+        self.last: float | None = None
 
     def see(self, iteration: int, numbers: Mapping[str, float]) -> dict[str, float]:
         """The watched numbers of a policy, and which iteration's is the best so far."""
@@ -57,12 +59,12 @@ class BestPolicy:
                 f"keep_best asks for the number {self.by!r}, and nothing measures it",
                 remedy=f"give a watch(iteration) that returns {{{self.by!r}: …}}: higher is better",
             )
-        self.last = numbers[self.by]
+        value = self.last = numbers[self.by]
 
         def keep() -> int:
             best = self._best()
-            if best is None or self.last > best[1]:
-                state = {"value": self.last}
+            if best is None or value > best[1]:
+                state = {"value": value}
                 checkpoint.save(self.kept, iteration, self.modules, None, state, keep_last=1 + self.limited)
                 return iteration
             return best[0]
