@@ -139,3 +139,20 @@ def test_the_shipped_recipe_plans(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     run_recipe(validate(raw, "combined-feedback"), out=tmp_path / "run", dry_run=True)
     assert "300 items of rank-ai" in capsys.readouterr().out
+
+
+def test_names_inside_of_a_loop_mean_the_step_of_the_same_round():
+    rounds = {
+        "rank-x": {**AI, "by": None},
+        "reward-x": {"on": ["rank-x"]},
+        "rank-y": {"recheck": "rank-x", "disagreement": 0.5, "prompts": 5},
+        "reward-y": {},
+        "ppo-x": {"keep_best": "reward-x"},
+        "rank-z": {"beside": ["ppo-x"], "prompts": 5, "from": "sft"},
+    }
+    config = validate(tiny("x", {"loop": {"rounds": 2, "steps": rounds}}), "x")
+    graph = graph_of(config)
+    for number in (1, 2):
+        assert f"rank-x-{number}" in graph[f"rank-y-{number}"].judged
+        assert [str(p.path) for p in graph[f"ppo-x-{number}"].asked] == [f"reward-x-{number}"]
+        assert graph[f"rank-z-{number}"].judged == (f"ppo-x-{number}",)

@@ -236,12 +236,11 @@ def _in_round(section: Any, names: Sequence[str], own: str, number: int) -> Any:
         return None
 
     made = dict(section)
-    for key in ("from", "reward", "against"):
+    for key in ("from", "reward", "against", "recheck", "keep_best"):
         if isinstance(made.get(key), str):
             made[key] = meant(made[key])
-    if made.get("on") is not None:
-        value = made["on"]
-        made["on"] = [
-            m for v in (value if isinstance(value, list) else [value]) if (m := meant(v)) is not None
-        ] or None
+    for key in ("on", "beside"):
+        if (value := made.get(key)) is not None:
+            value = value if isinstance(value, list | tuple) else [value]
+            made[key] = [m for v in value if (m := meant(v)) is not None] or (None if key == "on" else ())
     return made
