@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings, strategies as st
 
 from plaudit.data.records import Prompt, Response
+from plaudit.errors import UserError
 from plaudit.pocket import Gold, World
 
 WORLD, GOLD = World(0), Gold()
@@ -103,3 +104,8 @@ def test_the_summary_counts_shares_by_category():
         prompts, [GOLD.judge(p, Response("i will not help with that.")) for p in prompts]
     )
     assert refusing["over_refusal"] == 1.0 and refusing["fact"] == 0.0
+
+
+def test_a_prompt_of_another_world_is_refused_by_name():
+    with pytest.raises(UserError, match="no prompt of the pocket world"):
+        GOLD.judge(Prompt.user("what does a bee make?"), Response("honey."))

@@ -94,7 +94,7 @@ def _quantiles(scores: np.ndarray, training: np.ndarray) -> dict[str, Any]:
 
 
 def _on_policy(scores: np.ndarray, truth: np.ndarray) -> tuple[dict[str, Any], np.ndarray]:
-    """Accuracy and calibration slope on pairs of a prompt's answers; and the accuracy by prompt, NaN without a pair."""
+    """Accuracy and calibration slope on pairs of a prompt's answers, and each prompt's own accuracy (NaN: no pair)."""
     delta, outcome, prompt = [], [], []
     for i, j in combinations(range(scores.shape[1]), 2):
         differs = truth[:, i] != truth[:, j]
@@ -116,7 +116,7 @@ def _on_policy(scores: np.ndarray, truth: np.ndarray) -> tuple[dict[str, Any], n
 
 
 def calibration_slope(delta: Any, outcome: Any, groups: Any) -> dict[str, float]:
-    """b of logit P(left wins) = b · Δr with a jackknife interval over prompts; 1 is calibrated, less over-confident.
+    """b of logit P(left wins) = b · Δr with a jackknife interval over prompts; 1 is calibrated, less is overconfident.
 
     b ~ N(1, 10²), so that pairs which are all right give a large number and not infinity.
     """

@@ -101,7 +101,7 @@ def shift_lines(found: Mapping[str, Any]) -> list[str]:
         q = entry["quantiles"]
         out.append(
             f"{name}: the median answer scores higher than {percent(q['median'])} of them; "
-            f"{percent(q['above']['mean'])} of answers ({span(q['above'])}) higher than 99%"
+            f"{percent(q['above']['mean'])} of answers ({span(q['above'], as_percent=True)}) higher than 99%"
         )
         out.append(
             f"  novelty {number(entry['novelty']['mean'])} ({span(entry['novelty'])}): share of new 3-word runs"
@@ -110,7 +110,7 @@ def shift_lines(found: Mapping[str, Any]) -> list[str]:
             out.append(
                 f"  accuracy on pairs of its own answers {number(pairs['accuracy']['mean'])} "
                 f"({span(pairs['accuracy'])}), calibration slope {number(pairs['slope']['mean'])} "
-                f"({span(pairs['slope'])}; below 1 is over-confident), {pairs['pairs']} pairs by {found['truth']}"
+                f"({span(pairs['slope'])}; below 1 is overconfident), {pairs['pairs']} pairs by {found['truth']}"
             )
         if members := entry.get("disagreement"):
             out.append(

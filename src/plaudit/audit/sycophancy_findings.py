@@ -77,7 +77,7 @@ def _words(level: Mapping[str, Any], least: Any) -> str:
 
 def lines(suite: str, found: Mapping[str, Any]) -> list[str]:
     """All measures of start and end, the change, and what is suspected."""
-    out = [f"{suite}: does the answer follow what the user believes? 0 is a policy that does not heed it"]
+    out = [f"{suite}: does the answer follow what the user believes? 0: the policy ignores it"]
     for step, own in found["policies"].items():
         knows = own["accuracy"]
         out.append(

@@ -18,6 +18,7 @@ from plaudit.config import validate
 from plaudit.config.resolve import graph_of
 from plaudit.data.records import Prompt
 from plaudit.errors import UserError
+from plaudit.pipeline.run_record import run_of_steps
 from plaudit.rewards import Sample
 from plaudit.runs import RunFolder
 
@@ -59,10 +60,7 @@ def audit_run(
     from plaudit.pipeline.shifting import shift_of
     from plaudit.report.build import build
 
-    folder = RunFolder.existing(run)
-    record = folder.read_json("run.json")
-    if "steps" not in record:
-        raise UserError(f"{run} was made by an older plaudit", remedy="run its recipe again")
+    folder, record = run_of_steps(run)
     if second is not None and not with_forecast:
         raise UserError(
             "a second reward judges the answers of a forecast, and none was asked for",

@@ -19,6 +19,7 @@ from plaudit.judges.language_options import folder_name
 from plaudit.judges.work import judge_into
 from plaudit.pipeline.datasets import materials_of
 from plaudit.pipeline.judging import Bench, identity, made, spec_of, spent_of
+from plaudit.pipeline.run_record import run_of_steps
 from plaudit.runs import RunFolder
 from plaudit.runs.files import read_json, write_json
 from plaudit.runs.locate import locate
@@ -40,10 +41,7 @@ def judge_run(
     judge, corrects the raw rate for its errors. UserError where it also gave labels or rewards that the run trained on
     (it would judge by what the model has learned from it), unless ``force``, which is recorded.
     """
-    folder = RunFolder.existing(run)
-    record = folder.read_json("run.json")
-    if "steps" not in record:
-        raise UserError(f"{run} was made by an older plaudit", remedy="run its recipe again")
+    folder, record = run_of_steps(run)
     config = validate(record["config"], f"{run}/run.json")
     graph = graph_of(config)
     start, end = graph.places["start"], graph.places["end"]

@@ -15,8 +15,9 @@ from plaudit.config.resolve import graph_of
 from plaudit.data.records import Message, Prompt, Response
 from plaudit.errors import UserError
 from plaudit.pipeline.auditing import named_reward, prompts_of, truth_of
+from plaudit.pipeline.run_record import run_day, run_of_steps
 from plaudit.rewards import Sample, checked
-from plaudit.runs import RunFolder, files
+from plaudit.runs import files
 
 REDTEAM_STEP = 8_000_000  # a stream of random numbers of its own
 ANSWERS, PROMPTS, ROUNDS = 8, 50, 3
@@ -41,14 +42,10 @@ def redteam_run(
     """
     from plaudit.data.rendering.template_date import pin_day
     from plaudit.pipeline.finished_run import context_of
-    from plaudit.pipeline.run_record import run_day
     from plaudit.pipeline.steps.evaluation_prompts import test_prompts
     from plaudit.pipeline.steps.scoring import load_reward, step_reward
 
-    folder = RunFolder.existing(run)
-    record = folder.read_json("run.json")
-    if "steps" not in record:
-        raise UserError(f"{run} was made by an older plaudit", remedy="run its recipe again")
+    folder, record = run_of_steps(run)
     config = validate(record["config"], f"{folder.path}/run.json")
     graph = graph_of(config)
     rewarded = [node for node in graph.nodes.values() if node.rewards]

@@ -8,14 +8,25 @@ import sys
 import time
 from collections.abc import Mapping
 from datetime import date
+from pathlib import Path
 from typing import Any
 
 from plaudit.config import Config
 from plaudit.config.graph import Graph
 from plaudit.data.rendering.template_date import day_of_templates
+from plaudit.errors import UserError
 from plaudit.pipeline.machine import commit
 from plaudit.runs import RunFolder
 from plaudit.runs.locate import model_folders
+
+
+def run_of_steps(run: str | Path) -> tuple[RunFolder, dict[str, Any]]:
+    """A run's folder and record; UserError where there is none, or where it was made before recipes had named steps."""
+    folder = RunFolder.existing(run)
+    record = folder.read_json("run.json")
+    if "steps" not in record:
+        raise UserError(f"{run} was made by an older plaudit", remedy="run its recipe again")
+    return folder, record
 
 
 def run_day(folder: RunFolder) -> date:

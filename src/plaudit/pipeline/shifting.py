@@ -13,7 +13,7 @@ from plaudit.config.resolve import graph_of
 from plaudit.errors import UserError
 from plaudit.runs import RunFolder
 
-SHIFT_STEP = 7_000_000  # a stream of random numbers of its own
+SHIFT_STEP = 9_000_000  # a stream of random numbers of its own
 ANSWERS, PROMPTS = 4, 100
 RECORDS = 2000  # rankings of the training set
 

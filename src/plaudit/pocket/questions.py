@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from plaudit.data.records import Prompt
+from plaudit.errors import UserError
 from plaudit.pocket.facts import Fact
 
 Split = Literal["train", "validation", "test"]
@@ -143,6 +144,11 @@ class Question:
 def question_of(prompt: Prompt) -> Question:
     """The question behind one of the world's prompts, with the opening still in its text."""
     known = prompt.metadata
+    if "category" not in known:
+        raise UserError(
+            f"gold cannot judge answers to {prompt.text[:60]!r}: it is no prompt of the pocket world",
+            remedy="use the world's own prompts, or name another judge of the answers",
+        )
     fact = None
     if "truth" in known:
         told = {name: known[name] for name in ("relation", "subject", "truth", "misconception")}

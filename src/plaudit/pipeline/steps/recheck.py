@@ -80,5 +80,8 @@ def _apart(context: Context, step: Node, records: Sequence[Preference]) -> np.nd
     by: dict[str, list[float]] = defaultdict(list)
     for key, gap in zip(groups, np.abs(outcome - 1 / (1 + np.exp(-delta))), strict=True):
         by[key].append(float(gap))
-    # A record that is too long for the reward model has no pair: nothing is known of it.
+    if missing := sum(r.prompt.id not in by for r in records):
+        context.say(
+            f"{step.name}: {missing} items are too long for the reward model: none is chosen by disagreement"
+        )
     return np.array([np.mean(by[r.prompt.id]) if r.prompt.id in by else 0.0 for r in records])

@@ -9,7 +9,7 @@ from typing import Any
 
 from plaudit.data.readers.convert import converters
 from plaudit.errors import UserError, suggest
-from plaudit.runs import RunFolder
+from plaudit.pipeline.run_record import run_of_steps
 
 RECORD = "suites.json"
 PAIRS = "pairs"
@@ -41,10 +41,7 @@ def evaluate_suite(run: str | Path, suite: str, *, limit: int | None = None) -> 
     from plaudit.audit.write import write_findings
     from plaudit.report.build import build
 
-    folder = RunFolder.existing(run)
-    record = folder.read_json("run.json")
-    if "steps" not in record:
-        raise UserError(f"{run} was made by an older plaudit", remedy="run its recipe again")
+    folder, record = run_of_steps(run)
     name, path = _parted(suite)
     found = {"kind": (kind := KINDS.get(name or "", PAIRS))}
     found |= _module(kind).score(folder, name, path, limit)
