@@ -189,6 +189,9 @@ def test_no_ties_where_none_are_asked_for(desk: Desk) -> None:
 def test_an_untouched_order_is_asked_about(desk: Desk, way: str) -> None:
     desk.project(ranking(3, 1), ranking(3, 2))
     page = ready(desk.open())
+    # Two items of one import are shown in either order.
+    first = page.get_by_text("of item 1").count() > 0
+    other = page.get_by_text("of item 2" if first else "of item 1").first
 
     def finish() -> None:
         page.locator("#submit").click() if way == "button" else page.keyboard.press("Enter")
@@ -200,7 +203,7 @@ def test_an_untouched_order_is_asked_about(desk: Desk, way: str) -> None:
     finish()
     box.get_by_role("button", name="Submit as it is").click()
     saved(page)
-    expect(page.get_by_text("of item 2").first).to_be_visible()
+    expect(other).to_be_visible()
     assert [(j.untouched, j.groups) for j in desk.judged()] == [(True, [["A"], ["B"], ["C"]])]
     # Moved there and back again, it is meant.
     step(page, "A", "down")
