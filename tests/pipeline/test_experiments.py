@@ -35,9 +35,9 @@ def test_an_experiment_shares_the_steps_that_it_does_not_change():
 
 def test_with_and_without_the_penalty_nothing_but_its_coefficient_differs():
     held, free = (EXPERIMENTS["no-leash"][run].config((), "x") for run in ("leashed", "no-leash"))
-    assert (held.steps["ppo"].settings.kl.coefficient, free.steps["ppo"].settings.kl.coefficient) == (0.12, 0)
+    assert (held.steps["ppo"].settings.kl.coefficient, free.steps["ppo"].settings.kl.coefficient) == (0.2, 0)
     held, free = (config.model_dump() for config in (held, free))
-    free["steps"]["ppo"]["kl"]["coefficient"] = 0.12
+    free["steps"]["ppo"]["kl"]["coefficient"] = 0.2
     assert held == free
 
 
