@@ -32,8 +32,8 @@ class Variation:
 
 # Only the model's own answers are ranked: no ranking ever shows an answer to another question, and PPO finds out.
 OWN_ANSWERS = "steps.rank.scripted_share=0"
-# Over-optimization takes longer than the demo trains; the run beside it with a penalty is as long. That penalty is larger
-# than the demo's, which rankings of the model's own answers alone do not hold: gold falls at .12, and stays at .2.
+# Over-optimization takes longer than the demo trains; the run beside it with a penalty is as long. Its coefficient is
+# larger than the demo's: on these rankings, gold falls at .12 and stays at .2.
 LONG = (OWN_ANSWERS, "steps.ppo.iterations=40", "steps.ppo.schedule=constant")
 WEAK_PENALTY = {"kl": {"coefficient": 0.02}}
 BIASED = "steps.rank.by={judge: pocket:raters, length: 0.06, flattery: 1.0, agreement: 1.2, list: 0.4}"
