@@ -219,18 +219,13 @@ def all_questions(facts: Sequence[Fact]) -> dict[str, list[Question]]:
 
 
 def prompts_of(
-    questions: dict[str, list[Question]],
-    split: Split,
-    count: int,
-    seed: int,
-    mix: dict[str, float] | None = None,
+    questions: dict[str, list[Question]], split: Split, count: int, seed: int
 ) -> Iterator[tuple[Question, Prompt]]:
     """``count`` different prompts of a split, in the categories' shares; raises where there are too few."""
     rng = random.Random(f"prompts {split} {seed}")
     drawn: list[tuple[Question, Prompt]] = []
-    mix = mix or CATEGORIES
-    shares = {category: round(share * count) for category, share in mix.items()}
-    shares[list(mix)[-1]] += max(0, count - sum(shares.values()))  # what rounding left out
+    shares = {category: round(share * count) for category, share in CATEGORIES.items()}
+    shares[list(CATEGORIES)[-1]] += max(0, count - sum(shares.values()))  # what rounding left out
     for category, wanted in shares.items():
         pool = [(q, o) for q in questions[category] if q.split == split for o in OPENINGS]
         if len(pool) < wanted:

@@ -94,11 +94,6 @@ class World:
         """Different prompts of a split; no question of one split is ever asked in another."""
         return [p for _, p in prompts_of(self.questions, split, count, self.seed)]
 
-    def unseen_prompts(self, count: int) -> list[Prompt]:
-        """Questions on facts that no answer was ever shown for."""
-        mix = {"unseen": 1.0}
-        return [p for _, p in prompts_of(self.questions, "test", count, self.seed, mix)]
-
     def candidates(self, prompt: Prompt, rng: Any) -> list[str]:
         """Scripted answers to rank beside a model's own: bad ones only, also those that answer something else.
 
