@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings, strategies as st
 
+from plaudit import intervals
 from plaudit.evaluation.statistics import gap_closed, mean_interval, win_rate
 
 scores = st.lists(st.integers(-5, 5).map(lambda v: v / 2), min_size=2, max_size=40)
@@ -22,8 +23,8 @@ def test_the_interval_of_a_mean_agrees_with_the_normal_formula_on_many_prompts()
 
 def test_a_level_of_80_percent_is_narrower_than_one_of_95():
     values = np.random.default_rng(0).normal(size=200)
-    wide, narrow = mean_interval(values), mean_interval(values, level=0.8)
-    assert wide["low"] < narrow["low"] < narrow["high"] < wide["high"]
+    wide, narrow = mean_interval(values), intervals.mean(values, level=0.8)
+    assert wide["low"] < narrow[0] < narrow[1] < wide["high"]
 
 
 def test_samples_of_one_prompt_are_one_draw():
@@ -61,7 +62,7 @@ def test_sides_of_different_length_are_refused():
     with pytest.raises(ValueError, match="perfect has 1"):
         gap_closed([0.0, 0.0], [1.0, 1.0], [1.0])
     with pytest.raises(ValueError, match="level"):
-        mean_interval([0.0, 1.0], level=95)
+        intervals.mean([0.0, 1.0], level=95)
 
 
 def test_a_win_rate_counts_wins_and_half_of_the_ties():

@@ -101,11 +101,9 @@ class Graph:
         """The data roles that a step reads."""
         return [s.name for s in self.nodes[name].on if not self.gives_records(s.name)]
 
-    def giving(self, what: str, before: str | None = None) -> list[str]:
+    def giving(self, what: str) -> list[str]:
         """Steps that give a policy, a reward model or records, the newest last."""
-        names = list(self.nodes)
-        names = names[: names.index(before)] if before is not None else names
-        return [n for n in names if self.nodes[n].gives(what) and n != PROXY]
+        return [n for n, node in self.nodes.items() if node.gives(what) and n != PROXY]
 
     def before(self, name: str) -> Graph:
         """The graph of the steps before one."""

@@ -46,9 +46,8 @@ def bars(values: Sequence[tuple[str, float]], *, title: str, tone: str = "sft") 
     )
 
 
-def shade(value: float | None, *, low: float = 0.0, high: float = 1.0, steps: int = 10) -> str:
-    """The class of a cell's shade: h0 at ``low`` to h10 at ``high``; none where there is no value."""
-    if value is None or not math.isfinite(value):
+def shade(share: float | None) -> str:
+    """The class of a cell's shade: h0 at 0 to h10 at 1; none where there is no value."""
+    if share is None or not math.isfinite(share):
         return ""
-    share = (min(max(value, low), high) - low) / (high - low)
-    return f"h{round(share * steps)}"
+    return f"h{round(min(max(share, 0.0), 1.0) * 10)}"

@@ -55,7 +55,7 @@ def of_n(value: Any) -> str:
     return "" if finite(value) is None else f"n = {count(value)}"
 
 
-def span(interval: Any, *, as_percent: bool = False, digits: int = 2) -> str:
+def span(interval: Any, *, as_percent: bool = False) -> str:
     """``low to high`` of an interval, or nothing where it has no bounds."""
     if not isinstance(interval, Mapping):
         return ""
@@ -64,7 +64,7 @@ def span(interval: Any, *, as_percent: bool = False, digits: int = 2) -> str:
         return ""
     if as_percent:
         return f"{number(100 * low, 0)}–{percent(high)}" if low >= 0 else f"{percent(low)} to {percent(high)}"
-    return f"{number(low, digits)} to {number(high, digits)}"
+    return f"{number(low)} to {number(high)}"
 
 
 def duration(seconds: Any) -> str:

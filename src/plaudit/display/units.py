@@ -44,6 +44,6 @@ def interval_text(low: Value, high: Value, unit: str) -> str:
     return span({"low": a, "high": b})
 
 
-def plural(n: int | float, one: str, many: str = "") -> str:
+def plural(n: int | float, one: str) -> str:
     """``1 item``, ``2 items``."""
-    return f"{count(n)} {one if n == 1 else many or one + 's'}"
+    return f"{count(n)} {one if n == 1 else one + 's'}"

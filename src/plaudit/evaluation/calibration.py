@@ -140,7 +140,6 @@ def pair_report(
     *,
     groups: Any = None,
     ceiling: float | None = None,
-    bins: int = 10,
 ) -> dict[str, Any]:
     """The entry of ``summary.json`` for a reward model on held-out pairs.
 
@@ -162,9 +161,9 @@ def pair_report(
         "when_shorter": accuracy(d[favors < 0], o[favors < 0])["mean"],
         "longer_pairs": int((favors > 0).sum()),
         "shorter_pairs": int((favors < 0).sum()),
-        "ece": expected_calibration_error(d, o, bins),
-        "ece_noise": calibration_noise(d, o, bins),
-        "bins": reliability(d, o, bins),
+        "ece": expected_calibration_error(d, o),
+        "ece_noise": calibration_noise(d, o),
+        "bins": reliability(d, o),
         "decided": int((o != 0.5).sum()),
         "ties": int((o == 0.5).sum()),
     }

@@ -18,9 +18,7 @@ CONSTANT = (
 PROBED = 50  # prompts of each probe
 
 
-def probe_items(
-    people: Sequence[Preference], most: int = PROBED
-) -> dict[str, list[tuple[Prompt, tuple[Response, ...]]]]:
+def probe_items(people: Sequence[Preference]) -> dict[str, list[tuple[Prompt, tuple[Response, ...]]]]:
     """Items in which an answer that deserves nothing stands against the one that people preferred, by probe."""
     best: dict[str, tuple[Prompt, Response]] = {}
     for preference in people:
@@ -30,7 +28,7 @@ def probe_items(
                 chosen = record.responses[i if verdict > CHANCE else j]
                 if chosen.text.strip():
                     best.setdefault(record.prompt.id, (record.prompt, chosen))
-    chosen_ones = list(best.values())[:most]
+    chosen_ones = list(best.values())[:PROBED]
     return {
         "a constant": [(prompt, (Response(CONSTANT), answer)) for prompt, answer in chosen_ones],
         "an empty": [(prompt, (Response(""), answer)) for prompt, answer in chosen_ones],

@@ -17,10 +17,11 @@ from scipy.special import bdtr, gammaincinv
 from plaudit import intervals
 
 FLIPS = 10_000
+ALPHA = 0.05  # the chance of any false alarm beside m − 1 other tests
 POWER = 0.9
 
 
-def paired_change(before: Any, after: Any, *, level: float = intervals.LEVEL) -> dict[str, float]:
+def paired_change(before: Any, after: Any) -> dict[str, float]:
     """mean(after − before) over prompts with its interval and the p-value of the sign-flip test.
 
     ``before`` and ``after``: [P], or [P, G] (the mean over samples). ValueError where they are not paired.
@@ -29,7 +30,7 @@ def paired_change(before: Any, after: Any, *, level: float = intervals.LEVEL) ->
     if a.shape != b.shape:
         raise ValueError(f"paired by prompt, but one side has {len(a)} prompts and the other {len(b)}")
     difference = b - a
-    low, high = intervals.mean(difference, level=level)
+    low, high = intervals.mean(difference)
     return {"mean": float(difference.mean()), "low": low, "high": high, "p": sign_flip(difference)}
 
 
@@ -73,7 +74,7 @@ def holm(p: Sequence[float]) -> list[float]:
     return adjusted
 
 
-def smallest_change(differences: Any, *, tests: int, unit: float | None = None, alpha: float = 0.05) -> float:
+def smallest_change(differences: Any, *, tests: int, unit: float | None = None) -> float:
     """The change that this many prompts would have shown with a chance of 90 % beside ``tests`` − 1 other tests.
 
         (z_{1 − α/2m} + z_{.9}) · s / √n
@@ -85,7 +86,7 @@ def smallest_change(differences: Any, *, tests: int, unit: float | None = None, 
     n = len(d)
     if n < 2:
         return math.nan
-    level = alpha / tests
+    level = ALPHA / tests
     z = intervals.normal_quantile(1 - level) + intervals.normal_quantile(2 * POWER - 1)
     found = z * float(d.std(ddof=1)) / math.sqrt(n)
     if unit is None and not found:

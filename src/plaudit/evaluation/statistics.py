@@ -13,6 +13,7 @@ import numpy as np
 from plaudit import intervals
 
 Interval = dict[str, float]
+TOLERANCE = 1e-9
 
 
 def _by_prompt(values: Any, name: str) -> np.ndarray:
@@ -29,13 +30,13 @@ def _by_prompt(values: Any, name: str) -> np.ndarray:
     return array
 
 
-def mean_interval(values: Any, *, level: float = 0.95) -> Interval:
+def mean_interval(values: Any) -> Interval:
     """The mean over prompts with its interval (``intervals.mean``): {"mean", "low", "high"}.
 
     ``values``: [P] or [P, G]. ValueError where empty or not finite; low and high are NaN for one prompt.
     """
     column = _by_prompt(values, "values")
-    low, high = intervals.mean(column, level=level)
+    low, high = intervals.mean(column)
     return {"mean": float(column.mean()), "low": low, "high": high}
 
 
@@ -46,27 +47,27 @@ def _pair(first: Any, second: Any) -> tuple[np.ndarray, np.ndarray]:
     return a, b
 
 
-def win_rate(scores: Any, against: Any, *, tolerance: float = 1e-9, level: float = 0.95) -> dict[str, float]:
+def win_rate(scores: Any, against: Any) -> dict[str, float]:
     """P(score > against) + ½ P(tie), with its interval (``intervals.share``) and the shares of wins, ties and losses.
 
-    One score per prompt on each side, [P]; scores nearer than ``tolerance`` tie.
+    One score per prompt on each side, [P]; scores nearer than ``TOLERANCE`` tie.
     """
     if np.ndim(scores) != 1 or np.ndim(against) != 1:
         raise ValueError("a win rate compares one answer per prompt: give [prompts]")
     a, b = _pair(scores, against)
-    wins, ties = a - b > tolerance, np.abs(a - b) <= tolerance
-    low, high = intervals.share(wins + 0.5 * ties, level=level)
+    wins, ties = a - b > TOLERANCE, np.abs(a - b) <= TOLERANCE
+    low, high = intervals.share(wins + 0.5 * ties)
     return {
         "mean": float((wins + 0.5 * ties).mean()),
         "low": low,
         "high": high,
         "wins": float(wins.mean()),
         "ties": float(ties.mean()),
-        "losses": float((b - a > tolerance).mean()),
+        "losses": float((b - a > TOLERANCE).mean()),
     }
 
 
-def gap_closed(start: Any, end: Any, perfect: Any, *, level: float = 0.95) -> Interval:
+def gap_closed(start: Any, end: Any, perfect: Any) -> Interval:
     """(mean end − mean start) / (mean perfect − mean start), all three paired by prompt (``intervals.ratio_of_means``).
 
     NaN where perfect is not above start: there is no gap to close. Low and high are NaN where the gap is not clearly
@@ -78,5 +79,5 @@ def gap_closed(start: Any, end: Any, perfect: Any, *, level: float = 0.95) -> In
     gap = float(c.mean() - a.mean())
     if gap <= 0:
         return {"mean": math.nan, "low": math.nan, "high": math.nan}
-    low, high = intervals.ratio_of_means(b - a, c - a, level=level)
+    low, high = intervals.ratio_of_means(b - a, c - a)
     return {"mean": float(b.mean() - a.mean()) / gap, "low": low, "high": high}

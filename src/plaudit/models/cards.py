@@ -36,7 +36,7 @@ REWARD = """\
 ---
 library_name: transformers
 pipeline_tag: text-classification
-{base}tags: [plaudit, reward-model]
+tags: [plaudit, reward-model]
 ---
 
 # {title}
@@ -92,7 +92,6 @@ def reward_card(
     classifier: bool,
     normal: tuple[float, float] | None = None,
     length_power: float = 0.0,
-    base: str | None = None,
 ) -> str:
     """The card of a reward model: how an answer is rendered, and code that gives plaudit's raw score.
 
@@ -116,7 +115,7 @@ def reward_card(
         words.append(
             f"in RL it is (score − {normal[0]:.6g}) / {normal[1]:.6g}, so that reference answers score 0 ± 1"
         )
-    return REWARD.format(title=title, summary=summary, base=_base(base), normal=_sentence(words), code=code)
+    return REWARD.format(title=title, summary=summary, normal=_sentence(words), code=code)
 
 
 def _sentence(words: Sequence[str]) -> str:
@@ -128,7 +127,7 @@ def _base(base: str | None) -> str:
     return f"base_model: {base}\n" if base else ""
 
 
-def card_of_reward(model: Any, title: str, summary: str, base: str | None = None) -> Callable[[bool], str]:
+def card_of_reward(model: Any, title: str, summary: str) -> Callable[[bool], str]:
     """The card of this reward model (``models.reward_model``), for either layout on disk."""
     end = str(model.tokenizer.convert_ids_to_tokens(end_of_turn_id(model.tokenizer)))
     normal = (model.mean, model.std) if model.mean is not None and model.std is not None else None
@@ -140,5 +139,4 @@ def card_of_reward(model: Any, title: str, summary: str, base: str | None = None
         classifier=classifier,
         normal=normal,
         length_power=model.length_power,
-        base=base,
     )

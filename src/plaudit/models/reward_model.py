@@ -80,14 +80,12 @@ class RewardModel(nn.Module):
         path: str | Path,
         *,
         revision: str | None = None,
-        dtype: torch.dtype = torch.float32,
         pooling: Pooling = "last",
         seed: int = 0,
-        local_only: bool = False,
     ) -> RewardModel:
         """Any ``AutoModel``, decoder or encoder, and a fresh head. Files as for ``load_policy``."""
-        folder = resolve(path, revision=revision, local_only=local_only)
-        backbone = _read_backbone(folder, dtype)
+        folder = resolve(path, revision=revision)
+        backbone = _read_backbone(folder, torch.float32)
         return cls(backbone, new_head(backbone, seed), read_tokenizer(folder), pooling=pooling)
 
     @property

@@ -69,7 +69,7 @@ def test_a_table_puts_an_estimate_and_its_interval_in_one_cell():
 def test_one_and_many():
     assert plural(1, "item") == "1 item"
     assert plural(2000, "item") == "2,000 items"
-    assert plural(0, "entry", "entries") == "0 entries"
+    assert plural(0, "item") == "0 items"
 
 
 def test_days_have_no_gaps_and_end_today():

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -167,7 +167,7 @@ SCHEMAS: tuple[Schema, ...] = (
 )
 
 
-def schema_of(row: Mapping[str, Any], shapes: Sequence[Schema] = SCHEMAS) -> Schema | None:
+def schema_of(row: Mapping[str, Any]) -> Schema | None:
     """The schema of one row, or None."""
     view = View.of(row)
-    return next((s for s in shapes if s.fits(view)), None)
+    return next((s for s in SCHEMAS if s.fits(view)), None)

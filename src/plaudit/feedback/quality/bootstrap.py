@@ -96,7 +96,6 @@ def estimate(
     statistic: Callable[[np.ndarray], np.ndarray],
     columns: Any,
     *,
-    level: float = 0.95,
     resamples: int = RESAMPLES,
     seed: int = 0,
 ) -> Estimate:
@@ -115,7 +114,7 @@ def estimate(
         values = statistic(resampled(rows, resamples=resamples, seed=seed))
     if not np.isfinite(values).all():
         return Estimate(value, math.nan, math.nan, len(rows))
-    low, high = np.quantile(values, intervals.bootstrap_quantiles(len(rows), level=level))
+    low, high = np.quantile(values, intervals.bootstrap_quantiles(len(rows)))
     return Estimate(value, float(low), float(high), len(rows))
 
 
@@ -124,7 +123,7 @@ def ratio(sums: np.ndarray) -> np.ndarray:
     return sums[:, 0] / sums[:, 1]
 
 
-def proportion(columns: Any, *, level: float = 0.95, resamples: int = RESAMPLES, seed: int = 0) -> Estimate:
+def proportion(columns: Any, *, resamples: int = RESAMPLES, seed: int = 0) -> Estimate:
     """Σ part / Σ whole of items [N, 2], 0 ≤ part ≤ whole, with its interval over items (``intervals.share``).
 
     Called as ``estimate`` is: ``resamples=0`` gives the value alone. Nothing is drawn, whatever the seed.
@@ -136,5 +135,5 @@ def proportion(columns: Any, *, level: float = 0.95, resamples: int = RESAMPLES,
         return UNDEFINED
     # Sums of weights differ by rounding, which must not put a share beyond 0 and 1.
     part, whole = np.clip(rows[:, 0], 0, rows[:, 1]), rows[:, 1]
-    low, high = intervals.share(part, whole, level=level) if resamples else intervals.NO_BOUNDS
+    low, high = intervals.share(part, whole) if resamples else intervals.NO_BOUNDS
     return Estimate(float(part.sum() / whole.sum()), low, high, len(rows))
