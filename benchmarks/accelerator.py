@@ -36,7 +36,8 @@ from plaudit.models.policy import Policy
 from plaudit.rollout.native import NativeSampler
 from plaudit.rollout.protocol import Request, SamplingSettings
 from plaudit.runtime import Runtime, use_compute
-from plaudit.training.engine import Engine, ParameterGroup, TrainingMethod, trainable
+from plaudit.training import TrainingMethod
+from plaudit.training.engine import Engine, ParameterGroup, trainable
 
 # Dense bf16 by the vendor's data sheet, in TFLOP/s: what utilisation is usually given against.
 NOMINAL = {"H100": 989.0, "H200": 989.0, "A100": 312.0}

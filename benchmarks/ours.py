@@ -39,7 +39,8 @@ from plaudit.rollout.native import NativeSampler
 from plaudit.rollout.protocol import Request, SamplingSettings
 from plaudit.runs import Stage
 from plaudit.runtime import Runtime, use_compute
-from plaudit.training.engine import Engine, ParameterGroup, TrainingMethod, trainable
+from plaudit.training import TrainingMethod
+from plaudit.training.engine import Engine, ParameterGroup, trainable
 from plaudit.training.memory import keep_freed_memory, spare_libraries
 
 WARM = 4

@@ -22,7 +22,9 @@ from plaudit.models.reward_model import RewardModel
 from plaudit.runs import Stage
 from plaudit.runtime import ComputeConfig, Mesh, Runtime
 from plaudit.training import engine as engine_module, sweep as sweep_module
-from plaudit.training.engine import Engine, LossOutput, ParameterGroup, evaluate, trainable
+from plaudit.training.engine import Engine, ParameterGroup, trainable
+from plaudit.training.held_out import evaluate
+from plaudit.training.method import LossOutput
 from plaudit.training.rank_report import Reports, report
 
 DEFAULT, TINY = 8192, 80

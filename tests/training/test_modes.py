@@ -18,7 +18,7 @@ from plaudit.models.adapters import add_lora
 from plaudit.models.dropout import in_eval, switch_off
 from plaudit.models.policy import Policy
 from plaudit.rewards import FunctionReward
-from plaudit.training.engine import evaluate
+from plaudit.training.held_out import evaluate
 
 FIXED = {"max_steps": 2, "batch_size": 4, "lr": 1e-3}
 KINDS = {

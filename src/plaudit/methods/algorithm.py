@@ -9,7 +9,7 @@ from torch import nn
 
 from plaudit.methods.best_policy import BestKept
 from plaudit.methods.rollouts import Rollouts
-from plaudit.training.engine import TrainingMethod
+from plaudit.training.method import TrainingMethod
 
 
 class Algorithm(TrainingMethod, Protocol):

@@ -42,7 +42,7 @@ from plaudit.objectives import (
     sppo_hard,
 )
 from plaudit.registry import resolve
-from plaudit.training.engine import LossOutput, Term
+from plaudit.training.method import LossOutput, Term
 
 Settings = Dpo | Simpo | Cpo | Orpo
 

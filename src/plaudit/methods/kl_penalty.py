@@ -11,7 +11,7 @@ from plaudit.config import KL_STEP, Online
 from plaudit.data.tokens.batch import TokenBatch
 from plaudit.methods.rollouts import Rollouts
 from plaudit.objectives import AdaptiveKL, FixedKL, kl_penalty
-from plaudit.training.engine import Term
+from plaudit.training.method import Term
 
 
 class KLPenalty:

@@ -20,8 +20,8 @@ from plaudit.methods.reference_log_probs import EXTRA, response_totals
 from plaudit.models.logprobs import log_probs
 from plaudit.models.packing import layout_for
 from plaudit.objectives import kto
-from plaudit.training.engine import LossOutput, Term
 from plaudit.training.global_batch import GlobalPass
+from plaudit.training.method import LossOutput, Term
 
 # The paper's range for (weight · count) of good answers over that of bad ones (§4.3).
 LOW, HIGH = 1.0, 4 / 3

@@ -23,7 +23,7 @@ from plaudit.data.tokens.layout import LayoutKind
 from plaudit.methods.rollouts import Rollouts
 from plaudit.models.logprobs import TokenLogProbs
 from plaudit.runtime import Mesh
-from plaudit.training.engine import LossOutput, TrainingMethod
+from plaudit.training.method import LossOutput, TrainingMethod
 from plaudit.training.sweep import by_item, by_tensor
 
 OWN = ("old_log_probs", "entropies")

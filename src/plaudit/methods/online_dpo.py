@@ -19,7 +19,7 @@ from plaudit.methods.direct import DirectPreference
 from plaudit.methods.reference_log_probs import EXTRA
 from plaudit.methods.rollouts import Rollouts
 from plaudit.objectives import tie_tolerance
-from plaudit.training.engine import LossOutput
+from plaudit.training.method import LossOutput
 
 
 @dataclass(frozen=True)

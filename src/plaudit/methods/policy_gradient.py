@@ -22,7 +22,7 @@ from plaudit.methods.surrogate import Aggregation, normalizer, policy_terms
 from plaudit.models.logprobs import log_probs
 from plaudit.models.packing import layout_for
 from plaudit.objectives import group_advantages, leave_one_out, rewards_to_go, shaped_rewards, whiten
-from plaudit.training.engine import LossOutput
+from plaudit.training.method import LossOutput
 
 
 class PolicyGradient:

@@ -30,8 +30,8 @@ from plaudit.objectives import (
     whiten,
 )
 from plaudit.runtime import Runtime
-from plaudit.training.engine import LossOutput, Term
 from plaudit.training.memory import ENOUGH
+from plaudit.training.method import LossOutput, Term
 from plaudit.training.sweep import per_token
 
 

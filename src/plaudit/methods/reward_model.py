@@ -18,7 +18,7 @@ from plaudit.methods.preference_batch import item_weight, pairs_of, rankings_of,
 from plaudit.models.heads import comparable_scores
 from plaudit.models.packing import layout_for
 from plaudit.objectives import bradley_terry, centering, plackett_luce_batch
-from plaudit.training.engine import LossOutput, Term
+from plaudit.training.method import LossOutput, Term
 
 
 class RewardModeling:

@@ -14,7 +14,7 @@ from plaudit.data.tokens.item import TokenItem
 from plaudit.data.tokens.layout import LayoutKind
 from plaudit.models.logprobs import log_probs
 from plaudit.models.packing import layout_for
-from plaudit.training.engine import LossOutput, Term
+from plaudit.training.method import LossOutput, Term
 
 
 class Supervised:

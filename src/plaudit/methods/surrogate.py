@@ -13,7 +13,7 @@ from plaudit.data.tokens.item import TokenItem
 from plaudit.methods.kl_penalty import KLPenalty
 from plaudit.models.logprobs import TokenLogProbs
 from plaudit.objectives import cispo_loss, clipped_policy_loss, kl_k3
-from plaudit.training.engine import Term
+from plaudit.training.method import Term
 
 Aggregation = Literal["token", "sequence", "fixed", "sum"]
 

@@ -1,16 +1,9 @@
 """The one engine: optimiser, schedule, accumulation, checkpoints, devices and ranks."""
 
-from plaudit.training.engine import (
-    Engine,
-    LossOutput,
-    NotFiniteError,
-    ParameterGroup,
-    Term,
-    TrainingMethod,
-    evaluate,
-    trainable,
-)
+from plaudit.training.engine import Engine, NotFiniteError, ParameterGroup, trainable
 from plaudit.training.fit import FitResult, fit
+from plaudit.training.held_out import evaluate
+from plaudit.training.method import LossOutput, Term, TrainingMethod
 
 __all__ = [
     "Engine",

@@ -12,71 +12,26 @@ import logging
 import math
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any, Protocol
+from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from plaudit.data.tokens.batch import TokenBatch
 from plaudit.data.tokens.batching import collate, plan
 from plaudit.data.tokens.item import TokenItem
-from plaudit.data.tokens.layout import LayoutKind
 from plaudit.errors import UserError
 from plaudit.runtime import Runtime, digest_of
 from plaudit.training.global_batch import GlobalPass, NeedsGlobalBatch
 from plaudit.training.gradient_sum import sum_gradients
+from plaudit.training.held_out import added, means
 from plaudit.training.memory import is_out_of_memory
+from plaudit.training.method import TrainingMethod, Work
 from plaudit.training.rank_report import report
-from plaudit.training.sweep import dealt, plan_digest, sweep
+from plaudit.training.sweep import dealt, plan_digest
 from plaudit.training.timers import Timers
 
 logger = logging.getLogger(__name__)
-
-
-@dataclass
-class Term:
-    """One term of a loss: values and weights of equal shape, and its coefficient in the sum."""
-
-    values: Tensor
-    weights: Tensor
-    coefficient: float = 1.0
-
-
-@dataclass
-class LossOutput:
-    """Named terms, and metrics as (sum, count) so that they add over micro-batches and ranks.
-
-    ``tokens`` holds numbers [N] of the batch's tokens that whoever wraps the method may want; the engine
-    does not read them.
-    """
-
-    terms: dict[str, Term]
-    metrics: dict[str, tuple[Tensor | float, Tensor | float]] = field(default_factory=dict)
-    tokens: dict[str, Tensor] = field(default_factory=dict)
-
-
-class TrainingMethod(Protocol):
-    """Data preparation plus an objective; the engine owns the loop."""
-
-    pad_id: int
-
-    @property
-    def layout(self) -> LayoutKind:
-        """The layout that all models of the method compute."""
-        ...
-
-    def normalizers(self, items: Sequence[TokenItem]) -> dict[str, float]:
-        """Σ weight of each term over the items, known from data alone."""
-        ...
-
-    def loss(self, batch: TokenBatch) -> LossOutput:
-        """The terms of one micro-batch."""
-        ...
-
-
-# What one step trains on: methods and their items.
-Work = Sequence[tuple[TrainingMethod, Sequence[TokenItem]]]
 
 
 @dataclass
@@ -311,53 +266,3 @@ class Engine:
                         "exp_avg": tensors[f"{key}.exp_avg"].to(parameter.device).clone(),
                         "exp_avg_sq": tensors[f"{key}.exp_avg_sq"].to(parameter.device).clone(),
                     }
-
-
-def evaluate(
-    method: TrainingMethod,
-    items: Sequence[TokenItem],
-    *,
-    token_budget: int,
-    runtime: Runtime | None = None,
-) -> dict[str, float]:
-    """The method's loss and metrics on held-out items, without a gradient."""
-    runtime = runtime or Runtime()
-    normalizers = method.normalizers(items)
-    if isinstance(method, NeedsGlobalBatch):
-        method.prepare(items, GlobalPass(token_budget, runtime))
-
-    def sums(batch: TokenBatch) -> dict[str, tuple[float, float]]:
-        output = method.loss(batch)
-        found = {name: (float(value), float(count)) for name, (value, count) in output.metrics.items()}
-        loss = 0.0
-        for name, term in output.terms.items():
-            if normalizers[name]:
-                part = float((term.values * term.weights).sum()) / normalizers[name]
-                found[f"loss/{name}"] = (part, 0.0)
-                loss += part * term.coefficient
-        return {**found, "loss": (loss, 0.0)}
-
-    parts = sweep(
-        items,
-        sums,
-        pad_id=method.pad_id,
-        layout=method.layout,
-        token_budget=token_budget,
-        runtime=runtime,
-    )
-    return means(added(part for _, part in parts))
-
-
-def added(parts: Iterable[Mapping[str, Sequence[float]]]) -> dict[str, tuple[float, float]]:
-    """Σ over (sum, count) entries by name."""
-    sums: dict[str, list[float]] = defaultdict(lambda: [0.0, 0.0])
-    for part in parts:
-        for name, (value, count) in part.items():
-            sums[name][0] += value
-            sums[name][1] += count
-    return {name: (value, count) for name, (value, count) in sums.items()}
-
-
-def means(sums: Mapping[str, tuple[float, float]]) -> dict[str, float]:
-    """sum / count by name; losses are divided by their global weight already, which count 0 marks."""
-    return {n: (v / c if c else v) for n, (v, c) in sums.items() if c or n.startswith("loss")}

@@ -18,15 +18,10 @@ from plaudit.progress import Progress
 from plaudit.runs import Stage
 from plaudit.runtime import Runtime
 from plaudit.training import checkpoint
-from plaudit.training.engine import (
-    Engine,
-    ParameterGroup,
-    TrainingMethod,
-    evaluate,
-    schedule_factor,
-    trainable,
-)
+from plaudit.training.engine import Engine, ParameterGroup, schedule_factor, trainable
+from plaudit.training.held_out import evaluate
 from plaudit.training.memory import check_positions, fit_memory, longest_of, response_share, stated_budget
+from plaudit.training.method import TrainingMethod
 
 
 @dataclass
