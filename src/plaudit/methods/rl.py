@@ -5,7 +5,7 @@ An algorithm (``methods/ppo.py``) brings an advantage estimator and a surrogate 
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -21,9 +21,10 @@ from plaudit.data.tokens.item import TokenItem
 from plaudit.methods.algorithm import Algorithm, RlResult
 from plaudit.methods.best_policy import BestPolicy
 from plaudit.methods.dynamic_sampling import DynamicSampling, PromptStream
+from plaudit.methods.epochs import train_epochs
 from plaudit.methods.kl_limit import KLLimit, KLLimitError
 from plaudit.methods.kl_penalty import kl_controller
-from plaudit.methods.on_policy import OWN, Recording, is_on_policy, minibatch_items, own_tokens
+from plaudit.methods.on_policy import OWN, Recording, is_on_policy, own_tokens
 from plaudit.methods.rollout_memory import fit_rollouts
 from plaudit.methods.rollout_metrics import Truth, describe, shown_samples
 from plaudit.methods.rollouts import Rollouts, respond
@@ -37,12 +38,11 @@ from plaudit.rollout.protocol import Sampler, SamplingSettings
 from plaudit.runs import Stage
 from plaudit.runtime import Mesh, Runtime
 from plaudit.training import checkpoint
-from plaudit.training.engine import Engine, ParameterGroup, TrainingMethod, schedule_factor, trainable
+from plaudit.training.engine import Engine, ParameterGroup, schedule_factor, trainable
 from plaudit.training.fit import batch_indices
 from plaudit.training.memory import ENOUGH
+from plaudit.training.method import Work
 from plaudit.training.sweep import per_token
-
-NAMES = {"loss/policy": "policy/loss", "loss/value": "val/loss"}
 
 
 @dataclass
@@ -105,7 +105,8 @@ class RlLoop:
 
     def _run(self) -> RlResult:
         s = self.settings
-        metrics = self._begin()
+        metrics: dict[str, float] = {}
+        self._begin()
         quiet = not self.mesh.is_main
         with Progress(s.iterations, self.label, unit="iteration", start=self.iteration, quiet=quiet) as bar:
             while self.iteration < s.iterations:
@@ -174,8 +175,11 @@ class RlLoop:
 
     def read_reference(self, rollouts: Rollouts) -> None:
         """Attach the reference's log-probs, and the policy's own where its update needs them."""
+        temperature = self.settings.temperature
         with self.timers("score"):
-            (found,) = self._per_token(rollouts, self._reference)
+            (found,) = self._per_token(
+                rollouts, lambda batch: [self.reference(batch, temperature=temperature).log_prob]
+            )
             rollouts.attach(reference_log_probs=found)
             if not is_on_policy(self.algorithm, self.settings):
                 rollouts.rows(OWN[0])
@@ -193,40 +197,23 @@ class RlLoop:
             return self.algorithm.estimate(rollouts, self.kl.value)
 
     def update(self, rollouts: Rollouts) -> dict[str, float]:
-        """Epochs of minibatches over the rollouts; stops when the policy has moved far enough."""
-        s = self.settings
+        """Train on the rollouts, in the critic's warm-up the critic alone; with PTX on demonstrations beside them."""
         warming = self.algorithm.warming_up(self.iteration)
         self.algorithm.train_policy = not warming
         recording = None if rollouts.knows(OWN[0]) else Recording(self.algorithm)
-        items, size = rollouts.trained_items(), minibatch_items(s)
-        window: dict[str, list[float]] = defaultdict(list)
-        epochs = 0
+        beside = self.settings.ptx_coefficient and self.ptx_items and not warming
+
+        def work(chosen: Sequence[TokenItem]) -> Work:
+            own = (recording or self.algorithm, chosen)
+            return [own, (self.ptx, self._ptx_batch())] if beside else [own]
+
+        items = rollouts.trained_items()
+        seed, update = (self.runtime.seed, self.iteration), ["critic"] if warming else None
         with self.timers("train"):
-            while items and epochs < s.epochs:
-                order = np.random.default_rng([self.runtime.seed, self.iteration, epochs]).permutation(
-                    len(items)
-                )
-                moved: list[float] = []
-                for start in range(0, len(items), size):
-                    chosen = [items[i] for i in order[start : start + size]]
-                    work: list[tuple[TrainingMethod, Sequence[TokenItem]]] = [
-                        (recording or self.algorithm, chosen)
-                    ]
-                    if s.ptx_coefficient and self.ptx_items and not warming:
-                        work.append((self.ptx, self._ptx_batch()))
-                    step = self.engine.step(work, update=["critic"] if warming else None)
-                    if epochs == 0 and start == 0 and "policy/approxkl" in step:
-                        window["policy/approxkl_first"].append(step["policy/approxkl"])
-                    for name, value in step.items():
-                        window[name].append(value)
-                    moved.append(step.get("policy/approxkl", 0.0))
-                epochs += 1
-                if s.kl.epoch_target is not None and np.mean(moved) > 1.5 * s.kl.epoch_target:
-                    break
+            metrics = train_epochs(self.engine, self.settings, items, work, seed=seed, update=update)
         if recording is not None:
             recording.attach_to(rollouts, self.mesh)
-        mean = {NAMES.get(name, name): float(np.mean(values)) for name, values in window.items()}
-        return mean | {"epochs": float(epochs)}
+        return metrics
 
     def describe(self, rollouts: Rollouts) -> dict[str, float]:
         """The numbers of this iteration's rollouts."""
@@ -239,32 +226,27 @@ class RlLoop:
             rows = shown_samples(rollouts, self.kl.value, self.settings.show_samples, self.truth)
             self.stage.append_samples([{"step": self.iteration, **row} for row in rows])
 
-    def _begin(self) -> dict[str, float]:
+    def _begin(self) -> None:
         state = checkpoint.resume(self.stage, self.modules, self.engine, self.mesh)
         self.iteration = state.get("step", 0)
         size = min(self.settings.prompts_per_iteration, len(self.prompts))
         self.stream.at = state.get("prompts", self.iteration * size)
         if state:
             self.kl.load(state["kl"])
-        lengths = [
-            len(self.renderer.prompt(p.messages, room=self.settings.max_new_tokens)) for p in self.prompts
-        ]
-        memory = fit_rollouts(
-            self.modules, self.policy.model, self.algorithm.layout, self.settings, lengths, self.mesh
-        )
+        s, model, layout = self.settings, self.policy.model, self.algorithm.layout
+        lengths = [len(self.renderer.prompt(p.messages, room=s.max_new_tokens)) for p in self.prompts]
+        memory = fit_rollouts(self.modules, model, layout, s, lengths, self.mesh)
         self.engine.token_budget = memory.token_budget
         for module in self.modules.values():
             # The policy that is trained is the one that was sampled. (Transformers checkpoints activations in
             # training mode only.)
             switch_off(module, adapters=True)
             module.train(memory.checkpointing)
-        metrics: dict[str, float] = {}
         self.best.begin(self.iteration)
         if self.iteration == 0 and (self.watch or self.best.by):
             self._record(self._watched())
         if self.limit.kl_max is not None and not state:
             self._save()  # the start is the first good checkpoint to fall back to
-        return metrics
 
     def _after(self, metrics: dict[str, float]) -> None:
         """Measure, record and save what an iteration has come to."""
@@ -296,18 +278,13 @@ class RlLoop:
             runtime=self.runtime,
         )
 
-    def _reference(self, batch: TokenBatch) -> list[torch.Tensor]:
-        return [self.reference(batch, temperature=self.settings.temperature).log_prob]
-
     def _own(self, batch: TokenBatch) -> list[torch.Tensor]:
         out = log_probs(self.policy.model, batch, temperature=self.settings.temperature, details=True)
         return list(own_tokens(out).values())
 
     def _ptx_batch(self) -> list[TokenItem]:
-        size = self.settings.ptx_batch_size
-        chosen = batch_indices(
-            self.engine.steps, items=len(self.ptx_items), batch_size=size, seed=self.runtime.seed + 1
-        )
+        size, seed = self.settings.ptx_batch_size, self.runtime.seed + 1
+        chosen = batch_indices(self.engine.steps, items=len(self.ptx_items), batch_size=size, seed=seed)
         return [self.ptx_items[i] for i in chosen]
 
     def _record(self, metrics: Mapping[str, float]) -> None:
