@@ -14,8 +14,9 @@ from made_runs import (
     record,
 )
 
+from plaudit.audit.caveats import sharpening
 from plaudit.audit.run import Run, StageRecord
-from plaudit.audit.verdict import sharpening, verdict
+from plaudit.audit.verdict import verdict
 
 
 def run(summary, steps=None, places=PLACES):

@@ -79,7 +79,7 @@ import json, sys, time
 from pathlib import Path
 from plaudit.config import validate
 from plaudit.config.resolve import graph_of
-from plaudit.pipeline import code_version
+from plaudit.pipeline import code_version, source_tree
 from plaudit.pipeline.planning import roots_of
 
 recipe, edits = json.load(sys.stdin)
@@ -91,15 +91,15 @@ class Forgetful:
     # A cache that can forget one module: to read all of them again for each edit would take minutes.
 
     def __init__(self, name):
-        self.function, self.known = getattr(code_version, name).__wrapped__, {}
-        setattr(code_version, name, self)
+        self.function, self.known = getattr(source_tree, name).__wrapped__, {}
+        setattr(source_tree, name, self)
 
     def __call__(self, *given):
         if given not in self.known:
             self.known[given] = self.function(*given)
         return self.known[given]
 
-caches = [Forgetful(name) for name in ("_tree", "_module", "_read")]
+caches = [Forgetful(name) for name in ("tree_of", "module_of", "read")]
 
 def forget(file):
     module = str(file).removesuffix(".py").replace("/", ".")

@@ -8,17 +8,14 @@ class no code on the way names; a kind of step names such code in ``code``.
 
 from __future__ import annotations
 
-import ast
 import hashlib
-import importlib.util
-import re
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterable
 from functools import cache
-from pathlib import Path
 from typing import Any
 
-OWN = "plaudit"
+from plaudit.pipeline import source_tree
+from plaudit.pipeline.source_tree import OWN, RUN_AT_IMPORT, Origin
+
 # Packages and modules of plaudit that decide numbers; a change elsewhere (printing, recording) makes no other weights.
 COMPUTES = tuple(
     f"{OWN}.{name}"
@@ -46,35 +43,15 @@ COMPUTES = tuple(
 )
 DESCRIPTIONS = "descriptors"
 EVERYTHING = "*"
-RUN_AT_IMPORT = ""  # statements of a module that define nothing, such as a registration
-NAMED = re.compile(rf"{OWN}(?:\.[a-z_][a-z0-9_]*)+(?::[A-Za-z_]\w*)?")
 
 Definition = tuple[str, str]  # module, name
-
-
-@dataclass(frozen=True)
-class Origin:
-    """Where an imported name comes from; without a symbol it is the module itself."""
-
-    module: str
-    symbol: str | None = None
-
-
-@dataclass(frozen=True)
-class Module:
-    """A module's top-level definitions, and where its imported names come from."""
-
-    name: str
-    package: str
-    defined: dict[str, list[ast.stmt]] = field(default_factory=dict)
-    imported: dict[str, Origin] = field(default_factory=dict)
 
 
 def code_version(roots: Iterable[Any]) -> str:
     """The hash of all code that ``module:name`` references reach."""
     digest = hashlib.blake2b(digest_size=8)
     for key in sorted(reached(roots)):
-        digest.update(repr((key, _read(*key)[0])).encode())
+        digest.update(repr((key, source_tree.read(*key)[0])).encode())
     return digest.hexdigest()
 
 
@@ -91,7 +68,7 @@ def reached(roots: Iterable[Any]) -> set[Definition]:
         if here in seen or not counts(module):
             continue
         seen.add(here)
-        known = _module(module)
+        known = source_tree.module_of(module)
         if known is None:
             continue
         if name == EVERYTHING:
@@ -99,7 +76,7 @@ def reached(roots: Iterable[Any]) -> set[Definition]:
         elif name in known.defined:
             found.add(here)
             waiting += [(module, RUN_AT_IMPORT)] if RUN_AT_IMPORT in known.defined else []
-            for origin, chain in _read(module, name)[1]:
+            for origin, chain in source_tree.read(module, name)[1]:
                 if counts(origin.module):
                     waiting.append(_followed(origin, chain))
         elif name in known.imported:
@@ -112,11 +89,11 @@ def source_hash(reference: str) -> str:
 
     A module that is no Python has none either: whoever imports it says what is wrong.
     """
-    path = _source(reference.partition(":")[0])
+    path = source_tree.source_of(reference.partition(":")[0])
     if path is None:
         return reference
     try:
-        text = _flat(_tree(path))[0]
+        text = source_tree.flat(source_tree.tree_of(path))[0]
     except (SyntaxError, UnicodeDecodeError):
         return reference
     return hashlib.blake2b(text.encode(), digest_size=8).hexdigest()
@@ -156,185 +133,10 @@ def _followed(origin: Origin, chain: tuple[str, ...]) -> Definition:
     parts = [*([origin.symbol] if origin.symbol else []), *chain]
     module = origin.module
     while parts:
-        known = _module(module)
+        known = source_tree.module_of(module)
         if known is None or parts[0] in known.defined or parts[0] in known.imported:
             break
-        if _source(f"{module}.{parts[0]}") is None:
+        if source_tree.source_of(f"{module}.{parts[0]}") is None:
             break
         module = f"{module}.{parts.pop(0)}"
     return module, parts[0] if parts else EVERYTHING
-
-
-@cache
-def _source(module: str) -> Path | None:
-    """The file of a module, found without importing anything."""
-    top, *rest = module.split(".")
-    try:
-        spec = importlib.util.find_spec(top)
-    except (ImportError, ValueError):
-        return None
-    if spec is None:
-        return None
-    if not rest:
-        return Path(spec.origin) if spec.origin and spec.origin.endswith(".py") else None
-    for folder in spec.submodule_search_locations or ():
-        place = Path(folder, *rest)
-        for path in (place.with_name(f"{place.name}.py"), place / "__init__.py"):
-            if path.is_file():
-                return path
-    return None
-
-
-@cache
-def _tree(path: Path) -> ast.Module:
-    return ast.parse(path.read_text(encoding="utf-8"))
-
-
-@cache
-def _module(name: str) -> Module | None:
-    path = _source(name)
-    if path is None:
-        return None
-    found = Module(name, name if path.name == "__init__.py" else name.rpartition(".")[0])
-    for statement in _statements(_tree(path).body):
-        if isinstance(statement, ast.Import | ast.ImportFrom):
-            for local, origin in _imports(statement, found.package):
-                found.imported.setdefault(local, origin)
-        for defined in _names(statement) or _run_at_import(statement):
-            found.defined.setdefault(defined, []).append(statement)
-    for defined in found.defined:
-        found.imported.pop(defined, None)
-    return found
-
-
-def _statements(body: list[ast.stmt]) -> Iterator[ast.stmt]:
-    """Top-level statements, those under an ``if`` or ``try`` too."""
-    for statement in body:
-        if isinstance(statement, ast.If | ast.Try):
-            yield from _statements(statement.body)
-            yield from _statements(statement.orelse)
-            for handler in getattr(statement, "handlers", ()):
-                yield from _statements(handler.body)
-        else:
-            yield statement
-
-
-def _names(statement: ast.stmt) -> list[str]:
-    if isinstance(statement, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
-        return [statement.name]
-    targets = statement.targets if isinstance(statement, ast.Assign) else [getattr(statement, "target", None)]
-    within = [n for t in targets if t is not None for n in ast.walk(t)]
-    return [n.id for n in within if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store)]
-
-
-def _run_at_import(statement: ast.stmt) -> list[str]:
-    """Whether a statement acts when its module is imported and defines nothing."""
-    if isinstance(statement, ast.Import | ast.ImportFrom | ast.Pass):
-        return []
-    words = isinstance(statement, ast.Expr) and isinstance(statement.value, ast.Constant)
-    return [] if words else [RUN_AT_IMPORT]
-
-
-def _imports(node: ast.Import | ast.ImportFrom, package: str) -> Iterator[tuple[str, Origin]]:
-    """(local name, where it comes from)."""
-    if isinstance(node, ast.ImportFrom):
-        parents = package.split(".")[: len(package.split(".")) - node.level + 1] if node.level else []
-        module = ".".join([*parents, *([node.module] if node.module else [])])
-        for alias in node.names:
-            yield alias.asname or alias.name, Origin(module, alias.name)
-        return
-    for alias in node.names:
-        yield (
-            alias.asname or alias.name.partition(".")[0],
-            Origin(alias.name if alias.asname else alias.name.partition(".")[0]),
-        )
-
-
-@cache
-def _read(module: str, name: str) -> tuple[str, tuple[tuple[Origin, tuple[str, ...]], ...]]:
-    """A definition's code as text, and what it mentions: each an origin with the attributes behind it."""
-    known = _module(module)
-    assert known is not None
-    texts: list[str] = []
-    found: dict[tuple[Origin, tuple[str, ...]], None] = {}
-    for node in known.defined[name]:
-        text, chains, imports, named = _flat(node)
-        texts.append(text)
-        inside = {local: o for i in imports for local, o in _imports(i, known.package)}
-        for first, *rest in chains:
-            if first in inside:
-                found[inside[first], tuple(rest)] = None
-            elif first in known.defined:
-                found[Origin(module, first), ()] = None
-            elif first in known.imported:
-                found[known.imported[first], tuple(rest)] = None
-        for reference in named:
-            found[Origin(reference.partition(":")[0], reference.partition(":")[2] or None), ()] = None
-    return "".join(texts), tuple(found)
-
-
-def _flat(
-    node: ast.AST,
-) -> tuple[str, set[tuple[str, ...]], list[ast.Import | ast.ImportFrom], set[str]]:
-    """A node's code as text without docstrings; the dotted names, imports and modules in text that stand in it."""
-    text: list[str] = []
-    chains: set[tuple[str, ...]] = set()
-    imports: list[ast.Import | ast.ImportFrom] = []
-    named: set[str] = set()
-
-    def visit(part: Any) -> None:
-        if isinstance(part, list):
-            text.append("[")
-            for one in part:
-                visit(one)
-            text.append("]")
-            return
-        if not isinstance(part, ast.AST):
-            text.append(repr(part))
-            return
-        kind = type(part)
-        text.append(kind.__name__)
-        if kind is ast.Name:
-            text.append(part.id)  # type: ignore[attr-defined]
-            chains.add((part.id,))  # type: ignore[attr-defined]
-            return
-        if kind is ast.Attribute and (chain := _chain(part)):
-            text.append(".".join(chain))
-            chains.add(chain)
-            return
-        if kind is ast.Import or kind is ast.ImportFrom:
-            imports.append(part)  # type: ignore[arg-type]
-        if kind is ast.Constant and isinstance(part.value, str) and NAMED.fullmatch(part.value):  # type: ignore[attr-defined]
-            named.add(part.value)  # type: ignore[attr-defined]
-        for name in kind._fields:
-            if name == "ctx":
-                continue
-            value = getattr(part, name, None)
-            if name == "body" and isinstance(value, list) and _is_docstring(kind, value):
-                value = value[1:] or [ast.Pass()]
-            if value is not None and value != []:
-                text.append(name)
-                visit(value)
-        text.append(";")
-
-    visit(node)
-    return "\x1f".join(text), chains, imports, named
-
-
-def _chain(node: Any) -> tuple[str, ...]:
-    """``a.b.c`` as its names; empty where it begins with anything but a name."""
-    names: list[str] = []
-    while isinstance(node, ast.Attribute):
-        names.append(node.attr)
-        node = node.value
-    return (node.id, *reversed(names)) if isinstance(node, ast.Name) else ()
-
-
-def _is_docstring(kind: type, body: list[Any]) -> bool:
-    first = body[0] if body else None
-    return (
-        kind in (ast.Module, ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
-        and isinstance(first, ast.Expr)
-        and isinstance(first.value, ast.Constant)
-        and isinstance(first.value.value, str)
-    )

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from plaudit.audit.caveats import sharpening
 from plaudit.audit.run import Run, dig
-from plaudit.audit.verdict import sharpening
 from plaudit.display.formatting import count, finite, number, of_n, percent, span, temperature
 from plaudit.display.interval_figure import Estimated, interval_rows
 from plaudit.report.quality import percent_span

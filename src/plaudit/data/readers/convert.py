@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from plaudit.data.readers import public_sets
+from plaudit.data.readers import public_sets, public_texts
 from plaudit.data.readers.file_formats import DataRow
 from plaudit.data.readers.read_report import Fault, ReadReport
 from plaudit.data.readers.record_kinds import as_kind, join_pairs, known_kind
@@ -37,7 +37,7 @@ class Converter:
 
 
 CONVERTERS: dict[str, Converter] = {
-    "advbench": Converter("harmful requests → prompts", ("harmful_behaviors.csv*",), public_sets.advbench),
+    "advbench": Converter("harmful requests → prompts", ("harmful_behaviors.csv*",), public_texts.advbench),
     "alpaca_eval": Converter(
         "instruction, output_1, output_2, generator_1, generator_2, preference (1 … 2) → comparisons",
         ("**/*annotations*.json*",),
@@ -46,7 +46,7 @@ CONVERTERS: dict[str, Converter] = {
     "anthropic_evals": Converter(
         "question, answer_matching_behavior, answer_not_matching_behavior → prompts",
         ("**/*.jsonl*",),
-        public_sets.anthropic_evals,
+        public_texts.anthropic_evals,
     ),
     "finegrained_rlhf": Converter(
         "4 answers, 6 judgements → comparisons", ("*_feedback.json*",), public_sets.finegrained_rlhf
@@ -59,7 +59,7 @@ CONVERTERS: dict[str, Converter] = {
     "gsm8k": Converter(
         "question, answer that ends in #### result → demonstrations",
         ("train.jsonl*", "test.jsonl*"),
-        public_sets.gsm8k,
+        public_texts.gsm8k,
     ),
     "gsm8k_solutions": Converter(
         "models' solutions, right or wrong → labelled",
@@ -67,7 +67,7 @@ CONVERTERS: dict[str, Converter] = {
         public_sets.gsm8k_solutions,
     ),
     "harmbench": Converter(
-        "harmful requests → prompts", ("harmbench_behaviors*.csv*",), public_sets.harmbench
+        "harmful requests → prompts", ("harmbench_behaviors*.csv*",), public_texts.harmbench
     ),
     "llmbar": Converter("objective pairs → rankings", ("*dataset.json*",), public_sets.llmbar),
     "oasst": Converter(
@@ -80,20 +80,22 @@ CONVERTERS: dict[str, Converter] = {
     "self_instruct": Converter(
         "seed tasks and user-oriented tasks → demonstrations",
         ("*seed_tasks.jsonl*", "*user_oriented_instructions.jsonl*"),
-        public_sets.self_instruct,
+        public_texts.self_instruct,
     ),
     "sgd_dialogues": Converter(
-        "service dialogues → demonstrations", ("sgd_text.jsonl*",), public_sets.sgd_dialogues
+        "service dialogues → demonstrations", ("sgd_text.jsonl*",), public_texts.sgd_dialogues
     ),
     "stories": Converter(
-        "children's stories, free licenses → text", ("stories_*.jsonl*",), public_sets.stories
+        "children's stories, free licenses → text", ("stories_*.jsonl*",), public_texts.stories
     ),
-    "strongreject": Converter("harmful requests → prompts", ("strongreject.csv*",), public_sets.strongreject),
+    "strongreject": Converter(
+        "harmful requests → prompts", ("strongreject.csv*",), public_texts.strongreject
+    ),
     "sycophancy": Converter(
-        "question, right, wrong → prompts", ("*.jsonl*", "*.csv*"), public_sets.sycophancy
+        "question, right, wrong → prompts", ("*.jsonl*", "*.csv*"), public_texts.sycophancy
     ),
     "taskmaster_dialogues": Converter(
-        "coffee orders → demonstrations", ("*_dialogs_text.jsonl*",), public_sets.taskmaster_dialogues
+        "coffee orders → demonstrations", ("*_dialogs_text.jsonl*",), public_texts.taskmaster_dialogues
     ),
     "taskmaster_reward": Converter(
         "agent turns, good or bad → labelled", ("*_reward.jsonl*",), public_sets.taskmaster_reward

@@ -1,17 +1,17 @@
-"""Converts rows of public data sets whose schema cannot be detected: one function per set."""
+"""Converts rows of public data sets of judgements whose schema cannot be detected: one function per set."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from itertools import combinations
 from typing import Any
 
 from plaudit.data.readers.coerce import filled_text, number, prompt_messages, whole_text
+from plaudit.data.readers.public_texts import Values, answer_of, instructed, user_prompt
 from plaudit.data.readers.read_report import Fault
 from plaudit.data.records import (
     Comparisons,
-    Demonstration,
     Labeled,
     Message,
     Outcome,
@@ -22,38 +22,10 @@ from plaudit.data.records import (
     Role,
 )
 
-Values = Mapping[str, Any]
-
-
-def _user(text: str, source: str, **metadata: Any) -> Prompt:
-    return Prompt.user(filled_text(text, "prompt", "prompt"), source, **metadata)
-
 
 def _judged(value: Any, field: str) -> Response:
     """An answer that people judged; it may be empty, because its judgement is known."""
     return Response(whole_text(value, field).strip())
-
-
-def _answer(value: Any, field: str) -> Response:
-    return Response(filled_text(value, field, "answer"))
-
-
-def _instructed(instruction: Any, more: Any) -> str:
-    parts = (whole_text(instruction, "instruction").strip(), whole_text(more or "", "input").strip())
-    return "\n\n".join(part for part in parts if part)
-
-
-def _dialogue(turns: Sequence[Message], source: str, **metadata: Any) -> Iterator[Demonstration]:
-    """A dialogue up to its last assistant turn, which must answer somebody."""
-    while turns and turns[-1].role != "assistant":
-        turns = turns[:-1]
-    if len(turns) < 2:
-        raise Fault(
-            "no assistant turn", "the dialogue has no assistant turn after another turn", field="turns"
-        )
-    if any(not m.content for m in turns):
-        raise Fault("empty turn", "a turn of the dialogue is empty", field="turns")
-    yield Demonstration(Prompt(tuple(turns[:-1]), source, metadata), Response(turns[-1].content))
 
 
 # -- human preferences ---------------------------------------------------------------------------
@@ -73,7 +45,7 @@ def finegrained_rlhf(row: Values, *, passages: bool = False) -> Iterator[Compari
     outcomes = tuple(
         Outcome(i, j, {0: 0.5, 1: 1.0, 2: 0.0}[p]) for (i, j), p in zip(pairs, row["preference"])
     )
-    yield Comparisons(_user(question, "finegrained_rlhf"), responses, outcomes)
+    yield Comparisons(user_prompt(question, "finegrained_rlhf"), responses, outcomes)
 
 
 def finegrained_rlhf_passages(row: Values) -> Iterator[Comparisons]:
@@ -90,7 +62,9 @@ def pandalm(row: Values) -> Iterator[Comparisons]:
         Outcome(0, 1, {0: 0.5, 1: 1.0, 2: 0.0}[row[name]], rater=name)
         for name in ("annotator1", "annotator2", "annotator3")
     )
-    prompt = _user(_instructed(row["instruction"], row["input"]), "pandalm", category=row["motivation_app"])
+    prompt = user_prompt(
+        instructed(row["instruction"], row["input"]), "pandalm", category=row["motivation_app"]
+    )
     yield Comparisons(prompt, responses, outcomes, {"models": row["cmp_key"]})
 
 
@@ -117,7 +91,7 @@ def open_instruct_human(row: Values) -> Iterator[Comparisons]:
         for x in "ab"
     )
     yield Comparisons(
-        _user(row["prompt"], "open_instruct_human"),
+        user_prompt(row["prompt"], "open_instruct_human"),
         tuple(responses),
         (Outcome(0, 1, result, strength, rater=row["evaluator"]),),
         {"instance": row["instance_index"]},
@@ -135,9 +109,9 @@ def oasst_pairs(row: Values) -> Iterator[Ranking]:
 
 def llmbar(row: Values) -> Iterator[Ranking]:
     """Two outputs, of which one is objectively better (label 1 or 2)."""
-    responses = tuple(_answer(row[k], k) for k in ("output_1", "output_2"))
+    responses = tuple(answer_of(row[k], k) for k in ("output_1", "output_2"))
     best = {1: 0, 2: 1}[row["label"]]
-    yield Ranking(_user(row["input"], "llmbar"), responses, ((best,), (1 - best,)))
+    yield Ranking(user_prompt(row["input"], "llmbar"), responses, ((best,), (1 - best,)))
 
 
 def alpaca_eval(row: Values) -> Iterator[Comparisons]:
@@ -156,7 +130,7 @@ def alpaca_eval(row: Values) -> Iterator[Comparisons]:
     )
     result = 2 - preference if preference else 0.5
     yield Comparisons(
-        _user(row["instruction"], "alpaca_eval"),
+        user_prompt(row["instruction"], "alpaca_eval"),
         responses,
         (Outcome(0, 1, result, rater=str(row.get("annotator") or "") or None),),
     )
@@ -183,7 +157,7 @@ def taskmaster_reward(row: Values) -> Iterator[Labeled]:
     if not turns:
         raise Fault("empty prompt", "nothing precedes the answer", field="context")
     good = {1.0: True, 0.0: False}[row["reward"]]
-    yield Labeled(Prompt(turns, "taskmaster"), _answer(answer, "generation"), good)
+    yield Labeled(Prompt(turns, "taskmaster"), answer_of(answer, "generation"), good)
 
 
 def truthfulqa_labels(row: Values) -> Iterator[Labeled]:
@@ -193,7 +167,7 @@ def truthfulqa_labels(row: Values) -> Iterator[Labeled]:
     if not found:
         raise Fault("missing field", "the prompt holds no answer", field="prompt")
     good = {"yes": True, "no": False}[row["completion"].strip()]
-    yield Labeled(_user(question, "truthfulqa"), _answer(answer, "prompt"), good)
+    yield Labeled(user_prompt(question, "truthfulqa"), answer_of(answer, "prompt"), good)
 
 
 def truthfulqa(row: Values) -> Iterator[Ranking]:
@@ -207,7 +181,7 @@ def truthfulqa(row: Values) -> Iterator[Ranking]:
         raise Fault("empty answer", "no correct or no incorrect answer", field="Correct Answers")
     responses = tuple(map(Response, (*correct, *incorrect)))
     groups = tuple(range(len(correct))), tuple(range(len(correct), len(responses)))
-    yield Ranking(_user(row["Question"], "truthfulqa", category=row["Category"]), responses, groups)
+    yield Ranking(user_prompt(row["Question"], "truthfulqa", category=row["Category"]), responses, groups)
 
 
 def xstest(row: Values) -> Iterator[Labeled]:
@@ -216,11 +190,10 @@ def xstest(row: Values) -> Iterator[Labeled]:
     complied = row["final_label"] == "1_full_compliance"
     metadata = {k: row[k] for k in ("final_label", "annotation_1", "annotation_2")}
     response = Response(filled_text(row["completion"], "completion", "answer"), metadata=metadata)
-    prompt = _user(row["prompt"], "xstest", category=row["type"], safe=safe)
+    prompt = user_prompt(row["prompt"], "xstest", category=row["type"], safe=safe)
     yield Labeled(prompt, response, complied == safe)
 
 
-GSM8K_RESULT = "####"
 RATINGS = {"Poor": 1.0, "Not Good": 2.0, "Passable": 3.0, "Good": 4.0, "Excellent": 5.0}
 
 
@@ -238,91 +211,15 @@ def topical_chat_rated(row: Values) -> Iterator[Rated | Fault]:
             Message("assistant" if t["a"] == turn["a"] else "user", t["m"].strip()) for t in turns[:i]
         )
         prompt = Prompt(before, "topical_chat")
-        yield Rated(prompt, _answer(turn["m"], "turns"), RATINGS[turn["rating"]])
-
-
-def gsm8k(row: Values) -> Iterator[Demonstration]:
-    """A grade-school problem and its solution, which ends in ``#### result``."""
-    solution = _answer(row["answer"], "answer")
-    if GSM8K_RESULT not in solution.text:
-        raise Fault("no result", f"the solution does not end in `{GSM8K_RESULT} result`", field="answer")
-    yield Demonstration(_user(row["question"], "gsm8k"), solution)
+        yield Rated(prompt, answer_of(turn["m"], "turns"), RATINGS[turn["rating"]])
 
 
 def gsm8k_solutions(row: Values) -> Iterator[Labeled]:
     """Four models' solutions of a problem, labeled by whether the result is correct."""
-    prompt = _user(row["question"], "gsm8k")
+    prompt = user_prompt(row["question"], "gsm8k")
     for value in row.values():
         if isinstance(value, dict):
-            yield Labeled(prompt, _answer(value["solution"], "solution"), value["is_correct"])
-
-
-# -- demonstrations, prompts, texts --------------------------------------------------------------
-
-
-def self_instruct(row: Values) -> Iterator[Demonstration]:
-    """An instruction written by people, and its instances."""
-    for instance in row["instances"]:
-        prompt = _user(_instructed(row["instruction"], instance["input"]), "self_instruct")
-        yield Demonstration(prompt, _answer(instance["output"], "output"))
-
-
-def sgd_dialogues(row: Values) -> Iterator[Demonstration]:
-    """A dialogue with a booking service; user and service alternate."""
-    roles: Sequence[Any] = ("user", "assistant")
-    yield from _dialogue([Message(roles[i % 2], t.strip()) for i, t in enumerate(row["turns"])], "sgd")
-
-
-def taskmaster_dialogues(row: Values) -> Iterator[Demonstration]:
-    """A dialogue in which people order coffee."""
-    turns = [Message(t["s"], t["t"].strip()) for t in row["turns"]]
-    yield from _dialogue(turns, "taskmaster")
-
-
-FREE = ("CC-BY", "Public Domain")
-
-
-def stories(row: Values) -> Iterator[str]:
-    """Children's stories whose license allows commercial use."""
-    if row["licence"] not in FREE:
-        raise Fault(f"license {row['licence']}", "the license forbids commercial use, or is unknown")
-    yield filled_text(row["text"], "text", "text")
-
-
-def advbench(row: Values) -> Iterator[Prompt]:
-    """A harmful request."""
-    yield _user(row["goal"], "advbench")
-
-
-def harmbench(row: Values) -> Iterator[Prompt]:
-    """A harmful request, after the text it is about where there is one."""
-    text = "\n\n".join(t for t in (row["ContextString"].strip(), row["Behavior"].strip()) if t)
-    yield _user(text, "harmbench", category=row["SemanticCategory"])
-
-
-def anthropic_evals(row: Values) -> Iterator[Prompt]:
-    """A question with offered answers; metadata: the one that shows the behavior (``matching``) and the ``others``."""
-    others = row["answer_not_matching_behavior"]
-    matching, *rest = (
-        filled_text(v, "answer_matching_behavior", "answer").strip(" ()")
-        for v in (row["answer_matching_behavior"], *(others if isinstance(others, list) else [others]))
-    )
-    if matching in rest:
-        raise Fault("identical answers", "the matching answer is also one that does not match")
-    yield _user(row["question"], "anthropic_evals", matching=matching, others=list(dict.fromkeys(rest)))
-
-
-def sycophancy(row: Values) -> Iterator[Prompt]:
-    """A question of one's own with its right and a wrong answer, for `--suite sycophancy`."""
-    right, wrong = (filled_text(row[k], k, "answer").strip() for k in ("right", "wrong"))
-    if right == wrong:
-        raise Fault("identical answers", "the right and the wrong answer are the same", field="wrong")
-    yield _user(row["question"], "sycophancy", right=right, wrong=wrong)
-
-
-def strongreject(row: Values) -> Iterator[Prompt]:
-    """A harmful request."""
-    yield _user(row["forbidden_prompt"], "strongreject", category=row["category"])
+            yield Labeled(prompt, answer_of(value["solution"], "solution"), value["is_correct"])
 
 
 # -- AI verdicts ---------------------------------------------------------------------------------
@@ -338,7 +235,7 @@ def vicuna80(tables: Mapping[str, Iterable[Values]]) -> Iterator[Comparisons]:
         first, second = (number(s, "score") for s in review["score"])
         result = 0.5 if first == second else float(first > second)
         yield Comparisons(
-            _user(question["text"], "vicuna80", category=question["category"]),
+            user_prompt(question["text"], "vicuna80", category=question["category"]),
             tuple(Response(a["text"].strip(), metadata={"model": a["model_id"]}) for a in pair),
             (Outcome(0, 1, result, abs(first - second) or None, rater="gpt-4"),),
         )

@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 from typing import Any
 
-from plaudit.data.readers.public_sets import GSM8K_RESULT
+from plaudit.data.readers.public_texts import GSM8K_RESULT
 from plaudit.pipeline.suites.policies import (
     answered,
     change,

@@ -1,0 +1,134 @@
+"""What preflight can know of a run's records: none left to learn from, a template that refuses them, what is cut.
+
+Only records that lie on this disk are looked at, and only by tokenizers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+from plaudit.config import Evaluate
+from plaudit.config.graph import PROXY, Node
+from plaudit.data.records import Demonstration, Labeled, Prompt, Rated
+from plaudit.data.rendering.renderer import Renderer
+from plaudit.errors import Problem, UserError
+from plaudit.methods.lengths import bounded, foreseen
+from plaudit.models.positions import positions_of_config
+from plaudit.pipeline.context import Context
+
+T = TypeVar("T")
+# Records of each role that are rendered with the model's own template before anything is loaded.
+RENDERED = 20
+# Records whose lengths are counted; evenly spaced ones of more.
+COUNTED = 1000
+
+
+def tried(problems: list[Problem], field: str, work: Callable[..., T], *arguments: Any) -> T | None:
+    """What the work gives, or None with its error among the problems."""
+    try:
+        return work(*arguments)
+    except UserError as error:
+        problems.append(Problem(error.message, field=field, remedy=error.remedy))
+        problems += error.problems
+        return None
+
+
+def check_data(context: Context, node: Node, problems: list[Problem]) -> None:
+    """A step whose records are all there to be read, and of which none is left to learn from."""
+    if context.world is not None or node.name == PROXY or not node.on:
+        return
+    if not _there(context, node):
+        return
+    prompts = node.kind.data == "prompts"
+    field = f"data.{node.on[0].name}"
+    records = tried(problems, field, context.prompts if prompts else context.records, node)
+    if records is None:
+        return
+    train: Sequence[Any] = records if prompts else records[0]  # type: ignore[assignment]
+    held: Sequence[Any] = () if prompts else records[1]  # type: ignore[assignment]
+    if not len(train):
+        kept = f"; all {len(held)} records are held out" if len(held) else ""
+        remedy = "lower data.validation and data.preference_validation, or add rows" if kept else "add rows"
+        problems.append(Problem(f"{node.name} has nothing to learn from{kept}", field=field, remedy=remedy))
+
+
+def _there(context: Context, node: Node) -> bool:
+    """Whether all that a step learns from lies on this disk already: nothing is fetched, no step comes first."""
+    roles = [s.name for s in node.on]
+    if any(map(context.graph.gives_records, roles)):
+        return False
+    split_with = ("prompts", "preferences", "demonstrations") if node.kind.data == "prompts" else ()
+    files = context.materials.files(*{*roles, *split_with})
+    return bool(files) and all(Path(p).exists() for p in files)
+
+
+def check_template(context: Context, node: Node, tokenizer: Any, problems: list[Problem]) -> None:
+    """The first records of a step under the model's own template: what blocks training blocks here."""
+    if context.world is not None or node.kind.data not in ("demonstrations", "preferences", "prompts"):
+        return
+    if problems or not _there(context, node):
+        return
+    records = context.prompts(node) if node.kind.data == "prompts" else context.records(node)[0]
+    renderer = context.renderer(tokenizer)
+    tried(problems, f"steps.{node.name}", _rendered, renderer, list(records)[:RENDERED])
+
+
+def tell_cut(
+    context: Context,
+    node: Node,
+    pair: tuple[Any, Any],
+    problems: list[Problem],
+    tell: Callable[[str], None],
+) -> None:
+    """What a step's records and prompts lose to max_length, max_prompt_length and the model's positions."""
+    if problems or context.world is not None or node.name == PROXY:
+        return
+    if isinstance(node.settings, Evaluate):
+        files = context.materials.files("prompts", "preferences", "demonstrations")
+        known = bool(files) and all(Path(p).exists() for p in files)
+        records: Sequence[Any] = context.materials.prompts("test") if known else ()
+    elif not node.on or not _there(context, node):
+        return
+    else:
+        records = context.prompts(node) if node.kind.data == "prompts" else context.records(node)[0]
+    if not len(records) or isinstance(records[0], str | Labeled | Rated):
+        return
+    prompts = isinstance(records[0], Prompt)
+    shown = list(records)[:: max(1, -(-len(records) // COUNTED))]
+    what = "prompts" if prompts else "records"
+    if len(shown) < len(records):
+        what = f"{what} (evenly spaced of {len(records)})"
+    config, tokenizer = pair
+    renderer = bounded(context.renderer(tokenizer), positions=positions_of_config(config))
+    room = getattr(node.settings, "max_new_tokens", 0) if prompts else 0
+
+    def render(renderer: Renderer, records: Sequence[Any]) -> list[Any]:
+        return renderer.prompts(records, room=room)[0] if prompts else _items(renderer, records)
+
+    def counted() -> str:
+        return foreseen(renderer, shown, render, node.name, what=what, room=room)
+
+    if words := tried(problems, f"steps.{node.name}", counted):
+        tell(words)
+
+
+def _items(renderer: Renderer, records: Sequence[Any]) -> list[Any]:
+    items = []
+    for record in records:
+        if isinstance(record, Prompt):
+            renderer.prompts([record])
+        elif isinstance(record, Demonstration):
+            items += renderer.demonstrations(record)
+        else:
+            made = renderer.preference(record)
+            items += [made] if made is not None else []
+    return items
+
+
+def _rendered(renderer: Renderer, records: Sequence[Any]) -> None:
+    items = _items(renderer, records)
+    spans = any("trained_span" in getattr(getattr(r, "response", None), "metadata", {}) for r in records)
+    if items:
+        renderer.lint(items, ends=not spans)
