@@ -63,7 +63,7 @@ class Kernels(Protocol):
         bf16: bool,
         kept_logits: int,
     ) -> tuple[Tensor, ...]:
-        """log softmax(shape(W h + b) / T) of the targets [N]; with ``details`` also entropy [N] and argmax hits [N].
+        """log softmax(shape(W h + b) / T) of the targets [N]; with ``details`` also the entropy [N].
 
         ``bf16``: matmul in bf16. ``kept_logits``: numbers up to which logits are saved for the backward pass.
         """

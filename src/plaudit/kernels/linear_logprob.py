@@ -88,7 +88,7 @@ class _LogProb(torch.autograd.Function):
             if found is not None:
                 z, factor = linear(h.to(dtype), low), shape.factor / temperature
                 part: tuple[Tensor, ...] = found.log_prob(z, t, factor)
-                columns.append(part + found.entropy_and_hits(z, t, part[1], factor) if details else part)
+                columns.append((*part, found.entropy(z, part[1], factor)) if details else part)
                 kept += [z] * keep
                 continue
             z = _logits(h.to(dtype), low, bias, shape, temperature)
@@ -97,18 +97,14 @@ class _LogProb(torch.autograd.Function):
             chosen = table.gather(-1, t[:, None]).squeeze(-1)
             part = (chosen, z.gather(-1, t[:, None]).squeeze(-1) - chosen)
             if details:
-                part += (-torch.linalg.vecdot(table.exp(), table.clamp(min=NEVER)), z.argmax(-1) == t)
+                part += (-torch.linalg.vecdot(table.exp(), table.clamp(min=NEVER)),)
             columns.append(part)
             if keep:
                 kept.append(table)
         log_prob, normalizer, *more = (torch.cat(c) for c in zip(*columns))
-        ctx.save_for_backward(hidden, weight, bias, targets, normalizer, *more[:1])
+        ctx.save_for_backward(hidden, weight, bias, targets, normalizer, *more)
         ctx.kept = kept
-        if not details:
-            return (log_prob[:count],)
-        entropy, hits = (column[:count] for column in more)
-        ctx.mark_non_differentiable(hits)
-        return log_prob[:count], entropy, hits
+        return (log_prob[:count], *(column[:count] for column in more))
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Any, ...]:

@@ -113,12 +113,12 @@ def linear_log_probs(
 
 
 def gathered(z: Tensor, targets: Tensor, details: bool) -> tuple[Tensor, ...]:
-    """log softmax(z) of the targets [N]; with ``details`` also the entropy [N] and whether the target is the argmax."""
+    """log softmax(z) of the targets [N]; with ``details`` also the entropy [N]."""
     rows = z.log_softmax(-1)
     log_prob = rows.gather(-1, targets[:, None]).squeeze(-1)
     if not details:
         return (log_prob,)
-    return log_prob, -(rows.exp() * rows.clamp(min=NEVER)).sum(-1), rows.detach().argmax(-1) == targets
+    return log_prob, -(rows.exp() * rows.clamp(min=NEVER)).sum(-1)
 
 
 def draw_tokens(z: Tensor, uniform: Tensor) -> tuple[Tensor, Tensor]:

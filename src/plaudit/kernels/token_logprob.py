@@ -39,12 +39,12 @@ def log_prob(z: Tensor, targets: Tensor, factor: float) -> tuple[Tensor, Tensor]
     return found, normalizer
 
 
-def entropy_and_hits(z: Tensor, targets: Tensor, normalizer: Tensor, factor: float) -> tuple[Tensor, Tensor]:
-    """The entropy of each row [N], and whether the target is its argmax (the first, if several are equal) [N]."""
-    entropy, hits = torch.empty(len(z)), torch.empty(len(z), dtype=torch.bool)
+def entropy(z: Tensor, normalizer: Tensor, factor: float) -> Tensor:
+    """The entropy of each row [N]."""
+    found = torch.empty(len(z))
     set_threads_for(16 * z.numel())
-    _entropy(*map(as_numpy, (z, targets, normalizer)), np.float32(factor), entropy.numpy(), hits.numpy())
-    return entropy, hits
+    _entropy(as_numpy(z), as_numpy(normalizer), np.float32(factor), found.numpy())
+    return found
 
 
 def grad_logits(z: Tensor, targets: Tensor, normalizer: Tensor, grad: Tensor, factor: float) -> Tensor:
@@ -90,20 +90,14 @@ def _log_prob_rows(z: Any, targets: Any, factor: Any, log_prob: Any, normalizer:
         log_prob[r] = factor * load_fp32(row[targets[r]]) - normalizer[r]
 
 
-def _entropy_rows(z: Any, targets: Any, normalizer: Any, factor: Any, entropy: Any, hits: Any) -> None:
+def _entropy_rows(z: Any, normalizer: Any, factor: Any, found: Any) -> None:
     for r in prange(len(z)):
         row, base = z[r], normalizer[r]
         total = np.float32(0)
         for i in range(len(row)):
             x = _clamp(factor * load_fp32(row[i]) - base)
             total -= exp(x) * x
-        entropy[r] = total
-        top = _max(row, np.empty(MAX_LANES, dtype=np.float32))
-        target = load_fp32(row[targets[r]])
-        hits[r] = target == top
-        for i in range(targets[r]):
-            if load_fp32(row[i]) == target:
-                hits[r] = False
+        found[r] = total
 
 
 def _grad_logits_rows(z: Any, targets: Any, normalizer: Any, grad: Any, factor: Any) -> None:

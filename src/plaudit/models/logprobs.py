@@ -30,11 +30,10 @@ CHUNK = 2**24
 
 @dataclass
 class TokenLogProbs:
-    """Per response token: log-prob [N], and where asked the entropy [N] and argmax hits [N]."""
+    """Per response token: log-prob [N], and where asked the entropy [N]."""
 
     log_prob: Tensor
     entropy: Tensor | None = None
-    correct: Tensor | None = None
 
 
 def log_probs(
@@ -42,8 +41,8 @@ def log_probs(
 ) -> TokenLogProbs:
     """log π(token | what came before) of every response token, in nats: [N].
 
-    ``temperature`` divides the logits, as the sampler's does. ``details`` adds the entropy and whether
-    the token was the most probable one. Logits of prompt tokens are never computed.
+    ``temperature`` divides the logits, as the sampler's does. ``details`` adds the entropy. Logits of prompt
+    tokens are never computed.
     """
     check_policy(model)
     hidden = encode(model, batch, at="predicting").predicting
@@ -65,7 +64,7 @@ def log_probs(
             bf16=bf16,
             kept_logits=compute_config().kept_logits,
         )
-    return TokenLogProbs(*columns) if details else TokenLogProbs(columns[0])
+    return TokenLogProbs(*columns)
 
 
 def logits_at(model: nn.Module, hidden: Tensor) -> Tensor:
