@@ -150,7 +150,7 @@ def test_control_tokens_in_content_are_plain_text_under_every_template(tokenizer
         item = renderer.demonstration(Demonstration(Prompt(dirty), Response(f"in {spelled} a tree")))
         trained = item.responses[0].ids[item.responses[0].trained]
         assert (trained == token).sum() == 2 * (token == renderer.end_id)
-        document = renderer.document(f"in {spelled} a tree").responses[0].ids
+        document = renderer.documents([f"in {spelled} a tree"])[0].responses[0].ids
         assert (document[:-1] != token).all()
 
 
@@ -410,12 +410,12 @@ def test_what_a_template_refuses_is_dropped_with_its_reason():
 
 def test_a_document_is_start_text_and_end():
     tokenizer = ours()
-    item = Renderer(tokenizer).document("An owl lives in a tree.")
+    (item,) = Renderer(tokenizer).documents(["An owl lives in a tree."])
     assert words(tokenizer, item.prompt) == "<|text|>"
     assert words(tokenizer, item.responses[0].ids) == "An owl lives in a tree.<|end|>"
     assert item.responses[0].trained.all()
     gpt = Renderer(base())
-    assert gpt.document("a").prompt.tolist() == [gpt.end_id]
+    assert gpt.documents(["a"])[0].prompt.tolist() == [gpt.end_id]
 
 
 @settings(deadline=None)
@@ -428,11 +428,6 @@ def test_documents_lose_nothing_when_they_are_cut(texts, limit):
     joined = [words(tokenizer, np.concatenate([i.responses[0].ids for i in items]))]
     assert joined == ["".join(t + "<|end|>" for t in texts)]
     assert all(i.longest <= limit for i in items)
-
-
-def test_a_document_that_needs_two_items_says_so():
-    with pytest.raises(ValueError, match="documents"):
-        Renderer(ours(), max_length=5).document("An owl lives in a tree.")
 
 
 # -- what blocks ---------------------------------------------------------------------------------

@@ -54,10 +54,6 @@ class Trajectory:
         """Peak minus end, ≥ 0."""
         return self.peak - self.end
 
-    @property
-    def rise(self) -> float:
-        return self.end - self.start
-
 
 def path(found: Sequence[Point], name: str) -> Trajectory | None:
     """Start, peak and end of ``kl``, ``proxy`` or ``gold``; None where it was measured less than twice."""

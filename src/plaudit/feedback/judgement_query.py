@@ -115,7 +115,6 @@ def _judged(
         surplus=assignment.surplus,
         confidence=judgement.confidence,
         active_ms=judgement.active_ms,
-        guideline=judgement.guideline_version,
         created=judgement.created,
         attributes={
             name: {(key if key == "*" else place[int(key)]): value for key, value in values.items()}

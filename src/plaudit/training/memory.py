@@ -66,7 +66,6 @@ class MemoryPlan:
     token_budget: int
     checkpointing: bool
     bytes: float
-    reason: str
 
 
 def need(
@@ -104,13 +103,10 @@ def choose(
         wanted = need(
             kept, fixed=fixed, layers=layers, vocabulary=vocabulary, checkpointing=again, share=share
         )
-        room = wanted.room(limit)
-        budget = min(max(ENOUGH, longest), room)
+        budget = min(max(ENOUGH, longest), wanted.room(limit))
         if budget >= longest:
-            why = f"{_gib(limit)} allow no more" if budget == room else "more would make nothing faster"
-            return MemoryPlan(budget, again, wanted.total(budget), why)
-    why = f"the longest example alone ({longest} tokens) takes more than {_gib(limit)}"
-    return MemoryPlan(longest, again, wanted.total(longest), why)
+            return MemoryPlan(budget, again, wanted.total(budget))
+    return MemoryPlan(longest, again, wanted.total(longest))
 
 
 def fixed_bytes(modules: Iterable[nn.Module]) -> float:
@@ -138,7 +134,7 @@ def fit_memory(
     settings = compute_config()
     limit = (mesh or Mesh()).least(math.inf if settings.memory is None else settings.memory)
     if limit == math.inf:
-        chosen = MemoryPlan(max(ENOUGH, longest), bool(settings.checkpointing), 0.0, "no memory limit is set")
+        chosen = MemoryPlan(max(ENOUGH, longest), bool(settings.checkpointing), 0.0)
     else:
         # Models of one step take turns: the largest decides what a token keeps, each its own weights.
         largest = max(modules.values(), key=lambda m: sum(p.numel() for p in m.parameters()))
@@ -170,7 +166,7 @@ def stated_budget(modules: Mapping[str, nn.Module], token_budget: int) -> Memory
     if again:
         for module in modules.values():
             checkpoint_layers(module)
-    return MemoryPlan(token_budget, again, 0.0, "stated in the settings")
+    return MemoryPlan(token_budget, again, 0.0)
 
 
 def _is_fused(module: nn.Module) -> bool:

@@ -163,13 +163,6 @@ class Renderer:
         extras = {"good": (float(record.good),), "weight": (record.weight,)}
         return TokenItem(prompt, (Segment.of(ids),), record.prompt.id, extras)
 
-    def document(self, text: str) -> TokenItem:
-        """Raw text for language modeling; ValueError if it needs more than one item."""
-        items = self.documents([text])
-        if len(items) != 1:
-            raise ValueError(f"a text of {len(text)} characters makes {len(items)} items: use documents()")
-        return items[0]
-
     def documents(self, texts: Sequence[str]) -> list[TokenItem]:
         """Raw texts: a start token, then text and end token; longer than ``max_length``, several items."""
         start = np.asarray([self._document_start], dtype=np.int64)

@@ -38,7 +38,6 @@ class JudgementRecord:
     surplus: bool = False  # submitted beyond the overlap that was asked for
     confidence: int | None = None
     active_ms: int = 0
-    guideline: int = 1
     created: float = 0.0  # unix seconds
     attributes: Mapping[str, Mapping[str, int]] = field(
         default_factory=dict

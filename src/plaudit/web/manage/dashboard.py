@@ -176,7 +176,6 @@ class Cell:
     text: str
     beside: str = ""
     sort: Any = None
-    raw: Value = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -203,4 +202,4 @@ def shown_table(table: Table, *names: str) -> ShownTable:
 def _cell(row: dict[str, Value], column: TableColumn) -> Cell:
     value = row[column.name]
     beside = interval_text(row.get(f"{column.name}_low"), row.get(f"{column.name}_high"), column.unit)
-    return Cell(value_text(value, column.unit), beside if value is not None else "", value, value)
+    return Cell(value_text(value, column.unit), beside if value is not None else "", value)
