@@ -50,17 +50,11 @@ def preference_loss(
     log π − log π_ref of both answers [P] and the share of the win that goes to the left one [P]; it returns a loss a
     pair [P]. ``defaults`` are settings of ``Dpo`` that differ; ``facts`` further fields of ``Method``.
     """
-    settings: Any = create_model(
-        _class_name(name),
-        __base__=Dpo,
-        __module__=__name__,
-        **_defaults(Dpo, {"loss": loss, **(defaults or {})}),
-    )
     return direct(
         name,
         title or name.replace("_", " ").capitalize(),
         summary or f"Learn from rankings by {loss}.",
-        settings,
+        _settings(name, Dpo, {"loss": loss, **(defaults or {})}),
         function="plaudit.methods.train_direct:dpo",
         code=("plaudit.methods.train_direct:dpo", loss),
         needs=("preferences", "reference"),
@@ -85,17 +79,11 @@ def estimator(
     ``advantages(rollouts, kl_coefficient) -> [R, T]``. ``defaults`` are settings of ``Grpo`` that differ; ``facts``
     further fields of ``Method``.
     """
-    settings: Any = create_model(
-        _class_name(name),
-        __base__=Grpo,
-        __module__=__name__,
-        **_defaults(Grpo, {"algorithm": algorithm, **(defaults or {})}),
-    )
     return online(
         name,
         title or name.replace("_", " ").capitalize(),
         summary or f"Learn from a reward by {algorithm}.",
-        settings,
+        _settings(name, Grpo, {"algorithm": algorithm, **(defaults or {})}),
         function="plaudit.methods.train_online:grpo",
         code=("plaudit.methods.train_online:grpo", algorithm),
         grid=(grid[0], tuple(grid[1])) if grid else None,
@@ -103,10 +91,8 @@ def estimator(
     )
 
 
-def _class_name(name: str) -> str:
-    return "".join(part.capitalize() for part in name.replace("-", "_").split("_"))
-
-
-def _defaults(base: Any, values: dict[str, Any]) -> dict[str, Any]:
-    """Fields of a section class with other defaults."""
-    return {key: (base.model_fields[key].rebuild_annotation(), value) for key, value in values.items()}
+def _settings(name: str, base: Any, values: dict[str, Any]) -> Any:
+    """A section class of the method's name, with other defaults than its base."""
+    own: Any = {key: (base.model_fields[key].rebuild_annotation(), value) for key, value in values.items()}
+    title = "".join(part.capitalize() for part in name.replace("-", "_").split("_"))
+    return create_model(title, __base__=base, __module__=__name__, **own)

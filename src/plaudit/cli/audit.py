@@ -8,6 +8,8 @@ from typing import Annotated, Any
 
 import typer
 
+from plaudit.cli.options import Given, known, typed
+
 
 def audit(
     run: Annotated[
@@ -74,18 +76,12 @@ def audit(
         else _of_reward(before_rl, {**drawn, **sampled}, second, own, forecast or shift)
     )
     if as_json:
-        typer.echo(json.dumps(_plain(found), ensure_ascii=False, indent=2))
+        from plaudit.runs.files import plain
+
+        typer.echo(json.dumps(plain(found), ensure_ascii=False, indent=2))
         return
     for line in lines_of(found):
         typer.echo(line)
-
-
-Given = dict[str, Any]
-
-
-def _options(given: Given) -> list[str]:
-    """The options that were given, as they are typed."""
-    return [f"--{name.replace('_', '-')}" for name, value in given.items() if value is not None]
 
 
 def _of_run(
@@ -100,16 +96,16 @@ def _of_run(
     from plaudit.errors import UserError
     from plaudit.pipeline.auditing import audit_run
 
-    if unread := _options(others):
+    if unread := typed(others):
         raise UserError(
             f"RUN brings its own reward, policy, prompts and sampling: {', '.join(unread)} has no place",
             remedy=f"leave {', '.join(unread)} out, or RUN",
         )
-    if not forecast and (unread := _options({**drawn, "second": second})):
+    if not forecast and (unread := typed({**drawn, "second": second})):
         raise UserError(f"{', '.join(unread)} is about a forecast", remedy="add --forecast")
     sizes = {"answers": drawn["answers"], "prompts": drawn["limit"]}
     return audit_run(
-        run, with_forecast=forecast, with_shift=shift, second=second, detectors=own, **_known(sizes)
+        run, with_forecast=forecast, with_shift=shift, second=second, detectors=own, **known(sizes)
     )
 
 
@@ -126,13 +122,9 @@ def _of_reward(
         raise UserError(f"an audit before RL also needs {' and '.join(missing)}")
     if forecast:
         raise UserError("an audit before RL is a forecast", remedy="leave --forecast and --shift out")
-    made = audit_reward(**before_rl, second=second, detectors=own, **_known(options))
+    made = audit_reward(**before_rl, second=second, detectors=own, **known(options))
     named = {"of": before_rl["reward"], "policy": before_rl["policy"], "truth": second}
     return {"forecast": {**made.as_dict(), **named}}
-
-
-def _known(given: Given) -> Given:
-    return {name: value for name, value in given.items() if value is not None}
 
 
 def lines_of(found: dict[str, Any]) -> list[str]:
@@ -147,14 +139,3 @@ def lines_of(found: dict[str, Any]) -> list[str]:
     if found.get("shift"):
         out += ([""] if out else []) + shift_lines(found["shift"])
     return out
-
-
-def _plain(value: Any) -> Any:
-    """NaN as null: JSON has none."""
-    if isinstance(value, float) and value != value:
-        return None
-    if isinstance(value, dict):
-        return {k: _plain(v) for k, v in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(v) for v in value]
-    return value

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -34,6 +34,8 @@ Seed = Annotated[int, typer.Option(metavar="N", help="Seed of the draw.", min=0)
 Temperature = Annotated[float, typer.Option(metavar="T", help="0 is greedy.", min=0)]
 Tokens = Annotated[int, typer.Option(metavar="N", help="Longest answer, in tokens.", min=1)]
 
+Given = dict[str, Any]  # options by name, None where one was not given
+
 
 def pairs_of(given: list[str] | None, option: str) -> dict[str, str] | None:
     """``A=B,C=D`` as a mapping; the option may be repeated."""
@@ -48,3 +50,13 @@ def pairs_of(given: list[str] | None, option: str) -> dict[str, str] | None:
             raise UserError(f"{option} {part!r} is not of the form A=B", remedy=f"write {option} A=B,C=D")
         found[key.strip()] = value.strip()
     return found or None
+
+
+def typed(given: Given) -> list[str]:
+    """The options that were given, as they are typed."""
+    return [f"--{name.replace('_', '-')}" for name in known(given)]
+
+
+def known(given: Given) -> Given:
+    """The options that were given."""
+    return {name: value for name, value in given.items() if value is not None}

@@ -7,6 +7,8 @@ from typing import Annotated, Any
 
 import typer
 
+from plaudit.cli.options import known, typed
+
 
 def redteam(
     run: Annotated[
@@ -55,7 +57,7 @@ def redteam(
     sizes: dict[str, Any] = {"answers": answers, "limit": limit, "rounds": rounds}
     own = {"reward": reward, "policy": policy, **sampled}
     if run is not None:
-        if unread := [f"--{k.replace('_', '-')}" for k, v in own.items() if v is not None]:
+        if unread := typed(own):
             raise UserError(
                 f"RUN brings its own reward, policy and sampling: {', '.join(unread)} has no place",
                 remedy=f"leave {', '.join(unread)} out, or RUN",
@@ -65,8 +67,7 @@ def redteam(
         needed = {"reward": reward, "policy": policy, "prompts": prompts, "second": second, "out": out}
         if missing := [f"--{name}" for name, value in needed.items() if value is None]:
             raise UserError(f"red-teaming a reward without RUN also needs {', '.join(missing)}")
-        given = {k: v for k, v in sampled.items() if v is not None}
-        found = redteam_reward(**needed, **sizes, **given)  # type: ignore[arg-type]
+        found = redteam_reward(**needed, **sizes, **known(sampled))  # type: ignore[arg-type]
     for line in lines_of(found):
         typer.echo(line)
 

@@ -44,6 +44,11 @@ class Scratch(Section):
             raise ValueError(f"hidden {self.hidden} is not a multiple of heads {self.heads}")
         return self
 
+    @property
+    def shape(self) -> dict[str, Any]:
+        """What ``build_policy`` is called with."""
+        return self.model_dump(exclude={"source", "vocabulary"})
+
 
 class Pretrained(Section):
     """A Hugging Face model: a local folder, or a hub name (the only thing that uses the network).

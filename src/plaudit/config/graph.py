@@ -119,6 +119,12 @@ class Graph:
         return self.giving("reward model")
 
     @property
+    def rewarded_by(self) -> str | None:
+        """What the run's reward is: the last step that is trained on one, else the newest reward model."""
+        trained = [name for name, node in self.nodes.items() if node.rewards]
+        return [None, *self.reward_models, *trained][-1]
+
+    @property
     def places(self) -> dict[str, str]:
         """The steps at ``base``, ``start`` and ``end``: empty where no policy is trained."""
         policies = self.policies

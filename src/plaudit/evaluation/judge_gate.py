@@ -20,6 +20,7 @@ from plaudit.data.records import Comparisons, Preference, Response
 from plaudit.evaluation.calibration import accuracy, calibration_noise, expected_calibration_error
 from plaudit.evaluation.statistics import Interval
 from plaudit.judges.orders import fit_temperature
+from plaudit.runs.files import plain
 
 CHANCE = 0.5
 # A text that wins often wins by what the judge is, not by what it says (Zheng et al. 2024, null models).
@@ -78,7 +79,7 @@ class Calibration:
         return not self.reasons
 
     def as_dict(self) -> dict[str, Any]:
-        return _finite({**asdict(self), "passed": self.passed})
+        return plain({**asdict(self), "passed": self.passed})
 
 
 def calibrate(
@@ -287,12 +288,3 @@ def human_ceiling(people: Sequence[Preference]) -> Interval | None:
     tops, sizes = [sum(v) for v in parts.values()], [len(v) for v in parts.values()]
     low, high = intervals.share(tops, sizes)
     return {"mean": sum(tops) / sum(sizes), "low": low, "high": high}
-
-
-def _finite(value: Any) -> Any:
-    """NaN as None, for JSON."""
-    if isinstance(value, Mapping):
-        return {k: _finite(v) for k, v in value.items()}
-    if isinstance(value, list | tuple):
-        return [_finite(v) for v in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value

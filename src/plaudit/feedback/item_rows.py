@@ -109,15 +109,7 @@ def _of_response(response: Response) -> NewAnswer:
 
 
 def _answers(view: View) -> tuple[NewAnswer, ...]:
-    value, column = view.take("responses")
-    given = listed(value)
-    if not isinstance(given, list) or len(given) < 2:
-        raise Fault(
-            "wrong type",
-            f"{column!r} must be a list of two answers or more",
-            field=column,
-            remedy='write ["…", "…"]',
-        )
+    given, column = row_to_record.listed_responses(view)
     texts = [exact_answer(v, f"{column}[{i}]") for i, v in enumerate(given)]
     models = listed(view.values.get("models"))
     if models is not None and (not isinstance(models, list) or len(models) != len(texts)):

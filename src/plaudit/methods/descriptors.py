@@ -85,24 +85,32 @@ _own(
 )
 
 
+def _trained(kind: str, name: str, title: str, summary: str, settings: Any, **facts: object) -> Method:
+    """A method that trains a policy on feedback, with its function in ``train_online`` or ``train_direct``."""
+    function = f"plaudit.methods.train_{kind}:{name}"
+    shared: dict[str, object] = {
+        "gives": ("policy",),
+        "starts": "policy",
+        "preference": True,
+        "tone": "trained",
+        "function": function,
+        "code": (function,),
+        "page": name.replace("_", "-"),
+    }
+    return Method(name, title, summary, settings, f"{STEPS}.policies:{kind}", **{**shared, **facts})  # type: ignore[arg-type]
+
+
 def online(name: str, title: str, summary: str, settings: Any, **facts: object) -> Method:
     """A method on the RL loop: prompts and a reward in, a policy out."""
     shared: dict[str, object] = {
-        "gives": ("policy",),
         "data": "prompts",
-        "starts": "policy",
         "rewarded": True,
-        "preference": True,
-        "tone": "trained",
         "cost": f"{COST}:online",
         "needs": ONLINE,
         "online": True,
         "models": ROLLOUT,
-        "function": f"plaudit.methods.train_online:{name}",
-        "code": (f"plaudit.methods.train_online:{name}",),
-        "page": name.replace("_", "-"),
     }
-    return Method(name, title, summary, settings, f"{STEPS}.policies:online", **{**shared, **facts})  # type: ignore[arg-type]
+    return _trained("online", name, title, summary, settings, **{**shared, **facts})
 
 
 _own(
@@ -195,18 +203,11 @@ _own(
 def direct(name: str, title: str, summary: str, settings: Any, **facts: object) -> Method:
     """A method that learns from rankings without a reward model."""
     shared: dict[str, object] = {
-        "gives": ("policy",),
         "data": "preferences",
-        "starts": "policy",
-        "preference": True,
-        "tone": "trained",
         "cost": f"{COST}:fitted",
         "needs": ("preferences",),
-        "function": f"plaudit.methods.train_direct:{name}",
-        "code": (f"plaudit.methods.train_direct:{name}",),
-        "page": name.replace("_", "-"),
     }
-    return Method(name, title, summary, settings, f"{STEPS}.policies:direct", **{**shared, **facts})  # type: ignore[arg-type]
+    return _trained("direct", name, title, summary, settings, **{**shared, **facts})
 
 
 _own(

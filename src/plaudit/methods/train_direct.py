@@ -45,9 +45,8 @@ def dpo(
     **options: Unpack[PreferenceOptions],
 ) -> FitResult:
     """DPO and its variants: improve ``policy`` in place."""
-    return preference(
-        policy, preferences, settings or default_settings(Dpo, "dpo", policy), label="dpo", **options
-    )
+    settings = settings or default_settings(Dpo, "dpo", policy)
+    return preference(policy, preferences, settings, label="dpo", **options)
 
 
 def simpo(
@@ -57,13 +56,8 @@ def simpo(
     **options: Unpack[PreferenceOptions],
 ) -> FitResult:
     """SimPO, without a reference."""
-    return preference(
-        policy,
-        preferences,
-        settings or default_settings(Simpo, "simpo", policy),
-        label="simpo",
-        **options,
-    )
+    settings = settings or default_settings(Simpo, "simpo", policy)
+    return preference(policy, preferences, settings, label="simpo", **options)
 
 
 def cpo(
@@ -73,9 +67,8 @@ def cpo(
     **options: Unpack[PreferenceOptions],
 ) -> FitResult:
     """CPO, without a reference."""
-    return preference(
-        policy, preferences, settings or default_settings(Cpo, "cpo", policy), label="cpo", **options
-    )
+    settings = settings or default_settings(Cpo, "cpo", policy)
+    return preference(policy, preferences, settings, label="cpo", **options)
 
 
 def orpo(
@@ -85,9 +78,8 @@ def orpo(
     **options: Unpack[PreferenceOptions],
 ) -> FitResult:
     """ORPO, without a reference."""
-    return preference(
-        policy, preferences, settings or default_settings(Orpo, "orpo", policy), label="orpo", **options
-    )
+    settings = settings or default_settings(Orpo, "orpo", policy)
+    return preference(policy, preferences, settings, label="orpo", **options)
 
 
 def preference(

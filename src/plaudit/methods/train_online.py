@@ -73,15 +73,8 @@ def grpo(
 ) -> RlResult:
     """GRPO and its variants: each sample is compared with the prompt's other samples."""
     settings = settings or default_settings(Grpo, "grpo", policy)
-    return online(
-        _estimator(settings, GRPO)(policy, settings),
-        policy,
-        reward,
-        prompts,
-        settings,
-        label="grpo",
-        **options,
-    )
+    algorithm = _estimator(settings, GRPO)(policy, settings)
+    return online(algorithm, policy, reward, prompts, settings, label="grpo", **options)
 
 
 def rloo(
@@ -93,15 +86,8 @@ def rloo(
 ) -> RlResult:
     """RLOO: REINFORCE with the other samples' mean as baseline."""
     settings = settings or default_settings(Rloo, "rloo", policy)
-    return online(
-        _estimator(settings, RLOO)(policy, settings),
-        policy,
-        reward,
-        prompts,
-        settings,
-        label="rloo",
-        **options,
-    )
+    algorithm = _estimator(settings, RLOO)(policy, settings)
+    return online(algorithm, policy, reward, prompts, settings, label="rloo", **options)
 
 
 def reinforce(
@@ -113,9 +99,8 @@ def reinforce(
 ) -> RlResult:
     """REINFORCE++: whitened rewards to go, no critic."""
     settings = settings or default_settings(Reinforce, "reinforce", policy)
-    return online(
-        REINFORCE(policy, settings), policy, reward, prompts, settings, label="reinforce", **options
-    )
+    algorithm = REINFORCE(policy, settings)
+    return online(algorithm, policy, reward, prompts, settings, label="reinforce", **options)
 
 
 def online_dpo(
@@ -127,9 +112,8 @@ def online_dpo(
 ) -> RlResult:
     """Online DPO: DPO on own samples that the reward has ranked."""
     settings = settings or default_settings(OnlineDpo, "online_dpo", policy)
-    return online(
-        OnlineDPO(policy, settings), policy, reward, prompts, settings, label="online dpo", **options
-    )
+    algorithm = OnlineDPO(policy, settings)
+    return online(algorithm, policy, reward, prompts, settings, label="online dpo", **options)
 
 
 def _estimator(settings: Group, own: type[PolicyGradient]) -> type[PolicyGradient]:

@@ -29,13 +29,12 @@ ANSWERS, PROMPTS = 32, 100
 
 @dataclass(frozen=True)
 class ForecastDraw:
-    """How answers are drawn for a forecast: how many to how many prompts, at which temperature and length."""
+    """How answers are drawn for a forecast: how many to a prompt, at which temperature and length."""
 
-    answers: int = ANSWERS
-    prompts: int = PROMPTS
-    temperature: float = 1.0
-    max_new_tokens: int = 128
-    seed: int = 0
+    answers: int
+    temperature: float
+    max_new_tokens: int
+    seed: int
 
 
 def audit_run(
@@ -112,7 +111,7 @@ def audit_reward(
     from plaudit.runs.locate import locate
 
     asked = prompts_of(prompts, limit)
-    draw = ForecastDraw(answers, limit, temperature, max_new_tokens, seed)
+    draw = ForecastDraw(answers, temperature, max_new_tokens, seed)
     loaded = load_policy(locate(policy).source)
     scorers = [named_reward(spec, loaded) for spec in (reward, second) if spec is not None]
     samples = _answers(loaded, asked, draw)
@@ -193,12 +192,11 @@ def _forecast_of(
     from plaudit.pipeline.finished_run import context_of
     from plaudit.pipeline.run_record import run_day
     from plaudit.pipeline.steps.evaluation_prompts import test_prompts
-    from plaudit.pipeline.steps.scoring import load_reward, step_reward
+    from plaudit.pipeline.steps.scoring import run_reward
 
     config = validate(record["config"], f"{folder.path}/run.json")
     graph = graph_of(config)
-    rewarded = [node for node in graph.nodes.values() if node.rewards]
-    if not rewarded and not graph.reward_models:
+    if graph.rewarded_by is None:
         raise UserError(
             f"{folder.path} has no reward to forecast with",
             remedy="name one: plaudit audit --reward SPEC --policy MODEL --prompts FILE",
@@ -207,21 +205,20 @@ def _forecast_of(
         raise UserError(f"{folder.path} holds no prompts out: its recipe has no evaluation")
     context = context_of(folder, config)
     settings = config.evaluate
-    draw = ForecastDraw(answers, prompts, settings.temperature, settings.max_new_tokens, config.seed)
+    draw = ForecastDraw(answers, settings.temperature, settings.max_new_tokens, config.seed)
     with pin_day(run_day(folder)), context.runtime.computing():
         policy = context.load(graph.places["start"])
         asked = test_prompts(context, [policy], label="audit")[:prompts]
-        reward = load_reward(context, rewarded[-1], policy) if rewarded else None
-        reward = reward or step_reward(context, graph.reward_models[-1], policy)
+        reward = run_reward(context, policy)
+        assert reward is not None  # a run without one is refused above
         judge = truth_of(context, policy, second)
         samples = _answers(policy, asked, draw, context)
         scores = reward.score(samples).scores
         truth = None if judge is None else judge[1](samples)
     made = _made(samples, answers, scores, truth, detectors)
-    source = rewarded[-1].name if rewarded else graph.reward_models[-1]
     return {
         **made.as_dict(),
-        "of": source,
+        "of": graph.rewarded_by,
         "policy": graph.places["start"],
         "truth": judge[0] if judge else None,
     }

@@ -43,13 +43,12 @@ def redteam_run(
     from plaudit.data.rendering.template_date import pin_day
     from plaudit.pipeline.finished_run import context_of
     from plaudit.pipeline.steps.evaluation_prompts import test_prompts
-    from plaudit.pipeline.steps.scoring import load_reward, step_reward
+    from plaudit.pipeline.steps.scoring import run_reward
 
     folder, record = run_of_steps(run)
     config = validate(record["config"], f"{folder.path}/run.json")
     graph = graph_of(config)
-    rewarded = [node for node in graph.nodes.values() if node.rewards]
-    if not rewarded and not graph.reward_models:
+    if graph.rewarded_by is None:
         raise UserError(
             f"{folder.path} has no reward to attack",
             remedy="name one: plaudit redteam --reward SPEC --policy MODEL --prompts FILE --second SPEC",
@@ -60,8 +59,8 @@ def redteam_run(
     settings, end = config.evaluate, graph.places["end"]
     with pin_day(run_day(folder)), context.runtime.computing():
         policy = context.load(end)
-        reward = load_reward(context, rewarded[-1], policy) if rewarded else None
-        reward = reward or step_reward(context, graph.reward_models[-1], policy)
+        reward = run_reward(context, policy)
+        assert reward is not None  # a run without one is refused above
         judge = truth_of(context, policy, second)
         if judge is None:
             raise UserError(
@@ -82,7 +81,7 @@ def redteam_run(
             seed=config.seed,
         )
     names = {
-        "reward": rewarded[-1].name if rewarded else graph.reward_models[-1],
+        "reward": graph.rewarded_by,
         "second": judge[0],
         "policy": f"{folder.path.name}@{end}",
     }

@@ -16,25 +16,33 @@ from plaudit.runs import files, logs
 STEP = re.compile(r"step-(\d+)")
 
 
-def _plain(value: Any) -> Any:
-    """Values as JSON can hold them: arrays of one element become numbers, NaN and infinity become null."""
-    if hasattr(value, "item"):
-        value = value.item()
-    if isinstance(value, float) and not math.isfinite(value):
-        return None
-    if isinstance(value, Mapping):
-        return {k: _plain(v) for k, v in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(v) for v in value]
-    return value
+class _Folder:
+    """A folder of JSON files and of events. Making the object creates nothing; writing does."""
+
+    def __init__(self, path: str | Path) -> None:
+        self.path = Path(path)
+
+    def read_json(self, name: str) -> Any:
+        return files.read_json(self.path / name)
+
+    def write_json(self, name: str, value: Any) -> None:
+        files.write_json(self.path / name, files.plain(value))
+
+    def event(self, event: str, **details: Any) -> None:
+        """Record what happened: started, resumed, skipped, out of memory …"""
+        row = {"time": time.time(), "event": event, **files.plain(details)}
+        logs.append_lines(self.path / "events.jsonl", [row])
+
+    def events(self) -> list[dict[str, Any]]:
+        return logs.read_lines(self.path / "events.jsonl")
 
 
-class Stage:
+class Stage(_Folder):
     """One stage's folder: ``stage.json``, ``metrics.jsonl``, ``samples.jsonl``, checkpoints, model."""
 
-    def __init__(self, path: Path) -> None:
-        self.path = Path(path)
-        self.name = self.path.name
+    @property
+    def name(self) -> str:
+        return self.path.name
 
     @property
     def checkpoints(self) -> Path:
@@ -46,13 +54,13 @@ class Stage:
 
     def append_metrics(self, step: int, values: Mapping[str, Any]) -> None:
         """Record numbers of one step."""
-        logs.append_lines(self.path / "metrics.jsonl", [{"step": step, **_plain(dict(values))}])
+        logs.append_lines(self.path / "metrics.jsonl", [{"step": step, **files.plain(dict(values))}])
 
     def write_answers(self, rows: Iterable[Mapping[str, Any]]) -> None:
         """Keep all answers of an evaluation, one prompt a row, in place of those before."""
         files.write_text(
             self.path / "answers.jsonl",
-            "".join(json.dumps(_plain(dict(row)), ensure_ascii=False) + "\n" for row in rows),
+            "".join(json.dumps(files.plain(dict(row)), ensure_ascii=False) + "\n" for row in rows),
         )
 
     def answers(self) -> list[dict[str, Any]]:
@@ -60,16 +68,7 @@ class Stage:
 
     def append_samples(self, rows: Iterable[Mapping[str, Any]]) -> None:
         """Record samples worth showing."""
-        logs.append_lines(self.path / "samples.jsonl", [_plain(dict(row)) for row in rows])
-
-    def event(self, event: str, **details: Any) -> None:
-        """Record what happened while the stage ran, such as memory that ran out."""
-        logs.append_lines(
-            self.path / "events.jsonl", [{"time": time.time(), "event": event, **_plain(details)}]
-        )
-
-    def events(self) -> list[dict[str, Any]]:
-        return logs.read_lines(self.path / "events.jsonl")
+        logs.append_lines(self.path / "samples.jsonl", [files.plain(dict(row)) for row in rows])
 
     def metrics(self) -> list[dict[str, Any]]:
         return logs.read_lines(self.path / "metrics.jsonl")
@@ -83,10 +82,7 @@ class Stage:
             logs.keep_lines(self.path / name, lambda row: row.get("step", 0) <= step)
 
     def read_json(self, name: str = "stage.json") -> Any:
-        return files.read_json(self.path / name)
-
-    def write_json(self, name: str, value: Any) -> None:
-        files.write_json(self.path / name, _plain(value))
+        return super().read_json(name)
 
     def steps(self) -> list[int]:
         """Steps at which whole checkpoints lie, in order."""
@@ -99,11 +95,8 @@ class Stage:
         return self.checkpoints / f"step-{step:06d}"
 
 
-class RunFolder:
-    """A run's folder. Making the object creates nothing; writing does."""
-
-    def __init__(self, path: str | Path) -> None:
-        self.path = Path(path)
+class RunFolder(_Folder):
+    """A run's folder."""
 
     @classmethod
     def existing(cls, path: str | Path) -> RunFolder:
@@ -124,17 +117,3 @@ class RunFolder:
         root = self.path / "stages"
         found = [Stage(p) for p in root.iterdir() if p.is_dir()] if root.exists() else []
         return sorted(found, key=lambda s: ((s.read_json() or {}).get("started", math.inf), s.name))
-
-    def read_json(self, name: str) -> Any:
-        return files.read_json(self.path / name)
-
-    def write_json(self, name: str, value: Any) -> None:
-        files.write_json(self.path / name, _plain(value))
-
-    def event(self, kind: str, **details: Any) -> None:
-        """Record what happened to the run: started, resumed, skipped, out of memory …"""
-        row = {"time": time.time(), "event": kind, **_plain(details)}
-        logs.append_lines(self.path / "events.jsonl", [row])
-
-    def events(self) -> list[dict[str, Any]]:
-        return logs.read_lines(self.path / "events.jsonl")

@@ -160,7 +160,8 @@ def ranking_of(
     )
 
 
-def responses_of(view: View) -> tuple[list[str], str]:
+def listed_responses(view: View) -> tuple[list[Any], str]:
+    """Two or more answers as written, and their column."""
     value, column = view.take("responses")
     value = listed(value)
     if not isinstance(value, list) or len(value) < 2:
@@ -170,7 +171,12 @@ def responses_of(view: View) -> tuple[list[str], str]:
             field=column,
             remedy='write ["…", "…"]',
         )
-    return [answer_text(r, f"{column}[{i}]") for i, r in enumerate(value)], column
+    return value, column
+
+
+def responses_of(view: View) -> tuple[list[str], str]:
+    values, column = listed_responses(view)
+    return [answer_text(r, f"{column}[{i}]") for i, r in enumerate(values)], column
 
 
 def ranked(view: View) -> Ranking:

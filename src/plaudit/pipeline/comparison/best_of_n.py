@@ -28,22 +28,12 @@ def write_best_of_n(config: Config, folder: RunFolder, *, samples: int, sizes: S
     from plaudit.pipeline.steps.scoring import step_reward
 
     context = context_of(folder, config)
-    settings = config.evaluate
     with context.runtime.computing():
         policy = context.load(graph.places["end"])
         prompts = test_prompts(context, [policy], label="best of n")
-        drawn = answer(
-            context,
-            policy,
-            prompts,
-            temperature=settings.temperature,
-            max_new_tokens=settings.max_new_tokens,
-            n=samples,
-            step=STEP,
-        )
-        scores = (
-            step_reward(context, graph.reward_models[-1], policy).score(drawn).scores.reshape(-1, samples)
-        )
+        drawn = answer(context, policy, prompts, config.evaluate, n=samples, step=STEP)
+        reward = step_reward(context, graph.reward_models[-1], policy)
+        scores = reward.score(drawn).scores.reshape(-1, samples)
         values = _values(context, policy, drawn).reshape(-1, samples)
     files.write_json(target, {"points": best_of_n_frontier(scores, values, sizes), "samples": samples})
 

@@ -38,14 +38,7 @@ def audit(context: Context, step: Node, stage: Stage) -> Mapping[str, Any]:
     reward = asked_reward(context, step, policies[1])
     sets = []
     for name, policy in zip(names, policies, strict=True):
-        samples = answer(
-            context,
-            policy,
-            prompts,
-            temperature=settings.temperature,
-            max_new_tokens=length,
-            label=f"{step.name}: {name}",
-        )
+        samples = answer(context, policy, prompts, settings, label=f"{step.name}: {name}")
         sets.append(_answers(context, name, samples, reward))
     before, after = sets
     found = compared(before, after, None if before.truth is None else "gold")

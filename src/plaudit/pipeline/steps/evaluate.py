@@ -20,10 +20,10 @@ from plaudit.pipeline.context import Context
 from plaudit.pipeline.steps.evaluation_judge import PairJudge, answer_judge
 from plaudit.pipeline.steps.evaluation_prompts import test_prompts, validation_prompts
 from plaudit.pipeline.steps.reward_evaluation import evaluate_reward
-from plaudit.pipeline.steps.scoring import load_reward, step_reward
+from plaudit.pipeline.steps.scoring import run_reward
 from plaudit.pipeline.steps.shown import answer_rows, rows_to_show
 from plaudit.pipeline.steps.temperatures import GREEDY, Answers, by_temperature, lengths, placed
-from plaudit.rewards import Reward, Sample, checked
+from plaudit.rewards import Sample, checked
 from plaudit.runs import Stage
 
 NO_GOLD = "nobody knows the true quality of answers to real prompts"
@@ -50,7 +50,7 @@ def evaluate(context: Context, step: Node, stage: Stage) -> Mapping[str, Any]:
         "temperature": settings.temperature,
         "length": placed({name: lengths(samples) for name, samples in answers.items()}, places),
     }
-    reward = _trained_reward(context, policies)
+    reward = run_reward(context, policies[context.graph.places["end"]])
     proxies: dict[str, np.ndarray] = {}
     if reward is not None:
         proxies = {name: checked(reward, samples, context.mesh).scores for name, samples in answers.items()}
@@ -131,16 +131,6 @@ def _kl(
             whole = values if origin == start else measured(name, start)
             found["from_start"] = {"step": start, "exact": float(whole.mean()), **_interval(whole)}
     return ({**found, "by_step": by_step} if found else None), own
-
-
-def _trained_reward(context: Context, policies: Mapping[str, Any]) -> Reward | None:
-    """What the last step with a reward was trained on, else the newest reward model; None where there is neither."""
-    graph = context.graph
-    end = policies[graph.places["end"]]
-    rewarded = [node for node in graph.nodes.values() if node.rewards]
-    if rewarded:
-        return load_reward(context, rewarded[-1], end)
-    return step_reward(context, graph.reward_models[-1], end) if graph.reward_models else None
 
 
 def _truth(shown: Answers, result: dict[str, Any]) -> dict[str, np.ndarray]:

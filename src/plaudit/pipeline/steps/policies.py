@@ -60,16 +60,7 @@ def _built(context: Context, source: Scratch) -> tuple[Policy, list[str]]:
     spoken = [m.content for d in demonstrations for m in d.prompt.messages]
     spoken += [d.response.text for d in demonstrations]
     tokenizer = train_bpe(texts + spoken, vocabulary=source.vocabulary)
-    policy = build_policy(
-        tokenizer,
-        hidden=source.hidden,
-        layers=source.layers,
-        heads=source.heads,
-        kv_heads=source.kv_heads,
-        intermediate=source.intermediate,
-        max_positions=source.max_positions,
-        seed=context.seed,
-    )
+    policy = build_policy(tokenizer, **source.shape, seed=context.seed)
     policy.model.to(context.device)
     return policy, texts
 
@@ -205,13 +196,7 @@ def _watch(
         )
 
     def watch(iteration: int) -> Mapping[str, float]:
-        samples = answer(
-            context,
-            policy,
-            prompts,
-            temperature=settings.temperature,
-            max_new_tokens=settings.max_new_tokens,
-        )
+        samples = answer(context, policy, prompts, settings)
         numbers = {}
         if gold is not None:
             scores = context.mesh.map(lambda s: gold.judge(s.prompt, s.response).score, samples)

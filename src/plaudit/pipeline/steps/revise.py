@@ -58,15 +58,12 @@ def revise(context: Context, step: Node, stage: Stage) -> Mapping[str, Any]:
 def _answers(
     context: Context, step: Node, prompts: Sequence[Prompt], label: str, n: int = 1
 ) -> list[Response]:
-    settings: Revise = step.settings
     assert step.start is not None
-    policy = context.load(step.start)
     samples = answer(
         context,
-        policy,
+        context.load(step.start),
         prompts,
-        temperature=settings.temperature,
-        max_new_tokens=settings.max_new_tokens,
+        step.settings,
         n=n,
         step=REVISION_STEP + context.repetition(step),
         label=f"{step.name}: {label}",

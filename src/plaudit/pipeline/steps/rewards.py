@@ -33,16 +33,7 @@ def new_reward_model(
         model = RewardModel.from_pretrained_backbone(backbone.path, pooling=settings.pooling, seed=seed)
     elif isinstance(backbone, Scratch):
         tokenizer = context.load(context.graph.policies[-1]).tokenizer
-        own = build_policy(
-            tokenizer,
-            hidden=backbone.hidden,
-            layers=backbone.layers,
-            heads=backbone.heads,
-            kv_heads=backbone.kv_heads,
-            intermediate=backbone.intermediate,
-            max_positions=backbone.max_positions,
-            seed=seed,
-        )
+        own = build_policy(tokenizer, **backbone.shape, seed=seed)
         model = RewardModel.from_policy(own, pooling=settings.pooling, seed=seed)
     else:
         assert step.start is not None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Protocol
 
 from plaudit.data.records import Prompt
 from plaudit.data.rendering.renderer import Renderer
@@ -23,24 +23,34 @@ REVISION_STEP = 3_000_000
 FORECAST_STEP = 6_000_000
 
 
+class Draws(Protocol):
+    """Settings of a step that samples."""
+
+    @property
+    def temperature(self) -> float: ...
+
+    @property
+    def max_new_tokens(self) -> int: ...
+
+
 def answer(
     context: Any,
     policy: Policy,
     prompts: Sequence[Prompt],
+    settings: Draws,
     *,
-    temperature: float,
-    max_new_tokens: int,
+    temperature: float | None = None,
     n: int = 1,
     step: int = EVALUATION_STEP,
     label: str = "answers",
 ) -> list[Sample]:
-    """n answers to each prompt of a run, in order."""
+    """n answers to each prompt of a run, in order, by ``settings`` or at another ``temperature``."""
     return sampled(
         policy,
         prompts,
         renderer=context.renderer(policy.tokenizer),
-        temperature=temperature,
-        max_new_tokens=max_new_tokens,
+        temperature=settings.temperature if temperature is None else temperature,
+        max_new_tokens=settings.max_new_tokens,
         n=n,
         seed=context.seed,
         step=step,

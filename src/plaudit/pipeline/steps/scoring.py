@@ -44,6 +44,15 @@ def joined(context: Context, step: Node, parts: Sequence[RewardPart], policy: Po
     return SumReward(named)
 
 
+def run_reward(context: Context, policy: Policy) -> Reward | None:
+    """The reward of the run (``Graph.rewarded_by``); None where it has none."""
+    source = context.graph.rewarded_by
+    if source is None:
+        return None
+    step = context.graph[source]
+    return load_reward(context, step, policy) if step.rewards else step_reward(context, source, policy)
+
+
 def asked_reward(context: Context, step: Node, policy: Policy) -> Reward | None:
     """What scores answers that the step does not train on; None where nothing but gold does."""
     if not step.asked or [part.source for part in step.asked] == ["gold"]:

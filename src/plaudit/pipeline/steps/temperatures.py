@@ -36,12 +36,9 @@ class Answers:
         """One answer to each prompt."""
         key = (name, temperature)
         if key not in self._drawn:
+            policy = self.policies[name]
             self._drawn[key] = answer(
-                self.context,
-                self.policies[name],
-                self.prompts,
-                temperature=temperature,
-                max_new_tokens=self.settings.max_new_tokens,
+                self.context, policy, self.prompts, self.settings, temperature=temperature
             )
         return self._drawn[key]
 
