@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import pytest
 import torch
@@ -10,6 +11,7 @@ from hypothesis import given, strategies as st
 
 from plaudit.generation.labels import LabelRequest, reading_of
 from plaudit.generation.verdict_text import label_in
+from plaudit.judges.principles import Principle
 
 
 def entries(**shares: float):
@@ -82,6 +84,22 @@ def test_nothing_is_read_where_no_label_is_listed(tokens):
 )
 def test_a_verdict_in_words(text, label):
     assert label_in(text, ("A", "B")) == label
+
+
+@pytest.mark.parametrize(
+    "text, label",
+    [
+        ("The answer A is not the answer B.\n\nThe answer A is", None),
+        ("Compared with B, answer A", None),
+        ("A comparison of both shows", None),
+        ("A", "A"),
+        ("**B** because it names the", "B"),
+        ("B.\nAnswer A is", "B"),
+        ("I say [[B]]. That is since A", "B"),
+    ],
+)
+def test_of_a_reply_that_was_cut_no_sentence_about_a_label_is_a_verdict(text, label):
+    assert label_in(text, ("A", "B"), cut=True) == label
 
 
 @pytest.mark.parametrize(
@@ -171,3 +189,46 @@ def test_a_question_that_is_too_long_is_read_as_nothing(saved):
         ]
     )
     assert long.label is None and long.text == TOO_LONG and short.label is not None
+
+
+class Scripted:
+    """A chat model with one reply, of which ``room`` says how much is asked for."""
+
+    name = "local:scripted"
+
+    def __init__(self, text, finished=True):
+        self.text, self.finished, self.room = text, finished, []
+
+    def fits(self, conversation, max_new_tokens):
+        return len(conversation[-1].content) < 100
+
+    def draw(self, conversations, *, temperature, max_new_tokens):
+        assert temperature == 0
+        self.room.append(max_new_tokens)
+        return [[(self.text, self.finished)] for _ in conversations]
+
+
+def test_a_local_model_with_reasons_is_read_by_what_it_wrote():
+    from plaudit.generation.labels import TOO_LONG
+    from plaudit.generation.verdict_text import WrittenLabels
+
+    asked = [LabelRequest((message(t),), ("A", "B"), 400) for t in ("which?", "which? " * 50)]
+    chat = Scripted("A is longer and B is right.\n[[B]]")
+    found, long = WrittenLabels(chat).read(asked)
+    assert found.label == "B" and found.log_probs is None and chat.room == [400]
+    assert long.label is None and long.text == TOO_LONG
+    (cut,) = WrittenLabels(Scripted("A is longer and B is right. A", finished=False)).read(asked[:1])
+    assert cut.label is None and cut.text.startswith("A is longer")
+    assert WrittenLabels(chat).read(asked[1:])[0].text == TOO_LONG and len(chat.room) == 1
+
+
+def test_reasons_of_a_local_judge_are_written_by_the_model(saved, tmp_path):
+    from plaudit.data.records import Prompt, Response
+    from plaudit.generation.verdict_text import WrittenLabels
+    from plaudit.pipeline.judging import Bench, made, spec_of
+
+    judges = [made(spec_of(f"local:{saved}{rest}"), Bench(tmp_path)) for rest in ("", "?reason=true")]
+    assert [isinstance(j.model, WrittenLabels) for j in judges] == [False, True]
+    judges[1].manner = replace(judges[1].manner, principles=(Principle("p", "Better?"),))
+    (pair,) = judges[1].judge(Prompt.user("A"), [Response("B"), Response("A")]).metadata["judge"]["pairs"]
+    assert pair["mass"] == [None, None]

@@ -57,10 +57,14 @@ def judge(
     counts = found.counts
     typer.echo(
         f"{counts['items']} items, {counts['pairs']} pairs in both orders, {counts['undecided']} without a verdict "
-        f"({counts['unreadable']} could not be read)"
+        f"({counts['unreadable']} could not be read, {counts['little mass']} with less than half of the probability "
+        "on the labels)"
     )
     if found.spent:
         typer.echo(_spending(found.spent))
+    if not found.records:
+        typer.echo(f"{found.path} is empty: no pair has a verdict; add ?reason=true, or ask a larger model")
+        return
     typer.echo(f"rankings: {found.path}; next: plaudit judge --with {with_} --calibrate PEOPLE.jsonl")
 
 

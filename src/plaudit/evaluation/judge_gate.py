@@ -118,7 +118,9 @@ def calibrate(
         specificity=_share([p for p in decided if p.people < CHANCE], lambda p: 1 - _for_first(p)),
         probes=dict(probes),
         categories=_by_category(decided),
-        reasons=tuple(_reasons(agreement, agreement_shorter, _own(decided), probes)),
+        reasons=tuple(_reasons(agreement, agreement_shorter, _own(decided), probes))
+        if read or not table
+        else (f"it gave a verdict on none of {len(table)} pairs",),
     )
 
 

@@ -13,6 +13,7 @@ from plaudit.data.records import Message
 AROUND = " \t\r\n▁Ġ([{\"'*_`.:)]}"
 # Servers that write a number for "absent" write one far below any log-probability: vLLM -9999.
 ABSENT = -1000.0
+TOO_LONG = "the question is too long for the model"
 
 
 @dataclass(frozen=True)

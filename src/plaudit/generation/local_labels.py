@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from plaudit.errors import UserError
-from plaudit.generation.labels import LabelReply, LabelRequest
+from plaudit.generation.labels import TOO_LONG, LabelReply, LabelRequest
 
 if TYPE_CHECKING:
     from plaudit.data.tokens.item import TokenItem
@@ -17,7 +17,6 @@ if TYPE_CHECKING:
 # What a label may look like at the start of a reply. Different beginnings are different events, so they add up.
 VARIANTS = ("{}", " {}", "({}")
 BUDGET = 8192  # tokens of one pass
-TOO_LONG = "the question is too long for the model"
 TINY = 1e-30
 
 

@@ -7,21 +7,50 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
+from plaudit.generation.labels import TOO_LONG, LabelReply, LabelRequest
+
 KEYS = ("verdict", "winner", "choice", "answer", "preferred", "better", "label", "score", "rating")
 
 
-def label_in(text: str, labels: Sequence[str]) -> str | None:
+# A label in brackets; one as a word of its own; one that a reply begins with, and that no word follows.
+MARKED = r"\[\[\s*(?:model[_ ]?|answer[_ ]?|response[_ ]?)?({})\s*\]\]"
+NAMED = r"(?<![\w'-])({})(?![\w'-])"
+FIRST = r"\A\W*({})(?=\W*(?:\n|$)|[.,:;)\]*])"
+
+
+class WrittenLabels:
+    """A chat model that writes its reasons before the label (``LabelModel``); greedy, a local one.
+
+    ``chat`` is a ``LocalChatModel``. A question that is too long for it is read as nothing, and says so.
+    """
+
+    def __init__(self, chat: Any) -> None:
+        self.chat, self.name = chat, chat.name
+
+    def read(self, questions: Sequence[LabelRequest]) -> list[LabelReply]:
+        readings = [LabelReply(text=TOO_LONG) for _ in questions]
+        room = max((q.max_new_tokens for q in questions), default=1)
+        fitting = [i for i, q in enumerate(questions) if self.chat.fits(q.messages, room)]
+        asked = [questions[i].messages for i in fitting]
+        if not asked:
+            return readings
+        for i, replies in zip(fitting, self.chat.draw(asked, temperature=0.0, max_new_tokens=room)):
+            text, finished = replies[0]
+            label = label_in(text, questions[i].labels, cut=not finished)
+            readings[i] = LabelReply(label=label, text=text)
+        return readings
+
+
+def label_in(text: str, labels: Sequence[str], *, cut: bool = False) -> str | None:
     """The label of a reply's last line that names one; None where that line names two, or no line any.
 
-    Read first: a JSON object with one of the usual keys, then `[[A]]`, then a label as a word of its own.
+    Read first: a JSON object with one of the usual keys, then `[[A]]`, then a label as a word of its own. A reply that
+    the length limit ``cut`` may stop within a sentence about a label, so there only a label that begins it counts.
     """
     found = _in_json(text, labels)
     if found is not None:
         return found
-    for pattern in (
-        r"\[\[\s*(?:model[_ ]?|answer[_ ]?|response[_ ]?)?({})\s*\]\]",
-        r"(?<![\w'-])({})(?![\w'-])",
-    ):
+    for pattern in (MARKED, FIRST if cut else NAMED):
         compiled = re.compile(
             pattern.format("|".join(map(re.escape, _longest_first(labels)))), _flags(labels)
         )

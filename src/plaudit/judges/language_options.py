@@ -136,12 +136,18 @@ def address_of(spec: str, key_env: str | None) -> Any:
 
 def make_local(rest: str, options: Mapping[str, Any], context: Any) -> LanguageJudge:
     """The judge of ``local:FOLDER`` or ``local:RUN@step``."""
+    from plaudit.generation.chat import LocalChatModel
     from plaudit.generation.local_labels import LocalLabels
+    from plaudit.generation.verdict_text import WrittenLabels
     from plaudit.runs.locate import locate
 
     given: LanguageOptions = options_of("local", options)
-    model = LocalLabels(f"local:{rest}", locate(rest).folder, runtime=context.runtime)
-    return LanguageJudge(model, given.manner())
+    name, folder = f"local:{rest}", locate(rest).folder
+    if given.reason:
+        # One rank asks it alone: the others do not know the questions.
+        chat = LocalChatModel(name, folder, runtime=context.runtime.alone())
+        return LanguageJudge(WrittenLabels(chat), given.manner())
+    return LanguageJudge(LocalLabels(name, folder, runtime=context.runtime), given.manner())
 
 
 def make_http(rest: str, options: Mapping[str, Any], context: Any) -> LanguageJudge:

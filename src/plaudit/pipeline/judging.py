@@ -17,6 +17,7 @@ from plaudit.evaluation.judge_gate import Calibration, calibrate
 from plaudit.evaluation.judge_probes import probe_items, probe_wins
 from plaudit.judges.language_options import LanguageOptions, RemoteOptions, folder_name, remote_model
 from plaudit.judges.options import options_of
+from plaudit.judges.orders import LEAST_MASS
 from plaudit.judges.work import Item, judge_into
 from plaudit.protocols import Judge
 from plaudit.registry import JUDGES, call
@@ -203,13 +204,17 @@ def read_answers(
 
 
 def counts_of(records: Sequence[Preference]) -> dict[str, int]:
-    """Pairs asked, those without a verdict (of these, those that could not be read), and items without any verdict."""
+    """Pairs asked, those without a verdict, and items without any.
+
+    Of pairs without a verdict: those that could not be read, and those with too little probability on the labels.
+    """
     pairs = [p for r in records for p in r.comparisons().metadata.get("judge", {}).get("pairs", ())]
     return {
         "items": len(records),
         "pairs": len(pairs),
         "undecided": sum(p.get("result") is None for p in pairs),
         "unreadable": sum(None in p.get("log_odds", ()) for p in pairs),
+        "little mass": sum(any(m is not None and m < LEAST_MASS for m in p.get("mass", ())) for p in pairs),
         "items left out": sum(not r.comparisons().outcomes for r in records),
     }
 

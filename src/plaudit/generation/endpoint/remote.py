@@ -77,9 +77,11 @@ class RemoteModel:
                 body["logprob_token_ids"] = self._label_ids(question.labels)
 
         def answer(reply: Mapping[str, Any]) -> dict[str, Any]:
-            text = _text_of(reply)["text"]
+            said = _text_of(reply)
+            text = said["text"]
             if text_only:
-                return LabelReply(label=label_in(text, question.labels), text=text).as_dict()
+                label = label_in(text, question.labels, cut=not said["finished"])
+                return LabelReply(label=label, text=text).as_dict()
             return reading_of(first_tokens(reply), question.labels, text).as_dict()
 
         def check(reply: Mapping[str, Any]) -> None:
