@@ -5,9 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from plaudit.audit.findings import Watched
 from plaudit.audit.shift import PolicyScores, auc, calibration_slope, shift
-from plaudit.audit.shift_findings import CAUTION, shared, shift_findings, shift_lines
+from plaudit.audit.shift_findings import CAUTION, scores_beyond_training, shared, shift_findings, shift_lines
+from plaudit.audit.stored import stored_shift
 from plaudit.errors import UserError
+from plaudit.runs import RunFolder
 
 K, N, PROMPTS, ANSWERS = 3, 400, 100, 8
 TEXTS = [f"owl{i} lives{i} in{i} tree{i}" for i in range(N)]
@@ -118,3 +121,42 @@ def test_training_answers_that_are_missing_or_alike_are_refused():
         shift(np.zeros((K, 0)), [], {"sft": policy(rng)})
     with pytest.raises(UserError, match="the same score"):
         shift(np.ones((K, N)), TEXTS, {"sft": policy(rng)})
+
+
+def watched(shares, samples=256, **others):
+    rows = [
+        {"step": i, "reward/above_training": share, "elapsed/episodes": float(i * samples), **others}
+        for i, share in enumerate(shares, 1)
+    ]
+    return scores_beyond_training(Watched.of(rows, {}, "ppo"))
+
+
+def test_scores_beyond_the_training_answers_are_a_warning_sign_during_rl():
+    found = watched([0.01] * 10 + [0.3] * 10, **{"reward/disagreement": 2.5})
+    assert found.numbers["above"] == pytest.approx(0.3) and found.numbers["first_above"] == 11
+    assert "2.5 times as much" in found.evidence and "steps.ppo.kl.coefficient" in found.settings
+    rng = np.random.default_rng(4)
+    assert not any(watched(rng.binomial(256, 0.01, 20) / 256) for _ in range(20))
+    # It came back; and a tenth of ten samples shows nothing.
+    assert watched([0.3] * 10 + [0.01] * 10) is None and watched([0.0, 0.1], samples=10) is None
+    assert watched([]) is None
+
+
+def test_the_evaluations_own_answers_show_the_shift_or_a_sentence_says_why_not(tmp_path):
+    folder = RunFolder(tmp_path)
+    stage = folder.stage("evaluate")
+
+    def said(**evaluation):
+        stage.write_json("evaluation.json", evaluation)
+        found = stored_shift(folder, "sft", "ppo")
+        return [f.rule for f in shift_findings({"shift": found})], " ".join(shift_lines(found))
+
+    usual = {"above": {"mean": 0.01, "low": 0.0, "high": 0.03}}
+    far = {"above": {"mean": 0.3, "low": 0.24, "high": 0.36}, "disagreement": 2.0}
+    rules, words = said(shift={"sft": usual, "ppo": far})
+    assert rules == ["shift_scores"]
+    assert "ppo: 30% of answers (24–36%) higher than 99%; members disagree 2.0 times" in words
+    assert said(shift={"sft": usual, "ppo": usual})[0] == []
+    rules, words = said(shift=None, shift_reason="the reward is a function")
+    assert rules == [] and words.endswith("left out, because the reward is a function")
+    assert "the evaluation was made before it was counted" in said()[1]

@@ -8,7 +8,10 @@ from summary_page import documented, paths, unmatched
 
 from plaudit.data.records import Prompt
 from plaudit.models.reward_model import load_reward_model
+from plaudit.pipeline.finished_run import context_of
 from plaudit.pipeline.run import run
+from plaudit.pipeline.steps.scoring import step_reward
+from plaudit.pipeline.steps.training_scores import FILE
 from plaudit.rewards import EnsembleReward, ModelReward, Sample
 
 
@@ -32,6 +35,11 @@ def test_two_members_are_trained_apart_and_pay_less_where_they_disagree(tmp_path
     assert not unknown, "keys that docs/summary.md does not describe"
     unknown, _ = unmatched(set(paths(folder.read_json("findings.json"))), documented("findings.json"))
     assert not unknown, "keys that docs/summary.md does not describe"
+    rows = folder.stage("ppo").metrics()
+    assert all(0 <= row["reward/above_training"] <= 1 and row["reward/disagreement"] > 0 for row in rows[-2:])
+    assert 0 <= summary["shift"]["ppo"]["above"]["mean"] <= 1 and summary["shift"]["ppo"]["disagreement"] > 0
+    audit = folder.read_json("audit.json")["shift"]["policies"]
+    assert audit["ppo"]["quantiles"]["above"] == summary["shift"]["ppo"]["above"]
 
     tokenizer = models[0].tokenizer
     prompt = Prompt.user("where does an owl live?")
@@ -45,3 +53,18 @@ def test_two_members_are_trained_apart_and_pay_less_where_they_disagree(tmp_path
     together = EnsembleReward(doors, aggregate="mean_minus_std", std_penalty=0.5).score(samples).scores
     np.testing.assert_allclose(together, alone.mean(0) - 0.5 * alone.std(0), rtol=1e-5)
     assert (together < alone.mean(0)).all()
+
+    # Planted: training answers that scored far lower, or far higher, on which the members agreed more.
+    context = context_of(folder)
+    policy = context.load("ppo")
+    usual = step_reward(context, "reward", policy).score(samples)
+    stage = folder.stage("reward")
+    kept = np.array(stage.read_json(FILE)["members"])
+    assert kept.shape[0] == 2 and kept.shape[1] > 100
+    for move, above in ((-100, 1), (100, 0)):
+        near = [(row - row.mean()) / 1000 + move * kept.std() for row in kept]
+        stage.write_json(FILE, {"members": [row.tolist() for row in near]})
+        planted = step_reward(context, "reward", policy).score(samples)
+        np.testing.assert_array_equal(planted.scores, usual.scores)
+        assert planted.parts["above_training"].tolist() == [above, above]
+    assert set(usual.parts) == set(planted.parts) == {"ensemble_std", "above_training", "disagreement"}

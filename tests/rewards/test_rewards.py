@@ -86,6 +86,15 @@ def test_a_sum_weighs_its_parts_and_reports_them():
     assert out.parts["b"].tolist() == [10, 0, 0]
 
 
+def test_a_sum_passes_on_what_its_parts_say_of_a_sample_the_largest_of_a_name():
+    class Telling(Fixed):
+        def score(self, samples):
+            return RewardOutput(self.scores, {"above_training": self.scores > 2})
+
+    out = SumReward({"a": (Telling(1, 2, 3), 1.0), "b": (Telling(3, 0, 3), 1.0), "c": (Fixed(0, 0, 0), 1.0)})
+    assert out.score(SAMPLES).parts["above_training"].tolist() == [True, False, True]
+
+
 def test_an_ensemble_is_its_mean_minimum_or_mean_minus_k_std():
     rewards = [Fixed(0, 0, 3), Fixed(2, 4, 3)]
     assert EnsembleReward(rewards).score(SAMPLES).scores.tolist() == [1, 2, 3]

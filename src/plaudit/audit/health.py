@@ -27,6 +27,7 @@ from plaudit.audit.health_rl import (
     stopped_early,
 )
 from plaudit.audit.run import dig
+from plaudit.audit.shift_findings import scores_beyond_training
 from plaudit.display.formatting import finite, number, percent
 
 # Below this share of finished answers most of what is judged is cut.
@@ -243,6 +244,7 @@ STEP_RULES: tuple[Callable[[Watched], Finding | None], ...] = (
     critic_explains_nothing,
     groups_teach_nothing,
     scores_clipped,
+    scores_beyond_training,
     likelihood_displacement,
 )
 MODEL_RULES: tuple[Callable[[Watched], Finding | None], ...] = (reward_model_no_better_than_longer,)

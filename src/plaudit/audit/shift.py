@@ -20,8 +20,8 @@ from plaudit.audit.detectors.texts import ngrams, words
 from plaudit.errors import UserError
 from plaudit.evaluation.calibration import accuracy
 from plaudit.evaluation.paired_change import paired_change
+from plaudit.rewards import HIGH
 
-HIGH = 0.99  # the quantile of the training set's scores above which a score is far out
 OVERLAP = 3  # words of a run
 FEWEST = 10  # of bad and of good favourites, for an AUC
 BY_CHANCE = 0.5

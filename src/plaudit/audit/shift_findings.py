@@ -1,11 +1,12 @@
-"""The shift away from the reward model's data, in words and as findings."""
+"""The shift away from the reward model's data, in words and as findings: of a run, and watched during RL."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
 
-from plaudit.audit.findings import Finding
+from plaudit import intervals
+from plaudit.audit.findings import Finding, Watched, mean, series, tail
 from plaudit.audit.hacking import p_value
 from plaudit.audit.shift import BY_CHANCE
 from plaudit.display.formatting import number, percent, span
@@ -13,13 +14,14 @@ from plaudit.display.formatting import number, percent, span
 ALPHA, LEAST = 0.05, 0.05
 FAR = 0.05  # share of answers above the training set's highest 1 %
 AGREE = 0.5  # correlation of members
+ABOVE, DISAGREEMENT = "reward/above_training", "reward/disagreement"
 CAUTION = "members agree; this does not show that they are right"
 
 
 def shift_findings(audit: Mapping[str, Any]) -> list[Finding]:
     """Scores beyond the training set's, a reward that ranks the new answers worse, and flaws that members share."""
     found = audit.get("shift")
-    if not found:
+    if not found or "left_out" in found:
         return []
     step = list(found["policies"])[-1]
     end, out = found["policies"][step], []
@@ -81,6 +83,38 @@ def shared(members: Mapping[str, Any]) -> bool:
     )
 
 
+def scores_beyond_training(seen: Watched) -> Finding | None:
+    """In the last quarter of a step, surely more than 5 % of samples above the highest 1 % of training answers."""
+    points = series(seen.rows, ABOVE)
+    late = tail(points)
+    if not late:
+        return None
+    episodes = {s: v / s for s, v in series(seen.rows, "elapsed/episodes") if s}  # samples an iteration
+    count = sum(round(episodes.get(s, 1)) for s, _ in late)
+    far = round(mean(late) * count)
+    if not intervals.share([1] * far + [0] * (count - far))[0] > FAR:
+        return None
+    members = tail(series(seen.rows, DISAGREEMENT))
+    first = next(step for step, v in points if v > FAR)
+    numbers = {"above": mean(late), "first_above": float(first)}
+    spread = ""
+    if members:
+        numbers["disagreement"] = mean(members)
+        spread = f" Members disagree {number(mean(members), 1)} times as much as on the training answers."
+    return Finding(
+        "scores_beyond_training",
+        "warning",
+        "Many samples score higher than 99% of what the reward model was trained on.",
+        f"{percent(mean(late))} of the samples in iterations {late[0][0]} to {late[-1][0]}, more than {percent(FAR)} "
+        f"since iteration {first}; 1% would be usual.{spread}",
+        *seen.advice(
+            ("raise {}", "kl.coefficient"),
+            otherwise="rank answers of this policy and retrain the reward model on them too",
+        ),
+        numbers=numbers,
+    )
+
+
 def _advice(step: str) -> str:
     return (
         "Rank answers of this policy and retrain the reward model on them too, or hold the policy nearer to its start "
@@ -96,12 +130,16 @@ def _auc(found: Mapping[str, float] | None) -> str:
 
 def shift_lines(found: Mapping[str, Any]) -> list[str]:
     """The shift as a terminal shows it."""
+    if "left_out" in found:
+        return [f"shift from the reward model's training answers: left out, because {found['left_out']}"]
+    if "answers" not in found:
+        head = "how the evaluation's answers score, beside those that the reward model was trained on"
+        return [head, *map(_stored, found["policies"].items())]
     out = [f"shift from the {found['answers']} answers that {found['of']} was trained on"]
     for name, entry in found["policies"].items():
         q = entry["quantiles"]
         out.append(
-            f"{name}: the median answer scores higher than {percent(q['median'])} of them; "
-            f"{percent(q['above']['mean'])} of answers ({span(q['above'], as_percent=True)}) higher than 99%"
+            f"{name}: the median answer scores higher than {percent(q['median'])} of them; {_above(q)}"
         )
         out.append(
             f"  novelty {number(entry['novelty']['mean'])} ({span(entry['novelty'])}): share of new 3-word runs"
@@ -131,3 +169,17 @@ def shift_lines(found: Mapping[str, Any]) -> list[str]:
         for key, v in change.items()
     ]
     return out
+
+
+def _above(quantiles: Mapping[str, Any]) -> str:
+    above = quantiles["above"]
+    return f"{percent(above['mean'])} of answers ({span(above, as_percent=True)}) higher than 99%"
+
+
+def _stored(item: tuple[str, Mapping[str, Any]]) -> str:
+    name, entry = item
+    spread = entry.get("disagreement")
+    words = (
+        "" if spread is None else f"; members disagree {number(spread['ratio'], 1)} times as much as on these"
+    )
+    return f"{name}: {_above(entry['quantiles'])}{words}"

@@ -20,6 +20,7 @@ from plaudit.runs import RunFolder
 NAME = "audit.json"
 FORECAST = "forecast.json"  # of a step, before RL
 SCHEMA = 1
+NOT_COUNTED = "the evaluation was made before it was counted (plaudit audit RUN --shift counts it)"
 TRUTHS = ("gold", "judge")  # the best first
 
 
@@ -68,7 +69,26 @@ def detected(folder: RunFolder, own: Sequence[Detector] = ()) -> dict[str, Any]:
         )
     before, after = stored_answers(folder, start), stored_answers(folder, end)
     truth = truth_name(folder.stage("evaluate").answers())
-    return {"answers": answers_digest(folder), **compared(before, after, truth, own)}
+    found = {"answers": answers_digest(folder), **compared(before, after, truth, own)}
+    return {**found, "shift": stored_shift(folder, start, end)}
+
+
+def stored_shift(folder: RunFolder, *policies: str) -> dict[str, Any]:
+    """How many of the stored answers score above the reward model's training answers, as the evaluation counted them.
+
+    ``left_out`` says why where it did not.
+    """
+    evaluation = folder.stage("evaluate").read_json("evaluation.json") or {}
+    shift = evaluation.get("shift")
+    if not shift:
+        return {"left_out": evaluation.get("shift_reason") or NOT_COUNTED}
+    found = {}
+    for name in policies:
+        entry: dict[str, Any] = {"quantiles": {"above": shift[name]["above"]}}
+        if "disagreement" in shift[name]:
+            entry["disagreement"] = {"ratio": shift[name]["disagreement"]}
+        found[name] = entry
+    return {"policies": found}
 
 
 def compared(

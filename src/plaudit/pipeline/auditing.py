@@ -79,7 +79,7 @@ def audit_run(
         found["forecast"] = known
     if with_shift:
         found["shift"] = shift_of(folder)
-    elif "shift" in kept:
+    elif "answers" in (kept.get("shift") or {}):  # sampled before, for these very answers
         found["shift"] = kept["shift"]
     folder.write_json(NAME, found)
     if record["config"].get("evaluate") is not None:

@@ -34,6 +34,7 @@ def shift_of(folder: RunFolder, *, answers: int = ANSWERS, prompts: int = PROMPT
     from plaudit.pipeline.steps.evaluation_judge import answer_judge
     from plaudit.pipeline.steps.evaluation_prompts import test_prompts
     from plaudit.pipeline.steps.sampling import sampled
+    from plaudit.pipeline.steps.training_scores import spaced
     from plaudit.rewards import ModelReward, score_items
 
     config = validate(folder.read_json("run.json")["config"], f"{folder.path}/run.json")
@@ -45,8 +46,8 @@ def shift_of(folder: RunFolder, *, answers: int = ANSWERS, prompts: int = PROMPT
     steps = list(dict.fromkeys((graph.places["start"], graph.places["end"])))
     with pin_day(run_day(folder)), context.runtime.computing():
         models = [load_reward_model(path).to(context.device) for path in context.reward_folders(source)]
-        train, _ = context.records(graph[source])
-        items = render_preferences(bounded(context.renderer(models[0].tokenizer), *models), train[:RECORDS])
+        train = spaced(context.records(graph[source])[0], RECORDS)
+        items = render_preferences(bounded(context.renderer(models[0].tokenizer), *models), train)
         training = np.array(
             [
                 score_items(m, items, pad_id=m.tokenizer.pad_token_id or 0, runtime=context.runtime)

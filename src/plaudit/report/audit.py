@@ -8,6 +8,7 @@ from typing import Any
 from plaudit.audit.forecast_words import favourite_words, law, measured, suggested, truth_word
 from plaudit.audit.hacking import TRUTH, changed, level, p_value, paid, shift
 from plaudit.audit.run import Run
+from plaudit.audit.shift_findings import shift_lines
 from plaudit.display.formatting import clean, number
 from plaudit.display.line_chart import Chart, Series
 from plaudit.evaluation.frontier import Point, points
@@ -31,6 +32,7 @@ def audited(run: Run) -> dict[str, Any] | None:
         "changes": [_change(c, truth) for c in changes if c["suspected"]],
         "rows": [_row(c) for c in changes],
         "forecast": _forecast(forecast, run) if forecast else None,
+        "shift": [clean(line.strip()) for line in shift_lines(audit["shift"])] if audit.get("shift") else [],
     }
 
 

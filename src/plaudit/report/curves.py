@@ -27,6 +27,11 @@ DIAGNOSTICS: tuple[tuple[str, str, str, str, str, dict[str, Any]], ...] = (
     ("Entropy", "objective/entropy", "entropy", "trained", "entropy", ZERO),
     ("Response length", "objective/response_length", "tokens", "trained", "length", ZERO | _digits(1)),
     ("Finished answers", "objective/finished", "finished", "trained", "finished", SHARE),
+    (
+        *("Scores above 99% of the training answers", "reward/above_training", "share of samples", "hot"),
+        *("above_training", SHARE),
+    ),
+    ("Disagreement of the members", "reward/disagreement", "times the usual", "reward", "disagreement", ZERO),
     ("Groups without spread", "group/zero_variance", "share of prompts", "hot", "zero_variance", SHARE),
     (
         *("Clip fraction", "policy/clipfrac", "clip fraction", "trained", "clip_fraction"),

@@ -1,7 +1,7 @@
 """Rewards: reward model, ensemble, Python function, weighted sums."""
 
 from plaudit.rewards.protocol import Reward, RewardError, RewardOutput, Sample, checked
-from plaudit.rewards.shaping import LengthNormalizedReward, RelativeReward
+from plaudit.rewards.shaping import HIGH, LengthNormalizedReward, RelativeReward, WatchedReward
 from plaudit.rewards.sources import (
     EnsembleReward,
     FunctionReward,
@@ -12,6 +12,7 @@ from plaudit.rewards.sources import (
 )
 
 __all__ = [
+    "HIGH",
     "EnsembleReward",
     "FunctionReward",
     "LengthNormalizedReward",
@@ -22,6 +23,7 @@ __all__ = [
     "RewardOutput",
     "Sample",
     "SumReward",
+    "WatchedReward",
     "checked",
     "fewest",
     "score_items",

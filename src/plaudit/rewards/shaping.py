@@ -1,14 +1,18 @@
-"""Rewards made of another reward: per token, or held against reference answers of the same prompt."""
+"""Rewards made of another reward: per token, held against reference answers, or set beside the training answers."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import torch
 
 from plaudit.objectives import length_normalize, relative_sigmoid
 from plaudit.rewards.protocol import Reward, RewardOutput, Sample, needs_rank_0
+from plaudit.rewards.sources import EnsembleReward, ModelReward
+
+HIGH = 0.99  # the quantile of the training answers' scores above which a score is far out
 
 
 class _Around:
@@ -58,3 +62,29 @@ class RelativeReward(_Around):
         shaped = relative_sigmoid(torch.from_numpy(scores), torch.from_numpy(known)).numpy()
         parts = {**output.parts, "unshaped": scores}
         return RewardOutput(np.where(np.isfinite(scores), shaped, scores), parts)
+
+
+class WatchedReward(_Around):
+    """A reward model, or an ensemble of them, whose scores are set beside those of the answers that it was trained on.
+
+    The part ``above_training`` is 1 where a score is above the ``HIGH`` quantile of the training answers' scores,
+    ``disagreement`` of an ensemble the members' spread over their mean spread on the training answers (1 is usual).
+    The scores are the reward's own.
+
+    Args:
+        training: [K, N] raw scores of every member on N training answers.
+    """
+
+    def __init__(self, reward: ModelReward | EnsembleReward, training: Sequence[Sequence[float]]) -> None:
+        super().__init__(reward)
+        members: Sequence[Any] = reward.members if isinstance(reward, EnsembleReward) else [reward]
+        every = np.stack([m.paid(np.asarray(row)) for m, row in zip(members, training, strict=True)])
+        known = reward.joined(every) if isinstance(reward, EnsembleReward) else every[0]
+        self.high, self.spread = float(np.quantile(known, HIGH)), float(every.std(0).mean())
+
+    def score(self, samples: Sequence[Sample]) -> RewardOutput:
+        output = self.reward.score(samples)
+        parts = {**output.parts, "above_training": (output.scores > self.high).astype(float)}
+        if "ensemble_std" in parts and self.spread > 0:
+            parts["disagreement"] = parts["ensemble_std"] / self.spread
+        return RewardOutput(output.scores, parts, output.normalized)

@@ -134,11 +134,16 @@ class ModelReward:
         raw = score_items(
             self.model, items, pad_id=pad or 0, token_budget=self.token_budget, runtime=self.runtime
         )
+        return RewardOutput(self.paid(raw), normalized=self.normalisation == "stored")
+
+    def paid(self, raw: np.ndarray) -> np.ndarray:
+        """Raw scores as they are paid: normalized, or as they are."""
         if self.normalisation == "none":
-            return RewardOutput(raw)
+            return raw
         mean, std = self.model.mean, self.model.std
         assert mean is not None and std is not None, "checked when this was made"
-        return RewardOutput((raw - mean) / std, normalized=True)
+        found: np.ndarray = (raw - mean) / std
+        return found
 
 
 class EnsembleReward:
@@ -173,6 +178,11 @@ class EnsembleReward:
     def score(self, samples: Sequence[Sample]) -> RewardOutput:
         outputs = [m.score(samples) for m in self.members]
         every = np.stack([output.scores for output in outputs])
+        normalized = all(output.normalized for output in outputs)
+        return RewardOutput(self.joined(every), {"ensemble_std": every.std(0)}, normalized)
+
+    def joined(self, every: np.ndarray) -> np.ndarray:
+        """One score a sample of the members' scores [K, R]."""
         mean, std = every.mean(0), every.std(0)
         if self.aggregate == "min":
             combined = every.min(0)
@@ -182,8 +192,8 @@ class EnsembleReward:
             combined = mean - self.std_penalty * std**2
         else:
             combined = mean
-        normalized = all(output.normalized for output in outputs)
-        return RewardOutput(combined, {"ensemble_std": std}, normalized)
+        found: np.ndarray = combined
+        return found
 
 
 class FunctionReward:
@@ -229,7 +239,10 @@ def _require_one_argument(path: str, function: Callable[..., Any]) -> None:
 
 
 class SumReward:
-    """A weighted sum of named rewards."""
+    """A weighted sum of named rewards.
+
+    Parts of its parts are passed on; of a name that several have, the largest of each sample.
+    """
 
     def __init__(self, parts: Mapping[str, tuple[Reward, float]]) -> None:
         self.parts = dict(parts)
@@ -244,6 +257,11 @@ class SumReward:
         return needs_rank_0(*(reward for reward, _ in self.parts.values()))
 
     def score(self, samples: Sequence[Sample]) -> RewardOutput:
-        scored = {name: reward.score(samples).scores for name, (reward, _) in self.parts.items()}
-        total = sum(weight * scored[name] for name, (_, weight) in self.parts.items())
-        return RewardOutput(np.asarray(total, dtype=np.float64), scored)
+        outputs = {name: reward.score(samples) for name, (reward, _) in self.parts.items()}
+        total = sum(weight * outputs[name].scores for name, (_, weight) in self.parts.items())
+        inner: dict[str, np.ndarray] = {}
+        for output in outputs.values():
+            for name, part in output.parts.items():
+                inner[name] = np.maximum(inner[name], part) if name in inner else part
+        scored = {name: output.scores for name, output in outputs.items()}
+        return RewardOutput(np.asarray(total, dtype=np.float64), {**inner, **scored})

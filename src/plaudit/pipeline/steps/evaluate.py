@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from plaudit import intervals
 from plaudit.config.graph import Node
 from plaudit.data.tokens.item import Segment, TokenItem
 from plaudit.evaluation.exact_kl import response_kl
@@ -23,7 +24,8 @@ from plaudit.pipeline.steps.reward_evaluation import evaluate_reward
 from plaudit.pipeline.steps.scoring import run_reward
 from plaudit.pipeline.steps.shown import answer_rows, rows_to_show
 from plaudit.pipeline.steps.temperatures import GREEDY, Answers, by_temperature, lengths, placed
-from plaudit.rewards import Sample, checked
+from plaudit.pipeline.steps.training_scores import NOT_KEPT, unwatched
+from plaudit.rewards import RewardOutput, Sample, checked
 from plaudit.runs import Stage
 
 NO_GOLD = "nobody knows the true quality of answers to real prompts"
@@ -51,9 +53,11 @@ def evaluate(context: Context, step: Node, stage: Stage) -> Mapping[str, Any]:
         "length": placed({name: lengths(samples) for name, samples in answers.items()}, places),
     }
     reward = run_reward(context, policies[context.graph.places["end"]])
-    proxies: dict[str, np.ndarray] = {}
+    paid: dict[str, RewardOutput] = {}
     if reward is not None:
-        proxies = {name: checked(reward, samples, context.mesh).scores for name, samples in answers.items()}
+        paid = {name: checked(reward, samples, context.mesh) for name, samples in answers.items()}
+    proxies = {name: output.scores for name, output in paid.items()}
+    result |= _shift(context, paid)
     result["proxy"] = placed({name: mean_interval(scores) for name, scores in proxies.items()}, places)
     result["kl"], kl = _kl(context, policies, answers, settings)
     result["judge"] = judge.name if judge is not None else None
@@ -131,6 +135,25 @@ def _kl(
             whole = values if origin == start else measured(name, start)
             found["from_start"] = {"step": start, "exact": float(whole.mean()), **_interval(whole)}
     return ({**found, "by_step": by_step} if found else None), own
+
+
+def _shift(context: Context, paid: Mapping[str, RewardOutput]) -> dict[str, Any]:
+    """How many answers of each policy score above the reward model's training answers; why not, where unknown."""
+    graph = context.graph
+    if not all("above_training" in output.parts for output in paid.values()) or not paid:
+        rewarded = [node for node in graph.nodes.values() if node.rewards]
+        why = "no reward model of this run scores these answers"
+        if paid:
+            why = unwatched(context, rewarded[-1]) if rewarded else f"{graph.reward_models[-1]} {NOT_KEPT}"
+        return {"shift": None, "shift_reason": why}
+    found: dict[str, Any] = {}
+    for name, output in paid.items():
+        above = output.parts["above_training"]
+        low, high = intervals.share(above)
+        found[name] = {"above": {"mean": float(above.mean()), "low": low, "high": high}}
+        if "disagreement" in output.parts:
+            found[name]["disagreement"] = float(output.parts["disagreement"].mean())
+    return {"shift": placed(found, graph.places)}
 
 
 def _truth(shown: Answers, result: dict[str, Any]) -> dict[str, np.ndarray]:

@@ -23,6 +23,7 @@ from plaudit.pipeline.context import Context
 from plaudit.pipeline.steps.before_rl import before_rl
 from plaudit.pipeline.steps.sampling import answer
 from plaudit.pipeline.steps.scoring import asked_reward, load_reward, new_critic
+from plaudit.pipeline.steps.training_scores import unwatched
 from plaudit.registry import resolve
 from plaudit.rewards import checked
 from plaudit.runs import Stage
@@ -146,6 +147,8 @@ def online(context: Context, step: Node, stage: Stage) -> Mapping[str, Any]:
     shared = _shared(context, step, stage, policy)
     reward = load_reward(context, step, policy)
     prompts = context.prompts(step)
+    if any(part.source in ("step", "model") for part in step.rewards) and (why := unwatched(context, step)):
+        context.say(f"{step.name}: its scores are not watched for shift: {why}")
     settings, found = before_rl(context, step, stage, policy, reward)
     if isinstance(settings, Rejection):
         fitted = run(policy, reward, prompts, settings, **shared)

@@ -15,6 +15,7 @@ from plaudit.models.cards import card_of_reward
 from plaudit.models.policy import build_policy
 from plaudit.models.reward_model import RewardModel, load_reward_model, save_reward_model
 from plaudit.pipeline.context import Context
+from plaudit.pipeline.steps.training_scores import keep, training_scores
 from plaudit.runs import Stage
 
 PROXY_SEED = 777_000
@@ -53,7 +54,7 @@ def reward(context: Context, step: Node, stage: Stage) -> Mapping[str, Any]:
     """Learn to predict the rankings."""
     settings: RewardSettings = step.settings
     records, held = context.records(step, stage)
-    accuracies = []
+    accuracies, scores = [], []
     for i, member in enumerate(members(stage, settings.members)):
         seed = context.step_seed(step) + 1000 * i
         model = new_reward_model(context, step, settings, seed, member=i)
@@ -72,7 +73,10 @@ def reward(context: Context, step: Node, stage: Stage) -> Mapping[str, Any]:
         accuracies.append(result.evaluation.get("accuracy"))
         answers = reference_answers(context, records)
         train.store_normalization(model, answers, renderer=renderer, runtime=context.runtime)
+        scores.append(training_scores(model, records, renderer, context.runtime))
         _save(context, model, member, "Reward model trained on rankings")
+    if context.mesh.is_main:
+        keep(stage, scores)
     pairs = sum(len(r.comparisons().outcomes) for r in records)
     return {"rankings": len(records), "pairs": pairs, "accuracy": accuracies}
 

@@ -19,6 +19,7 @@ from plaudit.models.reward_model import load_reward_model
 from plaudit.models.tokenizers import same_tokenizer
 from plaudit.pipeline.context import Context
 from plaudit.pipeline.steps.judged import checked_judge
+from plaudit.pipeline.steps.training_scores import watched
 from plaudit.rewards import EnsembleReward, FunctionReward, ModelReward, Reward, SumReward
 from plaudit.runs import RunFolder
 from plaudit.runs.locate import locate, model_folders
@@ -64,9 +65,13 @@ def step_reward(context: Context, step: str, policy: Policy, *, normalisation: s
     """The reward model of a step, its members joined as its section says."""
     own = context.graph[step].settings
     rewards = [_model(context.runtime, policy, path, normalisation) for path in context.reward_folders(step)]
+    return watched(_joined(rewards, own.aggregate, own.std_penalty), context.folder.stage(step))
+
+
+def _joined(rewards: Sequence[ModelReward], aggregate: Any, penalty: float) -> ModelReward | EnsembleReward:
     if len(rewards) == 1:
         return rewards[0]
-    return EnsembleReward(rewards, aggregate=own.aggregate, std_penalty=own.std_penalty)
+    return EnsembleReward(rewards, aggregate=aggregate, std_penalty=penalty)
 
 
 def _load(context: Context, policy: Policy, part: RewardPart, step: Node) -> Reward:
@@ -103,15 +108,18 @@ def saved_reward(
     run = RunFolder(found.run) if found.run else None
     folders = model_folders(run, str(found.step)) if run else [spec]
     rewards = [_model(runtime, policy, folder, normalisation, token_budget) for folder in folders]
-    if run is None or len(rewards) == 1:
+    if run is None:
         return rewards[0]
+    stage = run.stage(str(found.step))
+    if len(rewards) == 1:
+        return watched(rewards[0], stage)
     section = run.read_json("run.json")["config"]["steps"][found.step]
-    return EnsembleReward(rewards, aggregate=section["aggregate"], std_penalty=section["std_penalty"])
+    return watched(_joined(rewards, section["aggregate"], section["std_penalty"]), stage)
 
 
 def _model(
     runtime: Runtime, policy: Policy, path: str | Path, normalisation: Any, token_budget: int | None = None
-) -> Reward:
+) -> ModelReward:
     model = load_reward_model(path).to(runtime.device)
     return ModelReward(
         model,
