@@ -102,7 +102,7 @@ def owner_link(database: Database, people: People, slug: str, name: str = OWNER)
             .join(Member, Member.user_id == User.id)
             .where(Member.project_id == project.id, Member.role == "owner", Member.disabled_at.is_(None))
             .where(User.disabled_at.is_(None))
-            .order_by(Member.joined)
+            .order_by(Member.joined, Member.pseudonym)
             .limit(1)
         )
         if owner is None:

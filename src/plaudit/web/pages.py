@@ -43,7 +43,7 @@ def home(request: Request, asker: Anyone) -> Response:
             select(Project, Member)
             .join(Member, Member.project_id == Project.id)
             .where(Member.user_id == asker.user.id, Member.disabled_at.is_(None))
-            .order_by(Project.created)
+            .order_by(Project.created, Project.slug)
         )
         return [(p, m) for p, m in rows]
 

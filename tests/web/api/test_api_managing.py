@@ -8,9 +8,11 @@ import re
 from typing import Any
 
 import pytest
+from sqlalchemy import update
 from web.security.site import Site, Visitor, judge, pair
 
 from plaudit.data.readers.read import read
+from plaudit.feedback.store.schema import Member
 
 ROOT = "/api/projects/demo"
 ROW = {"prompt": "p", "responses": [{"text": "a", "model": "m1"}, {"text": "b", "model": "m2"}]}
@@ -31,6 +33,18 @@ def test_me(site: Site, olga: Visitor) -> None:
         "projects": [{"slug": "demo", "title": "Demo", "role": "owner", "state": "open", "max_sensitivity": 0}],
     }  # fmt: skip
     assert site.program("Olga", "label").get("/api/me").json() == me | {"csrf": ""}
+
+
+def test_what_came_in_the_same_instant_is_listed_in_one_order(site: Site, olga: Visitor) -> None:
+    """The clock of these tests stands still: projects go by name then, people by their numbers."""
+    site.project("alpha")
+    site.member("alpha", "Olga", "reviewer")
+    assert [p["slug"] for p in olga.get("/api/me").json()["projects"]] == ["alpha", "demo"]
+    assert re.findall(r'href="/p/(\w+)', olga.get("/").text)[:1] == ["alpha"]
+    assert [p["name"] for p in olga.get(f"{ROOT}/people").json()] == ["Olga", "Lena"]
+    last = update(Member).where(Member.pseudonym == "labeler-001").values(pseudonym="labeler-009")
+    site.database.write(lambda db: db.execute(last))
+    assert [p["name"] for p in olga.get(f"{ROOT}/people").json()] == ["Lena", "Olga"]
 
 
 def test_signing_in_with_a_password(site: Site, olga: Visitor) -> None:

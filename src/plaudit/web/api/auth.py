@@ -256,7 +256,7 @@ def _me(db: Db, user: User, csrf: str) -> Me:
         select(Project, Member)
         .join(Member, Member.project_id == Project.id)
         .where(Member.user_id == user.id, Member.disabled_at.is_(None))
-        .order_by(Project.created)
+        .order_by(Project.created, Project.slug)
     )
     return Me(
         name=user.name,

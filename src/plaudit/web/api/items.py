@@ -118,13 +118,13 @@ def full_item(db: Db, asker: Asker, item_id: str) -> FullItem:
         .join(Assignment, Assignment.id == Judgement.assignment_id)
         .join(newest, newest.c.assignment_id == Judgement.assignment_id)
         .where(Assignment.item_id == found.id, Judgement.revision == newest.c.last)
-        .order_by(Judgement.created)
+        .order_by(Judgement.created, Judgement.id)
     )
     skips = db.execute(
         select(Skip, Assignment.member_id)
         .join(Assignment, Assignment.id == Skip.assignment_id)
         .where(Assignment.item_id == found.id)
-        .order_by(Skip.created)
+        .order_by(Skip.created, Skip.id)
     )
     gold = db.get(GoldRanking, found.id)
     return FullItem(

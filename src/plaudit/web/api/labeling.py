@@ -204,7 +204,7 @@ def get_mine(asker: Labeler, limit: int = 50) -> list[Past]:
         found = db.scalars(
             select(Assignment)
             .where(Assignment.member_id == mine, done())
-            .order_by(Assignment.closed_at.desc())
+            .order_by(Assignment.closed_at.desc(), Assignment.id.desc())
             .limit(max(1, min(limit, 500)))
         ).all()
         seen = seen_by(db, mine, (a.item_id for a in found))

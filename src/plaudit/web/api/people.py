@@ -89,7 +89,7 @@ def people_of(db: Db, project_id: str) -> list[Person]:
         .join(User, User.id == Member.user_id)
         .join(done, done.c.member_id == Member.id, isouter=True)
         .where(Member.project_id == project_id)
-        .order_by(Member.joined)
+        .order_by(Member.joined, Member.pseudonym)
     )
     return [_person(member, user, judgements or 0, active or 0) for member, user, judgements, active in rows]
 
@@ -176,7 +176,7 @@ def invitations_of(db: Db, project_id: str, now: float) -> list[Invitation]:
         Link.expires > now,
         Link.uses < Link.max_uses,
     )
-    return [_invitation(link) for link in db.scalars(live.order_by(Link.created.desc()))]
+    return [_invitation(link) for link in db.scalars(live.order_by(Link.created.desc(), Link.id.desc()))]
 
 
 @router.post("/invitations", status_code=201)

@@ -41,7 +41,7 @@ def get_tokens(asker: Anyone) -> list[TokenOut]:
 
     def work(db: Db) -> list[TokenOut]:
         mine = select(ApiToken).where(ApiToken.user_id == asker.user.id, ApiToken.revoked_at.is_(None))
-        return [_token_out(t) for t in db.scalars(mine.order_by(ApiToken.created))]
+        return [_token_out(t) for t in db.scalars(mine.order_by(ApiToken.created, ApiToken.id))]
 
     return asker.server.database.read(work)
 
