@@ -13,11 +13,13 @@ from statsmodels.stats import inter_rater
 
 from plaudit.feedback.quality.agreement import (
     agreeing_pairs,
+    cohen_kappa,
     fleiss_kappa,
     gwet_ac1,
     krippendorff_alpha,
     mirrored,
     pairwise_agreement,
+    rating_counts,
 )
 from plaudit.feedback.quality.bootstrap import GROUPS, pooled, proportion, resampled
 
@@ -43,12 +45,8 @@ FLEISS = np.asarray(
     ]
 )
 
-
-def rating_counts(ratings):
-    """Ratings [raters, U], NaN where missing, as counts [U, V] of the V different values, and the values [V]."""
-    matrix = np.asarray(ratings, dtype=float)
-    values = np.unique(matrix[~np.isnan(matrix)])
-    return (matrix[:, :, None] == values).sum(axis=0).astype(float), values
+# Cohen 1968, table 1: two raters, three diagnoses, 200 patients.
+COHEN = np.asarray([[88, 14, 18], [10, 40, 10], [2, 6, 12]])
 
 
 def ratings_of(table):
@@ -58,7 +56,7 @@ def ratings_of(table):
 
 
 @pytest.mark.parametrize(
-    ("level", "published"), [("nominal", 0.743), ("ordinal", 0.815), ("interval", 0.849)]
+    ("level", "published"), [("nominal", 0.743), ("ordinal", 0.815), ("interval", 0.849), ("ratio", 0.797)]
 )
 def test_krippendorffs_own_example(level, published):
     counts, values = rating_counts(KRIPPENDORFF)
@@ -71,11 +69,16 @@ def test_fleiss_own_example():
     assert pairwise_agreement(FLEISS, ties="category").value == pytest.approx(0.556, abs=5e-4)
 
 
+def test_cohens_own_example():
+    a, b = ratings_of(COHEN)
+    assert cohen_kappa(a, b).value == pytest.approx(0.492, abs=5e-4)
+
+
 def test_gwets_example_of_a_rare_value():
     """Gwet 2002: 118 of 125 subjects are negative for both raters; kappa is below zero, AC1 is not."""
     a, b = ratings_of([[118, 5], [2, 0]])
     counts, _ = rating_counts([a, b])
-    assert fleiss_kappa(counts).value < 0
+    assert cohen_kappa(a, b).value == pytest.approx(-0.0234, abs=5e-5)
     assert gwet_ac1(counts).value == pytest.approx(0.9408, abs=5e-5)
 
 
@@ -90,15 +93,23 @@ def ratings(draw, missing=True):
 
 @given(ratings(missing=False))
 @settings(max_examples=60, deadline=None)
-def test_fleiss_is_statsmodels(matrix):
+def test_fleiss_and_cohen_are_statsmodels(matrix):
     counts, _ = rating_counts(matrix)
     if counts.shape[1] < 2:
         assert math.isnan(fleiss_kappa(counts, resamples=0).value)
         return
     assert fleiss_kappa(counts, resamples=0).value == pytest.approx(inter_rater.fleiss_kappa(counts))
+    a, b = matrix[:2].astype(int)
+    table = np.zeros((4, 4))
+    np.add.at(table, (a - 1, b - 1), 1)
+    for weights, name in ((None, None), ("linear", "linear"), ("quadratic", "quadratic")):
+        ours = cohen_kappa(a, b, weights=weights, values=(1, 2, 3, 4), resamples=0).value
+        with np.errstate(invalid="ignore", divide="ignore"):
+            theirs = inter_rater.cohens_kappa(table, wt=name, return_results=False)
+        assert ours == pytest.approx(theirs, nan_ok=True)
 
 
-@given(ratings(), st.sampled_from(["nominal", "ordinal", "interval"]))
+@given(ratings(), st.sampled_from(["nominal", "ordinal", "interval", "ratio"]))
 @settings(max_examples=60, deadline=None)
 def test_alpha_is_evalicas(matrix, level):
     counts, values = rating_counts(matrix)
@@ -141,7 +152,7 @@ def test_bounds(matrix):
     share = pairwise_agreement(counts, ties="category", resamples=0).value
     assert math.isnan(share) or 0 <= share <= 1
     found = all_measures(counts)[1:] if counts.shape[1] > 1 else []
-    for level in ("ordinal", "interval"):
+    for level in ("ordinal", "interval", "ratio"):
         found.append(krippendorff_alpha(counts, level=level, values=values, resamples=0).value)
     # Chance never exceeds 1, so agreement beyond chance never does.
     assert all(math.isnan(value) or value <= 1 + 1e-12 for value in found)
@@ -157,15 +168,17 @@ def test_perfect_agreement_is_one(units, raters):
     assert all_measures(counts) == pytest.approx([1.0] * 4)
     assert krippendorff_alpha(counts, level="ordinal").value == pytest.approx(1)
     assert krippendorff_alpha(counts, level="interval", values=values).value == pytest.approx(1)
+    assert cohen_kappa(matrix[0], matrix[1], weights="quadratic").value == pytest.approx(1)
 
 
 def test_independent_raters_agree_by_chance():
     matrix = np.random.default_rng(5).choice([1.0, 2.0, 3.0], p=[0.6, 0.3, 0.1], size=(4, 20_000))
     counts, values = rating_counts(matrix)
     assert fleiss_kappa(counts, resamples=0).value == pytest.approx(0, abs=0.01)
-    for level in ("nominal", "ordinal", "interval"):
+    for level in ("nominal", "ordinal", "interval", "ratio"):
         found = krippendorff_alpha(counts, level=level, values=values, resamples=0).value
         assert found == pytest.approx(0, abs=0.01)
+    assert cohen_kappa(matrix[0], matrix[1], resamples=0).value == pytest.approx(0, abs=0.02)
     assert pairwise_agreement(counts, ties="category").value == pytest.approx(0.36 + 0.09 + 0.01, abs=0.01)
 
 
@@ -275,6 +288,7 @@ def test_what_is_undefined_is_nan():
         pairwise_agreement([[1, 0, 0]]),
         fleiss_kappa([[2, 0]]),
         krippendorff_alpha([[3, 0, 0]]),
+        cohen_kappa([1, NAN], [NAN, 1]),
     ):
         assert math.isnan(found.value) and math.isnan(found.low)
     assert pairwise_agreement([[1, 0, 0]]).n == 0
@@ -283,9 +297,14 @@ def test_what_is_undefined_is_nan():
 @pytest.mark.parametrize(
     ("call", "message"),
     [
+        (lambda: rating_counts([1, 2]), r"\[raters, units\]"),
         (lambda: fleiss_kappa([[-1, 2]]), "not negative"),
         (lambda: fleiss_kappa([[1, 2]], weights=[1, 2]), "1 units, but 2 weights"),
         (lambda: krippendorff_alpha([[1, 2]], level="interval"), "needs the values"),
+        (lambda: krippendorff_alpha([[1, 2]], level="odd", values=(1, 2)), "level must be"),
+        (lambda: krippendorff_alpha([[1, 2]], level="ratio", values=(-1, 2)), "not negative"),
+        (lambda: cohen_kappa([1, 2], [1]), "one length"),
+        (lambda: cohen_kappa([1, 2], [1, 3], values=(1, 2)), "not among the values"),
     ],
 )
 def test_errors_are_named(call, message):

@@ -57,21 +57,26 @@ def test_ties_as_half_wins_are_evalicas():
 
 
 @pytest.mark.parametrize("prior", [0.0, 0.5])
-def test_it_maximises_the_likelihood(prior):
+@pytest.mark.parametrize("tie_model", ["half", "davidson"])
+def test_it_maximises_the_likelihood(prior, tie_model):
     """By a general optimiser that knows nothing of the gradient."""
     wins, ties = random_wins(1, size=4), random_wins(2, size=4, top=5)
     ties = ties + ties.T
+    davidson = tie_model == "davidson"
 
-    def loss(theta):
+    def loss(x):
+        theta = x[:4]
         gap = theta[:, None] - theta[None, :]
-        log_win = gap / 2 - np.log(np.exp(gap / 2) + np.exp(-gap / 2))
-        log_tie = (log_win + log_win.T) / 2
+        tie = np.exp(x[4]) if davidson else 0.0
+        whole = np.log(np.exp(gap / 2) + np.exp(-gap / 2) + tie)
+        log_win = gap / 2 - whole
+        log_tie = x[4] - whole if davidson else (log_win + log_win.T) / 2
         fit = (wins * log_win).sum() + (ties * log_tie).sum() / 2
         pull = -np.logaddexp(0, theta).sum() - np.logaddexp(0, -theta).sum()
         return -fit - prior * pull
 
-    best = minimize(loss, np.zeros(4), tol=1e-12).x
-    ours = bradley_terry(wins, ties, prior=prior)
+    best = minimize(loss, np.zeros(5), tol=1e-12).x[:4]
+    ours = bradley_terry(wins, ties, prior=prior, tie_model=tie_model)
     assert ours == pytest.approx(best - best.mean(), abs=1e-4)
 
 
@@ -96,6 +101,16 @@ def test_a_long_winning_streak_converges():
     # Two models, n wins to none: the gap d solves n σ(−d) = prior · (2 σ(d / 2) − 1).
     gap = np.subtract(*bradley_terry(np.asarray([[0.0, 1000.0], [0.0, 0.0]]), prior=0.5))
     assert 1000 / (1 + math.exp(gap)) == pytest.approx(0.5 * (2 / (1 + math.exp(-gap / 2)) - 1), rel=1e-6)
+
+
+@pytest.mark.parametrize("prior", [0.0, 0.5])
+def test_where_all_or_none_tie_davidson_has_its_limits(prior):
+    """Only ties say that all are equal; without ties it is Bradley–Terry. Both in one batch."""
+    ties, wins = np.ones((3, 3)) - np.eye(3), random_wins(3, size=3)
+    none = np.zeros((3, 3))
+    found = bradley_terry(np.stack([none, wins]), np.stack([ties, none]), prior=prior, tie_model="davidson")
+    assert found[0] == pytest.approx(np.zeros(3), abs=1e-6)
+    assert found[1] == pytest.approx(bradley_terry(wins, prior=prior), abs=1e-8)
 
 
 def test_without_prior_an_undefeated_model_has_no_strength():

@@ -1,9 +1,9 @@
 """Inter-rater agreement, with intervals over items.
 
-The functions read ``counts`` [U, V]: how many raters gave unit u the value v. A unit is what is rated; units of one
-item (the pairs of one ranking) name it in ``items`` [U] and share its weight in ``weights`` [U], because items were
-drawn and so items are drawn again. Units with one rating say nothing about agreement and do not enter; ``n`` of the
-result is the number of items that do.
+Most functions read ``counts`` [U, V]: how many raters gave unit u the value v (``rating_counts`` makes them from a
+matrix of ratings). A unit is what is rated; units of one item (the pairs of one ranking) name it in ``items`` [U] and
+share its weight in ``weights`` [U], because items were drawn and so items are drawn again. Units with one rating say
+nothing about agreement and do not enter; ``n`` of the result is the number of items that do.
 """
 
 from __future__ import annotations
@@ -16,7 +16,19 @@ import numpy as np
 from plaudit.feedback.quality.bootstrap import RESAMPLES, Estimate, estimate, proportion, ratio, summed
 
 Ties = Literal["excluded", "half", "category"]
-Level = Literal["nominal", "ordinal", "interval"]
+Level = Literal["nominal", "ordinal", "interval", "ratio"]
+
+
+def rating_counts(ratings: Any) -> tuple[np.ndarray, np.ndarray]:
+    """Ratings [raters, U], NaN where missing, as counts [U, V] of the V different values, in ascending order.
+
+    Returns counts and values [V]. Raises ValueError for another shape.
+    """
+    matrix = np.asarray(ratings, dtype=float)
+    if matrix.ndim != 2:
+        raise ValueError(f"ratings must be [raters, units], got {matrix.shape}")
+    values = np.unique(matrix[~np.isnan(matrix)])
+    return (matrix[:, :, None] == values).sum(axis=0).astype(float), values
 
 
 def agreeing_pairs(counts: np.ndarray, ties: Ties = "category") -> np.ndarray:
@@ -172,9 +184,9 @@ def krippendorff_alpha(
 
     Args:
         counts: [U, V], columns in ascending order of value.
-        level: δ is [c ≠ d] (nominal), (r_c − r_d)² of the mid-ranks of all values given (ordinal), or (c − d)²
-            (interval).
-        values: [V] the values of the columns, which interval needs.
+        level: δ is [c ≠ d] (nominal), (r_c − r_d)² of the mid-ranks of all values given (ordinal), (c − d)²
+            (interval), or ((c − d) / (c + d))² (ratio).
+        values: [V] the values of the columns; interval and ratio need them, ratio not below zero.
 
     NaN where only one value occurs. Krippendorff 2011, Computing Krippendorff's Alpha-Reliability.
     """
@@ -211,4 +223,58 @@ def _distances(level: Level, size: int, values: Any) -> np.ndarray:
     if values is None or len(values) != size:
         raise ValueError(f"level {level!r} needs the values of the {size} columns")
     v = np.asarray(values, dtype=float)
-    return np.square(v[:, None] - v)
+    apart, together = v[:, None] - v, v[:, None] + v
+    if level == "interval":
+        return np.square(apart)
+    if level != "ratio":
+        raise ValueError(f"level must be nominal, ordinal, interval or ratio, got {level!r}")
+    if (v < 0).any():
+        raise ValueError("values on a ratio scale are not negative")
+    return np.square(np.divide(apart, together, out=np.zeros_like(apart), where=together > 0))
+
+
+def kappa_of_tables(tables: np.ndarray, weights: Literal["linear", "quadratic"] | None = None) -> np.ndarray:
+    """Cohen's κ of tables [..., V, V] of how often the two raters gave (row, column): [...]."""
+    size = tables.shape[-1]
+    steps = np.abs(np.subtract.outer(np.arange(size), np.arange(size))).astype(float)
+    cost = {None: (steps > 0).astype(float), "linear": steps, "quadratic": steps**2}[weights]
+    rows, columns = tables.sum(axis=-1), tables.sum(axis=-2)
+    expected = np.einsum("...i,ij,...j->...", rows, cost, columns) / tables.sum(axis=(-2, -1))
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return 1 - (tables * cost).sum(axis=(-2, -1)) / expected
+
+
+def cohen_kappa(
+    a: Any,
+    b: Any,
+    *,
+    weights: Literal["linear", "quadratic"] | None = None,
+    values: Any = None,
+    items: Any = None,
+    resamples: int = RESAMPLES,
+    seed: int = 0,
+) -> Estimate:
+    """Cohen's κ of two raters, [U] each, NaN where missing; units that both rated enter.
+
+        κ = 1 − Σ_ij c_ij o_ij / Σ_ij c_ij e_ij,   e_ij = o_i· o_·j / N
+
+    c is [i ≠ j], or with ``weights`` |i − j| or (i − j)² of the places of the values in ``values`` (by default those
+    that occur, ascending). NaN where both gave one and the same value only. Cohen 1960, 1968.
+    """
+    left, right = np.asarray(a, dtype=float), np.asarray(b, dtype=float)
+    if left.ndim != 1 or left.shape != right.shape:
+        raise ValueError(f"ratings {left.shape} and {right.shape} must be two vectors of one length")
+    both = ~(np.isnan(left) | np.isnan(right))
+    item = (np.arange(len(left)) if items is None else np.asarray(items))[both]
+    seen = np.concatenate([left[both], right[both]])
+    scale = np.unique(seen) if values is None else np.asarray(values, dtype=float)
+    if not np.isin(seen, scale).all():
+        raise ValueError("a rating is not among the values given")
+    size = len(scale)
+    cells = (left[both][:, None] == scale)[:, :, None] & (right[both][:, None] == scale)[:, None, :]
+
+    def statistic(sums: np.ndarray) -> np.ndarray:
+        return kappa_of_tables(sums.reshape(-1, size, size), weights)
+
+    rows = cells.reshape(len(item), size * size).astype(float)
+    return estimate(statistic, _by_item(rows, np.ones(len(item)), item), resamples=resamples, seed=seed)

@@ -11,6 +11,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 from scipy.sparse import csr_array
@@ -21,8 +22,10 @@ from plaudit.feedback.quality.bootstrap import RESAMPLES, Estimate, pooled, resa
 from plaudit.feedback.quality.pairs import SECOND, TIE, AnswerPairs
 from plaudit.feedback.quality.records import RatedAnswer
 
+TieModel = Literal["half", "davidson"]
 PRIOR = 0.5
 STEPS = 60
+MOST_ETA = 15.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,15 +48,18 @@ class Strengths:
             return (self.wins + self.ties / 2) / (self.wins + self.wins.T + self.ties)
 
 
-def bradley_terry(wins: np.ndarray, ties: np.ndarray | None = None, *, prior: float = 0.0) -> np.ndarray:
+def bradley_terry(
+    wins: np.ndarray, ties: np.ndarray | None = None, *, prior: float = 0.0, tie_model: TieModel = "half"
+) -> np.ndarray:
     """Log-strengths θ [..., M] of win counts [..., M, M] and symmetric tie counts, mean 0.
 
-        P(i beats j) = σ(θ_i − θ_j)      (ties count as half a win each)
+        P(i beats j) = σ(θ_i − θ_j)                                                     (ties count as half a win each)
+        P(i beats j) ∝ e^θ_i,  P(j beats i) ∝ e^θ_j,  P(tie) ∝ e^{η + (θ_i + θ_j) / 2}  (tie_model="davidson")
 
     The maximum of log-likelihood + prior · Σ_i [log σ(θ_i) + log σ(−θ_i)]: each model has besides won and lost
     ``prior`` comparisons with an average one. Without a prior, all NaN unless each model can be reached from each
-    other one by a chain of wins, since otherwise some ratio has no finite maximum (Ford 1957). Bradley & Terry 1952.
-    Raises ValueError for other shapes and a negative prior.
+    other one by a chain of wins, since otherwise some ratio has no finite maximum (Ford 1957). Bradley & Terry 1952;
+    Davidson 1970. Raises ValueError for other shapes and a negative prior.
     """
     won = np.asarray(wins, dtype=float)
     tied = np.zeros_like(won) if ties is None else np.asarray(ties, dtype=float)
@@ -65,34 +71,65 @@ def bradley_terry(wins: np.ndarray, ties: np.ndarray | None = None, *, prior: fl
     won, tied = won.reshape(-1, size, size), tied.reshape(-1, size, size)
     found = np.full(won.shape[:2], math.nan)
     finite = np.asarray([prior > 0 or _strong(w + t) for w, t in zip(won, tied)], dtype=bool)
-    found[finite] = _newton(won[finite], tied[finite], prior)
+    found[finite] = _newton(won[finite], tied[finite], prior, tie_model == "davidson")
     return found.reshape(shape)
 
 
-def _newton(won: np.ndarray, tied: np.ndarray, prior: float) -> np.ndarray:
+def _newton(won: np.ndarray, tied: np.ndarray, prior: float, davidson: bool) -> np.ndarray:
     """Newton's method for all resamples at once; the likelihood is concave, steps are capped."""
     resamples, size, _ = won.shape
     met = won + won.transpose(0, 2, 1) + tied
     score = (won + tied / 2).sum(axis=2)
-    theta = np.zeros((resamples, size))
+    tie_total = tied.sum(axis=(1, 2)) / 2
+    theta, eta = np.zeros((resamples, size)), np.zeros(resamples)
+    some = davidson & (tie_total > 0)
     for _ in range(STEPS):
         gap = theta[:, :, None] - theta[:, None, :]
-        expected = np.exp(gap / 2) / (np.exp(gap / 2) + np.exp(-gap / 2))
+        tie = np.where(some, np.exp(eta), 0.0)[:, None, None]
+        whole = np.exp(gap / 2) + np.exp(-gap / 2) + tie
+        p_win, p_tie = np.exp(gap / 2) / whole, tie / whole
+        expected = p_win + p_tie / 2
         own = 1 / (1 + np.exp(-theta))
         gradient = score - (met * expected).sum(axis=2) + prior * (1 - 2 * own)
-        curve = met * (expected - expected**2)  # the variance of a comparison's score: 1 or 0 points
+        # Var of a comparison's score: 1, ½ or 0 points.
+        curve = met * (p_win + p_tie / 4 - expected**2)
         information = -curve
         diagonal = curve.sum(axis=2) + 2 * prior * own * (1 - own)
         information[:, np.arange(size), np.arange(size)] += diagonal
         # Strengths are known up to a constant without a prior: this pins their mean and moves nothing else.
         information += 0.0 if prior else 1 / size
+        if davidson:
+            cross = (met * p_tie * (0.5 - expected)).sum(axis=2)
+            information, gradient = _with_ties(information, gradient, cross, met, p_tie, tie_total, some)
         step = np.linalg.solve(information, gradient[..., None])[..., 0]
         step *= np.minimum(1.0, 2.0 / np.maximum(np.abs(step).max(axis=1, keepdims=True), 1e-300))
-        theta += step
+        theta += step[:, :size]
+        if davidson:
+            # Where all comparisons tie, η has no maximum; θ is long settled at this bound.
+            eta = np.clip(eta + step[:, size], -MOST_ETA, MOST_ETA)
         if np.abs(step).max(initial=0) < 1e-10:
             break
     centered: np.ndarray = theta - theta.mean(axis=1, keepdims=True)
     return centered
+
+
+def _with_ties(
+    information: np.ndarray,
+    gradient: np.ndarray,
+    cross: np.ndarray,
+    met: np.ndarray,
+    p_tie: np.ndarray,
+    tie_total: np.ndarray,
+    some: np.ndarray,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Information and gradient with η as the last parameter; without ties η stays fixed."""
+    resamples, size = gradient.shape
+    wide = np.zeros((resamples, size + 1, size + 1))
+    wide[:, :size, :size] = information
+    wide[:, :size, size] = wide[:, size, :size] = np.where(some[:, None], cross, 0.0)
+    wide[:, size, size] = np.where(some, (met * p_tie * (1 - p_tie)).sum(axis=(1, 2)) / 2, 1.0)
+    last = np.where(some, tie_total - (met * p_tie).sum(axis=(1, 2)) / 2, 0.0)
+    return wide, np.concatenate([gradient, last[:, None]], axis=1)
 
 
 def _strong(won: np.ndarray) -> bool:
@@ -114,6 +151,7 @@ def strengths(
     answers: Sequence[RatedAnswer],
     *,
     prior: float = PRIOR,
+    tie_model: TieModel = "half",
     resamples: int = RESAMPLES,
     seed: int = 0,
 ) -> Strengths | None:
@@ -142,11 +180,11 @@ def strengths(
         return wins, ties + ties.transpose(0, 2, 1)
 
     wins, ties = unfold(by_item.sum(axis=0)[None])
-    value = bradley_terry(wins, ties, prior=prior)[0]
+    value = bradley_terry(wins, ties, prior=prior, tie_model=tie_model)[0]
     drawn = np.full((1, size), math.nan)
     if len(by_item) > 1 and resamples and np.isfinite(value).all():
         sums = resampled(by_item, resamples=resamples, seed=seed)
-        drawn = bradley_terry(*unfold(sums), prior=prior)
+        drawn = bradley_terry(*unfold(sums), prior=prior, tie_model=tie_model)
     compared = np.bincount(left * size + right, minlength=size * size).reshape(size, size)
     group = connected_components(csr_array(wins[0] + ties[0] > 0), connection="strong")[1]
     items = [len(np.unique(used.item[(left == m) | (right == m)])) for m in range(size)]
