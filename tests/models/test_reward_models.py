@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ import torch
 from tiny_models import TEXTS, plain_tokenizer, write_model
 from transformers import AutoModel, AutoModelForSequenceClassification, AutoTokenizer
 
+from plaudit.config import RewardSettings
 from plaudit.data.records import Prompt, Ranking
 from plaudit.data.rendering.renderer import Renderer
 from plaudit.data.tokens.batching import collate
@@ -20,6 +22,7 @@ from plaudit.models.heads import scores, values
 from plaudit.models.policy import build_policy, load_policy
 from plaudit.models.reward_model import RewardModel, load_reward_model, save_reward_model
 from plaudit.models.tokenizers import same_tokenizer, train_bpe, with_own_pad
+from plaudit.pipeline.steps.rewards import new_reward_model
 
 PAIR = Ranking.pair(
     Prompt.user("Where does an owl live?"), "In a tree, so no.", "I cannot help with that; here is something."
@@ -91,6 +94,26 @@ def test_every_encoder_is_saved_beside_its_head(encoder_folder, tmp_path, poolin
     assert torch.equal(raw(again), before) and again.pooling == pooling
     assert (again.mean, again.std) == (None, None)
     assert AutoModel.from_pretrained(tmp_path / "rm").config.plaudit_reward["layout"] == "backbone_and_head"
+
+
+def test_a_recipe_s_backbone_is_of_the_revision_and_the_chat_template_that_it_names(tmp_path, monkeypatch):
+    tokenizer, asked = plain_tokenizer(), []
+    tokenizer.chat_template = {
+        "default": "{{ 'a' }}",
+        "brief": "{% for m in messages %}{{ m.content }}{% endfor %}",
+    }
+    folder = write_model(tmp_path / "b", "bert", tokenizer)
+
+    def download(name, *, revision, **_):
+        asked.append((name, revision))
+        return str(folder)
+
+    monkeypatch.setattr("huggingface_hub.snapshot_download", download)
+    backbone = {"source": "pretrained", "path": "owner/name", "revision": "abc", "chat_template": "brief"}
+    step, context = SimpleNamespace(start=None), SimpleNamespace(device="cpu")
+    model = new_reward_model(context, step, RewardSettings(backbone=backbone, pooling="mean"), 0)
+    assert asked == [("owner/name", "abc")]
+    assert model.tokenizer.chat_template == tokenizer.chat_template["brief"]
 
 
 def test_every_encoder_scores_a_row_alone_as_it_does_padded(encoder_folder):

@@ -80,13 +80,15 @@ class RewardModel(nn.Module):
         path: str | Path,
         *,
         revision: str | None = None,
+        chat_template: str | None = None,
         pooling: Pooling = "last",
         seed: int = 0,
     ) -> RewardModel:
         """Any ``AutoModel``, decoder or encoder, and a fresh head. Files as for ``load_policy``."""
         folder = resolve(path, revision=revision)
         backbone = _read_backbone(folder, torch.float32)
-        return cls(backbone, new_head(backbone, seed), read_tokenizer(folder), pooling=pooling)
+        tokenizer = read_tokenizer(folder, chat_template)
+        return cls(backbone, new_head(backbone, seed), tokenizer, pooling=pooling)
 
     @property
     def device(self) -> torch.device:

@@ -31,7 +31,13 @@ def new_reward_model(
         folders = context.reward_folders(step.start)
         return load_reward_model(folders[member % len(folders)]).to(context.device)
     if isinstance(backbone, Pretrained):
-        model = RewardModel.from_pretrained_backbone(backbone.path, pooling=settings.pooling, seed=seed)
+        model = RewardModel.from_pretrained_backbone(
+            backbone.path,
+            revision=backbone.revision,
+            chat_template=backbone.chat_template,
+            pooling=settings.pooling,
+            seed=seed,
+        )
     elif isinstance(backbone, Scratch):
         tokenizer = context.load(context.graph.policies[-1]).tokenizer
         own = build_policy(tokenizer, **backbone.shape, seed=seed)
