@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable
 from dataclasses import replace
-from functools import partial
+from functools import cache, partial
 from types import SimpleNamespace
 from typing import Any
 
@@ -25,11 +25,15 @@ from plaudit.methods.reference_log_probs import EXTRA
 from plaudit.methods.reward_model import RewardModeling
 from plaudit.methods.supervised import Supervised
 from plaudit.methods.train import render_demonstrations, render_preferences
+from plaudit.models.architectures import backbone
 from plaudit.models.critic import Critic
+from plaudit.models.fused_decoder import supports_fused
 from plaudit.models.logprobs import log_probs
+from plaudit.models.packing import capability
 from plaudit.models.policy import Policy, build_policy
 from plaudit.models.reward_model import RewardModel
 from plaudit.models.tokenizers import train_bpe
+from plaudit.training.cost_model import TRIALS
 from plaudit.training.engine import Engine, ParameterGroup, trainable
 
 TEXT = "the cat sat on a mat and saw red blue green dogs run far away from home today"
@@ -41,8 +45,27 @@ def sentence(rng: np.random.Generator, low: int, high: int) -> str:
 
 
 def toy_policy(seed: int = 0, *, heads: int = 2) -> Policy:
+    policy = _made(seed, heads)
+    inner = backbone(policy.model)
+    attention, found = _trials(heads)
+    if tuple(found.values()) == ("shared", True):  # nobody has broken a kernel before the first one was tried
+        inner.set_attn_implementation(attention)
+        vars(inner).update(found)
+    return policy
+
+
+def _made(seed: int, heads: int) -> Policy:
     tokenizer = train_bpe([" ".join(WORDS)] * 4, vocabulary=300)
     return build_policy(tokenizer, hidden=16, layers=2, heads=heads, max_positions=128, seed=seed)
+
+
+@cache
+def _trials(heads: int) -> tuple[str, dict[str, Any]]:
+    """What a model of this shape computes exactly, tried once: tests/models are about the trial of each model."""
+    inner = backbone(_made(0, heads).model)
+    capability(inner)
+    supports_fused(inner)
+    return inner.config._attn_implementation, {name: vars(inner)[name] for name in TRIALS}
 
 
 def comes_first(case: str) -> bool:

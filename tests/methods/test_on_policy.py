@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
+from functools import cache
 
 import pytest
 import torch
@@ -75,6 +76,12 @@ def run(path, method, settings, **options):
     ]
 
 
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """What a case ends with, trained once."""
+    return cache(lambda case: run(tmp_path_factory.mktemp("run"), *CASES[case]))
+
+
 # Each trains three times. Every method and form of the ratio at once; other terms of GRPO behind `make test-slow`.
 OTHERS = ("grpo entropy", "grpo cispo", "grpo free", "grpo ptx")
 
@@ -82,8 +89,8 @@ OTHERS = ("grpo entropy", "grpo cispo", "grpo free", "grpo ptx")
 @pytest.mark.parametrize(
     "case", [pytest.param(case, marks=pytest.mark.slow) if case in OTHERS else case for case in CASES]
 )
-def test_the_trajectory_is_the_one_with_a_pass_of_its_own(case, tmp_path, monkeypatch):
-    without, log = run(tmp_path / "without", *CASES[case])
+def test_the_trajectory_is_the_one_with_a_pass_of_its_own(case, trained, tmp_path, monkeypatch):
+    without, log = trained(case)
     monkeypatch.setattr(rl, "is_on_policy", lambda *_: False)
     with_pass, expected = run(tmp_path / "with", *CASES[case])
     assert not torch.equal(with_pass, run(tmp_path / "short", *short(case))[0])  # it moves at every step
@@ -100,8 +107,8 @@ def short(case):
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_the_ratio_is_exactly_one(case, tmp_path):
-    _, log = run(tmp_path, *CASES[case])
+def test_the_ratio_is_exactly_one(case, trained):
+    _, log = trained(case)
     assert {row["policy/ratio"] for row in log} == {1.0}
     assert {row["policy/approxkl"] for row in log} == {0.0} == {row["policy/clipfrac"] for row in log}
     assert max(row["rollout/log_prob_gap_max"] for row in log) < 1e-4

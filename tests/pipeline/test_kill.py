@@ -172,8 +172,9 @@ def test_killed_and_resumed_equals_unbroken(unbroken, tmp_path):
     check(tmp_path, whole)
 
 
-def test_a_walk_killed_in_a_reward_a_rank_and_a_ppo_step_equals_an_unbroken_one(walked, tmp_path):
-    for stage in ("reward-1", "rank-2", "ppo"):
+def test_a_walk_killed_in_a_rank_and_a_ppo_step_equals_an_unbroken_one(walked, tmp_path):
+    """A step that fits is killed in the slow test below; each method resumes in tests/training/test_checkpoint.py."""
+    for stage in ("rank-2", "ppo"):
         kill_in(tmp_path, stage, WALK)
     done = warm.python("-c", CODE, json.dumps([*WALK, str(tmp_path), None]))
     assert done.returncode == 0, done.stderr[-3000:]
@@ -188,7 +189,7 @@ def test_a_walk_killed_in_a_reward_a_rank_and_a_ppo_step_equals_an_unbroken_one(
             a, b = (f / "stages" / rank / part for f in (walked.path, tmp_path))
             assert a.read_bytes() == b.read_bytes()
     resumed_steps = [e["stage"] for e in RunFolder(tmp_path).events() if e["event"] == "resumed"]
-    assert resumed_steps == ["reward-1", "rank-2", "ppo"]
+    assert resumed_steps == ["rank-2", "ppo"]
     nothing_half_written(tmp_path)
 
 

@@ -17,6 +17,7 @@ from plaudit.errors import UserError
 from plaudit.methods import train
 from plaudit.methods.supervised import Supervised
 from plaudit.methods.train import render_demonstrations
+from plaudit.models import packing
 from plaudit.runs import Stage
 from plaudit.runtime import use_compute
 from plaudit.training import device as device_module
@@ -195,6 +196,18 @@ def test_the_counted_bytes_are_those_that_a_step_keeps():
     own = footprint(config, "fp32", length=96)
     assert kept.layer < 0.75 * own.layer
     assert kept.again == own.again == own.layer
+
+
+def test_a_slice_is_tried_once_for_its_architecture(monkeypatch):
+    tried, plain = [], packing._try
+    monkeypatch.setattr(packing, "_try", lambda inner: (tried.append(inner), plain(inner))[1])
+    config, other = (config_of(Scratch(hidden=24, layers=4, heads=heads, vocabulary=300)) for heads in (2, 3))
+    first = footprint(config, "fp32", length=32, fused=True)
+    assert [inner.config.num_hidden_layers for inner in tried] == [1, 2]
+    assert footprint(config, "fp32", length=32, fused=True) == first
+    assert footprint(config, "bf16", length=48) != first and len(tried) == 2
+    footprint(other, "fp32", length=32)
+    assert len(tried) == 4
 
 
 def test_a_slice_keeps_the_width_and_drops_the_depth():

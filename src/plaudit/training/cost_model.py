@@ -7,6 +7,8 @@ counted in tens of milliseconds whatever the model's size.
 from __future__ import annotations
 
 import copy
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,12 +20,15 @@ from transformers import AutoModel, AutoModelForCausalLM, LlamaConfig
 from plaudit.config import PolicySource, Scratch
 from plaudit.data.tokens.batching import collate
 from plaudit.data.tokens.item import Segment, TokenItem
+from plaudit.models.architectures import backbone
 from plaudit.models.encoder import encode
 from plaudit.models.files import fetched
 from plaudit.models.fused_decoder import supports_fused
 from plaudit.runtime import LayoutKind, Precision, use_compute
 
 WORDS = 256
+# Where a model keeps what its trials found: its layout, and whether fused layers compute it.
+TRIALS = ("_plaudit_layout", "_plaudit_fused")
 
 
 @dataclass(frozen=True)
@@ -96,6 +101,24 @@ def _tiny(model: nn.Module) -> bool:
     return sum(p.numel() for p in model.parameters()) < 5e7
 
 
+# What the trials of a slice found, by its architecture: of a small model they take longer than the counting.
+_TRIED: dict[str, tuple[str, dict[str, Any]]] = {}
+
+
+@contextmanager
+def _as_tried_before(model: Any) -> Iterator[None]:
+    """Within the block a slice is not tried again (``models/packing.py``) where one of the same architecture was."""
+    inner = backbone(model)
+    kind = f"{type(inner)} {inner.config.to_dict()}"
+    if kind in _TRIED:
+        attention, found = _TRIED[kind]
+        inner.set_attn_implementation(attention)
+        vars(inner).update(found)
+    yield
+    found = {name: vars(inner)[name] for name in TRIALS if name in vars(inner)}
+    _TRIED[kind] = inner.config._attn_implementation, found
+
+
 def _batch(length: int, count: int, device: torch.device) -> Any:
     rng = np.random.default_rng(0)
     items = [
@@ -138,6 +161,7 @@ def _kept(
 
     with (
         use_compute(precision=precision, layout=layout, fused=fused),
+        _as_tried_before(model),
         torch.autograd.graph.saved_tensors_hooks(pack, lambda t: t),
     ):
         hidden = encode(model, batch).hidden

@@ -65,17 +65,17 @@ def test_nothing_acknowledged_is_lost_when_the_server_is_killed(tmp_path, where)
         url,
         workers=workers,
         people=12,
-        items=60,
+        items=45,
         overlap=2,
-        goal=90,
+        goal=60,
         pace=(0.2, 0.5),
-        kills=(11, 37, 62),
+        kills=(11, 37),
         log=log,
     )
     try:
         assert log.finished == 12
-        assert len(log.acknowledged) >= 90, "they did work"
-        assert sum(log.troubles.values()) >= 3, "they noticed the kills"
+        assert len(log.acknowledged) >= 60, "they did work"
+        assert sum(log.troubles.values()) >= 2, "they noticed the kills"
         assert not faults(database, log)
     finally:
         database.close()
