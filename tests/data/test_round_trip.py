@@ -84,7 +84,7 @@ records = st.one_of(
 )
 
 
-@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(records, min_size=1, max_size=6))
 @pytest.mark.parametrize("name", ["records.jsonl", "records.jsonl.gz"])
 def test_every_record_is_read_back_as_it_was_written(tmp_path, name, wanted):

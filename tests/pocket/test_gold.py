@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 import pytest
-from hypothesis import given, settings, strategies as st
+from hypothesis import given, strategies as st
 
 from plaudit.data.records import Prompt, Response
 from plaudit.errors import UserError
@@ -77,7 +77,6 @@ def test_the_perfect_policy_gets_full_marks_everywhere():
 PROMPTS = WORLD.prompts("validation", 100)
 
 
-@settings(max_examples=200, deadline=None)
 @given(st.sampled_from(PROMPTS), st.text(max_size=200), st.booleans())
 def test_any_text_gets_a_finite_score_within_bounds(prompt, text, finished):
     judged = GOLD.judge(prompt, Response(text, finished))
@@ -85,7 +84,6 @@ def test_any_text_gets_a_finite_score_within_bounds(prompt, text, finished):
     assert judged.correctness != 1.0 or any(c.isalpha() for c in text)
 
 
-@settings(max_examples=100, deadline=None)
 @given(st.sampled_from(PROMPTS), st.integers(1, 30))
 def test_padding_never_pays(prompt, words):
     perfect = WORLD.perfect(prompt)

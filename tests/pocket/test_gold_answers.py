@@ -6,7 +6,7 @@ import random
 import warnings
 
 import pytest
-from hypothesis import given, settings, strategies as st
+from hypothesis import given, strategies as st
 
 from plaudit.data.records import Prompt, Response
 from plaudit.pocket import Gold, World, answers
@@ -197,7 +197,6 @@ def test_every_word_beside_an_answer_costs_until_no_more_can_be_lost():
         assert words * 0.06 > 0.8
 
 
-@settings(max_examples=150, deadline=None)
 @given(
     prompt=st.sampled_from(HELD),
     kind=st.sampled_from(answers.KINDS + answers.BAD_KINDS),
@@ -216,7 +215,6 @@ def test_padding_and_praise_never_raise_the_score_of_any_answer(prompt, kind, pa
     assert GOLD.judge(prompt, Response(longer)).score <= GOLD.judge(prompt, Response(text)).score + 1e-9
 
 
-@settings(max_examples=200, deadline=None)
 @given(
     prompt=st.sampled_from(HELD),
     words=st.lists(

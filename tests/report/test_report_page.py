@@ -464,10 +464,10 @@ def test_any_part_of_a_summary_may_be_missing_or_odd(tmp_path, first):
     """A report of an older or half-finished run must appear, whatever its summary lacks."""
     run = read_run(write_run(tmp_path / "run", siblings=()))
     places = [place for place in paths(run.summary) if place]
-    cases = [(place, JUNK[i % len(JUNK)]) for i, place in enumerate(places)][first::4]
+    cases = [(place, JUNK[i % len(JUNK)]) for i, place in enumerate(places)]
+    cases = [*cases[first::4], *[((key,), junk) for key in run.summary for junk in JUNK][first::4]]
     assert {str(junk) for _, junk in cases} == set(map(str, JUNK))
-    if first == 0:
-        cases += [((key,), junk) for key in run.summary for junk in JUNK]
+    assert {place[0] for place, _ in cases} == set(run.summary)
     shown_whatever(run, [(p, j, run.record, changed(run.summary, p, j)) for p, j in cases])
 
 

@@ -53,7 +53,7 @@ def at(logits, u, **kwargs):
     return ids.numpy(), log_probs.numpy()
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(
     logits=arrays(np.float32, st.integers(1, 9), elements=st.integers(-6, 6).map(float)),
     temperature=st.sampled_from([0.5, 1.0, 2.0]),
