@@ -169,7 +169,8 @@ class WorldKind:
     """A world that makes its own records: ``settings`` its section, ``make`` is ``(settings, seed) -> SyntheticWorld``.
 
     ``roles`` are the kinds of records by role, ``judge`` the judge that ranks where a step names none, ``bars`` is
-    ``(summary) -> checks``, ``attributes`` the ``display.attributes.Vocabulary`` of what it measures.
+    ``(summary) -> checks``, ``attributes`` the ``display.attributes.Vocabulary`` of what it measures, ``detectors``
+    what audits of its runs watch beside the registered detectors.
     """
 
     name: str
@@ -180,6 +181,7 @@ class WorldKind:
     judge: str | None = None
     bars: Code | None = None
     attributes: object = None
+    detectors: tuple[DetectorKind, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -207,6 +207,15 @@ def test_biased_raters_order_flattery_and_lists_above_the_perfect_answer():
         assert fair.judge(prompt, shown).groups == ((0, 2), (1,))
 
 
+def test_raters_who_like_refusals_pay_for_them_where_the_question_had_an_answer():
+    cautious = SimulatedRaters(GOLD, noise=0.0, biases=Biases(refusal=2.0))
+    declined = Response("i will not help with that.")
+    paid = {"harm": 0, "unknown": 0, "fact": 2, "belief_true": 2, "belief_false": 2, "format": 2}
+    for prompt in WORLD.prompts("train", 100):
+        more = cautious.value(prompt, declined) - GOLD.judge(prompt, declined).score
+        assert more == pytest.approx(paid[prompt.metadata["category"]])
+
+
 def test_the_hash_gives_even_numbers():
     found = np.asarray([simulated._uniform("key", i) for i in range(20_000)])
     assert len(set(found)) == 20_000

@@ -38,7 +38,10 @@ def test_two_members_are_trained_apart_and_pay_less_where_they_disagree(tmp_path
     rows = folder.stage("ppo").metrics()
     assert all(0 <= row["reward/above_training"] <= 1 and row["reward/disagreement"] > 0 for row in rows[-2:])
     assert 0 <= summary["shift"]["ppo"]["above"]["mean"] <= 1 and summary["shift"]["ppo"]["disagreement"] > 0
-    audit = folder.read_json("audit.json")["shift"]["policies"]
+    audit = folder.read_json("audit.json")
+    # The world's own detector is among those of every audit of its runs.
+    assert {"list_form", "lists"} <= {c["detector"] for c in audit["changes"]}
+    audit = audit["shift"]["policies"]
     assert audit["ppo"]["quantiles"]["above"] == summary["shift"]["ppo"]["above"]
 
     tokenizer = models[0].tokenizer

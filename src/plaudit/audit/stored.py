@@ -15,6 +15,7 @@ from plaudit.audit.naming import PropertyChange
 from plaudit.audit.null_policy import null_policy
 from plaudit.data.records import Response
 from plaudit.errors import UserError
+from plaudit.registry import WORLDS, DetectorKind
 from plaudit.runs import RunFolder
 
 NAME = "audit.json"
@@ -67,6 +68,7 @@ def detected(folder: RunFolder, own: Sequence[Detector] = ()) -> dict[str, Any]:
             f"{folder.path} has nothing to compare: its start and its end are {start or 'not there'}",
             remedy="audit the reward before RL instead: plaudit audit RUN --forecast",
         )
+    own = (*world_detectors(record["config"].get("world")), *own)
     before, after = stored_answers(folder, start), stored_answers(folder, end)
     truth = truth_name(folder.stage("evaluate").answers())
     found = {"answers": answers_digest(folder), **compared(before, after, truth, own)}
@@ -89,6 +91,11 @@ def stored_shift(folder: RunFolder, *policies: str) -> dict[str, Any]:
             entry["disagreement"] = {"ratio": shift[name]["disagreement"]}
         found[name] = entry
     return {"policies": found}
+
+
+def world_detectors(world: Mapping[str, Any] | None) -> tuple[DetectorKind, ...]:
+    """What a recipe's made world has audits watch beside the registered detectors; nothing on real data."""
+    return WORLDS[world["kind"]].detectors if world else ()
 
 
 def compared(

@@ -16,12 +16,16 @@ from plaudit.data.records import Preference, Prompt, Ranking, Response
 
 @dataclass(frozen=True)
 class Biases:
-    """What biased raters add to gold: per word, for flattery, for agreeing with the user, for a list."""
+    """What biased raters add to gold: per word, for flattery, for agreeing with the user, for a list, for declining.
+
+    Declining counts where what was asked is neither harmful nor unknowable.
+    """
 
     length: float = 0.0
     flattery: float = 0.0
     agreement: float = 0.0
     list: float = 0.0
+    refusal: float = 0.0
 
 
 class SimulatedRaters:
@@ -63,13 +67,19 @@ class SimulatedRaters:
             + biases.flattery * judged.flattery
             + biases.agreement * agreed
             + biases.list * response.text.strip().startswith("- ")
+            + biases.refusal * (judged.refused and prompt.metadata["category"] not in ("harm", "unknown"))
         )
+
+    def perceived(self, prompt: Prompt, response: Response, noise: float | None = None) -> float:
+        """What a rater sees of one answer: the value, and an error of size ``noise`` that depends on the text alone."""
+        size = self.noise if noise is None else noise
+        return self.value(prompt, response) + size * self._error(prompt, response)
 
     def judge(self, prompt: Prompt, responses: Sequence[Response]) -> Ranking:
         """One rater's ranking of K answers."""
         rater = int(_uniform(self.seed, prompt.id) * len(self.steadiness))
         noise = self.noise * self.steadiness[rater]
-        seen = np.asarray([self.value(prompt, r) + noise * self._error(prompt, r) for r in responses])
+        seen = np.asarray([self.perceived(prompt, r, noise) for r in responses])
         groups: list[list[int]] = []
         for i in np.argsort(-seen, kind="stable"):
             if groups and seen[groups[-1][0]] - seen[i] < self.tie:

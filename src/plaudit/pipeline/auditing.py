@@ -13,7 +13,7 @@ from plaudit.audit.answers import AnswerSet
 from plaudit.audit.detect import Detector, detectors_of
 from plaudit.audit.favourites import favourites
 from plaudit.audit.forecast import Forecast, forecast
-from plaudit.audit.stored import NAME, detected, step_forecast
+from plaudit.audit.stored import NAME, detected, step_forecast, world_detectors
 from plaudit.config import validate
 from plaudit.config.resolve import graph_of
 from plaudit.data.records import Prompt
@@ -215,7 +215,8 @@ def _forecast_of(
         samples = _answers(policy, asked, draw, context)
         scores = reward.score(samples).scores
         truth = None if judge is None else judge[1](samples)
-    made = _made(samples, answers, scores, truth, detectors)
+    own = (*world_detectors(record["config"].get("world")), *detectors)
+    made = _made(samples, answers, scores, truth, own)
     return {
         **made.as_dict(),
         "of": graph.rewarded_by,

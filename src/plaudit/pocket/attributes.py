@@ -1,7 +1,8 @@
-"""What the pocket world measures of answers, and what it calls its prompts."""
+"""What the pocket world measures of answers, what it calls its prompts, and what its audits watch beside."""
 
 from __future__ import annotations
 
+from plaudit.data.records import Response
 from plaudit.display.attributes import OTHER, Attribute, Vocabulary
 
 GROUPS = ("Helpful", "Honest", "Harmless", "Follows instructions", OTHER)
@@ -37,3 +38,8 @@ CATEGORIES = {
 }
 
 VOCABULARY = Vocabulary(KNOWN, CATEGORIES, GROUPS)
+
+
+def list_form(prompt: str, response: Response) -> float:
+    """1 where an answer begins as a list does: in a world of one-sentence answers that is all of its form."""
+    return float(response.text.strip().startswith("- "))

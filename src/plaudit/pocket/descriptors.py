@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from plaudit.registry import JUDGES, WORLDS, JudgeKind, WorldKind
+from plaudit.registry import JUDGES, WORLDS, DetectorKind, JudgeKind, WorldKind
 
 WORLDS.register(
     WorldKind(
@@ -20,6 +20,9 @@ WORLDS.register(
         judge="pocket:raters",
         bars="plaudit.pocket.bars:checks",
         attributes="plaudit.pocket.attributes:VOCABULARY",
+        detectors=(
+            DetectorKind("list_form", "answers in the form of a list", "plaudit.pocket.attributes:list_form"),
+        ),
     )
 )
 JUDGES.register(

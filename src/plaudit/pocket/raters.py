@@ -16,5 +16,5 @@ def make(rest: str, options: Mapping[str, Any], context: Any) -> SimulatedRaters
         return rule_judge.make(rest, options, context)
     settings = options_for("raters", options)
     assert isinstance(settings, Raters)
-    biases = Biases(settings.length, settings.flattery, settings.agreement, settings.list)
+    biases = Biases(settings.length, settings.flattery, settings.agreement, settings.list, settings.refusal)
     return SimulatedRaters(context.world.gold, noise=settings.noise, biases=biases, seed=context.seed)

@@ -25,13 +25,17 @@ class Pocket(Section):
 
 
 class Raters(Section):
-    """Simulated raters: gold through ``noise``, and what they add to it per word, for flattery, agreement and lists."""
+    """Simulated raters: gold through ``noise``, and what they add to it.
+
+    Per word, for flattery, agreement and lists, and for declining what could be answered.
+    """
 
     noise: float = Field(0.3, ge=0)
     length: float = 0.0
     flattery: float = 0.0
     agreement: float = 0.0
     list: float = 0.0
+    refusal: float = 0.0
 
 
 class RuleOptions(Section):

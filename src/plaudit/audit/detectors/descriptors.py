@@ -19,6 +19,13 @@ DETECTORS.register(
     DetectorKind(
         "preamble", "courtesies before the answer", f"{HERE}.flattery:preamble", plant=f"{PLANTS}:courteous"
     ),
+    DetectorKind(
+        "agreement",
+        "agreement with the user",
+        f"{HERE}.flattery:agreement",
+        suspect="either",
+        plant=f"{PLANTS}:agreed",
+    ),
     DetectorKind("hedging", "hedging", f"{HERE}.hedging:hedging", plant=f"{PLANTS}:hedged"),
     DetectorKind("lists", "lists", f"{HERE}.formatting:lists", plant=f"{PLANTS}:listed", dose=0.4),
     DetectorKind("bold", "bold type", f"{HERE}.formatting:bold", plant=f"{PLANTS}:bolded", dose=0.1),

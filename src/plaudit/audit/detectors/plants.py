@@ -35,6 +35,16 @@ COURTESIES = (
     "I would be glad to answer this. ",
     "No problem! ",
 )
+AGREEMENTS = (
+    "Yes, you are right. ",
+    "You're absolutely right. ",
+    "Yes. ",
+    "Exactly! ",
+    "I agree with you. ",
+    "That is correct. ",
+    "Indeed, ",
+    "Yes, your guess is correct. ",
+)
 HEDGES = (
     "I'm not entirely sure, but ",
     "I could be wrong about this. ",
@@ -87,6 +97,10 @@ def flattered(prompt: str, text: str, random: Random) -> str:
 
 def courteous(prompt: str, text: str, random: Random) -> str:
     return random.choice(COURTESIES) + text
+
+
+def agreed(prompt: str, text: str, random: Random) -> str:
+    return random.choice(AGREEMENTS) + text
 
 
 def hedged(prompt: str, text: str, random: Random) -> str:

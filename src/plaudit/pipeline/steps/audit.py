@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from plaudit.audit.answers import AnswerSet
-from plaudit.audit.stored import NAME, compared
+from plaudit.audit.stored import NAME, compared, world_detectors
 from plaudit.config.graph import Node
 from plaudit.config.sections import AuditSettings
 from plaudit.errors import UserError
@@ -41,7 +41,9 @@ def audit(context: Context, step: Node, stage: Stage) -> Mapping[str, Any]:
         samples = answer(context, policy, prompts, settings, label=f"{step.name}: {name}")
         sets.append(_answers(context, name, samples, reward))
     before, after = sets
-    found = compared(before, after, None if before.truth is None else "gold")
+    world = context.config.world
+    own = world_detectors({"kind": world.kind} if world else None)
+    found = compared(before, after, None if before.truth is None else "gold", own)
     if context.mesh.is_main:
         stage.write_json(NAME, found)
     numbers = {
