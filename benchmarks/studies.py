@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -39,6 +40,11 @@ def dig(value: Any, *path: str) -> Any:
     return value
 
 
+def quick() -> bool:
+    """Whether runs are of a few seconds, to see that a study works: ``study.py --quick``."""
+    return os.environ.get("PLAUDIT_QUICK_STUDY") == "1"
+
+
 def demo(seed: int, folder: Path, *flags: str) -> Mapping[str, Any]:
     """The summary of a demo in ``folder``; finished steps are kept."""
     command = [
@@ -51,6 +57,7 @@ def demo(seed: int, folder: Path, *flags: str) -> Mapping[str, Any]:
         "--out",
         str(folder / "run"),
         *flags,
+        *(["--quick"] if quick() else []),
     ]
     subprocess.run(command, check=True)
     return read(folder / "run")

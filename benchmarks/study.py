@@ -1,6 +1,6 @@
 """Tables over seeds for docs/pocket.md and docs/audit.md, one study by name; resumable.
 
-    python benchmarks/study.py NAME [--seeds 10 11 12] [--out benchmarks/.work/studies] [--table]
+    python benchmarks/study.py NAME [--seeds 10 11 12] [--out benchmarks/.work/studies] [--table] [--quick]
 
 Every run is a folder, every finished one a line of ``NAME.jsonl`` there with the commit, the command and the machine;
 what is done is not done again. The table is written to ``NAME.md``; with ``--table`` it is made of what is there.
@@ -19,8 +19,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import audit_studies
 from studies import STUDIES, Row
 
+STUDIES |= audit_studies.STUDIES
 HERE = Path(__file__).parent
 FOLDER = HERE / ".work" / "studies"
 
@@ -75,7 +77,13 @@ def main(words: Sequence[str] | None = None) -> None:
     parser.add_argument(
         "--table", action="store_true", help="make the table of what is there, and run nothing"
     )
+    parser.add_argument(
+        "--quick", action="store_true", help="runs of a few seconds: that it works, not what it shows"
+    )
     chosen = parser.parse_args(words)
+    if chosen.quick:
+        os.environ["PLAUDIT_QUICK_STUDY"] = "1"
+        chosen.out = chosen.out / "quick"
     chosen.out.mkdir(parents=True, exist_ok=True)
     record = chosen.out / f"{chosen.name}.jsonl"
     lines = [json.loads(line) for line in record.read_text().splitlines()] if record.exists() else []

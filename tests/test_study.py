@@ -9,8 +9,11 @@ from pathlib import Path
 import pytest
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "benchmarks"))
+import audit_studies
 import studies
 import study
+
+from plaudit.config.resolve import graph_of
 
 
 @pytest.fixture
@@ -44,6 +47,40 @@ def test_a_table_is_made_of_what_is_there_and_nothing_is_run(counted, tmp_path):
     with pytest.raises(SystemExit, match="holds nothing yet"):
         study.main(["test", "--table", "--out", str(tmp_path)])
     assert counted == []
+
+
+@pytest.mark.parametrize("name", audit_studies.PREVENTIONS)
+def test_every_prevention_is_a_graph_that_changes_what_it_says(name):
+    sets, steps = audit_studies.PREVENTIONS[name]
+    made = graph_of(audit_studies.config(10, 1, "x", sets, steps))
+    end = made[made.places["end"]].settings
+    assert made.places["start"] == "sft" and end.kl.coefficient == 0
+    assert {"PAR": end.shaping == "par", "length_power .5": end.length_power == 0.5}.get(name, True)
+    assert {"kl_max 6": end.kl.kl_max == 6, "ensemble of three": made["reward"].settings.members == 3}.get(
+        name, True
+    )
+    if name == "keep_best second":
+        node = made[audit_studies.HELD]
+        assert [r.path for r in node.rewards] == ["reward"] and node.asked[0].path == "reward-second"
+    if name == "loop of two":
+        assert made["ppo-2"].rewards[0].path == "reward-2" and made["rank-2"].settings.favourites == 0.5
+
+
+def test_the_repair_of_a_style_hack_ranks_with_raters_who_are_not_mistaken():
+    made = graph_of(audit_studies.config(10, 1, "x", (audit_studies.MISTAKEN,), audit_studies.rounds()))
+    assert made["rank"].settings.by.options == {"flattery": 2.0}
+    assert made["rank-2"].settings.by is None and made["rank-3"].settings.by is None
+    assert [made[f"ppo-{n}"].rewards[0].path for n in (2, 3)] == ["reward-2", "reward-3"]
+    assert made["ppo-3"].start == "sft" and "ppo-2" in made.steps_of("rank-3")
+
+
+def test_the_share_that_is_named_first_is_counted_by_what_was_planted():
+    rows = [
+        {"planted": "lists", "first named": "lists", "named right": 1.0},
+        {"planted": "lists", "first named": "length", "named right": 0.0},
+        {"planted": "nothing", "first named": "nothing", "named right": 1.0},
+    ]
+    assert audit_studies.first_named(rows).endswith("lists 1 of 2 (else length); nothing 1 of 1.")
 
 
 def test_the_laws_are_fitted_as_they_are_written():
