@@ -102,6 +102,7 @@ class Forgetful:
 caches = [Forgetful(name) for name in ("tree_of", "module_of", "read")]
 
 def forget(file):
+    code_version._version.cache_clear()
     module = str(file).removesuffix(".py").replace("/", ".")
     for cache in caches:
         for key in [k for k in cache.known if k[0] == module or k[0] == Path.cwd() / str(file)]:

@@ -49,6 +49,11 @@ Definition = tuple[str, str]  # module, name
 
 def code_version(roots: Iterable[Any]) -> str:
     """The hash of all code that ``module:name`` references reach."""
+    return _version(tuple(dict.fromkeys(text for root in roots if (text := _as_text(root)))))
+
+
+@cache
+def _version(roots: tuple[str, ...]) -> str:
     digest = hashlib.blake2b(digest_size=8)
     for key in sorted(reached(roots)):
         digest.update(repr((key, source_tree.read(*key)[0])).encode())
