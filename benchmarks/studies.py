@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import combined
 import detector_power
 
 Row = dict[str, Any]
@@ -238,6 +239,25 @@ def constitution(seed: int, folder: Path) -> list[Row]:
     return rows
 
 
+def combined_path(seed: int, folder: Path) -> list[Row]:
+    """The shipped combined recipe: people on the doubtful items, on as many random ones, and none."""
+    from plaudit.config import read_yaml
+    from plaudit.pipeline.run import recipe_path
+    from plaudit.runs import RunFolder
+
+    demo(seed, folder)
+    donor = RunFolder(folder / "run")
+    fixed = {"seed": seed, "threads": donor.read_json("run.json")["resolved"]["threads"], "evaluate": {}}
+    rows = []
+    for arm in combined.ARMS:
+        raw = combined.combined_recipe(read_yaml(recipe_path("pocket")), arm, **fixed)
+        out = folder / str(raw["name"])
+        made = combined.run_with_people(raw, out, donor=donor)
+        wrong = combined.wrong_share(made) if combined.ARMS[arm] else None
+        rows.append({"people rank": arm, "judge wrong": wrong, **main_row(read(out))})
+    return rows
+
+
 def best_of_n(seed: int, folder: Path) -> list[Row]:
     """Best of n by one reward model, by mean, minimum and mean − std of three, and by gold; with the law's R²."""
     from plaudit.pipeline.experiments import Variation
@@ -452,6 +472,12 @@ STUDIES: dict[str, Study] = {
         constitution,
         ("model",),
         dict.fromkeys(SHOWN, ".2f"),
+    ),
+    "combined": Study(
+        "people on the items on which judge and reward models disagree, or on as many random ones",
+        combined_path,
+        ("people rank",),
+        {"judge wrong": ".2f", **SHORT, "unseen pairs": ".2f"},
     ),
     "methods": Study(
         "every family at its best temperature",

@@ -6,13 +6,11 @@ import contextlib
 import io
 import json
 import shutil
-from pathlib import Path
 
 import numpy as np
 import pytest
 import yaml
-from fastapi.testclient import TestClient
-from sqlalchemy import select
+from labelers import Labelers
 from tiny import PPO, example, sized, tiny
 
 import plaudit
@@ -21,20 +19,12 @@ from plaudit.config import validate
 from plaudit.data.readers.read import read
 from plaudit.data.records import Prompt, Response
 from plaudit.errors import UserError
-from plaudit.feedback.project_location import opened, read_secret
-from plaudit.feedback.project_setup import database_url, only_project
-from plaudit.feedback.store.account_tables import User
-from plaudit.feedback.store.people import add_member, add_user
-from plaudit.feedback.store.projects import named_project
-from plaudit.feedback.store.schema import Member
 from plaudit.pipeline.comparison.run import compare
 from plaudit.pipeline.run import resume, run
 from plaudit.pipeline.stages import file_hash
 from plaudit.pipeline.steps import people as asking, ranked_items
 from plaudit.rewards import Sample
 from plaudit.runs import RunFolder
-from plaudit.web.app import create_app
-from plaudit.web.app_state import AppState
 from plaudit.web.rendering import to_html
 
 RANK = {
@@ -47,53 +37,6 @@ RANK = {
 # The steps of docs/recipes.md, at a size that takes seconds.
 SIZES = {"rank": RANK, "reward": {"max_steps": 3}, "ppo": PPO}
 RECIPE = tiny("asked", sized(example("people")["steps"], SIZES), evaluate=None)
-
-
-class Labelers:
-    """People signed in to a project's server, which is closed again behind them."""
-
-    def __init__(self, folder: Path, names: list[str]) -> None:
-        self.folder, self.names = folder, names
-        self.seen: list[dict] = []
-
-    def judge(self, *counts: int, **said) -> None:
-        """So many items by each of them, the first answer on the page the best."""
-        with opened(database_url(self.folder, None)) as database:
-            server = AppState(database, read_secret(self.folder / "secret.key"))
-            app = create_app(server)
-            for name, count in zip(self.names, counts):
-                client, place = self._enter(server, app, name)
-                for _ in range(count):
-                    task = client.post(f"{place}/claim", json={}).json()["task"]
-                    self.seen.append(task)
-                    groups = [[a["key"]] for a in task["answers"]]
-                    key = f"{name}-{task['assignment']}"
-                    done = client.post(
-                        f"{place}/assignments/{task['assignment']}/submit",
-                        json={"groups": groups, "active_ms": 1, **said},
-                        headers={"idempotency-key": key},
-                    )
-                    assert done.is_success, done.text
-
-    def _enter(self, server: AppState, app, name: str) -> tuple[TestClient, str]:
-        def work(db):
-            project = named_project(db, only_project(db))
-            found = next((m for m in project_members(db, project) if m.name == name), None)
-            if found is None:
-                found = add_user(db, name, now=0)
-                add_member(db, project, found, "labeler", now=0)
-            return server.people.make_link(db, now=server.clock(), user=found)[1]
-
-        client = TestClient(app, base_url="http://localhost")
-        me = client.post("/api/links/enter", json={"token": server.database.write(work)}).json()
-        client.headers["x-csrf-token"] = me["csrf"]
-        return client, f"/api/projects/{me['projects'][0]['slug']}"
-
-
-def project_members(db, project):
-    return db.scalars(
-        select(User).join(Member, Member.user_id == User.id).where(Member.project_id == project.id)
-    )
 
 
 def cli(*words: object) -> int:

@@ -143,7 +143,7 @@ def test_a_project_is_looked_at_once_for_both_ranks(pair, tmp_path, monkeypatch)
 @pytest.mark.slow
 def test_people_rank_for_two_ranks(pair, tmp_path):
     """Both ranks wait for people, and both go on with what they gave."""
-    from test_rank_by_people import Labelers
+    from labelers import Labelers
 
     made = recipe()
     by = {"by": "people", "answers": 3, "enough": {"items": 4, "overlap": 1}}
