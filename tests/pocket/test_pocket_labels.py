@@ -139,8 +139,9 @@ def test_nothing_that_trains_holds_perfect_labels():
     for prompt in WORLD.prompts("train", 200):
         for text in WORLD.candidates(prompt, np.random.default_rng(1)):
             assert WORLD.gold.judge(prompt, Response(text)).correctness <= 0
-    # Skilled writers are a control: a step learns from them where a recipe names them.
-    roles = {"corpus", "demonstrations", "skilled_demonstrations", "votes", "prompts"}
+    # Skilled writers are a control, and statements are sentences of documents, no answers to anybody: a step learns
+    # from either where a recipe names it.
+    roles = {"corpus", "demonstrations", "skilled_demonstrations", "votes", "statements", "prompts"}
     assert set(WORLDS["pocket"].roles) == roles
 
 

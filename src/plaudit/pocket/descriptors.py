@@ -15,6 +15,7 @@ WORLDS.register(
             "demonstrations": "demonstrations",
             "skilled_demonstrations": "demonstrations",
             "votes": "preferences",
+            "statements": "preferences",
             "prompts": "prompts",
         },
         judge="pocket:raters",

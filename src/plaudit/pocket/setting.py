@@ -13,6 +13,7 @@ from plaudit.pocket.gold import Gold
 from plaudit.pocket.habits import SKILLED
 from plaudit.pocket.questions import Split, bare
 from plaudit.pocket.settings import Pocket
+from plaudit.pocket.verifying import verified
 from plaudit.pocket.world import World
 
 HELD_OUT = 50  # one record in so many
@@ -37,6 +38,8 @@ class PocketWorld:
         made: list[Any]
         if role == "votes":
             made = self.inner.votes(s.votes)
+        elif role == "statements":
+            made = list(verified(self.inner.facts, self.records("corpus")[0], s.votes, self.inner.seed))
         elif role == "skilled_demonstrations":
             made = World(self.inner.seed, SKILLED).demonstrations(s.demonstrations)
         else:
