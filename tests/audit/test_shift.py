@@ -142,6 +142,22 @@ def test_scores_beyond_the_training_answers_are_a_warning_sign_during_rl():
     assert watched([]) is None
 
 
+def test_scores_beyond_the_training_answers_are_a_note_where_those_answers_are_known_to_be_good():
+    def severity(truth):
+        rows = [{"step": i, "reward/above_training": 0.3, "elapsed/episodes": 256.0 * i} for i in range(1, 9)]
+        summary = {"gold": {}, "shift": {"ppo": {"truth": truth} if truth else {}}}
+        seen = scores_beyond_training(Watched.of(rows, summary, "ppo"))
+        above = {"mean": 0.3, "low": 0.24, "high": 0.36}
+        end = {"quantiles": {"above": above}, **({"truth": truth} if truth else {})}
+        (after,) = shift_findings({"shift": {"policies": {"ppo": end}}, "truth": "gold"})
+        assert seen.severity == after.severity
+        return after.severity, after.evidence
+
+    assert severity({"above": 0.4, "rest": 0.5})[0] == severity(None)[0] == "warning"
+    note, words = severity({"above": 0.95, "rest": 0.53})
+    assert note == "note" and "gold is 0.95, of the others 0.53" in words
+
+
 def test_the_evaluations_own_answers_show_the_shift_or_a_sentence_says_why_not(tmp_path):
     folder = RunFolder(tmp_path)
     stage = folder.stage("evaluate")

@@ -6,8 +6,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from plaudit import intervals
-from plaudit.audit.findings import Finding, Watched, mean, series, tail
-from plaudit.audit.hacking import p_value
+from plaudit.audit.findings import Finding, Severity, Watched, mean, series, tail
+from plaudit.audit.hacking import TRUTH, p_value
+from plaudit.audit.run import dig
 from plaudit.audit.shift import BY_CHANCE
 from plaudit.display.formatting import number, percent, span
 
@@ -30,10 +31,11 @@ def shift_findings(audit: Mapping[str, Any]) -> list[Finding]:
         out.append(
             Finding(
                 "shift_scores",
-                "warning",
+                _severity(end.get("truth")),
                 f"{percent(above['mean'])} of the end’s answers score higher than 99% of what the reward model was "
                 "trained on.",
-                f"95% interval {percent(above['low'])} to {percent(above['high'])}; 1% would be usual.",
+                f"95% interval {percent(above['low'])} to {percent(above['high'])}; 1% would be usual."
+                + _worth(end.get("truth"), TRUTH.get(audit.get("truth"), "the truth")),
                 _advice(step),
                 step=step,
                 numbers={"above": above["mean"]},
@@ -97,22 +99,36 @@ def scores_beyond_training(seen: Watched) -> Finding | None:
     members = tail(series(seen.rows, DISAGREEMENT))
     first = next(step for step, v in points if v > FAR)
     numbers = {"above": mean(late), "first_above": float(first)}
+    worth = dig(seen.summary, "shift", seen.step, "truth")
     spread = ""
     if members:
         numbers["disagreement"] = mean(members)
         spread = f" Members disagree {number(mean(members), 1)} times as much as on the training answers."
     return Finding(
         "scores_beyond_training",
-        "warning",
+        _severity(worth),
         "Many samples score higher than 99% of what the reward model was trained on.",
         f"{percent(mean(late))} of the samples in iterations {late[0][0]} to {late[-1][0]}, more than {percent(FAR)} "
-        f"since iteration {first}; 1% would be usual.{spread}",
+        f"since iteration {first}; 1% would be usual.{spread}"
+        + _worth(worth, "gold" if seen.summary.get("gold") else "the judge’s score"),
         *seen.advice(
             ("raise {}", "kl.coefficient"),
             otherwise="rank answers of this policy and retrain the reward model on them too",
         ),
         numbers=numbers,
     )
+
+
+def _severity(worth: Mapping[str, float] | None) -> Severity:
+    """A note where answers that score beyond the training answers are known to be no worse than the others."""
+    return "note" if worth and worth["above"] >= worth["rest"] else "warning"
+
+
+def _worth(worth: Mapping[str, float] | None, truth: str) -> str:
+    if not worth:
+        return ""
+    above, rest = number(worth["above"]), number(worth["rest"])
+    return f" Of the evaluation’s answers that score so high {truth} is {above}, of the others {rest}."
 
 
 def _advice(step: str) -> str:

@@ -87,6 +87,8 @@ def stored_shift(folder: RunFolder, *policies: str) -> dict[str, Any]:
     found = {}
     for name in policies:
         entry: dict[str, Any] = {"quantiles": {"above": shift[name]["above"]}}
+        if "truth" in shift[name]:
+            entry["truth"] = shift[name]["truth"]
         if "disagreement" in shift[name]:
             entry["disagreement"] = {"ratio": shift[name]["disagreement"]}
         found[name] = entry

@@ -57,7 +57,6 @@ def evaluate(context: Context, step: Node, stage: Stage) -> Mapping[str, Any]:
     if reward is not None:
         paid = {name: checked(reward, samples, context.mesh) for name, samples in answers.items()}
     proxies = {name: output.scores for name, output in paid.items()}
-    result |= _shift(context, paid)
     result["proxy"] = placed({name: mean_interval(scores) for name, scores in proxies.items()}, places)
     result["kl"], kl = _kl(context, policies, answers, settings)
     result["judge"] = judge.name if judge is not None else None
@@ -68,6 +67,7 @@ def evaluate(context: Context, step: Node, stage: Stage) -> Mapping[str, Any]:
     else:
         result |= {"gold": None, "gold_reason": NO_GOLD}
         judged = _wins(shown, result)
+    result |= _shift(context, paid, gold or judged)
     greedy: dict[str, list[Sample]] = {}
     if places["start"] != places["end"]:
         result |= by_temperature(shown, validation_prompts(context, list(policies.values())))
@@ -137,8 +137,13 @@ def _kl(
     return ({**found, "by_step": by_step} if found else None), own
 
 
-def _shift(context: Context, paid: Mapping[str, RewardOutput]) -> dict[str, Any]:
-    """How many answers of each policy score above the reward model's training answers; why not, where unknown."""
+def _shift(
+    context: Context, paid: Mapping[str, RewardOutput], truths: Mapping[str, np.ndarray]
+) -> dict[str, Any]:
+    """How many answers of each policy score above the reward model's training answers, and what these are worth.
+
+    Why not, where it is unknown.
+    """
     graph = context.graph
     if not all("above_training" in output.parts for output in paid.values()) or not paid:
         rewarded = [node for node in graph.nodes.values() if node.rewards]
@@ -151,6 +156,10 @@ def _shift(context: Context, paid: Mapping[str, RewardOutput]) -> dict[str, Any]
         above = output.parts["above_training"]
         low, high = intervals.share(above)
         found[name] = {"above": {"mean": float(above.mean()), "low": low, "high": high}}
+        far = above > 0
+        worth = truths.get(name, np.array([np.nan]))
+        if not np.isnan(worth).any() and 0 < far.sum() < len(far):
+            found[name]["truth"] = {"above": float(worth[far].mean()), "rest": float(worth[~far].mean())}
         if "disagreement" in output.parts:
             found[name]["disagreement"] = float(output.parts["disagreement"].mean())
     return {"shift": placed(found, graph.places)}
