@@ -83,7 +83,7 @@ def config(seed: int, threads: int, name: str, sets: Sequence[str], steps: Mappi
     from plaudit.pipeline.demo import QUICK
     from plaudit.pipeline.experiments import Variation
 
-    quick = [o for o in QUICK if not o.startswith("steps.ppo")] if studies.quick() else []
+    quick = QUICK if studies.quick() else ()
     if studies.quick():
         steps = {n: None if s is None else {**s, **_small(n)} for n, s in steps.items()}
     return Variation(tuple(sets), steps).config([f"seed={seed}", f"threads={threads}", *quick], name)

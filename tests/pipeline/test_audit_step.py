@@ -128,6 +128,7 @@ def audited(tmp_path, monkeypatch, worth):
         renderer=lambda tokenizer: None,
         materials=SimpleNamespace(prompts=lambda part: prompts),
         gold=SimpleNamespace(judge=lambda p, r: SimpleNamespace(score=score(r, worth))),
+        config=SimpleNamespace(world=None),
         mesh=Mesh(),
         runtime=None,
         say=said.append,

@@ -42,7 +42,7 @@ def audit(context: Context, step: Node, stage: Stage) -> Mapping[str, Any]:
         sets.append(_answers(context, name, samples, reward))
     before, after = sets
     world = context.config.world
-    own = world_detectors({"kind": world.kind} if world else None)
+    own = world_detectors(world.model_dump() if world else None)
     found = compared(before, after, None if before.truth is None else "gold", own)
     if context.mesh.is_main:
         stage.write_json(NAME, found)
