@@ -100,7 +100,7 @@ def audited(tmp_path, monkeypatch, worth):
     rng = np.random.default_rng(0)
     prompts = [Prompt.user(f"What is thing {i} made of?") for i in range(120)]
 
-    def answer(context, policy, asked, **settings):
+    def answer(context, policy, asked, settings, **options):
         texts = [f"It is made of {rng.choice(['wood', 'iron', 'clay'])} and glue." for _ in asked]
         praised = [policy.name == "ppo" and i % 2 for i in range(len(texts))]
         texts = [(PRAISE if p else FILLER) + text for p, text in zip(praised, texts)]

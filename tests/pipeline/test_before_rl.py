@@ -32,7 +32,7 @@ def world(monkeypatch):
     rng = np.random.default_rng(0)
     state = SimpleNamespace(drawn=0, truth=lambda r: r - r**2 / 2)
 
-    def answer(context, policy, prompts, *, n, **settings):
+    def answer(context, policy, prompts, settings, *, n, **options):
         state.drawn += 1
         return [SimpleNamespace(prompt=p, response=float(rng.normal())) for p in prompts for _ in range(n)]
 

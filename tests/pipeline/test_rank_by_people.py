@@ -197,7 +197,7 @@ def test_people_are_shown_empty_answers_and_every_answer_is_kept_byte_for_byte(t
 def test_each_answer_is_kept_with_the_policy_that_wrote_it(tmp_path, monkeypatch):
     drawn = iter((["an owl", "a fox"], ["a cat", "a dog"]))
 
-    def answer(context, policy, prompts, **options):
+    def answer(context, policy, prompts, settings, **options):
         texts = next(drawn)
         return [s for p in prompts for s in made_up(p, texts)]
 

@@ -40,7 +40,7 @@ class Proxy:
 def asked(monkeypatch):
     asked = []
 
-    def answer(context, policy, prompts, *, temperature, max_new_tokens):
+    def answer(context, policy, prompts, settings, *, temperature):
         asked.append((policy, len(prompts), temperature))
         table = VALIDATION if len(prompts) == 3 else TEST
         value = table[policy][temperature]
