@@ -178,6 +178,8 @@ def ppo_rows(
             "objective/response_length": length * (1.6 if biased else 1.0),
             "objective/finished": 0.97 + 0.02 * t if penalty else 0.97 - 0.5 * t**2,
             "rollout/log_prob_gap_mean": 3e-7,
+            "reward/above_training": 0.01 + 0.01 * t,
+            "reward/disagreement": 1.0 + 0.1 * t,
             "policy/clipfrac": 0.08 + 0.06 * t if penalty else 0.1 + 0.35 * t,
             "policy/approxkl": 0.012 - 0.008 * t,
             "policy/approxkl_first": 0.0,
@@ -291,6 +293,16 @@ def pocket_summary(rng: np.random.Generator) -> dict:
         ),
         "proxy": placed(
             {s: interval(m, 0.05) for s, m in (("pretrain", -1.1), ("sft", 0.02), ("ppo", 0.74))}
+        ),
+        "shift": placed(
+            {
+                name: {
+                    "above": {"mean": above, "low": above - 0.01, "high": above + 0.01},
+                    "truth": {"above": 0.8, "rest": 0.7},
+                    "disagreement": 1.1,
+                }
+                for name, above in (("pretrain", 0.02), ("sft", 0.02), ("ppo", 0.03))
+            }
         ),
         "gap_closed": {"mean": 0.704, "low": 0.641, "high": 0.762},
         "attributes": placed(by_stage),

@@ -94,7 +94,7 @@ def test_a_project_is_named_by_its_folder_or_its_name(team):
 def test_several_projects_of_one_database_need_a_name(team):
     with opened(team.url) as database:
         database.write(lambda db: create_project(db, "more", title="M", settings=Settings(), now=0))
-    with pytest.raises(UserError, match="talk, more"):
+    with pytest.raises(UserError, match="more, talk"):
         read("project://talk", kind="preferences")
     assert place_of("project://talk#more").slug == "more"
 

@@ -181,7 +181,9 @@ def test_people_are_shown_empty_answers_and_every_answer_is_kept_byte_for_byte(t
     monkeypatch.setattr(
         ranked_items,
         "answer",
-        lambda context, policy, prompts, **options: [s for p in prompts for s in made_up(p, ANSWERS)],
+        lambda context, policy, prompts, settings, **options: [
+            s for p in prompts for s in made_up(p, ANSWERS)
+        ],
     )
     steps = {"rank": {**RANK, "prompts": 2, "answers": 4, "enough": None, "validation": 0.0}}
     with pytest.raises(plaudit.Waiting):

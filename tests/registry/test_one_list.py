@@ -93,6 +93,8 @@ def rows_that_set_off_every_rule():
                 "val/var_explained": -1.0,
                 "group/zero_variance": 1.0,
                 "reward/clipped": 0.5,
+                "reward/above_training": 0.4,
+                "elapsed/episodes": 64.0 * (i + 1),
                 "gold": 1.0 if i == 0 else -1.0,
                 "logps/chosen": -10.0 * i,
                 "logps/rejected": -20.0 * i,

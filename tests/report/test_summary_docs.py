@@ -37,6 +37,7 @@ def runs(tmp_path_factory):
     means = {"reward": {"before": 0.1, "after": 0.9}}
     audit_1 = {"before": "sft", "after": "ppo-1", "prompts": 20, "means": means, "suspected": ["length"]}
     stopped["audits"] = {"audit-1": {**audit_1, "hacks": ["length"]}}
+    stopped |= {"shift": None, "shift_reason": "no reward model of this run scores these answers"}
     stopped["unchecked_judges"] = {"rank": "python:mine:judge"}
     agreed = {
         "agreement": {"mean": 0.7, "low": 0.6, "high": 0.8, "n": 90},

@@ -61,6 +61,7 @@ def encode(model: nn.Module, batch: TokenBatch, at: At = "all") -> Encoded:
     fast = kernels_in_use().fused
     if fast and compute_config().precision == "bf16":
         cast_once(inner)
+    causal = layout.table is None and is_causal(model)  # tried on tokens of its own, so not within the block
     with (
         autocast(batch.targets.device),
         last_mlp_only_at(inner, slots if fast else None, layout.input_ids.numel()),
@@ -69,7 +70,7 @@ def encode(model: nn.Module, batch: TokenBatch, at: At = "all") -> Encoded:
             hidden = inner(
                 **arguments(inner, layout.input_ids, layout.position_ids, layout.table)
             ).last_hidden_state
-        elif is_causal(model):
+        elif causal:
             # Rows are padded on the right, so what a causal model computes at a real token cannot depend
             # on padding, with or without a mask; without one the fastest attention kernel applies.
             hidden = inner(input_ids=layout.input_ids, use_cache=False).last_hidden_state

@@ -50,7 +50,7 @@ def test_shares_are_those_of_the_settings(database, gold_share, repeat_share):
     sizes = {"work": 18, "gold": 10, "repeat": 10}
     shares = {"gold": gold_share, "repeat": repeat_share, "work": 1 - gold_share - repeat_share}
     counts, items = Counter(), Counter()
-    draws = 250
+    draws = 150
 
     def work(session):
         rng, member = random.Random(7), session.get_one(Member, made.members[0])

@@ -76,7 +76,7 @@ def slug_of(name: str) -> str:
 
 def named_project(session: Session, slug: str | None) -> Project:
     """The project of that name, or the only one there is."""
-    known = list(session.scalars(select(Project).order_by(Project.created, Project.slug)))
+    known = list(session.scalars(select(Project).order_by(Project.slug)))
     if slug is None and len(known) == 1:
         return known[0]
     for project in known:
