@@ -705,6 +705,7 @@ def older_form(run: Path) -> Path:
     summary = folder.read_json("summary.json")
     for key in ("schema", "policies", "method", "reward_models"):
         summary.pop(key)
+    summary.pop("shift", None)  # not counted then
     for key in ("gold", "proxy", "attributes", "length", "win_rate"):
         if summary.get(key):
             values = {k: v for k, v in summary[key].items() if k not in PLACES}
