@@ -56,7 +56,15 @@ def test_what_the_encoding_holds_stays():
     assert written.getvalue().decode("cp1252") == "× é … ok"
 
 
-@pytest.mark.parametrize("setting", [CP1252, ASCII, C_LOCALE], ids=["cp1252", "ascii", "C"])
+# ASCII lacks every sign that the others lack.
+@pytest.mark.parametrize(
+    "setting",
+    [
+        pytest.param(CP1252, id="cp1252", marks=pytest.mark.slow),
+        pytest.param(ASCII, id="ascii"),
+        pytest.param(C_LOCALE, id="C", marks=pytest.mark.slow),
+    ],
+)
 def test_every_kind_of_command_ends_as_it_should(setting, tmp_path):
     rows = tmp_path / "talk.jsonl"
     rows.write_text(

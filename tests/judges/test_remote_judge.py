@@ -106,7 +106,7 @@ def test_every_fault_is_survived_and_every_verdict_is_the_planted_one(stub, tmp_
     assert any("another model" in r for r in reasons) and any("log-probabilities" in r for r in reasons)
 
 
-@pytest.mark.parametrize("n", [80, pytest.param(1000, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("n", [48, pytest.param(1000, marks=pytest.mark.slow)])
 def test_killed_three_times_nothing_is_lost_and_only_what_was_under_way_is_asked_again(tmp_path, n):
     here = Path(__file__).parent
     log = tmp_path / "received.txt"

@@ -115,7 +115,13 @@ def test_every_method_is_a_kind_of_step_and_ends_a_recipe_if_it_trains_a_policy(
     assert graph.places["end"] == (name if METHODS[name].trains_policy else "sft")
 
 
-@pytest.mark.parametrize("name", METHODS)
+# What differs from another method of the same loop is its loss alone.
+SAME_STATE = {"simpo", "cpo", "rloo", "reinforce"}
+
+
+@pytest.mark.parametrize(
+    "name", [pytest.param(n, marks=pytest.mark.slow if n in SAME_STATE else ()) for n in METHODS]
+)
 def test_resumed_equals_uninterrupted_bitwise(name, tmp_path, monkeypatch):
     changes = {"iterations": 4} if name in LOOPED else {"epochs": 2.0}
     whole, _, log = trained(name, tmp_path / "whole", **changes)

@@ -58,7 +58,14 @@ def test_hub_recipes_plan_on_a_tiny_model_of_the_same_loading_path(recipe, model
     assert not (tmp_path / "x").exists()
 
 
-@pytest.mark.parametrize("recipe", sorted((ROOT / "recipes").glob("qwen*.yaml")), ids=lambda p: p.stem)
+# All are planned above; one runs here, and the rest in `make test-slow`.
+@pytest.mark.parametrize(
+    "recipe",
+    [
+        pytest.param(path, id=path.stem, marks=() if path.stem.endswith("-hh") else pytest.mark.slow)
+        for path in sorted((ROOT / "recipes").glob("qwen*.yaml"))
+    ],
+)
 def test_hub_recipes_run_to_the_report_on_tiny_files(recipe, model, tmp_path):
     write_jsonl(demonstrations(30), tmp_path / "demos.jsonl")
     write_jsonl(rankings(60), tmp_path / "prefs.jsonl")

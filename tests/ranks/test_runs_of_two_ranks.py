@@ -113,6 +113,7 @@ def check_delays(pair, whole, tmp_path, delay):
     assert (tmp_path / "slow" / "replaced" / "grpo-001").is_dir()
 
 
+@pytest.mark.slow
 def test_a_slow_disk_of_rank_0_changes_no_bit(pair, whole, tmp_path):
     check_delays(pair, whole, tmp_path, 0.05)
 

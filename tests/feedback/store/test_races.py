@@ -16,7 +16,7 @@ from plaudit.feedback.store.errors import Refused
 from plaudit.feedback.store.projects import change_settings
 from plaudit.feedback.store.schema import Assignment, Item, Judgement, Member, Project
 
-PROCESSES = 8
+PROCESSES = 6
 
 
 def start(processes, target, *args):

@@ -15,6 +15,11 @@ from plaudit.feedback.store.claiming import Nothing, choose, claim, eligible, re
 from plaudit.feedback.store.schema import Assignment, Member
 from plaudit.feedback.store.settings import Settings
 
+# Shares are drawn by the same code on both; queries are compared on both elsewhere.
+pytestmark = pytest.mark.parametrize(
+    "database", ["sqlite", pytest.param("postgresql", marks=pytest.mark.slow)], indirect=True
+)
+
 
 def within(count, total, share):
     """Whether a count is one of those that come up all but once in a million times."""
