@@ -31,8 +31,7 @@ KNOWN = {
     "leashed": Experiment(
         "As long, with the KL penalty",
         "with penalty",
-        "As long as without the KL penalty and on the same rankings, which hold the model’s own answers alone. The KL "
-        "coefficient is 0.2: without scripted bad answers among the rankings, that of the run above is too small.",
+        "As long as without the KL penalty and on the same rankings, which hold the model’s own answers alone.",
     ),
     "no-leash": Experiment(
         "Without the KL penalty",

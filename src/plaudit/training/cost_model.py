@@ -24,7 +24,7 @@ from plaudit.models.architectures import backbone
 from plaudit.models.encoder import encode
 from plaudit.models.files import fetched
 from plaudit.models.fused_decoder import supports_fused
-from plaudit.runtime import LayoutKind, Precision, use_compute
+from plaudit.runtime import LayoutKind, Precision, compute_config, use_compute
 
 WORDS = 256
 # Where a model keeps what its trials found: its layout, and whether fused layers compute it.
@@ -101,7 +101,8 @@ def _tiny(model: nn.Module) -> bool:
     return sum(p.numel() for p in model.parameters()) < 5e7
 
 
-# What the trials of a slice found, by its architecture: of a small model they take longer than the counting.
+# What the trials of a slice found, by its architecture, device and kernels: of a small model they take longer than the
+# counting.
 _TRIED: dict[str, tuple[str, dict[str, Any]]] = {}
 
 
@@ -109,7 +110,8 @@ _TRIED: dict[str, tuple[str, dict[str, Any]]] = {}
 def _as_tried_before(model: Any) -> Iterator[None]:
     """Within the block a slice is not tried again (``models/packing.py``) where one of the same architecture was."""
     inner = backbone(model)
-    kind = f"{type(inner)} {inner.config.to_dict()}"
+    place = next(inner.parameters()).device
+    kind = f"{type(inner)} {inner.config.to_dict()} {place} {compute_config().kernels}"
     if kind in _TRIED:
         attention, found = _TRIED[kind]
         inner.set_attn_implementation(attention)
