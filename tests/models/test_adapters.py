@@ -108,6 +108,34 @@ def test_only_adapters_learn_and_switching_off_does_not_change_what_learns():
     assert {n for n, p in policy.model.named_parameters() if p.grad is not None} == trainable
 
 
+def test_inputs_are_not_copied_in_vain_under_autocast():
+    """What peft computes with a copy in fp32 is computed without one, to the bit, gradients included."""
+
+    def computed(casts: bool):
+        policy = small_policy()
+        add_lora(policy.model, rank=2, alpha=4)
+        move(policy.model)
+        for layer in adapter_layers(policy.model).values():
+            assert not layer.cast_input_dtype_enabled
+            layer.cast_input_dtype_enabled = casts
+        with torch.autocast("cpu", torch.bfloat16):
+            found = policy.model(IDS).logits.float()
+        found.square().sum().backward()
+        gradients = [p.grad for p in policy.model.parameters() if p.grad is not None]
+        return [found.detach(), *gradients]
+
+    for ours, theirs in zip(computed(False), computed(True), strict=True):
+        assert torch.equal(ours, theirs)
+    # A base in bf16 beside adapters in fp32 needs them, since nothing else casts.
+    low = small_policy()
+    low.model.to(torch.bfloat16)
+    add_lora(low.model, rank=2, alpha=4)
+    layers = adapter_layers(low.model).values()
+    mixed = {p.dtype for layer in layers for p in layer.parameters()}
+    assert torch.float32 not in mixed or all(getattr(one, "cast_input_dtype_enabled", True) for one in layers)
+    assert logits(low.model).isfinite().all()
+
+
 def test_targets_can_be_named_and_a_wrong_name_lists_the_right_ones():
     policy = small_policy()
     with pytest.raises(UserError, match="q_proj"):

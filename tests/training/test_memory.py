@@ -18,6 +18,7 @@ from plaudit.methods import train
 from plaudit.methods.supervised import Supervised
 from plaudit.methods.train import render_demonstrations
 from plaudit.models import packing
+from plaudit.models.adapters import add_lora, rank_of
 from plaudit.runs import Stage
 from plaudit.runtime import use_compute
 from plaudit.training import device as device_module
@@ -187,7 +188,7 @@ def test_the_counted_bytes_are_those_that_a_step_keeps():
 
     for fused in (False, True):
         kept = footprint(config, "fp32", length=96, fused=fused)
-        whole = _kept(config, 4, "fp32", 96, "shared", fused)
+        whole = _kept(config, 4, "fp32", 96, "shared", fused, 0)
         assert 4 * kept.layer + kept.rest == pytest.approx(whole, rel=0.02)
         assert kept.layer > 10 * 4 * 64
         longer = footprint(config, "fp32", length=384, fused=fused)
@@ -196,6 +197,23 @@ def test_the_counted_bytes_are_those_that_a_step_keeps():
     own = footprint(config, "fp32", length=96)
     assert kept.layer < 0.75 * own.layer
     assert kept.again == own.again == own.layer
+
+
+def test_adapters_keep_an_input_of_every_layer_and_are_counted():
+    """A layer of a frozen base saves no input, its adapter does, and what its first half gives: rank numbers a token."""
+    config = config_of(Scratch(hidden=64, layers=4, heads=4, vocabulary=300))
+    whole, kept = footprint(config, "bf16", length=96), footprint(config, "bf16", length=96, rank=8)
+    assert kept != whole
+    # Seven linear layers of a block, two bytes a number.
+    more = footprint(config, "bf16", length=96, rank=40)
+    assert more.layer - kept.layer == pytest.approx(7 * 2 * (40 - 8), rel=0.3)
+    assert (
+        footprint(config, "bf16", length=96) == whole
+    )  # what was tried with adapters is not taken for the rest
+    policy = toy_policy()
+    assert rank_of(policy.model) == 0
+    add_lora(policy.model, 6, 6.0)
+    assert rank_of(policy.model) == 6
 
 
 def test_a_slice_is_tried_once_for_its_architecture(monkeypatch):

@@ -23,6 +23,8 @@ MEMORY, DISK = 1.5e10, 5e8
 # One GPU of the kind that most have: bf16 peak, and its memory.
 GPU_PEAK, GPU_MEMORY = 3e14, 1.5e12
 GPU_TRAINING = 0.35
+# What processors call the instruction that multiplies pairs of bf16.
+PAIRED = frozenset({"avx512_bf16", "amx_bf16", "bf16"})
 # Seconds to build a model's modules and its tokenizer.
 BUILD = 2.0
 
@@ -64,13 +66,15 @@ def seconds(amount: Amount, parameters: float, speed: Speed, *, adapters: bool =
     return flops / (speed.peak * speed.training) + amount.sampled / together * step + loading
 
 
-def cpu(threads: int) -> Speed:
+def cpu(threads: int, precision: str = "fp32") -> Speed:
     """This processor with so many threads: cores × clock × FLOP a cycle, all from what the system says of it."""
     facts = _cpuinfo()
     flags = set(facts.get("flags", facts.get("Features", "")).split())
     # Two fused multiply-adds a cycle of 16 or 8 numbers; AMD's family 25 splits the wide ones in two.
     wide = "avx512f" in flags and facts.get("cpu family") != "25"
     a_cycle = 64 if wide else 32 if "avx2" in flags else 16
+    if precision == "bf16" and flags & PAIRED:
+        a_cycle *= 2
     clock = _clock(facts)
     name = f"{threads} thread{'s' if threads > 1 else ''} × {clock:.2g} GHz × {a_cycle} FLOP"
     return Speed(threads * clock * 1e9 * a_cycle, name=name)

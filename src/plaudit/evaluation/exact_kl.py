@@ -6,11 +6,14 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+import torch
 from torch import Tensor
 
 from plaudit.data.tokens.batch import TokenBatch
 from plaudit.data.tokens.item import TokenItem
-from plaudit.models.heads import response_logits
+from plaudit.models.architectures import backbone
+from plaudit.models.encoder import encode
+from plaudit.models.logprobs import CHUNK, logits_at
 from plaudit.models.packing import layout_for
 from plaudit.objectives import exact_kl
 from plaudit.runtime import Runtime
@@ -32,10 +35,20 @@ def response_kl(
     far less noise than Σ log-ratio: only the states are sampled, not the tokens.
     """
 
+    # Tokens at once: both models' logits, their log-softmax and the products are there together.
+    rows = max(1, CHUNK // backbone(policy.model).config.get_text_config().vocab_size)
+
+    def block(own: Tensor, other: Tensor) -> Tensor:
+        return exact_kl(
+            logits_at(policy.model, own) / temperature, logits_at(reference.model, other) / temperature
+        )
+
     def kl(batch: TokenBatch) -> Tensor:
-        own = response_logits(policy.model, batch) / temperature
-        other = response_logits(reference.model, batch) / temperature
-        return batch.sum_by_response(exact_kl(own, other))
+        states = [
+            encode(model, batch, at="predicting").predicting.split(rows)
+            for model in (policy.model, reference.model)
+        ]
+        return batch.sum_by_response(torch.cat([block(own, other) for own, other in zip(*states)]))
 
     runtime = runtime or Runtime()
     with runtime.computing():

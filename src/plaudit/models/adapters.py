@@ -56,6 +56,7 @@ def add_lora(
         exclude_modules=_own_linears(module) if targets == "all-linear" else None,
     )
     _inject(module, config, seed)
+    _leave_inputs_as_they_are(module)
     try:
         _refuse_unmatched(module, config, targets)
         _refuse_what_fails(module)
@@ -145,6 +146,16 @@ def _inject(module: nn.Module, config: LoraConfig, seed: int) -> None:
             ) from error
 
 
+def _leave_inputs_as_they_are(module: nn.Module) -> None:
+    """No copy of a layer's input in the adapter's type, where autocast makes one that suits both.
+
+    peft turns bf16 into fp32, which autocast turns into bf16 again: the same numbers, for a third more memory.
+    """
+    for layer in adapter_layers(module).values():
+        if all(p.dtype == torch.float32 for p in layer.parameters()):
+            layer.cast_input_dtype_enabled = False
+
+
 def adapter_layers(module: nn.Module) -> dict[str, Any]:
     """The adapted layers by name."""
     return {name: layer for name, layer in module.named_modules() if isinstance(layer, BaseTunerLayer)}
@@ -157,6 +168,13 @@ def saved_whole(module: nn.Module) -> dict[str, Any]:
 
 def has_adapter(module: nn.Module) -> bool:
     return bool(adapter_layers(module) or saved_whole(module))
+
+
+def rank_of(module: nn.Module) -> int:
+    """The largest rank of the module's low-rank adapters; 0 where it has none."""
+    return max(
+        (r for layer in adapter_layers(module).values() for r in getattr(layer, "r", {}).values()), default=0
+    )
 
 
 @contextmanager

@@ -8,17 +8,11 @@ from __future__ import annotations
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from plaudit.data.tokens.batch import TokenBatch
 from plaudit.models.encoder import encode
-from plaudit.models.logprobs import logits_at
 from plaudit.objectives import length_normalize
-
-
-def response_logits(model: nn.Module, batch: TokenBatch) -> Tensor:
-    """Logits that predict every response token: [N, V]. For exact KL on a few prompts."""
-    return logits_at(model, encode(model, batch, at="predicting").predicting)
 
 
 def values(critic: Any, batch: TokenBatch) -> Tensor:

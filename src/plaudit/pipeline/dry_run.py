@@ -15,7 +15,7 @@ from plaudit.pipeline.context import Context
 from plaudit.pipeline.datasets import materials_of
 from plaudit.pipeline.defaults import with_defaults
 from plaudit.pipeline.machine import computing
-from plaudit.pipeline.sizes import fixed_bytes_of
+from plaudit.pipeline.sizes import adapters_of, fixed_bytes_of, other_bytes_of
 from plaudit.pipeline.stages import Plan, is_done
 from plaudit.pipeline.work import Work
 from plaudit.registry import resolve
@@ -49,7 +49,7 @@ def planned(config: Config, folder: RunFolder) -> dict[str, StepEstimate]:
 
 
 def speed_of(resolved: Mapping[str, Any]) -> Speed:
-    return GPU if resolved["device"] == "cuda" else cpu(resolved["threads"])
+    return GPU if resolved["device"] == "cuda" else cpu(resolved["threads"], resolved["precision"])
 
 
 def estimate(node: Node, context: Context, resolved: Mapping[str, Any]) -> StepEstimate:
@@ -59,11 +59,10 @@ def estimate(node: Node, context: Context, resolved: Mapping[str, Any]) -> StepE
     work = resolve(node.kind.cost)(node, context) if node.kind.cost else Work("")
     if not parameters:
         return StepEstimate(work.words, 0)
-    lora = context.lora(node.name)
+    lora = adapters_of(node, context)
     fused = compute_config().fused_layers and resolved["device"] == "cpu" and lora is None
     batch, size, fits = _room(work, architecture, resolved, fused, lora)
-    adapters = lora is not None or getattr(node.settings, "lora", None) is not None
-    time = seconds(work.amount, parameters, speed_of(resolved), adapters=adapters)
+    time = seconds(work.amount, parameters, speed_of(resolved), adapters=lora is not None)
     return StepEstimate(work.words, parameters, batch, time or None, size, fits)
 
 
@@ -146,17 +145,21 @@ def _room(
 ) -> tuple[str, float, bool]:
     """The micro-batch that the planner would choose, the bytes that the step then takes, and whether they fit."""
     text = architecture.get_text_config()
-    fixed = fixed_bytes_of(architecture, work, lora)
+    fixed, beside = fixed_bytes_of(architecture, work, lora), other_bytes_of(architecture, work)
     if not work.trained:
-        return "–", fixed, True
-    kept = counted(architecture, resolved["precision"], work.usual, fused=fused)
+        return "–", fixed + beside, True
+    rank = 0 if lora is None else lora.rank
+    kept = counted(architecture, resolved["precision"], work.usual, fused=fused, rank=rank)
     kept = Footprint(*(work.trained * value for value in astuple(kept)))
     shape = {"layers": text.num_hidden_layers, "vocabulary": text.vocab_size, "share": work.share}
     again = compute_config().checkpointing
-    if work.budget is not None:
-        size = need(kept, fixed=fixed, checkpointing=bool(again), **shape)
-        return f"{work.budget} tokens", size.total(work.budget), True
     limit = resolved["memory_gib"] * 2**30
-    fit = choose(limit, work.longest, kept, fixed=fixed, checkpointing=again, **shape)
-    words = f"{fit.token_budget} tokens" + (", checkpointed" if fit.checkpointing else "")
-    return words, fit.bytes, fit.bytes <= limit
+    if work.budget is not None:
+        budget, computed_again, fits = work.budget, bool(again), True
+    else:
+        fit = choose(limit, work.longest, kept, fixed=fixed, checkpointing=again, **shape)
+        budget, computed_again, fits = fit.token_budget, fit.checkpointing, fit.bytes <= limit
+    # A micro-batch has no more slots than the step that it is a part of.
+    size = need(kept, fixed=fixed, checkpointing=computed_again, **shape).total(min(budget, work.step))
+    words = f"{budget} tokens" + (", checkpointed" if computed_again and work.budget is None else "")
+    return words, size + beside, fits

@@ -16,7 +16,7 @@ from plaudit.errors import Problem, UserError
 from plaudit.models.files import check_reward_config, fetched, read_config, read_tokenizer, refuse_no_decoder
 from plaudit.pipeline.context import Context
 from plaudit.pipeline.preflight_records import check_data, check_template, tell_cut, tried
-from plaudit.pipeline.sizes import fixed_bytes_of, written_bytes
+from plaudit.pipeline.sizes import adapters_of, fixed_bytes_of, written_bytes
 from plaudit.pipeline.steps.before_rl import check_suggested_kl
 from plaudit.registry import resolve
 from plaudit.rewards import FunctionReward
@@ -153,9 +153,7 @@ def _memory(context: Context, node: Node, config: Any, problems: list[Problem]) 
     work = resolve(node.kind.cost)(node, context) if node.kind.cost else None
     if work is None or not work.trained:
         return
-    wanted = (
-        fixed_bytes_of(config, work, context.lora(node.name) or getattr(node.settings, "lora", None)) / 2**30
-    )
+    wanted = fixed_bytes_of(config, work, adapters_of(node, context)) / 2**30
     if wanted > limit:
         stated = (
             f"memory is {limit:g} GiB" if context.config.memory else f"a run takes at most {limit:g} GiB here"

@@ -6,12 +6,14 @@ from collections.abc import Mapping
 from typing import Any
 
 from plaudit.config import Lora
-from plaudit.config.graph import Node
+from plaudit.config.graph import PROXY, Node
 from plaudit.pipeline.work import Work
 from plaudit.runs.sizes import counted
 
 # fp32: a weight, and its gradient with AdamW's two moments where it is trained.
 WEIGHT, TRAINING = 4.0, 12.0
+# Python with torch, transformers and numba, before any model is there.
+LIBRARIES = 0.8 * 2**30
 
 
 def parameters_in(config: Any) -> float:
@@ -41,6 +43,31 @@ def fixed_bytes_of(config: Any, work: Work, lora: Lora | None) -> float:
         return size * (WEIGHT * (work.trained + work.frozen) + TRAINING * work.trained)
     own = (WEIGHT + TRAINING) * adapter_parameters(config, lora) * work.trained
     return size * WEIGHT * (work.trained + work.frozen - work.references) + own
+
+
+def other_bytes_of(config: Any, work: Work) -> float:
+    """What is there beside models in training: the libraries and, where answers are drawn, the sampler's own.
+
+    These are its copy of the weights, laid out for decoding, and keys and values of the sequences that are drawn
+    together.
+    """
+    if not work.amount.sampled:
+        return LIBRARIES
+    text = config.get_text_config()
+    heads = getattr(text, "num_attention_heads", 1)
+    groups = getattr(text, "num_key_value_heads", None) or heads
+    width = getattr(text, "head_dim", None) or text.hidden_size / heads
+    cache = 2 * WEIGHT * text.num_hidden_layers * groups * width * work.usual * work.amount.at_once
+    return LIBRARIES + WEIGHT * parameters_in(config) + cache
+
+
+def adapters_of(node: Node, context: Any) -> Lora | None:
+    """The adapters that a step trains, None for none; a reward model has its own."""
+    if not node.gives("reward model"):
+        found: Lora | None = context.lora(node.name)
+        return found
+    settings = node.settings[0] if node.name == PROXY else node.settings
+    return settings.lora or getattr(node.policy, "lora", None)
 
 
 def written_bytes(node: Node, config: Any) -> float:

@@ -12,7 +12,8 @@ class Work:
     """``amount`` of computing, ``trained`` and ``frozen`` models in memory.
 
     ``references`` of the frozen ones are the trained model without its adapters, where it has some.
-    ``longest`` tokens of one item and ``usual`` tokens of a sequence; ``budget`` where the recipe sets one.
+    ``longest`` tokens of one item and ``usual`` tokens of a sequence; ``step`` slots that are trained on between two
+    updates; ``budget`` where the recipe sets one.
     """
 
     words: str
@@ -22,5 +23,6 @@ class Work:
     references: int = 0
     longest: int = 1
     usual: int = 64
+    step: int = 2**30
     share: float = 1.0
     budget: int | None = None

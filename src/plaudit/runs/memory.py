@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ctypes
+import gc
 import sys
 from pathlib import Path
 from typing import Any
@@ -11,7 +13,13 @@ STATUS = Path("/proc/self/status")
 
 
 def begin_peak() -> None:
-    """Reset the peak if the system can; otherwise it is that of the whole process."""
+    """Reset the peak if the system can; otherwise it is that of the whole process.
+
+    What earlier steps have freed goes back to the system first: glibc is asked to keep it within a step
+    (``training/memory.py``), and a step must not pay for those before it.
+    """
+    gc.collect()
+    _give_back()
     if (cuda := _cuda()) is not None:
         cuda.reset_peak_memory_stats()
     try:
@@ -29,6 +37,13 @@ def peak_mb() -> float | None:
     except OSError:
         return _peak_of_process()
     return float(next(line for line in lines if line.startswith("VmHWM")).split()[1]) / 2**10
+
+
+def _give_back() -> None:
+    try:
+        ctypes.CDLL(None).malloc_trim(0)
+    except (OSError, AttributeError, TypeError):  # not glibc
+        return
 
 
 def _peak_of_process() -> float | None:

@@ -20,6 +20,7 @@ from transformers import AutoModel, AutoModelForCausalLM, LlamaConfig
 from plaudit.config import PolicySource, Scratch
 from plaudit.data.tokens.batching import collate
 from plaudit.data.tokens.item import Segment, TokenItem
+from plaudit.models.adapters import add_lora, has_adapter
 from plaudit.models.architectures import backbone
 from plaudit.models.encoder import encode
 from plaudit.models.files import fetched
@@ -111,7 +112,8 @@ def _as_tried_before(model: Any) -> Iterator[None]:
     """Within the block a slice is not tried again (``models/packing.py``) where one of the same architecture was."""
     inner = backbone(model)
     place = next(inner.parameters()).device
-    kind = f"{type(inner)} {inner.config.to_dict()} {place} {compute_config().kernels}"
+    adapted = has_adapter(inner)
+    kind = f"{type(inner)} {inner.config.to_dict()} {place} {compute_config().kernels} {adapted}"
     if kind in _TRIED:
         attention, found = _TRIED[kind]
         inner.set_attn_implementation(attention)
@@ -131,26 +133,38 @@ def _batch(length: int, count: int, device: torch.device) -> Any:
 
 
 def footprint(
-    config: Any, precision: Precision, *, length: int, layout: LayoutKind = "shared", fused: bool = False
+    config: Any,
+    precision: Precision,
+    *,
+    length: int,
+    layout: LayoutKind = "shared",
+    fused: bool = False,
+    rank: int = 0,
 ) -> Footprint:
     """Bytes per token that training keeps at sequences of ``length``, counted where autograd saves them.
 
-    ``fused``: by the fused layers (``models/fused_decoder.py``), where the architecture has them.
+    ``fused``: by the fused layers (``models/fused_decoder.py``), where the architecture has them. ``rank``: of adapters
+    on all linear layers; 0 where all weights are trained.
     """
-    own = [_kept(config, layers, precision, length, layout, fused=False) for layers in (1, 2)]
+
+    def kept(fused: bool) -> list[float]:
+        return [_kept(config, layers, precision, length, layout, fused, rank) for layers in (1, 2)]
+
+    own = kept(fused=False)
     again = own[1] - own[0]
-    one, two = (
-        [_kept(config, layers, precision, length, layout, fused=True) for layers in (1, 2)] if fused else own
-    )
+    one, two = kept(fused=True) if fused else own
     layer = two - one
     return Footprint(layer, max(0.0, one - layer), 4.0 * config.get_text_config().hidden_size, again)
 
 
 def _kept(
-    config: Any, layers: int, precision: Precision, length: int, layout: LayoutKind, fused: bool
+    config: Any, layers: int, precision: Precision, length: int, layout: LayoutKind, fused: bool, rank: int
 ) -> float:
     device = torch.device("cpu")
-    model = slice_of(config, layers, device).train()
+    model = slice_of(config, layers, device)
+    if rank:
+        add_lora(model, rank, rank)
+    model.train()
     batch = _batch(length, 2, device)
     known = {t.untyped_storage().data_ptr() for t in (*model.parameters(), *model.buffers())}
     sizes: dict[int, int] = {}

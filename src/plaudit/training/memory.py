@@ -24,6 +24,7 @@ from torch import nn
 from plaudit.data.tokens.item import TokenItem
 from plaudit.data.tokens.layout import LayoutKind, slots_of
 from plaudit.errors import UserError
+from plaudit.models.adapters import rank_of
 from plaudit.models.architectures import backbone
 from plaudit.models.fused_decoder import supports_fused
 from plaudit.models.positions import fewest_positions
@@ -141,7 +142,8 @@ def fit_memory(
         config = backbone(getattr(largest, "backbone", largest)).config
         text = config.get_text_config()
         fused = settings.fused_layers and all(_is_fused(module) for module in modules.values())
-        kept = counted(config, settings.precision, length, fused=fused)
+        rank = rank_of(getattr(largest, "backbone", largest))
+        kept = counted(config, settings.precision, length, fused=fused, rank=rank)
         if len(modules) > 1:
             kept = Footprint(*(len(modules) * value for value in astuple(kept)))
         chosen = choose(
@@ -174,10 +176,10 @@ def _is_fused(module: nn.Module) -> bool:
     return next(inner.parameters()).device.type == "cpu" and supports_fused(inner)
 
 
-def counted(config: Any, precision: Precision, length: int, *, fused: bool) -> Footprint:
+def counted(config: Any, precision: Precision, length: int, *, fused: bool, rank: int = 0) -> Footprint:
     """What a token keeps, counted; where no slice of the architecture can be made, from its width."""
     try:
-        return footprint(config, precision, length=min(max(length, 8), 512), fused=fused)
+        return footprint(config, precision, length=min(max(length, 8), 512), fused=fused, rank=rank)
     except Exception as error:  # an unknown architecture may refuse to be cut in any way
         hidden = config.get_text_config().hidden_size
         logger.info("memory of a %s is estimated from its width: %r", config.model_type, error)

@@ -89,7 +89,11 @@ def _room(context: Context, step: Node, policy: Policy) -> tuple[int, int] | Non
     if any(part.source == "judge" for part in step.rewards):
         context.say(f"{step.name}: no forecast, because its reward is a judge that has to be asked")
         return None
-    speed = GPU if context.device.type == "cuda" else cpu(torch.get_num_threads())
+    speed = (
+        GPU
+        if context.device.type == "cuda"
+        else cpu(torch.get_num_threads(), context.runtime.compute.precision)
+    )
     parameters = sum(p.numel() for p in policy.model.parameters())
     whole = seconds(replace(online(step, context).amount, loads=0), parameters, speed)
 

@@ -37,6 +37,8 @@ def fitted(step: Node, context: Context) -> Work:
     # A live reference is a copy and one more forward pass; a precomputed one is neither.
     reference = settings.reference if isinstance(settings, Referenced) else None
     referenced, live = reference is not None, reference == "live"
+    # A reward model scores what it learned from twice more: to be normalized, and for its distribution.
+    again = 2 if ranked and step.name != PROXY else 0
     # KTO's mismatched answers are one more forward pass, a live reference is another.
     passes = live + isinstance(settings, Kto)
     words = f"{items} items, {steps} steps of {settings.batch_size}"
@@ -44,12 +46,13 @@ def fitted(step: Node, context: Context) -> Work:
         words += f", reference {reference}"
     return Work(
         words,
-        Amount(tokens * epochs, tokens * (epochs * passes + (referenced and not live)), loads=2),
+        Amount(tokens * epochs, tokens * (epochs * passes + (referenced and not live) + again), loads=2),
         trained=1,
         frozen=int(live),
         references=int(live),
         longest=longest * (2 if ranked else 1),
         usual=min(longest, max(8, round(tokens / items))),
+        step=max(longest, round(settings.batch_size * tokens / items)),
         share=0.0 if ranked else 1.0,
         budget=settings.token_budget,
     )
@@ -80,6 +83,7 @@ def online(step: Node, context: Context) -> Work:
         references=1,
         longest=longest + settings.max_new_tokens * settings.samples_per_prompt,
         usual=usual,
+        step=max(longest, settings.minibatch * usual),
         share=settings.max_new_tokens / usual,
         budget=settings.token_budget,
     )
@@ -167,10 +171,9 @@ def evaluated(step: Node, context: Context) -> Work:
                 options
             )
     length = settings.max_new_tokens + _usual_prompt(step, context)
-    # A judge scores every answer; the exact KL asks the policy and the one it is measured to.
-    amount = Amount(
-        0, rows * length * 3, rows * settings.max_new_tokens, settings.prompts, loads=policies + 2
-    )
+    # A judge scores every answer; the exact KL asks every trained policy and the one it is measured to.
+    read = rows + 2 * settings.prompts * max(0, policies - 1)
+    amount = Amount(0, read * length, rows * settings.max_new_tokens, settings.prompts, loads=policies + 2)
     return Work(f"{rows} answers", amount, frozen=policies + 1)
 
 
