@@ -174,15 +174,17 @@ class RlLoop:
         return rollouts
 
     def read_reference(self, rollouts: Rollouts) -> None:
-        """Attach the reference's log-probs, and the policy's own where its update needs them."""
+        """Attach the reference's log-probs, and in the same pass the policy's own where its update needs them."""
         temperature = self.settings.temperature
+        own = not rollouts.knows(OWN[0]) and not is_on_policy(self.algorithm, self.settings)
+
+        def read(batch: TokenBatch) -> list[torch.Tensor]:
+            reference = self.reference(batch, temperature=temperature).log_prob
+            return [reference, *(self._own(batch) if own else ())]
+
         with self.timers("score"):
-            (found,) = self._per_token(
-                rollouts, lambda batch: [self.reference(batch, temperature=temperature).log_prob]
-            )
-            rollouts.attach(reference_log_probs=found)
-            if not is_on_policy(self.algorithm, self.settings):
-                rollouts.rows(OWN[0])
+            found = self._per_token(rollouts, read)
+            rollouts.attach(**dict(zip(("reference_log_probs", *(OWN if own else ())), found)))
 
     def pay(self, rollouts: Rollouts) -> dict[str, float]:
         """Score the responses."""
