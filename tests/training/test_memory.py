@@ -200,7 +200,7 @@ def test_the_counted_bytes_are_those_that_a_step_keeps():
 
 
 def test_adapters_keep_an_input_of_every_layer_and_are_counted():
-    """A layer of a frozen base saves no input, its adapter does, and what its first half gives: rank numbers a token."""
+    """A layer of a frozen base saves no input; its adapter does, and rank numbers a token beside."""
     config = config_of(Scratch(hidden=64, layers=4, heads=4, vocabulary=300))
     whole, kept = footprint(config, "bf16", length=96), footprint(config, "bf16", length=96, rank=8)
     assert kept != whole

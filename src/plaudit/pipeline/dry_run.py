@@ -15,7 +15,7 @@ from plaudit.pipeline.context import Context
 from plaudit.pipeline.datasets import materials_of
 from plaudit.pipeline.defaults import with_defaults
 from plaudit.pipeline.machine import computing
-from plaudit.pipeline.sizes import adapters_of, fixed_bytes_of, other_bytes_of
+from plaudit.pipeline.sizes import adapters_of, computed_in, fixed_bytes_of, other_bytes_of
 from plaudit.pipeline.stages import Plan, is_done
 from plaudit.pipeline.work import Work
 from plaudit.registry import resolve
@@ -62,7 +62,8 @@ def estimate(node: Node, context: Context, resolved: Mapping[str, Any]) -> StepE
     lora = adapters_of(node, context)
     fused = compute_config().fused_layers and resolved["device"] == "cpu" and lora is None
     batch, size, fits = _room(work, architecture, resolved, fused, lora)
-    time = seconds(work.amount, parameters, speed_of(resolved), adapters=lora is not None)
+    computed = computed_in(architecture, parameters, work.share)
+    time = seconds(work.amount, computed, speed_of(resolved), adapters=lora is not None)
     return StepEstimate(work.words, parameters, batch, time or None, size, fits)
 
 

@@ -45,6 +45,17 @@ def fixed_bytes_of(config: Any, work: Work, lora: Lora | None) -> float:
     return size * WEIGHT * (work.trained + work.frozen - work.references) + own
 
 
+def computed_in(config: Any, parameters: float, share: float) -> float:
+    """Parameters that a token is multiplied with, where a ``share`` of tokens reach the output head.
+
+    The input embedding is a table that is looked up, unless it is the output head as well.
+    """
+    text = config.get_text_config()
+    table = float(text.vocab_size * text.hidden_size)
+    tables = 1 if getattr(text, "tie_word_embeddings", False) else 2
+    return max(parameters - tables * table, 0.0) + share * table
+
+
 def other_bytes_of(config: Any, work: Work) -> float:
     """What is there beside models in training: the libraries and, where answers are drawn, the sampler's own.
 

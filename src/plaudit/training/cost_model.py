@@ -57,6 +57,7 @@ def config_of(source: PolicySource) -> Any | None:
             intermediate_size=source.intermediate or -(-source.hidden // 3) * 8,
             vocab_size=source.vocabulary,
             max_position_embeddings=source.max_positions,
+            tie_word_embeddings=True,  # as build_policy makes it
         )
     from transformers import AutoConfig
 
