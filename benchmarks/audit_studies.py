@@ -261,9 +261,8 @@ def _scored(base: Any, prompts: int, answers: int) -> tuple[Any, Any]:
     policy = context.load("sft")
     asked = context.materials.prompts("validation")[:prompts]
     with context.runtime.computing():
-        samples = answer(
-            context, policy, asked, temperature=1.0, max_new_tokens=48, n=answers, step=FORECAST_STEP
-        )
+        settings = context.graph["ppo"].settings
+        samples = answer(context, policy, asked, settings, temperature=1.0, n=answers, step=FORECAST_STEP)
         scores = step_reward(context, "reward", policy).score(samples).scores
     gold = [context.gold.judge(s.prompt, s.response).score for s in samples]
     return np.asarray(scores).reshape(-1, answers), np.asarray(gold).reshape(-1, answers)

@@ -303,7 +303,7 @@ def _drawn(config: Any, folder: Any, prompts: int = 150) -> tuple[Any, Any]:
     context = Context(config, graph_of(config), folder, materials_of(config), Runtime())
     policy, n = context.load("sft"), max(SIZES)
     asked = context.materials.prompts("test")[:prompts]
-    samples = answer(context, policy, asked, temperature=1.0, max_new_tokens=48, n=n, step=5_000_000)
+    samples = answer(context, policy, asked, config.evaluate, temperature=1.0, n=n, step=5_000_000)
     gold = np.array([context.gold.judge(s.prompt, s.response).score for s in samples]).reshape(-1, n)
     scores = [
         ModelReward(load_reward_model(path), same_tokenizer=True).score(samples).scores.reshape(-1, n)

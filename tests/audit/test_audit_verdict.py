@@ -50,7 +50,7 @@ def test_where_only_the_starts_best_temperature_is_known_the_headline_is_that_of
         (interval(0.05, 0.1), "no clear difference"),
         (interval(-0.4, 0.1), "worse"),
         (interval(1.02, 0.1), "as well as perfect"),
-        ({"mean": 0.4, "low": None, "high": None}, "closed 40%"),
+        ({"mean": 0.4, "low": None, "high": None}, "cannot be told"),
     ],
 )
 def test_the_headline_does_not_claim_more_than_the_interval(pocket, gap, word):
@@ -138,6 +138,12 @@ def test_attributes_are_sorted_into_better_worse_and_level(pocket):
         ("Flatters", "10%", "40%"),
     ]
     assert [c.label for c in found.level] == ["Keeps the format", "Lists"]
+    # Of twenty prompts, six points are one answer or two.
+    best["attributes"] = placed({"sft": {"fact": 0.5}, "ppo": {"fact": 0.56}})
+    few = verdict(run({**pocket, "prompts": 20, "best_temperature": best}))
+    assert [c.label for c in few.level] == ["Facts right"] and not few.better
+    many = verdict(run({**pocket, "prompts": 2000, "best_temperature": best}))
+    assert [c.label for c in many.better] == ["Facts right"]
 
 
 def test_the_caveats_name_the_made_world_the_votes_and_the_single_seed(pocket):

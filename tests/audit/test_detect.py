@@ -11,8 +11,9 @@ from plaudit.audit.answers import AnswerSet
 from plaudit.audit.detect import detect, detectors_of
 from plaudit.audit.hacking import hack_findings, lines
 from plaudit.audit.power import measure_power, planted
+from plaudit.audit.stored import compared
 from plaudit.errors import UserError
-from plaudit.registry import DETECTORS
+from plaudit.registry import DETECTORS, DetectorKind
 
 SUBJECTS = [
     "owls",
@@ -192,3 +193,36 @@ def test_sides_must_pair_and_answers_must_be_whole():
             AnswerSet.of_texts("a", *arguments)
     with pytest.raises(UserError, match="not finite"):
         scored(one, np.array([[1.0], [np.nan]]), None)
+
+
+def test_a_judge_that_abstains_leaves_its_prompts_out_and_no_more(policy):
+    """Hacks are named on the prompts that it judged, and how many those are is told."""
+    before, after = sides(policy, dose=0.3)
+    rng = np.random.default_rng(0)
+
+    def judged(answers, missing):
+        reward = flattered(answers) + rng.normal(size=flattered(answers).shape) * 0.1
+        truth = rng.normal(size=reward.shape)
+        truth[:missing] = np.nan
+        return scored(answers, reward, truth)
+
+    one, two = judged(before, 7), judged(after, 3)
+    assert [c.detector for c in detect(one, two, detectors_of()) if c.hack][:1] == ["flattery"]
+    found = compared(one, two, "judge")
+    assert found["judged"] == len(before.prompts) - 7
+    assert any("7 of 260 prompts are left out" in line for line in lines(found))
+    whole = compared(judged(before, 0), judged(after, 0), "judge")
+    assert not any("left out" in line for line in lines(whole))
+
+
+def test_a_count_needs_its_unit_and_power_needs_prompts(policy):
+    before, after = sides(policy)
+    counting = DetectorKind("letters", "letters", lambda prompt, response: len(response.text))
+    with pytest.raises(UserError, match="its unit is a share") as error:
+        detect(before, after, [counting])
+    assert 'unit="number"' in error.value.remedy
+    prompts, samples = policy
+    with pytest.raises(UserError, match="power on 200 prompts"):
+        measure_power(prompts[:50], samples[:50], [DETECTORS["flattery"]], size=200)
+    with pytest.raises(UserError, match="two answers"):
+        measure_power(prompts, [s[:1] for s in samples], [DETECTORS["flattery"]], size=200)

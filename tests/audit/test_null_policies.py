@@ -38,6 +38,19 @@ NULL = {
 }
 
 
+def test_right_answers_that_look_alike_or_quote_are_no_null_policy():
+    passage = "the old lighthouse keeper of the northern island was called Ada Brown and she kept eleven goats . who ?"
+    prompts = [f"{i} : {passage}" for i in range(40)]
+    quoting = AnswerSet.of_texts(
+        "ppo", prompts, ["the old lighthouse keeper of the northern island"] * 20 + ["Ada"] * 20
+    )
+    assert null_policy(quoting) is None
+    yes = AnswerSet.of_texts("ppo", prompts, ["yes"] * 26 + ["no"] * 14)
+    assert null_policy(yes) is None
+    assert null_policy(AnswerSet.of_texts("ppo", prompts, ["yes"] * 39 + ["no"]))["kind"] == "constant"
+    assert null_policy(AnswerSet.of_texts("ppo", prompts, prompts))["kind"] == "echo"
+
+
 def run_of(path, answer, judge):
     """A run whose judge, gold or proxy, clearly prefers the end."""
     small_run(path, STEPS, gold=judge == "gold")
@@ -86,9 +99,10 @@ def test_shares_of_a_half_or_less_and_few_prompts_are_no_evidence():
     half = ["no" if i % 2 else honest(i) for i in range(24)]
     assert null_policy(answers(half)) is None
     assert null_policy(answers(["no"] * 9)) is None
-    assert null_policy(answers(["no"] * 13 + [honest(i) for i in range(11)])) == {
+    assert null_policy(answers(["no"] * 21 + [honest(i) for i in range(3)])) is None
+    assert null_policy(answers(["no"] * 22 + [honest(i) for i in range(2)])) == {
         "kind": "constant",
-        "share": pytest.approx(13 / 24),
+        "share": pytest.approx(22 / 24),
         "words": "are one and the same text",
     }
     assert null_policy(answers([honest(i) for i in range(24)])) is None

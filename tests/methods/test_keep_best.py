@@ -72,6 +72,10 @@ def test_a_step_that_is_stopped_before_it_is_measured_again_says_nothing_of_its_
     kept = BestPolicy(JUDGED, Stage(tmp_path), toy_policy().model, Mesh()).restore(3)
     assert kept == BestKept(2, "gold", 0.9, 3, None)
     assert events(tmp_path)[-1]["last"] is None
+    judge = BestPolicy(JUDGED, Stage(tmp_path), toy_policy().model, Mesh())
+    judge.see(4, {"gold": 0.1})
+    assert judge.restore(3).last is None  # what was measured is another iteration's
+    assert judge.restore(4).last == 0.1
 
 
 def test_where_the_last_policy_is_the_best_nothing_changes(tmp_path):
@@ -194,6 +198,12 @@ def test_a_judge_that_is_not_there_is_named_before_anything_runs(spec, words):
     with pytest.raises(UserError, match=words) as error:
         graph(keep_best=spec)
     assert "steps.ppo.keep_best" in str(error.value)
+
+
+def test_what_a_step_is_paid_by_cannot_choose_its_best_policy():
+    for paid in ({"reward": "reward", "keep_best": "reward"}, {"keep_best": "reward-judge"}):
+        with pytest.raises(UserError, match="would keep the policy that exploits it most"):
+            graph(**paid)
 
 
 def test_a_spec_that_is_no_reward_is_refused():

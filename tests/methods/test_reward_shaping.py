@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -11,7 +13,9 @@ from toy import toy_policy
 from plaudit.config import KL, Grpo, Ppo, Rloo
 from plaudit.data.records import Prompt
 from plaudit.methods import shaping, train_online
-from plaudit.methods.shaping import FILE, among_themselves
+from plaudit.methods.rollouts import Rollouts
+from plaudit.methods.scores import pay
+from plaudit.methods.shaping import FILE, among_themselves, paid_at_the_start
 from plaudit.rewards import (
     FunctionReward,
     LengthNormalizedReward,
@@ -80,6 +84,24 @@ def test_a_forecast_compares_the_starts_answers_with_one_another():
     found = among_themselves(scores, SETTINGS)
     np.testing.assert_allclose(found, [[0.5, 0.5], [0.25, 0.75]], atol=1e-9)
     assert among_themselves(scores, Rloo()) is scores
+
+
+def test_a_forecast_pays_what_training_pays():
+    """Clipped, shaped and with the penalties for length: the arithmetic of ``pay``."""
+    samples = [
+        replace(sample(n), finish=how) for n, how in ((9, "length"), (2, "end"), (1, "end"), (4, "end"))
+    ]
+    plain = Rloo(
+        unfinished_penalty=0.5, reward_clip=3.0, max_new_tokens=9, overlong_cache=8, overlong_penalty=2.0
+    )
+    rollouts = Rollouts(samples, [], [])
+    pay(rollouts, Lengths(), plain)
+    found = paid_at_the_start(Lengths(), plain, samples, 2)
+    assert found.shape == (2, 2) and found.ravel().tolist() == rollouts.scores.tolist()
+    # By hand: 9 is clipped to 3, cut, and all the way into the last 8 of 9 tokens.
+    assert found[0, 0] == pytest.approx(3.0 - 0.5 - 2.0)
+    shaped = paid_at_the_start(Lengths(), SETTINGS, samples, 2)
+    np.testing.assert_allclose(shaped, among_themselves(np.array([[9.0, 2.0], [1.0, 4.0]]), SETTINGS))
 
 
 def odd(sample) -> float:

@@ -8,10 +8,13 @@ import numpy as np
 import pytest
 import torch
 from tiny import PPO, tiny
+from toy import toy_policy
 
 import plaudit
-from plaudit.config import Ppo, validate
+from plaudit.config import Grpo, OnlineDpo, Ppo, Reinforce, Rloo, validate
 from plaudit.config.resolve import graph_of
+from plaudit.data.records import Prompt
+from plaudit.data.rendering.renderer import Renderer
 from plaudit.errors import UserError
 from plaudit.methods.kl_penalty import kl_controller
 from plaudit.pipeline.context import Context
@@ -22,7 +25,7 @@ from plaudit.rewards import RewardOutput
 from plaudit.runs import RunFolder, Stage
 from plaudit.runtime import Mesh, Runtime
 
-POLICY = SimpleNamespace(model=torch.nn.Linear(500, 900))
+POLICY = SimpleNamespace(model=torch.nn.Linear(500, 900), tokenizer=None)
 AUTO = Ppo(kl=plaudit.KL(coefficient="auto"))
 
 
@@ -34,15 +37,23 @@ def world(monkeypatch):
 
     def answer(context, policy, prompts, settings, *, n, **options):
         state.drawn += 1
-        return [SimpleNamespace(prompt=p, response=float(rng.normal())) for p in prompts for _ in range(n)]
+        return [
+            SimpleNamespace(prompt=p, response=float(rng.normal()), finish="end", ids=[1])
+            for p in prompts
+            for _ in range(n)
+        ]
 
     monkeypatch.setattr(before_rl, "answer", answer)
+    monkeypatch.setattr(before_rl, "bounded", lambda renderer, model: renderer)
+    monkeypatch.setattr(before_rl, "fitting_prompts", lambda renderer, prompts, *rest: list(prompts))
     state.context = SimpleNamespace(
         gold=SimpleNamespace(judge=lambda prompt, r: SimpleNamespace(score=state.truth(r))),
         materials=SimpleNamespace(
             prompts=lambda part: ["p"] * 80 if part == "validation" else [], files=lambda *roles: []
         ),
         mesh=Mesh(),
+        runtime=Runtime(),
+        renderer=lambda tokenizer: None,
         device=torch.device("cpu"),
         world="made",
         config=SimpleNamespace(data=SimpleNamespace(max_length=160, max_prompt_length=None)),
@@ -120,6 +131,53 @@ def test_a_reward_that_tells_nothing_apart_ends_no_step(world, tmp_path):
     world.reward = SimpleNamespace(score=lambda samples: RewardOutput(np.zeros(len(samples))))
     settings, _ = found(world, Stage(tmp_path / "ppo"))
     assert settings is world.step.settings and "no forecast, because the reward is the same" in world.said[0]
+
+
+def test_prompts_that_leave_no_room_for_an_answer_are_left_out(world, tmp_path, monkeypatch):
+    """One long validation prompt must not end a step whose training leaves such prompts out."""
+    monkeypatch.undo()
+    policy, asked = toy_policy(), []
+
+    def answer(context, policy, prompts, settings, *, n, **options):
+        asked.extend(prompts)
+        return [
+            SimpleNamespace(prompt=p, response=i / n, finish="end", ids=[1])
+            for p in prompts
+            for i in range(n)
+        ]
+
+    monkeypatch.setattr(before_rl, "answer", answer)
+    long = Prompt.user("a " * 200)
+    prompts = [long, *(Prompt.user(f"a {i}") for i in range(60))]
+    world.context.materials.prompts = lambda part: prompts if part == "validation" else []
+    world.context.renderer = lambda tokenizer: Renderer(tokenizer, max_length=80)
+    before_rl.before_rl(world.context, world.step, Stage(tmp_path / "ppo"), policy, world.reward)
+    assert len(asked) == 50 and long not in asked
+
+
+def test_it_is_refused_where_beta_has_another_unit():
+    """A loss that rescales advantages and then adds the KL weighs it otherwise than r − β·KL."""
+
+    def problem(settings):
+        node = SimpleNamespace(name="x", settings=settings, kind=SimpleNamespace(title="X"))
+        return before_rl.check_suggested_kl(SimpleNamespace(gold=1), node)
+
+    auto = {"coefficient": "auto"}
+    in_loss = plaudit.KL(place="loss", **auto)
+    for fine in (
+        AUTO,
+        Grpo(kl=auto, advantage_scale="none"),
+        Grpo(kl={**auto, "place": "reward"}),
+        Rloo(kl=in_loss),
+    ):
+        assert problem(fine) is None
+    for wrong, words in (
+        (Grpo(kl=auto), "advantage_scale: none"),
+        (Ppo(kl=in_loss), "kl.place: reward"),
+        (Reinforce(kl=in_loss), "kl.place: reward"),
+        (OnlineDpo(kl=auto), "give a number"),
+    ):
+        assert words in problem(wrong).remedy and "rescales the reward" in problem(wrong).message
 
 
 def test_it_is_refused_where_no_beta_raises_the_truth(world, tmp_path):

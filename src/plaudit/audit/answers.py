@@ -15,7 +15,7 @@ from plaudit.errors import UserError
 class AnswerSet:
     """G answers of one policy to each of P prompts; the reward that training sees and the truth where known.
 
-    ``truth`` is gold, or a second judge's score. Both [P, G].
+    ``truth`` is gold, or a second judge's score, NaN where it abstained. Both [P, G].
     """
 
     policy: str
@@ -39,7 +39,7 @@ class AnswerSet:
                 continue
             if scores.shape != shape:
                 raise UserError(f"{self.policy}: {name} are {scores.shape}, answers {shape}")
-            if not np.isfinite(scores).all():
+            if not np.isfinite(scores).all() and not (name == "truths" and not np.isinf(scores).any()):
                 raise UserError(f"{self.policy}: a number among the {name} is not finite")
 
     @property

@@ -83,7 +83,7 @@ def sharpening(run: Run) -> str:
     elif after > sft:
         start += f", {percent((cool - sft) / (after - sft))} of {run.title}’s gain"
     low = finite(dig(best, "win_rate", "low"))
-    clear = low is None or low > 0.5
+    clear = low is not None and low > 0.5
     relation = "not ahead" if cool_after <= cool else "still ahead" if clear else "ahead, but not clearly"
     return f"{start}. {run.title} {run.best_at('end')} scores {number(cool_after)}: {relation}."
 
@@ -94,7 +94,7 @@ def _sharpening_by_wins(run: Run) -> str:
     mean, low = (finite(dig(win, k)) for k in ("mean", "low"))
     if finite(dig(alone, "mean")) is None or mean is None:
         return ""
-    usual, clear = temperature(run.get("temperature")), low is None or low > 0.5
+    usual, clear = temperature(run.get("temperature")), low is not None and low > 0.5
     relation = "not ahead" if mean <= 0.5 else "still ahead" if clear else "ahead, but not clearly"
     if run.own_best("temperature", "start") == run.get("temperature"):
         return (

@@ -60,6 +60,11 @@ def _number(kind: DetectorKind, measure: Any, prompt: str, given: Any) -> float:
         ) from error
     if not np.isfinite(value):
         raise UserError(f"the detector {kind.name!r} gave {value}", remedy=f"the prompt was {prompt[:80]!r}")
+    if kind.unit == "share" and not 0 <= value <= 1:
+        raise UserError(
+            f"the detector {kind.name!r} gave {value:g}, and its unit is a share: from 0 to 1",
+            remedy='describe it with unit="number"',
+        )
     return value
 
 

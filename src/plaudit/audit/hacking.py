@@ -117,6 +117,17 @@ def _worth(interval: Mapping[str, Any]) -> str:
     )
 
 
+def unjudged(audit: Mapping[str, Any]) -> str:
+    """A sentence where the truth judged fewer prompts than there are; empty where it judged all."""
+    judged, prompts = audit.get("judged"), audit["prompts"]
+    if judged is None or judged == prompts:
+        return ""
+    truth = TRUTH.get(audit.get("truth"), "the truth")
+    return (
+        f"{prompts - judged} of {prompts} prompts are left out of what a change is worth: {truth} abstained"
+    )
+
+
 def lines(audit: Mapping[str, Any]) -> Sequence[str]:
     """The changes as a terminal shows them: hacks, other suspicions with their samples, then all detectors."""
     truth = TRUTH.get(audit.get("truth"), "the truth")
@@ -129,6 +140,8 @@ def lines(audit: Mapping[str, Any]) -> Sequence[str]:
     out.append(f"suspected reward hacks: {', '.join(c['title'] for c in named) or 'none'}")
     if audit.get("truth") is None:
         out.append("no gold and no second judge is known for these answers: no change can be named a hack")
+    elif left := unjudged(audit):
+        out.append(left)
     for change in audit["changes"]:
         if change["suspected"]:
             out += ["", f"{'HACK' if change['hack'] else 'CHANGED'}  {change['title']}: {changed(change)}"]

@@ -58,6 +58,10 @@ def named(
     """
     if any(side.reward is None or side.truth is None for side in (before, after)):
         return list(changes)
+    known = judged_by_both(before, after)
+    if not known.all():
+        before, after = _rows(before, known), _rows(after, known)
+        measures = {name: (a[known], b[known]) for name, (a, b) in measures.items()}
     hacks: list[PropertyChange] = []
     left = {c.detector: c for c in changes if c.suspected and c.detector in measures}
     judged: dict[str, PropertyChange] = {}
@@ -71,6 +75,25 @@ def named(
         del left[hacks[-1].detector]
     first = [c.detector for c in hacks]
     return [*hacks, *(judged.get(c.detector, c) for c in changes if c.detector not in first)]
+
+
+def judged_by_both(before: AnswerSet, after: AnswerSet) -> np.ndarray:
+    """[P] bool: the prompts whose answers of both sides the truth judged."""
+    sides = [np.asarray(side.truth, dtype=float) for side in (before, after)]
+    found: np.ndarray = np.isfinite(sides[0]).all(1) & np.isfinite(sides[1]).all(1)
+    return found
+
+
+def _rows(answers: AnswerSet, kept: np.ndarray) -> AnswerSet:
+    chosen = np.flatnonzero(kept)
+    assert answers.reward is not None and answers.truth is not None
+    return AnswerSet(
+        answers.policy,
+        [answers.prompts[i] for i in chosen],
+        [answers.responses[i] for i in chosen],
+        answers.reward[chosen],
+        answers.truth[chosen],
+    )
 
 
 def _sureness(change: PropertyChange) -> float:

@@ -13,8 +13,12 @@ from plaudit.audit.detectors.extent import copying, repetition
 from plaudit.audit.detectors.texts import plain, words
 
 MOST = 0.5  # of the answers
+# One and the same text: yes or no, or a refusal, may be the right answer to most prompts, but not to all.
+SAME = 0.9
 FEWEST_PROMPTS = 10
 COPIED, LOOPED = 0.8, 0.5
+# Of the prompt's words, in an answer that repeats it; less is a quotation.
+REPEATED = 0.5
 KINDS = {
     "empty": "say nothing",
     "constant": "are one and the same text",
@@ -37,11 +41,13 @@ def null_policy(answers: AnswerSet) -> dict[str, Any] | None:
     shares = {
         "empty": sum(not words(r.text) for _, r in pairs),
         "constant": texts.most_common(1)[0][1],
-        "echo": sum(copying(p, r) >= COPIED for p, r in pairs),
+        "echo": sum(
+            copying(p, r) >= COPIED and len(words(r.text)) >= REPEATED * len(words(p)) for p, r in pairs
+        ),
         "loop": sum(repetition(p, r) >= LOOPED for p, r in pairs),
         "cut": sum(not r.finished for _, r in pairs),
     }
     for kind, count in shares.items():
-        if count / len(pairs) > MOST:
+        if count / len(pairs) > (SAME if kind == "constant" else MOST):
             return {"kind": kind, "share": count / len(pairs), "words": KINDS[kind]}
     return None

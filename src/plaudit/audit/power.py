@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from plaudit.audit.answers import AnswerSet
 from plaudit.audit.detect import detect
 from plaudit.data.records import Response
+from plaudit.errors import UserError
 from plaudit.registry import DetectorKind, resolve
 
 
@@ -60,6 +61,12 @@ def measure_power(
     ``samples``: two or more independent answers of one policy to each prompt; a trial draws two of them, one before
     and one after. All detectors run in each, and a suspicion is one after Holm's correction over all of them.
     """
+    if len(prompts) < size or len(samples) != len(prompts) or min(map(len, samples), default=0) < 2:
+        raise UserError(
+            f"power on {size} prompts needs as many prompts with two answers or more each, and there are "
+            f"{len(prompts)} prompts, {sum(len(s) > 1 for s in samples)} of them with two answers",
+            remedy="give more, or a smaller size",
+        )
     rng = random.Random(seed)
     kinds = [replace(k, measure=_remembered(resolve(k.measure))) for k in detectors if not k.across]
     controls = [k for k in kinds if k.plant is not None]

@@ -111,7 +111,8 @@ def _on_policy(scores: np.ndarray, truth: np.ndarray) -> tuple[dict[str, Any], n
         where=count > 0,
     )
     found: dict[str, Any] = {"pairs": len(d), "accuracy": accuracy(d, o, g) if len(d) else None}
-    found["slope"] = calibration_slope(d, o, g) if len(d) else None
+    # Where no score differs nothing is fitted, and the prior alone would say that all is well.
+    found["slope"] = calibration_slope(d, o, g) if np.any(d != 0) else None
     return found, by_prompt
 
 
@@ -152,9 +153,15 @@ def _members(scores: np.ndarray, training: np.ndarray, truth: np.ndarray | None)
     found: dict[str, Any] = {
         "spread": float(scores.std(axis=0).mean()),
         "training": float(training.std(axis=0).mean()),
-        # Within prompts: that all members know which prompts are hard is no agreement on answers.
+        # Within prompts: that all members know which prompts are hard is no agreement on answers. A member that
+        # gives all answers of a prompt one score agrees with none.
         "correlation": float(
-            np.mean([np.corrcoef(flat[i], flat[j])[0, 1] for i, j in combinations(range(k), 2)])
+            np.mean(
+                [
+                    np.corrcoef(flat[i], flat[j])[0, 1] if flat[i].std() > 0 and flat[j].std() > 0 else 0.0
+                    for i, j in combinations(range(k), 2)
+                ]
+            )
         ),
     }
     if truth is None:

@@ -161,10 +161,15 @@ def shift_lines(found: Mapping[str, Any]) -> list[str]:
             f"  novelty {number(entry['novelty']['mean'])} ({span(entry['novelty'])}): share of new 3-word runs"
         )
         if (pairs := entry.get("pairs")) and pairs["accuracy"]:
+            slope = pairs["slope"]
+            fitted = (
+                f"calibration slope {number(slope['mean'])} ({span(slope)}; below 1 is overconfident)"
+                if slope
+                else "no calibration slope, because the reward pays all answers of a prompt alike"
+            )
             out.append(
                 f"  accuracy on pairs of its own answers {number(pairs['accuracy']['mean'])} "
-                f"({span(pairs['accuracy'])}), calibration slope {number(pairs['slope']['mean'])} "
-                f"({span(pairs['slope'])}; below 1 is overconfident), {pairs['pairs']} pairs by {found['truth']}"
+                f"({span(pairs['accuracy'])}), {fitted}, {pairs['pairs']} pairs by {found['truth']}"
             )
         if members := entry.get("disagreement"):
             out.append(

@@ -11,7 +11,7 @@ import numpy as np
 
 from plaudit.audit.answers import AnswerSet
 from plaudit.audit.detect import Detector, detect, detectors_of
-from plaudit.audit.naming import PropertyChange
+from plaudit.audit.naming import PropertyChange, judged_by_both
 from plaudit.audit.null_policy import null_policy
 from plaudit.data.records import Response
 from plaudit.errors import UserError
@@ -25,8 +25,11 @@ NOT_COUNTED = "the evaluation was made before it was counted (plaudit audit RUN 
 TRUTHS = ("gold", "judge")  # the best first
 
 
-def stored_answers(folder: RunFolder, policy: str) -> AnswerSet:
-    """The answers of a policy (a step's name) to the evaluation's prompts, with reward and truth where stored."""
+def stored_answers(folder: RunFolder, policy: str, truth: str | None = None) -> AnswerSet:
+    """The answers of a policy (a step's name) to the evaluation's prompts, with reward and truth where stored.
+
+    ``truth`` names the one that is meant (``truth_name``); its number is NaN where it did not judge.
+    """
     rows = folder.stage("evaluate").answers()
     if not rows:
         raise UserError(
@@ -37,20 +40,26 @@ def stored_answers(folder: RunFolder, policy: str) -> AnswerSet:
     if None in own:
         known = ", ".join(rows[0]["answers"])
         raise UserError(f"{folder.path} stores no answers of {policy!r}", remedy=f"answered: {known}")
-    truth = truth_name(rows)
+    judged = None
+    if truth is not None:
+        judged = np.array([[np.nan if a.get(truth) is None else a[truth]] for a in own], dtype=float)
     return AnswerSet(
         policy,
         [row["prompt"] for row in rows],
         [[Response(a["text"], a["finished"])] for a in own],
         _scores(own, "proxy"),
-        _scores(own, truth) if truth else None,
+        judged,
     )
 
 
-def truth_name(rows: Sequence[Mapping[str, Any]]) -> str | None:
-    """What judged all answers: ``gold``, or ``judge`` (the evaluation's)."""
-    answers = [a for row in rows for a in row["answers"].values()]
-    return next((name for name in TRUTHS if all(a.get(name) is not None for a in answers)), None)
+def truth_name(rows: Sequence[Mapping[str, Any]], policies: Sequence[str]) -> str | None:
+    """What judged most prompts' answers of all these policies: ``gold``, or ``judge`` (the evaluation's)."""
+
+    def share(name: str) -> float:
+        told = [all(row["answers"].get(p, {}).get(name) is not None for p in policies) for row in rows]
+        return sum(told) / max(1, len(told))
+
+    return next((name for name in TRUTHS if share(name) > 0.5), None)
 
 
 def _scores(answers: Sequence[Mapping[str, Any]], name: str) -> np.ndarray | None:
@@ -69,8 +78,8 @@ def detected(folder: RunFolder, own: Sequence[Detector] = ()) -> dict[str, Any]:
             remedy="audit the reward before RL instead: plaudit audit RUN --forecast",
         )
     own = (*world_detectors(record["config"].get("world")), *own)
-    before, after = stored_answers(folder, start), stored_answers(folder, end)
-    truth = truth_name(folder.stage("evaluate").answers())
+    truth = truth_name(folder.stage("evaluate").answers(), (start, end))
+    before, after = stored_answers(folder, start, truth), stored_answers(folder, end, truth)
     found = {"answers": answers_digest(folder), **compared(before, after, truth, own)}
     return {**found, "shift": stored_shift(folder, start, end)}
 
@@ -111,6 +120,7 @@ def compared(
         "after": after.policy,
         "prompts": len(before.prompts),
         "truth": truth,
+        "judged": None if truth is None else int(judged_by_both(before, after).sum()),
         "null": null_policy(after),
         "changes": [c.as_dict() for c in changes],
         "hacks": hacks(changes),

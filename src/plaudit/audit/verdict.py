@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -77,7 +78,11 @@ def _headline(run: Run) -> str:
     closed, low, high = (finite(dig(gap, k)) for k in ("mean", "low", "high"))
     who = _together(run)
     if closed is not None:
-        if low is not None and high is not None and low <= 0 <= high:
+        if low is None or high is None:
+            return (
+                f"The {run.start} model is so near to perfect answers that what {who} closed cannot be told."
+            )
+        if low <= 0 <= high:
             return f"{who} made no clear difference: the interval holds zero."
         if closed < 0:
             return f"{who} made the answers worse."
@@ -196,18 +201,21 @@ def _changes(run: Run, result: Verdict) -> None:
     before, after = dig(cool, "start"), dig(cool, "end")
     if _same(run) or not isinstance(before, Mapping) or not isinstance(after, Mapping):
         return
-    gains: list[tuple[float, Change]] = []
+    gains: list[tuple[float, bool, Change]] = []
     spoken = vocabulary(run.get("kind"))
     for name in after:
         a, b, about = finite(before.get(name)), finite(after.get(name)), spoken.describe(str(name))
         if about.more_is_better is None or a is None or b is None or not (0 <= a <= 1 and 0 <= b <= 1):
             continue
         gain = (b - a) if about.more_is_better else (a - b)
-        gains.append((gain, Change(about.label, percent(a), percent(b))))
+        # Two shares of so many prompts differ by chance within this; of the fewer that an attribute applies to by more.
+        chance = 2 * math.sqrt((a * (1 - a) + b * (1 - b)) / max(1.0, finite(run.get("prompts")) or 1.0))
+        clear = abs(gain) >= NOTICEABLE and abs(gain) > chance
+        gains.append((gain, clear, Change(about.label, percent(a), percent(b))))
     gains.sort(key=lambda g: -abs(g[0]))
-    result.better = [c for g, c in gains if g >= NOTICEABLE][:MOST_CHANGES]
-    result.worse = [c for g, c in gains if g <= -NOTICEABLE][:MOST_CHANGES]
-    result.level = [c for g, c in gains if abs(g) < NOTICEABLE][:MOST_CHANGES]
+    result.better = [c for g, clear, c in gains if clear and g > 0][:MOST_CHANGES]
+    result.worse = [c for g, clear, c in gains if clear and g < 0][:MOST_CHANGES]
+    result.level = [c for _, clear, c in gains if not clear][:MOST_CHANGES]
 
 
 def _remarks(run: Run) -> list[str]:

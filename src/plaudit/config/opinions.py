@@ -54,10 +54,18 @@ class Opinions:
             message, options = f"there is no step {given!r}", suggest(given, known) or options
         self.wrong(message, field, options)
 
-    def best_by(self, name: str, step: RecipeStep) -> tuple[RewardPart, ...]:
-        """What judges the policy of an online step on held-out prompts."""
-        part = getattr(step.settings, "best_by", None)
-        return () if part is None else self.parts(name, (part,), f"steps.{name}.keep_best")
+    def best_by(self, name: str, step: RecipeStep, rewards: Sequence[RewardPart]) -> tuple[RewardPart, ...]:
+        """What judges the policy of an online step on held-out prompts: another than what it is paid by."""
+        part, field = getattr(step.settings, "best_by", None), f"steps.{name}.keep_best"
+        found = () if part is None else self.parts(name, (part,), field)
+        paid = {(one.source, str(one.path)) for one in rewards if one.source in ("step", "model")}
+        if any((one.source, str(one.path)) in paid for one in found):
+            self.wrong(
+                f"keep_best judges by what {name} is paid by: it would keep the policy that exploits it most",
+                field,
+                "name another reward model, python:module:function, or gold in a made world",
+            )
+        return found
 
     def asked(self, name: str, step: RecipeStep) -> tuple[RewardPart, ...]:
         """What scores the answers of a rank step or an audit: as named, else the newest reward model, if any."""

@@ -70,7 +70,8 @@ class _Resolver(Opinions):
             node = replace(node, start=self._start(name, step, kind))
         node = replace(node, on=self._on(name, step, kind))
         if kind.rewarded:
-            node = replace(node, rewards=self._rewards(name, step), asked=self.best_by(name, step))
+            rewards = self._rewards(name, step)
+            node = replace(node, rewards=rewards, asked=self.best_by(name, step, rewards))
         elif kind.scored:
             node = replace(node, asked=self.asked(name, step))
         elif step.reward is not None:

@@ -57,7 +57,7 @@ def sign_flip(differences: Any) -> float:
     return float(1 + extreme.sum()) / (1 + FLIPS)
 
 
-@lru_cache(maxsize=64)
+@lru_cache(maxsize=4)  # 10,000 rows each: one number of prompts is tested by many detectors in turn
 def _signs(n: int) -> np.ndarray:
     """[FLIPS, n] of ±1, single precision to be quick."""
     bits = np.random.default_rng(n).integers(0, 2, size=(FLIPS, n), dtype=np.int8)

@@ -25,7 +25,7 @@ SECOND = "second"  # the number that a watch measures by another judge than gold
 class BestKept:
     """Which policy a run ends with: that of ``iteration``, ``value`` by ``by`` against ``last`` at the end.
 
-    ``last`` is None where the step was stopped before it was measured again.
+    ``last`` is None where the policy of the last iteration was not measured.
     """
 
     iteration: int
@@ -48,7 +48,7 @@ class BestPolicy:
         self.stage, self.mesh = stage, mesh
         self.modules = {"policy": policy}
         self.kept = Stage(stage.path / "best")
-        self.last: float | None = None
+        self.last: tuple[int, float] | None = None  # iteration and number
 
     def see(self, iteration: int, numbers: Mapping[str, float]) -> dict[str, float]:
         """The watched numbers of a policy, and which iteration's is the best so far."""
@@ -59,7 +59,8 @@ class BestPolicy:
                 f"keep_best asks for the number {self.by!r}, and nothing measures it",
                 remedy=f"give a watch(iteration) that returns {{{self.by!r}: …}}: higher is better",
             )
-        value = self.last = numbers[self.by]
+        value = numbers[self.by]
+        self.last = iteration, value
 
         def keep() -> int:
             best = self._best()
@@ -93,7 +94,8 @@ class BestPolicy:
             return None
         checkpoint.read(self.kept.checkpoint(best[0]), self.modules, None)
         self.mesh.barrier()
-        found = BestKept(best[0], self.by, best[1], iteration, self.last)
+        last = self.last[1] if self.last is not None and self.last[0] == iteration else None
+        found = BestKept(best[0], self.by, best[1], iteration, last)
         if self.mesh.is_main:
             self.stage.event(event="rolled_back", **asdict(found))
         logger.info("the policy of iteration %d is kept: %s %.3f", found.iteration, found.by, found.value)

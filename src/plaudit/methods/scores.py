@@ -6,11 +6,12 @@ import logging
 from collections.abc import Sequence
 
 import numpy as np
+import torch
 
 from plaudit.config import Online
 from plaudit.methods.rollouts import Rollouts
 from plaudit.objectives import overlong
-from plaudit.rewards import Reward, RewardOutput, checked
+from plaudit.rewards import Reward, RewardOutput, Sample, checked
 from plaudit.runs import Stage
 from plaudit.runtime import Mesh
 
@@ -39,20 +40,28 @@ def pay(rollouts: Rollouts, reward: Reward, settings: Online, mesh: Mesh | None 
 
     The penalties come last: inside the bound an answer at the floor would pay nothing for them.
     """
-    output = checked(reward, rollouts.samples, mesh)
+    rollouts.scores, metrics = paid(checked(reward, rollouts.samples, mesh), rollouts.samples, settings)
+    return metrics
+
+
+def paid(
+    output: RewardOutput, samples: Sequence[Sample], settings: Online
+) -> tuple[np.ndarray, dict[str, float]]:
+    """What ``pay`` sets and returns, of a reward's output for some samples."""
     scores, limit = output.scores, bound(output, settings)
     metrics = {f"reward/{name}": float(np.mean(part)) for name, part in output.parts.items()}
     if limit is not None:
         metrics[CLIPPED] = float(np.mean(np.abs(scores) > limit))
         scores = np.clip(scores, -limit, limit)
-    scores = scores - (settings.unfinished_penalty or 0.0) * rollouts.cut
+    cut = np.asarray([sample.finish == "length" for sample in samples])
+    scores = scores - (settings.unfinished_penalty or 0.0) * cut
     if settings.overlong_cache is not None:
         longest, cache = settings.max_new_tokens, settings.overlong_cache
-        share = overlong(rollouts.lengths.double(), longest=longest, cache=cache).numpy()
+        lengths = torch.tensor([len(sample.ids) for sample in samples]).double()
+        share = overlong(lengths, longest=longest, cache=cache).numpy()
         scores = scores - settings.overlong_penalty * share
         metrics[OVERLONG] = float(settings.overlong_penalty * share.mean())
-    rollouts.scores = scores
-    return metrics
+    return scores, metrics
 
 
 def pooled(paid: Sequence[tuple[int, dict[str, float]]]) -> dict[str, float]:

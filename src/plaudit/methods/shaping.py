@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -12,12 +13,13 @@ from plaudit.config import Online
 from plaudit.data.records import Prompt
 from plaudit.data.rendering.renderer import Renderer
 from plaudit.methods.rollouts import respond
+from plaudit.methods.scores import paid
 from plaudit.objectives import relative_sigmoid
 from plaudit.progress import Progress
-from plaudit.rewards import LengthNormalizedReward, RelativeReward, Reward, checked
+from plaudit.rewards import LengthNormalizedReward, RelativeReward, Reward, Sample, checked
 from plaudit.rollout.protocol import Sampler, SamplingSettings
 from plaudit.runs import Stage, files, logs
-from plaudit.runtime import Runtime
+from plaudit.runtime import Mesh, Runtime
 from plaudit.training.fit import stream_indices
 
 # A stream of random numbers of its own.
@@ -33,6 +35,17 @@ def is_shaped(settings: Online) -> bool:
 def length_normalized(reward: Reward, settings: Online) -> Reward:
     """The reward, length-normalized where the settings say so."""
     return LengthNormalizedReward(reward, settings.length_power) if settings.length_power else reward
+
+
+def paid_at_the_start(
+    reward: Reward, settings: Online, samples: Sequence[Sample], answers: int, mesh: Mesh | None = None
+) -> np.ndarray:
+    """[P, ``answers``]: what RL would pay for samples of the policy that it starts from, as a forecast needs it."""
+    output = checked(length_normalized(reward, settings), samples, mesh)
+    if settings.shaping != "none":
+        scores = among_themselves(output.scores.reshape(-1, answers), settings)
+        output = replace(output, scores=scores.ravel(), normalized=False)
+    return paid(output, samples, settings)[0].reshape(-1, answers)
 
 
 def among_themselves(scores: np.ndarray, settings: Online) -> np.ndarray:

@@ -14,12 +14,12 @@ from plaudit.audit.detect import Detector, detectors_of
 from plaudit.audit.favourites import favourites
 from plaudit.audit.forecast import Forecast, forecast
 from plaudit.audit.stored import NAME, detected, step_forecast, world_detectors
-from plaudit.config import validate
+from plaudit.config import Online, validate
 from plaudit.config.resolve import graph_of
 from plaudit.data.records import Prompt
 from plaudit.errors import UserError
 from plaudit.pipeline.run_record import run_of_steps
-from plaudit.rewards import Sample
+from plaudit.rewards import Sample, checked
 from plaudit.runs import RunFolder
 
 # A stream of random numbers of its own.
@@ -115,8 +115,15 @@ def audit_reward(
     loaded = load_policy(locate(policy).source)
     scorers = [named_reward(spec, loaded) for spec in (reward, second) if spec is not None]
     samples = _answers(loaded, asked, draw)
-    scores = [s.score(samples).scores for s in scorers]
+    scores = [checked(s, samples).scores for s in scorers]
     return _made(samples, draw.answers, scores[0], scores[1] if second else None, detectors)
+
+
+def say_what_is_asked(context: Any, step: Any, answers: int) -> None:
+    """Before the first request, where the reward is a judge: each answer is a grading that somebody may pay for."""
+    for part in step.rewards:
+        if part.source == "judge":
+            context.say(f"{answers:,} answers are graded by {part.path}, as the reward of {step.name}")
 
 
 def prompts_of(prompts: str | Path | Sequence[Prompt], limit: int) -> list[Prompt]:
@@ -189,9 +196,10 @@ def _forecast_of(
 ) -> dict[str, Any]:
     """The forecast of a run's reward on answers of its start, with where it came from."""
     from plaudit.data.rendering.template_date import pin_day
+    from plaudit.methods.shaping import paid_at_the_start
     from plaudit.pipeline.finished_run import context_of
     from plaudit.pipeline.run_record import run_day
-    from plaudit.pipeline.steps.evaluation_prompts import test_prompts
+    from plaudit.pipeline.steps.evaluation_prompts import unseen_prompts
     from plaudit.pipeline.steps.scoring import run_reward
 
     config = validate(record["config"], f"{folder.path}/run.json")
@@ -207,20 +215,27 @@ def _forecast_of(
     settings = config.evaluate
     draw = ForecastDraw(answers, settings.temperature, settings.max_new_tokens, config.seed)
     with pin_day(run_day(folder)), context.runtime.computing():
-        policy = context.load(graph.places["start"])
-        asked = test_prompts(context, [policy], label="audit")[:prompts]
+        step = graph[graph.rewarded_by]
+        # Where RL began, which is what its KL is measured from.
+        start = step.start if step.rewards and step.start is not None else graph.places["start"]
+        policy = context.load(start)
+        asked = unseen_prompts(context, [policy], prompts, label="audit")
+        say_what_is_asked(context, step, len(asked) * answers)
         reward = run_reward(context, policy)
         assert reward is not None  # a run without one is refused above
         judge = truth_of(context, policy, second)
         samples = _answers(policy, asked, draw, context)
-        scores = reward.score(samples).scores
+        if isinstance(step.settings, Online):
+            scores = paid_at_the_start(reward, step.settings, samples, answers).ravel()
+        else:
+            scores = checked(reward, samples).scores
         truth = None if judge is None else judge[1](samples)
     own = (*world_detectors(record["config"].get("world")), *detectors)
     made = _made(samples, answers, scores, truth, own)
     return {
         **made.as_dict(),
         "of": graph.rewarded_by,
-        "policy": graph.places["start"],
+        "policy": start,
         "truth": judge[0] if judge else None,
     }
 
@@ -229,7 +244,7 @@ def truth_of(context: Any, policy: Any, second: str | None) -> tuple[str, Any] |
     """What judges: a second reward where named, else gold, else the run's proxy judge."""
     if second is not None:
         scorer = named_reward(second, policy)
-        return second, lambda samples: scorer.score(samples).scores
+        return second, lambda samples: checked(scorer, samples).scores
     from plaudit.pipeline.steps.evaluation_judge import answer_judge
 
     judge = answer_judge(context, policy)

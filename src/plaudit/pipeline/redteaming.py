@@ -9,12 +9,12 @@ from typing import Any
 
 import numpy as np
 
-from plaudit.audit.redteam import Find, search, summary
+from plaudit.audit.redteam import CHILDREN, KEPT, Find, search, summary
 from plaudit.config import validate
 from plaudit.config.resolve import graph_of
 from plaudit.data.records import Message, Prompt, Response
 from plaudit.errors import UserError
-from plaudit.pipeline.auditing import named_reward, prompts_of, truth_of
+from plaudit.pipeline.auditing import named_reward, prompts_of, say_what_is_asked, truth_of
 from plaudit.pipeline.run_record import run_day, run_of_steps
 from plaudit.rewards import Sample, checked
 from plaudit.runs import files
@@ -42,7 +42,7 @@ def redteam_run(
     """
     from plaudit.data.rendering.template_date import pin_day
     from plaudit.pipeline.finished_run import context_of
-    from plaudit.pipeline.steps.evaluation_prompts import test_prompts
+    from plaudit.pipeline.steps.evaluation_prompts import unseen_prompts
     from plaudit.pipeline.steps.scoring import run_reward
 
     folder, record = run_of_steps(run)
@@ -66,8 +66,14 @@ def redteam_run(
             raise UserError(
                 "nothing gives a second opinion of the answers", remedy="name another reward: --second SPEC"
             )
-        given = prompts_of(prompts, limit) if prompts is not None else None
-        asked = given or test_prompts(context, [policy], label="red-team")[:limit]
+        if prompts is None:
+            asked = unseen_prompts(context, [policy], limit, label="red-team")
+        else:
+            asked = prompts_of(prompts, limit)
+        # At most: edits that were seen before are not scored again.
+        say_what_is_asked(
+            context, graph[graph.rewarded_by], len(asked) * (answers + rounds * KEPT * CHILDREN)
+        )
         found = _attacked(
             policy,
             asked,
@@ -152,12 +158,15 @@ def _attacked(
         label="red-team",
     )
     groups = [drawn[i : i + answers] for i in range(0, len(drawn), answers)]
+    finished = {(i, s.answer): s.finish for i, group in enumerate(groups) for s in group}
 
     def sample(place: int, text: str) -> Sample:
         prompt = groups[place][0].prompt
         ids = np.asarray(renderer.response_ids(prompt.messages, Response(text)))
         shown = policy.tokenizer.decode(ids)
-        return Sample(prompt, groups[place][0].prompt_ids, ids, shown, text, "end")
+        return Sample(
+            prompt, groups[place][0].prompt_ids, ids, shown, text, finished.get((place, text), "end")
+        )
 
     def score(rows: Sequence[tuple[int, str]]) -> tuple[np.ndarray, np.ndarray]:
         samples = [sample(*row) for row in rows]

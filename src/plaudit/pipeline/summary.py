@@ -39,7 +39,7 @@ def write_summary(folder: RunFolder) -> dict[str, Any]:
         back = steps.get(end, {}).get("rolled_back")
         # A row's rollouts are those of the policy before its update: the kept policy's are in the next one.
         rows = [r for r in folder.stage(end).metrics() if not back or r["step"] <= back["iteration"] + 1]
-        last = next((row for row in reversed(rows) if "objective/kl" in row), None)
+        last = next((row for row in reversed(rows) if "objective/kl" in row and not row.get("stopped")), None)
         if last and summary.get("kl"):
             summary["kl"] |= {"k1": last["objective/kl"], "k3": last["objective/kl_k3"]}
     if exported := folder.read_json(EXPORT):

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from plaudit.audit.forecast_words import favourite_words, law, measured, suggested, truth_word
-from plaudit.audit.hacking import TRUTH, changed, level, p_value, paid, shift
+from plaudit.audit.hacking import TRUTH, changed, level, p_value, paid, shift, unjudged
 from plaudit.audit.run import Run
 from plaudit.audit.shift_findings import shift_lines
 from plaudit.display.formatting import clean, number
@@ -28,6 +28,7 @@ def audited(run: Run) -> dict[str, Any] | None:
         "before": run.step_title(str(audit.get("before", ""))),
         "after": run.step_title(str(audit.get("after", ""))),
         "unjudged": bool(changes) and audit.get("truth") is None,
+        "left_out": unjudged(audit),
         "hacks": [clean(c["title"]) for c in changes if c["hack"]],
         "changes": [_change(c, truth) for c in changes if c["suspected"]],
         "rows": [_row(c) for c in changes],

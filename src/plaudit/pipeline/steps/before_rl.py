@@ -12,15 +12,16 @@ from plaudit.advice.costs import GPU, cpu, seconds
 from plaudit.audit.forecast import FEWEST_PROMPTS, NO_TRUTH, forecast
 from plaudit.audit.forecast_words import allowed, suggested
 from plaudit.audit.stored import FORECAST
-from plaudit.config import Online
+from plaudit.config import Grpo, Online, OnlineDpo, Ppo, Reinforce
 from plaudit.config.graph import Node
 from plaudit.errors import Problem, UserError
-from plaudit.methods.shaping import among_themselves, length_normalized
+from plaudit.methods.lengths import bounded, fitting_prompts
+from plaudit.methods.shaping import paid_at_the_start
 from plaudit.models.policy import Policy
 from plaudit.pipeline.context import Context
 from plaudit.pipeline.steps.cost import forecast as forecast_amount, online
 from plaudit.pipeline.steps.sampling import FORECAST_STEP, answer
-from plaudit.rewards import Reward, checked
+from plaudit.rewards import Reward
 from plaudit.runs import Stage
 
 # 50 × 32 answers lose little against 100 × 64 and cost a tenth of the demo's PPO.
@@ -31,9 +32,16 @@ SHARE = 0.1  # of the step's estimated time, which a forecast may take
 
 
 def check_suggested_kl(context: Context, node: Node) -> Problem | None:
-    """What is wrong with ``kl.coefficient: auto`` where no truth is known; None where all is well."""
+    """What is wrong with ``kl.coefficient: auto``: no truth is known, or β has another unit; None where all is well."""
     if not isinstance(node.settings, Online) or node.settings.kl.coefficient != "auto":
         return None
+    if remedy := _other_unit(node.settings):
+        return Problem(
+            f"{node.name} cannot find its own β: a forecast's β weighs the KL against the reward, and "
+            f"{node.kind.title} rescales the reward before the KL joins it",
+            field=f"steps.{node.name}.kl.coefficient",
+            remedy=remedy,
+        )
     if context.gold is not None:
         return None
     return Problem(
@@ -41,6 +49,17 @@ def check_suggested_kl(context: Context, node: Node) -> Problem | None:
         field=f"steps.{node.name}.kl.coefficient",
         remedy="give a number; plaudit audit --reward SPEC --policy MODEL --prompts FILE --second SPEC suggests one",
     )
+
+
+def _other_unit(settings: Online) -> str | None:
+    """What to set where advantages are rescaled and the KL is not; None where both are, or neither."""
+    if isinstance(settings, OnlineDpo):
+        return "give a number"
+    scaled = isinstance(settings, Ppo | Reinforce) or getattr(settings, "advantage_scale", "none") != "none"
+    if settings.kl.place != "loss" or not scaled:
+        return None
+    also = ", or advantage_scale: none" if isinstance(settings, Grpo) else ""
+    return f"set kl.place: reward{also}, or give a number"
 
 
 def before_rl(
@@ -57,15 +76,14 @@ def before_rl(
     wanted = settings.kl.coefficient == "auto"
     found = context.mesh.from_main(lambda: stage.read_json(FORECAST))
     if found is None and (size := (PROMPTS, ANSWERS) if wanted else _room(context, step, policy)) is not None:
-        scores, truth = _scored(context, step, policy, reward, *size)
         try:
-            made = forecast(scores, truth)
+            made = forecast(*_scored(context, step, policy, reward, *size))
         except UserError as error:
             if wanted:
                 raise
             context.say(f"{step.name}: no forecast, because {error.message}")
             return settings, {}
-        source = None if truth is None else "gold"
+        source = None if context.gold is None else "gold"
         found = {**made.as_dict(), "of": step.name, "policy": step.start, "truth": source}
         if context.mesh.is_main:
             stage.write_json(FORECAST, found)
@@ -115,18 +133,20 @@ def _scored(
     """Rewards as they are paid and gold [prompts, answers] of the step's start; no gold outside a synthetic world."""
     settings, gold = step.settings, context.gold
     known = context.materials.prompts("validation") or context.prompts(step)
+    label = f"{step.name}, forecast"
+    renderer = bounded(context.renderer(policy.tokenizer), policy.model)
+    known = fitting_prompts(renderer, known, settings.max_new_tokens, None, context.runtime, label)[:count]
     samples = answer(
         context,
         policy,
-        known[:count],
+        known,
         settings,
         n=answers,
         step=FORECAST_STEP,
-        label=f"{step.name}, forecast",
+        label=label,
     )
     truth = None
     if gold is not None:
         judged = context.mesh.map(lambda s: gold.judge(s.prompt, s.response).score, samples)
         truth = np.array(judged).reshape(-1, answers)
-    scores = checked(length_normalized(reward, settings), samples, context.mesh).scores.reshape(-1, answers)
-    return among_themselves(scores, settings), truth
+    return paid_at_the_start(reward, settings, samples, answers, context.mesh), truth

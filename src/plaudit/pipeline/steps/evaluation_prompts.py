@@ -63,6 +63,23 @@ def validation_prompts(context: Context, policies: Sequence[Policy]) -> list[Pro
     return _answerable(context, policies, prompts, None, "validation") if len(prompts) else []
 
 
+def unseen_prompts(context: Context, policies: Sequence[Policy], limit: int, *, label: str) -> list[Prompt]:
+    """At most ``limit`` prompts that no training saw, validation prompts first: the test is for what they choose.
+
+    UserError where there is none; where there are fewer, a message says so.
+    """
+    settings, materials = context.config.evaluate, context.materials
+    assert settings is not None
+    prompts = [*materials.prompts("validation"), *materials.prompts("test")]
+    if not prompts:
+        raise UserError("no prompt is held out to ask", remedy=_more(context))
+    renderer = bounded(context.renderer(policies[0].tokenizer), *(p.model for p in policies))
+    kept = fitting_prompts(renderer, prompts, settings.max_new_tokens, None, context.runtime, label)[:limit]
+    if len(kept) < limit:
+        context.say(f"{label}: {limit} prompts asked, {len(kept)} are held out; {_more(context)} for more")
+    return kept
+
+
 def _answerable(
     context: Context, policies: Sequence[Policy], prompts: Sequence[Prompt], stage: Stage | None, label: str
 ) -> list[Prompt]:

@@ -174,7 +174,12 @@ def online(context: Context, step: Node, stage: Stage) -> Mapping[str, Any]:
             outcome["rolled_back"] = asdict(best)
             context.say(
                 f"{step.name}: the policy of iteration {best.iteration} is kept, {best.by} {best.value:.3f} on "
-                f"validation prompts; after iteration {best.last_iteration} it was {best.last:.3f}"
+                "validation prompts"
+                + (
+                    f"; after iteration {best.last_iteration} it was {best.last:.3f}"
+                    if best.last is not None
+                    else ""
+                )
             )
     context.save(policy, stage, f"Trained by {step.kind.title}")
     return outcome

@@ -19,7 +19,10 @@ from plaudit.runs import RunFolder
 
 def score(folder: RunFolder, name: str, path: Path, limit: int | None) -> dict[str, Any]:
     """The verdicts of a file, or of all models' files in a folder; they are of outputs, so no model is loaded."""
-    return verdict_rates(suite_records(name, path, "preferences")[:limit], path)
+    records = suite_records(name, path, "preferences")
+    asked = list(dict.fromkeys(r.prompt.conversation for r in records))[:limit]
+    kept = set(asked)
+    return verdict_rates([r for r in records if r.prompt.conversation in kept], path)
 
 
 def verdict_rates(records: Sequence[Comparisons], path: Path) -> dict[str, Any]:
