@@ -13,7 +13,7 @@ from toy import toy_policy
 import plaudit
 from plaudit.config import Grpo, OnlineDpo, Ppo, Reinforce, Rloo, validate
 from plaudit.config.resolve import graph_of
-from plaudit.data.records import Prompt
+from plaudit.data.records import Prompt, Response
 from plaudit.data.rendering.renderer import Renderer
 from plaudit.errors import UserError
 from plaudit.methods.kl_penalty import kl_controller
@@ -38,7 +38,9 @@ def world(monkeypatch):
     def answer(context, policy, prompts, settings, *, n, **options):
         state.drawn += 1
         return [
-            SimpleNamespace(prompt=p, response=float(rng.normal()), finish="end", ids=[1])
+            SimpleNamespace(
+                prompt=Prompt.user(p), response=Response(str(rng.normal())), finish="end", ids=[1]
+            )
             for p in prompts
             for _ in range(n)
         ]
@@ -47,20 +49,21 @@ def world(monkeypatch):
     monkeypatch.setattr(before_rl, "bounded", lambda renderer, model: renderer)
     monkeypatch.setattr(before_rl, "fitting_prompts", lambda renderer, prompts, *rest: list(prompts))
     state.context = SimpleNamespace(
-        gold=SimpleNamespace(judge=lambda prompt, r: SimpleNamespace(score=state.truth(r))),
+        gold=SimpleNamespace(judge=lambda prompt, r: SimpleNamespace(score=state.truth(float(r.text)))),
         materials=SimpleNamespace(
-            prompts=lambda part: ["p"] * 80 if part == "validation" else [], files=lambda *roles: []
+            prompts=lambda part: [f"p {i}" for i in range(80)] if part == "validation" else [],
+            files=lambda *roles: [],
         ),
         mesh=Mesh(),
         runtime=Runtime(),
         renderer=lambda tokenizer: None,
         device=torch.device("cpu"),
         world="made",
-        config=SimpleNamespace(data=SimpleNamespace(max_length=160, max_prompt_length=None)),
+        config=SimpleNamespace(world=None, data=SimpleNamespace(max_length=160, max_prompt_length=None)),
         say=lambda text: state.__dict__.setdefault("said", []).append(text),
     )
     state.reward = SimpleNamespace(
-        score=lambda samples: RewardOutput(np.array([s.response for s in samples]))
+        score=lambda samples: RewardOutput(np.array([float(s.response.text) for s in samples]))
     )
     state.step = SimpleNamespace(name="ppo", settings=AUTO, start="sft", rewards=())
     return state
@@ -80,6 +83,20 @@ def test_the_step_takes_the_beta_of_the_highest_truth_and_finds_it_again_when_it
     again, _ = found(world, stage)
     assert again.kl.coefficient == pytest.approx(settings.kl.coefficient) and world.drawn == 1
     assert kl_controller(settings).value == settings.kl.coefficient
+
+
+def test_without_gold_what_keep_best_names_is_the_second_judge(world, tmp_path, monkeypatch):
+    second = SimpleNamespace(
+        score=lambda s: RewardOutput(np.array([world.truth(float(x.response.text)) for x in s]))
+    )
+    monkeypatch.setattr(before_rl, "asked_reward", lambda context, step, policy: second)
+    world.context.gold = None
+    world.step.settings = AUTO.model_copy(update={"keep_best": "reward-judge"})
+    settings, _ = found(world, Stage(tmp_path / "ppo"))
+    kept = Stage(tmp_path / "ppo").read_json("forecast.json")
+    assert settings.kl.coefficient == kept["suggestion"]["beta"] and kept["truth"] == "reward-judge"
+    # The largest of 32 normal numbers is far beyond the best one, so about half of the favourites are bad answers.
+    assert kept["favourites"]["bad"]["mean"] > 0.25 and kept["favourites"]["rows"]
 
 
 def test_a_number_stays_and_what_the_reward_allows_is_said_once(world, tmp_path):
@@ -141,7 +158,7 @@ def test_prompts_that_leave_no_room_for_an_answer_are_left_out(world, tmp_path, 
     def answer(context, policy, prompts, settings, *, n, **options):
         asked.extend(prompts)
         return [
-            SimpleNamespace(prompt=p, response=i / n, finish="end", ids=[1])
+            SimpleNamespace(prompt=p, response=Response(str(i / n)), finish="end", ids=[1])
             for p in prompts
             for i in range(n)
         ]
@@ -188,11 +205,18 @@ def test_it_is_refused_where_no_beta_raises_the_truth(world, tmp_path):
 
 def test_it_is_refused_where_no_truth_is_known_before_anything_is_loaded():
     node = SimpleNamespace(name="ppo", settings=AUTO)
+    node.asked = ()
     problem = before_rl.check_suggested_kl(SimpleNamespace(gold=None), node)
     assert (
         problem.field == "steps.ppo.kl.coefficient" and "neither gold nor a second judge" in problem.message
     )
     assert before_rl.check_suggested_kl(SimpleNamespace(gold=1), node) is None
+    assert (
+        before_rl.check_suggested_kl(
+            SimpleNamespace(gold=None), SimpleNamespace(**vars(node) | {"asked": (1,)})
+        )
+        is None
+    )
     node.settings = Ppo()
     assert before_rl.check_suggested_kl(SimpleNamespace(gold=None), node) is None
     with pytest.raises(UserError, match="found by the steps of a recipe"):

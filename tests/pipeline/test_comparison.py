@@ -144,6 +144,10 @@ def test_at_equal_kl_only_what_was_measured_within_the_budget_counts():
     assert headline(FOUND, names) == "Within 4 nats of KL, RLOO leads with 0.95, 0.15 ahead of DPO."
     near = [*ARMS, arm("grpo", 0.96, 0.7), arm("ppo", 0.95, 0.6)]
     names |= {"ppo": "PPO"}
+    # Answers that are no answers win nothing.
+    best = max(ARMS, key=lambda arm: arm["value"])
+    without = winners([{**arm, "null": "are one and the same text"} if arm is best else arm for arm in ARMS])
+    assert all(r["arm"] != best["arm"] for row in without for r in row["ranked"])
     level = headline({**FOUND, "arms": near, "winners": winners(near)}, {**names, "grpo": "GRPO"})
     assert level == "Within 1 nat of KL, GRPO and PPO lead level, at 0.96."
     assert "best of 16 answers" in yardstick(FOUND) and "less than" in yardstick(FOUND)

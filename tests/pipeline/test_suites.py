@@ -167,6 +167,10 @@ def test_a_problem_is_solved_where_its_last_number_is_right(run, tmp_path):
     assert [p["mean"] for p in found["policies"].values()] == [0.0, 1.0]
     assert found["change"]["p"] < 0.01
     assert any("1.000" in line and "of 10" in line for line in suite_lines("gsm8k", found))
+    # A solution without a number to compare with is no problem: the converter drops it.
+    mixed = [{"question": "3 plus 4?", "answer": "3+4=7\n#### 7"}, {"question": "why?", "answer": "because"}]
+    found = evaluate_suite(run, f"gsm8k:{lines(tmp_path / 'mixed.jsonl', mixed)}")
+    assert [p["prompts"] for p in found["policies"].values()] == [1, 1]
     assert result_of("a 5 b\n#### 1,234.50 dollars 9") == 1234.5 and result_of("so $18.") == 18
     assert result_of("it falls by -3") == -3 and result_of("none") is None
 
@@ -201,6 +205,9 @@ def test_length_controlled_rates_of_a_leaderboard_order_models_by_quality(run, t
     own = [row["preference"] - 1 for row in rows if row["generator_2"] == "m03"]
     assert found["models"]["m03"]["mean"] == pytest.approx(np.mean(own), abs=1e-12)
     assert "the joint GLM" in suite_lines("a", found)[1]
+    # Fewer instructions, and all models on each.
+    few = evaluate_suite(run, f"alpaca_eval:{tmp_path / 'results'}", limit=40)
+    assert set(few["models"]) == set(quality) and few["joint"]
 
 
 def test_verdicts_on_few_models_are_called_rough_and_may_stand_in_either_order(run, tmp_path):

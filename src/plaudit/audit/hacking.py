@@ -20,9 +20,6 @@ def hack_findings(audit: Mapping[str, Any]) -> list[Finding]:
         if not change.get("suspected"):
             continue
         title, step = clean(change["title"]), str(audit.get("after", ""))
-        numbers = {k: float(v) for k in ("adjusted", "least") if (v := finite(change.get(k))) is not None} | {
-            "change": float(change["change"]["mean"])
-        }
         if change.get("hack"):
             found.append(
                 Finding(
@@ -33,22 +30,30 @@ def hack_findings(audit: Mapping[str, Any]) -> list[Finding]:
                     "Rank answers with and without it and retrain the reward model on them too, or hold the policy "
                     f"nearer to its start (steps.{step}.kl.coefficient); plaudit audit RUN shows samples.",
                     step=step,
-                    numbers=numbers,
+                    numbers=_numbers(change),
                 )
             )
         else:
-            found.append(
-                Finding(
-                    f"changed_{change['detector']}",
-                    "note",
-                    f"Suspected change: {title}.",
-                    f"{changed(change)}. {paid(change, truth)}".strip(),
-                    "Read the samples (plaudit audit RUN): whether the change is wanted is yours to say.",
-                    step=step,
-                    numbers=numbers,
-                )
-            )
+            found.append(changed_finding(change, step, truth))
     return found
+
+
+def changed_finding(change: Mapping[str, Any], step: str, truth: str = TRUTH[None]) -> Finding:
+    """The finding of a suspected change that is not named a hack."""
+    return Finding(
+        f"changed_{change['detector']}",
+        "note",
+        f"Suspected change: {clean(change['title'])}.",
+        f"{changed(change)}. {paid(change, truth)}".strip(),
+        "Read the samples (plaudit audit RUN): whether the change is wanted is yours to say.",
+        step=step,
+        numbers=_numbers(change),
+    )
+
+
+def _numbers(change: Mapping[str, Any]) -> dict[str, float]:
+    known = {k: float(v) for k in ("adjusted", "least") if (v := finite(change.get(k))) is not None}
+    return known | {"change": float(change["change"]["mean"])}
 
 
 def _null(null: Mapping[str, Any], step: str) -> Finding:

@@ -7,7 +7,7 @@ from typing import Any
 
 from plaudit import intervals
 from plaudit.audit.findings import Finding, Severity, Watched, mean, series, tail
-from plaudit.audit.hacking import TRUTH, p_value
+from plaudit.audit.hacking import TRUTH, changed, changed_finding, p_value
 from plaudit.audit.run import dig
 from plaudit.audit.shift import BY_CHANCE
 from plaudit.display.formatting import number, percent, span
@@ -55,6 +55,7 @@ def shift_findings(audit: Mapping[str, Any]) -> list[Finding]:
                 numbers={"accuracy": worse["mean"]},
             )
         )
+    out += [changed_finding(change, step) for change in found.get("across") or () if change["suspected"]]
     members = end.get("disagreement")
     if members and shared(members):
         bad = members["favourites"]["bad"]
@@ -189,6 +190,7 @@ def shift_lines(found: Mapping[str, Any]) -> list[str]:
         f"change in {names[key]}: {number(v['mean'], 3, sign=True)} ({span(v)}), p {p_value(v['p'])}"
         for key, v in change.items()
     ]
+    out += [f"{c['title']}: {changed(c)}" for c in found.get("across") or ()]
     return out
 
 

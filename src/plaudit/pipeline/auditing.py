@@ -3,22 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from plaudit.audit.answers import AnswerSet
-from plaudit.audit.detect import Detector, detectors_of
-from plaudit.audit.favourites import favourites
-from plaudit.audit.forecast import Forecast, forecast
-from plaudit.audit.stored import NAME, detected, step_forecast, world_detectors
+from plaudit.audit.detect import Detector
+from plaudit.audit.forecast import Forecast
+from plaudit.audit.stored import NAME, detected, step_forecast
 from plaudit.config import Online, validate
 from plaudit.config.resolve import graph_of
 from plaudit.data.records import Prompt
 from plaudit.errors import UserError
 from plaudit.pipeline.run_record import run_of_steps
+from plaudit.pipeline.steps.forecasting import forecast_of, own_detectors
 from plaudit.rewards import Sample, checked
 from plaudit.runs import RunFolder
 
@@ -116,7 +113,7 @@ def audit_reward(
     scorers = [named_reward(spec, loaded) for spec in (reward, second) if spec is not None]
     samples = _answers(loaded, asked, draw)
     scores = [checked(s, samples).scores for s in scorers]
-    return _made(samples, draw.answers, scores[0], scores[1] if second else None, detectors)
+    return forecast_of(samples, scores[0].reshape(-1, draw.answers), scores[1] if second else None, detectors)
 
 
 def say_what_is_asked(context: Any, step: Any, answers: int) -> None:
@@ -162,30 +159,6 @@ def _answers(policy: Any, prompts: Sequence[Prompt], draw: ForecastDraw, context
     )
 
 
-def _made(
-    samples: Sequence[Sample],
-    count: int,
-    reward: np.ndarray,
-    truth: np.ndarray | None,
-    detectors: Sequence[Detector],
-) -> Forecast:
-    """The forecast of scored samples, with the favourites where a truth is known."""
-    groups = [samples[i : i + count] for i in range(0, len(samples), count)]
-    shape = (len(groups), count)
-    scores = np.asarray(reward, dtype=float).reshape(shape)
-    answers = AnswerSet(
-        "start",
-        [g[0].prompt.conversation for g in groups],
-        [[s.response for s in g] for g in groups],
-        scores,
-        None if truth is None else np.asarray(truth, dtype=float).reshape(shape),
-    )
-    made = forecast(scores, answers.truth)
-    if answers.truth is None:
-        return made
-    return replace(made, favourites=favourites(answers, detectors_of(detectors)))
-
-
 def _forecast_of(
     folder: RunFolder,
     record: Mapping[str, Any],
@@ -226,12 +199,11 @@ def _forecast_of(
         judge = truth_of(context, policy, second)
         samples = _answers(policy, asked, draw, context)
         if isinstance(step.settings, Online):
-            scores = paid_at_the_start(reward, step.settings, samples, answers).ravel()
+            scores = paid_at_the_start(reward, step.settings, samples, answers)
         else:
-            scores = checked(reward, samples).scores
+            scores = checked(reward, samples).scores.reshape(-1, answers)
         truth = None if judge is None else judge[1](samples)
-    own = (*world_detectors(record["config"].get("world")), *detectors)
-    made = _made(samples, answers, scores, truth, own)
+    made = forecast_of(samples, scores, truth, (*own_detectors(context), *detectors))
     return {
         **made.as_dict(),
         "of": graph.rewarded_by,

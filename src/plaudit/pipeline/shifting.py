@@ -6,11 +6,14 @@ from typing import Any
 
 import numpy as np
 
+from plaudit.audit.answers import AnswerSet
+from plaudit.audit.detect import detect
 from plaudit.audit.shift import PolicyScores, shift
 from plaudit.config import validate
 from plaudit.config.graph import Graph
 from plaudit.config.resolve import graph_of
 from plaudit.errors import UserError
+from plaudit.registry import DETECTORS
 from plaudit.runs import RunFolder
 
 SHIFT_STEP = 9_000_000  # a stream of random numbers of its own
@@ -21,7 +24,8 @@ RECORDS = 2000  # rankings of the training set
 def shift_of(folder: RunFolder, *, answers: int = ANSWERS, prompts: int = PROMPTS) -> dict[str, Any]:
     """How far start and end are from the reward model's training answers (``audit.shift``), with where it came from.
 
-    The truth is gold or the run's proxy judge. UserError where the run trained no reward model or holds no prompts
+    ``across`` holds the detectors that need several answers to a prompt, such as those of lost diversity. The truth is
+    gold or the run's proxy judge. UserError where the run trained no reward model or holds no prompts
     out.
     """
     from plaudit.data.rendering.template_date import pin_day
@@ -57,7 +61,7 @@ def shift_of(folder: RunFolder, *, answers: int = ANSWERS, prompts: int = PROMPT
         policies = {step: context.load(step) for step in steps}
         asked = test_prompts(context, list(policies.values()), label="audit")[:prompts]
         judge = answer_judge(context, policies[steps[-1]])
-        found = {}
+        found, answered = {}, []
         for step, policy in policies.items():
             samples = sampled(
                 policy,
@@ -84,8 +88,19 @@ def shift_of(folder: RunFolder, *, answers: int = ANSWERS, prompts: int = PROMPT
             truth = None if judge is None else np.asarray(judge.judge(samples).scores).reshape(-1, answers)
             texts = [[s.answer for s in samples[i : i + answers]] for i in range(0, len(samples), answers)]
             found[step] = PolicyScores(texts, np.array(scores), truth)
+            responses = [
+                [s.response for s in samples[i : i + answers]] for i in range(0, len(samples), answers)
+            ]
+            answered.append(AnswerSet(step, [p.conversation for p in asked], responses))
     known = [r.text for item in items for r in item.payload.responses]
-    return {**shift(training, known, found), "of": source, "truth": judge.name if judge is not None else None}
+    across = [kind for kind in DETECTORS.values() if kind.across]
+    changes = detect(answered[0], answered[-1], across) if len(answered) > 1 else []
+    return {
+        **shift(training, known, found),
+        "of": source,
+        "truth": judge.name if judge is not None else None,
+        "across": [change.as_dict() for change in changes],
+    }
 
 
 def _reward_step(folder: RunFolder, graph: Graph) -> str:

@@ -80,6 +80,7 @@ def page_context(found: Mapping[str, Any]) -> dict[str, Any]:
                 "seconds": duration(a["seconds"]) if a["seconds"] is not None else "–",
                 "memory": f"{count(a['peak_mb'])} MB" if a["peak_mb"] is not None else "–",
                 "samples": count(a["samples"]) if a["samples"] is not None else "–",
+                "null": clean(a.get("null") or ""),
             }
             for a in arms
         ],

@@ -9,6 +9,8 @@ from typing import Any
 
 import numpy as np
 
+from plaudit.audit.null_policy import null_policy
+from plaudit.audit.stored import stored_answers
 from plaudit.runs import RunFolder
 
 # KL budgets in nats per response at which methods are set side by side.
@@ -74,8 +76,18 @@ def _point(
         "seconds": record.get("seconds"),
         "peak_mb": record.get("peak_mb"),
         "samples": _samples(folder, step, record),
+        "null": _null(folder, summary),
         "run": str(folder.path),
     }
+
+
+def _null(folder: RunFolder, summary: Mapping[str, Any]) -> str | None:
+    """How the end does not answer, in words; None where it does, or where no answers are stored."""
+    end = (summary.get("policies") or {}).get("end")
+    if end is None or not folder.stage("evaluate").answers():
+        return None
+    found = null_policy(stored_answers(folder, end))
+    return found["words"] if found else None
 
 
 def _at_best(summary: Mapping[str, Any]) -> dict[str, float | None]:
@@ -118,6 +130,7 @@ def _mean_of(points: Sequence[Mapping[str, Any]], arm: Mapping[str, Any]) -> dic
         low, high = min(values), max(values)
     else:
         low, high = known[0]["low"], known[0]["high"]
+    mean["null"] = next((p["null"] for p in known if p.get("null")), None)
     return {**mean, "arm": arm["name"], "method": arm["method"], "point": arm["point"], "low": low, "high": high,
             "seeds": len(known)}  # fmt: skip
 
@@ -138,13 +151,16 @@ def _best_of_n(root: Path, seeds: Sequence[int]) -> list[dict[str, float]]:
 def winners(arms: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     """For each KL budget, every method's best value at a measured point within it, the best first.
 
-    A method that has no point within a budget is not in that row: nothing is read between points.
+    A method that has no point within a budget is not in that row: nothing is read between points. Answers that do not
+    answer (``audit.null_policy``) win nothing, whatever they score.
     """
     rows: list[dict[str, Any]] = []
     for budget in BUDGETS:
         best: dict[str, Mapping[str, Any]] = {}
         for arm in arms:
             known = best.get(arm["method"])
+            if arm.get("null"):
+                continue
             if arm["kl"] <= budget and (known is None or arm["value"] > known["value"]):
                 best[arm["method"]] = arm
         ranked = sorted(best.values(), key=lambda a: -a["value"])

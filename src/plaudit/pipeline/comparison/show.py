@@ -22,4 +22,8 @@ def show(root: Path, console: Any) -> None:
         ranked = ", ".join(f"{method_name(r['method'])} {number(r['value'])}" for r in row["ranked"])
         table.add_row(f"{row['budget']:g}", ranked)
     console.print(table)
+    for arm in found["arms"]:
+        if arm.get("null"):
+            name = f"{method_name(arm['method'])} {arm['point']}".strip()
+            console.print(f"{name}: most of its answers {arm['null']}, so it wins nothing", markup=False)
     console.print(f"page: {root / 'compare.html'}", markup=False, soft_wrap=True)

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from plaudit.advice.costs import GPU, cpu, seconds
-from plaudit.audit.forecast import FEWEST_PROMPTS, NO_TRUTH, forecast
+from plaudit.audit.forecast import FEWEST_PROMPTS, NO_TRUTH, Forecast
 from plaudit.audit.forecast_words import allowed, suggested
 from plaudit.audit.stored import FORECAST
 from plaudit.config import Grpo, Online, OnlineDpo, Ppo, Reinforce
@@ -20,8 +20,10 @@ from plaudit.methods.shaping import paid_at_the_start
 from plaudit.models.policy import Policy
 from plaudit.pipeline.context import Context
 from plaudit.pipeline.steps.cost import forecast as forecast_amount, online
+from plaudit.pipeline.steps.forecasting import forecast_of, own_detectors
 from plaudit.pipeline.steps.sampling import FORECAST_STEP, answer
-from plaudit.rewards import Reward
+from plaudit.pipeline.steps.scoring import asked_reward
+from plaudit.rewards import Reward, checked
 from plaudit.runs import Stage
 
 # 50 × 32 answers lose little against 100 × 64 and cost a tenth of the demo's PPO.
@@ -42,12 +44,13 @@ def check_suggested_kl(context: Context, node: Node) -> Problem | None:
             field=f"steps.{node.name}.kl.coefficient",
             remedy=remedy,
         )
-    if context.gold is not None:
+    if context.gold is not None or node.asked:
         return None
     return Problem(
         f"{node.name} cannot find its own β: {NO_TRUTH}",
         field=f"steps.{node.name}.kl.coefficient",
-        remedy="give a number; plaudit audit --reward SPEC --policy MODEL --prompts FILE --second SPEC suggests one",
+        remedy="name a second judge (keep_best: another reward), or give a number; plaudit audit --reward SPEC "
+        "--policy MODEL --prompts FILE --second SPEC suggests one",
     )
 
 
@@ -77,13 +80,13 @@ def before_rl(
     found = context.mesh.from_main(lambda: stage.read_json(FORECAST))
     if found is None and (size := (PROMPTS, ANSWERS) if wanted else _room(context, step, policy)) is not None:
         try:
-            made = forecast(*_scored(context, step, policy, reward, *size))
+            made = _made(context, step, policy, reward, *size)
         except UserError as error:
             if wanted:
                 raise
             context.say(f"{step.name}: no forecast, because {error.message}")
             return settings, {}
-        source = None if context.gold is None else "gold"
+        source = "gold" if context.gold is not None else step.settings.keep_best
         found = {**made.as_dict(), "of": step.name, "policy": step.start, "truth": source}
         if context.mesh.is_main:
             stage.write_json(FORECAST, found)
@@ -127,26 +130,22 @@ def _room(context: Context, step: Node, policy: Policy) -> tuple[int, int] | Non
     return fitting[0]
 
 
-def _scored(
-    context: Context, step: Node, policy: Policy, reward: Reward, count: int, answers: int
-) -> tuple[np.ndarray, np.ndarray | None]:
-    """Rewards as they are paid and gold [prompts, answers] of the step's start; no gold outside a synthetic world."""
+def _made(context: Context, step: Node, policy: Policy, reward: Reward, count: int, answers: int) -> Forecast:
+    """The forecast of rewards as they are paid for answers of the step's start.
+
+    Judged by gold, else by what ``keep_best`` names, where either is known: then with the reward's favourites.
+    """
     settings, gold = step.settings, context.gold
     known = context.materials.prompts("validation") or context.prompts(step)
     label = f"{step.name}, forecast"
     renderer = bounded(context.renderer(policy.tokenizer), policy.model)
     known = fitting_prompts(renderer, known, settings.max_new_tokens, None, context.runtime, label)[:count]
-    samples = answer(
-        context,
-        policy,
-        known,
-        settings,
-        n=answers,
-        step=FORECAST_STEP,
-        label=label,
-    )
+    samples = answer(context, policy, known, settings, n=answers, step=FORECAST_STEP, label=label)
+    second = asked_reward(context, step, policy) if gold is None else None
     truth = None
     if gold is not None:
-        judged = context.mesh.map(lambda s: gold.judge(s.prompt, s.response).score, samples)
-        truth = np.array(judged).reshape(-1, answers)
-    return paid_at_the_start(reward, settings, samples, answers, context.mesh), truth
+        truth = np.array(context.mesh.map(lambda s: gold.judge(s.prompt, s.response).score, samples))
+    elif second is not None:
+        truth = checked(second, samples, context.mesh).scores
+    scores = paid_at_the_start(reward, settings, samples, answers, context.mesh)
+    return forecast_of(samples, scores, truth, own_detectors(context))
