@@ -3,16 +3,33 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 from small import SMALL
 from summary_page import documented, paths, unmatched
 
+from plaudit.config import RewardSettings
 from plaudit.data.records import Prompt
 from plaudit.models.reward_model import load_reward_model
 from plaudit.pipeline.finished_run import context_of
+from plaudit.pipeline.planning import _dumped
 from plaudit.pipeline.run import run
+from plaudit.pipeline.steps.rewards import own_records
 from plaudit.pipeline.steps.scoring import step_reward
 from plaudit.pipeline.steps.training_scores import FILE
 from plaudit.rewards import EnsembleReward, ModelReward, Sample
+
+
+def test_bagged_members_have_votes_of_their_own(tmp_path):
+    records = list(range(300))
+    settings = RewardSettings(members=2, bagging=True)
+    mine, yours = (set(own_records(records, settings, seed)) for seed in (5, 1005))
+    # A draw with replacement holds 1 − 1/e of the records, two draws share that of one another's.
+    assert 0.58 < len(mine) / 300 < 0.69 and 0.33 < len(mine & yours) / 300 < 0.47
+    assert own_records(records, settings, 5) == own_records(records, settings, 5)
+    assert own_records(records, RewardSettings(members=2), 5) is records
+    with pytest.raises(ValueError, match="bagging gives members rankings of their own"):
+        RewardSettings(bagging=True)
+    assert "bagging" not in _dumped(RewardSettings()) and _dumped(settings)["bagging"]
 
 
 def test_two_members_are_trained_apart_and_pay_less_where_they_disagree(tmp_path):

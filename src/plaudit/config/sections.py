@@ -179,7 +179,8 @@ class RewardSettings(Training):
 
     It starts from a policy of the run with a fresh head (``from``), from another reward model of the run, or from a
     ``backbone`` of its own. ``use_strength`` makes stated strengths margins, ``margin_scale`` · strength / the largest
-    in the training data: 1 is the small margin of Touvron et al. 2023 (Llama 2), 3 the large one.
+    in the training data: 1 is the small margin of Touvron et al. 2023 (Llama 2), 3 the large one. With ``bagging`` each
+    of several ``members`` learns from as many rankings drawn with replacement (Breiman 1996), so that they share fewer.
     """
 
     backbone: PolicySource | None = None
@@ -190,6 +191,7 @@ class RewardSettings(Training):
     margin_scale: float = Field(1.0, gt=0)
     centering: float = Field(0.0, ge=0)
     members: Positive = 1
+    bagging: bool = False
     aggregate: Literal["mean", "min", "mean_minus_std", "mean_minus_variance"] = "mean"
     std_penalty: float = Field(1.0, ge=0)
     lora: Lora | None = None
@@ -201,6 +203,8 @@ class RewardSettings(Training):
             raise ValueError(f"use_strength is for loss pairs, not {self.loss}")
         if self.margin_scale != 1.0 and not self.use_strength:
             raise ValueError("margin_scale needs use_strength: true")
+        if self.bagging and self.members < 2:
+            raise ValueError("bagging gives members rankings of their own: it needs members of 2 or more")
         return self
 
 

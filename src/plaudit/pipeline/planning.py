@@ -8,7 +8,7 @@ from typing import Any
 
 from plaudit.config import ROLES, Config, Pretrained
 from plaudit.config.graph import Graph, Node
-from plaudit.config.sections import Evaluate, JudgeSpec, Rank, Revise
+from plaudit.config.sections import Evaluate, JudgeSpec, Rank, Revise, RewardSettings
 from plaudit.data.readers.sources import is_hub_name, is_project
 from plaudit.errors import Problem, UserError
 from plaudit.judges.options import options_of
@@ -77,6 +77,8 @@ def _section(node: Node) -> Any:
 def _dumped(value: Any) -> Any:
     if isinstance(value, tuple):
         return [_dumped(v) for v in value]
+    if isinstance(value, RewardSettings) and not value.bagging:
+        return value.model_dump(exclude={"bagging"})  # keys from before the setting do not have it
     return value.model_dump() if hasattr(value, "model_dump") else value
 
 

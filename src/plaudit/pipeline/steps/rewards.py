@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
+
 from plaudit.config import Pretrained, RewardSettings, Scratch
 from plaudit.config.graph import Node
 from plaudit.data.records import Demonstration
@@ -56,10 +58,30 @@ def members(stage: Stage, count: int) -> list[Stage]:
     return [stage] if count == 1 else [Stage(stage.path / f"member-{i}") for i in range(count)]
 
 
+def own_records(records: Sequence[Any], settings: RewardSettings, seed: int) -> Sequence[Any]:
+    """A member's rankings: all of them, or with ``bagging`` as many drawn with replacement by its seed."""
+    if not settings.bagging:
+        return records
+    return [records[i] for i in np.random.default_rng(seed).integers(0, len(records), len(records))]
+
+
+def _starts_from_one_model(context: Context, step: Node) -> bool:
+    return (
+        step.start is not None
+        and context.graph[step.start].gives("reward model")
+        and len(context.reward_folders(step.start)) == 1
+    )
+
+
 def reward(context: Context, step: Node, stage: Stage) -> Mapping[str, Any]:
     """Learn to predict the rankings."""
     settings: RewardSettings = step.settings
     records, held = context.records(step, stage)
+    if settings.members > 1 and _starts_from_one_model(context, step):
+        context.say(
+            f"{step.name}: its {settings.members} members start from the one model of {step.start}, so they share what "
+            f"that got wrong; set steps.{step.start}.members for starts of their own"
+        )
     accuracies, scores = [], []
     for i, member in enumerate(members(stage, settings.members)):
         seed = context.step_seed(step) + 1000 * i
@@ -67,7 +89,7 @@ def reward(context: Context, step: Node, stage: Stage) -> Mapping[str, Any]:
         renderer = context.renderer(model.tokenizer)
         result = train.reward_model(
             model,
-            records,
+            own_records(records, settings, seed),
             settings,
             out=member,
             seed=seed,
