@@ -279,9 +279,23 @@ def test_mistakes_say_what_to_name(run, tmp_path, suite, words):
         evaluate_suite(run, {**named, "PAIRS": str(pairs)}.get(suite, suite))
 
 
+def test_labeled_answers_are_ranked_good_before_bad_within_their_question(tmp_path):
+    said = [("a?", "x", "yes"), ("b?", "u", "no"), ("a?", "y", "no"), ("a?", "z", "no"), ("c?", "v", "yes")]
+    rows = [{"prompt": f"Q: {q}\nA: {a}\nTrue:", "completion": f" {label}"} for q, a, label in said]
+    (one,) = known_pairs("truthfulqa_labels", lines(tmp_path / "finetune_truth.jsonl", rows), None)
+    assert one.prompt.text == "a?" and [r.text for r in one.responses] == ["x", "y", "z"]
+    assert {(o.left, o.right) for o in one.comparisons().outcomes if o.result == 1} == {(0, 1), (0, 2)}
+    with pytest.raises(UserError, match="no question has a good and a bad answer"):
+        known_pairs(
+            "truthfulqa_labels", lines(tmp_path / "finetune_truth.jsonl", rows[3:4] + rows[1:2]), None
+        )
+
+
 @pytest.mark.skipif(not DATA.exists(), reason="needs the real data")
 def test_the_real_sets_are_read_whole():
     assert len(labeled_prompts(DATA / "xstest" / "xstest_prompts.csv", None)) == 450
     assert len(known_pairs("llmbar", DATA / "llmbar" / "Natural__dataset.json", None)) == 100
     ranked = known_pairs("truthfulqa", DATA / "truthfulqa" / "TruthfulQA.csv.gz", 50)
     assert len(ranked) == 50 and np.all([len(r.responses) > 1 for r in ranked])
+    labeled = known_pairs("truthfulqa_labels", DATA / "truthfulqa" / "finetune_truth.jsonl.gz", None)
+    assert len(labeled) > 700 and all(len(r.comparisons().outcomes) > 0 for r in labeled)

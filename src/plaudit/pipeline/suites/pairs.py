@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from plaudit.data.baselines import human_agreement
 from plaudit.data.readers.read import read
-from plaudit.data.records import Comparisons, Preference, Ranking
+from plaudit.data.records import Comparisons, Labeled, Preference, Prompt, Ranking, Response
 from plaudit.errors import UserError
 from plaudit.pipeline.suites.policies import suite_records
 from plaudit.runs import RunFolder
+
+# Sets of answers that people labeled one by one.
+LABELED = ("truthfulqa_labels", "taskmaster_reward")
 
 
 def score(folder: RunFolder, name: str | None, path: Path, limit: int | None) -> dict[str, Any]:
@@ -36,11 +40,33 @@ def score(folder: RunFolder, name: str | None, path: Path, limit: int | None) ->
 
 
 def known_pairs(name: str | None, path: Path, limit: int | None) -> list[Preference]:
-    """The rankings of a suite's file."""
+    """The rankings of a suite's file; of labeled answers, good ones of a question before its bad ones."""
     if name is None:
         return read(path, kind="preferences", limit=limit).records
+    if name in LABELED:
+        return _good_before_bad(suite_records(name, path, "labels"))[:limit]
     records = suite_records(name, path, "preferences")
     return [r for r in records if isinstance(r, Comparisons | Ranking)][:limit]
+
+
+def _good_before_bad(labels: Sequence[Labeled]) -> list[Preference]:
+    """A ranking of every question that has answers of both kinds; UserError where none has."""
+    questions: dict[str, tuple[Prompt, dict[str, bool]]] = {}
+    for label in labels:
+        questions.setdefault(label.prompt.id, (label.prompt, {}))[1].setdefault(
+            label.response.text, label.good
+        )
+    made: list[Preference] = []
+    for prompt, answers in questions.values():
+        good, bad = ([text for text, said in answers.items() if said is kind] for kind in (True, False))
+        if good and bad:
+            groups = tuple(range(len(good))), tuple(range(len(good), len(answers)))
+            made.append(Ranking(prompt, tuple(map(Response, (*good, *bad))), groups))
+    if not made:
+        raise UserError(
+            "no question has a good and a bad answer", remedy="name a set that labels several answers each"
+        )
+    return made
 
 
 def lines(suite: str, found: dict[str, Any]) -> list[str]:
