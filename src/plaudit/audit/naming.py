@@ -85,7 +85,7 @@ def judged_by_both(before: AnswerSet, after: AnswerSet) -> np.ndarray:
 
 
 def _rows(answers: AnswerSet, kept: np.ndarray) -> AnswerSet:
-    chosen = np.flatnonzero(kept)
+    chosen = [int(i) for i in np.flatnonzero(kept)]
     assert answers.reward is not None and answers.truth is not None
     return AnswerSet(
         answers.policy,
