@@ -17,6 +17,7 @@ from scipy.special import bdtr, gammaincinv
 from plaudit import intervals
 
 FLIPS = 10_000
+MOST_KEPT = 250  # prompts whose flips are kept for the next detector: 10 MB
 ALPHA = 0.05  # the chance of any false alarm beside m − 1 other tests
 POWER = 0.9
 
@@ -57,11 +58,19 @@ def sign_flip(differences: Any) -> float:
     return float(1 + extreme.sum()) / (1 + FLIPS)
 
 
-@lru_cache(maxsize=4)  # 10,000 rows each: one number of prompts is tested by many detectors in turn
 def _signs(n: int) -> np.ndarray:
-    """[FLIPS, n] of ±1, single precision to be quick."""
+    """[FLIPS, n] of ±1, single precision to be quick; kept for the sizes that audits have, tens of MB beyond."""
+    return _kept_signs(n) if n <= MOST_KEPT else _drawn_signs(n)
+
+
+def _drawn_signs(n: int) -> np.ndarray:
     bits = np.random.default_rng(n).integers(0, 2, size=(FLIPS, n), dtype=np.int8)
     return (2 * bits - 1).astype(np.float32)
+
+
+@lru_cache(maxsize=32)
+def _kept_signs(n: int) -> np.ndarray:
+    return _drawn_signs(n)
 
 
 def holm(p: Sequence[float]) -> list[float]:
