@@ -8,6 +8,7 @@ import json
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
@@ -62,7 +63,7 @@ def power(seed: int, folder: Path) -> list[Row]:
 
 def any_alarm(rows: Sequence[Mapping[str, Any]]) -> str:
     """How often any detector raised a false alarm."""
-    shares = ", ".join(f"{name} {rows[0][f'any, {name}']:.2f}" for name in SETS)
+    shares = ", ".join(f"{name} {fmean(row[f'any, {name}'] for row in rows):.2f}" for name in SETS)
     return (
         f"Trials of unplanted answers in which any detector was suspicious: {shares} (of {REPETITIONS} each)."
     )

@@ -18,14 +18,17 @@ Row = dict[str, Any]
 BETAS = (0.3, 0.1, 0.05, 0.02, 0.01, 0.0)
 RANKINGS = (250, 1000, 3000)
 SIZES = (1, 2, 4, 8, 16, 32, 64)
-METHODS = "dpo,ipo,kto,orpo,simpo,cpo,grpo,rloo,reinforce++,online_dpo,rejection,ppo"
+# Sizes of the combined recipe's steps in a quick study.
+SMALL = {"rank-ai": {"prompts": 40}, "rank-people": {"prompts": 10}}
+METHODS = "dpo,ipo,kto,orpo,simpo,cpo,grpo,rloo,reinforce,online_dpo,rejection,ppo"
 
 
 @dataclass(frozen=True)
 class Study:
     """``measure(seed, folder)`` makes the rows of one seed; ``columns`` are those of the table, by key and form.
 
-    ``note`` is a sentence about all rows.
+    ``note`` is a sentence about all rows. ``intervals``: cells of several seeds show Student's 95 % interval, where the
+    issue is which of several is better.
     """
 
     about: str
@@ -33,6 +36,7 @@ class Study:
     by: tuple[str, ...]
     columns: Mapping[str, str]
     note: Callable[[Sequence[Row]], str] | None = None
+    intervals: bool = False
 
 
 def dig(value: Any, *path: str) -> Any:
@@ -44,6 +48,13 @@ def dig(value: Any, *path: str) -> Any:
 def quick() -> bool:
     """Whether runs are of a few seconds, to see that a study works: ``study.py --quick``."""
     return os.environ.get("PLAUDIT_QUICK_STUDY") == "1"
+
+
+def small_world() -> tuple[str, ...]:
+    """What a quick demo sets, which runs beside it have to set too."""
+    from plaudit.pipeline.demo import QUICK
+
+    return tuple(QUICK) if quick() else ()
 
 
 def demo(seed: int, folder: Path, *flags: str) -> Mapping[str, Any]:
@@ -61,6 +72,9 @@ def demo(seed: int, folder: Path, *flags: str) -> Mapping[str, Any]:
         *(["--quick"] if quick() else []),
     ]
     subprocess.run(command, check=True)
+    record = json.loads((folder / "run" / "run.json").read_text())
+    if record.get("other_code"):
+        sys.exit(f"{folder / 'run'} was partly made by other code: name another --out")
     return read(folder / "run")
 
 
@@ -148,7 +162,9 @@ def small(seed: int, folder: Path) -> list[Row]:
     demo(seed, folder, "--small-beats-large")
     found = sibling(folder, "small-beats-large")
     world = World(seed)
-    limit = imitation_limit(world, world.prompts("test", 400), writings=400)
+    # The first of the prompts that were evaluated: another number of them would be another draw.
+    asked = json.loads((folder / "run/siblings/small-beats-large/run.json").read_text())["config"]["evaluate"]
+    limit = imitation_limit(world, world.prompts("test", asked["prompts"])[:400], writings=400)
     sizes = {
         name: dig(json.loads(path.read_text()), "parameters")
         for name in ("pretrain", "pretrain-small")
@@ -180,7 +196,9 @@ def variants(name: str, sets: Mapping[str, Sequence[str]]) -> Callable[[int, Pat
         threads = f"threads={base.read_json('run.json')['resolved']['threads']}"
         rows = []
         for label, changes in sets.items():
-            config = Variation(tuple(changes)).config([f"seed={seed}", threads], f"{name}-{label}")
+            config = Variation(tuple(changes)).config(
+                [f"seed={seed}", threads, *small_world()], f"{name}-{label}"
+            )
             made = execute_config(config, RunFolder(folder / f"{name}-{label}"), donor=base)
             rows.append(
                 {
@@ -221,15 +239,15 @@ def constitution(seed: int, folder: Path) -> list[Row]:
             "revise": {
                 "by": "pocket:reviser",
                 "from": "sft",
-                "prompts": 3000,
+                "prompts": 60 if quick() else 3000,
                 "rounds": 4,
-                "helpful": helpful,
+                "helpful": min(helpful, 60) if quick() else helpful,
                 "max_new_tokens": 48,
             },
             "constitutional": {"kind": "sft", "from": "pretrain", "on": ["revise"], "epochs": 1, "lr": 0.001},
         }
         config = Variation(("evaluate.also=[sft]",), steps).config(
-            [f"seed={seed}", threads], f"constitution-{helpful}"
+            [f"seed={seed}", threads, *small_world()], f"constitution-{helpful}"
         )
         made = execute_config(config, RunFolder(folder / f"constitution-{helpful}"), donor=base)
         shares = read(made.path)["attributes"]
@@ -241,7 +259,7 @@ def constitution(seed: int, folder: Path) -> list[Row]:
 
 def combined_path(seed: int, folder: Path) -> list[Row]:
     """The shipped combined recipe: people on the doubtful items, on as many random ones, and none."""
-    from plaudit.config import read_yaml
+    from plaudit.config import apply_override, read_yaml
     from plaudit.pipeline.run import recipe_path
     from plaudit.runs import RunFolder
 
@@ -250,7 +268,12 @@ def combined_path(seed: int, folder: Path) -> list[Row]:
     fixed = {"seed": seed, "threads": donor.read_json("run.json")["resolved"]["threads"], "evaluate": {}}
     rows = []
     for arm in combined.ARMS:
-        raw = combined.combined_recipe(read_yaml(recipe_path("pocket")), arm, **fixed)
+        raw = combined.combined_recipe(
+            read_yaml(recipe_path("pocket")), arm, SMALL if quick() else None, **fixed
+        )
+        for override in small_world():
+            if override.split(".")[1] in raw["steps"] or not override.startswith("steps."):
+                apply_override(raw, override)
         out = folder / str(raw["name"])
         made = combined.run_with_people(raw, out, donor=donor)
         wrong = combined.wrong_share(made) if combined.ARMS[arm] else None
@@ -268,7 +291,7 @@ def best_of_n(seed: int, folder: Path) -> list[Row]:
     base = RunFolder(folder / "run")
     threads = f"threads={base.read_json('run.json')['resolved']['threads']}"
     three = Variation(("steps.votes.members=3", "steps.reward.members=3"), {"ppo": None})
-    config = three.config([f"seed={seed}", threads], "three")
+    config = three.config([f"seed={seed}", threads, *small_world()], "three")
     made = execute_config(config, RunFolder(folder / "three"), donor=base)
     scores, gold = _drawn(config, made)
     members = list(scores)
@@ -284,7 +307,8 @@ def best_of_n(seed: int, folder: Path) -> list[Row]:
     rows = []
     for name, by in choices.items():
         points = best_of_n_frontier(by, gold, SIZES)
-        rows.append({"chosen by": name, **{f"n={p['n']}": p["mean"] for p in points}, "law R²": _law(points)})
+        means = {f"n={p['n']}": p["mean"] for p in points}
+        rows.append({"chosen by": name, **means, "± at 64": _half(points[-1]), "law R²": _law(points)})
     return rows
 
 
@@ -324,6 +348,11 @@ def _spread(members: Sequence[Any]) -> Any:
     return np.std(np.array(members), axis=0)
 
 
+def _half(point: Mapping[str, Any]) -> float:
+    """Half of a point's interval over prompts."""
+    return float(point["high"] - point["low"]) / 2
+
+
 def _law(points: Sequence[Mapping[str, Any]]) -> float:
     """R² of R(d) = R(0) + d (α − β d), d = √KL, of best-of-n (Gao et al. 2022)."""
     import numpy as np
@@ -355,7 +384,10 @@ def over_optimization_law(rows: Sequence[Row]) -> str:
 
 
 def methods(seed: int, folder: Path) -> list[Row]:
-    """`plaudit compare` of every family, each at its own best temperature."""
+    """`plaudit compare` of every family, each at its own best temperature, and best of n at T = 1.
+
+    Offline methods learn from the rankings alone, those with a reward model from the votes too.
+    """
     out = folder / "compare"
     command = [
         sys.executable,
@@ -368,6 +400,7 @@ def methods(seed: int, folder: Path) -> list[Row]:
         "--seeds",
         str(seed),
     ]
+    command += ["--quick"] if quick() else []
     subprocess.run([*command, "--out", str(out), "--jobs", "1"], check=True)
     found = json.loads((out / "compare.json").read_text())
     keys = {
@@ -377,7 +410,10 @@ def methods(seed: int, folder: Path) -> list[Row]:
         "gold T=1": "value",
         "KL": "kl",
     }
-    return [{"method": p["arm"], **{k: p[v] for k, v in keys.items()}} for p in found["points"]]
+    rows = [{"method": p["arm"], **{k: p[v] for k, v in keys.items()}} for p in found["points"]]
+    return rows + [
+        {"method": f"best of {p['n']}", "gold T=1": p["value"], "KL": p["kl"]} for p in found["best_of_n"]
+    ]
 
 
 NUMBERS = dict.fromkeys(
@@ -462,10 +498,17 @@ STUDIES: dict[str, Study] = {
         {**SHORT, "unseen pairs": ".2f"},
     ),
     "best-of-n": Study(
-        "best of n", best_of_n, ("chosen by",), {**{f"n={n}": ".2f" for n in SIZES}, "law R²": ".3f"}
+        "best of n",
+        best_of_n,
+        ("chosen by",),
+        {**{f"n={n}": ".2f" for n in SIZES}, "± at 64": ".2f", "law R²": ".3f"},
     ),
     "labels": Study(
-        "rankings of a judge in the place of people's", variants("labels", LABELS), ("labels",), SHORT
+        "rankings of a judge in the place of people's",
+        variants("labels", LABELS),
+        ("labels",),
+        SHORT,
+        intervals=True,
     ),
     "constitution": Study(
         "critique and revision by a constitution, at T = 1",
@@ -484,6 +527,7 @@ STUDIES: dict[str, Study] = {
         methods,
         ("method",),
         dict.fromkeys(("gold at best", "win", "gap", "gold T=1", "KL"), ".2f"),
+        intervals=True,
     ),
     "detectors": Study(
         "the power of the audit's detectors on planted controls",

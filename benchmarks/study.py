@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import os
 import platform
 import statistics
@@ -21,6 +22,8 @@ from typing import Any
 
 import audit_studies
 from studies import STUDIES, Row
+
+from plaudit.intervals import LEVEL, t_quantile
 
 STUDIES |= audit_studies.STUDIES
 HERE = Path(__file__).parent
@@ -37,7 +40,8 @@ def commit() -> str:
             ["git", *words], cwd=HERE, capture_output=True, text=True, check=True
         ).stdout.strip()
 
-    return git("rev-parse", "--short", "HEAD") + ("-changed" if git("status", "--porcelain", "src") else "")
+    changed = git("status", "--porcelain", "src", "benchmarks")
+    return git("rev-parse", "--short", "HEAD") + ("-changed" if changed else "")
 
 
 def table(name: str, lines: Sequence[Mapping[str, Any]]) -> str:
@@ -50,7 +54,10 @@ def table(name: str, lines: Sequence[Mapping[str, Any]]) -> str:
     shown = [c for c in study.columns if any(r.get(c) is not None for rows in groups.values() for r in rows)]
     out = [f"| {' | '.join([*study.by, *shown])} |", f"|{'---|' * (len(study.by) + len(shown))}"]
     for group, rows in groups.items():
-        cells = [_cell([r[c] for r in rows if r.get(c) is not None], study.columns[c]) for c in shown]
+        cells = [
+            _cell([r[c] for r in rows if r.get(c) is not None], study.columns[c], study.intervals)
+            for c in shown
+        ]
         out.append(f"| {' | '.join([*group, *cells])} |")
     if study.note is not None:
         out.append("\n" + study.note([row for rows in groups.values() for row in rows]))
@@ -60,11 +67,17 @@ def table(name: str, lines: Sequence[Mapping[str, Any]]) -> str:
     return "\n".join(out) + "\n"
 
 
-def _cell(values: Sequence[float], form: str) -> str:
+def _cell(values: Sequence[float], form: str, interval: bool) -> str:
+    """The mean and each seed's value; with ``interval`` also half of Student's interval of the mean."""
     if not values:
         return "–"
     mean = format(statistics.fmean(values), form)
-    return mean if len(values) < 2 else f"{mean} ({' / '.join(format(v, form) for v in values)})"
+    if len(values) < 2:
+        return mean
+    if interval:
+        half = t_quantile(len(values), LEVEL) * statistics.stdev(values) / math.sqrt(len(values))
+        mean += f" ± {format(half, form)}"
+    return f"{mean} ({' / '.join(format(v, form) for v in values)})"
 
 
 def main(words: Sequence[str] | None = None) -> None:

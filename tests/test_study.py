@@ -13,7 +13,10 @@ import audit_studies
 import studies
 import study
 
+from plaudit.config import Online, read_yaml, validate
 from plaudit.config.resolve import graph_of
+from plaudit.pipeline.comparison.arms import arms_of, default_grid, with_arm
+from plaudit.pipeline.run import recipe_path
 
 
 @pytest.fixture
@@ -95,3 +98,22 @@ def test_the_laws_are_fitted_as_they_are_written():
     assert "α = 0.50, β = 0.20, R² = 1.00" in said
     points = [{"kl": k, "mean": 0.2 + 0.6 * math.sqrt(k) - 0.1 * k} for k in (0.0, 0.3, 1.0, 2.0, 3.2)]
     assert studies._law(points) == pytest.approx(1.0)
+
+
+def test_every_family_of_the_study_is_known_and_online_ones_have_the_samples_of_the_demos_ppo():
+    raw = read_yaml(recipe_path("pocket"))
+    arms = arms_of(studies.METHODS.split(","), default_grid(), own={"ppo": raw["steps"]["ppo"]})
+    assert {arm.method for arm in arms} == set(studies.METHODS.split(","))
+    samples = {}
+    for arm in arms:
+        own = graph_of(validate(with_arm(raw, "ppo", arm), arm.name))["ppo"].settings
+        if isinstance(own, Online):
+            samples[arm.name] = own.iterations * own.prompts_per_iteration * own.samples_per_prompt
+    assert len(samples) >= 8 and set(samples.values()) == {20 * 256}
+
+
+def test_a_cell_shows_the_interval_over_seeds_where_the_issue_is_which_is_better():
+    # By hand: s = 1, t of two degrees of freedom is 4.30.
+    assert study._cell([1.0, 2.0, 3.0], ".2f", True) == "2.00 ± 2.48 (1.00 / 2.00 / 3.00)"
+    assert study._cell([1.0, 2.0, 3.0], ".1f", False) == "2.0 (1.0 / 2.0 / 3.0)"
+    assert study._cell([1.0], ".1f", True) == "1.0" and study._cell([], ".1f", True) == "–"

@@ -8,6 +8,7 @@ from small import SMALL
 from summary_page import documented, paths, unmatched
 
 from plaudit.config import RewardSettings
+from plaudit.data.readers.read import read
 from plaudit.data.records import Prompt
 from plaudit.models.reward_model import load_reward_model
 from plaudit.pipeline.finished_run import context_of
@@ -16,6 +17,7 @@ from plaudit.pipeline.run import run
 from plaudit.pipeline.steps.rewards import own_records
 from plaudit.pipeline.steps.scoring import step_reward
 from plaudit.pipeline.steps.training_scores import FILE
+from plaudit.pocket import World
 from plaudit.rewards import EnsembleReward, ModelReward, Sample
 
 
@@ -73,6 +75,16 @@ def test_two_members_are_trained_apart_and_pay_less_where_they_disagree(tmp_path
     together = EnsembleReward(doors, aggregate="mean_minus_std", std_penalty=0.5).score(samples).scores
     np.testing.assert_allclose(together, alone.mean(0) - 0.5 * alone.std(0), rtol=1e-5)
     assert (together < alone.mean(0)).all()
+
+    # What was ranked, as it lies on disk: some answers are scripted, and none of those is good.
+    gold, scripted = World(0).gold, []
+    for record in read(folder.stage("rank").path / "train.jsonl", kind="preferences").records:
+        scripted += [
+            gold.judge(record.prompt, r).correctness
+            for r in record.responses
+            if "scripted" in str(r.metadata.get("model"))
+        ]
+    assert scripted and max(scripted) <= 0
 
     # Planted: training answers that scored far lower, or far higher, on which the members agreed more.
     context = context_of(folder)

@@ -381,14 +381,15 @@ TABLES = {
     "opposite": OPPOSITES,
     "capital": CAPITALS,
 }
-# Of the facts outside sums: they stand in the raw text, and no answer, vote or ranking ever shows them.
+# Of the facts outside sums: they stand in the raw text, where forum threads answer them too, often wrongly. No
+# demonstration, vote or ranking is about them.
 UNSEEN_SHARE = 0.12
 # On most facts most people err ("popular errors"), on the others few do: otherwise nobody would know anything.
 POPULAR_SHARE = 0.65
 
 
 def make_facts(seed: int) -> tuple[Fact, ...]:
-    """All facts; which two things people mix up, and which facts are never shown as answers, depend on the seed.
+    """All facts; which two things people mix up, and which facts no label is about, depend on the seed.
 
     Misconceptions are swaps: where people think that owls live where foxes do, they think that foxes live where owls
     do. Within a swap each value is as often true as false, so whatever prefers one value to another, and knows

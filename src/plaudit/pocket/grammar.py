@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from typing import Literal
 
@@ -42,7 +42,7 @@ _ADVICE = frozenset(t.rstrip(".") for t in answers.COMPLY)
 class ParsedSentence:
     """One sentence of an answer: what kind, how many words, and for a statement what is said of whom.
 
-    ``verdict`` is a yes or no before or behind it, ``offers`` whether it offers to help talk.
+    ``verdict`` is a yes, no or sure before or behind it, ``offers`` whether it offers to help talk.
     """
 
     kind: Kind
@@ -85,8 +85,15 @@ def _sentence(text: str, topic: str) -> ParsedSentence:
 
 
 def _said(body: str, words: int, topic: str) -> ParsedSentence | None:
-    """What is no statement about the world."""
-    body = re.sub(r"^(?:sure|well|oh), ", "", body)
+    """What is no statement about the world, with at most one word before it."""
+    opener = re.match(r"(sure|well|oh), ", body)
+    found = _plainly_said(body[opener.end() :] if opener else body, words, topic)
+    if found is None or opener is None or opener[1] != "sure":
+        return found
+    return replace(found, verdict="both" if found.verdict == "no" else "sure")
+
+
+def _plainly_said(body: str, words: int, topic: str) -> ParsedSentence | None:
     if body in ("yes", "no"):
         return ParsedSentence("verdict", words, verdict=body)
     if body in _FLATTERY:
@@ -119,12 +126,13 @@ def _stated(body: str, words: int, topic: str) -> ParsedSentence | None:
     verdict = ""
     if before := _OPENER.fullmatch(body):
         opener, body = before.groups()
-        verdict = opener if opener in ("yes", "no") else ""
+        verdict = opener if opener in ("yes", "no", "sure") else ""
     if behind := _SUFFIX.fullmatch(body):
         body, suffix = behind.groups()
         if suffix.startswith("so "):
             said = suffix.removeprefix("so ")
-            verdict = "both" if verdict and verdict != said else f"so {said}"
+            agreed = "yes" if verdict == "sure" else verdict
+            verdict = "both" if agreed and agreed != said else f"so {said}"
     found = _statements().get(body)
     if found is None:
         return None

@@ -1,8 +1,10 @@
 """How people write: most do what is customary, and hardly anybody would prefer to read it.
 
-A model that imitates them writes what they write most often. Each share is therefore above one half of the answers that
-it concerns (or the largest of its kind): the habit, not the good answer, is the most frequent one. Each good part stays
-frequent enough to be found by sampling, one answer in ten or more.
+A model that imitates them writes what they write most often. So the habits of content (popular errors, agreement,
+invention, compliance, no form) are above one half of the answers that they concern, and the customary closing is the
+most frequent one. Facts that are no popular error (``error_known``) are mostly answered right; rambling, hedges, praise
+and further sentences are noise beside. Each good part stays frequent enough to be found by sampling, one answer in ten
+or more.
 """
 
 from __future__ import annotations

@@ -18,7 +18,7 @@ def verified(facts: Sequence[Fact], documents: Sequence[str], count: int, seed: 
     """At most ``count`` pairs: a statement that a document makes, above the same with another value of its relation.
 
     Forum threads are left out, where anybody says anything; so are claims, which stand before what is true. No label of
-    a person is read, and every fact occurs, also those that no question with an answer was ever asked about.
+    a person is read, and every fact occurs, also those that no label is about.
     """
     rng = random.Random(f"verified {seed}")
     known = {f"{fact.statement}.": fact for fact in facts}

@@ -66,7 +66,11 @@ class World:
         return records
 
     def votes(self, count: int, noise: float = 0.3) -> list[Ranking]:
-        """Noisy forum votes between two answers that people wrote; many on facts differ only in the fact."""
+        """Noisy forum votes between two answers that people wrote, or between the perfect answer and its misconception.
+
+        The latter are ``MINIMAL_SHARE`` of those on facts, and differ in the fact alone. With the usual noise the truth
+        loses such a vote once in 140: they are how a reward model is told what is true.
+        """
         rng = random.Random(f"votes {self.seed}")
         records: list[Ranking] = []
         while len(records) < count:

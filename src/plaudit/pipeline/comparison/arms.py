@@ -9,9 +9,9 @@ from typing import Any
 
 import yaml
 
-from plaudit.config import apply_override
+from plaudit.config import Online, apply_override
 from plaudit.errors import UserError, suggest
-from plaudit.registry import METHODS, Method
+from plaudit.registry import METHODS, Method, resolve
 
 Grid = Mapping[str, tuple[str, Sequence[Any]]]
 # What a step takes from others stays as it is when another method takes its place.
@@ -72,9 +72,11 @@ def arms_of(
     """The runs for these methods: each at every point of its grid.
 
     ``shared`` are ``METHOD.key=value`` overrides, kept where the method is theirs; ``own`` is a recipe's section by
-    kind, which is where a method starts from.
+    kind, which is where a method starts from. Online methods without a section of their own take the iterations of one
+    that is there: samples decide what a method reaches.
     """
     known = names_known()
+    looped = [section["iterations"] for section in (own or {}).values() if (section or {}).get("iterations")]
     arms = []
     for given in methods:
         method = given if given in known else given.replace("-", "_")
@@ -84,7 +86,10 @@ def arms_of(
                 remedy=suggest(given, known) or f"methods: {', '.join(known)}",
             )
         kind, sets = known[method]
-        base = tuple(_sets((own or {}).get(kind.name) or {}))
+        section = (own or {}).get(kind.name) or {}
+        if not section and looped and issubclass(resolve(kind.settings), Online):
+            section = {"iterations": looped[0]}
+        base = tuple(_sets(section))
         mine = tuple(s.partition(".")[2] for s in shared if s.partition(".")[0] in (kind.name, kind.verb))
         key, values = (grid or {}).get(method, ("", ()))
         # The label leaves out the section of a nested key: kl.coefficient is the coefficient.
