@@ -13,7 +13,8 @@ import pytest
 from plaudit.data.records import Comparisons, Outcome, Prompt, Ranking, Response
 from plaudit.errors import UserError
 from plaudit.evaluation.corrected_rate import corrected_rate
-from plaudit.evaluation.judge_gate import calibrate, human_ceiling, pairs_of
+from plaudit.evaluation.judge_gate import calibrate, pairs_of
+from plaudit.evaluation.judge_people import human_ceiling, merged, said_by_judge
 from plaudit.evaluation.judge_probes import probe_items, probe_wins
 from plaudit.feedback.quality.agreement import cohen_kappa
 from plaudit.judges.function import FunctionJudge
@@ -167,6 +168,67 @@ def test_the_human_ceiling_leaves_one_out():
     # a and b meet one right and one wrong voice: a half each; c meets two against it: 0.
     assert found["mean"] == pytest.approx(1 / 3)
     assert human_ceiling(people(5, 0)) is None
+
+
+def said(record, result, form="rubric", **more):
+    evidence = {"name": "r", "form": form, "pairs": [{"left": 0, "right": 1, "result": result, **more}]}
+    return Comparisons(record.prompt, record.responses, (Outcome(0, 1, result),), {"judge": evidence})
+
+
+@pytest.mark.parametrize("with_log_odds", [True, False])
+def test_how_sure_a_judge_without_orders_is_reaches_its_calibration(with_log_odds):
+    """Planted: people follow the rubric's own probabilities, so T is 1 and nothing is off by more than chance."""
+    rng = np.random.default_rng(4)
+    odds = rng.normal(0, 1.2, 1500)
+    rankings, judged = [], []
+    for i, x in enumerate(odds):
+        won = rng.random() < sigmoid(x)
+        r = Ranking(Prompt.user(f"q{i}"), (Response("a"), Response("bb")), ((0,), (1,)) if won else ((1,), (0,)))
+        rankings.append(r)
+        judged.append(said(r, sigmoid(x), **({"log_odds": [x, -x]} if with_log_odds else {})))
+    found = calibrate(rankings, judged, {})
+    assert found.temperature == pytest.approx(1, abs=0.15)
+    assert found.ece < 0.05 and found.ece < 2 * found.ece_noise
+    assert found.position is None and found.consistency is None, "it was asked once, there is no order to swap"
+
+
+def test_a_judge_is_held_against_the_majority_of_several_people():
+    """Three people a pair, a record each and once in the other order: two say a, one says b."""
+    records = []
+    for i in range(40):
+        prompt, answers = Prompt.user(f"q {i}"), (Response(f"good {i}"), Response(f"bad answer {i}"))
+        records += [
+            Ranking(prompt, answers, ((0,), (1,)), rater="x"),
+            Ranking(prompt, answers[::-1], ((1,), (0,)), rater="y"),
+            Ranking(prompt, answers, ((1,), (0,)), rater="z"),
+        ]
+    together = merged(records)
+    assert len(together) == 40 and all(len(r.outcomes) == 3 for r in together)
+    judged = [FunctionJudge(of_accuracy(1.0, 0)).judge(r.prompt, r.responses) for r in together]
+    found = calibrate(together, judged, {})
+    assert found.pairs == 40 and found.agreement["mean"] == 1.0
+    assert found.ceiling["mean"] == pytest.approx(human_ceiling(records)["mean"])
+    same = Ranking(Prompt.user("q"), (Response("a"), Response("a")), ((0,), (1,)))
+    assert [len(r.outcomes) for r in merged([same, same])] == [2]
+
+
+def test_chosen_first_files_measure_both_kinds_of_error_and_prompts_are_the_unit():
+    answers = tuple(Response(t) for t in ("good one", "bad", "bad too"))
+    rankings = [Ranking(Prompt.user(f"question {i}"), answers, ((0,), (1, 2))) for i in range(50)]
+    judged = [FunctionJudge(of_accuracy(0.8, 2)).judge(r.prompt, r.responses) for r in rankings]
+    found = calibrate(rankings, judged, {})
+    assert found.specificity == found.sensitivity and found.specificity["n"] == 100
+    assert found.specificity["prompts"] == 50
+    assert found.sensitivity["mean"] == pytest.approx(found.agreement["mean"])
+
+
+def test_what_a_judge_said_is_no_ranking_of_people():
+    pair = (Response("a"), Response("b"))
+    assert said_by_judge(Ranking(Prompt.user("q"), pair, ((0,), (1,)), rater="local:m"))
+    assert said_by_judge(Comparisons(Prompt.user("q"), pair, (Outcome(0, 1, 1.0, rater="http://h/v1#m"),)))
+    assert said_by_judge(Ranking(Prompt.user("q"), pair, ((0,), (1,)), metadata={"judge": {"name": "x"}}))
+    for rater in (None, "rater 1", "pocket:raters", "local"):
+        assert not said_by_judge(Ranking(Prompt.user("q"), pair, ((0,), (1,)), rater=rater))
 
 
 @pytest.mark.parametrize("se, sp, truth", [(0.9, 0.8, 0.3), (0.8, 0.95, 0.7), (0.7, 0.7, 0.5)])

@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 
-from plaudit.evaluation.judged_win_rate import judged_win_rate
+from plaudit.evaluation.judged_win_rate import judged_win_rate, settled
 
 
 def simulated(n: int, quality: float, liking: float, lead: float, rng) -> tuple[np.ndarray, np.ndarray]:
@@ -54,3 +54,8 @@ def test_pairs_of_one_prompt_do_not_count_as_independent():
     together = judged_win_rate(by_prompt, delta, np.repeat(np.arange(50), 20))
     alone = judged_win_rate(by_prompt, delta, np.arange(1000))
     assert together["high"] - together["low"] > 3 * (alone["high"] - alone["low"])
+
+
+def test_a_share_near_a_half_is_a_tie_and_an_abstention_stays_one():
+    assert [settled(x) for x in (0.0, 0.44, 0.46, 0.5, 0.54, 0.56, 1.0)] == [0, 0, 0.5, 0.5, 0.5, 1, 1]
+    assert math.isnan(settled(float("nan")))

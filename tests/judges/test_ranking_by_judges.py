@@ -338,22 +338,104 @@ def test_an_unchecked_judge_is_a_finding():
 
 
 def test_a_calibration_corrects_the_rate_that_its_judge_measured(revised, home, tmp_path):
+    """`plaudit judge --calibrate` on a chosen-first file, then `plaudit evaluate --judge`; of another manner, not."""
     from plaudit.evaluation.corrected_rate import corrected_rate
     from plaudit.pipeline.judged_evaluation import judge_run
+    from plaudit.pipeline.judging import calibrate_judge
 
-    known = {
-        "judge": "python:judge_of_ours:longer",
-        "sensitivity": {"mean": 0.9, "n": 50},
-        "specificity": {"mean": 0.8, "n": 40},
-    }
-    (tmp_path / "calibration.json").write_text(json.dumps(known))
-    found = judge_run(revised.path, known["judge"], prompts=12, calibration=tmp_path / "calibration.json")
-    expected = corrected_rate(found["mean"] * 12, 12, (45, 50), (32, 40))
-    assert found["corrected"] == pytest.approx(expected)
+    rows = [{"prompt": f"q {i}", "chosen": "x" * (2 + (i % 4 > 0)), "rejected": "yy"} for i in range(40)]
+    rows += [{"prompt": f"p {i}", "chosen": "y", "rejected": "yy"} for i in range(4)]
+    (tmp_path / "people.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    spec, file = "python:judge_of_ours:longer", tmp_path / "calibration.json"
+    made = calibrate_judge(tmp_path / "people.jsonl", spec, out=tmp_path)
+    # 30 of 44 right, 10 ties, 4 wrong.
+    assert made.sensitivity["mean"] == pytest.approx(35 / 44) and made.specificity["prompts"] == 44
+    found = judge_run(revised.path, spec, prompts=12, calibration=file)
+    p = found["mean"]
+    assert found["corrected"] == pytest.approx(corrected_rate(p * 12, 12, (35, 44), (35, 44)))
     with pytest.raises(UserError, match="is of python:judge_of_ours:longer"):
-        judge_run(
-            revised.path, "python:judge_of_ours:fair", calibration=tmp_path / "calibration.json", force=True
-        )
+        judge_run(revised.path, "python:judge_of_ours:fair", calibration=file, force=True)
+    weak = json.loads(file.read_text())
+    for part in ("sensitivity", "specificity"):
+        weak[part]["mean"] = 0.55
+    file.write_text(json.dumps(weak))
+    (revised.path / "judged.json").unlink()
+    with pytest.raises(UserError, match="cannot be corrected"):
+        judge_run(revised.path, spec, prompts=12, calibration=file)
+    assert json.loads((revised.path / "judged.json").read_text())[spec]["mean"] == p, "what was judged is kept"
+
+
+def test_a_judge_made_of_other_code_or_weights_does_not_get_the_verdicts_of_the_first(home, tmp_path):
+    from plaudit.judges.made_of import of_function, of_model
+    from plaudit.pipeline.judging import judge_file
+
+    code = "def f(prompt, a, b):\n    return float(a > b)\n"
+    module = home / "judge_that_changes.py"
+    module.write_text(code)
+    rows = [{"prompt": "q", "chosen": "a", "rejected": "b"}]
+    (tmp_path / "a.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    first = judge_file(tmp_path / "a.jsonl", "python:judge_that_changes:f", out=tmp_path / "o")
+    assert first.records[0].outcomes[0].result == 0
+    module.write_text(code.replace(">", "<"))
+    with pytest.raises(UserError, match="holds the judgements of"):
+        judge_file(tmp_path / "a.jsonl", "python:judge_that_changes:f", out=tmp_path / "o")
+    assert of_function(len) == "" and of_function(test_softly_it_says_how_sure_it_is_of_each_pair)
+    (tmp_path / "model").mkdir()
+    (tmp_path / "model" / "weights").write_bytes(b"abc")
+    before = of_model(tmp_path / "model")
+    (tmp_path / "model" / "weights").write_bytes(b"abd")
+    assert of_model(tmp_path / "model") != before and of_model("owner/name") != of_model("owner/other")
+
+
+def test_a_prompts_own_rubric_is_part_of_what_was_asked():
+    from plaudit.judges.work import item_key
+
+    pair = (Response("a"), Response("b"))
+    keys = {item_key((Prompt.user("q", rubric=r), pair)) for r in (["kind"], ["short"])}
+    assert len({*keys, item_key((Prompt.user("q"), pair))}) == 3
+
+
+def test_another_manner_of_the_same_judge_evaluates_a_run_too(revised):
+    from plaudit.pipeline.judged_evaluation import judge_run
+
+    for model in ("", "?join=mean"):
+        spec = f"local:{revised.path.parent}/reviser{model}"
+        with pytest.raises(UserError, match="also gave what"):
+            judge_run(revised.path, spec, prompts=2)
+        found = judge_run(revised.path, spec, prompts=2, force=True)
+        assert found["judge"] == spec and found["too_long"] == 0
+    kept = json.loads((revised.path / "judged.json").read_text())
+    assert {spec, spec.partition("?")[0]} <= set(kept)
+
+
+class Fixed:
+    """A reward model whose scores are given, of so much spread."""
+
+    tokenizer = None
+
+    def __init__(self, std, *scores):
+        self.std, self.scores = std, scores
+
+
+def test_all_members_of_an_ensemble_judge_and_each_at_unit_spread(monkeypatch):
+    judge = RewardJudge.__new__(RewardJudge)
+    judge.models, judge.renderers = (Fixed(1.0, 1.0, 0.0), Fixed(10.0, 0.0, 30.0)), [None, None]
+    judge.soft, judge.name, judge.made_of = True, "reward:two", ""
+    monkeypatch.setattr(judge, "_of_member", lambda model, *rest: list(model.scores))
+    record = judge.judge(Prompt.user("q"), [Response("a"), Response("b")])
+    assert record.outcomes[0].result == pytest.approx(1 / (1 + math.exp((0 + 3) / 2 - 0.5)))
+
+
+def test_the_command_counts_what_a_reward_model_judged(judged, tmp_path, capsys):
+    from plaudit.cli import main
+
+    rows = [{"prompt": "the cat", "chosen": "a mat", "rejected": "b"} for _ in range(1)]
+    (tmp_path / "a.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    command = ["judge", str(tmp_path / "a.jsonl"), "--out", str(tmp_path / "o")]
+    with pytest.raises(SystemExit) as ended:
+        main([*command, "--with", f"reward:{judged.path}@reward"])
+    printed = capsys.readouterr().out
+    assert not ended.value.code and "1 items, 1 pairs, 0 without" in printed
 
 
 def test_revisions_of_both_rounds_and_helpful_answers_become_demonstrations(revised):

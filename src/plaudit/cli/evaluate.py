@@ -95,6 +95,8 @@ def judged_lines(found: dict[str, Any]) -> list[str]:
         f"{found['judge']}: {found['end']} against {found['start']}, {found['pairs']} prompts in both orders, "
         f"{found['abstained']} without a verdict"
     ]
+    if found["too_long"]:
+        lines.append(f"left out            {found['too_long']} prompts that are too long for the models")
     if fair is None:
         return lines
     lines.append(

@@ -55,8 +55,9 @@ def judge(
 
     found = judge_file(str(source), with_, out=folder, limit=limit, fields=pairs_of(fields, "--fields"))
     counts = found.counts
+    asked = " in both orders" if counts["in both orders"] else ""
     typer.echo(
-        f"{counts['items']} items, {counts['pairs']} pairs in both orders, {counts['undecided']} without a verdict "
+        f"{counts['items']} items, {counts['pairs']} pairs{asked}, {counts['undecided']} without a verdict "
         f"({counts['unreadable']} could not be read, {counts['little mass']} with less than half of the probability "
         "on the labels)"
     )
@@ -123,7 +124,8 @@ def lines_of(found: Calibration) -> list[str]:
     ]
     width = max(len(name) for name, _ in rows)
     return [
-        f"{found.judged} of {found.pairs} pairs judged",
+        f"{found.judged} of {found.pairs} pairs judged"
+        + (f"; {found.left_out} rankings left out: a judge gave them, no person" if found.left_out else ""),
         *(f"{name:{width}}  {value}" for name, value in rows),
     ]
 

@@ -27,6 +27,16 @@ def pair_verdicts(record: Comparisons) -> dict[tuple[int, int], float]:
     return {pair: _majority(outcomes) for pair, outcomes in _by_pair(record).items()}
 
 
+def pair_shares(record: Comparisons) -> dict[tuple[int, int], float]:
+    """The mean share of the win of answer i in each pair (i < j): how sure a judge is, where a verdict is its side."""
+    found = {}
+    for pair, outcomes in _by_pair(record).items():
+        share = sum(o.result for o in outcomes) / len(outcomes)
+        # Both orders of a tie may add up to a half but for the last digit.
+        found[pair] = 0.5 if abs(share - 0.5) < 1e-9 else share
+    return found
+
+
 def longer_wins(records: Iterable[Preference]) -> float | None:
     """The share of decided pairs in which the longer answer (in characters) was preferred.
 

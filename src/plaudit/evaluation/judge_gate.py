@@ -15,9 +15,10 @@ from typing import Any
 import numpy as np
 
 from plaudit import intervals
-from plaudit.data.baselines import pair_verdicts
+from plaudit.data.baselines import pair_shares, pair_verdicts
 from plaudit.data.records import Comparisons, Preference, Response
 from plaudit.evaluation.calibration import accuracy, calibration_noise, expected_calibration_error
+from plaudit.evaluation.judge_people import human_ceiling
 from plaudit.evaluation.statistics import Interval
 from plaudit.judges.orders import fit_temperature
 from plaudit.runs.files import plain
@@ -28,19 +29,23 @@ MOST_PROBE_WINS = 0.05
 # By how much more often than with people a judge's own answers may win, as a lower bound.
 MOST_OWN_EXCESS = 0.1
 FAR = 12.0  # log-odds that stand for certainty
+# Forms of judging that score each answer alone: they have no order to be swapped.
+ALONE = ("pointwise", "rubric", "yes_no")
 
 
 @dataclass(frozen=True)
 class Pair:
     """One pair of answers with what people and the judge said of it: shares of the win of the first answer.
 
-    ``judged`` is None where the judge abstained. ``orders`` are its log-odds in both orders, where it gave any.
-    ``longer`` is length(first) − length(second); ``own`` is 1 or −1 where one answer is the judge's own, else 0.
+    ``judged`` is None where the judge abstained, and ``content`` its log-odds that the first is better. ``orders`` are
+    its log-odds in both orders, where it compared the pair in both. ``longer`` is length(first) − length(second);
+    ``own`` is 1 or −1 where one answer is the judge's own, else 0.
     """
 
     group: str
     people: float
     judged: float | None
+    content: float | None
     orders: tuple[float, float] | None
     longer: int
     category: str
@@ -52,7 +57,9 @@ class Calibration:
     """What a judge is worth, as numbers. Shares have (mean, low, high); ``reasons`` say why it did not pass.
 
     ``agreement`` is over the pairs that people decided, a tie of the judge counting a half; ``agreement_ties`` over all
-    pairs with a tie as a verdict of its own.
+    pairs with a tie as a verdict of its own. ``sensitivity`` and ``specificity`` count each decided pair from both
+    sides, so that they do not depend on which answer a file happens to name first; ``prompts`` is how many they are of.
+    ``left_out`` rankings were a judge's own, not people's.
     """
 
     pairs: int
@@ -73,6 +80,7 @@ class Calibration:
     probes: dict[str, float]
     categories: dict[str, Interval] = field(default_factory=dict)
     reasons: tuple[str, ...] = ()
+    left_out: int = 0
 
     @property
     def passed(self) -> bool:
@@ -94,10 +102,11 @@ def calibrate(
     decided = [p for p in read if p.people != CHANCE]
     shorter = [p for p in decided if p.longer * (p.people - CHANCE) < 0]
     agreement, agreement_shorter = _agreement(decided), _agreement(shorter)
-    contents = [(p.orders[0] - p.orders[1]) / 2 if p.orders else _odds(p.judged) for p in read]
+    contents = [_odds(p.judged) if p.content is None else p.content for p in read]
     temperature = fit_temperature(contents, [p.people for p in read])
     scaled = [c / temperature for c in contents]
     outcomes = [p.people for p in read]
+    right = _share(decided, lambda p: _for_first(p) if p.people > CHANCE else 1 - _for_first(p))
     return Calibration(
         pairs=len(table),
         judged=len(read),
@@ -114,8 +123,8 @@ def calibrate(
         temperature=temperature,
         ece=expected_calibration_error(scaled, outcomes) if read else math.nan,
         ece_noise=calibration_noise(scaled, outcomes) if read else math.nan,
-        sensitivity=_share([p for p in decided if p.people > CHANCE], lambda p: _for_first(p)),
-        specificity=_share([p for p in decided if p.people < CHANCE], lambda p: 1 - _for_first(p)),
+        sensitivity=right,
+        specificity=right,
         probes=dict(probes),
         categories=_by_category(decided),
         reasons=tuple(_reasons(agreement, agreement_shorter, _own(decided), probes))
@@ -125,21 +134,26 @@ def calibrate(
 
 
 def pairs_of(people: Sequence[Preference], judged: Sequence[Preference]) -> list[Pair]:
-    """The pairs that people judged, by the majority of people, beside what the judge said."""
+    """The pairs that people judged, by the majority of each record's people, beside what the judge said.
+
+    Records of several people on the same answers are to be ``merged`` before.
+    """
     found = []
     for theirs, its in zip(people, judged, strict=True):
         record, said = theirs.comparisons(), its.comparisons()
-        results = pair_verdicts(said)
-        evidence = _evidence(said)
-        name = str(said.metadata.get("judge", {}).get("name", ""))
+        results, evidence = pair_shares(said), _evidence(said)
+        judge = said.metadata.get("judge", {})
+        name = str(judge.get("name", ""))
+        in_orders = judge.get("form") not in ALONE
         for (i, j), verdict in pair_verdicts(record).items():
-            answers = record.responses
+            answers, orders = record.responses, evidence.get((i, j))
             found.append(
                 Pair(
                     record.prompt.id,
                     verdict,
                     results.get((i, j)),
-                    evidence.get((i, j)),
+                    (orders[0] - orders[1]) / 2 if orders else None,
+                    orders if in_orders else None,
                     len(answers[i].text) - len(answers[j].text),
                     str(record.metadata.get("category") or record.prompt.metadata.get("category") or ""),
                     _is_own(answers[i], name) - _is_own(answers[j], name),
@@ -186,9 +200,10 @@ def _share(pairs: Sequence[Pair], value: Any) -> Interval:
         parts[pair.group].append(value(pair))
     tops, sizes = [sum(v) for v in parts.values()], [len(v) for v in parts.values()]
     if not tops:
-        return {"mean": math.nan, "low": math.nan, "high": math.nan, "n": 0}
+        return {"mean": math.nan, "low": math.nan, "high": math.nan, "n": 0, "prompts": 0}
     low, high = intervals.share(tops, sizes)
-    return {"mean": sum(tops) / sum(sizes), "low": low, "high": high, "n": sum(sizes)}
+    mean = sum(tops) / sum(sizes)
+    return {"mean": mean, "low": low, "high": high, "n": sum(sizes), "prompts": len(sizes)}
 
 
 def _longer(pairs: Sequence[Pair]) -> dict[str, float]:
@@ -259,34 +274,3 @@ def _reasons(
         if not wins <= MOST_PROBE_WINS:
             found.append(f"{name} answer wins {wins:.0%} against answers that people preferred (at most 5 %)")
     return found
-
-
-def human_ceiling(people: Sequence[Preference]) -> Interval | None:
-    """How often one person agrees with the majority of the others on the same pair; None without a second person.
-
-    Leave one out: a judge is compared with a majority that does not include it, and so must a person be. A tie of
-    the others counts as one half.
-    """
-    said: dict[tuple[str, str, str], list[tuple[str, float]]] = defaultdict(list)
-    for preference in people:
-        record = preference.comparisons()
-        for number, o in enumerate(record.outcomes):
-            left, right = record.responses[o.left].text, record.responses[o.right].text
-            flipped = left > right
-            one, two = sorted((left, right))
-            said[record.prompt.id, one, two].append(
-                (o.rater or f"#{number}", 1 - o.result if flipped else o.result)
-            )
-    parts: dict[str, list[float]] = defaultdict(list)
-    for (prompt, _, _), votes in said.items():
-        for k, (name, vote) in enumerate(votes):
-            others = [v for m, (other, v) in enumerate(votes) if m != k and other != name]
-            if others and vote != CHANCE:
-                majority = float(np.mean(others))
-                agrees = CHANCE if majority == CHANCE else float((majority > CHANCE) == (vote > CHANCE))
-                parts[prompt].append(agrees)
-    if not parts:
-        return None
-    tops, sizes = [sum(v) for v in parts.values()], [len(v) for v in parts.values()]
-    low, high = intervals.share(tops, sizes)
-    return {"mean": sum(tops) / sum(sizes), "low": low, "high": high}

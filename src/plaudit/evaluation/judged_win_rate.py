@@ -16,6 +16,11 @@ LENGTH_PRIOR = 0.3
 TIE = 0.05
 
 
+def settled(share: float) -> float:
+    """Who wins by a judge's share: 1 the first, 0 the second, a half within ``TIE`` of a half; NaN stays NaN."""
+    return share if math.isnan(share) else 0.5 if abs(share - 0.5) < TIE else float(share > 0.5)
+
+
 def judged_win_rate(results: Any, longer: Any, prompts: Sequence[Any]) -> dict[str, Any]:
     """Raw and length-controlled win rate of the first answers.
 

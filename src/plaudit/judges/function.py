@@ -9,6 +9,7 @@ from typing import Any
 
 from plaudit.data.records import Comparisons, Outcome, Prompt, Response
 from plaudit.errors import PlauditError
+from plaudit.judges.made_of import of_function
 from plaudit.registry import resolve
 
 CERTAIN = 40.0
@@ -22,7 +23,7 @@ class FunctionJudge:
     """
 
     def __init__(self, function: Callable[[Prompt, str, str], float], name: str = "") -> None:
-        self.function = function
+        self.function, self.made_of = function, of_function(function)
         self.name = name or getattr(function, "__qualname__", "function")
 
     def judge(self, prompt: Prompt, responses: Sequence[Response]) -> Comparisons:

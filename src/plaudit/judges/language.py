@@ -44,11 +44,12 @@ class LanguageJudge:
     """Comparisons of K answers through all their pairs (``plaudit.protocols.Judge``).
 
     A pair that cannot be read, or with less than half of the probability on the labels, is neither a tie nor a loss: it
-    is left out and counted. ``metadata["judge"]`` of each record holds what was asked and said.
+    is left out and counted. ``metadata["judge"]`` of each record holds what was asked and said. ``made_of`` is a hash
+    of the model's files, where they lie here.
     """
 
-    def __init__(self, model: LabelModel, manner: Manner | None = None) -> None:
-        self.model, self.manner = model, manner or Manner()
+    def __init__(self, model: LabelModel, manner: Manner | None = None, *, made_of: str = "") -> None:
+        self.model, self.manner, self.made_of = model, manner or Manner(), made_of
         self.name = model.name
 
     def judge(self, prompt: Prompt, responses: Sequence[Response]) -> Comparisons:
@@ -117,7 +118,7 @@ class LanguageJudge:
             outcomes, evidence = [], []
             for i, j in combinations(range(len(responses)), 2):
                 result = None if own[i] is None or own[j] is None else self._better(own[i], own[j])
-                evidence.append({"left": i, "right": j, "result": result})
+                evidence.append({"left": i, "right": j, **self._content(own[i], own[j]), "result": result})
                 if result is not None:
                     outcomes.append(Outcome(i, j, result, rater=self.name))
             shown = [g if g is None or isinstance(g, Mapping) else g.as_dict() for g in own]
@@ -131,6 +132,13 @@ class LanguageJudge:
                 p * q * (0.5 if i == j else float(i > j)) for i, p in one.items() for j, q in other.items()
             )
         return sigmoid((one.log_odds - other.log_odds) / self.manner.temperature)
+
+    def _content(self, one: Any, other: Any) -> dict[str, list[float]]:
+        """Of rubrics and yes/no the log-odds of the pair before T, as of two orders: what calibration fits T to."""
+        if not isinstance(one, Met) or not isinstance(other, Met):
+            return {}
+        difference = one.log_odds - other.log_odds
+        return {"log_odds": [difference, -difference]}
 
     def _grades(self, answers: Sequence[tuple[Prompt, str]]) -> list[dict[int, float] | None]:
         """P(i) of the grades 1 to ``scale`` of each answer."""

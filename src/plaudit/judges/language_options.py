@@ -13,6 +13,7 @@ from pydantic import Field, model_validator
 from plaudit.config.base import Positive
 from plaudit.errors import UserError
 from plaudit.judges.language import LanguageJudge, Manner
+from plaudit.judges.made_of import of_model
 from plaudit.judges.options import GatedOptions, options_of
 from plaudit.judges.rubrics import Rubric, read_rubric
 from plaudit.registry import JUDGES, call
@@ -146,8 +147,9 @@ def make_local(rest: str, options: Mapping[str, Any], context: Any) -> LanguageJ
     if given.reason:
         # One rank asks it alone: the others do not know the questions.
         chat = LocalChatModel(name, folder, runtime=context.runtime.alone())
-        return LanguageJudge(WrittenLabels(chat), given.manner())
-    return LanguageJudge(LocalLabels(name, folder, runtime=context.runtime), given.manner())
+        return LanguageJudge(WrittenLabels(chat), given.manner(), made_of=of_model(folder))
+    labels = LocalLabels(name, folder, runtime=context.runtime)
+    return LanguageJudge(labels, given.manner(), made_of=of_model(folder))
 
 
 def make_http(rest: str, options: Mapping[str, Any], context: Any) -> LanguageJudge:

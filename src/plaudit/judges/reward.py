@@ -5,26 +5,42 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from itertools import combinations
+from pathlib import Path
 from typing import Any
 
 from plaudit.data.records import Comparisons, Outcome, Preference, Prompt, Ranking, Response
 from plaudit.data.rendering.renderer import Renderer
 from plaudit.data.tokens.item import Segment, TokenItem
+from plaudit.judges.made_of import of_model
 from plaudit.judges.options import options_of
 from plaudit.rewards import score_items
+from plaudit.runs import RunFolder
+from plaudit.runs.locate import locate, model_folders
 from plaudit.runtime import Runtime
 
 
 class RewardJudge:
-    """Ranks answers by a reward model's score; with ``soft``, σ(r_i − r_j) of every pair (Bradley–Terry)."""
+    """Ranks answers by a reward model's score; with ``soft``, σ(r_i − r_j) of every pair (Bradley–Terry).
+
+    Of an ensemble's members the mean score counts, each at unit spread by its stored std. ``made_of`` is a hash of the
+    files of the models.
+    """
 
     def __init__(
-        self, model: Any, *, soft: bool = False, name: str = "reward", runtime: Runtime | None = None
+        self,
+        model: Any,
+        *others: Any,
+        soft: bool = False,
+        name: str = "reward",
+        runtime: Runtime | None = None,
+        made_of: str = "",
     ) -> None:
-        self.model, self.soft, self.name = model, soft, name
+        self.models, self.soft, self.name, self.made_of = (model, *others), soft, name, made_of
         # Ranks share the prompts, so each scores its own alone.
         self.runtime = (runtime or Runtime()).alone()
-        self.renderer = Renderer(model.tokenizer, max_length=getattr(model, "max_positions", None))
+        self.renderers = [
+            Renderer(m.tokenizer, max_length=getattr(m, "max_positions", None)) for m in self.models
+        ]
 
     def judge(self, prompt: Prompt, responses: Sequence[Response]) -> Preference:
         scores = self._scores(prompt, responses)
@@ -41,19 +57,44 @@ class RewardJudge:
         return Ranking(prompt, tuple(responses), tuple(groups), rater=self.name)
 
     def _scores(self, prompt: Prompt, responses: Sequence[Response]) -> list[float]:
-        ids = [self.renderer.response_ids(prompt.messages, r) for r in responses]
-        start = self.renderer.prompt(prompt.messages, room=max(map(len, ids)))
+        if len(self.models) == 1:
+            return self._of_member(self.models[0], self.renderers[0], prompt, responses)
+        every = [
+            [score / (model.std or 1.0) for score in self._of_member(model, renderer, prompt, responses)]
+            for model, renderer in zip(self.models, self.renderers)
+        ]
+        return [sum(own) / len(own) for own in zip(*every)]
+
+    def _of_member(
+        self, model: Any, renderer: Renderer, prompt: Prompt, responses: Sequence[Response]
+    ) -> list[float]:
+        ids = [renderer.response_ids(prompt.messages, r) for r in responses]
+        start = renderer.prompt(prompt.messages, room=max(map(len, ids)))
         item = TokenItem(start, tuple(Segment.of(i) for i in ids))
-        pad = self.model.tokenizer.pad_token_id or 0
-        return [float(s) for s in score_items(self.model, [item], pad_id=pad, runtime=self.runtime)]
+        pad = model.tokenizer.pad_token_id or 0
+        return [float(s) for s in score_items(model, [item], pad_id=pad, runtime=self.runtime)]
 
 
 def make(rest: str, options: Mapping[str, Any], context: Any) -> RewardJudge:
     """The judge of ``reward:STEP``, ``reward:PATH`` or ``reward:RUN@step``."""
     from plaudit.models.reward_model import load_reward_model
 
-    model = load_reward_model(context.reward_folders(rest)[0] if context.has_reward(rest) else rest)
-    model.to(context.device)
+    folders = context.reward_folders(rest) if context.has_reward(rest) else _saved(rest)
+    models = [load_reward_model(folder) for folder in folders]
+    for model in models:
+        model.to(context.device)
     return RewardJudge(
-        model, soft=options_of("reward", options).soft, name=f"reward:{rest}", runtime=context.runtime
+        *models,
+        soft=options_of("reward", options).soft,
+        name=f"reward:{rest}",
+        runtime=context.runtime,
+        made_of=of_model(*folders),
     )
+
+
+def _saved(spec: str) -> list[Path | str]:
+    """The folders of a saved reward model: all members, where a run's step has several."""
+    found = locate(spec, kind="reward model")
+    if found.run is None:
+        return [spec]
+    return list(model_folders(RunFolder(found.run), str(found.step)))

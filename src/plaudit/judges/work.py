@@ -59,11 +59,22 @@ def judge_into(
     return [cast(Preference, from_row(known[key])) for key in keys]
 
 
+def place_of(folder: Path, spec: str) -> Path:
+    """Where the verdicts of one manner of judging are kept below ``folder``: another manner finds another place."""
+    return folder / hashlib.sha256(spec.encode()).hexdigest()[:8]
+
+
 def item_key(item: Item) -> str:
     """A hash of everything about an item that a judge sees."""
     prompt, responses = item
-    seen = [[(m.role, m.content) for m in prompt.messages], [(r.text, r.finished) for r in responses]]
-    return hashlib.sha256(json.dumps(seen, ensure_ascii=False).encode()).hexdigest()[:32]
+    seen: list[Any] = [
+        [(m.role, m.content) for m in prompt.messages],
+        [(r.text, r.finished) for r in responses],
+    ]
+    # A prompt's own criteria are asked beside those of the judge's rubric.
+    if own := prompt.metadata.get("rubric"):
+        seen.append(own)
+    return hashlib.sha256(json.dumps(seen, ensure_ascii=False, default=str).encode()).hexdigest()[:32]
 
 
 def _chunks(

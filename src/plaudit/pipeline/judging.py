@@ -5,19 +5,21 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from plaudit.config.sections import JudgeSpec
-from plaudit.data.records import Preference, Prompt
+from plaudit.data.records import Comparisons, Preference, Prompt
 from plaudit.data.records.writers import write_jsonl
 from plaudit.errors import UserError, suggest
-from plaudit.evaluation.judge_gate import Calibration, calibrate
+from plaudit.evaluation.judge_gate import ALONE, Calibration, calibrate
+from plaudit.evaluation.judge_people import merged, said_by_judge
 from plaudit.evaluation.judge_probes import probe_items, probe_wins
 from plaudit.judges.language_options import LanguageOptions, RemoteOptions, folder_name, remote_model
 from plaudit.judges.options import options_of
 from plaudit.judges.orders import LEAST_MASS
+from plaudit.judges.prompts import VERSION as PROMPTS
 from plaudit.judges.work import Item, judge_into
 from plaudit.protocols import Judge
 from plaudit.registry import JUDGES, call
@@ -82,14 +84,27 @@ def spec_of(text: str) -> JudgeSpec:
 
 
 def identity(judge: Judge, spec: JudgeSpec) -> str:
-    """What verdicts are kept by: the spec with the options that decide them, and the texts of its manner of asking."""
-    work = {"gate", *set(RemoteOptions.model_fields) - set(LanguageOptions.model_fields)}
-    options = {k: v for k, v in spec.options.items() if k not in work}
+    """What verdicts are kept by: all that decides them.
+
+    These are the spec with its options, the texts of its manner of asking, and what it is made of: the code of a
+    function, or the files of a model (``made_of``).
+    """
     manner = getattr(judge, "manner", None)
-    parts = [options, asdict(manner) if manner is not None else None]
+    asked = [asdict(manner), PROMPTS] if manner is not None else None
+    parts = [_deciding(spec), asked, getattr(judge, "made_of", "")]
     digest = hashlib.sha256(json.dumps(parts, sort_keys=True, default=str).encode()).hexdigest()[:8]
-    shown = "&".join(f"{k}={v}" for k, v in sorted(options.items()))
-    return f"{spec.judge}{'?' if shown else ''}{shown} ({digest})"
+    return f"{shown(spec)} ({digest})"
+
+
+def shown(spec: JudgeSpec) -> str:
+    """The spec as a person writes it, with the options that decide verdicts alone."""
+    options = "&".join(f"{k}={v}" for k, v in sorted(_deciding(spec).items()))
+    return f"{spec.judge}?{options}" if options else spec.judge
+
+
+def _deciding(spec: JudgeSpec) -> dict[str, Any]:
+    work = {"gate", *set(RemoteOptions.model_fields) - set(LanguageOptions.model_fields)}
+    return {k: v for k, v in spec.options.items() if k not in work}
 
 
 def made(spec: JudgeSpec, bench: Bench) -> Judge:
@@ -137,15 +152,26 @@ def calibrate_judge(
 
     folder = Path(out)
     parsed = spec_of(spec)
-    people = read(source, kind="preferences", limit=limit, fields=fields, labels=labels).records
+    records = read(source, kind="preferences", limit=limit, fields=fields, labels=labels).records
+    people = merged([r for r in records if not said_by_judge(r)])
+    left_out = sum(map(said_by_judge, records))
+    if not people:
+        raise UserError(
+            f"{source} holds no ranking of a person: a judge gave all {left_out}",
+            remedy="name rankings that people made",
+        )
     judge = made(parsed, Bench(folder, device))
-    found = gate(judge, people, folder, identity(judge, parsed))
-    write_json(folder / REPORT, {"judge": parsed.judge, "rankings": str(source), **found.as_dict()})
+    manner = identity(judge, parsed)
+    found = replace(gate(judge, people, folder, manner), left_out=left_out)
+    write_json(
+        folder / REPORT,
+        {"judge": parsed.judge, "identity": manner, "rankings": str(source), **found.as_dict()},
+    )
     return found
 
 
-def gate(judge: Judge, people: Sequence[Preference], folder: Path, spec: str) -> Calibration:
-    """The calibration of a judge on people's rankings, with its probes; all verdicts are kept in ``folder``."""
+def gate(judge: Judge, people: Sequence[Comparisons], folder: Path, spec: str) -> Calibration:
+    """The calibration of a judge on people's ``merged`` rankings, with its probes; its verdicts are kept in ``folder``."""
     items: list[Item] = [(p.prompt, p.responses) for p in people]
     judged = judge_into(folder / "people", judge, items, spec=spec, label="calibrate")
     wins = {
@@ -208,10 +234,18 @@ def counts_of(records: Sequence[Preference]) -> dict[str, int]:
 
     Of pairs without a verdict: those that could not be read, and those with too little probability on the labels.
     """
-    pairs = [p for r in records for p in r.comparisons().metadata.get("judge", {}).get("pairs", ())]
+    pairs: list[Mapping[str, Any]] = []
+    in_both_orders = 0
+    for record in (r.comparisons() for r in records):
+        judge = record.metadata.get("judge", {})
+        # A reward model keeps no evidence of pairs: what it decided is what it was asked.
+        known = judge.get("pairs") or [{"result": o.result} for o in record.outcomes]
+        pairs += known
+        in_both_orders += sum("log_odds" in p for p in known) if judge.get("form") not in ALONE else 0
     return {
         "items": len(records),
         "pairs": len(pairs),
+        "in both orders": in_both_orders,
         "undecided": sum(p.get("result") is None for p in pairs),
         "unreadable": sum(None in p.get("log_odds", ()) for p in pairs),
         "little mass": sum(any(m is not None and m < LEAST_MASS for m in p.get("mass", ())) for p in pairs),

@@ -10,11 +10,11 @@ import numpy as np
 
 from plaudit.config.graph import PROXY, Node, teachers
 from plaudit.config.sections import JudgeSpec
-from plaudit.data.baselines import pair_verdicts
+from plaudit.data.baselines import pair_shares
 from plaudit.data.records import Response
 from plaudit.errors import UserError
-from plaudit.evaluation.judged_win_rate import judged_win_rate
-from plaudit.judges.work import judge_into
+from plaudit.evaluation.judged_win_rate import judged_win_rate, settled
+from plaudit.judges.work import judge_into, place_of
 from plaudit.models.policy import Policy
 from plaudit.models.reward_model import load_reward_model
 from plaudit.models.tokenizers import same_tokenizer
@@ -97,14 +97,15 @@ class PairJudge:
         """[P] who wins (1, 0; a tie is one half) of each prompt's two answers, NaN where the judge abstains."""
         pairs = [(a.prompt, (a.response, b.response)) for a, b in zip(samples, against, strict=True)]
         differ = [i for i, (_, (a, b)) in enumerate(pairs) if a.text != b.text]
-        folder, spec = self.stage.path / "judge" / "answers", identity(self.judge, self.spec)
+        spec = identity(self.judge, self.spec)
+        folder = place_of(self.stage.path / "judge" / "answers", spec)
 
         def asked() -> list[Any]:
             return judge_into(folder, self.judge, [pairs[i] for i in differ], spec=spec, label="evaluate")
 
         found = np.full(len(pairs), 0.5)
         for i, record in zip(differ, self.context.mesh.from_main(asked)):
-            found[i] = pair_verdicts(record.comparisons()).get((0, 1), np.nan)
+            found[i] = settled(pair_shares(record.comparisons()).get((0, 1), np.nan))
         if differ and np.isnan(found[differ]).all():
             raise UserError(f"{self.name} decided nothing: all {len(differ)} pairs are without a verdict")
         return found

@@ -10,7 +10,8 @@ from plaudit.config.graph import Node, ranked_by_people
 from plaudit.config.sections import JudgeSpec
 from plaudit.data.records import Preference
 from plaudit.errors import UserError
-from plaudit.judges.work import Item, judge_into, judge_items
+from plaudit.evaluation.judge_people import merged, said_by_judge
+from plaudit.judges.work import Item, judge_into, judge_items, place_of
 from plaudit.pipeline.context import Context
 from plaudit.pipeline.judging import counts_of, gate, identity, spent_of
 from plaudit.protocols import Judge
@@ -52,7 +53,9 @@ def judgements(
         return context.mesh.from_main(lambda: judge_items(judge, items, label=step.name)), {}
 
     def asked() -> tuple[list[Preference], dict[str, Any] | None]:
-        given = judge_into(stage.path / "judge", judge, items, spec=identity(judge, spec), label=step.name)
+        manner = identity(judge, spec)
+        folder = place_of(stage.path / "judge", manner)
+        given = judge_into(folder, judge, items, spec=manner, label=step.name)
         return given, spent_of(judge)
 
     records, spent = context.mesh.from_main(asked)
@@ -70,8 +73,17 @@ def judgements(
 def _held_against_people(
     context: Context, step: Node, stage: Stage, judge: Judge, spec: JudgeSpec
 ) -> dict[str, Any]:
-    people = people_of(context, step)[:MOST_PEOPLE]
-    found = gate(judge, people, stage.path / "judge", identity(judge, spec))
+    given = people_of(context, step)
+    people = merged([r for r in given if not said_by_judge(r)])[:MOST_PEOPLE]
+    if left_out := sum(map(said_by_judge, given)):
+        context.say(f"{step.name}: {left_out} rankings are left out of the gate: a judge gave them, no person")
+    if not people:
+        raise UserError(
+            f"{step.name}: the judge {spec.judge} cannot be held against people: a judge gave all their rankings",
+            remedy="name rankings that people made as data.preferences, or gate: off, which the report then says",
+        )
+    manner = identity(judge, spec)
+    found = gate(judge, people, place_of(stage.path / "judge", manner), manner)
     stage.write_json(GATE, {"judge": spec.judge, "rankings": len(people), **found.as_dict()})
     agreement = found.agreement
     if not found.passed:
