@@ -55,6 +55,13 @@ def test_an_unlisted_label_has_at_most_the_least_listed_probability():
     )
 
 
+def test_an_unlisted_label_has_at_most_what_the_list_leaves_over():
+    found = reading_of([{"token": "A", "logprob": -0.01}], ("A", "B"))
+    assert found.log_odds("A", "B") == pytest.approx(-0.01 - math.log(1 - math.exp(-0.01)))
+    whole = reading_of([{"token": "A", "logprob": 0.0}], ("A", "B"))
+    assert whole.log_odds("A", "B") == pytest.approx(12 * math.log(10))
+
+
 @pytest.mark.parametrize(
     "tokens", [[], entries(x=0.9), [{"token": "A"}], [{"token": "A", "logprob": float("nan")}]]
 )

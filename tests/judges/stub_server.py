@@ -16,6 +16,7 @@ import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
+# `kind="one"` lists the likeliest token alone.
 FAULTS = ("429", "500", "truncated", "hang", "wrong model", "no log-probs", "html")
 MODEL = "planted-1"
 
@@ -24,11 +25,22 @@ class Stub(ThreadingHTTPServer):
     daemon_threads = True
 
     def __init__(
-        self, *, log=None, faults=0.0, kind="top", bias=0.0, seed=0, usage=True, hang=3.0, key=None
+        self,
+        *,
+        log=None,
+        faults=0.0,
+        kind="top",
+        bias=0.0,
+        seed=0,
+        usage=True,
+        hang=3.0,
+        key=None,
+        status=None,
     ) -> None:
         super().__init__(("127.0.0.1", 0), Handler)
         self.log, self.faults, self.kind, self.bias, self.usage = log, faults, kind, bias, usage
         self.hang, self.key, self.model = hang, key, MODEL
+        self.status, self.delay = status, 0.0  # the status of every reply but that of the probe
         self.random, self.lock = random.Random(seed), threading.Lock()
         self.received: list[str] = []
         self.told: list[dict] = []
@@ -70,6 +82,11 @@ class Handler(BaseHTTPRequestHandler):
         stub.note(text[-400:].replace("\n", " "))
         with stub.lock:
             stub.told.append(body)
+        time.sleep(stub.delay)
+        if stub.status and "letter A" not in text:
+            return self._send(stub.status, b"{}")
+        if "filtered" in text:
+            return self._send(400, b'{"error": "content filter"}')
         reply = self._reply(body, text, wrong=fault == "wrong model", bare=fault == "no log-probs")
         data = json.dumps(reply).encode()
         if fault == "429":
@@ -92,9 +109,10 @@ class Handler(BaseHTTPRequestHandler):
             first, chosen = 0.9, "A"
         choice = {"index": 0, "finish_reason": "stop", "message": {"role": "assistant", "content": chosen}}
         if body.get("logprobs") and stub.kind != "text" and not bare:
-            choice["logprobs"] = {
-                "content": [{"token": chosen, "logprob": -0.1, "top_logprobs": top(first, stub)}]
-            }
+            listed = top(first, stub)
+            if stub.kind == "one":
+                listed = [{"token": chosen, "logprob": -0.1}]
+            choice["logprobs"] = {"content": [{"token": chosen, "logprob": -0.1, "top_logprobs": listed}]}
         found = {"id": "x", "model": "another" if wrong else stub.model, "choices": [choice]}
         if stub.usage:
             found["usage"] = {"prompt_tokens": 100, "completion_tokens": 1}

@@ -16,10 +16,12 @@ from stub_server import MODEL, Stub
 
 from plaudit.cli import main
 from plaudit.data.readers.read import read
+from plaudit.data.records import Message
 from plaudit.errors import UserError, Waiting
 from plaudit.generation.endpoint.ledger import Ledger, Prices
 from plaudit.generation.endpoint.limits import TokenBucket
-from plaudit.generation.endpoint.transport import retry_after
+from plaudit.generation.endpoint.transport import EndpointError, retry_after
+from plaudit.generation.labels import LabelRequest
 from plaudit.pipeline.judging import judge_file
 from plaudit.runs.logs import read_lines
 
@@ -83,6 +85,117 @@ def test_a_server_without_log_probs_is_found_out_and_read_by_its_text(stub, tmp_
         difference = planted(record)
         # At equal quality the stub says A in both orders: neither answer wins.
         assert record.outcomes[0].result == (0.5 if difference == 0 else float(difference > 0))
+
+
+def test_a_server_that_lists_one_token_is_read_by_its_text(stub, tmp_path):
+    out = tmp_path / "out"
+    found = judge_file(answers(tmp_path / "a.jsonl", 4), f"{stub(kind='one').url}#{MODEL}", out=out)
+    assert json.loads((out / "server.json").read_text())["kind"] == "text"
+    assert all(r.metadata["judge"]["pairs"][0]["mass"] == [None, None] for r in found.records)
+
+
+def remote(server, folder=None, **options):
+    from plaudit.judges.language_options import RemoteOptions, remote_model
+
+    return remote_model(f"{server.url}#{MODEL}", RemoteOptions(**options), folder)
+
+
+def question(text):
+    return LabelRequest((Message("user", text),), ("A", "B"))
+
+
+def test_equal_requests_that_are_under_way_are_paid_once(stub):
+    server = stub()
+    model = remote(server, concurrency=4)
+    server.delay = 0.2
+    found = model.read([question("which?")] * 4)
+    assert len(server.received) == 1 + 1 and len({r.label for r in found}) == 1
+
+
+def test_a_conversation_that_is_refused_costs_the_others_nothing(stub):
+    model = remote(stub())
+    drawn = model.draw(
+        [[Message("user", t)] for t in ("how?", "filtered", "why?")], temperature=1.0, max_new_tokens=4
+    )
+    assert drawn == [[("A", True)], [("", False)], [("A", True)]]
+    assert len(model.refusals) == 1 and "content filter" in model.refusals[0]
+
+
+@pytest.mark.parametrize("status", [301, 402, 405, 410, 501])
+def test_what_will_not_go_well_the_next_time_is_asked_once(stub, status):
+    server = stub(status=status)
+    model = remote(server)
+    with pytest.raises(UserError, match=f"HTTP {status}"):
+        model.read([question("which?")])
+    assert len(server.received) == 1 + 1
+
+
+def test_after_ctrl_c_nothing_is_asked_any_more(stub, monkeypatch):
+    from plaudit.generation.endpoint import remote as module
+
+    server = stub()
+    model = remote(server, concurrency=2)
+    server.delay = 0.1
+
+    def interrupted(*args, **kwargs):
+        time.sleep(0.15)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(module, "wait", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        model.read([question(f"which {i}?") for i in range(30)])
+    asked = len(server.received)
+    time.sleep(0.5)
+    assert model.transport.stopped and len(server.received) <= asked + 1 <= 8
+
+
+def test_a_tokenizer_page_that_fails_once_is_asked_again(stub, monkeypatch):
+    from plaudit.generation.endpoint import remote as module
+
+    given = iter([[], [65, 66], []])
+    model = remote(stub(kind="exact"))
+    model.transport.sleep = lambda seconds: None
+    monkeypatch.setattr(module, "token_ids", lambda *a: next(given))
+    assert model._label_ids(("A", "B")) == model._label_ids(("A", "B")) == [65, 66]
+    monkeypatch.setattr(module, "token_ids", lambda *a: [])
+    with pytest.raises(EndpointError, match="/tokenize fails"):
+        model._label_ids(("Yes", "No"))
+
+
+def test_a_key_that_no_header_can_carry_is_told(stub, monkeypatch):
+    monkeypatch.setenv("MY_JUDGE_KEY", "sk–1234")
+    with pytest.raises(UserError, match="MY_JUDGE_KEY holds no key") as refused:
+        remote(stub(), key_env="MY_JUDGE_KEY")
+    assert "1234" not in str(refused.value)
+
+
+def test_replies_that_are_paid_and_of_no_use_count_towards_the_limit(stub, tmp_path):
+    server = stub()
+    model = remote(
+        server,
+        tmp_path / "o",
+        price_prompt=10000,
+        price_completion=0,
+        max_cost=3,
+        concurrency=1,
+        attempts=9,
+    )
+    model.transport.sleep = lambda seconds: None
+    server.model = "another"
+    with pytest.raises(Waiting, match="cost limit"):
+        model.read([question("which?")])
+    totals = model.ledger.totals
+    assert totals.cost == 3 and totals.replies == 1 and sum(totals.failures.values()) == 2
+
+
+def test_a_limit_that_cannot_be_kept_is_an_error_before_anything_is_asked(stub, tmp_path):
+    server = stub(usage=False)
+    prices = {"price_prompt": 1, "price_completion": 1}
+    remote(server, tmp_path / "o", **prices)
+    before = len(server.received)
+    with pytest.raises(UserError, match="how many tokens 1 replies used"):
+        remote(server, tmp_path / "o", **prices, max_cost=1)
+    assert len(server.received) == before
 
 
 def test_the_rankings_are_a_file_that_training_reads(stub, tmp_path):

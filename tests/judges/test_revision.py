@@ -17,7 +17,7 @@ from plaudit.data.records import Prompt
 from plaudit.errors import UserError
 from plaudit.judges.constitution import read_constitution
 from plaudit.judges.principles import principle_for
-from plaudit.judges.revision import ChatReviser, RevisionTask, revised, rule_for
+from plaudit.judges.revision import ChatReviser, RevisionTask, require_any, revised, rule_for
 
 
 def validate(recipe):
@@ -201,3 +201,40 @@ def test_a_changed_constitution_runs_the_step_again(tmp_path):
         found = make_plan(context, {}).keys()
         keys.append((found["revise"], found["rank"]))
     assert keys[0] == keys[1] and keys[0][0] != keys[2][0] and keys[0][1] != keys[2][1]
+
+
+class Picky(Scripted):
+    """It takes no text with `long` in it, and its server refuses `filtered`; a revision of `cut` is cut off."""
+
+    refusals = ("HTTP 400: filtered",)
+
+    def fits(self, conversation, max_new_tokens):
+        return "long" not in conversation[-1].content
+
+    def draw(self, conversations, **settings):
+        drawn = super().draw(conversations, **settings)
+        for k, turns in enumerate(conversations):
+            assert self.fits(turns, 1)
+            if "filtered" in turns[-1].content:
+                drawn[k] = [("", False)]
+            elif "rewritten answer alone" in turns[-1].content and "cut" in turns[-1].content:
+                drawn[k] = [("half a", False)]
+        return drawn
+
+
+def test_one_answer_that_the_model_cannot_take_stops_no_other_and_a_cut_revision_is_no_draft():
+    model, ours = Picky(), read_constitution("plaudit")
+    texts = ["fine", "long one", "filtered", "cut"]
+    found = revised(ChatReviser(model), ours, [(Prompt.user("how?"), t) for t in texts], rounds=2, seed=1)
+    assert [[r.refused for r in rounds] for rounds in found] == [
+        [False] * 2,
+        [True] * 2,
+        [True] * 2,
+        [False] * 2,
+    ]
+    assert found[0][1].text == "kinder 3" and [r.finished for r in found[3]] == [False, False]
+    second = [t for t in model.asked if "half a" in t]
+    assert not second, "the second round begins from the answer, not from half a revision"
+    require_any(ChatReviser(model), found)
+    with pytest.raises(UserError, match="HTTP 400: filtered"):
+        require_any(ChatReviser(model), found[1:3])

@@ -13,6 +13,7 @@ from plaudit.data.records import Message
 AROUND = " \t\r\n▁Ġ([{\"'*_`.:)]}"
 # Servers that write a number for "absent" write one far below any log-probability: vLLM -9999.
 ABSENT = -1000.0
+LEAST = 1e-12  # a probability that rounding may make of nothing
 TOO_LONG = "the question is too long for the model"
 
 
@@ -88,8 +89,8 @@ def matching(text: str, labels: Sequence[str]) -> str | None:
 def reading_of(tokens: Iterable[Mapping[str, Any]], labels: Sequence[str], text: str = "") -> LabelReply:
     """Labels among the likeliest first tokens of a reply, in whatever order they are listed.
 
-    P(label) = Σ over its variants. A label that is not listed has at most the least probability of the list; that
-    bound is used. Nothing is read where no label is listed.
+    P(label) = Σ over its variants. A label that is not listed has at most the least probability of the list, and at
+    most what the list leaves over; the smaller bound is used. Nothing is read where no label is listed.
     """
     listed = [
         (text_of_token(t), float(t["logprob"]))
@@ -103,8 +104,9 @@ def reading_of(tokens: Iterable[Mapping[str, Any]], labels: Sequence[str], text:
             found[label] = found.get(label, 0.0) + math.exp(log_prob)
     if not found:
         return LabelReply(text=text)
-    least = math.exp(min(log_prob for _, log_prob in listed))
-    shares = {label: found.get(label, least) for label in labels}
+    probabilities = [math.exp(log_prob) for _, log_prob in listed]
+    bound = min(min(probabilities), max(1 - sum(probabilities), LEAST))
+    shares = {label: found.get(label, bound) for label in labels}
     return LabelReply(
         {label: math.log(share) for label, share in shares.items()},
         min(1.0, sum(found.values())),

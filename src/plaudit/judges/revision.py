@@ -19,12 +19,16 @@ VERSION = 1
 
 @dataclass(frozen=True)
 class Revision:
-    """One round: the rule, what the critique said, and the new text. ``finished`` is False where a limit cut it."""
+    """One round: the rule, what the critique said, and the new text. ``finished`` is False where a limit cut it.
+
+    ``refused`` where the model wrote nothing: the case is too long for it, or its server took no such request.
+    """
 
     rule: str
     critique: str
     text: str
     finished: bool = True
+    refused: bool = False
 
 
 @dataclass(frozen=True)
@@ -75,30 +79,49 @@ class ChatReviser:
         self.temperature, self.max_new_tokens = temperature, max_new_tokens
 
     def revise(self, drafts: Sequence[RevisionTask], *, seed: int, step: int) -> list[Revision]:
+        """The revision of every draft. One that the model cannot take is ``refused``, and the others are revised."""
         critiques = self._drawn([critique_of(d, self.examples, seed) for d in drafts], seed, step)
-        asked = [revision_of(d, c, self.examples, seed) for d, (c, _) in zip(drafts, critiques)]
-        return [
-            Revision(d.rule.name, c, text.strip(), finished)
-            for d, (c, _), (text, finished) in zip(drafts, critiques, self._drawn(asked, seed, step + 1))
-        ]
+        criticized = [(d, c[0]) for d, c in zip(drafts, critiques) if c is not None]
+        asked = [revision_of(d, c, self.examples, seed) for d, c in criticized]
+        written = iter(self._drawn(asked, seed, step + 1))
+        found = []
+        for draft, critique in zip(drafts, critiques):
+            said = "" if critique is None else critique[0]
+            answer = None if critique is None else next(written)
+            text, finished = answer or ("", False)
+            found.append(Revision(draft.rule.name, said, text.strip(), finished, refused=answer is None))
+        return found
 
     def _drawn(
         self, conversations: Sequence[Sequence[Message]], seed: int, step: int
-    ) -> list[tuple[str, bool]]:
-        try:
-            drawn = self.model.draw(
-                conversations,
-                temperature=self.temperature,
-                max_new_tokens=self.max_new_tokens,
-                seed=seed,
-                step=step,
-            )
-        except UserError as error:
-            raise UserError(
-                f"{self.name} cannot take a critique of an answer: {error.message}",
-                remedy="use a model with more positions, or a constitution without examples",
-            ) from error
-        return [answers[0] for answers in drawn]
+    ) -> list[tuple[str, bool] | None]:
+        """An answer to every conversation, None where it is too long for the model or where its server refuses it."""
+        fits: Any = getattr(self.model, "fits", None)
+        able = [i for i, c in enumerate(conversations) if fits is None or fits(c, self.max_new_tokens)]
+        found: list[tuple[str, bool] | None] = [None] * len(conversations)
+        if not able:
+            return found
+        drawn = self.model.draw(
+            [conversations[i] for i in able],
+            temperature=self.temperature,
+            max_new_tokens=self.max_new_tokens,
+            seed=seed,
+            step=step,
+        )
+        for i, (answer,) in zip(able, drawn):
+            found[i] = None if answer == ("", False) else answer
+        return found
+
+
+def require_any(reviser: Reviser, rounds: Sequence[Sequence[Revision]]) -> None:
+    """UserError where the reviser could take none of the answers: then it is the wrong one, not they."""
+    if all(r.refused for own in rounds for r in own):
+        said = getattr(getattr(reviser, "model", None), "refusals", ())
+        why = said[-1] if said else "each is too long for the model, with the examples and the conversation"
+        raise UserError(
+            f"{reviser.name} cannot take a critique of any answer: {why}",
+            remedy="use a model with more positions, or a constitution without examples",
+        )
 
 
 def critique_of(draft: RevisionTask, examples: Sequence[WorkedExample], seed: int) -> tuple[Message, ...]:
@@ -154,7 +177,10 @@ def revised(
     rounds: int,
     seed: int,
 ) -> list[list[Revision]]:
-    """``rounds`` of critique and revision of every answer; the rounds of one answer in order."""
+    """``rounds`` of critique and revision of every answer; the rounds of one answer in order.
+
+    A round that gave nothing whole (empty, or cut off) is no draft: the next one begins from the text before it.
+    """
     texts = [text for _, text in answers]
     found: list[list[Revision]] = [[] for _ in answers]
     for number in range(rounds):
@@ -164,7 +190,8 @@ def revised(
         ]
         for k, revision in enumerate(reviser.revise(drafts, seed=seed, step=2 * number)):
             found[k].append(revision)
-            texts[k] = revision.text
+            if revision.finished and revision.text.strip():
+                texts[k] = revision.text
     return found
 
 

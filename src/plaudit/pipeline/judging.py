@@ -171,7 +171,7 @@ def calibrate_judge(
 
 
 def gate(judge: Judge, people: Sequence[Comparisons], folder: Path, spec: str) -> Calibration:
-    """The calibration of a judge on people's ``merged`` rankings, with its probes; its verdicts are kept in ``folder``."""
+    """The calibration of a judge on people's ``merged`` rankings, with its probes; verdicts are kept in ``folder``."""
     items: list[Item] = [(p.prompt, p.responses) for p in people]
     judged = judge_into(folder / "people", judge, items, spec=spec, label="calibrate")
     wins = {
@@ -206,7 +206,7 @@ def try_constitution(
 ) -> tuple[str, list[Revision]]:
     """An answer (the model's own, where none is given) and its revisions, round by round."""
     from plaudit.data.records import Message
-    from plaudit.judges.revision import ChatReviser, revised
+    from plaudit.judges.revision import ChatReviser, require_any, revised
 
     parsed = spec_of(spec)
     model = chat_model_of(parsed, Bench(Path("judgements") / folder_name(parsed.judge)))
@@ -216,6 +216,7 @@ def try_constitution(
         )
     reviser = ChatReviser(model, constitution.examples)
     (found,) = revised(reviser, constitution, [(Prompt.user(prompt), str(answer))], rounds=rounds, seed=seed)
+    require_any(reviser, [found])
     return str(answer), found
 
 

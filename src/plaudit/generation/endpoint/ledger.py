@@ -62,6 +62,14 @@ class Prices:
         return paid / MILLION
 
 
+def _tokens(usage: Usage) -> dict[str, int | None]:
+    return {
+        "prompt_tokens": usage.prompt,
+        "completion_tokens": usage.completion,
+        "cached_tokens": usage.cached,
+    }
+
+
 @dataclass
 class Totals:
     """Sums over a ledger. ``uncounted`` replies had no usage; ``unanswered`` requests have no line about their end."""
@@ -134,9 +142,7 @@ class Ledger:
                 {
                     "replied": name,
                     "seconds": round(seconds, 4),
-                    "prompt_tokens": usage.prompt,
-                    "completion_tokens": usage.completion,
-                    "cached_tokens": usage.cached,
+                    **_tokens(usage),
                 }
             )
             if self.max_cost is not None and not usage.known:
@@ -145,13 +151,22 @@ class Ledger:
                     remedy="leave max_cost out, or use a server that gives `usage`",
                 )
 
-    def failed(self, name: str, reason: str, seconds: float) -> None:
-        """Record why a request failed."""
+    def failed(self, name: str, reason: str, seconds: float, usage: Usage | None = None) -> None:
+        """Record why a request failed, and the ``usage`` of a reply that is paid for and of no use."""
+        row: dict[str, Any] = {"failed": name, "reason": reason, "seconds": round(seconds, 4)}
+        if usage is not None and usage.known:
+            row |= _tokens(usage)
         with self.lock:
-            self._write({"failed": name, "reason": reason, "seconds": round(seconds, 4)})
+            self._write(row)
 
     def _budget(self) -> None:
         spent = self.totals.cost
+        if self.max_cost is not None and spent is None:
+            raise UserError(
+                f"max_cost cannot be kept: the server does not say how many tokens {self.totals.uncounted} replies "
+                "used that are in the ledger already",
+                remedy="leave max_cost out, or begin in a new folder with a server that gives `usage`",
+            )
         if self.max_cost is not None and spent is not None and spent >= self.max_cost:
             raise Waiting(
                 f"the cost limit is reached: {spent:.4g} of max_cost {self.max_cost:.4g} is spent; everything judged "
@@ -169,10 +184,10 @@ class Ledger:
         t.seconds += float(row.get("seconds") or 0)
         if "failed" in row:
             t.failures[str(row.get("reason"))] += 1
-        if "replied" not in row:
-            return
         usage = Usage(row.get("prompt_tokens"), row.get("completion_tokens"), row.get("cached_tokens"))
-        t.replies += 1
+        if "replied" not in row and not ("failed" in row and usage.known):
+            return
+        t.replies += "replied" in row
         t.prompt += usage.prompt or 0
         t.completion += usage.completion or 0
         t.cached += usage.cached or 0

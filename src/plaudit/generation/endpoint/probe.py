@@ -91,7 +91,9 @@ def _found(
         named = {text_of_token(t).strip() for t in first_tokens(exact)}
         if {LIKELY, UNLIKELY} <= named:
             return Capability("exact", model, len(listed), limit, temperature)
-    return Capability("top", model, len(listed), limit, temperature)
+    # Of a list of one token the other label is never on it: its text says as much.
+    kind: Kind = "top" if len(listed) > 1 else "text"
+    return Capability(kind, model, len(listed) if kind == "top" else 0, limit, temperature)
 
 
 def token_ids(transport: Transport, labels: Sequence[str]) -> list[int]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
 from pathlib import Path
@@ -11,8 +12,9 @@ from plaudit.data.records import Message
 from plaudit.errors import UserError
 from plaudit.generation.endpoint.cache import AnswerCache, content_key
 from plaudit.generation.endpoint.ledger import Ledger
+from plaudit.generation.endpoint.limits import backoff
 from plaudit.generation.endpoint.probe import CHAT, TOP, Capability, choice_of, first_tokens, probe, token_ids
-from plaudit.generation.endpoint.transport import FaultyReply, RefusedRequest, Transport
+from plaudit.generation.endpoint.transport import EndpointError, FaultyReply, RefusedRequest, Transport
 from plaudit.generation.labels import LabelReply, LabelRequest, reading_of
 from plaudit.generation.verdict_text import label_in
 from plaudit.runs.files import read_json, write_json
@@ -35,6 +37,9 @@ class RemoteModel:
         self.cache = AnswerCache(folder / "answers.jsonl" if folder else None)
         self.capability = _capability(transport, folder)
         self.ids: dict[str, list[int]] = {}
+        self.refusals: list[str] = []  # what the server said to conversations that it did not answer
+        self.under_way: dict[str, Future[dict[str, Any]]] = {}
+        self.lock = threading.Lock()
 
     @property
     def ledger(self) -> Ledger:
@@ -54,14 +59,21 @@ class RemoteModel:
         seed: int = 0,
         step: int = 0,
     ) -> list[list[tuple[str, bool]]]:
-        """n answers to each conversation, and whether each came to its end by itself."""
+        """n answers to each conversation, and whether each came to its end by itself.
+
+        One that the server refuses (too long, or filtered) has the answer ``("", False)``; why stands in ``refusals``.
+        """
         asked = [(tuple(c), k) for c in conversations for k in range(n)]
 
         def one(ask: tuple[tuple[Message, ...], int]) -> tuple[str, bool]:
             body = self._body(ask[0], max_new_tokens, temperature)
             if self.capability.temperature:
                 body["seed"] = (seed * 1_000_003 + step * 1_009 + ask[1]) % 2**31
-            answer = self._kept(body, {"draw": ask[1], "seed": seed, "step": step}, _text_of)
+            try:
+                answer = self._kept(body, {"draw": ask[1], "seed": seed, "step": step}, _text_of)
+            except RefusedRequest as refused:
+                self.refusals.append(str(refused))
+                return "", False
             return answer["text"], answer["finished"]
 
         answers = self._side_by_side(one, asked)
@@ -110,20 +122,44 @@ class RemoteModel:
         key = content_key(
             url=self.transport.address.url, served=self.capability.model, body=body, extra=extra
         )
-        known = self.cache.get(key)
-        if known is not None:
-            return known
+        with self.lock:
+            known = self.cache.get(key)
+            if known is not None:
+                return known
+            other = self.under_way.get(key)
+            own: Future[dict[str, Any]] = Future()
+            if other is None:
+                self.under_way[key] = own
+        if other is not None:
+            # The same request is under way in another thread: it is paid for once.
+            return other.result()
+        try:
+            answer = self._asked(body, key, read, check)
+            if keep(answer):
+                self.cache.put(key, answer)
+            own.set_result(answer)
+        except BaseException as error:
+            own.set_exception(error)
+            raise
+        finally:
+            with self.lock:
+                del self.under_way[key]
+        return answer
 
+    def _asked(
+        self,
+        body: Mapping[str, Any],
+        key: str,
+        read: Callable[[Mapping[str, Any]], dict[str, Any]],
+        check: Callable[[Mapping[str, Any]], None] | None,
+    ) -> dict[str, Any]:
         def checked(reply: Mapping[str, Any]) -> None:
             choice_of(reply)
             self._same_model(reply)
             if check is not None:
                 check(reply)
 
-        answer = read(self.transport.post(CHAT, body, key=key, check=checked))
-        if keep(answer):
-            self.cache.put(key, answer)
-        return answer
+        return read(self.transport.post(CHAT, body, key=key, check=checked))
 
     def _same_model(self, reply: Mapping[str, Any]) -> None:
         served = reply.get("model")
@@ -141,20 +177,38 @@ class RemoteModel:
         return body
 
     def _label_ids(self, labels: Sequence[str]) -> list[int]:
+        """The ids of the labels' tokens. A server that gave some before gives them again, after a while."""
         name = "\0".join(labels)
+        for attempt in range(self.transport.attempts):
+            if name in self.ids:
+                return self.ids[name]
+            if found := token_ids(self.transport, labels):
+                self.ids[name] = found
+            elif attempt + 1 < self.transport.attempts:
+                self.transport.sleep(backoff(attempt, rng=self.transport.random))
         if name not in self.ids:
-            self.ids[name] = token_ids(self.transport, labels)
+            raise EndpointError(
+                f"{self.transport.address.url} gave token ids before, and now /tokenize fails. What was answered is "
+                "kept; start the same command again once the server is well"
+            )
         return self.ids[name]
 
     def _side_by_side(self, work: Callable[[Any], T], items: Sequence[Any]) -> list[T]:
-        """``work`` of every item, at most ``concurrency`` at once; after an error nothing new begins."""
-        with ThreadPoolExecutor(min(self.concurrency, max(len(items), 1))) as pool:
+        """``work`` of every item, at most ``concurrency`` at once; after an error nothing new begins.
+
+        Nor after Ctrl-C, which waits for no reply that is under way.
+        """
+        self.transport.stopped = False
+        pool = ThreadPoolExecutor(min(self.concurrency, max(len(items), 1)))
+        try:
             futures: list[Future[T]] = [pool.submit(work, item) for item in items]
             done, _ = wait(futures, return_when=FIRST_EXCEPTION)
             failed = next((f for f in done if f.exception() is not None), None)
-            if failed is not None:
-                for future in futures:
-                    future.cancel()
+            pool.shutdown(wait=True, cancel_futures=failed is not None)
+        except BaseException:
+            self.transport.stopped = True
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
         if failed is not None:
             error = failed.exception()
             assert error is not None

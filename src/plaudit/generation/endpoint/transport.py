@@ -19,6 +19,8 @@ from plaudit.generation.endpoint.limits import TokenBucket, backoff
 ATTEMPTS = 8
 LONGEST_WAIT = 120.0  # seconds; a server that asks for more is asked again after this
 SHOWN = 300  # characters of a server's message that an error shows
+CHECK_ADDRESS = "check the address: it ends in /v1, and the model's name stands behind #"
+REMEDIES = {402: "pay for the account that the key is of, or use another server"}
 BUSY = {408, 409, 425, 429, 500, 502, 503, 504, 529}
 
 
@@ -52,6 +54,11 @@ class Address:
                 f"the environment variable {self.key_env}, which holds the key of {self.url}, is empty",
                 remedy=f"export {self.key_env}=…",
             )
+        if not (key.isascii() and key.isprintable()):
+            raise UserError(
+                f"the environment variable {self.key_env} holds no key: it has characters that no HTTP header takes",
+                remedy="copy the key again, without quotation marks or dashes that an editor made",
+            )
         return key
 
 
@@ -84,6 +91,7 @@ class Transport:
         limits = httpx2.Limits(max_connections=256, max_keepalive_connections=64)
         self.client = httpx2.Client(timeout=timeout, headers=headers, limits=limits)
         self.random = random.Random()
+        self.stopped = False  # True where the user ended the work: nothing is sent any more
 
     def post(
         self,
@@ -100,12 +108,16 @@ class Transport:
         estimate = len(json.dumps(body)) / 4 + float(body.get("max_tokens") or 0)
         last = ""
         for attempt in range(self.attempts):
+            if self.stopped:
+                raise EndpointError("the work was stopped; what was answered is kept")
             self.requests.take()
             self.tokens.take(estimate)
             name = self.ledger.sent(self.address.model, key, attempt)
             began = time.monotonic()
+            paid: Usage | None = None
             try:
                 reply, wait = self._try(path, body), None
+                paid = Usage.of(reply)
                 if check is not None:
                     check(reply)
             except _Failed as failed:
@@ -116,18 +128,23 @@ class Transport:
                 self.ledger.failed(name, type(error).__name__, time.monotonic() - began)
                 raise
             else:
-                usage = Usage.of(reply)
-                if usage.known:
-                    self.tokens.correct((usage.prompt or 0) + (usage.completion or 0) - estimate)
-                self.ledger.replied(name, usage, time.monotonic() - began)
+                self._really(paid, estimate)
+                self.ledger.replied(name, paid, time.monotonic() - began)
                 return reply
-            self.ledger.failed(name, last, time.monotonic() - began)
+            if paid is not None:
+                self._really(paid, estimate)
+            self.ledger.failed(name, last, time.monotonic() - began, paid)
             if attempt + 1 < self.attempts:
                 self.sleep(min(backoff(attempt, rng=self.random) if wait is None else wait, LONGEST_WAIT))
         raise EndpointError(
             f"{self.address.url} failed {self.attempts} times in a row, last with: {last}. What was answered is kept; "
             "start the same command again once the server is well"
         )
+
+    def _really(self, usage: Usage, estimate: float) -> None:
+        """Take what a reply really used from the tokens of a minute in the place of the estimate."""
+        if usage.known:
+            self.tokens.correct((usage.prompt or 0) + (usage.completion or 0) - estimate)
 
     def ask(self, url: str, body: Mapping[str, Any]) -> Any:
         """A POST beside the judging (no model answers it), or None where the server has no such page."""
@@ -170,6 +187,15 @@ class Transport:
             raise RefusedRequest(f"{address.url} refused the request (HTTP {status}): {self._shown(reply)}")
         if status in BUSY:
             raise _Failed(f"HTTP {status}", retry_after(reply.headers.get("retry-after")))
+        if 300 <= status < 500 or status == 501:
+            to = reply.headers.get("location")
+            raise UserError(
+                f"{address.url} does not take the request, and would not the next time (HTTP {status}): "
+                f"{self._shown(reply)}",
+                remedy=f"write the address that it names: {to}"
+                if to
+                else REMEDIES.get(status, CHECK_ADDRESS),
+            )
         if status != 200:
             raise _Failed(f"HTTP {status}")
         try:

@@ -13,8 +13,10 @@ from plaudit.data.records.writers import write_jsonl
 from plaudit.data.splits import uniform
 from plaudit.errors import UserError
 from plaudit.judges.constitution import Constitution, read_constitution
-from plaudit.judges.revision import Reviser, Revision, provenance, revised
+from plaudit.judges.revision import Reviser, Revision, provenance, require_any, revised
+from plaudit.methods.lengths import bounded, fitting_prompts
 from plaudit.pipeline.context import Context
+from plaudit.pipeline.judging import spent_of
 from plaudit.pipeline.steps.sampling import REVISION_STEP, answer
 from plaudit.progress import Progress
 from plaudit.registry import JUDGES, call
@@ -35,40 +37,65 @@ def revise(context: Context, step: Node, stage: Stage) -> Mapping[str, Any]:
     prompts = list(context.prompts(step))[: settings.prompts]
     if not prompts:
         raise UserError(f"{step.name} has no prompts to answer")
-    drafts = _answers(context, step, prompts, "drafts")
+    asked = len(prompts)
+    prompts, drafts = _answers(context, step, prompts, "drafts")
     by = settings.by
     reviser: Reviser = call(JUDGES[by.scheme].reviser, by.rest, by.options, context, settings)
     # On one rank: it keeps what is revised as it goes.
     rounds = context.mesh.from_main(
         lambda: _revised(context, step, stage, reviser, constitution, list(zip(prompts, drafts)))
     )
+    require_any(reviser, rounds)
+    refused = sum(r.refused for rs in rounds for r in rs)
+    if refused:
+        said = getattr(getattr(reviser, "model", None), "refusals", ())
+        context.say(
+            f"{step.name}: {refused} of {len(prompts) * settings.rounds} revisions were not written: too long for "
+            f"{reviser.name}{', or refused by its server, as: ' + said[-1] if said else ''}"
+        )
     records = _records(settings, reviser, constitution, prompts, drafts, rounds)
     helpful = _helpful(context, step) if settings.gives == "demonstrations" else []
     return _written(context, step, stage, [*records, *helpful]) | {
         "revised": len(prompts),
         "helpful": len(helpful),
-        "changed": sum(any(r.text != d.text for r in rs) for d, rs in zip(drafts, rounds)) / len(prompts),
-        "cut off": sum(not r.finished for rs in rounds for r in rs),
+        "changed": sum(_changed(d, rs) for d, rs in zip(drafts, rounds)) / len(prompts),
+        "too long": asked - len(prompts),
+        "refused": refused,
+        "cut off": sum(not r.finished and not r.refused for rs in rounds for r in rs),
         "principles": dict(Counter(r.rule for rs in rounds for r in rs)),
         "by": by.judge,
         "constitution": f"{constitution.name} {constitution.version}",
+        "spent": context.mesh.from_main(lambda: spent_of(reviser)),
     }
+
+
+def _changed(draft: Response, rounds: Sequence[Revision]) -> bool:
+    return any(r.text != draft.text for r in rounds if not r.refused)
 
 
 def _answers(
     context: Context, step: Node, prompts: Sequence[Prompt], label: str, n: int = 1
-) -> list[Response]:
+) -> tuple[list[Prompt], list[Response]]:
+    """The prompts that the policy can take, and n answers to each; how many are left out is said."""
     assert step.start is not None
+    policy = context.load(step.start)
+    renderer = bounded(context.renderer(policy.tokenizer), policy.model)
+    room = step.settings.max_new_tokens
+    kept = fitting_prompts(renderer, prompts, room, None, context.runtime, step.name)
+    if len(kept) < len(prompts):
+        context.say(
+            f"{step.name}: {len(prompts) - len(kept)} of {len(prompts)} prompts are too long and left out"
+        )
     samples = answer(
         context,
-        context.load(step.start),
-        prompts,
+        policy,
+        kept,
         step.settings,
         n=n,
         step=REVISION_STEP + context.repetition(step),
         label=f"{step.name}: {label}",
     )
-    return [s.response for s in samples]
+    return kept, [s.response for s in samples]
 
 
 def _revised(
@@ -126,7 +153,7 @@ def _helpful(context: Context, step: Node) -> list[Demonstration]:
         prompt = record if isinstance(record, Prompt) else record.prompt
         found.setdefault(prompt.id, prompt)
     prompts = list(found.values())[: settings.helpful]
-    answers = _answers(context, step, prompts, "helpful answers", settings.helpful_samples)
+    prompts, answers = _answers(context, step, prompts, "helpful answers", settings.helpful_samples)
     each = [p for p in prompts for _ in range(settings.helpful_samples)]
     return [Demonstration(p, a) for p, a in zip(each, answers) if a.finished and a.text.strip()]
 
