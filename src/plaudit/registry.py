@@ -144,7 +144,9 @@ class JudgeKind:
 
     ``make`` is ``(rest, options, context) -> Judge`` as ``module:name``; ``options`` its class of settings, None where
     it has none; ``check`` an optional ``(rest, options) -> None`` that raises before anything is loaded. A ``gated``
-    judge is held against people's rankings before its labels train anything, unless its options say ``gate: off``.
+    judge is held against people's rankings before its labels train anything, unless its options say ``gate: off``. One
+    that ``grades`` can score a single answer, as a reward in RL. ``resolved`` is ``rest -> rest`` in the one spelling
+    that all spellings of the same model have.
     ``reviser`` is ``(rest, options, context, settings) -> Reviser`` where it can write revisions; ``check_reviser`` is
     ``(settings, world) -> None`` in the place of ``check`` where it revises.
     """
@@ -156,6 +158,8 @@ class JudgeKind:
     check: Code | None = None
     form: str = ""
     gated: bool = False
+    grades: bool = False
+    resolved: Code | None = None
     reviser: Code | None = None
     check_reviser: Code | None = None
     name: str = ""

@@ -87,6 +87,11 @@ def test_nothing_is_read_where_no_label_is_listed(tokens):
         ('{"verdict": "A"} and then {"verdict": "B"}', "B"),
         ('{"verdict": "maybe"} A', "A"),
         ("A>>B, so [[A]]", "A"),
+        ("A tie.", None),
+        ("Answer B is better.\nA final note: check sources.", "B"),
+        ("A is better because it says why", "A"),
+        ("I prefer answer A mainly for its sources", "A"),
+        ("A careful reader would take B", "B"),
     ],
 )
 def test_a_verdict_in_words(text, label):

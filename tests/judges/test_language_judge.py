@@ -10,16 +10,22 @@ import numpy as np
 import pytest
 
 from plaudit.config import validate
+from plaudit.config.graph import resolved, teachers
 from plaudit.config.resolve import graph_of
 from plaudit.data.records import Prompt, Response
 from plaudit.errors import UserError
+from plaudit.generation.endpoint.transport import EndpointError
 from plaudit.generation.labels import LabelReply
 from plaudit.judges.judge_reward import JudgeReward
 from plaudit.judges.language import LanguageJudge, Manner
+from plaudit.judges.options import options_of
 from plaudit.judges.orders import sigmoid
 from plaudit.judges.rubrics import Criterion, Rubric, criteria_of, read_rubric
-from plaudit.pipeline.judging import counts_of
-from plaudit.rewards.protocol import RewardError, Sample
+from plaudit.pipeline.judging import counts_of, spec_of
+from plaudit.pipeline.summary import _ungated_rewards
+from plaudit.rewards import SumReward
+from plaudit.rewards.protocol import RewardError, Sample, checked
+from plaudit.rewards.shaping import LengthNormalizedReward
 
 PROMPT = Prompt.user("how?")
 
@@ -110,6 +116,13 @@ def test_after_reasons_a_probability_is_clamped_and_else_it_is_not():
     assert record.outcomes[0].result == pytest.approx(0.6)
 
 
+@pytest.mark.parametrize("how, temperature", [("log_odds", 0.05), ("mean", 0.05), ("hard", 1.0)])
+def test_the_clamp_holds_whatever_temperature_was_fitted(how, temperature):
+    manner = Manner(join=how, temperature=temperature, reason=True, clamp=0.4)
+    record = LanguageJudge(Planted(), manner).judge(PROMPT, answers(1.2, 1.0))
+    assert record.outcomes[0].result == pytest.approx(0.6)
+
+
 def test_grades_become_the_chance_of_the_higher_grade_and_a_score():
     judge = LanguageJudge(Planted(), Manner(form="pointwise", scale=5))
     record = judge.judge(PROMPT, answers(4, 2))
@@ -150,9 +163,42 @@ def test_rubrics_of_a_file_of_a_prompt_and_what_is_wrong_with_one(tmp_path):
     assert all(said in str(wrong.value) for said in ("criterion 2", "weight 0", "criterion 4"))
 
 
-def sample(text: str) -> Sample:
+def sample(text: str, prompt: Prompt = PROMPT) -> Sample:
     ids = np.arange(3)
-    return Sample(PROMPT, ids, ids, text, text, "end")
+    return Sample(prompt, ids, ids, text, text, "end")
+
+
+def test_an_unread_sample_gains_and_loses_nothing_against_those_of_its_prompt():
+    reward = JudgeReward(LanguageJudge(Planted(), Manner(form="pointwise", scale=5)))
+    easy, hard, none = (Prompt.user(text) for text in ("easy", "hard", "none"))
+    texts = [("q 5", easy), ("silent", easy), ("q 1", hard), ("silent", hard), ("silent", none)]
+    found = reward.score([sample(t, p) for t, p in texts]).scores
+    assert found[1] == found[0] and found[3] == found[2]
+    assert found[4] == pytest.approx((found[0] + found[2]) / 2)
+
+
+class Failing:
+    """A judge's reward whose server fails; how often it was asked."""
+
+    asked_once = True
+
+    def __init__(self, error: Exception) -> None:
+        self.error, self.asked = error, 0
+
+    def score(self, samples):
+        self.asked += 1
+        raise self.error
+
+
+def test_a_failing_judge_is_not_asked_again_and_keeps_its_own_error():
+    failing = Failing(EndpointError("the server failed"))
+    with pytest.raises(EndpointError, match="the server failed"):
+        checked(failing, [sample("q 1")] * 3)
+    assert failing.asked == 1
+    inside = SumReward({"judge": (Failing(ValueError("odd")), 1.0)})
+    with pytest.raises(RewardError, match="odd"):
+        checked(LengthNormalizedReward(inside, 1.0), [sample("q 1")] * 3)
+    assert inside.parts["judge"][0].asked == 1
 
 
 def test_a_judge_as_a_reward_grades_each_sample_and_gives_the_unread_ones_the_mean():
@@ -179,6 +225,78 @@ def test_a_recipe_names_a_judge_as_reward_and_must_have_people_to_hold_it_agains
     graph = recipe({"pretrain": {}, "sft": {}, "ppo": {"reward": spec + "&gate=off"}})
     assert graph["ppo"].rewards[0].source == "judge"
     assert recipe({"pretrain": {}, "sft": {}, "rank": {"prompts": 9}, "ppo": {"reward": spec}})["ppo"].rewards
+
+
+@pytest.mark.parametrize(
+    "spec, said",
+    [
+        ("http://localhost:1/v1#m?gate=off", "compares pairs"),
+        ("http://localhost:1/v1#m?pointwise", "written key=value"),
+        ("python:math:sqrt?gate=off", "gives no grades"),
+        ("pocket:rule", "gives no grades"),
+    ],
+)
+def test_a_judge_that_cannot_be_a_reward_is_told_before_anything_runs(spec, said):
+    with pytest.raises(UserError, match=said) as refused:
+        recipe({"pretrain": {}, "sft": {}, "ppo": {"reward": f"judge:{spec}"}})
+    assert "steps.ppo" in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    "options, said",
+    [
+        ({"form": "yes_no", "join": "mean"}, "join is for form pairwise"),
+        ({"form": "pointwise", "temperature": 2}, "temperature is for"),
+        ({"join": "hard", "temperature": 2}, "temperature is for"),
+        ({"form": "rubric", "rubric": "r.yaml", "constitution": "plaudit"}, "constitution is for"),
+        ({"clamp": 0.3}, "clamp is for reason"),
+        ({"scale": 5}, "scale is for form pointwise"),
+    ],
+)
+def test_an_option_that_would_act_on_nothing_is_refused(options, said):
+    with pytest.raises(UserError, match=said):
+        options_of("local", options)
+
+
+@pytest.mark.parametrize("options", [{"form": "pointwise", "scale": 5}, {"reason": True, "clamp": 0.3}])
+def test_an_option_that_acts_is_taken(options):
+    assert options_of("local", options)
+
+
+@pytest.mark.parametrize(
+    "text, said",
+    [("prompts: [a]", "behind its text"), (b"[caf\xe9]", "no UTF-8"), ("*.yaml", "cannot be read")],
+)
+def test_a_rubric_that_is_none_is_a_message(tmp_path, text, said):
+    path = tmp_path / "r.yaml"
+    path.write_bytes(text if isinstance(text, bytes) else text.encode())
+    with pytest.raises(UserError, match=said):
+        read_rubric(path)
+
+
+@pytest.mark.parametrize("option", ["constitution=@x.yaml", "form=rubric&rubric=*.yaml"])
+def test_a_files_name_with_a_sign_of_yaml_is_a_name(option):
+    with pytest.raises(UserError, match="cannot be read"):
+        spec_of(f"http://localhost:1/v1#m?{option}")
+
+
+def test_all_spellings_of_a_judge_are_one_teacher(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "m").mkdir()
+    (tmp_path / "m" / "config.json").write_text("{}")
+    same = ["local:m", "local:./m", f"local:{tmp_path}/m"]
+    assert len(set(map(resolved, same))) == 1 != len(set(map(resolved, [*same, "local:n"])))
+    same = ["http://h/v1#m", "http://H:80/v1/#m"]
+    assert len(set(map(resolved, same))) == 1
+    assert resolved("http://h:8000/v1#m") != resolved("http://h/v1#m") != resolved("http://h/v1#n")
+    steps = {"pretrain": {}, "sft": {}, "rank": {"by": "http://h/v1#m?gate=off"}}
+    assert resolved("http://h/v1/#m") in teachers(recipe(steps).nodes.values())
+
+
+def test_a_reward_judge_that_nobody_checked_stands_in_the_summary():
+    steps = {"ppo": {"rewards": ["judge:http://h/v1#m?form=pointwise&gate=off"]}, "sft": {"rewards": []}}
+    assert _ungated_rewards(steps) == {"ppo": "http://h/v1#m"}
+    assert _ungated_rewards({"ppo": {"rewards": ["judge:http://h/v1#m?form=pointwise"]}}) == {}
 
 
 @pytest.mark.parametrize("how", ["https://host/v1#m", {"judge": "https://host/v1#m", "gate": True}])

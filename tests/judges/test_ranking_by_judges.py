@@ -127,7 +127,7 @@ def revised(home):
             "by": f"local:{home}/reviser",
             "prompts": 6,
             "rounds": 2,
-            "max_new_tokens": 6,
+            "max_new_tokens": 24,
             "helpful": 4,
             "helpful_on": "prompts",
             "validation": 0.0,
@@ -362,7 +362,9 @@ def test_a_calibration_corrects_the_rate_that_its_judge_measured(revised, home, 
     (revised.path / "judged.json").unlink()
     with pytest.raises(UserError, match="cannot be corrected"):
         judge_run(revised.path, spec, prompts=12, calibration=file)
-    assert json.loads((revised.path / "judged.json").read_text())[spec]["mean"] == p, "what was judged is kept"
+    assert json.loads((revised.path / "judged.json").read_text())[spec]["mean"] == p, (
+        "what was judged is kept"
+    )
 
 
 def test_a_judge_made_of_other_code_or_weights_does_not_get_the_verdicts_of_the_first(home, tmp_path):
@@ -475,4 +477,4 @@ def test_a_judge_compares_the_end_with_the_start_and_its_own_labels_are_refused(
     printed = capsys.readouterr().out
     assert not ended.value.code and "win rate" in printed and "no independent measure" in printed
     kept = json.loads((revised.path / "judged.json").read_text())
-    assert set(kept) == {"python:judge_of_ours:longer", "python:judge_of_ours:fair"}
+    assert {"python:judge_of_ours:longer", "python:judge_of_ours:fair"} <= set(kept)

@@ -347,6 +347,12 @@ def test_a_wrong_spec_is_one_message_before_anything_is_asked(tmp_path, capsys, 
     assert not (tmp_path / "o").exists()
 
 
+def test_labels_of_verdicts_are_for_people_alone(tmp_path, capsys):
+    with pytest.raises(SystemExit) as ended:
+        main(["judge", str(answers(tmp_path / "a.jsonl", 2)), "--with", "local:x", "--labels", "1=first"])
+    assert ended.value.code == 2 and "--labels says" in capsys.readouterr().err
+
+
 def test_waits_follow_the_server_and_dates_are_read():
     from datetime import UTC, datetime
 

@@ -153,6 +153,10 @@ REVISE = {"by": "http://localhost:1/v1#m", "prompts": 4}
     [
         ({"revise": {"by": "reward:x"}}, "writes no revisions"),
         ({"revise": {**REVISE, "constitution": "plaudti"}}, "no constitution"),
+        (
+            {"revise": {**REVISE, "by": "http://localhost:1/v1#m?constitution=plaudit&gate=off"}},
+            "acts on nothing",
+        ),
         ({"revise": {**REVISE, "helpful": 3, "helpful_on": "labels"}}, "no labels whose prompts"),
     ],
 )

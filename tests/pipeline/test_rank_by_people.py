@@ -221,6 +221,22 @@ def test_each_answer_is_kept_with_the_policy_that_wrote_it(tmp_path, monkeypatch
     assert len(items) == 2
 
 
+def test_why_an_answer_was_chosen_goes_with_it_to_people_and_back():
+    from plaudit.feedback.importing import items_of_rows
+
+    marks = ("favourite", "random")
+    shown = [Response(why, metadata={"model": "m", "chosen": why}) for why in marks]
+    made = items_of_rows([asking._row(Prompt.user("q"), shown)], purpose="work", source="x", max_dropped=0.0)
+    assert [a.info for a in made.items[0].answers] == [{"chosen": why} for why in marks]
+    (plain,) = items_of_rows(
+        [asking._row(Prompt.user("q"), [Response(t, metadata={"model": "m"}) for t in "ab"])],
+        purpose="work",
+        source="x",
+        max_dropped=0.0,
+    ).items
+    assert all(a.info == {} for a in plain.answers)
+
+
 def test_answers_of_the_same_text_are_one_answer_to_people(tmp_path, monkeypatch):
     of = {"metadata": {"model": "asked@sft"}}
     twins = [Response("an owl", **of), Response("an owl", finished=False, **of), Response("a fox", **of)]

@@ -47,6 +47,11 @@ def judge(
         raise UserError("name a judge", remedy="--with local:MODEL, --with http://host/v1#model, …")
     if (source is None) == (rankings is None):
         raise UserError("name a file to judge, or --calibrate with people's rankings", remedy="one of both")
+    if labels and rankings is None:
+        raise UserError(
+            "--labels says what people's verdicts are called, and a file to judge has none that count",
+            remedy="leave --labels out, or hold the judge against people: --calibrate RANKINGS",
+        )
     folder = out or Path("judgements") / _name(with_)
     if rankings is not None:
         _calibrate(rankings, with_, folder, limit, pairs_of(fields, "--fields"), pairs_of(labels, "--labels"))

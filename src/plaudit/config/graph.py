@@ -9,7 +9,7 @@ from typing import Any
 from plaudit.config.scoring import RewardPart
 from plaudit.config.sections import JudgeSpec, Rank
 from plaudit.config.steps import StepInput
-from plaudit.registry import WORLDS, Gives, StepKind
+from plaudit.registry import JUDGES, WORLDS, Gives, StepKind, call
 
 FIRST = "base"
 EVALUATE, PROXY = "evaluate", "proxy"
@@ -60,7 +60,7 @@ def ranked_by_people(node: Node) -> bool:
 
 
 def teachers(nodes: Iterable[Node]) -> set[str]:
-    """The judges and reward models (as specs) whose labels or scores steps learn from: none is independent of them."""
+    """The judges and reward models (``resolved``) whose labels or scores steps learn from: none is independent."""
     found = set()
     for node in nodes:
         by = getattr(node.settings, "by", None)
@@ -73,7 +73,14 @@ def teachers(nodes: Iterable[Node]) -> set[str]:
                 found.add(f"reward:{part.path}")
         if node.gives("reward model") and node.name != PROXY:
             found.add(f"reward:{node.name}")
-    return found
+    return set(map(resolved, found))
+
+
+def resolved(judge: str) -> str:
+    """One name for all spellings of a judge, as its kind has one (``JudgeKind.resolved``)."""
+    scheme, _, rest = judge.partition(":")
+    kind = JUDGES.get(scheme)
+    return judge if kind is None or kind.resolved is None else f"{scheme}:{call(kind.resolved, rest)}"
 
 
 @dataclass(frozen=True)

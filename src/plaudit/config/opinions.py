@@ -5,13 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from pydantic import ValidationError
+
 from plaudit.config.graph import (
     PEOPLE,
     Graph,
     Node,
     ranked_by_people,
+    resolved,
     teachers,
 )
+from plaudit.config.problems import problems_of
 from plaudit.config.recipe import Config
 from plaudit.config.record_sources import RecordSources
 from plaudit.config.scoring import RewardPart
@@ -122,7 +126,14 @@ class Opinions:
             elif part.source == "step" and part.path not in models:
                 self.unknown(name, str(part.path), models, field, "reward model")
             elif part.source == "judge":
-                self.judge_spec(JudgeSpec.model_validate(part.path), field)
+                try:
+                    spec = JudgeSpec.model_validate(part.path)
+                except ValidationError as error:
+                    for problem in problems_of(error, "", field, JudgeSpec):
+                        self.wrong(problem.message, field, "write judge:SPEC?form=pointwise")
+                    continue
+                self.judge_spec(spec, field)
+                self.grading(spec, field)
             elif part.source == "gold" and not self.world:
                 self.wrong("gold is known in a made world alone", field, "name a reward model or a function")
             made.append(part)
@@ -190,6 +201,23 @@ class Opinions:
                 f"{{judge: {spec.judge}, gate: off}}, which the report then says",
             )
 
+    def grading(self, spec: JudgeSpec, field: str) -> None:
+        """What is wrong with a judge as a reward: one that is known, and cannot score a single answer."""
+        kind = JUDGES.get(spec.scheme)
+        if kind is None:
+            return
+        if not kind.grades:
+            forms = " or ".join(j.form for j in JUDGES.values() if j.grades)
+            self.wrong(
+                f"{spec.judge} gives no grades, and a reward scores one answer", field, f"name {forms}"
+            )
+        elif spec.options.get("form", "pairwise") == "pairwise":
+            self.wrong(
+                f"{spec.judge} compares pairs, and a reward scores one answer",
+                field,
+                "add ?form=pointwise, ?form=rubric&rubric=FILE or ?form=yes_no",
+            )
+
     def evaluator(self, settings: Evaluate, field: str) -> None:
         """What is wrong with the judge of an evaluation: also that it gave what the run learns from."""
         spec = settings.judge
@@ -199,7 +227,7 @@ class Opinions:
             self.wrong("in a made world the truth judges", field, f"remove {field}")
             return
         self.judge_spec(spec, field)
-        if spec.judge in teachers(self.nodes.values()) and not settings.force_judge:
+        if resolved(spec.judge) in teachers(self.nodes.values()) and not settings.force_judge:
             self.wrong(
                 f"{spec.judge} also gives what the run learns from: it is no independent judge of the result",
                 field,

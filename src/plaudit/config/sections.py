@@ -63,7 +63,11 @@ def _option(text: str) -> tuple[str, Any]:
     key, separator, value = text.partition("=")
     if not separator:
         raise ValueError(f"an option of a judge is written key=value, this is {text!r}")
-    return key, yaml.load(value, Loader)
+    try:
+        return key, yaml.load(value, Loader)
+    except yaml.YAMLError:
+        # A file's name may begin with a sign that YAML reserves, such as @ or *.
+        return key, value
 
 
 class Enough(Section):

@@ -123,7 +123,9 @@ def _answers(view: View) -> tuple[NewAnswer, ...]:
     for i, (text, value) in enumerate(zip(texts, given)):
         known = value if isinstance(value, dict) else {}
         model = models[i] if models is not None else known.get("model")
-        answers.append(NewAnswer(text, known.get("finished", True) is not False, _name(model)))
+        chosen = known.get("chosen")
+        info = {"chosen": chosen} if isinstance(chosen, str) else {}  # why a rank step shows it
+        answers.append(NewAnswer(text, known.get("finished", True) is not False, _name(model), info))
     return tuple(answers)
 
 

@@ -16,6 +16,13 @@ KEYS = ("verdict", "winner", "choice", "answer", "preferred", "better", "label",
 MARKED = r"\[\[\s*(?:model[_ ]?|answer[_ ]?|response[_ ]?)?({})\s*\]\]"
 NAMED = r"(?<![\w'-])({})(?![\w'-])"
 FIRST = r"\A\W*({})(?=\W*(?:\n|$)|[.,:;)\]*])"
+# What names an answer before its letter, and what may follow a letter but never the article "A".
+NAMES = re.compile(r"(?:answer|option|response|choice|model|verdict|winner|candidate)\W*$", re.IGNORECASE)
+AFTER_A_LETTER = re.compile(
+    r"\s+(?:is|was|are|were|has|had|does|did|can|could|would|should|will|wins|won|beats|gives|gave|seems|looks|answers|"
+    r"provides|contains|explains|says|shows|stays|makes|fails|lacks|or|and|but|because|since|as|while|over|than|by|for|"
+    r"in|on|to|with|without|at|from|which|who|where|it)\b"
+)
 
 
 class WrittenLabels:
@@ -55,12 +62,24 @@ def label_in(text: str, labels: Sequence[str], *, cut: bool = False) -> str | No
             pattern.format("|".join(map(re.escape, _longest_first(labels)))), _flags(labels)
         )
         for line in reversed(text.splitlines()):
-            named = {_known(m, labels) for m in compiled.findall(line)}
+            named = {
+                _known(m[1], labels)
+                for m in compiled.finditer(line)
+                if pattern is not NAMED or not _is_article(line, m)
+            }
             if len(named) == 1:
                 return named.pop()
             if named:
                 return None
     return None
+
+
+def _is_article(line: str, found: re.Match[str]) -> bool:
+    """Whether "A" begins "A tie" or "A final note": such a word follows no letter, and no name stands before it."""
+    rest = line[found.end() :]
+    if found[1] != "A" or not re.match(r"\s+[a-z]", rest) or AFTER_A_LETTER.match(rest):
+        return False
+    return NAMES.search(line[: found.start()]) is None
 
 
 def _longest_first(labels: Sequence[str]) -> list[str]:

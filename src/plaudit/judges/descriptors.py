@@ -10,6 +10,7 @@ JUDGES.register(
         options="plaudit.judges.options:RewardOptions",
         check="plaudit.judges.options:check_reward",
         form="reward:STEP|PATH|RUN@step",
+        resolved="plaudit.judges.options:resolved_reward",
     ),
     JudgeKind(
         "python",
@@ -28,6 +29,8 @@ JUDGES.register(
         check="plaudit.judges.language_options:check_local",
         form="local:PATH|RUN@step",
         gated=True,
+        grades=True,
+        resolved="plaudit.judges.options:resolved_policy",
         reviser="plaudit.judges.language_options:local_reviser",
     ),
     *(
@@ -39,6 +42,8 @@ JUDGES.register(
             check="plaudit.judges.language_options:check_remote",
             form=f"{scheme}://host/v1#model",
             gated=True,
+            grades=True,
+            resolved="plaudit.judges.options:resolved_address",
             reviser=f"plaudit.judges.language_options:{scheme}_reviser",
         )
         for scheme in ("http", "https")

@@ -97,10 +97,8 @@ class LanguageJudge:
         outcomes: list[Outcome] = []
         evidence: list[dict[str, Any]] = []
         for i, j in combinations(range(len(responses)), 2):
-            forward, backward = (
-                Order.of(next(readings), prompts.FIRST, prompts.SECOND, clamp=clamp) for _ in range(2)
-            )
-            pair = join(forward, backward, m.join, m.temperature)
+            forward, backward = (Order.of(next(readings), prompts.FIRST, prompts.SECOND) for _ in range(2))
+            pair = join(forward, backward, m.join, m.temperature, clamp)
             principle = principle_for(m.principles, m.seed, prompt.id, responses[i].text, responses[j].text)
             evidence.append({"left": i, "right": j, "principle": principle.name, **pair.as_dict()})
             if pair.result is not None:

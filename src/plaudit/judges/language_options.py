@@ -49,6 +49,27 @@ class LanguageOptions(GatedOptions):
             raise ValueError(f"reason is for form pairwise, not {self.form}")
         return self
 
+    @model_validator(mode="after")
+    def _acts(self) -> LanguageOptions:
+        """Each option that is given has something to act on."""
+        acting = {
+            "join": (self.form == "pairwise", "form pairwise"),
+            "temperature": (
+                self.form != "pointwise" and self.join != "hard",
+                "log-odds, which this form has not",
+            ),
+            "constitution": (
+                self.form != "rubric",
+                "other forms than rubric, whose criteria are the principles",
+            ),
+            "clamp": (self.reason, "reason: true"),
+            "scale": (self.form == "pointwise", "form pointwise"),
+        }
+        for name, (acts, what) in acting.items():
+            if name in self.model_fields_set and not acts:
+                raise ValueError(f"{name} is for {what}: leave it out")
+        return self
+
     @property
     def files(self) -> tuple[Path, ...]:
         """The user's own files that decide what is asked: a change of their content is another judge."""
@@ -178,8 +199,19 @@ def check_revision(settings: Any, world: Any) -> None:
     if kind.check_reviser is not None:
         call(kind.check_reviser, settings, world)
     elif kind.check is not None:
+        refuse_judging(spec.options)
         call(kind.check, spec.rest, spec.options, world, ())
     read_constitution(settings.constitution)
+
+
+def refuse_judging(options: Mapping[str, Any]) -> None:
+    """UserError with the options of judging among those of a model that writes: they would act on nothing."""
+    idle = sorted(set(options) & set(LanguageOptions.model_fields))
+    if idle:
+        raise UserError(
+            f"{', '.join(idle)}: an option of a judge acts on nothing where a model writes",
+            remedy="leave it out; the step's own constitution and temperature are keys beside by",
+        )
 
 
 def local_reviser(rest: str, options: Mapping[str, Any], context: Any, settings: Any) -> Any:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
+from urllib.parse import urlsplit
 
 from pydantic import ValidationError, model_validator
 
@@ -72,3 +73,33 @@ def check_function(rest: str, options: Mapping[str, Any], world: Any, models: Se
     options_of("python", options)
     if not callable(resolve(rest, "judge")):
         raise UserError(f"{rest} is not a function", remedy="name module:function")
+
+
+def resolved_policy(rest: str) -> str:
+    """A model by its folder; what is not on this machine stays as it is written."""
+    return _folder(rest, "policy")
+
+
+def resolved_reward(rest: str) -> str:
+    """A reward model by its folder; a step's name stays as it is written."""
+    return _folder(rest, "reward model")
+
+
+def _folder(rest: str, kind: str) -> str:
+    try:
+        found = locate(rest, kind=kind)
+    except UserError:
+        return rest
+    return rest if found.hub else str(found.folder.resolve())
+
+
+def resolved_address(rest: str) -> str:
+    """``//host/v1#model`` without what says nothing: capitals of the host, a usual port, a slash at the end."""
+    url, _, model = rest.partition("#")
+    parts = urlsplit(url)
+    try:
+        port = parts.port
+    except ValueError:
+        return rest
+    host = (parts.hostname or "") + (f":{port}" if port not in (None, 80, 443) else "")
+    return f"//{host}{parts.path.rstrip('/')}#{model}"

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from plaudit.generation.labels import LabelReply
@@ -42,17 +42,13 @@ class Order:
         first: str,
         second: str,
         tie: str | None = None,
-        clamp: float | None = None,
     ) -> Order:
-        """Of a reading of two labels. ``clamp`` c keeps P(first) within [c, 1 − c], for verdicts after reasoning."""
+        """Of a reading of two labels."""
         odds = reading.log_odds(first, second)
         if odds is None and reading.label is not None:
             odds = {first: CERTAIN, second: -CERTAIN}.get(
                 reading.label, 0.0 if reading.label == tie else None
             )
-        if odds is not None and clamp is not None:
-            most = math.log((1 - clamp) / clamp)
-            odds = max(-most, min(most, odds))
         return cls(odds, reading.mass, reading.text)
 
 
@@ -90,12 +86,25 @@ class JoinedOrders:
         }
 
 
-def join(forward: Order, backward: Order, how: Join = "log_odds", temperature: float = 1.0) -> JoinedOrders:
+def join(
+    forward: Order,
+    backward: Order,
+    how: Join = "log_odds",
+    temperature: float = 1.0,
+    clamp: float | None = None,
+) -> JoinedOrders:
     """Both orders of a pair (a, b) as P(a better).
 
     ``log_odds``: σ(c / T). ``mean``: (σ(l₁ / T) + σ(−l₂ / T)) / 2, as Lee et al. 2023 (RLAIF). ``hard``: 1 or 0 where
-    both orders agree, else a half.
+    both orders agree, else a half. ``clamp`` c keeps the probability within [c, 1 − c], for verdicts after reasons.
     """
+    found = _joined(forward, backward, how, temperature)
+    if clamp is None or found.result is None:
+        return found
+    return replace(found, result=max(clamp, min(1 - clamp, found.result)))
+
+
+def _joined(forward: Order, backward: Order, how: Join, temperature: float) -> JoinedOrders:
     if forward.abstains or backward.abstains:
         return JoinedOrders(forward, backward, None)
     assert forward.log_odds is not None and backward.log_odds is not None

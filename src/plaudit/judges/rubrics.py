@@ -47,6 +47,8 @@ def read_rubric(path: Path) -> Rubric:
         text = path.read_text(encoding="utf-8")
     except OSError as error:
         raise UserError(f"the rubric {path} cannot be read: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise UserError(f"the rubric {path} is no UTF-8", remedy="save it as UTF-8") from None
     try:
         if path.suffix == ".jsonl":
             rows = [json.loads(line) for line in text.splitlines() if line.strip()]
@@ -62,6 +64,11 @@ def read_rubric(path: Path) -> Rubric:
                 remedy="common, prompts",
             )
         each = value.get("prompts") or {}
+        if not isinstance(each, Mapping):
+            raise UserError(
+                f"prompts of the rubric {path} is a {type(each).__name__}",
+                remedy="write the criteria of each prompt behind its text: prompts: {TEXT: [criterion, …]}",
+            )
         return Rubric(
             criteria_of(value.get("common") or [], str(path)),
             {str(k): criteria_of(v, str(path)) for k, v in each.items()},

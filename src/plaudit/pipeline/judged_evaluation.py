@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from plaudit.config import validate
-from plaudit.config.graph import Graph, teachers
+from plaudit.config.graph import Graph, resolved, teachers
 from plaudit.config.resolve import graph_of
 from plaudit.config.sections import JudgeSpec
 from plaudit.data.baselines import pair_shares, pair_verdicts
@@ -124,7 +124,7 @@ def _keep(folder: RunFolder, found: Mapping[str, Any]) -> None:
 
 def has_taught(spec: JudgeSpec, graph: Graph, folder: RunFolder) -> bool:
     """Whether a judge gave labels or scores that a run learned from, or is a reward model of its own."""
-    if spec.judge in teachers(graph.nodes.values()):
+    if resolved(spec.judge) in teachers(graph.nodes.values()):
         return True
     if spec.scheme != "reward":
         return False

@@ -16,7 +16,13 @@ from plaudit.errors import UserError, suggest
 from plaudit.evaluation.judge_gate import ALONE, Calibration, calibrate
 from plaudit.evaluation.judge_people import merged, said_by_judge
 from plaudit.evaluation.judge_probes import probe_items, probe_wins
-from plaudit.judges.language_options import LanguageOptions, RemoteOptions, folder_name, remote_model
+from plaudit.judges.language_options import (
+    LanguageOptions,
+    RemoteOptions,
+    folder_name,
+    refuse_judging,
+    remote_model,
+)
 from plaudit.judges.options import options_of
 from plaudit.judges.orders import LEAST_MASS
 from plaudit.judges.prompts import VERSION as PROMPTS
@@ -185,6 +191,7 @@ def gate(judge: Judge, people: Sequence[Comparisons], folder: Path, spec: str) -
 
 def chat_model_of(spec: JudgeSpec, bench: Any) -> Any:
     """The model of a spec as one that writes texts (``ChatModel``): ``local:…`` or ``http(s)://…#…``."""
+    refuse_judging(spec.options)
     if spec.scheme == "local":
         from plaudit.generation.chat import LocalChatModel
         from plaudit.runs.locate import locate

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from plaudit.config.sections import JudgeSpec
 from plaudit.pipeline.export import RECORD as EXPORT
-from plaudit.registry import WORLDS, resolve
+from plaudit.registry import JUDGES, WORLDS, resolve
 from plaudit.runs import RunFolder
 
 SCHEMA = 2
@@ -58,6 +59,7 @@ def write_summary(folder: RunFolder) -> dict[str, Any]:
     if audits:
         summary["audits"] = audits
     unchecked = {name: s["judge"] for name, s in steps.items() if s.get("gate") == "off"}
+    unchecked |= _ungated_rewards(record["steps"])
     if unchecked:
         summary["unchecked_judges"] = unchecked
     summary |= _gains(summary.get("attributes") or {})
@@ -67,6 +69,19 @@ def write_summary(folder: RunFolder) -> dict[str, Any]:
         summary["checks"] = checks
     folder.write_json("summary.json", summary)
     return summary
+
+
+def _ungated_rewards(steps: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:
+    """The judges that scored samples in RL without being held against people, by step."""
+    found: dict[str, str] = {}
+    for name, step in steps.items():
+        specs = [r.removeprefix("judge:") for r in step.get("rewards", ()) if r.startswith("judge:")]
+        ungated = [
+            s.judge for s in map(JudgeSpec.model_validate, specs) if s.ungated and JUDGES[s.scheme].gated
+        ]
+        if ungated:
+            found[name] = ", ".join(ungated)
+    return found
 
 
 def _labels(kinds: Mapping[str, Mapping[str, Any]], steps: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:

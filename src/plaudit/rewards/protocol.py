@@ -12,7 +12,7 @@ from typing import Literal, Protocol
 import numpy as np
 
 from plaudit.data.records import Prompt, Response
-from plaudit.errors import UserError, Waiting
+from plaudit.errors import PlauditError, UserError, Waiting
 from plaudit.runtime import Mesh
 
 
@@ -49,7 +49,8 @@ class Reward(Protocol):
     """Anything that scores samples.
 
     One with ``on_rank_0 = True`` is given all samples of a batch by one process, because scores depend on one another
-    or because it keeps files; any other one is given whole prompts' samples, by each rank its own.
+    or because it keeps files; any other one is given whole prompts' samples, by each rank its own. One with
+    ``asked_once = True`` costs money or much time: where it fails, no sample is scored again to find the one at fault.
     """
 
     def score(self, samples: Sequence[Sample]) -> RewardOutput: ...
@@ -89,6 +90,11 @@ def needs_rank_0(*rewards: Reward) -> bool:
     return any(getattr(reward, "on_rank_0", False) for reward in rewards)
 
 
+def asked_once(*rewards: Reward) -> bool:
+    """Whether one of these rewards is never to be asked twice about a sample."""
+    return any(getattr(reward, "asked_once", False) for reward in rewards)
+
+
 def _cuts(samples: Sequence[Sample], world: int) -> list[int]:
     """Where a list is cut into ``world`` runs of nearly equal length that leave no prompt's samples apart."""
     ends = [i for i in range(len(samples)) if not i or samples[i].prompt.id != samples[i - 1].prompt.id]
@@ -102,7 +108,10 @@ def _checked(reward: Reward, samples: Sequence[Sample]) -> RewardOutput:
     except Waiting:
         raise
     except (Exception, SystemExit) as error:
-        culprit = _first_failing(reward, samples)
+        once = asked_once(reward)
+        if once and isinstance(error, PlauditError):
+            raise  # it says itself what went wrong, and its kind decides the exit code
+        culprit = None if once else _first_failing(reward, samples)
         raise RewardError(
             f"the reward failed{_place(error)}: {error!r}{_show(culprit)}", remedy=REMEDY
         ) from error

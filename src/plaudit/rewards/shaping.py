@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from plaudit.objectives import length_normalize, relative_sigmoid
-from plaudit.rewards.protocol import Reward, RewardOutput, Sample, needs_rank_0
+from plaudit.rewards.protocol import Reward, RewardOutput, Sample, asked_once, needs_rank_0
 from plaudit.rewards.sources import EnsembleReward, ModelReward
 
 HIGH = 0.99  # the quantile of the training answers' scores above which a score is far out
@@ -29,6 +29,10 @@ class _Around:
     @property
     def on_rank_0(self) -> bool:
         return needs_rank_0(self.reward)
+
+    @property
+    def asked_once(self) -> bool:
+        return asked_once(self.reward)
 
 
 class LengthNormalizedReward(_Around):

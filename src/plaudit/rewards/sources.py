@@ -16,7 +16,7 @@ from plaudit.models.heads import comparable_scores
 from plaudit.models.packing import layout_for
 from plaudit.models.reward_model import RewardModel
 from plaudit.registry import resolve
-from plaudit.rewards.protocol import Reward, RewardOutput, Sample, needs_rank_0
+from plaudit.rewards.protocol import Reward, RewardOutput, Sample, asked_once, needs_rank_0
 from plaudit.runtime import Runtime
 from plaudit.training.sweep import per_response
 
@@ -175,6 +175,10 @@ class EnsembleReward:
     def on_rank_0(self) -> bool:
         return needs_rank_0(*self.members)
 
+    @property
+    def asked_once(self) -> bool:
+        return asked_once(*self.members)
+
     def score(self, samples: Sequence[Sample]) -> RewardOutput:
         outputs = [m.score(samples) for m in self.members]
         every = np.stack([output.scores for output in outputs])
@@ -255,6 +259,10 @@ class SumReward:
     @property
     def on_rank_0(self) -> bool:
         return needs_rank_0(*(reward for reward, _ in self.parts.values()))
+
+    @property
+    def asked_once(self) -> bool:
+        return asked_once(*(reward for reward, _ in self.parts.values()))
 
     def score(self, samples: Sequence[Sample]) -> RewardOutput:
         outputs = {name: reward.score(samples) for name, (reward, _) in self.parts.items()}

@@ -8,7 +8,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from plaudit.config.graph import PROXY, Node, teachers
+from plaudit.config.graph import PROXY, Node, resolved, teachers
 from plaudit.config.sections import JudgeSpec
 from plaudit.data.baselines import pair_shares
 from plaudit.data.records import Response
@@ -120,7 +120,10 @@ class PairJudge:
 
     def record(self) -> dict[str, Any]:
         """How it stands against people, what it cost, and whether the run also learned from it."""
-        own = {"spec": self.name, "also_taught": self.name in teachers(self.context.graph.nodes.values())}
+        own = {
+            "spec": self.name,
+            "also_taught": resolved(self.name) in teachers(self.context.graph.nodes.values()),
+        }
         return {**own, **{k: v for k, v in self.told.items() if k != "judge"}, "spent": spent_of(self.judge)}
 
 

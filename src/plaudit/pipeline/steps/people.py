@@ -14,7 +14,7 @@ from plaudit.data.records import Prompt, Response
 from plaudit.errors import UserError, Waiting
 from plaudit.pipeline.context import Context
 from plaudit.pipeline.stages import FROZEN, file_hash
-from plaudit.pipeline.steps.ranked_items import MODEL, written
+from plaudit.pipeline.steps.ranked_items import CHOSEN, MODEL, written
 from plaudit.pipeline.steps.recheck import items_to_rank
 from plaudit.runs import Stage, files
 
@@ -90,7 +90,12 @@ def _row(prompt: Prompt, responses: Sequence[Response]) -> dict[str, Any]:
     return {
         "prompt": [m.as_dict() for m in prompt.messages],
         "responses": [
-            {"text": r.text, "finished": r.finished, "model": r.metadata[MODEL]} for r in _distinct(responses)
+            {
+                "text": r.text,
+                "finished": r.finished,
+                **{k: v for k, v in r.metadata.items() if k in (MODEL, CHOSEN)},
+            }
+            for r in _distinct(responses)
         ],
         "source": prompt.source,
         "metadata": dict(prompt.metadata),
