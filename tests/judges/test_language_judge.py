@@ -258,6 +258,13 @@ def test_an_option_that_would_act_on_nothing_is_refused(options, said):
         options_of("local", options)
 
 
+def test_a_record_names_the_constitution_and_its_version():
+    judge = LanguageJudge(Planted(), options_of("local", {"constitution": "plaudit"}).manner())
+    said = judge.judge(PROMPT, answers(1, 2)).metadata["judge"]
+    assert said["constitution"] == "plaudit 1" and said["pairs"][0]["principle"] != "helpful"
+    assert "constitution" not in LanguageJudge(Planted()).judge(PROMPT, answers(1, 2)).metadata["judge"]
+
+
 @pytest.mark.parametrize("options", [{"form": "pointwise", "scale": 5}, {"reason": True, "clamp": 0.3}])
 def test_an_option_that_acts_is_taken(options):
     assert options_of("local", options)

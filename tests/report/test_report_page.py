@@ -92,6 +92,26 @@ def test_build_writes_one_file_and_touches_nothing_else(tmp_path):
     assert 50_000 < path.stat().st_size < 1_000_000
 
 
+def test_judges_that_were_asked_beside_the_evaluation_are_named(tmp_path):
+    run = write_run(tmp_path / "run", siblings=())
+    end = json.loads((run / "run.json").read_text())["places"]["end"]
+    value = {"mean": 0.7, "low": 0.6, "high": 0.8}
+    said = {**value, "pairs": 50, "end": end, "start": "gone", "controlled": value, "also_taught": True}
+    nothing = {"mean": None, "pairs": 0}
+    kept = {
+        "http://h/v1#m": said | {"corrected": value},
+        "local:mute": nothing,
+        "odd": 3,
+        "<b>": {"mean": 0.5},
+    }
+    (run / "judged.json").write_text(json.dumps(kept))
+    page = Page(build(run).read_text(encoding="utf-8"))
+    text = " ".join(" ".join(page.text).split())
+    assert page.faults == [] and "http://h/v1#m: " in text and "against gone, 70% (60–80%)" in text
+    assert "corrected for the judge’s errors 70%" in text and "also gave what the run learned from" in text
+    assert "local:mute" not in text and "odd:" not in text and "<b>: " in text
+
+
 def test_the_same_folder_gives_the_same_bytes_wherever_it_lies(pocket, tmp_path):
     moved = tmp_path / "somewhere" / "else"
     shutil.copytree(pocket, moved)

@@ -43,6 +43,7 @@ class Run:
     siblings: Sequence[Sibling] = ()
     audit: Mapping[str, Any] = field(default_factory=dict)
     suites: Mapping[str, Any] = field(default_factory=dict)
+    judged: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def steps(self) -> Mapping[str, Mapping[str, Any]]:
@@ -181,7 +182,8 @@ def read_run(path: str | Path) -> Run:
         {stage.name: _stage(stage) for stage in folder.stages()},
         [s for s in siblings if s.run.summary or s.run.metrics("end")],
     )
-    return replace(run, audit=_read(folder, "audit.json"), suites=_read(folder, "suites.json"))
+    beside_it = {name: _read(folder, f"{name}.json") for name in ("audit", "suites", "judged")}
+    return replace(run, **beside_it)
 
 
 def run_of(

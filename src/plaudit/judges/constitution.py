@@ -11,7 +11,7 @@ import yaml
 
 from plaudit.config.text import Loader
 from plaudit.errors import Problem, UserError, suggest
-from plaudit.judges.principles import DEFAULT, Principle
+from plaudit.judges.principles import Principle
 
 OURS = "plaudit"
 BUILT_IN = Path(__file__).parent / "constitutions"
@@ -51,11 +51,6 @@ class Constitution:
     def principles(self) -> tuple[Principle, ...]:
         """What comparisons follow."""
         return tuple(Principle(r.name, r.prefer) for r in self.rules)
-
-
-def principles_of(source: str | None) -> tuple[Principle, ...]:
-    """The principles of a constitution, or the one of helpfulness where none is named."""
-    return DEFAULT if source is None else read_constitution(source).principles
 
 
 def read_constitution(source: str) -> Constitution:

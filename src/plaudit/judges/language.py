@@ -27,6 +27,7 @@ class Manner:
 
     ``temperature`` divides the log-odds (fitted on people's judgements). ``reason`` lets it write reasons before the
     verdict, whose probability is then kept within [``clamp``, 1 − ``clamp``]. ``scale`` is the best grade.
+    ``constitution`` is the name and the version of the one that the principles are of.
     """
 
     form: Form = "pairwise"
@@ -38,6 +39,7 @@ class Manner:
     clamp: float = CLAMP
     scale: int = 10
     seed: int = 0
+    constitution: str = ""
 
 
 class LanguageJudge:
@@ -196,6 +198,7 @@ class LanguageJudge:
             "temperature": m.temperature,
             "version": prompts.VERSION,
             "prompt": prompt.id,
+            **({"constitution": m.constitution} if m.constitution else {}),
             "pairs": list(pairs),
             **more,
         }

@@ -78,18 +78,21 @@ class LanguageOptions(GatedOptions):
 
     def manner(self) -> Manner:
         """The manner of asking; reads the rubric and the constitution."""
-        from plaudit.judges.constitution import principles_of
+        from plaudit.judges.constitution import read_constitution
+        from plaudit.judges.principles import DEFAULT
 
+        own = read_constitution(self.constitution) if self.constitution is not None else None
         return Manner(
             self.form,
             self.join,
             self.temperature,
-            principles_of(self.constitution),
+            own.principles if own else DEFAULT,
             read_rubric(self.rubric) if self.rubric else Rubric(),
             self.reason,
             self.clamp,
             self.scale,
             self.seed,
+            f"{own.name} {own.version}" if own else "",
         )
 
 

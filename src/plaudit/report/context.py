@@ -17,6 +17,7 @@ from plaudit.report.audit import audited
 from plaudit.report.comparison import comparison
 from plaudit.report.curves import direct_charts, earlier_charts, rl_charts, table
 from plaudit.report.graph_picture import graph_picture
+from plaudit.report.judged import judged_beside
 from plaudit.report.reward_models import reward_models
 from plaudit.report.temperatures import best_temperature
 
@@ -60,6 +61,7 @@ def page_context(run: Run) -> dict[str, Any]:
         "checks": provenance.checks(run),
         "answers": cards(run),
         "wins": quality.wins(run),
+        "judged": judged_beside(run),
         "attributes": quality.attributes(run),
         "best": best_temperature(run),
         "trainings": trainings,
