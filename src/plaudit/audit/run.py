@@ -182,8 +182,8 @@ def read_run(path: str | Path) -> Run:
         {stage.name: _stage(stage) for stage in folder.stages()},
         [s for s in siblings if s.run.summary or s.run.metrics("end")],
     )
-    beside_it = {name: _read(folder, f"{name}.json") for name in ("audit", "suites", "judged")}
-    return replace(run, **beside_it)
+    audit, suites, judged = (_read(folder, f"{name}.json") for name in ("audit", "suites", "judged"))
+    return replace(run, audit=audit, suites=suites, judged=judged)
 
 
 def run_of(
