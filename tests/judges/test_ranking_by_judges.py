@@ -326,6 +326,7 @@ def test_a_reviser_that_is_too_small_for_the_critique_says_so(home):
     with pytest.raises(UserError, match="cannot take a critique") as refused:
         run(recipe(home, steps), out=home / "small")
     assert "more positions" in str(refused.value)
+    assert not (home / "small" / "stages" / "revise" / "revisions.jsonl").exists(), "it is asked anew"
 
 
 def test_an_unchecked_judge_is_a_finding():

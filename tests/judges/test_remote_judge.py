@@ -146,7 +146,7 @@ def test_after_ctrl_c_nothing_is_asked_any_more(stub, monkeypatch):
         model.read([question(f"which {i}?") for i in range(30)])
     asked = len(server.received)
     time.sleep(0.5)
-    assert model.transport.stopped and len(server.received) <= asked + 1 <= 8
+    assert model.transport.stopped.is_set() and len(server.received) <= asked + 1 <= 8
 
 
 def test_a_tokenizer_page_that_fails_once_is_asked_again(stub, monkeypatch):

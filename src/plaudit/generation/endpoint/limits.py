@@ -22,7 +22,7 @@ class TokenBucket:
         per_minute: float | None,
         *,
         clock: Callable[[], float] = time.monotonic,
-        sleep: Callable[[float], None] = time.sleep,
+        sleep: Callable[[float], object] = time.sleep,
     ) -> None:
         self.per_minute = per_minute
         self.level = per_minute or 0.0

@@ -198,7 +198,7 @@ class RemoteModel:
 
         Nor after Ctrl-C, which waits for no reply that is under way.
         """
-        self.transport.stopped = False
+        self.transport.stopped.clear()
         pool = ThreadPoolExecutor(min(self.concurrency, max(len(items), 1)))
         try:
             futures: list[Future[T]] = [pool.submit(work, item) for item in items]
@@ -206,7 +206,7 @@ class RemoteModel:
             failed = next((f for f in done if f.exception() is not None), None)
             pool.shutdown(wait=True, cancel_futures=failed is not None)
         except BaseException:
-            self.transport.stopped = True
+            self.transport.stopped.set()
             pool.shutdown(wait=False, cancel_futures=True)
             raise
         if failed is not None:

@@ -6,6 +6,7 @@ import email.utils
 import json
 import os
 import random
+import threading
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -79,19 +80,20 @@ class Transport:
         attempts: int = ATTEMPTS,
         requests_per_minute: float | None = None,
         tokens_per_minute: float | None = None,
-        sleep: Callable[[float], None] = time.sleep,
+        sleep: Callable[[float], object] | None = None,
     ) -> None:
         import httpx2
 
-        self.address, self.ledger, self.attempts, self.sleep = address, ledger, attempts, sleep
-        self.requests = TokenBucket(requests_per_minute, sleep=sleep)
-        self.tokens = TokenBucket(tokens_per_minute, sleep=sleep)
+        self.address, self.ledger, self.attempts = address, ledger, attempts
+        self.stopped = threading.Event()  # set where the user ended the work: nothing is sent any more
+        self.sleep = sleep or self.stopped.wait
+        self.requests = TokenBucket(requests_per_minute, sleep=sleep or time.sleep)
+        self.tokens = TokenBucket(tokens_per_minute, sleep=sleep or time.sleep)
         self.secret = address.key()
         headers = {"authorization": f"Bearer {self.secret}"} if self.secret else {}
         limits = httpx2.Limits(max_connections=256, max_keepalive_connections=64)
         self.client = httpx2.Client(timeout=timeout, headers=headers, limits=limits)
         self.random = random.Random()
-        self.stopped = False  # True where the user ended the work: nothing is sent any more
 
     def post(
         self,
@@ -108,7 +110,7 @@ class Transport:
         estimate = len(json.dumps(body)) / 4 + float(body.get("max_tokens") or 0)
         last = ""
         for attempt in range(self.attempts):
-            if self.stopped:
+            if self.stopped.is_set():
                 raise EndpointError("the work was stopped; what was answered is kept")
             self.requests.take()
             self.tokens.take(estimate)

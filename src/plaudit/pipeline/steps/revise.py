@@ -45,7 +45,6 @@ def revise(context: Context, step: Node, stage: Stage) -> Mapping[str, Any]:
     rounds = context.mesh.from_main(
         lambda: _revised(context, step, stage, reviser, constitution, list(zip(prompts, drafts)))
     )
-    require_any(reviser, rounds)
     refused = sum(r.refused for rs in rounds for r in rs)
     if refused:
         said = getattr(getattr(reviser, "model", None), "refusals", ())
@@ -117,6 +116,11 @@ def _revised(
             append_lines(path, [{"rounds": [vars(r) for r in rounds]} for rounds in made])
             found += made
             bar.update(len(found))
+    try:
+        require_any(reviser, found)
+    except UserError:
+        path.unlink(missing_ok=True)  # a server with more room is asked anew
+        raise
     return found
 
 
