@@ -9,10 +9,13 @@ from collections import namedtuple
 import pytest
 from toy import toy_policy
 
+from plaudit.config import validate
 from plaudit.errors import UserError
 from plaudit.models import files
 from plaudit.models.policy import save_policy
+from plaudit.pipeline.run import execute_config as execute
 from plaudit.pipeline.single_method import run_method
+from plaudit.runs import RunFolder
 
 PAIRS = [{"prompt": f"the cat {i}", "chosen": "sat on a mat", "rejected": "dogs"} for i in range(20)]
 
@@ -126,7 +129,7 @@ def test_a_language_model_in_the_place_of_a_reward_model(model):
 def test_a_reward_model_that_is_not_there_and_a_run_that_has_none(model, tmp_path):
     assert "there is no model folder" in refused("ppo", "ask.jsonl", model, reward="not-there")
     (tmp_path / "a-run").mkdir()
-    (tmp_path / "a-run/run.json").write_text('{"steps": {}}')
+    (tmp_path / "a-run/run.json").write_text('{"steps": {"reward": {"gives": ["reward model"]}}}')
     assert "no trained reward model yet" in refused("ppo", "ask.jsonl", model, reward="a-run")
 
 
@@ -209,3 +212,74 @@ def test_prompts_need_room_for_an_answer(model):
     assert told("grpo", "ask.jsonl", model, *own, "grpo.max_new_tokens=16") == []
     said = refused("grpo", "ask.jsonl", model, *own, "grpo.max_new_tokens=62")
     assert "grpo: all 20 prompts are too long" in said and "62 of max_new_tokens" in said
+
+
+@pytest.fixture
+def other_run(model, tmp_path):
+    """A run that has trained one step, with more to come."""
+
+    def made(key="one", **steps):
+        folder = tmp_path / "other-run"
+        shutil.rmtree(folder, ignore_errors=True)
+        shutil.copytree(model, folder / "stages/sft/model")
+        (folder / "stages/sft/stage.json").write_text(json.dumps({"key": key, "status": "done"}))
+        gives = {n: {"gives": [g]} for n, g in {"sft": "policy", **steps}.items()}
+        record = {"steps": gives, "places": {"end": list(gives)[-1]}}
+        (folder / "run.json").write_text(json.dumps(record))
+        return folder
+
+    return made
+
+
+def test_a_run_that_has_not_come_to_its_end_is_not_taken_for_it(other_run, capsys):
+    run = other_run(dpo="policy")
+    said = refused("simpo", "pairs.jsonl", run)
+    assert f"{run} is not finished: its step dpo is not trained yet" in said
+    assert f"plaudit resume {run}, or name {run}@sft" in said
+    capsys.readouterr()
+    run_method("simpo", "pairs.jsonl", f"{run}@sft", dry_run=True)
+    assert "is other-run@sft" not in capsys.readouterr().out
+    run_method("simpo", "pairs.jsonl", other_run(), dry_run=True)
+    assert f"base: {run} is other-run@sft" in capsys.readouterr().out
+
+
+def test_a_run_of_another_kind_of_model_is_not_to_be_resumed_for_it(model, other_run):
+    said = refused("ppo", "ask.jsonl", model, reward=other_run())
+    assert "none of its steps trains one" in said and "plaudit reward PREFERENCES --model" in said
+    assert "plaudit resume" in refused("ppo", "ask.jsonl", model, reward=other_run(reward="reward model"))
+
+
+def test_a_model_that_another_run_has_trained_anew_is_another_input(model, other_run, monkeypatch):
+    from plaudit.pipeline import run as running
+
+    seen = []
+    monkeypatch.setattr(running, "execute", lambda plan, folder, **_: seen.append(plan.keys()))
+
+    def keys(source):
+        run_method("dpo", "pairs.jsonl", source, out="run")
+        return seen.pop()
+
+    first, folder = keys(other_run("one")), keys(model)
+    assert first == keys(other_run("one")) and keys(model) == folder
+    again = keys(other_run("two"))
+    assert first["base"] != again["base"] and first["dpo"] != again["dpo"]
+
+
+def test_adapters_that_are_kept_may_be_of_a_step_that_is_done(model, monkeypatch):
+    from plaudit.pipeline import run as running
+
+    monkeypatch.setattr(running, "execute", lambda *_, **__: None)
+    monkeypatch.setattr(running, "is_done", lambda folder, name, key: name == "dpo")
+    run_method("dpo", "pairs.jsonl", model, ("save=both", "policy.lora.rank=2"), out="run")
+    assert "no step trains any" in refused("dpo", "pairs.jsonl", model, "save=both")
+
+
+def test_a_recipe_without_prompts_to_evaluate_on(model):
+    write("told.jsonl", [{"prompt": r["prompt"], "response": r["chosen"]} for r in PAIRS])
+    recipe = {"policy": {"path": str(model)}, "data": {"demonstrations": "told.jsonl"}, "steps": {"sft": {}}}
+    for dry_run in (True, False):
+        with pytest.raises(
+            UserError, match=r"no prompts to evaluate on.*\n.*name data.prompts, or set evaluate"
+        ):
+            execute(validate(recipe, "own"), RunFolder("run"), dry_run=dry_run)
+    execute(validate(recipe | {"evaluate": None}, "own"), RunFolder("run"), dry_run=True)

@@ -113,3 +113,28 @@ def test_data_named_as_a_model_is_refused(tmp_path):
     (tmp_path / "rows.jsonl").write_text("{}")
     with pytest.raises(UserError, match="is a file, not a model folder"):
         locate(tmp_path / "rows.jsonl")
+
+
+def test_the_home_folder_may_be_written_short(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    folder = run(tmp_path / "runs" / "x", sft="policy", dpo="policy")
+    assert locate("~/runs/x@sft").folder == folder / "stages/sft/model"
+    assert locate("~/runs/x").step == "dpo"
+
+
+def test_a_proxy_judge_is_not_a_runs_reward_model(tmp_path):
+    folder = run(tmp_path / "r", reward="reward model", proxy="reward model")
+    assert locate(folder, "reward model").step == "reward"
+    assert locate(f"{folder}@proxy", "reward model").step == "proxy"
+
+
+def test_a_dangling_link_and_an_adapter_are_named_for_what_they_are(tmp_path):
+    (tmp_path / "link").symlink_to("gone")
+    with pytest.raises(UserError, match=r"is a link to gone, which is not there"):
+        locate(tmp_path / "link")
+    folder = run(tmp_path / "r", sft="policy")
+    adapter = folder / "stages/sft/adapter"
+    adapter.mkdir()
+    (adapter / "adapter_config.json").write_text("{}")
+    with pytest.raises(UserError, match=r"holds an adapter(.|\n)*name the merged model: .*stages/sft/model"):
+        locate(adapter)

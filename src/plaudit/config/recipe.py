@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -141,5 +142,6 @@ class Config(Section):
 
     def locate(self, source: DataSource) -> str:
         """Where a source lies: below ``data.root`` if it is there, else as it is written."""
-        local = Path(self.data.root) / source.path
-        return str(local) if self.data.root != "." and local.exists() else source.path
+        root, path = (os.path.expanduser(p) for p in (self.data.root, source.path))  # noqa: PTH111
+        local = Path(root) / path
+        return str(local) if root != "." and local.exists() else path

@@ -15,6 +15,7 @@ from plaudit.judges.options import options_of
 from plaudit.pipeline.code_version import code_version, source_hash
 from plaudit.pipeline.stages import Plan, StageSpec
 from plaudit.registry import JUDGES, WORLDS, Method, WorldKind, resolve
+from plaudit.runs import RunFolder
 from plaudit.runs.locate import locate
 
 
@@ -43,12 +44,41 @@ def _stage(context: Any, node: Node) -> StageSpec:
             "data": config.data.model_dump(exclude=set(ROLES)),
             "functions": {f: source_hash(f) for f in functions_of(node)},
             "sources": _how_read(config, context.graph.roles_of(node.name)),
+            **_of_other_runs(node),
         },
         inputs=context.graph.steps_of(node.name),
         reads=[*context.materials.files(*_roles(context.graph, node)), *_own_files(node)],
         code=code_version(roots_of(config, node)),
         asked=_asks_people(node),
     )
+
+
+def _of_other_runs(node: Node) -> dict[str, dict[str, str]]:
+    """The keys of the steps of other runs whose models a step takes: a run that was trained anew has other models.
+
+    Empty where it takes none, so that such steps keep the keys that they had.
+    """
+    found = {}
+    for spec, kind in models_of(node):
+        try:
+            located = locate(spec, kind)
+        except UserError:
+            continue  # said where it is checked
+        stage = RunFolder(located.run).stage(str(located.step)) if located.run else None
+        if stage is not None and (key := (stage.read_json() or {}).get("key")) is not None:
+            found[spec] = str(key)
+    return {"located": found} if found else {}
+
+
+def models_of(node: Node) -> list[tuple[str, str]]:
+    """The saved models that a step names, each with what it has to be: of its policy, backbone, rewards and judges."""
+    parts = [(str(p.path), "reward model") for p in node.scorers if p.source == "model"]
+    sources = [
+        s for s in (node.policy, getattr(node.settings, "backbone", None)) if isinstance(s, Pretrained)
+    ]
+    kinds = {"local": "policy", "reward": "reward model"}
+    judged = [(spec.rest, kinds[spec.scheme]) for spec in judges_of(node) if spec.scheme in kinds]
+    return list(dict.fromkeys([*((s.path, "policy") for s in sources), *parts, *judged]))
 
 
 def _how_read(config: Config, roles: Sequence[str]) -> dict[str, list[dict[str, Any]]]:

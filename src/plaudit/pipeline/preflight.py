@@ -15,11 +15,13 @@ from plaudit.config.graph import EVALUATE, Node
 from plaudit.errors import Problem, UserError
 from plaudit.models.files import check_reward_config, fetched, read_config, read_tokenizer, refuse_no_decoder
 from plaudit.pipeline.context import Context
+from plaudit.pipeline.planning import models_of
 from plaudit.pipeline.preflight_records import check_data, check_template, tell_cut, tried
 from plaudit.pipeline.sizes import adapters_of, fixed_bytes_of, written_bytes
 from plaudit.pipeline.steps.before_rl import check_suggested_kl
 from plaudit.registry import resolve
 from plaudit.rewards import FunctionReward
+from plaudit.runs.locate import locate
 from plaudit.training.memory import memory_limit
 
 
@@ -32,6 +34,7 @@ def preflight(context: Context, todo: Sequence[str], tell: Callable[[str], None]
     nodes = [context.graph[name] for name in todo]
     tokenizers = _models(context, nodes, problems)
     for node in nodes:
+        _taken(node, problems, tell)
         _code(node, problems)
         _rewards(node, problems)
         check_data(context, node, problems)
@@ -44,7 +47,7 @@ def preflight(context: Context, todo: Sequence[str], tell: Callable[[str], None]
             tell_cut(context, node, (config, tokenizer), problems, tell)
         if node.name == EVALUATE and (pair := _asked(context, problems)) is not None:
             tell_cut(context, node, pair, problems, tell)
-    _kept(context, nodes, problems)
+    _kept(context, problems)
     _disk(context, nodes, {name: pairs[0][0] for name, pairs in tokenizers.items()}, problems)
     if problems:
         raise UserError(f"recipe {context.config.name!r} cannot run", problems=_each_once(problems))
@@ -95,6 +98,25 @@ def _model(source: Pretrained, policy: bool) -> tuple[Any, Any] | None:
             remedy="use the tokenizer that the model was trained with",
         )
     return config, tokenizer
+
+
+def _taken(node: Node, problems: list[Problem], tell: Callable[[str], None]) -> None:
+    """Of a run that a step takes a model of: which one it is, or that the run has not come to it."""
+    for spec, kind in models_of(node):
+        try:
+            found = locate(spec, kind)
+        except UserError:
+            continue  # said where it is looked at
+        if found.awaited:
+            problems.append(
+                Problem(
+                    f"{spec} is not finished: its step {found.awaited} is not trained yet",
+                    field=f"steps.{node.name}",
+                    remedy=f"plaudit resume {spec}, or name {found.run}@{found.step}",
+                )
+            )
+        elif found.run and not spec.endswith(f"@{found.step}"):
+            tell(f"{node.name}: {spec} is {found.name}")
 
 
 def _code(node: Node, problems: list[Problem]) -> None:
@@ -184,8 +206,9 @@ def _disk(
         )
 
 
-def _kept(context: Context, nodes: Sequence[Node], problems: list[Problem]) -> None:
-    """Adapters that are to be kept, where none are trained."""
+def _kept(context: Context, problems: list[Problem]) -> None:
+    """Adapters that are to be kept, where no step trains any: none to do, and none that is done."""
+    nodes = context.graph.nodes.values()
     adapted = [n for n in nodes if context.lora(n.name) or getattr(n.settings, "lora", None)]
     if context.config.save != "merged" and nodes and not adapted:
         problems.append(

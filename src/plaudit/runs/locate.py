@@ -22,6 +22,10 @@ from plaudit.runs.folder import RunFolder
 PREFIX = "pypi:"
 
 PLACES = ("base", "start", "end")
+# The file by which peft's adapters are known.
+ADAPTER = "adapter_config.json"
+# The step that trains a run's proxy judge.
+PROXY = "proxy"
 HUB_NAME = re.compile(r"([A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*)(?:@([\w./-]+))?")
 FORMS = "a run, RUN@step, a model folder, FILE.gguf, pypi:NAME, or owner/name of the hub"
 
@@ -31,7 +35,8 @@ class Located:
     """A model's folder (or ``.gguf`` file), and the run and step that it is of, where it is of one.
 
     ``hub`` is the name on the hub of a model that is not on this machine, ``revision`` the one that was asked for.
-    ``awaited`` is the step that makes the run's end, where it was asked for and is not done yet.
+    ``awaited`` is the step that makes the run's end (or its newest reward model), where that was asked for and is not
+    done yet.
     """
 
     folder: Path
@@ -77,9 +82,7 @@ def _parted(spec: str) -> tuple[Path, str | None]:
 
 def step_names(run: RunFolder, what: str = "policy") -> list[str]:
     """The steps of a run that have saved a policy (or a reward model), in the order of work."""
-    record = run.read_json("run.json") or {}
-    steps: Mapping[str, Any] = record.get("steps") or _older(run)
-    return [n for n, s in steps.items() if what in s["gives"] and _models(run, n)]
+    return [n for n in _giving(run, what) if _models(run, n)]
 
 
 def _models(run: RunFolder, step: str) -> list[Path]:
@@ -139,14 +142,16 @@ def locate(spec: str | Path, kind: str = "policy") -> Located:
 
     UserError that names the choices where there is none. Nothing is downloaded and no weight is read.
     """
-    text = str(spec)
+    text = os.path.expanduser(str(spec))  # noqa: PTH111 (Path raises for an unknown user)
     if text.startswith(PREFIX):
         return Located(packaged_model(text))
     path, step = _parted(text)
     if (path / "run.json").exists():
         return _of_run(path, step, kind)
-    place = Path(os.path.expanduser(text))  # noqa: PTH111 (Path raises for an unknown user)
+    place = Path(text)
     if not place.exists():
+        if place.is_symlink():
+            raise dangling(place)
         if named := hub_name(text):
             return Located(Path(named[0]), hub=named[0], revision=named[1])
         if step is not None and not path.exists():
@@ -168,6 +173,8 @@ def _file_or_folder(path: Path) -> Path:
         raise UserError(f"{path} is a file, not a model folder", remedy=f"name {FORMS}")
     if (path / "config.json").exists():
         return path
+    if (path / ADAPTER).is_file():
+        raise _is_adapter(path)
     found = sorted(path.glob("*.gguf"))
     if len(found) == 1:
         return found[0]
@@ -182,6 +189,23 @@ def _file_or_folder(path: Path) -> Path:
     )
 
 
+def _is_adapter(path: Path) -> UserError:
+    """The error for a folder of adapters alone; beside one that a step kept lies the merged model."""
+    merged = path.parent / "model"
+    remedy = f"name the merged model: {merged}"
+    if not (merged / "config.json").is_file():
+        remedy = "merge it into the model that its adapter_config.json names (peft: merge_and_unload), and name that"
+    return UserError(f"{path} holds an adapter, and no whole model", remedy=remedy)
+
+
+def dangling(path: Path) -> UserError:
+    """The error for a link to what is not there."""
+    return UserError(
+        f"{path} is a link to {path.readlink()}, which is not there",
+        remedy="mend the link, or name its target",
+    )
+
+
 def _nearby(path: Path) -> str | None:
     """A run or folder of almost this name, as a question."""
     folder = path.parent
@@ -192,16 +216,35 @@ def _of_run(path: Path, step: str | None, kind: str) -> Located:
     run = RunFolder(path)
     there = step_names(run, kind)
     if not there:
-        raise UserError(f"{path} has no trained {kind} yet", remedy=f"plaudit resume {path}")
+        raise _has_none(run, kind)
     awaited = None
     if kind == "policy" and (step is None or step in PLACES):
         step, awaited = _at_place(run, step or "end")
     elif step is None:
-        step = there[-1]
+        # The proxy judge checks a run; it is not the reward model that the run made.
+        step = [there[0], *(n for n in there if n != PROXY)][-1]
+        planned = [n for n in _giving(run, kind) if n != PROXY]
+        awaited = planned[-1] if planned and planned[-1] != step else None
     if step not in there:
         known = f"there are: {', '.join(there)}"
         raise UserError(f"{path} has no {kind} of a step {step!r}", remedy=suggest(step, there) or known)
     return Located(_models(run, step)[0], path, step, awaited)
+
+
+def _has_none(run: RunFolder, kind: str) -> UserError:
+    """The error for a run without such a model: one that it will still train, or one that none of its steps gives."""
+    if _giving(run, kind):
+        return UserError(f"{run.path} has no trained {kind} yet", remedy=f"plaudit resume {run.path}")
+    remedy = "name a run that trains one"
+    if kind == "reward model":
+        remedy = f"train one from it: plaudit reward PREFERENCES --model {run.path}"
+    return UserError(f"{run.path} has no {kind}, and none of its steps trains one", remedy=remedy)
+
+
+def _giving(run: RunFolder, kind: str) -> list[str]:
+    """The steps of a run that give such a model, done or not, as it recorded them."""
+    recorded: Mapping[str, Any] = (run.read_json("run.json") or {}).get("steps") or _older(run)
+    return [name for name, facts in recorded.items() if kind in facts["gives"]]
 
 
 def _at_place(run: RunFolder, place: str) -> tuple[str, str | None]:

@@ -149,6 +149,11 @@ def _registered(address: str) -> SourceKind | None:
 
 
 def _missing(file: Path) -> UserError:
+    if file.is_symlink():
+        return UserError(
+            f"{file} is a link to {file.readlink()}, which is not there",
+            remedy="mend the link, or name its target",
+        )
     folder = next((p for p in file.parents if p.exists()), Path())
     if folder != file.parent:
         return UserError(f"there is no file {file}", remedy=f"there is no folder {file.parent} either")

@@ -23,7 +23,12 @@ def check_held_out(context: Context) -> str | None:
         return None
     # Everything that decides which prompts are left for the test.
     files = materials.files("prompts", "preferences", "demonstrations")
-    if not materials.files("prompts", "preferences") or not all(Path(p).exists() for p in files):
+    if not materials.files("prompts", "preferences"):
+        raise UserError(
+            "there are no prompts to evaluate on: the recipe names neither data.prompts nor data.preferences",
+            remedy="name data.prompts, or set evaluate: null",
+        )
+    if not all(Path(p).exists() for p in files):
         return None
     found = len(materials.prompts("test"))
     if not found:
