@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections import namedtuple
+from pathlib import Path
 
 import pytest
 from toy import toy_policy
@@ -16,6 +17,7 @@ from plaudit.models.policy import save_policy
 from plaudit.pipeline.run import execute_config as execute
 from plaudit.pipeline.single_method import run_method
 from plaudit.runs import RunFolder
+from plaudit.runs.sizes import size_of
 
 PAIRS = [{"prompt": f"the cat {i}", "chosen": "sat on a mat", "rejected": "dogs"} for i in range(20)]
 
@@ -283,3 +285,112 @@ def test_a_recipe_without_prompts_to_evaluate_on(model):
         ):
             execute(validate(recipe, "own"), RunFolder("run"), dry_run=dry_run)
     execute(validate(recipe | {"evaluate": None}, "own"), RunFolder("run"), dry_run=True)
+
+
+@pytest.mark.parametrize(
+    "text, said",
+    [
+        ("{", "cannot be loaded"),
+        ("[]", "config.json holds no JSON object"),
+        ('{"model_type": "nothing-like-it"}', "a model of family 'nothing-like-it'"),
+        ('{"model_type": "own", "auto_map": {"AutoConfig": "own.Own"}}', "needs the code in its own folder"),
+    ],
+)
+def test_a_config_that_cannot_be_read(model, tmp_path, text, said):
+    folder = shutil.copytree(model, tmp_path / "strange")
+    (folder / "config.json").write_text(text)
+    assert said in (told := refused("dpo", "pairs.jsonl", folder)) and "→" in told
+    assert size_of(folder) is None
+
+
+def test_weights_of_which_a_file_is_missing_or_a_link_to_nothing(model, tmp_path):
+    folder = shutil.copytree(model, tmp_path / "parts")
+    (folder / "model.safetensors").rename(folder / "model-1.safetensors")
+    index = {"weight_map": {"a": "model-1.safetensors", "b": "model-2.safetensors"}}
+    (folder / "model.safetensors.index.json").write_text(json.dumps(index))
+    said = refused("dpo", "pairs.jsonl", folder)
+    assert "lacks 1 of 2 files of weights: model-2.safetensors" in said and "download the model again" in said
+    (folder / "model-2.safetensors").symlink_to("gone.safetensors")
+    assert "is a link to gone.safetensors, which is not there" in refused("dpo", "pairs.jsonl", folder)
+    (folder / "model-2.safetensors").unlink()
+    (folder / "model.safetensors.index.json").write_text("{}")
+    assert "is no index of weights" in refused("dpo", "pairs.jsonl", folder)
+
+
+def test_weights_that_may_not_be_read(model, monkeypatch):
+    from plaudit.models import weight_files
+
+    def locked(self, *args):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(weight_files.Path, "open", locked)
+    with pytest.raises(UserError, match=r"cannot be read: Permission denied\n.*chmod u\+r"):
+        weight_files.check_weights(model)
+
+
+TOOL = [
+    {"role": "user", "content": "how many cats"},
+    {"role": "tool", "content": "three"},
+]
+
+
+def test_records_of_which_the_template_leaves_none(model):
+    none_held = ("data.validation=0",)
+    write("tools.jsonl", [{"prompt": [*TOOL, {"role": "user", "content": f"and {i}"}]} for i in range(4)])
+    said = refused("grpo", "tools.jsonl", model, "grpo.reward_function=own:score", *none_held)
+    assert "grpo: none of 4 prompts can be used" in said and "does not write turns of tools" in said
+    write("calls.jsonl", [{"prompt": TOOL, "response": f"cats {i}"} for i in range(4)])
+    assert "does not write turns of tools" in refused("sft", "calls.jsonl", model, *none_held)
+
+
+def test_labels_from_which_nothing_can_be_learned(model):
+    all_used = ("data.preference_validation=0",)
+    rated = [{"prompt": f"the cat {i}", "response": "sat", "score": i} for i in range(8)]
+    write("rated.jsonl", rated)
+    assert "nothing says which are good" in refused("kto", "rated.jsonl", model, *all_used)
+    run_method("kto", "rated.jsonl", model, ("kto.threshold=4", *all_used), dry_run=True)
+    write("one.jsonl", [{"prompt": "the cat", "completion": f"sat {i}", "label": i < 4} for i in range(8)])
+    assert "all 8 labels are of one prompt" in refused("kto", "one.jsonl", model, *all_used)
+    labels = [{"prompt": f"the cat {i}", "completion": "sat on a mat", "label": i < 4} for i in range(8)]
+    write("labels.jsonl", labels)
+    said = refused("kto", "labels.jsonl", model, "data.max_length=4", *all_used)
+    assert "kto: all 8 labels are too long" in said and "the shortest needs" in said
+
+
+def test_data_that_cannot_be_read_hides_nothing_else(model):
+    (Path("broken.jsonl")).write_text("{not json\n" * 4)
+    said = refused("grpo", "broken.jsonl", model, "grpo.reward_function=own:no")
+    assert "has no 'no'" in said and "broken.jsonl" in said
+
+
+def test_a_reward_folder_is_looked_at_as_closely_as_it_will_be_read(model, tmp_path):
+    from transformers import BertConfig, BertForSequenceClassification
+
+    config = BertConfig(
+        vocab_size=400,
+        hidden_size=16,
+        num_hidden_layers=1,
+        num_attention_heads=2,
+        intermediate_size=16,
+        num_labels=1,
+    )
+    folder = tmp_path / "scorer"
+    BertForSequenceClassification(config).save_pretrained(folder)
+    plain = ("ppo.normalisation=none",)
+    assert "holds no tokenizer" in refused("ppo", "ask.jsonl", model, *plain, reward=folder)
+    for file in model.glob("tokenizer*"):
+        shutil.copy(file, folder)
+    said = refused("ppo", "ask.jsonl", model, *plain, reward=folder)
+    assert "the head of a BertForSequenceClassification is not one linear layer" in said
+
+
+def test_a_local_judge_is_looked_at_before_work(model, tmp_path):
+    folder = changed(model, tmp_path, quantization_config={"quant_method": "gptq"})
+    recipe = {
+        "policy": {"path": str(model)},
+        "data": {"prompts": "ask.jsonl", "preferences": "pairs.jsonl", "preference_validation": 0.5},
+        "steps": {"dpo": {}},
+        "evaluate": {"judge": f"local:{folder}?gate=off"},
+    }
+    with pytest.raises(UserError, match=r"quantized \(gptq\)"):
+        execute(validate(recipe, "own"), RunFolder("run"), dry_run=True)

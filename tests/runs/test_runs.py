@@ -106,3 +106,19 @@ def test_stages_come_in_the_order_they_began(tmp_path):
     run.stage("b").write_json("stage.json", {"started": 1.0})
     run.stage("a").write_json("stage.json", {"started": 2.0})
     assert [s.name for s in run.stages()] == ["b", "a"]
+
+
+def test_a_full_disk_is_told_by_logs_too(tmp_path, monkeypatch):
+    path = tmp_path / "events.jsonl"
+    append_lines(path, [{"v": 1}])
+
+    def full(self, *args):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(type(path), "open", full)
+    with pytest.raises(
+        UserError, match=r"cannot write .*events\.jsonl: No space left on device\n.*free some space"
+    ):
+        append_lines(path, [{"v": 2}])
+    monkeypatch.undo()
+    assert read_lines(path) == [{"v": 1}]

@@ -131,13 +131,19 @@ def with_mismatches(
     keys = [item.key for item in items]
     pool = items if len(set(keys)) > 1 else [item for item in answers if item.key != keys[0]]
     if not pool:
-        raise UserError(
-            f"KTO estimates its KL on answers to other prompts, and all {len(items)} labels are of one prompt",
-            remedy="give labels of two prompts or more; data.preference_validation takes some of them out of training",
-        )
+        check_partners(keys)
     rng = np.random.default_rng([seed, 77])
     partner = derangement(keys, rng) if pool is items else rng.integers(len(pool), size=len(items))
     return [replace(item, payload=_mismatched(item, pool[j], max_length)) for item, j in zip(items, partner)]
+
+
+def check_partners(prompts: Sequence[str]) -> None:
+    """UserError where the labels of these prompts have no answer to another prompt to be held against."""
+    if len(set(prompts)) < 2:
+        raise UserError(
+            f"KTO estimates its KL on answers to other prompts, and all {len(prompts)} labels are of one prompt",
+            remedy="give labels of two prompts or more; data.preference_validation takes some of them out of training",
+        )
 
 
 def derangement(keys: Sequence[str], rng: np.random.Generator) -> np.ndarray:

@@ -72,7 +72,7 @@ def foreseen(
 ) -> str:
     """The sentence that ``fitting`` will say of these records, before any model is there; empty where all fit.
 
-    UserError with the lengths where all are too long.
+    UserError where none is left, with the lengths where all are too long.
     """
     before = Counter(renderer.counts)
     render(renderer, records)
@@ -80,6 +80,8 @@ def foreseen(
     if records and counts[TOO_LONG] >= len(records):
         error = UserError(f"{label}: all {len(records)} {what} are too long")
         raise _too_long(error, renderer, records, render, room)
+    if records and not counts["kept"]:
+        raise renderer.nothing_left(f"{label}: none of {len(records)} {what} can be used")
     words = _lost(counts, renderer, room)
     return f"{label}: {counts['kept']} of {len(records)} {what} will be used; {words}" if words else ""
 

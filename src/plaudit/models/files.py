@@ -6,6 +6,7 @@ import json
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from transformers.utils.logging import disable_progress_bar
 from plaudit.data.rendering.chat_template import choose_template, ensure_template
 from plaudit.errors import UserError
 from plaudit.models.dropout import without_dropout
+from plaudit.models.weight_files import check_weights
 from plaudit.runs.locate import locate
 
 # transformers' progress bars would be drawn over plaudit's.
@@ -101,34 +103,26 @@ def read_config(folder: Path) -> Any:
                 remedy="convert them to safetensors, or use a model that has them",
             )
         raise UserError(f"{folder} holds no weights: there is no .safetensors file")
-    _refuse_by_facts(folder)
-    for file in sorted(folder.glob("*.safetensors")):
-        _refuse_torn(file)
-    with readable(folder):
-        config = AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+    config = read_architecture(folder)
+    check_weights(folder)
     return without_dropout(config)
 
 
-def _refuse_torn(file: Path) -> None:
-    """UserError where a file is not as long as its header says: a copy or a download that was cut off."""
-    with file.open("rb") as opened:
-        size = int.from_bytes(opened.read(8), "little")
-        try:
-            header = json.loads(opened.read(size)) if size < file.stat().st_size else {}
-            ends = [entry["data_offsets"][1] for name, entry in header.items() if name != "__metadata__"]
-        except (ValueError, AttributeError, TypeError, KeyError):
-            ends = None
-    if ends is None or file.stat().st_size != 8 + size + max(ends, default=0):
-        raise UserError(
-            f"{file} is no whole safetensors file: its size is not what its header says",
-            remedy="copy or download the model again",
-        )
+def read_architecture(folder: Path) -> Any:
+    """The model's config as it stands; UserError for one that cannot be read, or of what is not computed here."""
+    _refuse_by_facts(folder)
+    with readable(folder):
+        return AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
 
 
 def _refuse_by_facts(folder: Path) -> None:
     """UserError for what the config alone says cannot be computed: quantized weights, a family's own code."""
     with readable(folder):
         facts = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+        if not isinstance(facts, dict):
+            raise UserError(
+                f"{folder}: config.json holds no JSON object", remedy="mend it, or copy the model again"
+            )
         family = facts.get("model_type")
         quantized = facts.get("quantization_config")
     if quantized:
@@ -141,6 +135,12 @@ def _refuse_by_facts(folder: Path) -> None:
         raise UserError(
             f"{folder}: a model of family {family} needs the code in its own folder, which is never run",
             remedy="use a model of a family that transformers itself knows",
+        )
+    if family is not None and family not in CONFIG_MAPPING:
+        raise UserError(
+            f"{folder}: config.json names a model of family {family!r}, which transformers {version('transformers')} "
+            "does not know",
+            remedy="use a model of another family, or a newer transformers: pip install -U transformers",
         )
 
 

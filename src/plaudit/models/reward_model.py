@@ -25,7 +25,14 @@ from plaudit.errors import UserError
 from plaudit.models.adapters import has_adapter, merge
 from plaudit.models.architectures import backbone as backbone_of, is_causal
 from plaudit.models.computable import check_backbone
-from plaudit.models.files import read_config, read_tokenizer, read_weights, resolve
+from plaudit.models.files import (
+    check_reward_config,
+    read_config,
+    read_tokenizer,
+    read_weights,
+    readable,
+    resolve,
+)
 from plaudit.models.policy import Policy
 from plaudit.models.positions import positions_of
 from plaudit.models.tokenizers import with_own_pad
@@ -247,10 +254,35 @@ def _read_classifier(folder: Path, config: Any, dtype: torch.dtype) -> tuple[Any
             remedy="to start a reward model from this backbone, name it as reward.backbone",
         )
     classifier = read_weights(AutoModelForSequenceClassification, folder, config, dtype)
-    head = getattr(classifier, "score", None)
-    if not isinstance(head, nn.Linear) or head.bias is not None or not is_causal(classifier):
-        raise UserError(
-            f"{folder}: the head of a {type(classifier).__name__} is not one linear layer on the last token",
-            remedy="to start a reward model from this backbone, name it as reward.backbone",
-        )
+    head = _plain_head(classifier)
+    if head is None or not is_causal(classifier):
+        raise _other_head(folder, classifier)
     return classifier.base_model, head
+
+
+def _plain_head(classifier: Any) -> nn.Linear | None:
+    """A classifier's head, where it is one linear layer."""
+    head = getattr(classifier, "score", None)
+    return head if isinstance(head, nn.Linear) and head.bias is None else None
+
+
+def _other_head(folder: Path, classifier: Any) -> UserError:
+    return UserError(
+        f"{folder}: the head of a {type(classifier).__name__} is not one linear layer on the last token",
+        remedy="to start a reward model from this backbone, name it as reward.backbone",
+    )
+
+
+def check_reward_folder(folder: Path, normalization: str) -> None:
+    """UserError where a folder, weights aside, holds no reward model, or none that is normalized."""
+    check_reward_config(folder, normalization)
+    read_tokenizer(folder)
+    config = read_config(folder)
+    facts = getattr(config, "plaudit_reward", None)
+    if (facts or {}).get("layout") == "backbone_and_head" and not (folder / HEAD).is_file():
+        raise UserError(f"{folder} holds no reward head: {HEAD} is missing", remedy="copy the model again")
+    if facts is None:
+        with readable(folder), torch.device("meta"):
+            classifier = AutoModelForSequenceClassification.from_config(config)
+        if _plain_head(classifier) is None:
+            raise _other_head(folder, classifier)

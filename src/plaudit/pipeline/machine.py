@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from plaudit.config import Config
+from plaudit.errors import UserError
 from plaudit.runs import RunFolder
 
 if TYPE_CHECKING:
@@ -81,7 +82,10 @@ def look(config: Config, folder: RunFolder, device: Any, memory: float) -> dict[
         and config.memory in (None, before["memory_gib"])
     ):
         return dict(before)
-    architecture = config_of(config.policy)
+    try:
+        architecture = config_of(config.policy)
+    except UserError:
+        architecture = None  # what is wrong with it is said with all else, before any work
     width = architecture.get_text_config().hidden_size if architecture is not None else None
     if config.threads is not None:
         threads, reason = config.threads, "set by the recipe"

@@ -13,9 +13,10 @@ from typing import Any
 from plaudit.config import Online, Pretrained, Rejection, RewardSettings
 from plaudit.config.graph import EVALUATE, Node
 from plaudit.errors import Problem, UserError
-from plaudit.models.files import check_reward_config, fetched, read_config, read_tokenizer, refuse_no_decoder
+from plaudit.models.files import fetched, read_config, read_tokenizer, refuse_no_decoder
+from plaudit.models.reward_model import check_reward_folder
 from plaudit.pipeline.context import Context
-from plaudit.pipeline.planning import models_of
+from plaudit.pipeline.planning import judges_of, models_of
 from plaudit.pipeline.preflight_records import check_data, check_template, tell_cut, tried
 from plaudit.pipeline.sizes import adapters_of, fixed_bytes_of, written_bytes
 from plaudit.pipeline.steps.before_rl import check_suggested_kl
@@ -37,6 +38,7 @@ def preflight(context: Context, todo: Sequence[str], tell: Callable[[str], None]
         _taken(node, problems, tell)
         _code(node, problems)
         _rewards(node, problems)
+        _judges(context, node, problems)
         check_data(context, node, problems)
         if (problem := check_suggested_kl(context, node)) is not None:
             problems.append(problem)
@@ -135,13 +137,20 @@ def _rewards(node: Node, problems: list[Problem]) -> None:
         elif part.source == "model":
             folder = tried(problems, field, _reward_folder, str(part.path))
             if folder is not None:
-                tried(
-                    problems,
-                    field,
-                    check_reward_config,
-                    folder,
-                    getattr(node.settings, "normalisation", "none"),
-                )
+                normalization = getattr(node.settings, "normalisation", "none")
+                tried(problems, field, check_reward_folder, folder, normalization)
+
+
+def _judges(context: Context, node: Node, problems: list[Problem]) -> None:
+    """Models that judge by themselves: what the folder of a policy, or of a reward model, has to hold."""
+    for spec in judges_of(node):
+        field = f"steps.{node.name}" if node.name in context.config.steps else node.name
+        if spec.scheme == "local":
+            tried(problems, field, _model, Pretrained(path=spec.rest), True)
+        elif spec.scheme == "reward" and not context.has_reward(spec.rest):
+            folder = tried(problems, field, _reward_folder, spec.rest)
+            if folder is not None:
+                tried(problems, field, check_reward_folder, folder, "none")
 
 
 def _reward_folder(spec: str) -> Path | None:
@@ -171,6 +180,8 @@ def _asked(context: Context, problems: list[Problem]) -> tuple[Any, Any] | None:
 
 def _memory(context: Context, node: Node, config: Any, problems: list[Problem]) -> None:
     """Weights, gradients and AdamW's moments that alone are more than the memory that there is."""
+    if problems:
+        return  # records that cannot be read cannot be counted either
     limit = memory_limit(context.device, context.config.memory) / 2**30
     work = resolve(node.kind.cost)(node, context) if node.kind.cost else None
     if work is None or not work.trained:

@@ -9,11 +9,12 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
-from plaudit.config import Evaluate
+from plaudit.config import Evaluate, Kto, Online
 from plaudit.config.graph import PROXY, Node
 from plaudit.data.records import Demonstration, Labeled, Prompt, Rated
 from plaudit.data.rendering.renderer import Renderer
 from plaudit.errors import Problem, UserError
+from plaudit.methods.kto import check_partners, labels_of
 from plaudit.methods.lengths import bounded, foreseen
 from plaudit.models.positions import positions_of_config
 from plaudit.pipeline.context import Context
@@ -37,10 +38,12 @@ def tried(problems: list[Problem], field: str, work: Callable[..., T], *argument
 
 def check_data(context: Context, node: Node, problems: list[Problem]) -> None:
     """A step whose records are all there to be read, and of which none is left to learn from."""
-    if context.world is not None or node.name == PROXY or not node.on:
+    if context.world is not None or not node.on or not _there(context, node):
         return
-    if not _there(context, node):
+    if node.name == PROXY:
+        _check_proxy(context, problems)
         return
+    _check_watched(context, node, problems)
     prompts = node.kind.data == "prompts"
     field = f"data.{node.on[0].name}"
     records = tried(problems, field, context.prompts if prompts else context.records, node)
@@ -48,10 +51,61 @@ def check_data(context: Context, node: Node, problems: list[Problem]) -> None:
         return
     train: Sequence[Any] = records if prompts else records[0]  # type: ignore[assignment]
     held: Sequence[Any] = () if prompts else records[1]  # type: ignore[assignment]
+    if isinstance(node.settings, Kto):
+        _check_labels(train, node, field, problems)
     if not len(train):
         kept = f"; all {len(held)} records are held out" if len(held) else ""
         remedy = "lower data.validation and data.preference_validation, or add rows" if kept else "add rows"
         problems.append(Problem(f"{node.name} has nothing to learn from{kept}", field=field, remedy=remedy))
+
+
+def _check_proxy(context: Context, problems: list[Problem]) -> None:
+    """A proxy judge without a preference to learn from."""
+    field = "evaluate.proxy"
+    found = tried(problems, field, lambda: context.materials.proxy_preferences)
+    if found is not None and not len(found):
+        share = context.config.data.judge_share
+        message = f"no preference is left for the proxy judge: data.judge_share is {share:g}"
+        problems.append(
+            Problem(message, field=field, remedy="raise data.judge_share, add pairs, or remove evaluate.proxy")
+        )
+
+
+def _check_watched(context: Context, node: Node, problems: list[Problem]) -> None:
+    """A policy that is to be judged on validation prompts, where there are none."""
+    if not isinstance(node.settings, Online) or not node.asked:
+        return
+    split_with = context.materials.files("prompts", "preferences", "demonstrations")
+    if not all(Path(p).exists() for p in split_with):
+        return
+    field = f"steps.{node.name}.keep_best"
+    found = tried(problems, field, context.materials.prompts, "validation")
+    if found is not None and not len(found):
+        problems.append(
+            Problem(
+                f"{node.name}.keep_best has no validation prompts to judge the policy on",
+                field=field,
+                remedy="raise data.validation, or bring more prompts",
+            )
+        )
+
+
+def _check_labels(records: Sequence[Any], node: Node, field: str, problems: list[Problem]) -> None:
+    """Records of which KTO makes no label, or labels of one prompt alone."""
+    labels = tried(problems, f"steps.{node.name}.threshold", labels_of, records, node.settings.threshold)
+    if labels:
+        tried(problems, field, check_partners, [label.prompt.id for label in labels])
+    elif labels is not None and len(records):
+        message = f"{node.name} has nothing to learn from: none of {len(records)} records says which answer is better"
+        problems.append(Problem(message, field=field, remedy="give labels, or pairs that are no ties"))
+
+
+def _learned(context: Context, node: Node) -> Sequence[Any]:
+    """What a step learns from, as it renders it."""
+    if node.kind.data == "prompts":
+        return context.prompts(node)
+    records = context.records(node)[0]
+    return labels_of(records, node.settings.threshold) if isinstance(node.settings, Kto) else records
 
 
 def _there(context: Context, node: Node) -> bool:
@@ -92,12 +146,12 @@ def tell_cut(
     elif not node.on or not _there(context, node):
         return
     else:
-        records = context.prompts(node) if node.kind.data == "prompts" else context.records(node)[0]
-    if not len(records) or isinstance(records[0], str | Labeled | Rated):
+        records = _learned(context, node)
+    if not len(records) or isinstance(records[0], str | Rated):
         return
     prompts = isinstance(records[0], Prompt)
     shown = list(records)[:: max(1, -(-len(records) // COUNTED))]
-    what = "prompts" if prompts else "records"
+    what = "prompts" if prompts else "labels" if isinstance(records[0], Labeled) else "records"
     if len(shown) < len(records):
         what = f"{what} (evenly spaced of {len(records)})"
     config, tokenizer = pair
@@ -108,7 +162,13 @@ def tell_cut(
         return renderer.prompts(records, room=room)[0] if prompts else _items(renderer, records)
 
     def counted() -> str:
-        return foreseen(renderer, shown, render, node.name, what=what, room=room)
+        try:
+            return foreseen(renderer, shown, render, node.name, what=what, room=room)
+        except UserError:
+            if len(shown) == len(records):
+                raise
+        # None of those that were looked at is left, which does not say that none of all is.
+        return foreseen(renderer, list(records), render, node.name, what=what.split()[0], room=room)
 
     if words := tried(problems, f"steps.{node.name}", counted):
         tell(words)
@@ -122,7 +182,7 @@ def _items(renderer: Renderer, records: Sequence[Any]) -> list[Any]:
         elif isinstance(record, Demonstration):
             items += renderer.demonstrations(record)
         else:
-            made = renderer.preference(record)
+            made = renderer.labeled(record) if isinstance(record, Labeled) else renderer.preference(record)
             items += [made] if made is not None else []
     return items
 
@@ -130,5 +190,6 @@ def _items(renderer: Renderer, records: Sequence[Any]) -> list[Any]:
 def _rendered(renderer: Renderer, records: Sequence[Any]) -> None:
     items = _items(renderer, records)
     spans = any("trained_span" in getattr(getattr(r, "response", None), "metadata", {}) for r in records)
-    if items:
+    # A prompt that cannot be rendered is left out; a demonstration that cannot blocks training.
+    if items or (renderer.faults and not any(isinstance(r, Prompt) for r in records)):
         renderer.lint(items, ends=not spans)

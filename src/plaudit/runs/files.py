@@ -38,10 +38,11 @@ def _sync_file(path: Path) -> None:
             os.fsync(file.fileno())
 
 
-def _disk_error(path: Path, error: OSError) -> UserError:
+def disk_error(path: Path, error: OSError, left: str = "no incomplete file was left") -> UserError:
+    """The error for a disk that refuses to write; ``left`` says what is there now."""
     return UserError(
         f"cannot write {path}: {error.strerror or error}",
-        remedy="free some space or choose another folder with --out; no incomplete file was left",
+        remedy=f"free some space or choose another folder with --out; {left}",
     )
 
 
@@ -62,7 +63,7 @@ def write_bytes(path: Path, data: bytes) -> None:
     except OSError as error:
         if temporary:
             Path(temporary).unlink(missing_ok=True)
-        raise _disk_error(path, error) from error
+        raise disk_error(path, error) from error
 
 
 def write_text(path: Path, text: str) -> None:
@@ -123,13 +124,13 @@ def new_folder(path: Path) -> Iterator[Path]:
     except OSError as error:
         if temporary:
             shutil.rmtree(temporary, ignore_errors=True)
-        raise _disk_error(path, error) from error
+        raise disk_error(path, error) from error
     except BaseException as error:
         if temporary:
             shutil.rmtree(temporary, ignore_errors=True)
         # safetensors raises an error of its own class where the disk refuses.
         if isinstance(error, Exception) and "(os error " in str(error):
-            raise _disk_error(path, OSError(str(error))) from error
+            raise disk_error(path, OSError(str(error))) from error
         raise
 
 

@@ -10,13 +10,18 @@ from typing import Any
 
 
 def append_lines(path: Path, rows: Iterable[dict[str, Any]]) -> None:
-    """Append rows as JSON lines; an incomplete last line is ended first."""
+    """Append rows as JSON lines; an incomplete last line is ended first. UserError where the disk refuses."""
+    from plaudit.runs.files import disk_error
+
     data = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows).encode()
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("ab") as file:
-        if file.tell() and not _ends_with_newline(path):
-            file.write(b"\n")
-        file.write(data)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.open("ab") as file:
+            if file.tell() and not _ends_with_newline(path):
+                file.write(b"\n")
+            file.write(data)
+    except OSError as error:
+        raise disk_error(path, error, "the lines before are whole") from error
 
 
 def _ends_with_newline(path: Path) -> bool:

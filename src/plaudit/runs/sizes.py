@@ -25,7 +25,7 @@ def size_of(spec: str | Path) -> float | None:
     if found.hub is None and config.is_file():
         try:
             return counted(json.loads(config.read_text(encoding="utf-8")))
-        except (ValueError, TypeError, KeyError):
+        except (OSError, ValueError, TypeError, KeyError, AttributeError):
             return None
     return size_in_name(found.hub or found.folder.stem)
 

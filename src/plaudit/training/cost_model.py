@@ -23,7 +23,7 @@ from plaudit.data.tokens.item import Segment, TokenItem
 from plaudit.models.adapters import add_lora, has_adapter
 from plaudit.models.architectures import backbone
 from plaudit.models.encoder import encode
-from plaudit.models.files import fetched
+from plaudit.models.files import fetched, read_architecture
 from plaudit.models.fused_decoder import supports_fused
 from plaudit.runtime import LayoutKind, Precision, compute_config, use_compute
 
@@ -47,7 +47,10 @@ class Footprint:
 
 
 def config_of(source: PolicySource) -> Any | None:
-    """The architecture that a recipe's policy names, where it is there to be read; no weights are."""
+    """The architecture that a recipe's policy names, where it is there to be read; no weights are.
+
+    UserError for a config that cannot be read.
+    """
     if isinstance(source, Scratch):
         return LlamaConfig(
             hidden_size=source.hidden,
@@ -59,12 +62,10 @@ def config_of(source: PolicySource) -> Any | None:
             max_position_embeddings=source.max_positions,
             tie_word_embeddings=True,  # as build_policy makes it
         )
-    from transformers import AutoConfig
-
     folder = fetched(source.path, source.revision)
     if folder is None or not (folder / "config.json").is_file():
         return None
-    return AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+    return read_architecture(folder)
 
 
 def parameters_of(config: Any) -> int:
