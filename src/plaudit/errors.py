@@ -54,6 +54,10 @@ class UserError(PlauditError, ValueError):
         return "\n".join(lines)
 
 
+class NotFiniteError(UserError):
+    """A loss, a gradient or a model's output is no finite number; training on would destroy the weights."""
+
+
 class Waiting(PlauditError):
     """A step waits for people, or for more money: the run ends here with exit code 3, and `plaudit resume` goes on."""
 

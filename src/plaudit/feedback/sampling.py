@@ -34,7 +34,7 @@ Progress = Callable[[int, int], None]
 
 @dataclass(frozen=True)
 class Voice:
-    """A model to be asked: the full name that the owner will see, its run (or folder) and step, its model folder.
+    """A model to be asked: the full name that the owner will see, its run (or folder) and step, and what loads it.
 
     ``described`` is the name with what the owner must know of it, such as a run's end that is not trained yet.
     """
@@ -42,7 +42,7 @@ class Voice:
     name: str
     source: str
     step: str | None
-    folder: Path
+    model: str
     described: str
 
 
@@ -71,8 +71,8 @@ def voices_of(sources: Sequence[str]) -> list[Voice]:
 
 
 def _voice(found: Located, name: str) -> Voice:
-    source = str(found.run or found.folder)
-    return Voice(name, source, found.step, found.folder, found.described.replace(found.name, name, 1))
+    source = str(found.run or found.source)
+    return Voice(name, source, found.step, found.source, found.described.replace(found.name, name, 1))
 
 
 def draw_answers(
@@ -101,7 +101,7 @@ def draw_answers(
             left = [p for p in prompts if (voice.name, p.id) not in done]
             if not left:
                 continue
-            model = LocalChatModel(voice.name, voice.folder)
+            model = LocalChatModel(voice.name, voice.model)
             for at in range(0, len(left), PROMPTS_AT_ONCE):
                 some = left[at : at + PROMPTS_AT_ONCE]
                 drawn = model.draw(
@@ -155,7 +155,8 @@ def _stream(voice: Voice) -> int:
 def _round(voices: Sequence[Voice], drawing: Drawing, rows: Sequence[Mapping[str, Any]]) -> NewRound:
     """The round that these models are, drawn in this way. A model that has learned since is another model."""
     models = [
-        {"name": v.name, "source": v.source, "stage": v.step, "weights": weights_of(v.folder)} for v in voices
+        {"name": v.name, "source": v.source, "stage": v.step, "weights": weights_of(Path(v.model))}
+        for v in voices
     ]
     # Files from before weights were looked at go on under the mark that they have.
     known = _mark(voices, drawing)

@@ -141,6 +141,12 @@ def sample(
     if not prompt:
         raise UserError("the prompt is empty")
     messages = (Message("user", prompt),) if isinstance(prompt, str) else prompt
+    for message in messages:
+        if not isinstance(message, Message):
+            raise UserError(
+                f"a conversation is a sequence of Messages, and was given a {type(message).__name__}",
+                remedy="[Message.of(row) for row in ROWS]",
+            )
     return load_chat_model(model, step=step).answer(
         messages, temperature=temperature, max_new_tokens=max_new_tokens, n=n, seed=seed
     )

@@ -8,18 +8,19 @@ from itertools import combinations
 from typing import Any
 
 from plaudit.data.records import Comparisons, Outcome, Prompt, Response
-from plaudit.errors import PlauditError
+from plaudit.errors import UserError
 from plaudit.judges.made_of import of_function
 from plaudit.registry import resolve
 
 CERTAIN = 40.0
+PROBABILITY = "1 where the first is better for sure, 0.5 where both are alike"
 
 
 class FunctionJudge:
     """p(first better) of every pair of K answers, averaged over both orders: (f(a, b) + 1 − f(b, a)) / 2.
 
     ``function(prompt, first, second)`` gets a ``Prompt`` and two texts and returns a probability. The log-odds of both
-    orders stand in ``metadata["judge"]``. PlauditError where it raises or returns anything else.
+    orders stand in ``metadata["judge"]``. UserError where it raises or returns anything else.
     """
 
     def __init__(self, function: Callable[[Prompt, str, str], float], name: str = "") -> None:
@@ -42,12 +43,16 @@ class FunctionJudge:
         try:
             value = float(self.function(prompt, first, second))
         except Exception as error:
-            raise PlauditError(
+            raise UserError(
                 f"the judge {self.name} failed: {error!r}\n  prompt: {prompt.text!r}\n  first:  {first!r}\n"
-                f"  second: {second!r}"
+                f"  second: {second!r}",
+                remedy=f"let it return a number from 0 to 1 for these texts: {PROBABILITY}",
             ) from error
         if not 0 <= value <= 1 or math.isnan(value):
-            raise PlauditError(f"the judge {self.name} returned {value}, which is not a probability")
+            raise UserError(
+                f"the judge {self.name} returned {value}, which is not a probability",
+                remedy=f"let it return a number from 0 to 1: {PROBABILITY}",
+            )
         return value
 
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from plaudit.errors import UserError
 from plaudit.models.policy import Policy
+from plaudit.models.reward_model import RewardModel
 
 DEMONSTRATION = "Demonstration(Prompt.user(TEXT), Response(TEXT))"
 RANKING = "Ranking.pair(Prompt.user(TEXT), BETTER, WORSE)"
@@ -23,6 +24,28 @@ def expect_policy(policy: Any, function: str) -> None:
     if hasattr(policy, "generate") and hasattr(policy, "config"):
         remedy = "plaudit.Policy(model, tokenizer)"
     raise UserError(f"plaudit.{function} trains a Policy, and was given {_kind(policy)}", remedy=remedy)
+
+
+def expect_reward_model(model: Any, function: str) -> None:
+    """UserError if the first argument is not a ``RewardModel``."""
+    if isinstance(model, RewardModel):
+        return
+    remedy = "plaudit.RewardModel.from_policy(plaudit.load_policy(PATH))"
+    if isinstance(model, Policy):
+        remedy = "plaudit.RewardModel.from_policy(policy)"
+    raise UserError(f"plaudit.{function} trains a RewardModel, and was given {_kind(model)}", remedy=remedy)
+
+
+def expect_settings(settings: Any, section: type, function: str) -> None:
+    """UserError if settings are given that are not this method's."""
+    if settings is None or isinstance(settings, section):
+        return
+    own = f"plaudit.config.{section.__name__}"
+    remedy = f"{own}(**settings)" if isinstance(settings, Mapping) else f"{own}(…), or none for the defaults"
+    raise UserError(
+        f"plaudit.{function} takes settings of the type {section.__name__}, and was given {_kind(settings)}",
+        remedy=remedy,
+    )
 
 
 def expect_records(records: Any, kinds: tuple[type, ...], function: str, example: str) -> None:

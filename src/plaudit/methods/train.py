@@ -7,7 +7,7 @@ checkpoints in ``out`` (a folder, or a temporary one); run again on the same fol
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +18,14 @@ from plaudit.data.records import Comparisons, Demonstration, Preference, Ranking
 from plaudit.data.rendering.renderer import Renderer
 from plaudit.data.tokens.item import Segment, TokenItem
 from plaudit.errors import UserError
-from plaudit.methods.arguments import DEMONSTRATION, RANKING, expect_policy, expect_records
+from plaudit.methods.arguments import (
+    DEMONSTRATION,
+    RANKING,
+    expect_policy,
+    expect_records,
+    expect_reward_model,
+    expect_settings,
+)
 from plaudit.methods.defaults import default_settings
 from plaudit.methods.lengths import bounded, fitting
 from plaudit.methods.reward_model import RewardModeling
@@ -97,6 +104,8 @@ def sft(
     """Supervised fine-tuning of ``policy`` in place: cross-entropy on assistant tokens."""
     expect_policy(policy, "sft")
     expect_records(demonstrations, (Demonstration,), "sft", DEMONSTRATION)
+    # Every section of settings that trains will do: rejection sampling imitates under its own.
+    expect_settings(settings, SftSettings if isinstance(settings, Mapping) else Training, "sft")
     runtime = runtime_of(runtime, seed)
     renderer = bounded(renderer or Renderer(policy.tokenizer), policy.model)
     stage = stage_at(out, runtime)
@@ -132,9 +141,11 @@ def reward_model(
 
     ``schedule`` replaces the optimization part of the settings (for a first stage on weaker votes).
     """
+    expect_reward_model(model, "reward_model")
+    expect_records(preferences, (Ranking, Comparisons), "reward_model", RANKING)
+    expect_settings(settings, RewardSettings, "reward_model")
     runtime = runtime_of(runtime, seed)
     settings = settings or default_settings(RewardSettings, "reward", model)
-    expect_records(preferences, (Ranking, Comparisons), "reward_model", RANKING)
     renderer = bounded(renderer or Renderer(model.tokenizer), model)
     # √n keeps the spread of a sum over n tokens equal: length alone then decides nothing.
     model.length_power = 0.5 if settings.length_normalised else 0.0

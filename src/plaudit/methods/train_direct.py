@@ -14,7 +14,7 @@ from plaudit.config import Cpo, Dpo, Kto, Orpo, Simpo
 from plaudit.data.records import Comparisons, Labeled, Preference, Ranking, Rated
 from plaudit.data.rendering.renderer import Renderer
 from plaudit.data.tokens.item import TokenItem
-from plaudit.methods.arguments import LABELED, RANKING, expect_policy, expect_records
+from plaudit.methods.arguments import LABELED, RANKING, expect_policy, expect_records, expect_settings
 from plaudit.methods.defaults import default_settings
 from plaudit.methods.direct import DirectPreference, Settings
 from plaudit.methods.kto import (
@@ -45,6 +45,7 @@ def dpo(
     **options: Unpack[PreferenceOptions],
 ) -> FitResult:
     """DPO and its variants: improve ``policy`` in place."""
+    expect_settings(settings, Dpo, "dpo")
     settings = settings or default_settings(Dpo, "dpo", policy)
     return preference(policy, preferences, settings, label="dpo", **options)
 
@@ -56,6 +57,7 @@ def simpo(
     **options: Unpack[PreferenceOptions],
 ) -> FitResult:
     """SimPO, without a reference."""
+    expect_settings(settings, Simpo, "simpo")
     settings = settings or default_settings(Simpo, "simpo", policy)
     return preference(policy, preferences, settings, label="simpo", **options)
 
@@ -67,6 +69,7 @@ def cpo(
     **options: Unpack[PreferenceOptions],
 ) -> FitResult:
     """CPO, without a reference."""
+    expect_settings(settings, Cpo, "cpo")
     settings = settings or default_settings(Cpo, "cpo", policy)
     return preference(policy, preferences, settings, label="cpo", **options)
 
@@ -78,6 +81,7 @@ def orpo(
     **options: Unpack[PreferenceOptions],
 ) -> FitResult:
     """ORPO, without a reference."""
+    expect_settings(settings, Orpo, "orpo")
     settings = settings or default_settings(Orpo, "orpo", policy)
     return preference(policy, preferences, settings, label="orpo", **options)
 
@@ -141,6 +145,7 @@ def kto(
     """KTO on thumbs, ratings (by ``threshold``) or rankings: improve ``policy`` in place."""
     expect_policy(policy, "kto")
     expect_records(records, (Labeled, Rated, Ranking, Comparisons), "kto", LABELED)
+    expect_settings(settings, Kto, "kto")
     settings = settings or default_settings(Kto, "kto", policy)
     runtime = runtime_of(runtime, seed)
     renderer = bounded(renderer or Renderer(policy.tokenizer), policy.model)

@@ -196,7 +196,7 @@ def chat_model_of(spec: JudgeSpec, bench: Any) -> Any:
         from plaudit.generation.chat import LocalChatModel
         from plaudit.runs.locate import locate
 
-        return LocalChatModel(f"local:{spec.rest}", locate(spec.rest).folder, runtime=bench.runtime)
+        return LocalChatModel(f"local:{spec.rest}", locate(spec.rest).source, runtime=bench.runtime)
     if spec.scheme in ("http", "https"):
         return remote_model(spec.judge, options_of("http", spec.options), bench.judge_folder(spec.judge))
     raise UserError(f"{spec.judge} writes no texts", remedy="name local:MODEL or http(s)://host/v1#model")

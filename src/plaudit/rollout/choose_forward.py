@@ -12,6 +12,7 @@ from plaudit.models.compute import kernels_in_use
 from plaudit.rollout.cache import RowCache
 from plaudit.rollout.forward import CannotDecode, Forward, ModelForward
 from plaudit.rollout.llama import LlamaForward, looks_like_llama
+from plaudit.rollout.protocol import not_finite
 from plaudit.runtime import use_compute
 
 logger = logging.getLogger(__name__)
@@ -24,7 +25,7 @@ def check(model: Any, forward: Forward) -> None:
     """Compare teacher-forced logits with the model's plain forward; raise ``CannotDecode``.
 
     A few tiny rows of different lengths, one of them dropped on the way. Windows longer than these
-    rows are taken from the config on trust. Raises ``PlauditError`` where the plain forward itself is
+    rows are taken from the config on trust. Raises ``NotFiniteError`` where the plain forward itself is
     not finite.
     """
     device, dtype = next(model.parameters()).device, forward.dtype
@@ -42,7 +43,7 @@ def check(model: Any, forward: Forward) -> None:
     cache.settle(len(ids))
     plain = [model(input_ids=row[None]).logits[0].float() for row in ids]
     if not all(bool(logits.isfinite().all()) for logits in plain):
-        raise PlauditError("the policy's logits are not finite")
+        raise not_finite()
     worst = scale = 0.0
     for t in range(_CHECK_STEPS):
         if t == _CHECK_STEPS // 2:

@@ -10,7 +10,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from plaudit.errors import PlauditError
 from plaudit.kernels.interface import Kernels
 from plaudit.models.compute import kernels_in_use
 from plaudit.models.policy import Policy
@@ -26,6 +25,7 @@ from plaudit.rollout.protocol import (
     SampleRow,
     SamplingSettings,
     check_room,
+    not_finite,
     sample_rows,
 )
 from plaudit.rollout.random import streams, uniforms
@@ -75,7 +75,7 @@ class NativeSampler:
     ) -> list[Sampled]:
         """Draw every request's responses, in the order of requests and sample index.
 
-        Raises ``UserError`` when the model has too few positions and ``PlauditError`` when its logits
+        Raises ``UserError`` when the model has too few positions and ``NotFiniteError`` when its logits
         are not finite.
         """
         rows = sample_rows(requests)
@@ -252,9 +252,7 @@ class _Run:
         self.ids[slots, at], self.log_probs[slots, at] = ids, log_probs
         if not np.isfinite(log_probs[alive]).all():
             row_ = self.rows[row[alive & ~np.isfinite(log_probs)][0]]
-            raise PlauditError(
-                f"the policy's logits are not finite (prompt {row_.key!r}, sample {row_.index})"
-            )
+            raise not_finite(f"prompt {row_.key!r}, sample {row_.index}")
         count += alive
         ended = alive & np.isin(ids, self.ends)
         full = alive & (count >= self.settings.max_new_tokens)

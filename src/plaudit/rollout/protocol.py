@@ -8,7 +8,7 @@ from typing import Any, Literal, Protocol
 
 import numpy as np
 
-from plaudit.errors import Problem, UserError
+from plaudit.errors import NotFiniteError, Problem, UserError
 from plaudit.models.positions import positions_of_config
 
 Finish = Literal["end", "stop", "length"]
@@ -84,6 +84,14 @@ class Sampled:
     log_probs: np.ndarray
     finish: Finish
     policy_version: int = 0
+
+
+def not_finite(where: str = "") -> NotFiniteError:
+    """The error for a policy whose logits are NaN or infinite: nothing can be drawn from it."""
+    return NotFiniteError(
+        "the policy's logits are not finite" + (f" ({where})" if where else ""),
+        remedy="lower the learning rate of the step that trained it; where none did, copy or download the model again",
+    )
 
 
 class Sampler(Protocol):

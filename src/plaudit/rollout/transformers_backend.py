@@ -11,7 +11,6 @@ from torch import Tensor
 from transformers import GenerationConfig, LogitsProcessor, LogitsProcessorList, StoppingCriteria
 from transformers.generation import StoppingCriteriaList
 
-from plaudit.errors import PlauditError
 from plaudit.models.policy import Policy
 from plaudit.rollout.forward import unwrapped
 from plaudit.rollout.protocol import (
@@ -22,6 +21,7 @@ from plaudit.rollout.protocol import (
     SampleRow,
     SamplingSettings,
     check_room,
+    not_finite,
     sample_rows,
 )
 from plaudit.rollout.random import streams, uniforms
@@ -101,9 +101,7 @@ class TransformersSampler:
         for i, row in enumerate(rows):
             n = int(drawing.count[i])
             if not np.isfinite(log_probs[i, :n]).all():
-                raise PlauditError(
-                    f"the policy's logits are not finite (prompt {row.key!r}, sample {row.index})"
-                )
+                raise not_finite(f"prompt {row.key!r}, sample {row.index}")
             finish = drawing.finish[i] or "length"
             results.append(
                 Sampled(row.key, row.index, row.prompt_ids, drawn[i, :n], log_probs[i, :n], finish, version)

@@ -1,6 +1,7 @@
 """The one engine: optimiser, schedule, accumulation, checkpoints, devices and ranks."""
 
-from plaudit.training.engine import Engine, NotFiniteError, ParameterGroup, trainable
+from plaudit.errors import NotFiniteError
+from plaudit.training.engine import Engine, ParameterGroup, trainable
 from plaudit.training.fit import FitResult, fit
 from plaudit.training.held_out import evaluate
 from plaudit.training.method import LossOutput, Term, TrainingMethod

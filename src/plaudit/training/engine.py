@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from plaudit.data.tokens.batching import collate, plan
 from plaudit.data.tokens.item import TokenItem
-from plaudit.errors import UserError
+from plaudit.errors import NotFiniteError, UserError
 from plaudit.runtime import Runtime, digest_of
 from plaudit.training.global_batch import GlobalPass, NeedsGlobalBatch
 from plaudit.training.gradient_sum import sum_gradients
@@ -58,10 +58,6 @@ def schedule_factor(kind: str, step: int, total: int, warmup: float, final: floa
     if kind == "linear":
         return 1 - (1 - final) * progress
     return final + (1 - final) * 0.5 * (1 + math.cos(math.pi * progress))
-
-
-class NotFiniteError(UserError):
-    """The loss or a gradient is not a finite number; training on would destroy the weights."""
 
 
 class Engine:

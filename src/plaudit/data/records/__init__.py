@@ -70,6 +70,12 @@ class Prompt:
                 f"a Prompt holds messages, and was given the text {self.messages[:40]!r}",
                 remedy=f"Prompt.user({self.messages[:40]!r})",
             )
+        for message in self.messages:
+            if not isinstance(message, Message):
+                raise UserError(
+                    f"a Prompt holds Messages, and was given a {type(message).__name__}",
+                    remedy="Prompt.user(TEXT), or Prompt(tuple(Message.of(row) for row in ROWS))",
+                )
 
     @classmethod
     def user(cls, text: str, source: str = "", **metadata: Any) -> Prompt:
@@ -105,6 +111,19 @@ class Response:
     metadata: Mapping[str, Any] = field(default_factory=dict)
 
 
+def _expect_parts(record: Any) -> None:
+    """UserError where a record's prompt or answer is of another type, such as plain text."""
+    name = type(record).__name__
+    for part, kind, remedy in (
+        (record.prompt, Prompt, "Prompt.user(TEXT)"),
+        (record.response, Response, "Response(TEXT)"),
+    ):
+        if not isinstance(part, kind):
+            raise UserError(
+                f"a {name} holds a {kind.__name__}, and was given a {type(part).__name__}", remedy=remedy
+            )
+
+
 @dataclass(frozen=True)
 class Demonstration:
     """A conversation worth imitating; ``response`` is its last assistant turn."""
@@ -112,6 +131,9 @@ class Demonstration:
     prompt: Prompt
     response: Response
     weight: float = 1.0
+
+    def __post_init__(self) -> None:
+        _expect_parts(self)
 
 
 @dataclass(frozen=True)
@@ -205,6 +227,9 @@ class Labeled:
     good: bool
     weight: float = 1.0
 
+    def __post_init__(self) -> None:
+        _expect_parts(self)
+
 
 @dataclass(frozen=True)
 class Rated:
@@ -214,6 +239,9 @@ class Rated:
     response: Response
     score: float
     rater: str | None = None
+
+    def __post_init__(self) -> None:
+        _expect_parts(self)
 
 
 Preference = Comparisons | Ranking
