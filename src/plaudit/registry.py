@@ -369,7 +369,7 @@ def resolve(reference: Any, what: str = "name") -> Any:
         raise UserError(
             f"{what} {reference!r}: {error}", remedy="run from the folder that holds the module"
         ) from None
-    except Exception as error:
+    except (Exception, SystemExit) as error:  # a script's own exit would end plaudit without a word
         raise UserError(
             f"{what} {reference!r}: importing {module_name} failed: {error!r}",
             remedy=f'fix it until `python -c "import {module_name}"` succeeds',

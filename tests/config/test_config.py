@@ -134,3 +134,23 @@ def test_a_shipped_recipe_is_valid_and_says_what_it_is():
     for path in recipes:
         load_recipe(path)
         assert path.read_text().startswith("# ")
+
+
+def test_a_placeholder_that_was_left_in_a_recipe_names_its_line(tmp_path):
+    path = tmp_path / "own.yaml"
+    path.write_text("seed: 1\npolicy: {path: {{MODEL}}}\n")
+    with pytest.raises(UserError, match=r"own\.yaml:2: a key is itself a mapping(.|\n)*fix the YAML"):
+        load_recipe(path)
+    with pytest.raises(UserError, match="the value is not valid YAML"):
+        apply_override({"policy": {}}, "policy.path={{x}}")
+
+
+def test_the_home_folder_may_be_written_short(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    (tmp_path / "d").mkdir()
+    (tmp_path / "d/pairs.jsonl").write_text("")
+    there = str(tmp_path / "d/pairs.jsonl")
+    for data in ({"root": "~/d", "preferences": "pairs.jsonl"}, {"preferences": "~/d/pairs.jsonl"}):
+        assert validate({"data": data}, "own").data_sources() == {"preferences": [there]}
+    kept = {"preferences": "project://talk"}
+    assert validate({"data": kept}, "own").data_sources() == {"preferences": ["project://talk"]}

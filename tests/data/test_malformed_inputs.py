@@ -364,6 +364,48 @@ TABLE = {
         "outcomes",
         "responses are counted from 0",
     ),
+    "a .json file that was encoded twice": Bad(
+        json.dumps(json.dumps(GOOD)).encode(),
+        "the file holds text, not rows",
+        1,
+        None,
+        "encoded as JSON twice",
+        "rows.json",
+    ),
+    "a .json file of nothing": Bad(
+        b"null", "the file holds nothing, not rows", 1, None, "write [", "rows.json"
+    ),
+    "a .json file that is nested too deeply": Bad(
+        b'{"data": ' + b"[" * 100_000 + b"]" * 100_000 + b"}",
+        "the JSON is nested too deeply",
+        1,
+        None,
+        "",
+        "rows.json",
+    ),
+    "columns that are equal but for case": Bad(
+        jsonl({"Prompt": "Ask 0?", **GOOD[1]}),
+        "the columns 'Prompt' and 'prompt' are equal but for case or space",
+        1,
+        "prompt",
+        "--fields FIELD=prompt",
+    ),
+    "a system column beside another system turn": Bad(
+        jsonl(
+            {
+                "system": "Be brief.",
+                "messages": [
+                    {"role": "system", "content": "Be long."},
+                    {"role": "user", "content": "Ask?"},
+                    {"role": "assistant", "content": "Yes."},
+                ],
+            }
+        ),
+        "a system turn and another text in its system column",
+        1,
+        "system",
+        "keep one of them",
+    ),
     "groups that are no lists in plaudit's own rows": Bad(
         jsonl({"record": "ranking", "prompt": "Ask?", "responses": ["a", "b"], "groups": [0, 1]}),
         "'int' object is not iterable",
@@ -543,3 +585,56 @@ def test_a_conversion_of_the_wrong_file_writes_nothing(tmp_path):
 def test_the_table_holds_thirty_cases_or_more():
     assert len(TABLE) >= 30
     assert Path(__file__).name == "test_malformed_inputs.py"
+
+
+def test_columns_that_are_equal_but_for_case_are_read_where_it_is_said_which_is_meant(tmp_path):
+    path = tmp_path / "rows.jsonl"
+    path.write_bytes(jsonl(*({"Prompt": "Other?", **row} for row in DEMOS)))
+    found = read(path, fields={"prompt": "Prompt"}).records
+    assert {r.prompt.text for r in found} == {"Other?"}
+    path.write_bytes(jsonl(*({"Prompt": row["prompt"], **row} for row in DEMOS)))
+    assert len(read(path).records) == len(DEMOS), "equal values lose nothing"
+
+
+def test_a_parquet_file_that_was_gzipped_is_read(tmp_path):
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    pq.write_table(pa.Table.from_pylist(GOOD), tmp_path / "rows.parquet")
+    packed = tmp_path / "packed.parquet.gz"
+    packed.write_bytes(gzip.compress((tmp_path / "rows.parquet").read_bytes()))
+    assert [r.prompt.text for r in read(packed).records] == [row["prompt"] for row in GOOD]
+
+
+@pytest.mark.parametrize("name", ["margin", "weight", "strength"])
+def test_a_number_that_a_table_left_out_is_one_that_is_not_stated(tmp_path, name):
+    path = tmp_path / "rows.jsonl"
+    path.write_bytes(jsonl({**GOOD[0], name: float("nan")}, *({**row, name: 2.0} for row in GOOD[1:])))
+    found = read(path).records
+    assert len(found) == len(GOOD)
+    stated = [r.weight if name == "weight" else r.strength for r in found]
+    assert stated == [1.0 if name == "weight" else None, *[2.0] * (len(GOOD) - 1)]
+
+
+@pytest.mark.parametrize(
+    "content",
+    [["Hi ", "there"], {"type": "text", "text": "Hi there"}, [{"type": "text", "text": "Hi there"}]],
+)
+def test_content_in_parts_of_text_is_text(tmp_path, content):
+    path = tmp_path / "rows.jsonl"
+    turns = [{"role": "user", "content": content}, {"role": "assistant", "content": "Yes."}]
+    path.write_bytes(jsonl({"messages": turns}))
+    (found,) = read(path).records
+    assert found.prompt.text == "Hi there"
+
+
+def test_what_belongs_to_one_file_is_not_asked_of_a_recipe_nor_the_other_way_round(tmp_path):
+    path = tmp_path / "rows.jsonl"
+    path.write_bytes(jsonl(*GOOD))
+    recipe = tmp_path / "own.yaml"
+    recipe.write_text(f"data: {{preferences: {path}}}\n")
+    for options in ({"kind": "preferences"}, {"limit": 3}, {"fields": {"prompt": "prompt"}}):
+        with pytest.raises(UserError, match=f"is a recipe: {next(iter(options))} belong"):
+            check(recipe, **options)
+    with pytest.raises(UserError, match="is no recipe: there is nothing for --set seed=1"):
+        check(path, overrides=["seed=1"])

@@ -271,7 +271,7 @@ def test_the_critic_and_the_policy_have_a_lambda_each(tmp_path):
 @pytest.mark.parametrize(
     ("kind", "wrong", "words"),
     [
-        (Ppo, {"overlong_cache": 49}, "longer than the longest answer"),
+        (Ppo, {"overlong_cache": 49, "max_new_tokens": 48}, "longer than the longest answer"),
         (Ppo, {"overlong_penalty": 2.0}, "needs overlong_cache"),
         (Grpo, {"mask_unfinished": True, "unfinished_penalty": 1.0}, "keep one of them"),
         (Grpo, {"dynamic_sampling": -1}, "greater than or equal"),

@@ -394,3 +394,96 @@ def test_a_local_judge_is_looked_at_before_work(model, tmp_path):
     }
     with pytest.raises(UserError, match=r"quantized \(gptq\)"):
         execute(validate(recipe, "own"), RunFolder("run"), dry_run=True)
+
+
+def judged_by_proxy(model, **data):
+    """A recipe whose run is judged by a proxy."""
+    files = {"prompts": "ask.jsonl", "preferences": "pairs.jsonl", "preference_validation": 0.5}
+    return {
+        "policy": {"path": str(model)},
+        "data": {**files, **data},
+        "steps": {"dpo": {}},
+        "evaluate": {"proxy": {}},
+    }
+
+
+def test_a_proxy_judge_for_which_no_pair_is_left(model):
+    with pytest.raises(
+        UserError, match=r"no preference is left for the proxy judge(.|\n)*raise data.judge_share"
+    ):
+        execute(validate(judged_by_proxy(model, judge_share=0), "own"), RunFolder("run"), dry_run=True)
+    execute(validate(judged_by_proxy(model), "own"), RunFolder("run"), dry_run=True)
+
+
+def test_a_policy_that_is_to_be_judged_on_prompts_that_are_not_there(model):
+    judged = ("grpo.reward_function=own:score", "grpo.keep_best=python:own:score")
+    said = refused("grpo", "ask.jsonl", model, *judged, "data.validation=0")
+    assert "grpo.keep_best has no validation prompts" in said and "raise data.validation" in said
+
+
+def test_what_a_recipe_names_itself_is_not_named_beside_it(model):
+    recipe = {"policy": {"path": str(model)}, "data": {"preferences": "pairs.jsonl"}, "steps": {"dpo": {}}}
+    Path("own.yaml").write_text(json.dumps(recipe))
+    run_method("dpo", "own.yaml", dry_run=True)
+    assert "--set policy.path=MODEL" in refused("dpo", "own.yaml", model)
+    for steps, said in (("[sft, dpo]", "steps is a mapping"), ("{sft: yes}", "a step is a mapping")):
+        Path("own.yaml").write_text(f"steps: {steps}\n")
+        assert said in refused("dpo", "own.yaml", None)
+
+
+def test_a_function_that_is_named_as_a_reward_model(model):
+    said = refused("grpo", "ask.jsonl", model, reward="own:score")
+    assert "for a function of your own write python:own:score" in said
+
+
+def test_a_rewards_module_that_exits_when_it_is_imported(model):
+    Path("script.py").write_text("import sys\n\nsys.exit(3)\n")
+    said = refused("grpo", "ask.jsonl", model, reward="python:script:score")
+    assert "importing script failed: SystemExit(3)" in said
+
+
+def test_what_is_filled_in_later_is_not_held_against_what_is_stated(model, monkeypatch):
+    from plaudit.pipeline import defaults
+
+    own = ("grpo.reward_function=own:score",)
+    said = refused("grpo", "ask.jsonl", model, *own, "grpo.overlong_cache=49")
+    assert "overlong_cache 49 is longer than the longest answer, max_new_tokens 48" in said
+    monkeypatch.setattr(defaults, "size_of", lambda path: None)
+    said = refused("grpo", "ask.jsonl", model, *own, "grpo.overlong_cache=64")
+    assert "overlong_cache" not in said and "256 new tokens" in said
+    assert "longest answer" in refused("grpo", "ask.jsonl", model, *own, "grpo.overlong_cache=300")
+
+
+def test_a_cache_for_gguf_files_that_cannot_be_written(tmp_path, monkeypatch):
+    from types import SimpleNamespace
+
+    from plaudit.models import gguf
+
+    (tmp_path / "taken").write_text("")
+    (tmp_path / "m.gguf").write_bytes(b"GGUF")
+    monkeypatch.setenv("PLAUDIT_CACHE", str(tmp_path / "taken"))
+    monkeypatch.setattr(gguf, "_require_gguf", lambda: None)
+    monkeypatch.setattr(gguf, "_read", lambda file: (SimpleNamespace(), SimpleNamespace()))
+    with pytest.raises(UserError, match=r"cannot write .*taken(.|\n)*set PLAUDIT_CACHE to a folder"):
+        gguf.converted(tmp_path / "m.gguf")
+
+
+def test_a_hub_name_with_its_revision_is_what_a_judge_and_a_voice_load(monkeypatch):
+    from types import SimpleNamespace
+
+    from plaudit.feedback.sampling import voices_of
+    from plaudit.generation import chat, local_labels
+    from plaudit.judges.language_options import local_reviser, make_local
+
+    loaded = []
+    for module, name in ((chat, "LocalChatModel"), (local_labels, "LocalLabels")):
+        monkeypatch.setattr(
+            module, name, lambda name, source, **k: loaded.append(source) or SimpleNamespace()
+        )
+    context = SimpleNamespace(runtime=SimpleNamespace(alone=lambda: None))
+    make_local("owner/name@v1", {}, context)
+    make_local("owner/name@v1", {"reason": True}, context)
+    settings = SimpleNamespace(constitution="default", temperature=1.0, max_new_tokens=4)
+    local_reviser("owner/name@v1", {}, context, settings)
+    assert loaded == ["owner/name@v1"] * 3
+    assert voices_of(["owner/name@v1"])[0].model == "owner/name@v1"

@@ -102,15 +102,22 @@ class Online(Scoring):
             raise ValueError("reference_answers needs shaping: par, which compares with them")
         return self
 
+    def too_long_cache(self) -> str | None:
+        """What is wrong with an ``overlong_cache`` that no answer can reach; None where all is well."""
+        if self.overlong_cache is None or self.overlong_cache <= self.max_new_tokens:
+            return None
+        return (
+            f"overlong_cache {self.overlong_cache} is longer than the longest answer, "
+            f"max_new_tokens {self.max_new_tokens}"
+        )
+
     @model_validator(mode="after")
     def _overlong(self) -> Online:
         if self.overlong_cache is None and self.overlong_penalty != 1.0:
             raise ValueError("overlong_penalty needs overlong_cache: over how many tokens it grows")
-        if self.overlong_cache is not None and self.overlong_cache > self.max_new_tokens:
-            raise ValueError(
-                f"overlong_cache {self.overlong_cache} is longer than the longest answer, "
-                f"max_new_tokens {self.max_new_tokens}"
-            )
+        # What is not stated may be filled in for a pretrained model: it is looked at when all is known.
+        if "max_new_tokens" in self.model_fields_set and (wrong := self.too_long_cache()) is not None:
+            raise ValueError(wrong)
         return self
 
     @property

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, Field, SerializeAsAny, field_validator, model_validator
@@ -13,6 +11,7 @@ from pydantic import BaseModel, Field, SerializeAsAny, field_validator, model_va
 from plaudit.config.base import Fraction, PolicySource, Positive, Scratch, Section
 from plaudit.config.sections import Evaluate
 from plaudit.config.steps import RecipeStep
+from plaudit.config.text import home
 
 # What a code of a preference or label may mean; `drop` leaves its rows out.
 Meaning = Literal["first", "second", "tie", "good", "bad", "drop"]
@@ -142,6 +141,7 @@ class Config(Section):
 
     def locate(self, source: DataSource) -> str:
         """Where a source lies: below ``data.root`` if it is there, else as it is written."""
-        root, path = (os.path.expanduser(p) for p in (self.data.root, source.path))  # noqa: PTH111
-        local = Path(root) / path
-        return str(local) if root != "." and local.exists() else path
+        # Not a Path throughout: project://X has two slashes.
+        path = str(home(source.path)) if source.path.startswith("~") else source.path
+        local = home(self.data.root) / path
+        return str(local) if self.data.root != "." and local.exists() else path

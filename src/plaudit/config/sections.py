@@ -10,7 +10,7 @@ import yaml
 from pydantic import Field, field_validator, model_validator
 
 from plaudit.config.base import Fraction, Lora, PolicySource, Positive, Section, Training
-from plaudit.config.text import Loader
+from plaudit.config.text import Loader, home
 
 
 class Base(Section):
@@ -170,7 +170,8 @@ class Revise(Section):
     @property
     def files(self) -> tuple[Path, ...]:
         """The constitution, where it is a file of the user's own."""
-        return (Path(self.constitution),) if Path(self.constitution).is_file() else ()
+        path = home(self.constitution)
+        return (path,) if path.is_file() else ()
 
     @property
     def given(self) -> tuple[str, ...]:

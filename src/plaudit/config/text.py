@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import os
+from collections.abc import Hashable, Mapping
+from pathlib import Path
 from typing import Any
 
 import yaml
@@ -20,6 +22,13 @@ def _mapping(loader: Loader, node: yaml.MappingNode, deep: bool = False) -> dict
     seen: set[Any] = set()
     for key, _ in node.value:
         name = loader.construct_object(key, deep=True)
+        if not isinstance(name, Hashable):
+            raise yaml.constructor.ConstructorError(
+                None,
+                None,
+                "a key is itself a mapping or a list: put text that begins with { or [ in quotes",
+                key.start_mark,
+            )
         if name in seen:
             raise yaml.constructor.ConstructorError(
                 None, None, f"two equal keys {name!r}: give one a suffix, such as {name}-2", key.start_mark
@@ -37,6 +46,11 @@ Loader.yaml_implicit_resolvers = Dumper.yaml_implicit_resolvers = {
     for first, known in yaml.SafeLoader.yaml_implicit_resolvers.items()
 }
 Loader.add_constructor(yaml.resolver.BaseResolver.DEFAULT_MAPPING_TAG, _mapping)
+
+
+def home(path: str | Path) -> Path:
+    """The path with ``~`` as the user's home folder; one of an unknown user stays as it is."""
+    return Path(os.path.expanduser(path))  # noqa: PTH111 (Path raises for an unknown user)
 
 
 def text_of(raw: Mapping[str, Any]) -> str:

@@ -9,7 +9,7 @@ from typing import Any
 
 import yaml
 
-from plaudit.config.text import Loader
+from plaudit.config.text import Loader, home
 from plaudit.errors import Problem, UserError, suggest
 from plaudit.judges.principles import Principle
 
@@ -59,7 +59,7 @@ def read_constitution(source: str) -> Constitution:
     ``{name, version, rules: [{name, prefer, critique, revise}], examples: [{prompt, answer, critique, revision}]}``.
     UserError with everything that is wrong at once.
     """
-    path = Path(source)
+    path = home(source)
     if not path.suffix and not path.exists():
         known = sorted(p.stem for p in BUILT_IN.glob("*.yaml"))
         if source not in known:

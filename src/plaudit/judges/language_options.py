@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 from pydantic import Field, model_validator
 
 from plaudit.config.base import Positive
+from plaudit.config.text import home
 from plaudit.errors import UserError
 from plaudit.judges.language import LanguageJudge, Manner
 from plaudit.judges.made_of import of_model
@@ -73,8 +74,8 @@ class LanguageOptions(GatedOptions):
     @property
     def files(self) -> tuple[Path, ...]:
         """The user's own files that decide what is asked: a change of their content is another judge."""
-        own = [self.rubric, Path(self.constitution) if self.constitution else None]
-        return tuple(path for path in own if path is not None and path.is_file())
+        own = [p for p in (self.rubric, self.constitution) if p]
+        return tuple(path for path in (home(p) for p in own) if path.is_file())
 
     def manner(self) -> Manner:
         """The manner of asking; reads the rubric and the constitution."""
@@ -87,7 +88,7 @@ class LanguageOptions(GatedOptions):
             self.join,
             self.temperature,
             own.principles if own else DEFAULT,
-            read_rubric(self.rubric) if self.rubric else Rubric(),
+            read_rubric(home(self.rubric)) if self.rubric else Rubric(),
             self.reason,
             self.clamp,
             self.scale,
@@ -167,13 +168,14 @@ def make_local(rest: str, options: Mapping[str, Any], context: Any) -> LanguageJ
     from plaudit.runs.locate import locate
 
     given: LanguageOptions = options_of("local", options)
-    name, folder = f"local:{rest}", locate(rest).folder
+    name, located = f"local:{rest}", locate(rest)
+    source = located.source
     if given.reason:
         # One rank asks it alone: the others do not know the questions.
-        chat = LocalChatModel(name, folder, runtime=context.runtime.alone())
-        return LanguageJudge(WrittenLabels(chat), given.manner(), made_of=of_model(folder))
-    labels = LocalLabels(name, folder, runtime=context.runtime)
-    return LanguageJudge(labels, given.manner(), made_of=of_model(folder))
+        chat = LocalChatModel(name, source, runtime=context.runtime.alone())
+        return LanguageJudge(WrittenLabels(chat), given.manner(), made_of=of_model(located.folder))
+    labels = LocalLabels(name, source, runtime=context.runtime)
+    return LanguageJudge(labels, given.manner(), made_of=of_model(located.folder))
 
 
 def make_http(rest: str, options: Mapping[str, Any], context: Any) -> LanguageJudge:
@@ -223,7 +225,7 @@ def local_reviser(rest: str, options: Mapping[str, Any], context: Any, settings:
     from plaudit.runs.locate import locate
 
     options_of("local", options)
-    model = LocalChatModel(f"local:{rest}", locate(rest).folder, runtime=context.runtime)
+    model = LocalChatModel(f"local:{rest}", locate(rest).source, runtime=context.runtime)
     return _reviser(model, settings)
 
 

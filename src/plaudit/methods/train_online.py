@@ -17,7 +17,7 @@ from plaudit.data.rendering.renderer import Renderer
 from plaudit.data.tokens.item import TokenItem
 from plaudit.errors import UserError
 from plaudit.methods.algorithm import Algorithm, RlResult
-from plaudit.methods.arguments import PROMPT, expect_policy, expect_records, expect_reward
+from plaudit.methods.arguments import PROMPT, expect_policy, expect_records, expect_reward, expect_settings
 from plaudit.methods.defaults import default_settings
 from plaudit.methods.lengths import bounded, fitting, fitting_prompts
 from plaudit.methods.online_dpo import OnlineDPO
@@ -59,6 +59,7 @@ def ppo(
 
     Without a ``critic`` a value head on a copy of the policy is used.
     """
+    _expect(policy, reward, prompts, settings, Ppo, "ppo")
     settings = settings or default_settings(Ppo, "ppo", policy)
     algorithm = PPO(policy, critic or Critic.from_policy(policy), settings, runtime=options.get("runtime"))
     return online(algorithm, policy, reward, prompts, settings, **options)
@@ -72,6 +73,7 @@ def grpo(
     **options: Unpack[OnlineOptions],
 ) -> RlResult:
     """GRPO and its variants: each sample is compared with the prompt's other samples."""
+    _expect(policy, reward, prompts, settings, Grpo, "grpo")
     settings = settings or default_settings(Grpo, "grpo", policy)
     algorithm = _estimator(settings, GRPO)(policy, settings)
     return online(algorithm, policy, reward, prompts, settings, label="grpo", **options)
@@ -85,6 +87,7 @@ def rloo(
     **options: Unpack[OnlineOptions],
 ) -> RlResult:
     """RLOO: REINFORCE with the other samples' mean as baseline."""
+    _expect(policy, reward, prompts, settings, Rloo, "rloo")
     settings = settings or default_settings(Rloo, "rloo", policy)
     algorithm = _estimator(settings, RLOO)(policy, settings)
     return online(algorithm, policy, reward, prompts, settings, label="rloo", **options)
@@ -98,6 +101,7 @@ def reinforce(
     **options: Unpack[OnlineOptions],
 ) -> RlResult:
     """REINFORCE++: whitened rewards to go, no critic."""
+    _expect(policy, reward, prompts, settings, Reinforce, "reinforce")
     settings = settings or default_settings(Reinforce, "reinforce", policy)
     algorithm = REINFORCE(policy, settings)
     return online(algorithm, policy, reward, prompts, settings, label="reinforce", **options)
@@ -111,6 +115,7 @@ def online_dpo(
     **options: Unpack[OnlineOptions],
 ) -> RlResult:
     """Online DPO: DPO on own samples that the reward has ranked."""
+    _expect(policy, reward, prompts, settings, OnlineDpo, "online_dpo")
     settings = settings or default_settings(OnlineDpo, "online_dpo", policy)
     algorithm = OnlineDPO(policy, settings)
     return online(algorithm, policy, reward, prompts, settings, label="online dpo", **options)
@@ -129,10 +134,15 @@ def _estimator(settings: Group, own: type[PolicyGradient]) -> type[PolicyGradien
     return found
 
 
-def _expect(policy: object, reward: object, prompts: object, function: str) -> None:
+def _expect(
+    policy: object, reward: object, prompts: object, settings: object, section: type, function: str
+) -> None:
     expect_policy(policy, function)
     expect_reward(reward, function)
     expect_records(prompts, (Prompt,), function, PROMPT)
+    expect_settings(settings, section, function)
+    if isinstance(settings, Online) and (wrong := settings.too_long_cache()) is not None:
+        raise UserError(wrong, remedy="lower it, or raise max_new_tokens")
 
 
 def online(
@@ -158,7 +168,7 @@ def online(
     ``demonstrations`` feed the PTX term where ``ptx_coefficient`` is not 0; ``watch(iteration)`` measures what
     training must not see, ``truth`` judges the samples that are kept for reading.
     """
-    _expect(policy, reward, prompts, label.replace(" ", "_"))
+    _expect(policy, reward, prompts, settings, Online, label.replace(" ", "_"))
     runtime = runtime_of(runtime, seed)
     renderer = bounded(
         renderer or Renderer(policy.tokenizer),
@@ -253,7 +263,7 @@ def rejection(
     from plaudit.data.readers.read import read
     from plaudit.data.records.writers import write_jsonl
 
-    _expect(policy, reward, prompts, "rejection")
+    _expect(policy, reward, prompts, settings, Rejection, "rejection")
     settings = settings or default_settings(Rejection, "rejection", policy)
     runtime = runtime_of(runtime, seed)
     renderer = bounded(renderer or Renderer(policy.tokenizer), policy.model, positions=fewest([reward]))

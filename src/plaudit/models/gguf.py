@@ -36,9 +36,14 @@ def converted(file: Path) -> Path:
     _require_gguf()
     logger.warning("%s is dequantized to float32, once: it is kept in %s", file, folder)
     model, tokenizer = _read(file)
-    with new_folder(folder) as fresh:
-        model.save_pretrained(fresh)
-        tokenizer.save_pretrained(fresh)
+    try:
+        with new_folder(folder) as fresh:
+            model.save_pretrained(fresh)
+            tokenizer.save_pretrained(fresh)
+    except UserError as error:  # of the disk, whose remedy is about a run's folder
+        raise UserError(
+            error.message, remedy="free some space, or set PLAUDIT_CACHE to a folder that can be written"
+        ) from error
     return folder
 
 

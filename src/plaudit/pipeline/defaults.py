@@ -6,10 +6,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from pydantic import ValidationError
+
 from plaudit.config import Config, Pretrained
 from plaudit.config.pretrained import LORA_SOURCE, defaults_of, vetted
+from plaudit.config.problems import problems_of
 from plaudit.config.sections import RewardSettings
 from plaudit.config.steps import RecipeStep
+from plaudit.errors import UserError
 from plaudit.registry import STEPS
 from plaudit.runs.sizes import size_of
 
@@ -114,4 +118,8 @@ def _section(
     words = known.source + (f"; {LORA_SOURCE}" if lora and "lr" in given else "")
     filled.append(Filled(name, given, words))
     stated = {key: getattr(settings, key) for key in settings.model_fields_set}
-    return type(settings)(**stated, **given)
+    try:
+        return type(settings)(**stated, **given)
+    except ValidationError as error:
+        problems = problems_of(error, "with what is filled in for a pretrained model", name, type(settings))
+        raise UserError(f"{name} does not hold together", problems=problems) from None

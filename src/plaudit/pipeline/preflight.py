@@ -158,7 +158,10 @@ def _reward_folder(spec: str) -> Path | None:
 
 
 def _lengths(node: Node, config: Any, problems: list[Problem]) -> None:
-    """Answers that are longer than the model has positions."""
+    """Answers that are longer than the model has positions, or shorter than what is to cost a penalty."""
+    if isinstance(node.settings, Online) and (wrong := node.settings.too_long_cache()) is not None:
+        field = f"steps.{node.name}.overlong_cache"
+        problems.append(Problem(wrong, field=field, remedy="lower it, or raise max_new_tokens"))
     positions = getattr(config.get_text_config(), "max_position_embeddings", None)
     asked = getattr(node.settings, "max_new_tokens", None)
     if positions and asked and asked >= positions and isinstance(node.settings, Online | Rejection):

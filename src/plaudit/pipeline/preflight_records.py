@@ -67,7 +67,9 @@ def _check_proxy(context: Context, problems: list[Problem]) -> None:
         share = context.config.data.judge_share
         message = f"no preference is left for the proxy judge: data.judge_share is {share:g}"
         problems.append(
-            Problem(message, field=field, remedy="raise data.judge_share, add pairs, or remove evaluate.proxy")
+            Problem(
+                message, field=field, remedy="raise data.judge_share, add pairs, or remove evaluate.proxy"
+            )
         )
 
 

@@ -21,7 +21,12 @@ REWARDS = ("reward", "reward_model", "reward_function", "rewards")
 def _up_to(method: Method, source: str | Path, overrides: Sequence[str]) -> Config:
     """A recipe up to the step of a method, without evaluation; a last method takes the place of the recipe's own."""
     raw = read_yaml(recipe_path(source))
-    steps = dict(raw.get("steps") or {})
+    sections = raw.get("steps") or {}
+    if not isinstance(sections, Mapping) or not all(
+        s is None or isinstance(s, Mapping) for s in sections.values()
+    ):
+        return validate(raw, str(source))  # which says what is wrong with its steps
+    steps = dict(sections)
     names = list(steps)
     own = [n for n in names if (steps[n] or {}).get("kind", kind_name(n)) == method.name]
     if own:
@@ -82,6 +87,13 @@ def run_method(
                 f"{source} is a recipe: fields and labels belong to the file that they are about",
                 remedy="write them beside its path: {path: FILE, labels: {0: first, 1: second}}",
             )
+        if given := [o for o, value in (("model", model), ("reward", reward)) if value is not None]:
+            said = {"model": "policy.path=MODEL", "reward": f"{name}.reward=reward:RUN"}
+            raise UserError(
+                f"{source} is a recipe, which names its own {' and '.join(given)}: "
+                f"{' and '.join(f'--{o}' for o in given)} would be ignored",
+                remedy=" ".join(f"--set {said[o]}" for o in given),
+            )
         config = _up_to(method, source, overrides)
         return execute_config(config, RunFolder(out or Path("runs") / config.name), dry_run=dry_run)
     made = method_config(name, source, model, overrides, reward=reward, fields=fields, labels=labels)
@@ -125,7 +137,14 @@ def method_config(
 
 def _reward(given: str) -> str:
     """What --reward names as a reward of a recipe: ``python:module:function``, or a saved reward model."""
-    return given if given.startswith(("python:", "reward:")) else f"reward:{given}"
+    if given.startswith(("python:", "reward:")):
+        return given
+    if re.fullmatch(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*", given) and not given.startswith("pypi:"):
+        raise UserError(
+            f"--reward {given} names no reward model",
+            remedy=f"for a function of your own write python:{given}",
+        )
+    return f"reward:{given}"
 
 
 def name_of_run(method: str, source: str | Path) -> str:

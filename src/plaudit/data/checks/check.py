@@ -72,9 +72,20 @@ def check(
     settings: dict[str, Any] = {}
     labels = known_labels(labels)
     if Path(source).suffix in (".yaml", ".yml"):
+        given = {"kind": kind, "limit": limit, "fields": fields, "labels": labels}
+        if named := [name for name, value in given.items() if value]:
+            raise UserError(
+                f"{source} is a recipe: {', '.join(named)} belong to one file",
+                remedy="write them beside its path ({path: FILE, limit: 100}), or check the file alone",
+            )
         sources, settings, dropped = _of_recipe(source, overrides)
         max_dropped = dropped if max_dropped is None else max_dropped
     else:
+        if overrides:
+            raise UserError(
+                f"{source} is no recipe: there is nothing for --set {overrides[0]} to change",
+                remedy="leave it out, or check a recipe (.yaml)",
+            )
         sources = [_Source(str(source), kind, "", None, limit, fields, labels)]
     name = getattr(tokenizer, "name_or_path", "") if tokenizer is not None else ""
     if tokenizer is None:

@@ -7,18 +7,21 @@ so that all problems are found at once.
 from __future__ import annotations
 
 import csv
+import gzip
 import io
 import json
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, BinaryIO, Protocol
+
+from plaudit.data.readers.read_report import name_type
 
 # A longer JSONL line is nearly always a file that lost its line breaks.
 MAX_LINE = 8 * 2**20
 # Plain text is split into documents at the first blank line after this many characters.
 DOCUMENT = 4000
+TOO_DEEP = "the JSON is nested too deeply"
 END_OF_TEXT = "<|endoftext|>"
 # Keys under which a JSON object may hold the list of rows.
 WRAPPERS = ("data", "train", "validation", "test", "rows", "records", "examples", "items")
@@ -83,7 +86,7 @@ def jsonl_rows(file: BinaryIO, refuse: Refuse) -> Iterator[DataRow]:
                 remedy="write one JSON object per line",
             )
         except RecursionError:
-            refuse("the JSON is nested too deeply", line=number)
+            refuse(TOO_DEEP, line=number)
         else:
             yield DataRow(number, value)
 
@@ -110,8 +113,21 @@ def json_rows(file: BinaryIO, refuse: Refuse) -> Iterator[DataRow]:
         if text.strip():
             _bad_json(error, refuse)
         return
+    except RecursionError:
+        refuse(TOO_DEEP, line=1)
+        return
     if text[end:].strip():
         yield from jsonl_rows(io.BytesIO(text.encode()), refuse)
+        return
+    if not isinstance(whole, dict):
+        twice = isinstance(whole, str) and whole.lstrip()[:1] in ("[", "{")
+        refuse(
+            f"the file holds {name_type(whole)}, not rows",
+            line=1,
+            remedy="it was encoded as JSON twice: decode it once, and save what that gives"
+            if twice
+            else 'write [{"prompt": "…", …}, …]',
+        )
         return
     if isinstance(whole.get("columns"), list) and "data" in whole:
         # pandas' `split` format; `data.readers.column_tables` splits it into rows.
@@ -158,6 +174,9 @@ def _array(text: str, start: int, refuse: Refuse, *, nested: bool = False) -> It
                 value, end = decoder.raw_decode(text, at)
             except json.JSONDecodeError as error:
                 _bad_json(error, refuse)
+                return
+            except RecursionError:
+                refuse(TOO_DEEP, line=line)
                 return
             number += 1
             yield DataRow(line, value, number)
@@ -222,14 +241,15 @@ def csv_rows(file: BinaryIO, refuse: Refuse, delimiter: str) -> Iterator[DataRow
         )
 
 
-def parquet_rows(file: Path, refuse: Refuse) -> Iterator[DataRow]:
-    """Rows of a Parquet file, a batch at a time."""
+def parquet_rows(file: BinaryIO, refuse: Refuse) -> Iterator[DataRow]:
+    """Rows of a Parquet file, a batch at a time; one that was compressed as a whole is unpacked in memory."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     number = 0
+    packed = isinstance(file, gzip.GzipFile)
     try:
-        with pq.ParquetFile(file) as table:
+        with pq.ParquetFile(io.BytesIO(file.read()) if packed else file) as table:
             for batch in table.iter_batches(batch_size=1024):
                 for values in batch.to_pylist():
                     number += 1

@@ -121,6 +121,8 @@ def _message(value: Any, field: str) -> Message:
             remedy="roles are system, user, assistant and tool, in a key 'role' beside 'content'",
         )
     thoughts = ""
+    if isinstance(content, dict) and content.get("type") == "text" and set(content) <= {"type", "text"}:
+        content = [content]
     if isinstance(content, list):
         content, thoughts = _joined_parts(content, role, field)
     if role == "tool" and isinstance(content, dict | int | float):
@@ -228,6 +230,8 @@ def _joined_parts(parts: list[Any], role: Role, field: str) -> tuple[str, str]:
         kind = "text" if bare else part.get("type") if isinstance(part, dict) else name_type(part)
         if role == "assistant" and kind in ("thinking", "reasoning"):
             thoughts.append(whole_text(_first(part, (kind, "text", "thinking")), field))
+        elif isinstance(part, str):
+            texts.append(part)
         elif isinstance(part, dict) and isinstance(kind, str) and kind.endswith("text"):
             texts.append(whole_text(part.get("text"), field))
         else:

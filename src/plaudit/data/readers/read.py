@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import chain, islice
@@ -13,7 +14,7 @@ from plaudit.data.readers import conversation_trees
 from plaudit.data.readers.annotation_exports import unwrapped
 from plaudit.data.readers.choose_plan import plan_of
 from plaudit.data.readers.column_tables import unstacked
-from plaudit.data.readers.columns import FIELDS, View
+from plaudit.data.readers.columns import FIELDS, View, normal
 from plaudit.data.readers.file_formats import DataRow
 from plaudit.data.readers.label_codes import code, known_labels
 from plaudit.data.readers.messages import unused_keys
@@ -128,6 +129,7 @@ def scan(
     ):
         records = conversation_trees.read_trees(chain(head, stream), kind, _stem(path), limit, report)
         return ReadResult([as_kind(record, kind) for record in records], report)
+    _refuse_alike(head, fields, report)
     plan = plan_of(head, kind, fields, labels, _stem(path), report)
     if plan is None:
         # Read on, so that all problems of the file are reported.
@@ -163,6 +165,28 @@ def scan(
     beyond = islice(every, max(0, len(head) - report.rows) if is_hub_name(str(path)) else None)
     records = _settled(records, places, plan, report, _codes(beyond, plan, report))
     return ReadResult(plan.finish(records, report, limit), report)
+
+
+def _refuse_alike(rows: Sequence[DataRow], fields: Mapping[str, str] | None, report: ReadReport) -> None:
+    """Refuse columns whose names are equal but for case or space, and that hold different values: one would be lost.
+
+    Not where the user says which of them is meant.
+    """
+    said = {part.strip() for given in (fields or {}).values() for part in re.split(r"[+,]", str(given))}
+    for row in rows:
+        if not isinstance(row.values, dict):
+            continue
+        known: dict[str, str] = {}
+        for column, value in row.values.items():
+            other = known.setdefault(normal(column), column)
+            if other != column and row.values[other] != value and not {other, column} & said:
+                report.refuse(
+                    f"the columns {other!r} and {column!r} are equal but for case or space, and hold other values",
+                    line=row.line,
+                    field=str(column),
+                    remedy=f"rename or remove one, or say which is meant: --fields FIELD={column}",
+                )
+                return
 
 
 def _settled(

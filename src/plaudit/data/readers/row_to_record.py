@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -44,8 +45,17 @@ def prompt_of(view: View, turns: Sequence[Message] | None = None) -> Prompt:
         else:
             turns = prompt_messages(value, column)
     system = view.get("system")
-    if system is not None and turns[0].role != "system":
-        turns = (Message("system", filled_text(system, "system", "prompt")), *turns)
+    if system is not None:
+        said = filled_text(system, "system", "prompt")
+        if turns[0].role != "system":
+            turns = (Message("system", said), *turns)
+        elif turns[0].content.strip() != said.strip():
+            raise Fault(
+                "two system turns",
+                "the row has a system turn and another text in its system column",
+                field=view.column("system"),
+                remedy="keep one of them, or give --fields ignore=COLUMN for the column",
+            )
     turns = with_tools(turns, view.get("tools"))
     metadata = view.get("metadata")
     known = {**view.carried, **(metadata if isinstance(metadata, dict) else {})}
@@ -68,8 +78,14 @@ def _response(view: View) -> Response:
 
 
 def weight_of(view: View) -> float:
-    weight = view.get("weight")
+    weight = _stated(view.get("weight"))
     return 1.0 if weight is None else number(weight, "weight")
+
+
+def _stated(value: Any) -> Any:
+    """A number, or None also for the NaN that tables write where nothing stands."""
+    missing = isinstance(value, float) and math.isnan(value)
+    return None if missing or (isinstance(value, str) and value.strip().lower() == "nan") else value
 
 
 def rater_of(view: View) -> str | None:
@@ -78,7 +94,7 @@ def rater_of(view: View) -> str | None:
 
 
 def strength_of(view: View) -> float | None:
-    strength = view.get("strength")
+    strength = _stated(view.get("strength"))
     return None if strength is None else number(strength, "strength")
 
 

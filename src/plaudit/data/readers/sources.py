@@ -91,7 +91,7 @@ def rows(path: str | Path, refuse: Refuse, *, by_line: bool = False) -> Iterator
 def _rows_of(file: Path, opened: BinaryIO, refuse: Refuse, by_line: bool) -> Iterator[DataRow]:
     kind = _format(file, opened)
     if kind == "parquet":
-        return parquet_rows(file, refuse)
+        return parquet_rows(opened, refuse)
     if kind == "json":
         return json_rows(opened, refuse)
     if kind == "jsonl":
