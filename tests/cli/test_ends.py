@@ -94,8 +94,10 @@ def test_there_are_eleven_methods_that_end_a_run():
 
 def test_sample_answers_as_the_end_and_names_it(ended, said, capsys):
     for source in (["a-run"], [f"a-run@{ended}"]):
-        assert answers(capsys, *source) == (f"model: a-run@{ended}\n", "".join(said[2]))
-    assert answers(capsys, "a-run", "--step", "start") == ("model: a-run@sft\n", "".join(said[1]))
+        err = f"model: a-run@{ended}\nnext: plaudit chat {source[0]}\n"
+        assert answers(capsys, *source) == (err, "".join(said[2]))
+    err = "model: a-run@sft\nnext: plaudit chat a-run@start\n"
+    assert answers(capsys, "a-run", "--step", "start") == (err, "".join(said[1]))
 
 
 def test_chat_speaks_as_the_end_and_side_by_side_as_start_and_end(ended, said, capsys, monkeypatch):
@@ -155,6 +157,7 @@ def test_evaluate_tells_the_numbers_of_the_end_and_names_it(ended, tmp_path, cap
     shown = capsys.readouterr().out
     assert f"end: a-run@{ended}" in shown and "start: a-run@sft" in shown
     assert "gold end" in shown and "0.750" in shown
+    assert shown.endswith("next: plaudit chat a-run --side-by-side\n")
 
 
 def test_the_end_of_a_run_is_said_when_it_is_done(ended, tmp_path):
@@ -179,7 +182,8 @@ def test_the_last_of_several_methods_is_the_end(tmp_path, models):
 def test_a_run_that_has_not_come_to_its_end_says_so(tmp_path, models, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     made(tmp_path, models, recipe("dpo"), pretrain=0, sft=1)
-    assert answers(capsys, "a-run")[0] == "model: a-run@sft (the run's end, dpo, is not trained yet)\n"
+    said = answers(capsys, "a-run")[0]
+    assert said.startswith("model: a-run@sft (the run's end, dpo, is not trained yet)\n")
     assert run("chat", "a-run", "--side-by-side") == 2
     assert "side by side needs two policies: only 'sft' has a policy" in capsys.readouterr().err
     (tmp_path / "a-run/stages/sft/model").unlink()

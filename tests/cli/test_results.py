@@ -57,7 +57,8 @@ def test_evaluate_prints_the_main_numbers_with_their_intervals(folder, capsys):
     folder.write_json("summary.json", summary())
     assert run("evaluate", str(folder.path)) == 0
     shown = capsys.readouterr().out
-    assert max(map(len, shown.splitlines())) <= 80
+    *lines, last = shown.splitlines()
+    assert max(map(len, lines)) <= 80 and last == f"next: plaudit chat {folder.path} --side-by-side"
     rows = {line[1:].split("│")[0].strip(): line for line in shown.splitlines() if "│" in line}
     for name, value, low in (
         ("gold end", "0.700", "0.650"),

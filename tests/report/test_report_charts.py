@@ -25,6 +25,7 @@ from plaudit.display.line_chart import (
 from plaudit.display.scale import nice_ticks, percent_of_width
 from plaudit.report.curves import MOST_POINTS, table, thin
 from plaudit.report.quality import LABEL_WIDTH, gold_scale
+from plaudit.report.reward_models import one_model
 
 number = st.floats(-1e6, 1e6, allow_nan=False).map(lambda v: round(v, 4))
 
@@ -150,6 +151,18 @@ def test_intervals_are_placed_on_their_common_scale():
     bar = next(e for e in ET.fromstring(str(bars["rows"][0]["figure"])) if e.get("class") == "bar ppo")
     assert (bar.get("x"), bar.get("width")) == ("3%", "47%")
     assert interval_rows([Estimated("b", "sft", None)], format=str, spread=str) is None
+    missed = [*entries, Estimated("d", "ink", None, missed=True)]
+    rows = interval_rows(missed, format=str, spread=str, domain=(0.0, 1.0), bars=True)["rows"]
+    assert [r["label"] for r in rows] == ["a", "c", "d"]
+    assert rows[-1]["text"] == "unknown" and "bar ink" not in str(rows[-1]["figure"])
+
+
+def test_a_human_ceiling_that_nobody_measured_is_said_to_be_unknown():
+    found = {"accuracy": 0.7, "decided": 50}
+    rows = {r["label"]: r["text"] for r in one_model(found)["main"]["rows"]}
+    assert rows["Human agreement"] == "unknown" and "Noise ceiling" not in rows
+    rows = {r["label"]: r["text"] for r in one_model({**found, "ceiling": 0.86})["main"]["rows"]}
+    assert "Human agreement" not in rows and rows["Noise ceiling"].startswith("86")
 
 
 def test_values_outside_the_scale_stay_on_the_page():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -72,6 +73,10 @@ def evaluate(
     for place, step in (summary.get("policies") or {}).items():
         if place != "base":
             console.print(f"{place}: {folder.resolve().name}@{step}", markup=False, soft_wrap=True)
+    policies = summary.get("policies") or {}
+    if policies.get("end"):
+        pair = " --side-by-side" if policies.get("start") not in (None, policies["end"]) else ""
+        console.print(f"next: plaudit chat {shlex.quote(str(folder))}{pair}", markup=False, soft_wrap=True)
 
 
 def _suite(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 from typing import Annotated
 
@@ -37,3 +38,5 @@ def sample(
         (Message("user", text),), temperature=temperature, max_new_tokens=max_new_tokens, n=n, seed=seed
     ):
         typer.echo(answer)
+    talk = f"{source}@{step}" if step else source
+    typer.echo(f"next: plaudit chat {shlex.quote(talk)}", err=True)

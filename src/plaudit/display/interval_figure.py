@@ -91,13 +91,17 @@ def _rectangle(kind: str, left: float, width: float, height: int) -> str:
 
 @dataclass(frozen=True)
 class Estimated:
-    """A labeled estimate: a number, or a mapping with ``mean``, ``low`` and ``high``; a tone; a glossary term."""
+    """A labeled estimate: a number, or a mapping with ``mean``, ``low`` and ``high``; a tone; a glossary term.
+
+    ``missed``: a reader misses it where it is not known, so that its row then says so instead of being left out.
+    """
 
     label: str
     tone: str
     value: Any
     term: str = ""
     note: str = ""
+    missed: bool = False
 
     @property
     def mean(self) -> float | None:
@@ -122,14 +126,16 @@ def interval_rows(
     bars: bool = False,
 ) -> dict[str, Any] | None:
     """Rows of one figure, each with its mark and its number as text; None without any estimate."""
-    known = [(e, mean) for e in entries if (mean := e.mean) is not None]
-    if not known:
+    values = [v for e in entries if e.mean is not None for v in (e.mean, *(e.bounds or ()))]
+    if not values:
         return None
-    values = [v for e, mean in known for v in (mean, *(e.bounds or ()))]
     scale = _scale(values + ([reference[0]] if reference else []), domain)
     at = reference[0] if reference else None
     rows = []
-    for e, mean in known:
+    for e in entries:
+        mean = e.mean
+        if mean is None and not e.missed:
+            continue
         low, high = e.bounds or (None, None)
         figure = interval(scale, mean, low, high, tone=e.tone, none=at, bar=bars)
         rows.append(
@@ -139,8 +145,8 @@ def interval_rows(
                 "term": e.term,
                 "note": e.note,
                 "figure": figure,
-                "text": format(mean),
-                "spread": spread(e.value),
+                "text": format(mean) if mean is not None else "unknown",
+                "spread": spread(e.value) if mean is not None else "",
             }
         )
     return {

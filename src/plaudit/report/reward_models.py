@@ -52,6 +52,7 @@ def one_model(model: Mapping[str, Any]) -> dict[str, Any]:
     """Held-out accuracy beside its baselines, by kind of pair, and calibration."""
     longer, shorter = (finite(model.get(f"{side}_pairs")) for side in ("longer", "shorter"))
     unequal = None if longer is None or shorter is None else longer + shorter
+    ceilings = [model.get("ceiling"), model.get("human_agreement")]
     main = [
         Estimated("Reward model", "reward", _own(model), "accuracy", of_n(model.get("decided"))),
         Estimated("Longer wins", "muted", model.get("longer_wins"), "longer_wins", of_n(unequal)),
@@ -62,6 +63,8 @@ def one_model(model: Mapping[str, Any]) -> dict[str, Any]:
             model.get("human_agreement"),
             "human_agreement",
             of_n(model.get("human_pairs")),
+            # How good a model can be is told by one of the two.
+            missed=all(finite(value) is None for value in ceilings),
         ),
     ]
     pairs = model.get("pairs")

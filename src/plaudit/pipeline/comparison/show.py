@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -26,4 +27,9 @@ def show(root: Path, console: Any) -> None:
         if arm.get("null"):
             name = f"{method_name(arm['method'])} {arm['point']}".strip()
             console.print(f"{name}: most of its answers {arm['null']}, so it wins nothing", markup=False)
-    console.print(f"page: {root / 'compare.html'}", markup=False, soft_wrap=True)
+    page = f"page: {root / 'compare.html'}"
+    if found["winners"]:
+        best = found["winners"][-1]["ranked"][0]["arm"]
+        run = shlex.quote(str(root / f"seed-{found['seeds'][0]}" / best))
+        page += f"; next: plaudit chat {run} --side-by-side"
+    console.print(page, markup=False, soft_wrap=True)
