@@ -70,7 +70,7 @@ def test_evaluate_prints_the_main_numbers_with_their_intervals(folder, capsys):
     ):
         assert value in rows[name] and low in rows[name]
     assert "gold ppo" not in rows, "places say it once"
-    assert shown.splitlines()[-2:] == ["start: a-run@sft", "end: a-run@ppo"]
+    assert shown.splitlines()[-3:-1] == ["start: a-run@sft", "end: a-run@ppo"]
 
 
 @pytest.mark.parametrize("undone", [None, "sft", "dpo", "proxy"])

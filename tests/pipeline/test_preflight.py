@@ -75,7 +75,6 @@ def test_a_model_of_pickles_an_empty_one_and_a_quantized_one(model, tmp_path):
     (folder / "model.safetensors").rename(folder / "pytorch_model.bin")
     assert "convert them to safetensors" in refused("dpo", "pairs.jsonl", folder)
     (folder / "pytorch_model.bin").unlink()
-    assert "holds no weights" in refused("dpo", "pairs.jsonl", folder)
     (tmp_path / "nothing").mkdir()
     assert "no run.json and no config.json" in refused("dpo", "pairs.jsonl", tmp_path / "nothing")
 
@@ -476,14 +475,27 @@ def test_a_hub_name_with_its_revision_is_what_a_judge_and_a_voice_load(monkeypat
     from plaudit.judges.language_options import local_reviser, make_local
 
     loaded = []
+
+    def load(name, source, **options):
+        loaded.append(source)
+        return SimpleNamespace(name=name)
+
     for module, name in ((chat, "LocalChatModel"), (local_labels, "LocalLabels")):
-        monkeypatch.setattr(
-            module, name, lambda name, source, **k: loaded.append(source) or SimpleNamespace()
-        )
+        monkeypatch.setattr(module, name, load)
     context = SimpleNamespace(runtime=SimpleNamespace(alone=lambda: None))
     make_local("owner/name@v1", {}, context)
     make_local("owner/name@v1", {"reason": True}, context)
-    settings = SimpleNamespace(constitution="default", temperature=1.0, max_new_tokens=4)
+    settings = SimpleNamespace(constitution="plaudit", temperature=1.0, max_new_tokens=4)
     local_reviser("owner/name@v1", {}, context, settings)
     assert loaded == ["owner/name@v1"] * 3
     assert voices_of(["owner/name@v1"])[0].model == "owner/name@v1"
+
+
+def test_a_folder_without_weights_is_planned_for_and_not_run(model, tmp_path, capsys):
+    folder = shutil.copytree(model, tmp_path / "bare")
+    (folder / "model.safetensors").unlink()
+    run_method("dpo", "pairs.jsonl", folder, out="run", dry_run=True)
+    said = capsys.readouterr().out
+    assert "bare holds no weights: this is the plan for its config" in said and "time: about" in said
+    with pytest.raises(UserError, match=r"holds no weights(.|\n)*copy or download the model's weights"):
+        run_method("dpo", "pairs.jsonl", folder, out="run")

@@ -205,6 +205,8 @@ def test_adapters_keep_an_input_of_every_layer_and_are_counted():
     whole, kept = footprint(config, "bf16", length=96), footprint(config, "bf16", length=96, rank=8)
     assert kept != whole
     # Seven linear layers of a block, two bytes a number.
+    short = footprint(config, "bf16", length=4, rank=8)
+    assert short.layer > 0.3 * kept.layer, "copies of frozen weights are no part of what a token keeps"
     more = footprint(config, "bf16", length=96, rank=40)
     assert more.layer - kept.layer == pytest.approx(7 * 2 * (40 - 8), rel=0.3)
     assert (

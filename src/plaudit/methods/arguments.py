@@ -40,7 +40,7 @@ def expect_settings(settings: Any, section: type, function: str) -> None:
     """UserError if settings are given that are not this method's."""
     if settings is None or isinstance(settings, section):
         return
-    own = f"plaudit.config.{section.__name__}"
+    own = f"plaudit.{section.__name__}"
     remedy = f"{own}(**settings)" if isinstance(settings, Mapping) else f"{own}(…), or none for the defaults"
     raise UserError(
         f"plaudit.{function} takes settings of the type {section.__name__}, and was given {_kind(settings)}",

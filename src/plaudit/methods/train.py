@@ -7,7 +7,7 @@ checkpoints in ``out`` (a folder, or a temporary one); run again on the same fol
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -105,7 +105,8 @@ def sft(
     expect_policy(policy, "sft")
     expect_records(demonstrations, (Demonstration,), "sft", DEMONSTRATION)
     # Every section of settings that trains will do: rejection sampling imitates under its own.
-    expect_settings(settings, SftSettings if isinstance(settings, Mapping) else Training, "sft")
+    if not isinstance(settings, Training):
+        expect_settings(settings, SftSettings, "sft")
     runtime = runtime_of(runtime, seed)
     renderer = bounded(renderer or Renderer(policy.tokenizer), policy.model)
     stage = stage_at(out, runtime)

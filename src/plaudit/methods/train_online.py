@@ -168,7 +168,7 @@ def online(
     ``demonstrations`` feed the PTX term where ``ptx_coefficient`` is not 0; ``watch(iteration)`` measures what
     training must not see, ``truth`` judges the samples that are kept for reading.
     """
-    _expect(policy, reward, prompts, settings, Online, label.replace(" ", "_"))
+    _expect(policy, reward, prompts, settings, type(settings), label.replace(" ", "_"))
     runtime = runtime_of(runtime, seed)
     renderer = bounded(
         renderer or Renderer(policy.tokenizer),

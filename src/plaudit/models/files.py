@@ -91,8 +91,11 @@ def _download(name: str, revision: str | None, wanted: Sequence[str]) -> Path:
         ) from error
 
 
-def read_config(folder: Path) -> Any:
-    """The model's config with every dropout at 0; UserError for a folder that holds no loadable model."""
+def read_config(folder: Path, *, weights: bool = True) -> Any:
+    """The model's config with every dropout at 0; UserError for a folder that holds no loadable model.
+
+    Without ``weights`` a folder that holds none at all will do: what is planned needs none.
+    """
     if not (folder / "config.json").is_file():
         raise UserError(f"{folder} holds no model: config.json is missing")
     if not any(folder.glob("*.safetensors")):
@@ -102,10 +105,19 @@ def read_config(folder: Path) -> Any:
                 f"{folder} holds weights only as pickles ({', '.join(pickles[:3])}), which can run any code",
                 remedy="convert them to safetensors, or use a model that has them",
             )
-        raise UserError(f"{folder} holds no weights: there is no .safetensors file")
+        if weights:
+            raise UserError(
+                f"{folder} holds no weights: there is no .safetensors file",
+                remedy="copy or download the model's weights into the folder",
+            )
     config = read_architecture(folder)
     check_weights(folder)
     return without_dropout(config)
+
+
+def has_weights(folder: Path) -> bool:
+    """Whether any file of weights lies in a model's folder."""
+    return any(any(folder.glob(pattern)) for pattern in ("*.safetensors", *PICKLES))
 
 
 def read_architecture(folder: Path) -> Any:

@@ -13,7 +13,7 @@ from typing import Any
 from plaudit.config import Online, Pretrained, Rejection, RewardSettings
 from plaudit.config.graph import EVALUATE, Node
 from plaudit.errors import Problem, UserError
-from plaudit.models.files import fetched, read_config, read_tokenizer, refuse_no_decoder
+from plaudit.models.files import fetched, has_weights, read_config, read_tokenizer, refuse_no_decoder
 from plaudit.models.reward_model import check_reward_folder
 from plaudit.pipeline.context import Context
 from plaudit.pipeline.planning import judges_of, models_of
@@ -26,14 +26,17 @@ from plaudit.runs.locate import locate
 from plaudit.training.memory import memory_limit
 
 
-def preflight(context: Context, todo: Sequence[str], tell: Callable[[str], None]) -> None:
+def preflight(
+    context: Context, todo: Sequence[str], tell: Callable[[str], None], *, planned: bool = False
+) -> None:
     """UserError with all that is wrong with the steps that are to be done: models, rewards, data, lengths, disk.
 
-    ``tell`` hears what will be shortened or dropped because it is too long, counted by the tokenizers alone.
+    ``tell`` hears what will be shortened or dropped because it is too long, counted by the tokenizers alone. What is
+    only ``planned`` needs no weights.
     """
     problems: list[Problem] = []
     nodes = [context.graph[name] for name in todo]
-    tokenizers = _models(context, nodes, problems)
+    tokenizers = _models(context, nodes, problems, tell if planned else None)
     for node in nodes:
         _taken(node, problems, tell)
         _code(node, problems)
@@ -70,26 +73,33 @@ def _sources(context: Context, node: Node) -> Iterator[tuple[str, Pretrained]]:
 
 
 def _models(
-    context: Context, nodes: Sequence[Node], problems: list[Problem]
+    context: Context, nodes: Sequence[Node], problems: list[Problem], tell: Callable[[str], None] | None
 ) -> dict[str, list[tuple[Any, Any]]]:
-    """Config and tokenizer of each step's pretrained models; models are looked at once, whatever many steps use."""
+    """Config and tokenizer of each step's pretrained models; models are looked at once, whatever many steps use.
+
+    ``tell`` hears of models without weights, which are a problem where nobody is there to hear.
+    """
     known: dict[tuple[str, str | None, str | None], tuple[Any, Any] | None] = {}
     found: dict[str, list[tuple[Any, Any]]] = {}
     for node in nodes:
         for field, source in _sources(context, node):
             key = (source.path, source.revision, source.chat_template)
             if key not in known:
-                known[key] = tried(problems, field, _model, source, "backbone" not in field)
+                known[key] = tried(problems, field, _model, source, "backbone" not in field, tell)
             if (pair := known[key]) is not None:
                 found.setdefault(node.name, []).append(pair)
     return found
 
 
-def _model(source: Pretrained, policy: bool) -> tuple[Any, Any] | None:
+def _model(
+    source: Pretrained, policy: bool, tell: Callable[[str], None] | None = None
+) -> tuple[Any, Any] | None:
     folder = fetched(source.path, source.revision)
     if folder is None:
         return None  # on the hub, and not fetched yet
-    config = read_config(folder)
+    if tell is not None and not has_weights(folder):
+        tell(f"{folder} holds no weights: this is the plan for its config, and a run needs them")
+    config = read_config(folder, weights=tell is None)
     if policy:
         refuse_no_decoder(folder, config)
     tokenizer = read_tokenizer(folder, source.chat_template)
@@ -177,8 +187,10 @@ def _lengths(node: Node, config: Any, problems: list[Problem]) -> None:
 def _asked(context: Context, problems: list[Problem]) -> tuple[Any, Any] | None:
     """Config and tokenizer of the model whose answers an evaluation looks at."""
     source = context.source_of(context.graph.places["end"]) if context.graph.places else None
-    known = isinstance(source, Pretrained) and not problems
-    return tried(problems, "policy.path", _model, source, True) if known else None
+    if not isinstance(source, Pretrained) or problems:
+        return None
+    # Whether its weights are there was said of the step that loads it.
+    return tried(problems, "policy.path", _model, source, True, lambda line: None)
 
 
 def _memory(context: Context, node: Node, config: Any, problems: list[Problem]) -> None:

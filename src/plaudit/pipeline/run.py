@@ -171,7 +171,8 @@ def _execute(
 
         def before_step_0() -> None:
             keys = plan.keys(folder)
-            preflight(context, [name for name in graph.nodes if not is_done(folder, name, keys[name])], tell)
+            todo = [name for name in graph.nodes if not is_done(folder, name, keys[name])]
+            preflight(context, todo, tell, planned=options.dry_run)
 
         mesh.from_main(before_step_0)
     for one in options.filled:

@@ -233,7 +233,7 @@ def _of_run(path: Path, step: str | None, kind: str) -> Located:
 
 def _has_none(run: RunFolder, kind: str) -> UserError:
     """The error for a run without such a model: one that it will still train, or one that none of its steps gives."""
-    if _giving(run, kind):
+    if _giving(run, kind) or "steps" not in (run.read_json("run.json") or {}):
         return UserError(f"{run.path} has no trained {kind} yet", remedy=f"plaudit resume {run.path}")
     remedy = "name a run that trains one"
     if kind == "reward model":

@@ -69,10 +69,17 @@ def config_of(source: PolicySource) -> Any | None:
 
 
 def parameters_of(config: Any) -> int:
-    """How many parameters a causal language model of this config has, without making one."""
-    with torch.device("meta"):
-        model = AutoModelForCausalLM.from_config(config)
-    return sum(p.numel() for p in model.parameters())
+    """How many parameters a causal language model of this config has, without making one; counted once a config."""
+    key = f"{type(config)} {config.to_dict()}"
+    if key not in _COUNTED:
+        with torch.device("meta"):
+            model = AutoModelForCausalLM.from_config(config)
+        _COUNTED[key] = sum(p.numel() for p in model.parameters())
+    return _COUNTED[key]
+
+
+# Parameters by config: every step of a plan asks, and the layers of a large model take seconds to lay out.
+_COUNTED: dict[str, int] = {}
 
 
 def slice_of(config: Any, layers: int, device: torch.device) -> Any:
@@ -169,11 +176,16 @@ def _kept(
     model.train()
     batch = _batch(length, 2, device)
     known = {t.untyped_storage().data_ptr() for t in (*model.parameters(), *model.buffers())}
+    tables = {id(m.weight) for m in model.modules() if isinstance(m, nn.Embedding)}
+    matrices = [p for p in model.parameters() if p.ndim > 1 and id(p) not in tables]
+    frozen = {p.shape for p in matrices if not p.requires_grad}
     sizes: dict[int, int] = {}
 
     def pack(tensor: Tensor) -> Tensor:
         storage = tensor.untyped_storage()
-        if storage.data_ptr() not in known:
+        # Of frozen weights only some are kept as bf16 copies: the first layer's inputs need no gradient.
+        copied = tensor.dtype == torch.bfloat16 and {tensor.shape, tensor.shape[::-1]} & frozen
+        if storage.data_ptr() not in known and not copied:
             sizes[storage.data_ptr()] = storage.nbytes()
         return tensor
 
@@ -187,5 +199,7 @@ def _kept(
     total = sum(sizes.values())
     # The modules keep bf16 copies of weights once a batch, not once a token; the fused layers keep none.
     copies = precision == "bf16" and not fused
-    weights = sum(p.numel() for p in model.parameters() if p.ndim > 1) * 2 if copies else 0
+    weights = (
+        sum(p.numel() for p in model.parameters() if p.ndim > 1 and p.requires_grad) * 2 if copies else 0
+    )
     return max(total - weights, 0) / hidden.shape[0]
