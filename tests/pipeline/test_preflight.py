@@ -302,13 +302,15 @@ def test_a_config_that_cannot_be_read(model, tmp_path, text, said):
     assert size_of(folder) is None
 
 
-def test_weights_of_which_a_file_is_missing_or_a_link_to_nothing(model, tmp_path):
+def test_weights_of_which_a_file_is_missing_or_a_link_to_nothing(model, tmp_path, monkeypatch):
     folder = shutil.copytree(model, tmp_path / "parts")
     (folder / "model.safetensors").rename(folder / "model-1.safetensors")
     index = {"weight_map": {"a": "model-1.safetensors", "b": "model-2.safetensors"}}
     (folder / "model.safetensors.index.json").write_text(json.dumps(index))
     said = refused("dpo", "pairs.jsonl", folder)
     assert "lacks 1 of 2 files of weights: model-2.safetensors" in said and "download the model again" in said
+    monkeypatch.setattr("huggingface_hub.try_to_load_from_cache", lambda *a, **k: str(folder / "config.json"))
+    assert files.fetched("owner/name") is None, "what a download left unfinished is fetched anew"
     (folder / "model-2.safetensors").symlink_to("gone.safetensors")
     assert "is a link to gone.safetensors, which is not there" in refused("dpo", "pairs.jsonl", folder)
     (folder / "model-2.safetensors").unlink()

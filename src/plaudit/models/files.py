@@ -20,7 +20,7 @@ from transformers.utils.logging import disable_progress_bar
 from plaudit.data.rendering.chat_template import choose_template, ensure_template
 from plaudit.errors import UserError
 from plaudit.models.dropout import without_dropout
-from plaudit.models.weight_files import check_weights
+from plaudit.models.weight_files import all_there, check_weights
 from plaudit.runs.locate import locate
 
 # transformers' progress bars would be drawn over plaudit's.
@@ -66,7 +66,8 @@ def fetched(path: str | Path, revision: str | None = None, kind: str = "policy")
 
     config = try_to_load_from_cache(found.hub, "config.json", revision=revision or found.revision)
     folder = Path(config).parent if isinstance(config, str) else None
-    return folder if folder is not None and any(folder.glob("*.safetensors")) else None
+    # What an earlier download left unfinished is fetched anew when it is loaded.
+    return folder if folder is not None and all_there(folder) else None
 
 
 def resolve_tokenizer(path: str | Path, *, revision: str | None = None) -> Path:

@@ -18,8 +18,26 @@ def check_weights(folder: Path) -> None:
         _refuse_torn(file)
 
 
+def all_there(folder: Path) -> bool:
+    """Whether weights lie in the folder, and every file of them that its index names."""
+    return any(folder.glob("*.safetensors")) and all(file.exists() for file in _named(folder))
+
+
 def _shards(folder: Path) -> list[Path]:
     """The files that the folder's index names; UserError where some are not there."""
+    files = _named(folder)
+    missing = [f.name for f in files if not f.exists() and not f.is_symlink()]
+    if missing:
+        more = ", …" if len(missing) > 3 else ""
+        raise UserError(
+            f"{folder} lacks {len(missing)} of {len(files)} files of weights: {', '.join(missing[:3])}{more}",
+            remedy=AGAIN,
+        )
+    return files
+
+
+def _named(folder: Path) -> list[Path]:
+    """The files that the folder's index names; none where one file holds all weights."""
     index = folder / INDEX
     if (folder / WHOLE).exists() or not index.is_file():
         return []
@@ -27,13 +45,6 @@ def _shards(folder: Path) -> list[Path]:
         names = sorted(set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()))
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         raise UserError(f"{index} is no index of weights", remedy=AGAIN) from None
-    missing = [n for n in names if not (folder / n).exists() and not (folder / n).is_symlink()]
-    if missing:
-        more = ", …" if len(missing) > 3 else ""
-        raise UserError(
-            f"{folder} lacks {len(missing)} of {len(names)} files of weights: {', '.join(missing[:3])}{more}",
-            remedy=AGAIN,
-        )
     return [folder / n for n in names]
 
 
