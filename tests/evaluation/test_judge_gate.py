@@ -183,13 +183,17 @@ def test_how_sure_a_judge_without_orders_is_reaches_its_calibration(with_log_odd
     rankings, judged = [], []
     for i, x in enumerate(odds):
         won = rng.random() < sigmoid(x)
-        r = Ranking(Prompt.user(f"q{i}"), (Response("a"), Response("bb")), ((0,), (1,)) if won else ((1,), (0,)))
+        r = Ranking(
+            Prompt.user(f"q{i}"), (Response("a"), Response("bb")), ((0,), (1,)) if won else ((1,), (0,))
+        )
         rankings.append(r)
         judged.append(said(r, sigmoid(x), **({"log_odds": [x, -x]} if with_log_odds else {})))
     found = calibrate(rankings, judged, {})
     assert found.temperature == pytest.approx(1, abs=0.15)
     assert found.ece < 0.05 and found.ece < 2 * found.ece_noise
-    assert found.position is None and found.consistency is None, "it was asked once, there is no order to swap"
+    assert found.position is None and found.consistency is None, (
+        "it was asked once, there is no order to swap"
+    )
 
 
 def test_a_judge_is_held_against_the_majority_of_several_people():

@@ -76,7 +76,9 @@ def _held_against_people(
     given = people_of(context, step)
     people = merged([r for r in given if not said_by_judge(r)])[:MOST_PEOPLE]
     if left_out := sum(map(said_by_judge, given)):
-        context.say(f"{step.name}: {left_out} rankings are left out of the gate: a judge gave them, no person")
+        context.say(
+            f"{step.name}: {left_out} rankings are left out of the gate: a judge gave them, no person"
+        )
     if not people:
         raise UserError(
             f"{step.name}: the judge {spec.judge} cannot be held against people: a judge gave all their rankings",
