@@ -21,6 +21,7 @@ from plaudit.feedback.importing import Imported, items_of_drawn
 from plaudit.feedback.sanitize import mended, problem_of
 from plaudit.feedback.store.projects import NewAnswer
 from plaudit.feedback.store.rounds import NewRound
+from plaudit.runs.files import disk_error
 from plaudit.runs.locate import Located, locate
 
 PROMPTS_AT_ONCE = 32
@@ -113,11 +114,16 @@ def draw_answers(
                     # Of its own for each model: drawn alike, two like models would say the same.
                     step=_stream(voice),
                 )
-                for prompt, answers in zip(some, drawn):
-                    row = {"prompt": prompt.id, "model": voice.name, "answers": answers, "drawn": made.key}
-                    file.write(json.dumps(row) + "\n")
-                file.flush()
-                os.fsync(file.fileno())
+                rows = [
+                    {"prompt": prompt.id, "model": voice.name, "answers": answers, "drawn": made.key}
+                    for prompt, answers in zip(some, drawn)
+                ]
+                try:
+                    file.write("".join(json.dumps(row) + "\n" for row in rows))
+                    file.flush()
+                    os.fsync(file.fileno())
+                except OSError as error:
+                    raise disk_error(path, error, "the answers before are kept") from error
                 count += len(some)
                 progress(count, len(voices) * len(prompts))
     return made
