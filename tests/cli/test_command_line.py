@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 import sys
-import time
 
 import pytest
 from command_line import process, run
@@ -50,11 +50,12 @@ def test_the_help_of_every_command_needs_no_torch():
 
 def test_help_takes_less_than_half_a_second():
     def seconds() -> float:
-        began = time.perf_counter()
+        """Of the processor: on a busy machine a clock measures the neighbors."""
+        began = os.times()
         assert process("--help").returncode == 0
-        return time.perf_counter() - began
+        ended = os.times()
+        return ended.children_user + ended.children_system - began.children_user - began.children_system
 
-    # The quickest of several: on a busy machine the others measure the neighbours.
     assert min(seconds() for _ in range(5)) < 0.5
 
 
