@@ -181,9 +181,7 @@ def test_it_learns_what_plain_sampling_has_too_few_prompts_for(tmp_path):
 
 def test_the_penalty_for_length_comes_off_the_score(tmp_path):
     settings = Grpo(max_new_tokens=10, overlong_cache=4, overlong_penalty=2.0, reward_clip=3.0)
-    rollouts = SimpleNamespace(
-        samples=[None] * 3, cut=np.array([False] * 3), lengths=torch.tensor([6, 8, 10])
-    )
+    rollouts = SimpleNamespace(samples=[SimpleNamespace(finish="end", ids=[0] * n) for n in (6, 8, 10)])
     metrics = pay(rollouts, Always(9.0, False), settings)
     assert rollouts.scores.tolist() == [3.0, 2.0, 1.0]
     assert metrics["reward/overlong"] == pytest.approx(1.0)

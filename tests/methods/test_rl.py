@@ -168,7 +168,8 @@ class Always:
     ],
 )
 def test_normalized_scores_are_clipped_and_then_pay_for_not_ending(clip, number, normalized, paid, clipped):
-    rollouts = SimpleNamespace(samples=[None] * 3, cut=np.array([True, False, True]))
+    samples = [SimpleNamespace(finish=how) for how in ("length", "end", "length")]
+    rollouts = SimpleNamespace(samples=samples)
     settings = Ppo(unfinished_penalty=7.0, reward_clip=clip)
     metrics = pay(rollouts, Always(number, normalized), settings)
     assert rollouts.scores.tolist() == [paid - 7.0, paid, paid - 7.0]
