@@ -194,7 +194,7 @@ def test_headings_descend_without_gaps_and_every_figure_has_a_name(pocket):
 
 def test_picture_and_numbers_of_the_verdict_are_of_the_headlines_comparison(pocket):
     text = words(render(pocket))
-    head = text[text.index("Verdict") : text.index("What got better")]
+    head = text[text.index("Verdict") : text.index("Attributes that changed for the better")]
     assert "SFT 1.02" in head and "PPO 1.08" in head and "each at its own best temperature. Whiskers" in head
     assert "gap closed, best temperatures50%36–64%, n = 800" in head
     assert "wins against SFT, best temperatures55%53–57%, n = 800" in head
