@@ -59,8 +59,8 @@ def computed_in(config: Any, parameters: float, share: float) -> float:
 def other_bytes_of(config: Any, work: Work) -> float:
     """What is there beside models in training: the libraries and, where answers are drawn, the sampler's own.
 
-    These are its copy of the weights, laid out for decoding, and keys and values of the sequences that are drawn
-    together.
+    These are its copy of the weights, laid out for decoding, one for every model that answers, and keys and values of
+    the sequences that are drawn together.
     """
     if not work.amount.sampled:
         return LIBRARIES
@@ -69,7 +69,8 @@ def other_bytes_of(config: Any, work: Work) -> float:
     groups = getattr(text, "num_key_value_heads", None) or heads
     width = getattr(text, "head_dim", None) or text.hidden_size / heads
     cache = 2 * WEIGHT * text.num_hidden_layers * groups * width * work.usual * work.amount.at_once
-    return LIBRARIES + WEIGHT * parameters_in(config) + cache
+    samplers = 1 if work.trained else max(1, work.frozen)
+    return LIBRARIES + WEIGHT * parameters_in(config) * samplers + cache
 
 
 def adapters_of(node: Node, context: Any) -> Lora | None:

@@ -19,7 +19,7 @@ def begin_peak() -> None:
     (``training/memory.py``), and a step must not pay for those before it.
     """
     gc.collect()
-    _give_back()
+    give_back()
     if (cuda := _cuda()) is not None:
         cuda.reset_peak_memory_stats()
     try:
@@ -39,7 +39,8 @@ def peak_mb() -> float | None:
     return float(next(line for line in lines if line.startswith("VmHWM")).split()[1]) / 2**10
 
 
-def _give_back() -> None:
+def give_back() -> None:
+    """Return freed memory to the system, where the C library can."""
     try:
         ctypes.CDLL(None).malloc_trim(0)
     except (OSError, AttributeError, TypeError):  # not glibc

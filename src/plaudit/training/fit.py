@@ -16,6 +16,7 @@ from plaudit.data.tokens.item import TokenItem
 from plaudit.models.dropout import in_eval, switch_off
 from plaudit.progress import Progress
 from plaudit.runs import Stage
+from plaudit.runs.memory import give_back
 from plaudit.runtime import Runtime
 from plaudit.training import checkpoint
 from plaudit.training.engine import Engine, ParameterGroup, schedule_factor, trainable
@@ -89,7 +90,7 @@ def fit(
     """
     runtime = runtime or Runtime()
     with runtime.computing():
-        return _fit(
+        found = _fit(
             method,
             items,
             settings,
@@ -101,6 +102,9 @@ def fit(
             runtime,
             after_step or (lambda step: None),
         )
+    # What follows needs other sizes than training did, and would lie beside what it left.
+    give_back()
+    return found
 
 
 def _fit(
