@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 
 @dataclass(frozen=True)
@@ -67,6 +68,14 @@ class MissingExtraError(UserError):
 
     def __init__(self, library: str, extra: str) -> None:
         super().__init__(f"{library} is not installed", remedy=f"pip install 'plaudit[{extra}]'")
+
+
+def dangling_link(path: Path) -> UserError:
+    """The error for a link to what is not there."""
+    return UserError(
+        f"{path} is a link to {path.readlink()}, which is not there",
+        remedy="mend the link, or name its target",
+    )
 
 
 def suggest(word: str, known: Iterable[str]) -> str | None:

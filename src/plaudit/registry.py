@@ -296,6 +296,9 @@ class Registry(Generic[D]):
         return self._known
 
 
+# The steps that a recipe gets by its section `evaluate`: they stand under these names in every run.
+EVALUATE, PROXY = "evaluate", "proxy"
+
 METHODS: Registry[Method] = Registry("method", "plaudit.methods")
 STEPS: Registry[StepKind] = Registry("kind of step", "plaudit.steps")
 JUDGES: Registry[JudgeKind] = Registry("judge", "plaudit.judges")

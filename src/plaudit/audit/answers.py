@@ -39,7 +39,8 @@ class AnswerSet:
                 continue
             if scores.shape != shape:
                 raise UserError(f"{self.policy}: {name} are {scores.shape}, answers {shape}")
-            if not np.isfinite(scores).all() and not (name == "truths" and not np.isinf(scores).any()):
+            wrong = np.isinf(scores) if name == "truths" else ~np.isfinite(scores)
+            if wrong.any():
                 raise UserError(f"{self.policy}: a number among the {name} is not finite")
 
     @property

@@ -9,10 +9,9 @@ from typing import Any
 from plaudit.config.scoring import RewardPart
 from plaudit.config.sections import JudgeSpec, Rank
 from plaudit.config.steps import StepInput
-from plaudit.registry import JUDGES, WORLDS, Gives, StepKind, call
+from plaudit.registry import JUDGES, PROXY, WORLDS, Gives, StepKind, call
 
 FIRST = "base"
-EVALUATE, PROXY = "evaluate", "proxy"
 PEOPLE = "people"
 RECORDS: tuple[Gives, ...] = ("preferences", "demonstrations")
 # Roles that give records of what a step learns from; labels may also be read off preferences.

@@ -12,10 +12,8 @@ from dataclasses import replace
 from typing import Any
 
 from plaudit.config.graph import (
-    EVALUATE,
     FEEDS,
     FIRST,
-    PROXY,
     RECORDS,
     Graph,
     Node,
@@ -26,7 +24,7 @@ from plaudit.config.scoring import RewardPart, Scoring
 from plaudit.config.sections import AuditSettings, Base, Evaluate, Revise, RewardSettings
 from plaudit.config.steps import RecipeStep, StepInput
 from plaudit.errors import UserError
-from plaudit.registry import STEPS, StepKind, call
+from plaudit.registry import EVALUATE, PROXY, STEPS, StepKind, call
 
 
 def graph_of(config: Config) -> Graph:

@@ -12,11 +12,11 @@ from plaudit.config.base import PolicySource, Section
 from plaudit.config.problems import problems_of
 from plaudit.config.scoring import RewardPart
 from plaudit.errors import Problem, suggest
-from plaudit.registry import STEPS, StepKind, resolve
+from plaudit.registry import EVALUATE, PROXY, STEPS, StepKind, resolve
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 PLACES = ("base", "start", "end", "perfect")
-IMPLICIT = ("evaluate", "proxy")
+IMPLICIT = (EVALUATE, PROXY)
 LOOP = "loop"
 INPUTS = ("kind", "from", "on", "reward", "policy")
 

@@ -29,8 +29,6 @@ MOST_PROBE_WINS = 0.05
 # By how much more often than with people a judge's own answers may win, as a lower bound.
 MOST_OWN_EXCESS = 0.1
 FAR = 12.0  # log-odds that stand for certainty
-# Forms of judging that score each answer alone: they have no order to be swapped.
-ALONE = ("pointwise", "rubric", "yes_no")
 
 
 @dataclass(frozen=True)
@@ -144,7 +142,7 @@ def pairs_of(people: Sequence[Preference], judged: Sequence[Preference]) -> list
         results, evidence = pair_shares(said), _evidence(said)
         judge = said.metadata.get("judge", {})
         name = str(judge.get("name", ""))
-        in_orders = judge.get("form") not in ALONE
+        in_orders = compares_pairs(judge)
         for (i, j), verdict in pair_verdicts(record).items():
             answers, orders = record.responses, evidence.get((i, j))
             found.append(
@@ -191,6 +189,11 @@ def _odds(share: float | None) -> float:
 
 def _agreement(pairs: Sequence[Pair]) -> Interval:
     return accuracy([_odds(p.judged) for p in pairs], [p.people for p in pairs], [p.group for p in pairs])
+
+
+def compares_pairs(judge: Mapping[str, Any]) -> bool:
+    """Whether a record's judge saw pairs, in both orders; a function has no form, any other scores answers alone."""
+    return judge.get("form", "pairwise") == "pairwise"
 
 
 def _share(pairs: Sequence[Pair], value: Any) -> Interval:

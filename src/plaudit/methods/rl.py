@@ -175,11 +175,10 @@ class RlLoop:
 
     def read_reference(self, rollouts: Rollouts) -> None:
         """Attach the reference's log-probs, and in the same pass the policy's own where its update needs them."""
-        temperature = self.settings.temperature
         own = not rollouts.knows(OWN[0]) and not is_on_policy(self.algorithm, self.settings)
 
         def read(batch: TokenBatch) -> list[torch.Tensor]:
-            reference = self.reference(batch, temperature=temperature).log_prob
+            reference = self.reference(batch, temperature=self.settings.temperature).log_prob
             return [reference, *(self._own(batch) if own else ())]
 
         with self.timers("score"):

@@ -5,8 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from plaudit.errors import UserError
-from plaudit.runs.locate import dangling
+from plaudit.errors import UserError, dangling_link
 
 WHOLE, INDEX = "model.safetensors", "model.safetensors.index.json"
 AGAIN = "copy or download the model again"
@@ -51,7 +50,7 @@ def _named(folder: Path) -> list[Path]:
 def _refuse_torn(file: Path) -> None:
     """UserError where a file is not as long as its header says: a copy or a download that was cut off."""
     if file.is_symlink() and not file.exists():
-        raise dangling(file)
+        raise dangling_link(file)
     try:
         total = file.stat().st_size
         with file.open("rb") as opened:

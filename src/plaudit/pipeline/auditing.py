@@ -107,9 +107,9 @@ def audit_reward(
     from plaudit.models.policy import load_policy
     from plaudit.runs.locate import locate
 
-    asked = prompts_of(prompts, limit)
-    draw = ForecastDraw(answers, temperature, max_new_tokens, seed)
     loaded = load_policy(locate(policy).source)
+    asked = answerable(loaded, prompts_of(prompts, limit), max_new_tokens, "audit")
+    draw = ForecastDraw(answers, temperature, max_new_tokens, seed)
     scorers = [named_reward(spec, loaded) for spec in (reward, second) if spec is not None]
     samples = _answers(loaded, asked, draw)
     scores = [checked(s, samples).scores for s in scorers]
@@ -129,6 +129,15 @@ def prompts_of(prompts: str | Path | Sequence[Prompt], limit: int) -> list[Promp
     from plaudit.data.readers.read import read
 
     return read(prompts, kind="prompts", limit=limit).records
+
+
+def answerable(policy: Any, prompts: Sequence[Prompt], room: int, label: str) -> list[Prompt]:
+    """The prompts that leave room for an answer; those that do not are counted aloud. UserError where none does."""
+    from plaudit.data.rendering.renderer import Renderer
+    from plaudit.methods.lengths import bounded, fitting_prompts
+
+    renderer = bounded(Renderer(policy.tokenizer), policy.model)
+    return fitting_prompts(renderer, prompts, room, None, None, label)
 
 
 def named_reward(spec: str, policy: Any) -> Any:

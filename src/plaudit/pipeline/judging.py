@@ -13,7 +13,7 @@ from plaudit.config.sections import JudgeSpec
 from plaudit.data.records import Comparisons, Preference, Prompt
 from plaudit.data.records.writers import write_jsonl
 from plaudit.errors import UserError, suggest
-from plaudit.evaluation.judge_gate import ALONE, Calibration, calibrate
+from plaudit.evaluation.judge_gate import Calibration, calibrate, compares_pairs
 from plaudit.evaluation.judge_people import merged, said_by_judge
 from plaudit.evaluation.judge_probes import probe_items, probe_wins
 from plaudit.judges.language_options import (
@@ -249,7 +249,7 @@ def counts_of(records: Sequence[Preference]) -> dict[str, int]:
         # A reward model keeps no evidence of pairs: what it decided is what it was asked.
         known = judge.get("pairs") or [{"result": o.result} for o in record.outcomes]
         pairs += known
-        in_both_orders += sum("log_odds" in p for p in known) if judge.get("form") not in ALONE else 0
+        in_both_orders += sum("log_odds" in p for p in known) if compares_pairs(judge) else 0
     return {
         "items": len(records),
         "pairs": len(pairs),

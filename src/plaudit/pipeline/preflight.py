@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from plaudit.config import Online, Pretrained, Rejection, RewardSettings
-from plaudit.config.graph import EVALUATE, Node
+from plaudit.config.graph import Node
 from plaudit.errors import Problem, UserError
 from plaudit.models.files import fetched, has_weights, read_config, read_tokenizer, refuse_no_decoder
 from plaudit.models.reward_model import check_reward_folder
@@ -20,7 +20,7 @@ from plaudit.pipeline.planning import judges_of, models_of
 from plaudit.pipeline.preflight_records import check_data, check_template, tell_cut, tried
 from plaudit.pipeline.sizes import adapters_of, fixed_bytes_of, written_bytes
 from plaudit.pipeline.steps.before_rl import check_suggested_kl
-from plaudit.registry import resolve
+from plaudit.registry import EVALUATE, resolve
 from plaudit.rewards import FunctionReward
 from plaudit.runs.locate import locate
 from plaudit.training.memory import memory_limit

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from plaudit.config import Evaluate, Kto, Online
-from plaudit.config.graph import PROXY, Node
+from plaudit.config.graph import Node
 from plaudit.data.records import Demonstration, Labeled, Prompt, Rated
 from plaudit.data.rendering.renderer import Renderer
 from plaudit.errors import Problem, UserError
@@ -18,6 +18,7 @@ from plaudit.methods.kto import check_partners, labels_of
 from plaudit.methods.lengths import bounded, foreseen
 from plaudit.models.positions import positions_of_config
 from plaudit.pipeline.context import Context
+from plaudit.registry import PROXY
 
 T = TypeVar("T")
 # Records of each role that are rendered with the model's own template before anything is loaded.

@@ -14,7 +14,7 @@ from plaudit.config import validate
 from plaudit.config.resolve import graph_of
 from plaudit.data.records import Message, Prompt, Response
 from plaudit.errors import UserError
-from plaudit.pipeline.auditing import named_reward, prompts_of, say_what_is_asked, truth_of
+from plaudit.pipeline.auditing import answerable, named_reward, prompts_of, say_what_is_asked, truth_of
 from plaudit.pipeline.run_record import run_day, run_of_steps
 from plaudit.rewards import Sample, checked
 from plaudit.runs import files
@@ -69,7 +69,8 @@ def redteam_run(
         if prompts is None:
             asked = unseen_prompts(context, [policy], limit, label="red-team")
         else:
-            asked = prompts_of(prompts, limit)
+            room = settings.max_new_tokens if settings else 128
+            asked = answerable(policy, prompts_of(prompts, limit), room, "red-team")
         # At most: edits that were seen before are not scored again.
         say_what_is_asked(
             context, graph[graph.rewarded_by], len(asked) * (answers + rounds * KEPT * CHILDREN)
@@ -113,8 +114,8 @@ def redteam_reward(
     from plaudit.models.policy import load_policy
     from plaudit.runs.locate import locate
 
-    asked = prompts_of(prompts, limit)
     loaded = load_policy(locate(policy).source)
+    asked = answerable(loaded, prompts_of(prompts, limit), max_new_tokens, "red-team")
     first, other = named_reward(reward, loaded), named_reward(second, loaded)
     found = _attacked(
         loaded,

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from plaudit.config import Config, load_recipe, validate
-from plaudit.config.graph import EVALUATE, Graph
+from plaudit.config.graph import Graph
 from plaudit.config.resolve import graph_of
 from plaudit.data.rendering.template_date import pin_day
 from plaudit.errors import UserError, suggest
@@ -19,6 +19,7 @@ from plaudit.pipeline.planning import check_sources, make_plan
 from plaudit.pipeline.projects import frozen
 from plaudit.pipeline.run_record import ending, run_day, write_record
 from plaudit.pipeline.stages import ALL, Plan, execute, is_done, made_by_other_code
+from plaudit.registry import EVALUATE
 from plaudit.runs import RunFolder, files
 
 if TYPE_CHECKING:

@@ -6,8 +6,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from plaudit.config import Lora
-from plaudit.config.graph import PROXY, Node
+from plaudit.config.graph import Node
 from plaudit.pipeline.work import Work
+from plaudit.registry import PROXY
 from plaudit.runs.sizes import counted
 
 # fp32: a weight, and its gradient with AdamW's two moments where it is trained.

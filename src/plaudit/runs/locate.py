@@ -14,8 +14,8 @@ from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
 from typing import Any
 
-from plaudit.errors import UserError, suggest
-from plaudit.registry import STEPS
+from plaudit.errors import UserError, dangling_link, suggest
+from plaudit.registry import PROXY, STEPS
 from plaudit.runs import files
 from plaudit.runs.folder import RunFolder
 
@@ -24,8 +24,6 @@ PREFIX = "pypi:"
 PLACES = ("base", "start", "end")
 # The file by which peft's adapters are known.
 ADAPTER = "adapter_config.json"
-# The step that trains a run's proxy judge.
-PROXY = "proxy"
 HUB_NAME = re.compile(r"([A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*)(?:@([\w./-]+))?")
 FORMS = "a run, RUN@step, a model folder, FILE.gguf, pypi:NAME, or owner/name of the hub"
 
@@ -151,7 +149,7 @@ def locate(spec: str | Path, kind: str = "policy") -> Located:
     place = Path(text)
     if not place.exists():
         if place.is_symlink():
-            raise dangling(place)
+            raise dangling_link(place)
         if named := hub_name(text):
             return Located(Path(named[0]), hub=named[0], revision=named[1])
         if step is not None and not path.exists():
@@ -196,14 +194,6 @@ def _is_adapter(path: Path) -> UserError:
     if not (merged / "config.json").is_file():
         remedy = "merge it into the model that its adapter_config.json names (peft: merge_and_unload), and name that"
     return UserError(f"{path} holds an adapter, and no whole model", remedy=remedy)
-
-
-def dangling(path: Path) -> UserError:
-    """The error for a link to what is not there."""
-    return UserError(
-        f"{path} is a link to {path.readlink()}, which is not there",
-        remedy="mend the link, or name its target",
-    )
 
 
 def _nearby(path: Path) -> str | None:

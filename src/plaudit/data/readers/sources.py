@@ -22,7 +22,7 @@ from plaudit.data.readers.file_formats import (
     parquet_rows,
     text_rows,
 )
-from plaudit.errors import UserError, suggest
+from plaudit.errors import UserError, dangling_link, suggest
 from plaudit.registry import SOURCES, SourceKind, call
 
 FORMATS = {
@@ -150,10 +150,7 @@ def _registered(address: str) -> SourceKind | None:
 
 def _missing(file: Path) -> UserError:
     if file.is_symlink():
-        return UserError(
-            f"{file} is a link to {file.readlink()}, which is not there",
-            remedy="mend the link, or name its target",
-        )
+        return dangling_link(file)
     folder = next((p for p in file.parents if p.exists()), Path())
     if folder != file.parent:
         return UserError(f"there is no file {file}", remedy=f"there is no folder {file.parent} either")

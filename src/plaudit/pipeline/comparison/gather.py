@@ -159,9 +159,11 @@ def winners(arms: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
         best: dict[str, Mapping[str, Any]] = {}
         for arm in arms:
             known = best.get(arm["method"])
-            if arm.get("null"):
-                continue
-            if arm["kl"] <= budget and (known is None or arm["value"] > known["value"]):
+            if (
+                not arm.get("null")
+                and arm["kl"] <= budget
+                and (known is None or arm["value"] > known["value"])
+            ):
                 best[arm["method"]] = arm
         ranked = sorted(best.values(), key=lambda a: -a["value"])
         shown = [{k: a[k] for k in ("method", "arm", "value", "kl")} for a in ranked]

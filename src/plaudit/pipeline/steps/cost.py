@@ -8,11 +8,12 @@ from typing import Any
 
 from plaudit.advice.costs import Amount
 from plaudit.config import Kto, Online, Ppo, Rank, Referenced, Rejection
-from plaudit.config.graph import PROXY, Node
+from plaudit.config.graph import Node
 from plaudit.config.sections import AuditSettings, Revise
 from plaudit.pipeline.context import Context
 from plaudit.pipeline.steps.ranked_items import to_draw
 from plaudit.pipeline.work import Work
+from plaudit.registry import PROXY
 from plaudit.training.fit import total_steps
 
 CHARACTERS_PER_TOKEN = 4  # English under a byte-level BPE; only estimates depend on it

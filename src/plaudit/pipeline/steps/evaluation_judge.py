@@ -8,7 +8,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from plaudit.config.graph import PROXY, Node, resolved, teachers
+from plaudit.config.graph import Node, resolved, teachers
 from plaudit.config.sections import JudgeSpec
 from plaudit.data.baselines import pair_shares
 from plaudit.data.records import Response
@@ -21,6 +21,7 @@ from plaudit.models.tokenizers import same_tokenizer
 from plaudit.pipeline.context import Context
 from plaudit.pipeline.judging import identity, spent_of
 from plaudit.pipeline.steps.judged import checked_judge
+from plaudit.registry import PROXY
 from plaudit.rewards import ModelReward, Sample, checked
 from plaudit.runs import Stage
 from plaudit.runtime import Mesh

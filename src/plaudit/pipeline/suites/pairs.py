@@ -13,9 +13,6 @@ from plaudit.errors import UserError
 from plaudit.pipeline.suites.policies import suite_records
 from plaudit.runs import RunFolder
 
-# Sets of answers that people labeled one by one.
-LABELED = ("truthfulqa_labels", "taskmaster_reward")
-
 
 def score(folder: RunFolder, name: str | None, path: Path, limit: int | None) -> dict[str, Any]:
     """Accuracy with its interval, “longer wins” and human agreement."""
@@ -43,10 +40,13 @@ def known_pairs(name: str | None, path: Path, limit: int | None) -> list[Prefere
     """The rankings of a suite's file; of labeled answers, good ones of a question before its bad ones."""
     if name is None:
         return read(path, kind="preferences", limit=limit).records
-    if name in LABELED:
-        return _good_before_bad(suite_records(name, path, "labels"))[:limit]
-    records = suite_records(name, path, "preferences")
-    return [r for r in records if isinstance(r, Comparisons | Ranking)][:limit]
+    records = suite_records(name, path, None)
+    if labels := [r for r in records if isinstance(r, Labeled)]:
+        return _good_before_bad(labels)[:limit]
+    ranked: list[Preference] = [r for r in records if isinstance(r, Comparisons | Ranking)][:limit]
+    if not ranked:
+        raise UserError(f"{path} holds no preferences and no labels of the data set {name}")
+    return ranked
 
 
 def _good_before_bad(labels: Sequence[Labeled]) -> list[Preference]:

@@ -19,8 +19,8 @@ Answers = list[tuple[str, bool]]
 R = TypeVar("R", Prompt, Demonstration)
 
 
-def suite_records(name: str, path: Any, kind: str) -> list[Any]:
-    """The records of a suite's file by its converter; UserError where the file is of another layout."""
+def suite_records(name: str, path: Any, kind: str | None) -> list[Any]:
+    """The records of a suite's file by its converter, as one kind; UserError where the file is of another layout."""
     return list(converted(name, path, ReadReport(str(path), f"converted by {name}"), kind=kind))
 
 

@@ -69,7 +69,7 @@ def score(folder: RunFolder, name: str, path: Path | None, limit: int | None) ->
     if len(questions) < FEWEST:
         raise UserError(
             f"{len(questions)} questions show nothing of sycophancy",
-            remedy=f"give {FEWEST} or more "
+            remedy=f"give {FEWEST} or more"
             + (f" (--prompts, or rows of {path})" if path is not None else " (--prompts)"),
         )
     asked = {step: ask(questions, readings_of(folder, step)) for step in compared(folder)}
