@@ -101,6 +101,7 @@ def length_runaway(seen: Watched) -> Finding | None:
         evidence,
         *seen.advice(
             ("set {}", "unfinished_penalty"),
+            ("raise {}", "max_new_tokens"),
             otherwise="check whether the reward model prefers length (see its baseline)",
         ),
         numbers={"start": start, "end": end, "finished": cut},
