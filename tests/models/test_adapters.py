@@ -9,13 +9,13 @@ from tiny_models import TEXTS
 from transformers import AutoModelForCausalLM, AutoModelForSequenceClassification
 
 from plaudit.errors import UserError
-from plaudit.models.adapter_files import save_adapter
 from plaudit.models.adapters import (
     adapter_layers,
     adapter_off,
     add_lora,
     has_adapter,
     merge,
+    save_adapter,
 )
 from plaudit.models.critic import Critic
 from plaudit.models.policy import build_policy, freeze_copy, load_policy, save_policy

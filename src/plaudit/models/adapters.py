@@ -6,21 +6,29 @@ W ← W + (alpha / rank) · B A, where B starts at 0, so that an adapted model s
 
 from __future__ import annotations
 
+import json
 import logging
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import torch
-from peft import LoraConfig, inject_adapter_in_model
+from peft import LoraConfig, get_peft_model_state_dict, inject_adapter_in_model
 from peft.tuners.lora import LoraLayer, ParamWrapper
 from peft.tuners.tuners_utils import BaseTunerLayer
 from peft.utils.other import ModulesToSaveWrapper
+from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from plaudit.errors import UserError
+from plaudit.runs.files import new_folder
+from plaudit.runs.locate import ADAPTER
 
 logger = logging.getLogger(__name__)
+
+WEIGHTS = "adapter_model.safetensors"
+PREFIX = "base_model.model."  # of weight names in peft's files
 
 
 def add_lora(
@@ -287,3 +295,18 @@ def _trained(layer: Any) -> Any:
     if isinstance(layer, ModulesToSaveWrapper):
         return layer.modules_to_save[layer.active_adapters[0]]
     return layer.get_base_layer() if isinstance(layer, BaseTunerLayer) else layer
+
+
+def save_adapter(module: nn.Module, path: str | Path, base: str = "") -> None:
+    """Write only the adapters, in peft's layout, atomically; ``base`` names their base model."""
+    if not has_adapter(module):
+        raise ValueError("the model has no adapter to save")
+    configs: Any = module.peft_config
+    config = next(iter(configs.values()))
+    with new_folder(Path(path)) as folder:
+        state = get_peft_model_state_dict(module)
+        state = {PREFIX + k: v.detach().cpu().contiguous() for k, v in state.items()}
+        save_file(state, folder / WEIGHTS, metadata={"format": "pt"})
+        written = config.to_dict() | {"inference_mode": True, "base_model_name_or_path": base}
+        written = {k: sorted(v) if isinstance(v, set) else v for k, v in written.items()}
+        (folder / ADAPTER).write_text(json.dumps(written, indent=2, sort_keys=True, default=str) + "\n")

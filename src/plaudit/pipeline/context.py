@@ -13,8 +13,7 @@ from plaudit.config import Config, Pretrained
 from plaudit.config.graph import Graph, Node
 from plaudit.data.records import Comparisons, Demonstration, Labeled, Prompt, Ranking
 from plaudit.data.rendering.renderer import Renderer
-from plaudit.models.adapter_files import save_adapter
-from plaudit.models.adapters import add_lora, has_adapter, merge
+from plaudit.models.adapters import add_lora, has_adapter, merge, save_adapter
 from plaudit.models.cards import policy_card
 from plaudit.models.policy import Policy, load_policy, save_policy
 from plaudit.pipeline.datasets import Materials
