@@ -140,6 +140,8 @@ def test_scores_beyond_the_training_answers_are_a_warning_sign_during_rl():
     # It came back; and a tenth of ten samples shows nothing.
     assert watched([0.3] * 10 + [0.01] * 10) is None and watched([0.0, 0.1], samples=10) is None
     assert watched([]) is None
+    # One iteration of five is not the policy: its samples are not as many independent ones.
+    assert watched([0.0] * 19 + [0.5]) is None and watched([0.1, 0.12, 0.09, 0.1] * 5) is not None
 
 
 def test_scores_beyond_the_training_answers_are_a_note_where_those_answers_are_known_to_be_good():

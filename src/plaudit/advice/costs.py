@@ -2,7 +2,7 @@
 
 Nothing is measured, so that the estimate does not depend on how busy the machine is:
 
-    seconds = (6 · N · trained + 2 · N · forward) / (0.6 · peak) + sampling + loads · (4 · N / 0.5 GB/s + 2 s)
+    seconds = (6 · N · trained + 2 · N · forward) / (0.6 · peak) + sampling + loads · (4 · N / 0.5 GB/s + 0.5 s)
 
 N is the number of parameters; with adapters a trained token takes 4 · N, since the base has no weight gradients. A
 step of sampling reads all weights once and computes 2 · N for each of the sequences that are sampled together. The
@@ -26,7 +26,7 @@ GPU_TRAINING = 0.35
 # What processors call the instruction that multiplies pairs of bf16.
 PAIRED = frozenset({"avx512_bf16", "amx_bf16", "bf16"})
 # Seconds to build a model's modules and its tokenizer.
-BUILD = 2.0
+BUILD = 0.5
 
 
 @dataclass(frozen=True)

@@ -137,7 +137,7 @@ def default_betas(reward: np.ndarray) -> list[float]:
     if spread <= 0:
         raise UserError(
             "the reward is the same for all answers to a prompt: there is nothing to choose by",
-            remedy="look at the reward, or sample at a higher temperature",
+            remedy="look at the reward, and at the policy: one that answers a prompt always alike leaves no choice",
         )
     return [spread * b for b in np.geomspace(20, 0.02, BETAS).tolist()]
 

@@ -95,7 +95,10 @@ def scores_beyond_training(seen: Watched) -> Finding | None:
     episodes = {s: v / s for s, v in series(seen.rows, "elapsed/episodes") if s}  # samples an iteration
     count = sum(round(episodes.get(s, 1)) for s, _ in late)
     far = round(mean(late) * count)
-    if not intervals.share([1] * far + [0] * (count - far))[0] > FAR:
+    # Answers of one prompt, and of one iteration, are alike: both the samples and the iterations have to show it.
+    bounds = [intervals.share([1] * far + [0] * (count - far))]
+    bounds += [intervals.mean([v for _, v in late])] if len(late) > 2 else []
+    if not min(low for low, _ in bounds) > FAR:
         return None
     members = tail(series(seen.rows, DISAGREEMENT))
     first = next(step for step, v in points if v > FAR)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 from plaudit.advice.costs import Amount
@@ -16,6 +17,7 @@ from plaudit.pipeline.work import Work
 from plaudit.registry import PROXY
 from plaudit.training.fit import total_steps
 
+SAMPLE = 200  # records whose lengths are taken to be usual
 CHARACTERS_PER_TOKEN = 4  # English under a byte-level BPE; only estimates depend on it
 
 
@@ -65,17 +67,20 @@ def online(step: Node, context: Context) -> Work:
     longest = context.config.data.max_length
     critic = isinstance(settings, Ppo)
     episodes = settings.iterations * settings.prompts_per_iteration * settings.samples_per_prompt
-    usual = min(longest, settings.max_new_tokens + _usual_prompt(step, context))
+    # Memory holds answers that are as long as they may be, time is taken by those that are usual.
+    usual = min(longest, settings.max_new_tokens + _usual_prompt(context))
+    answer = _usual_answer(context, settings.max_new_tokens)
+    read = min(longest, answer + _usual_prompt(context))
     scorers = _scorers(step)
     more = getattr(settings, "dynamic_sampling", 0)
     return Work(
         f"{settings.iterations} iterations, {episodes} episodes"
         + (f", up to {more} further rounds of sampling each" if more else ""),
         Amount(
-            episodes * usual * (1 + critic) * settings.epochs,
+            episodes * read * (1 + critic) * settings.epochs,
             # Log-probs of policy and reference, values, scores.
-            episodes * usual * (2 + critic + scorers),
-            episodes * settings.max_new_tokens,
+            episodes * read * (2 + critic + scorers),
+            episodes * answer,
             episodes / settings.iterations,
             loads=3 + critic + scorers,
         ),
@@ -93,8 +98,9 @@ def online(step: Node, context: Context) -> Work:
 def forecast(step: Node, context: Context, answers: int) -> Amount:
     """So many answers of an online step's start, drawn and scored before its first iteration."""
     settings: Online = step.settings
-    usual = min(context.config.data.max_length, settings.max_new_tokens + _usual_prompt(step, context))
-    return Amount(0, answers * usual * _scorers(step), answers * settings.max_new_tokens, answers)
+    answer = _usual_answer(context, settings.max_new_tokens)
+    read = min(context.config.data.max_length, answer + _usual_prompt(context))
+    return Amount(0, answers * read * _scorers(step), answers * answer, answers)
 
 
 def _scorers(step: Node) -> int:
@@ -107,10 +113,11 @@ def rejection(step: Node, context: Context) -> Work:
     settings: Rejection = step.settings
     steps = total_steps(settings, settings.prompts)
     rows = settings.prompts * settings.n
-    trained = steps * settings.batch_size * settings.max_new_tokens
+    answer = _usual_answer(context, settings.max_new_tokens)
+    trained = steps * settings.batch_size * answer
     return Work(
         f"{settings.prompts} prompts, {settings.n} answers each, {steps} steps of {settings.batch_size}",
-        Amount(trained, rows * settings.max_new_tokens, rows * settings.max_new_tokens, loads=3),
+        Amount(trained, rows * answer, rows * answer, loads=3),
         trained=1,
         longest=context.config.data.max_length,
         budget=settings.token_budget,
@@ -125,10 +132,11 @@ def ranked(step: Node, context: Context) -> Work:
     if settings.recheck is not None:
         every = _to_come(context, context.graph[settings.recheck], step)[1] if settings.disagreement else 0
         return Work(f"{prompts} items of {settings.recheck}", Amount(0, every, 0, loads=len(step.asked)))
-    read = rows * (settings.max_new_tokens + _usual_prompt(step, context)) * len(step.asked)
+    answer = _usual_answer(context, settings.max_new_tokens)
+    read = rows * (answer + _usual_prompt(context)) * len(step.asked)
     return Work(
         f"{rows} answers to {prompts} prompts",
-        Amount(0, read, rows * settings.max_new_tokens, loads=1 + len(step.asked)),
+        Amount(0, read, rows * answer, loads=1 + len(step.asked)),
     )
 
 
@@ -136,10 +144,11 @@ def audited(step: Node, context: Context) -> Work:
     """Answers of two policies to the same prompts, scored."""
     settings: AuditSettings = step.settings
     rows = 2 * _validation(context, settings.prompts)
-    read = rows * (settings.max_new_tokens + _usual_prompt(step, context)) * len(step.asked)
+    answer = _usual_answer(context, settings.max_new_tokens)
+    read = rows * (answer + _usual_prompt(context)) * len(step.asked)
     return Work(
         f"{rows} answers",
-        Amount(0, read, rows * settings.max_new_tokens, loads=2 + len(step.asked)),
+        Amount(0, read, rows * answer, loads=2 + len(step.asked)),
         frozen=1,
     )
 
@@ -149,7 +158,7 @@ def revised(step: Node, context: Context) -> Work:
     settings: Revise = step.settings
     rows = settings.prompts + settings.helpful * settings.helpful_samples
     words = f"{rows} answers, {settings.rounds} rounds of revision of {settings.prompts} (not timed)"
-    return Work(words, Amount(sampled=rows * settings.max_new_tokens, loads=1))
+    return Work(words, Amount(sampled=rows * _usual_answer(context, settings.max_new_tokens), loads=1))
 
 
 def _prompts_before(step: Node, context: Context) -> int:
@@ -171,10 +180,11 @@ def evaluated(step: Node, context: Context) -> Work:
             rows += settings.prompts * policies + _validation(context, settings.prompts) * policies * len(
                 options
             )
-    length = settings.max_new_tokens + _usual_prompt(step, context)
+    answer = _usual_answer(context, settings.max_new_tokens)
     # A judge scores every answer; the exact KL asks every trained policy and the one it is measured to.
     read = rows + 2 * settings.prompts * max(0, policies - 1)
-    amount = Amount(0, read * length, rows * settings.max_new_tokens, settings.prompts, loads=policies + 2)
+    read *= answer + _usual_prompt(context)
+    amount = Amount(0, read, rows * answer, settings.prompts, loads=policies + 2)
     return Work(f"{rows} answers", amount, frozen=policies + 1)
 
 
@@ -187,15 +197,28 @@ def _validation(context: Context, most: int) -> int:
     return min(most, len(context.materials.prompts("validation")))
 
 
-def _usual_prompt(step: Node, context: Context) -> int:
+def _usual_prompt(context: Context) -> int:
     """Tokens of a usual prompt, from the characters of those that are there; 32 where none can be read yet."""
     files = context.materials.files("prompts", "preferences", "demonstrations")
-    if context.world is not None or not files or not all(Path(p).exists() for p in files):
+    if context.world is None and not (files and all(p.exists() for p in files)):
         return 32
-    prompts = context.materials.prompts("train")[:200]
+    prompts = context.materials.prompts("train")[:SAMPLE]
     sizes = [sum(len(m.content) for m in p.messages) for p in prompts]
     limit = context.config.data.max_prompt_length or context.config.data.max_length
-    return min(limit, round(sum(sizes) / len(sizes) / CHARACTERS_PER_TOKEN) + 8) if sizes else 32
+    return min(limit, round(fmean(sizes) / CHARACTERS_PER_TOKEN) + 8) if sizes else 32
+
+
+def _usual_answer(context: Context, most: int) -> int:
+    """Tokens of a usual answer of at most ``most``: those of the demonstrations, which policies learn to end as.
+
+    ``most`` where there are none to be read: a model that nobody taught when to end goes on to the limit.
+    """
+    files = context.materials.files("demonstrations")
+    if context.world is None and not (files and all(p.exists() for p in files)):
+        return most
+    shown = context.materials.records("demonstrations")[0][:SAMPLE]
+    sizes = [min(most, len(d.response.text) / CHARACTERS_PER_TOKEN + 1) for d in shown]
+    return max(1, round(fmean(sizes))) if sizes else most
 
 
 def _records(step: Node, context: Context) -> tuple[int, float]:
@@ -223,9 +246,11 @@ def _to_come(context: Context, source: Node, step: Node) -> tuple[int, float]:
     prompts = settings.prompts if settings.prompts != "same" else _prompts_before(source, context)
     count = int(prompts * (1 - settings.validation))
     answers = (settings.low + settings.high) / 2
-    usual = min(context.config.data.max_length, settings.max_new_tokens)
-    items = int(count * answers) if step.kind.data == "labels" else count
-    return items, count * answers * usual
+    answer, prompt = _usual_answer(context, settings.max_new_tokens), _usual_prompt(context)
+    labels = step.kind.data == "labels"
+    shared = context.config.layout == "shared" and not labels
+    items = int(count * answers) if labels else count
+    return items, count * (answers * answer + prompt * (1 if shared else answers))
 
 
 def _counted(context: Context, records: Sequence[Any], *, labels: bool = False) -> tuple[int, float]:
