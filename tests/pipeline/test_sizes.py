@@ -13,7 +13,7 @@ from plaudit.config import Lora, Scratch, load_recipe
 from plaudit.models.policy import build_policy
 from plaudit.models.tokenizers import train_bpe
 from plaudit.pipeline.dry_run import planned
-from plaudit.pipeline.sizes import LIBRARIES, computed_in, other_bytes_of, parameters_in
+from plaudit.pipeline.sizes import DECODER, KL_BLOCK, LIBRARIES, computed_in, other_bytes_of, parameters_in
 from plaudit.pipeline.work import Work
 from plaudit.runs import RunFolder
 from plaudit.training.cost_model import config_of, parameters_of
@@ -41,7 +41,11 @@ def test_a_sampler_holds_a_copy_of_the_weights_and_the_keys_and_values_of_its_se
     drawn = Work("answers", Amount(sampled=100, at_once=10), usual=20)
     # Two layers of two groups of 16 numbers, keys and values, four bytes each.
     cache = 4 * 2 * 2 * 2 * 16 * 20 * 10
-    assert other_bytes_of(config(True), drawn) == LIBRARIES + 4 * parameters_in(config(True)) + cache
+    own = 4 * parameters_in(config(True)) + cache
+    assert other_bytes_of(config(True), drawn) == LIBRARIES + DECODER + own
+    # Of an evaluation every policy has its own, and the exact KL compares two.
+    compared = Work("answers", drawn.amount, usual=20, frozen=3)
+    assert other_bytes_of(config(True), compared) == LIBRARIES + DECODER + 3 * own + 4 * KL_BLOCK
 
 
 def test_a_processor_that_multiplies_pairs_of_bf16_is_planned_twice_as_fast_in_bf16(monkeypatch):

@@ -7,14 +7,17 @@ from typing import Any
 
 from plaudit.config import Lora
 from plaudit.config.graph import Node
+from plaudit.models.logprobs import CHUNK
 from plaudit.pipeline.work import Work
 from plaudit.registry import PROXY
 from plaudit.runs.sizes import counted
 
 # fp32: a weight, and its gradient with AdamW's two moments where it is trained.
 WEIGHT, TRAINING = 4.0, 12.0
-# Python with torch, transformers and numba, before any model is there.
-LIBRARIES = 0.8 * 2**30
+# Python with torch, transformers, numba and what these compile while a model trains; and what decoding adds to it.
+LIBRARIES, DECODER = 1.0 * 2**30, 0.25 * 2**30
+# Numbers of a block of the exact KL: logits, log-softmax and their product of two models.
+KL_BLOCK = 6 * CHUNK
 
 
 def parameters_in(config: Any) -> float:
@@ -60,8 +63,8 @@ def computed_in(config: Any, parameters: float, share: float) -> float:
 def other_bytes_of(config: Any, work: Work) -> float:
     """What is there beside models in training: the libraries and, where answers are drawn, the sampler's own.
 
-    These are its copy of the weights, laid out for decoding, one for every model that answers, and keys and values of
-    the sequences that are drawn together.
+    These are its copy of the weights, laid out for decoding, and keys and values of the sequences that are drawn
+    together, once for every model that answers; where several do, the exact KL between them.
     """
     if not work.amount.sampled:
         return LIBRARIES
@@ -71,7 +74,8 @@ def other_bytes_of(config: Any, work: Work) -> float:
     width = getattr(text, "head_dim", None) or text.hidden_size / heads
     cache = 2 * WEIGHT * text.num_hidden_layers * groups * width * work.usual * work.amount.at_once
     samplers = 1 if work.trained else max(1, work.frozen)
-    return LIBRARIES + WEIGHT * parameters_in(config) * samplers + cache
+    kl = WEIGHT * KL_BLOCK if samplers > 1 else 0.0
+    return LIBRARIES + DECODER + (WEIGHT * parameters_in(config) + cache) * samplers + kl
 
 
 def adapters_of(node: Node, context: Any) -> Lora | None:
