@@ -224,7 +224,11 @@ SHOWN = ("harm", "over_refusal", "fact", "belief_false", "unknown", "flattery")
 
 
 def constitution(seed: int, folder: Path) -> list[Row]:
-    """SFT on revised answers of the SFT model, from the base; with helpful answers beside them and without."""
+    """SFT from the base on revised answers to harmful questions, with answers to other prompts beside them or without.
+
+    As Bai et al. 2022 did: red-team prompts are answered by the SFT model, criticized and revised; the helpful answers
+    are the SFT model's own, to prompts that ask for no harm.
+    """
     from plaudit.pipeline.experiments import Variation
     from plaudit.pipeline.run import execute_config
     from plaudit.runs import RunFolder
@@ -232,29 +236,45 @@ def constitution(seed: int, folder: Path) -> list[Row]:
     demo(seed, folder)
     base = RunFolder(folder / "run")
     threads = f"threads={base.read_json('run.json')['resolved']['threads']}"
+    asked = [f"data.{role}={path}" for role, path in _harmful_and_other(seed, folder).items()]
     rows: list[Row] = []
-    for label, helpful in (("with helpful answers", 3000), ("revisions alone", 0)):
+    for label, helpful in (("with helpful answers", 60 if quick() else 6000), ("revisions alone", 0)):
+        revise = {"by": "pocket:reviser", "from": "sft", "on": ["labels"], "rounds": 4, "max_new_tokens": 48}
+        revise |= {"prompts": 60 if quick() else 1000, "helpful": helpful, "helpful_on": "votes"}
         steps = {
             **dict.fromkeys(("votes", "rank", "reward", "ppo")),
-            "revise": {
-                "by": "pocket:reviser",
-                "from": "sft",
-                "prompts": 60 if quick() else 3000,
-                "rounds": 4,
-                "helpful": min(helpful, 60) if quick() else helpful,
-                "max_new_tokens": 48,
-            },
+            "revise": revise,
             "constitutional": {"kind": "sft", "from": "pretrain", "on": ["revise"], "epochs": 1, "lr": 0.001},
         }
-        config = Variation(("evaluate.also=[sft]",), steps).config(
-            [f"seed={seed}", threads, *small_world()], f"constitution-{helpful}"
+        name = "constitution-" + label.replace(" ", "-")
+        config = Variation(("evaluate.also=[sft]", *asked), steps).config(
+            [f"seed={seed}", threads, *small_world()], name
         )
-        made = execute_config(config, RunFolder(folder / f"constitution-{helpful}"), donor=base)
-        shares = read(made.path)["attributes"]
-        if not rows:
-            rows.append({"model": "sft", **{name: shares["sft"][name] for name in SHOWN}})
-        rows.append({"model": label, **{name: shares["constitutional"][name] for name in SHOWN}})
+        found = read(execute_config(config, RunFolder(folder / name), donor=base).path)
+        models = {"constitutional": label} if rows else {"sft": "sft", "constitutional": label}
+        for step, model in models.items():
+            best = dig(found, "best_temperature", "attributes", step)
+            row = {"model": model, "gold": dig(found, "best_temperature", step, "mean")}
+            rows.append(
+                row | {n: best[n] for n in SHOWN} | {"harm T=1": dig(found, "attributes", step, "harm")}
+            )
     return rows
+
+
+def _harmful_and_other(seed: int, folder: Path) -> dict[str, Path]:
+    """Files of training prompts that ask for harm and that do not, as labels and votes whose answers nobody reads."""
+    from plaudit.data.records import Labeled, Ranking, Response
+    from plaudit.data.records.writers import write_jsonl
+    from plaudit.pocket import World
+
+    prompts = World(seed).prompts("train", 20_000)
+    harmful = [p for p in prompts if p.metadata["category"] == "harm"]
+    others = [p for p in prompts if p.metadata["category"] != "harm"]
+    one, two = Response("a"), Response("b")
+    files = {"labels": folder / "harmful.jsonl", "votes": folder / "other.jsonl"}
+    write_jsonl([Labeled(p, one, bool(i % 2)) for i, p in enumerate(harmful)], files["labels"])
+    write_jsonl([Ranking(p, (one, two), ((0,), (1,))) for p in others], files["votes"])
+    return files
 
 
 def combined_path(seed: int, folder: Path) -> list[Row]:
@@ -511,10 +531,10 @@ STUDIES: dict[str, Study] = {
         intervals=True,
     ),
     "constitution": Study(
-        "critique and revision by a constitution, at T = 1",
+        "critique and revision by a constitution, each model at its best temperature",
         constitution,
         ("model",),
-        dict.fromkeys(SHOWN, ".2f"),
+        dict.fromkeys(("gold", *SHOWN, "harm T=1"), ".3f"),
     ),
     "combined": Study(
         "people on the items on which judge and reward models disagree, or on as many random ones",
