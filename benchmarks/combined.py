@@ -73,8 +73,10 @@ def run_with_people(raw: Mapping[str, Any], out: Path, *, donor: Any = None) -> 
         items = folder.stage("rank-people").path / "items.jsonl"
         people = SimulatedRaters(Gold(), noise=Raters().noise, seed=config.seed)
         labelers = Labelers(folder.path / "projects" / "rank-people", ["Ann"], ranked_by(people, items))
-        left = len(items.read_text().splitlines()) - _judged(folder)
-        labelers.judge(left)
+        count = len(items.read_text().splitlines())
+        # Some of what a labeler is shown is an item once more, to see how steady he is.
+        while left := count - _judged(folder):
+            labelers.judge(left)
     return resume(out)
 
 

@@ -295,7 +295,8 @@ def combined_path(seed: int, folder: Path) -> list[Row]:
             if override.split(".")[1] in raw["steps"] or not override.startswith("steps."):
                 apply_override(raw, override)
         out = folder / str(raw["name"])
-        made = combined.run_with_people(raw, out, donor=donor)
+        # Where the arms are alike, what the first one made is taken over.
+        donor = made = combined.run_with_people(raw, out, donor=donor)
         wrong = combined.wrong_share(made) if combined.ARMS[arm] else None
         rows.append({"people rank": arm, "judge wrong": wrong, **main_row(read(out))})
     return rows
