@@ -114,6 +114,11 @@ QUESTIONS = {
     "a target that is true or false": ("target", [True, False], "--fields label=target"),
     "y as text": ("y", ["0", "1.0"], "--fields label=y"),
     "a class that is 1 in the first rows": ("Class", [1], "--fields label=Class"),
+    "both sides in the name": ("pass_fail", [1, 0], "--labels 1=bad,0=good"),
+    "both sides with a slash": ("Correct/Incorrect", [True, False], "--fields label=Correct/Incorrect"),
+    "accepted or rejected": ("accepted_rejected", ["1", "0"], "--fields label=accepted_rejected"),
+    "both sides of a quality": ("helpful_harmful", [1, 0], "--fields label=helpful_harmful"),
+    "a side and its negation": ("safe_not_safe", ["yes", "no"], "--fields label=safe_not_safe"),
     "a truth in words, with gaps": ("truth", ["True", "false", "True", None], "--labels 1=bad"),
 }
 
@@ -158,6 +163,20 @@ def test_a_binary_column_of_an_unclear_name_is_read_either_way_as_the_user_says(
     assert [r.good for r in bad] == [False, True] * 4
     imitated = read(path, fields={"label": column}, kind="demonstrations").records
     assert [r.response.text for r in imitated] == ["Yes 0.", "Yes 2.", "Yes 4.", "Yes 6."]
+
+
+@pytest.mark.parametrize("column", ["pass_fail", "Bad or Good", "contains_hallucination"])
+def test_the_options_of_a_question_do_what_the_question_says(jsonl, column):
+    path = jsonl(*rows(column, [True, False]))
+    with pytest.raises(UserError) as caught:
+        read(path)
+    remedy = caught.value.problems[0].remedy or ""
+    first = remedy.startswith("1 or true is a good answer")
+    assert first or remedy.startswith("1 or true is a bad answer")
+    assert [r.good for r in read(path, fields={"label": column}).records] == [first, not first] * 4
+    other = {"true": "bad", "false": "good"} if first else {"true": "good", "false": "bad"}
+    turned = read(path, fields={"label": column}, labels=other).records
+    assert [r.good for r in turned] == [not first, first] * 4
 
 
 @pytest.mark.parametrize(

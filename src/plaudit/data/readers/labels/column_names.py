@@ -74,6 +74,8 @@ CONTENT = words("""
 # A column named by one such word may hold the correct answer of a task (a text, a number), or 1 for a good answer and
 # 0 for a bad one: the values decide.
 TRUTHS = words("gold y target class truth")
+# Verdicts on a single answer, also if `rejected` is the other one.
+VERDICTS = words("accepted accept approved chosen preferred selected kept rejected")
 # A name with one of these words is about one of two answers.
 PAIRED = words("""
     chosen rejected a b 0 1 2 3 4 first second left winner loser
@@ -109,9 +111,13 @@ def may_be_binary_label(column: str) -> bool:
 def label_name_of(column: str) -> LabelName | None:
     """The meaning of a column's name as a label or rating of the answer, or None."""
     name = words_of(column)
-    if not name or name[-1] in REFERRING or _is_paired(name):
+    if not name or name[-1] in REFERRING:
         return None
     told = [w for w in name if w not in JOINING and w not in NEGATING]
+    if _two_sided(name, set(told)):
+        return LabelName(column, "unclear")
+    if _is_paired(name):
+        return None
     sense = -1 if set(told) & BAD else 1
     if set(name) & NEGATING or "rank" in name:
         sense = -sense
@@ -123,6 +129,18 @@ def label_name_of(column: str) -> LabelName | None:
         return LabelName(column, "unclear", sense, scope in ("label", "aspect"))
     truths = name[-1] in CONTENT and name[0] not in ("is", "was", "has")
     return LabelName(column, scope, sense, truths)
+
+
+def _two_sided(name: list[str], told: set[str]) -> bool:
+    """Whether a name says both sides (``pass_fail``, ``good_or_not_good``): then 1 may be either of them."""
+    if told & {"chosen", "rejected"}:
+        # `rejected_safe` is about one of two answers.
+        return "rejected" in told and len(told) > 1 and told <= VERDICTS
+    qualities = GOOD | ASPECTS | BAD
+    turned = any(w in NEGATING and qualities & set(name[:i]) for i, w in enumerate(name))
+    opposite = any(f"{start}{w}" in told for w in told for start in ("un", "in", "ir", "dis"))
+    harms = "harmful" in told and bool(told & {"helpful", "harmless"})
+    return bool(told & GOOD and told & BAD) or turned or opposite or harms
 
 
 def _is_paired(name: list[str]) -> bool:

@@ -32,22 +32,27 @@ def unclear_column(column: LabelColumn, rows: Sequence[Row]) -> Problem:
             field=name,
             remedy=f"if it is a label: --fields label={name}; if not: --fields {IGNORE}={name}",
         )
-    if may_be_binary_label(name) and all(map(label_values.binary, values)):
+    meant = label_name_of(name)
+    worse = meant is not None and meant.sense < 0
+    asked = column.label.scope == "unclear" or may_be_binary_label(name)
+    if asked and values and all(map(label_values.two_valued, values)):
+        one, other = ("bad", "good") if worse else ("good", "bad")
         return Problem(
             f"{name!r} holds only {shown}: it may label the answer as good or bad, or belong to the task",
             field=name,
-            remedy=f"1 or true is a good answer: --fields label={name}; a bad one: --fields label={name} "
-            f"--labels 1=bad,0=good (true=bad,false=good); no label: --fields {IGNORE}={name}",
+            remedy=f"1 or true is a {one} answer: --fields label={name}; a {other} one: --fields label={name} "
+            f"--labels 1={other},0={one} (true={other},false={one}); no label: --fields {IGNORE}={name}",
         )
     if set(words_of(name)) <= {"label", "good", "desirable"} and values:
         first = next((v for v in values if label_values.said(v) is None), values[0])
         said = f"{first} is neither good nor bad"
     else:
         said = "it does not say which answers are good"
+    scale = f"rating=-{name} (less is better)" if worse else f"rating={name} (more is better) or rating=-{name}"
     return Problem(
         f"{name!r} ({shown}) looks like a label or rating of the answer, but {said}",
         field=name,
-        remedy=f"a scale: --fields rating={name} (more is better) or rating=-{name}; codes: --fields label={name} "
+        remedy=f"a scale: --fields {scale}; codes: --fields label={name} "
         f"--labels CODE=good,CODE=bad; neither: --fields {IGNORE}={name}",
     )
 

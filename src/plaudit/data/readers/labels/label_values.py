@@ -69,6 +69,11 @@ def binary(value: Any) -> bool:
     return isinstance(value, bool) or amount(value) in (0, 1)
 
 
+def two_valued(value: Any) -> bool:
+    """Whether a value is 0, 1, true, false, yes or no, also as text."""
+    return binary(value) or (isinstance(value, str) and word_of(value) in TRUE | FALSE)
+
+
 def absolute(value: Any) -> bool:
     """Whether a word says good or bad by itself, independent of the column's name."""
     return isinstance(value, str) and word_of(value) in GOOD | BAD
