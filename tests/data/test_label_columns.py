@@ -75,6 +75,9 @@ NUMBERS = {
     "a side of quality": ("helpfulness", [0, 4, 2], [0, 4, 2]),
     "of which less is better": ("toxicity", [0.25, 0.5], [-0.25, -0.5]),
     "a number inside an object": ("scores", [{"overall": 3}, {"overall": 4}], None),
+    "with its scale": ("Rating (1-5)", [1, 5], [1, 5]),
+    "with its scale in words": ("rank_1_to_5", [1, 5], [-1, -5]),
+    "out of ten": ("quality/10", [4, 9], [4, 9]),
     "two sides inside an object": ("scores", [{"honesty": 3, "helpfulness": 1}], [2]),
     "inside metadata": ("metadata", [{"rating": 3}, {"rating": 4}], [3, 4]),
 }
@@ -119,6 +122,11 @@ QUESTIONS = {
     "accepted or rejected": ("accepted_rejected", ["1", "0"], "--fields label=accepted_rejected"),
     "both sides of a quality": ("helpful_harmful", [1, 0], "--fields label=helpful_harmful"),
     "a side and its negation": ("safe_not_safe", ["yes", "no"], "--fields label=safe_not_safe"),
+    "a rater's number": ("rating_1", [1, 5], "--fields rating=rating_1"),
+    "a rater's letter": ("feedback_b", ["yes", "no"], "--fields label=feedback_b"),
+    "a number without a break": ("score2", [2, 7], "--fields rating=score2"),
+    "a scale that falls": ("Rating (5-1)", [2, 5], "rating=-Rating (5-1)"),
+    "a scale that is explained": ("label (1=good, 0=bad)", [1, 0], "--fields label=label (1=good, 0=bad)"),
     "a truth in words, with gaps": ("truth", ["True", "false", "True", None], "--labels 1=bad"),
 }
 
@@ -266,6 +274,18 @@ def test_names_that_only_look_like_marks_are_none(jsonl, column):
 @pytest.mark.parametrize("column", ["score_chosen", "is_response_0_safe", "rating_a", "prompt_toxicity"])
 def test_a_mark_of_one_of_two_answers_or_of_the_prompt_is_no_mark_of_this_answer(column):
     assert label_name_of(column) is None
+
+
+def test_two_raters_of_one_answer_are_asked_about_and_marks_of_two_answers_are_not(jsonl):
+    twice = [row | {"rating_2": 3} for row in rows("rating_1", [1, 5])]
+    with pytest.raises(UserError) as caught:
+        read(jsonl(*twice))
+    assert [p.field for p in caught.value.problems] == ["rating_1", "rating_2"]
+    chosen = {"role": "assistant", "content": "Yes."}
+    pair = {"prompt": "A?", "chosen": "Yes.", "rejected": "No.", "score_chosen": 2, "score_rejected": 1}
+    talk = pair | {"messages": [{"role": "user", "content": "A?"}, chosen]}
+    assert [type(r) for r in read(jsonl(talk)).records] == [Ranking]
+    assert [type(r) for r in read(jsonl(talk), kind="demonstrations").records] == [Demonstration]
 
 
 def test_answers_that_are_labeled_rank_each_other_where_preferences_are_asked_for(jsonl):

@@ -7,7 +7,7 @@ Names are read word by word: ``is_safe``, ``isSafe`` and ``Safe`` mean the same;
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from plaudit.data.readers.labels.label_values import words
@@ -76,6 +76,10 @@ CONTENT = words("""
 TRUTHS = words("gold y target class truth")
 # Verdicts on a single answer, also if `rejected` is the other one.
 VERDICTS = words("accepted accept approved chosen preferred selected kept rejected")
+# The end of a name that tells its scale: `rating_1_to_5`, `Score (0-10)`, `quality/10`.
+SCALE = re.compile(
+    r"[\s_(\[-]*(?:(?P<low>\d+)[\s_]*(?:to|-|–|/|\.\.+)|out[\s_]of|/)[\s_]*(?P<high>\d+)[\s)\]]*$"
+)
 # A name with one of these words is about one of two answers.
 PAIRED = words("""
     chosen rejected a b 0 1 2 3 4 first second left winner loser
@@ -100,7 +104,15 @@ def words_of(column: str) -> list[str]:
     """The words of a column's name, in lower case."""
     spaced = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", str(column).strip())
     joined = re.sub(r"instruction[^a-z0-9]following", "instructionfollowing", spaced.lower())
+    joined = SCALE.sub(lambda m: m[0] if m["low"] and not _is_scale(m["low"], m["high"]) else "", joined)
+    # `rating2` is a second rating.
+    joined = re.sub(r"(?<=[a-z]{4})(?=\d+(?![a-z0-9]))", "_", joined)
     return [w for w in re.split(r"[^a-z0-9]+", joined) if w]
+
+
+def _is_scale(low: str, high: str) -> bool:
+    """Whether a scale may go from low to high; in `rating_1-2` they may also be raters."""
+    return {low, high} == {"0", "1"} or int(low) < int(high) > 2
 
 
 def may_be_binary_label(column: str) -> bool:
@@ -108,8 +120,11 @@ def may_be_binary_label(column: str) -> bool:
     return len(name := words_of(column)) == 1 and name[0] in TRUTHS
 
 
-def label_name_of(column: str) -> LabelName | None:
-    """The meaning of a column's name as a label or rating of the answer, or None."""
+def label_name_of(column: str, alone: bool = False) -> LabelName | None:
+    """The meaning of a column's name as a label or rating of the answer, or None.
+
+    ``alone``: no row has two answers, so that a number or letter in the name is not one of them, but perhaps a rater.
+    """
     name = words_of(column)
     if not name or name[-1] in REFERRING:
         return None
@@ -117,7 +132,8 @@ def label_name_of(column: str) -> LabelName | None:
     if _two_sided(name, set(told)):
         return LabelName(column, "unclear")
     if _is_paired(name):
-        return None
+        one = label_name_of("_".join(w for w in name if w not in PAIRED)) if alone else None
+        return one and replace(one, column=column, scope="unclear")
     sense = -1 if set(told) & BAD else 1
     if set(name) & NEGATING or "rank" in name:
         sense = -sense

@@ -9,16 +9,19 @@ from typing import Any
 from plaudit.data.readers.columns import FIELDS, normal
 from plaudit.data.readers.labels import label_values
 from plaudit.data.readers.labels.column_names import (
+    ASPECTS,
     GOOD,
     LABELS,
     NEUTRAL,
     REFERRING,
+    WHOLE,
     LabelName,
     label_name_of,
     may_be_binary_label,
     words_of,
 )
 from plaudit.data.readers.messages import KNOWN_KEYS, ROLE_NAMES
+from plaudit.data.readers.preferences.answer_columns import two_answers
 
 Row = Mapping[str, Any]
 # The field by which a user names columns that are not labels: ``ignore=quality+toxicity``.
@@ -29,6 +32,8 @@ REMARKS = frozenset({"category", "categories", "note", "notes", "comment", "comm
 SHORT = 20
 # Columns whose objects may hold labels.
 TALKS = FIELDS["messages"]
+# Columns of several answers.
+SEVERAL = {"chosen", "rejected", *FIELDS["responses"]}
 HOLDERS = ("metadata", "meta", "info", "extra", "extra_info")
 
 
@@ -82,8 +87,10 @@ def label_columns_in(rows: Sequence[Row], taken: Iterable[str], ignored: Iterabl
     """The columns of labels and ratings in the rows, except columns that are taken or ignored."""
     found = []
     skip = {*taken, *ignored}
+    columns = {normal(c) for row in rows for c in row}
+    alone = not columns & SEVERAL and two_answers(dict.fromkeys(columns, "")) is None
     for name in dict.fromkeys(c for row in rows for c in row):
-        label = label_name_of(name)
+        label = label_name_of(name, alone)
         values: list[Any] = [v for row in rows if not label_values.absent(v := row.get(name))]
         if normal(name) in TALKS:
             answers = [last for v in values if (last := last_answer(v))]
@@ -146,9 +153,11 @@ def _kind(label: LabelName, values: Sequence[Any]) -> tuple[str, list[float]]:
     """``truths``, ``numbers`` or ``unclear``; empty if the column is not a label."""
     if all(isinstance(v, bool) for v in values):
         return ("unclear" if label.scope == "unclear" or _undecided(label) else "truths"), []
-    if label.truths:
-        return "", []
     numbers = [n for v in values if (n := label_values.amount(v)) is not None]
+    if label.truths:
+        # Numbers of `rating_scale_1_5` may be ratings, those of `correct_answer` are results.
+        rates = label.scope == "unclear" and set(words_of(label.column)) & (WHOLE | ASPECTS | LABELS)
+        return ("unclear", numbers) if rates and len(numbers) == len(values) else ("", [])
     if len(numbers) == len(values):
         if label.scope == "unclear":
             return "unclear", numbers
