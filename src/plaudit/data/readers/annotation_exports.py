@@ -3,20 +3,45 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
+from plaudit.data.readers.columns import FIELDS, View
+from plaudit.data.readers.labels.column_names import NEUTRAL, label_name_of, words_of
 from plaudit.data.readers.preferences.codes import CodedJudgement
 from plaudit.data.readers.preferences.pairs import Votes
+from plaudit.data.readers.preferences.words import verdict_of
 
 # Suffixes of Argilla's columns.
 ANSWERS, USERS, STATUS = ".responses", ".responses.users", ".responses.status"
 SUBMITTED = (None, "submitted")
+# The question of a Label Studio result that does not name it, by kind.
+UNNAMED = {"compared": "preferred", "chosen": "label", "rating": "rating"}
+# Measurements that are no ratings, whoever gives them; `prompt_quality` may be one.
+MEASURED = NEUTRAL - {"prompt", "question", "input", "instruct", "instruction", "query"}
+
+
+@dataclass(frozen=True)
+class Said:
+    """What one person answered to one question.
+
+    ``kind``: ``compared`` (names one of two answers), ``rating``, ``ranked`` or ``chosen`` (a word or a text). ``by``
+    tells people apart, also where ``rater`` is unknown.
+    """
+
+    question: str
+    kind: str
+    value: Any
+    rater: str | None
+    by: str
 
 
 def unwrapped(row: Mapping[str, Any]) -> list[Mapping[str, Any]]:
     """The rows inside a row of an annotation tool, one per person who ranked; any other row unchanged."""
-    if isinstance(row.get("data"), dict) and isinstance(row.get("annotations", row.get("completions")), list):
-        return _label_studio(row)
+    given = row.get("annotations", row.get("completions"))
+    if isinstance(row.get("data"), dict) and isinstance(given, list):
+        # Annotations that are only numbers are not in the file: what people said is missing.
+        return _label_studio(row["data"], given) if all(isinstance(a, dict) for a in given) else [row]
     if isinstance(row.get("fields"), dict) and isinstance(row.get("responses"), dict | list):
         return _argilla(row)
     questions = [c for c in row if str(c).endswith(ANSWERS) and isinstance(row[c], list | type(None))]
@@ -26,11 +51,17 @@ def unwrapped(row: Mapping[str, Any]) -> list[Mapping[str, Any]]:
 # -- Label Studio --------------------------------------------------------------------------------
 
 
-def _label_studio(row: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+def _label_studio(shown: Mapping[str, Any], given: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
     """``data`` as columns, and each annotator's judgement."""
-    given = [a for a in row.get("annotations", row.get("completions")) if not a.get("was_cancelled")]
-    said = [(_annotator(a), found) for a in given for r in a.get("result") or () if (found := _result(r))]
-    return _with(row["data"], said)
+    said = [
+        Said(str(r.get("from_name") or UNNAMED[found[0]]), *found, rater, rater or f"#{i}")
+        for i, a in enumerate(given)
+        if not a.get("was_cancelled")
+        for rater in (_annotator(a),)
+        for r in a.get("result") or ()
+        if isinstance(r, dict) and (found := _result(r))
+    ]
+    return _with(shown, said)
 
 
 def _annotator(annotation: Mapping[str, Any]) -> str | None:
@@ -44,11 +75,11 @@ def _result(result: Mapping[str, Any]) -> tuple[str, Any] | None:
     value = result.get("value") or {}
     if result.get("type") == "pairwise":
         # Neither side is selected if the two are equal.
-        return "preferred", value.get("selected") or "tie"
-    if result.get("type") == "choices" and len(value.get("choices") or ()) == 1:
-        return "preferred", value["choices"][0]
-    if result.get("type") == "rating":
-        return "rating", value.get("rating")
+        return "compared", value.get("selected") or "tie"
+    if result.get("type") == "choices" and (chosen := value.get("choices")):
+        return "chosen", chosen[0] if len(chosen) == 1 else list(chosen)
+    if result.get("type") == "rating" and value.get("rating") is not None:
+        return "rating", value["rating"]
     return None
 
 
@@ -60,12 +91,14 @@ def _argilla(row: Mapping[str, Any]) -> list[Mapping[str, Any]]:
     responses = row["responses"]
     by_question = responses if isinstance(responses, dict) else {"preference": responses}
     said = [
-        (_user(r), _answer(r.get("value")))
-        for given in by_question.values()
-        for r in given or ()
+        Said(str(name), *found, user, user or f"#{i}")
+        for name, given in by_question.items()
+        for i, r in enumerate(given or ())
         if isinstance(r, dict) and r.get("status") in SUBMITTED
+        for user in (_user(r),)
+        if (found := _answer(r.get("value")))
     ]
-    return _with(row["fields"], [(user, found) for user, found in said if found])
+    return _with(row["fields"], said)
 
 
 def _user(response: Mapping[str, Any]) -> str | None:
@@ -82,8 +115,8 @@ def _argilla_columns(row: Mapping[str, Any], questions: Sequence[str]) -> list[M
         users = row.get(f"{name}{USERS}") or [None] * len(values)
         states = row.get(f"{name}{STATUS}") or [None] * len(values)
         said += [
-            (None if user is None else str(user), found)
-            for value, user, state in zip(values, users, states)
+            Said(name, *found, None if user is None else str(user), f"#{i}" if user is None else str(user))
+            for i, (value, user, state) in enumerate(zip(values, users, states))
             if state in SUBMITTED and (found := _answer(value))
         ]
     plain = {c: v for c, v in row.items() if not any(c.startswith(q) for q in questions)}
@@ -94,28 +127,87 @@ def _answer(value: Any) -> tuple[str, Any] | None:
     """A label, a rating, or a ranking of several: ``[{value, rank}]``."""
     if isinstance(value, list) and value and all(isinstance(v, dict) and "rank" in v for v in value):
         return "ranked", value
-    if isinstance(value, bool) or value is None:
+    if value is None:
         return None
-    return ("rating", value) if isinstance(value, int | float) else ("preferred", value)
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    return ("rating" if number else "chosen"), value
 
 
 # -- both ----------------------------------------------------------------------------------------
 
 
-def _with(
-    shown: Mapping[str, Any], said: Sequence[tuple[str | None, tuple[str, Any]]]
+def _with(shown: Mapping[str, Any], said: Sequence[Said]) -> list[Mapping[str, Any]]:
+    """The columns shown, with the judgements in columns that plaudit reads.
+
+    One question that compares two answers is ``preferred``. Of any other, the answers stand under the question's name,
+    which tells what they mean.
+    """
+    if ranked := [s for s in said if s.kind == "ranked"]:
+        return [{**shown, **_ranked(shown, s.value), "rater": s.rater} for s in ranked]
+    view = View.of(shown)
+    pair = view.pair()
+    several = bool(pair or view.column("responses"))
+    asked = _comparing(said, pair) if several or any(s.kind == "compared" for s in said) else None
+    votes = Votes(CodedJudgement(s.value, s.rater) for s in said if s.question == asked)
+    rest = [s for s in said if s.question != asked]
+    judged = {"preferred": votes} if votes else {"preferred": None} if several and not said else {}
+    rows = _by_person({**shown, **_rated(rest, shown)}, [s for s in rest if s.kind == "chosen"], bool(votes))
+    return [{**row, **judged} for row in rows]
+
+
+def _comparing(said: Sequence[Said], pair: tuple[str, str] | None) -> str | None:
+    """The one question whose answers say which of two answers is better; None if that is not clear."""
+    compared = list(dict.fromkeys(s.question for s in said if s.kind == "compared"))
+    chosen = list(dict.fromkeys(s.question for s in said if s.kind == "chosen" and isinstance(s.value, str)))
+    if not compared and len({s.question for s in said}) > 1 and pair:
+        named = {s.question for s in said if isinstance(s.value, str) and verdict_of(s.value, pair)}
+        chosen = [q for q in chosen if q in named]
+    asked = compared or chosen
+    return asked[0] if len(asked) == 1 else None
+
+
+def _rated(said: Sequence[Said], shown: Mapping[str, Any]) -> dict[str, Any]:
+    """The mean rating of each question, under its name.
+
+    If the name does not say what is rated, a single question is the ``rating``; of others, the user is asked.
+    """
+    given: dict[str, list[Any]] = {}
+    for s in said:
+        if s.kind == "rating":
+            given.setdefault(s.question, []).append(s.value)
+    means = {q: sum(v) / len(v) for q, v in given.items()}
+    plain = {q: m for q, m in means.items() if not _telling(q)}
+    found: dict[str, Any] = {_apart(q, shown): m for q, m in means.items() if q not in plain}
+    if plain:
+        sole = len(means) == 1 and not any(set(words_of(q)) & NEUTRAL for q in plain)
+        found[_apart("rating", {**shown, **found})] = next(iter(plain.values())) if sole else plain
+    return found
+
+
+def _telling(question: str) -> bool:
+    """Whether a question's name says what its numbers are: a rating of something, or a measurement."""
+    named = label_name_of(question)
+    rates = named is not None and (named.scope in ("whole", "aspect") or named.sense < 0)
+    return rates or bool(set(words_of(question)) & MEASURED)
+
+
+def _apart(question: str, shown: Mapping[str, Any]) -> str:
+    """The column of a question, also where what was shown has a column of that name."""
+    return f"{question}.answered" if question in shown else question
+
+
+def _by_person(
+    row: Mapping[str, Any], said: Sequence[Said], together: bool
 ) -> list[Mapping[str, Any]]:
-    """The columns shown, with the judgements in columns that plaudit reads."""
-    votes = Votes(CodedJudgement(value, rater) for rater, (kind, value) in said if kind == "preferred")
-    ratings = [value for _, (kind, value) in said if kind == "rating" and value is not None]
-    ranked = [(rater, value) for rater, (kind, value) in said if kind == "ranked"]
-    if votes:
-        return [{**shown, "preferred": votes}]
-    if ranked:
-        return [{**shown, **_ranked(shown, ranks), "rater": rater} for rater, ranks in ranked]
-    if ratings:
-        return [{**shown, "rating": sum(ratings) / len(ratings)}]
-    return [{**shown, "preferred": None}]
+    """The row with the words that people chose; a row per person where they chose different ones."""
+    given: dict[str, dict[str, Any]] = {}
+    for s in said:
+        given.setdefault(s.by, {})[_apart(s.question, row)] = s.value
+    people = list(given.values())
+    if together or all(p == people[0] for p in people):
+        return [{**row, **(people[0] if people else {})}]
+    raters = {s.by: s.rater for s in said}
+    return [{**row, **chosen, "rater": raters[by]} for by, chosen in given.items()]
 
 
 def _ranked(shown: Mapping[str, Any], ranks: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
