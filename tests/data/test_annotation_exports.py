@@ -98,6 +98,7 @@ def one(said, tool="studio"):
 ANSWERED = {
     "a label": ([{"verdict": "Good"}, {"verdict": "Bad"}], [True, False]),
     "a label under any name": ([{"q": "Good"}, {"q": "Bad"}], "--fields label=q"),
+    "yes or no under any name": ([{"q": "Yes"}, {"q": "No"}], "--fields label=q"),
     "a rating and a topic": ([{"topic": "Math", "q": 1}, {"topic": "Art", "q": 4}], [1, 4]),
     "a rating and a comment": ([{"quality": 1, "comment": "So so."}, {"quality": 2}], [1, 2]),
     "a label that is rated": ([{"feedback": 1}, {"feedback": 4}], [1, 4]),

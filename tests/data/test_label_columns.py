@@ -39,6 +39,13 @@ LABELS = {
     "a word that says it by itself": ("toxicity", ["safe", "toxic"], [True, False]),
     "a thumb down": ("thumbs_down", [False, True], [True, False]),
     "a tag of LLaMA-Factory": ("kto_tag", [True, False], [True, False]),
+    "the best": ("is_best", [True, False], [True, False]),
+    "to keep": ("keep", ["yes", "no"], [True, False]),
+    "usable": ("usable", [1, 0], [True, False]),
+    "not ok": ("not_ok", [True, False], [False, True]),
+    "errors": ("has_error", [1, 0], [False, True]),
+    "to exclude": ("exclude", [True, False], [False, True]),
+    "moderation in words": ("moderation", ["approved", "rejected"], [True, False]),
     "null for some": ("approved", [True, None, False, ""], [True, None, False, None]),
     "rejected or not": ("rejected", [False, True], [True, False]),
     "is rejected": ("is_rejected", [0, 1], [True, False]),
@@ -75,6 +82,9 @@ NUMBERS = {
     "a side of quality": ("helpfulness", [0, 4, 2], [0, 4, 2]),
     "of which less is better": ("toxicity", [0.25, 0.5], [-0.25, -0.5]),
     "a number inside an object": ("scores", [{"overall": 3}, {"overall": 4}], None),
+    "overall": ("overall", [1, 5, 3], [1, 5, 3]),
+    "errors, counted": ("error_count", [0, 3], [0, -3]),
+    "a place in a ranking": ("ranking", [1, 2], [-1, -2]),
     "with its scale": ("Rating (1-5)", [1, 5], [1, 5]),
     "with its scale in words": ("rank_1_to_5", [1, 5], [-1, -5]),
     "out of ten": ("quality/10", [4, 9], [4, 9]),
@@ -122,6 +132,14 @@ QUESTIONS = {
     "accepted or rejected": ("accepted_rejected", ["1", "0"], "--fields label=accepted_rejected"),
     "both sides of a quality": ("helpful_harmful", [1, 0], "--fields label=helpful_harmful"),
     "a side and its negation": ("safe_not_safe", ["yes", "no"], "--fields label=safe_not_safe"),
+    "moderation": ("moderation", [True, False], "--fields label=moderation"),
+    "refusals as numbers": ("refuses", [1, 0], "--fields label=refuses"),
+    "a word that is not known": ("wellformed", [True, False], "--fields label=wellformed"),
+    "what is known only in part": ("code_runs", ["yes", "no"], "--labels 1=bad,0=good"),
+    "an answer to the question": ("question_answered", [1, 0], "--fields label=question_answered"),
+    "a place": ("place", [1, 2], "rating=-place"),
+    "a cost": ("cost", [0.5, 2], "rating=-cost"),
+    "a mean": ("avg", [3.5, 2], "--fields rating=avg"),
     "a rater's number": ("rating_1", [1, 5], "--fields rating=rating_1"),
     "a rater's letter": ("feedback_b", ["yes", "no"], "--fields label=feedback_b"),
     "a number without a break": ("score2", [2, 7], "--fields rating=score2"),
@@ -269,6 +287,23 @@ def test_names_that_only_look_like_marks_are_none(jsonl, column):
     result = read(jsonl(*rows(column, ["42", "17"])))
     assert {type(r) for r in result.records} == {Demonstration}
     assert result.report.unused == (column,)
+
+
+@pytest.mark.parametrize(
+    "column", ["is_multi_turn", "has_code", "is_english", "synthetic", "prompt_harmful", "uses_tools", "model_id"]
+)
+@pytest.mark.parametrize("marks", [[True, False], [1, 0], ["yes", "no"]])
+def test_what_the_task_is_like_is_no_mark_of_an_answer(jsonl, column, marks):
+    result = read(jsonl(*rows(column, marks)))
+    assert {type(r) for r in result.records} == {Demonstration}
+    assert result.report.unused == (column,)
+
+
+def test_an_unknown_truth_beside_a_label_or_the_same_for_all_answers_is_no_question(jsonl):
+    beside = [row | {"wellformed": i < 3, "cost": i} for i, row in enumerate(rows("label", [True, False]))]
+    assert {type(r) for r in read(jsonl(*beside)).records} == {Labeled}
+    assert {type(r) for r in read(jsonl(*rows("wellformed", [True]))).records} == {Demonstration}
+    assert {type(r) for r in read(jsonl(*rows("place", ["Paris", "Rome"]))).records} == {Demonstration}
 
 
 @pytest.mark.parametrize("column", ["score_chosen", "is_response_0_safe", "rating_a", "prompt_toxicity"])

@@ -24,19 +24,20 @@ JOINING = words("""
 """)
 WHOLE = words("""
     rating ratings rated score scores reward rewards grade grades graded stars star quality likes
-    upvotes votes karma rank csat nps win winrate
+    upvotes votes karma rank ranking csat nps win winrate
 """)
 LABELS = words("""
     label labels feedback feedbacks thumb thumbs vote verdict judgment judgement judgments reaction
-    reactions kto moderation review reviews evaluation evaluations annotation annotations assessment mark refusal
-    refused preference decision outcome
+    reactions kto moderation moderated review reviews evaluation evaluations annotation annotations assessment mark
+    refusal refusals refused refuse refuses preference decision outcome
 """)
 # True or higher is better.
 GOOD = words("""
     good desirable desired safe correct right accepted accept acceptable approved approve liked like upvoted
     upvote valid passed pass success successful positive satisfied verified useful endorsed recommended
     appropriate grounded resolved solved won up chosen preferred favorite favourite clean compliant passes
-    compiles
+    compiles best better winner selected keep kept ok okay works working usable helped helps ethical nontoxic
+    nonharmful
 """)
 ASPECTS = words("""
     helpful helpfulness correctness coherence coherent harmless harmlessness honest honesty truthful
@@ -52,13 +53,34 @@ BAD = words("""
     hallucinated hallucination hallucinations negative inappropriate biased abusive abuse insult obscene
     threat profanity failed fail failure violation violations jailbroken reported deleted removed
     unacceptable invalid severity danger dangerous risk risky sexist racist misinformation down mistakes
-    errors rejected jailbreak jailbreaks violate violates violating removed banned
+    errors rejected jailbreak jailbreaks violate violates violating removed banned worse worst poor error
+    blocked discard discarded exclude excluded malicious unethical inaccurate irrelevant untruthful dishonest
+    illegal hallucinates hallucinate nonfactual penalty penalties broken buggy
 """)
 NEGATING = words("not non no")
+# Numbers under such a name may rate the answer, and more may be better or worse.
+UNSURE = words("place placement position cost average avg mean overall")
+# True and false may each be right.
+UNDECIDED = words("refusal refusals refused refuse refuses moderation moderated")
 # Measurements that are neither better nor worse.
 NEUTRAL = words("""
     complexity verbosity difficulty length language lang perplexity ppl confidence similarity tokens entropy
     temperature probability logprob logprobs prompt question input instruct instruction query
+""")
+# What a task or its source is like: a column of these words alone, `has_code`, is no verdict on an answer.
+TASK = words("""
+    multi turn turns single code coding program math reasoning think thinking cot tool tools function call calls
+    system image images audio video vision multimodal context passage document search rag english translated
+    translation synthetic human machine generated model llm ai gpt gpt4 bot auto automatic original augmented edited
+    rewritten train training test validation eval dev split source dataset public private open closed domain
+    multiple choice mcq long short truncated redacted anonymized pii streaming stream roleplay creative writing
+    chat conversation dialogue hard easy difficult answerable unanswerable impossible premium paid mobile seed
+    fold group cluster shard batch epoch round step template format formatting persona story list numeric
+    markdown html latex duplicate contaminated root leaf final last first num n count level version
+""")
+FUNCTION = words("""
+    is was are has have had been be it this the of by as for a an in to with from and or contains contain uses use
+    used requires require needs need includes include
 """)
 # Last words of names of columns that are not labels: a name, a time, a text about a label.
 REFERRING = words("""
@@ -110,6 +132,20 @@ def words_of(column: str) -> list[str]:
     return [w for w in re.split(r"[^a-z0-9]+", joined) if w]
 
 
+def may_be_verdict(column: str) -> bool:
+    """Whether true and false in a column of this name may judge the answer: its words are not all about the task."""
+    told = set(words_of(column)) - FUNCTION
+    # `prompt_harmful` is about the prompt, `question_answered` about the answer.
+    task = TASK | NEUTRAL | (GOOD | BAD | ASPECTS | JOINING if told & NEUTRAL else set())
+    return not told <= task and words_of(column)[-1] not in REFERRING
+
+
+def may_be_rating(column: str) -> bool:
+    """Whether numbers in a column of this name may rate the answer, if no other column does."""
+    name = set(words_of(column))
+    return bool(name & UNSURE) and name <= UNSURE | JOINING
+
+
 def _is_scale(low: str, high: str) -> bool:
     """Whether a scale may go from low to high; in `rating_1-2` they may also be raters."""
     return {low, high} == {"0", "1"} or int(low) < int(high) > 2
@@ -135,16 +171,24 @@ def label_name_of(column: str, alone: bool = False) -> LabelName | None:
         one = label_name_of("_".join(w for w in name if w not in PAIRED)) if alone else None
         return one and replace(one, column=column, scope="unclear")
     sense = -1 if set(told) & BAD else 1
-    if set(name) & NEGATING or "rank" in name:
+    if set(name) & NEGATING or {"rank", "ranking"} & set(name):
         sense = -sense
     scope, unknown = _scope(told)
     if scope is None:
-        # `flag` only joins other words; by itself it is a label.
-        return LabelName(column, "label", -1) if name in (["flag"], ["is", "flag"]) else None
+        return _bare(column, name)
     if unknown:
         return LabelName(column, "unclear", sense, scope in ("label", "aspect"))
     truths = name[-1] in CONTENT and name[0] not in ("is", "was", "has")
     return LabelName(column, scope, sense, truths)
+
+
+def _bare(column: str, name: list[str]) -> LabelName | None:
+    """The meaning of words that only join others, but are a label or rating where nothing else is said."""
+    if name in (["flag"], ["is", "flag"]):
+        return LabelName(column, "label", -1)
+    if name == ["overall"]:
+        return LabelName(column, "whole")
+    return None
 
 
 def _two_sided(name: list[str], told: set[str]) -> bool:

@@ -10,14 +10,18 @@ from plaudit.data.readers.columns import FIELDS, normal
 from plaudit.data.readers.labels import label_values
 from plaudit.data.readers.labels.column_names import (
     ASPECTS,
+    CONTENT,
     GOOD,
     LABELS,
     NEUTRAL,
     REFERRING,
+    UNDECIDED,
     WHOLE,
     LabelName,
     label_name_of,
     may_be_binary_label,
+    may_be_rating,
+    may_be_verdict,
     words_of,
 )
 from plaudit.data.readers.messages import KNOWN_KEYS, ROLE_NAMES
@@ -28,6 +32,8 @@ Row = Mapping[str, Any]
 IGNORE = "ignore"
 # Columns of remarks: a label if every remark is one word that says good or bad.
 REMARKS = frozenset({"category", "categories", "note", "notes", "comment", "comments", "critique"})
+# What it says in words (`approved`) is clear, unlike true.
+MODERATION = frozenset({"moderation", "moderated"})
 # Maximal length of a word of a scale.
 SHORT = 20
 # Columns whose objects may hold labels.
@@ -89,7 +95,8 @@ def label_columns_in(rows: Sequence[Row], taken: Iterable[str], ignored: Iterabl
     skip = {*taken, *ignored}
     columns = {normal(c) for row in rows for c in row}
     alone = not columns & SEVERAL and two_answers(dict.fromkeys(columns, "")) is None
-    for name in dict.fromkeys(c for row in rows for c in row):
+    names = list(dict.fromkeys(c for row in rows for c in row))
+    for name in names:
         label = label_name_of(name, alone)
         values: list[Any] = [v for row in rows if not label_values.absent(v := row.get(name))]
         if normal(name) in TALKS:
@@ -103,7 +110,22 @@ def label_columns_in(rows: Sequence[Row], taken: Iterable[str], ignored: Iterabl
             found += (
                 (_column(label, values) if label else []) or _by_words(name, values) or _binary(name, values)
             )
+    if not found:
+        # No column is known to say which answers are good: any that is true and false may do so.
+        found = [c for name in names if name not in skip and (c := _perhaps(name, rows))]
     return found
+
+
+def _perhaps(name: str, rows: Sequence[Row]) -> LabelColumn | None:
+    """A column that may judge the answers: true for some and false for others, or numbers such as `cost`."""
+    values = [v for row in rows if not label_values.absent(v := row.get(name))]
+    numbers = all(label_values.amount(v) is not None for v in values)
+    truths = all(map(label_values.two_valued, values)) and may_be_verdict(name)
+    # 0 and 1 in `correct_option` are places.
+    truths = truths and not (numbers and words_of(name)[-1] in CONTENT)
+    if len(set(map(str, values))) < 2 or not (truths or (numbers and may_be_rating(name))):
+        return None
+    return LabelColumn(LabelName(name, "unclear"), "unclear", len(values))
 
 
 def _by_words(name: str, values: Sequence[Any]) -> list[LabelColumn]:
@@ -129,15 +151,20 @@ def _nested(
 ) -> list[LabelColumn]:
     """The labels inside an object, by the names of its keys; any number if the column's name is that of a label."""
     found = []
-    labeled = labeled and not any(label_name_of(str(key)) for value in values for key in value)
+    labeled = labeled and not any(_key(key) for value in values for key in value)
     for key in dict.fromkeys(k for value in values for k in value):
         name = f"{column}.{key}"
         inner = [v for value in values if not label_values.absent(v := value.get(key))]
-        meant = label_name_of(str(key))
+        meant = _key(key)
         if name in skip or (meant is None and (not labeled or not _are(inner, int | float))):
             continue
         found += _column(replace(meant, column=name) if meant else LabelName(name, "unclear"), inner)
     return found
+
+
+def _key(key: Any) -> LabelName | None:
+    """The meaning of a key; an ``overall`` inside an object may be one of an aspect."""
+    return None if normal(key) == "overall" else label_name_of(str(key))
 
 
 def _column(label: LabelName, values: Sequence[Any]) -> list[LabelColumn]:
@@ -161,21 +188,24 @@ def _kind(label: LabelName, values: Sequence[Any]) -> tuple[str, list[float]]:
     if len(numbers) == len(values):
         if label.scope == "unclear":
             return "unclear", numbers
-        return _numbers(label, numbers), numbers
+        kind = _numbers(label, numbers)
+        return ("unclear" if kind == "truths" and _undecided(label) else kind), numbers
     if all(label_values.said(v) is not None or label_values.amount(v) in (0, 1, -1) for v in values):
-        clear = all(map(label_values.absolute, values)) or label.scope != "unclear"
-        return ("truths" if clear and not _undecided(label) else "unclear"), []
+        absolute = all(map(label_values.absolute, values))
+        clear = absolute or label.scope != "unclear"
+        refusal = _undecided(label) and not (MODERATION & set(words_of(label.column)) and absolute)
+        return ("truths" if clear and not refusal else "unclear"), []
     # A text or a list may be anything; if its name is that of a label or a rating, the user is asked.
     named = set(words_of(label.column))
     asked = label.scope == "whole" or (label.scope == "label" and named & LABELS)
     # `usefulness: high` and `risk: low` are labels; `correct: B` names the correct choice.
-    asked = asked or (not named & GOOD and all(isinstance(v, str) and len(v) <= SHORT for v in values))
+    asked = asked or (not named & (GOOD | {"error"}) and all(isinstance(v, str) and len(v) <= SHORT for v in values))
     return ("unclear" if asked or numbers else ""), []
 
 
 def _undecided(label: LabelName) -> bool:
     """Whether even true and false would not say which is better: a refusal may be right or wrong."""
-    return bool({"refusal", "refused"} & set(words_of(label.column)))
+    return bool(UNDECIDED & set(words_of(label.column)))
 
 
 def _numbers(label: LabelName, numbers: Sequence[float]) -> str:
