@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import json
 
 import pytest
 
@@ -89,6 +90,8 @@ NUMBERS = {
     "with its scale in words": ("rank_1_to_5", [1, 5], [-1, -5]),
     "out of ten": ("quality/10", [4, 9], [4, 9]),
     "two sides inside an object": ("scores", [{"honesty": 3, "helpfulness": 1}], [2]),
+    "inside metadata as text": ("metadata", ['{"rating": 3}', '{"rating": 4}'], [3, 4]),
+    "two levels inside metadata": ("meta", [{"scores": {"quality": 3}}, {"scores": {"quality": 4}}], [3, 4]),
     "inside metadata": ("metadata", [{"rating": 3}, {"rating": 4}], [3, 4]),
 }
 
@@ -411,3 +414,46 @@ def test_a_mark_inside_the_last_answers_message_counts(jsonl):
     with pytest.raises(UserError, match=r"ignore=messages\.rating"):
         read(ratings, kind="demonstrations")
     assert len(read(ratings, kind="demonstrations", fields={"ignore": "messages.rating"}).records) == 6
+
+
+def talk(i, said):
+    return [{"role": "user", "content": f"Ask {i}?"}, {"role": "assistant", "content": f"Yes {i}.", **said}]
+
+
+ANSWERS = {
+    "an object": ("response", lambda i, mark: {"text": f"Yes {i}.", **mark}),
+    "an object under another name": ("reply", lambda i, mark: {"content": f"Yes {i}.", **mark}),
+    "one message": ("completion", lambda i, mark: talk(i, mark)[1:]),
+    "one message as text": ("response", lambda i, mark: json.dumps(talk(i, mark)[1:])),
+    "a conversation": ("messages", talk),
+    "a conversation as text": ("messages", lambda i, mark: json.dumps(talk(i, mark))),
+    "metadata of a message": ("messages", lambda i, mark: talk(i, {"metadata": mark})),
+}
+
+
+@pytest.mark.parametrize("case", ANSWERS)
+def test_a_mark_inside_the_answers_object_counts(jsonl, case):
+    column, made = ANSWERS[case]
+    asked = {} if column == "messages" else {"prompt": "Ask?"}
+
+    def given(key, marks):
+        return jsonl(*({**asked, column: made(i, {key: marks[i % 2]})} for i in range(6)))
+
+    result = read(given("label", [True, False]))
+    assert [r.good for r in result.records] == [True, False] * 3
+    assert result.report.unused == ()
+    with pytest.raises(UserError, match="the worst of them would be learned"):
+        read(given("rating", [1, 5]), kind="demonstrations")
+    if "metadata" not in case:
+        with pytest.raises(UserError, match=rf"--fields label={column}\.wellformed"):
+            read(given("wellformed", [True, False]))
+    plain = read(given("tokens", [3, 4])).records
+    assert [(type(r), r.response.text) for r in plain] == [(Demonstration, f"Yes {i}.") for i in range(6)]
+
+
+def test_the_keys_of_an_answers_object_that_are_not_read_are_said(jsonl):
+    held = {"prompt": "Ask?", "response": {"text": "Yes.", "tokens": 3}}
+    assert read(jsonl(held)).report.unused == ("response.tokens",)
+    written = {"prompt": "Ask?", "response": json.dumps({"text": "Yes.", "label": False})}
+    (record,) = read(jsonl(written)).records
+    assert record.response.text == written["response"]

@@ -131,6 +131,8 @@ def _shaped(
     used = set().union(*(plan.used(view) for view in views)) | (
         {plan.label_reading.field} if plan.label_reading else set()
     )
+    # Of an object, the key that holds the label is used.
+    used |= {normal(c.partition(".")[0]) for c in plan.label_columns if c not in columns}
     unused = () if shape.kind == "own" else tuple(c for c in columns if normal(c) not in used)
     if "prompts" in (plan.kind, shape.kind) and unused:
         # A reward function may need any of them.

@@ -8,7 +8,11 @@ from collections.abc import Sequence
 from typing import Any
 
 from plaudit.data.readers.label_codes import code
-from plaudit.data.readers.messages import ROLE_NAMES as ROLE_NAMES, messages as messages
+from plaudit.data.readers.messages import (
+    ANSWER_KEYS as ANSWER_KEYS,
+    ROLE_NAMES as ROLE_NAMES,
+    messages as messages,
+)
 from plaudit.data.readers.read_report import Fault
 from plaudit.data.readers.text_values import (
     filled_text as filled_text,
@@ -17,10 +21,6 @@ from plaudit.data.readers.text_values import (
 )
 from plaudit.data.records import Message
 
-ANSWER_KEYS = (
-    *("text", "content", "response", "answer", "value", "completion", "output", "generation", "summary"),
-    "generated_text",
-)
 TURN = re.compile(r"(?:^|\n)(\n?)[ \t]*(System|Human|User|Assistant):")
 GOOD = {"true", "1", "good", "yes", "up", "thumbs_up", "desirable", "chosen", "positive", "👍", "+1"}
 BAD = {"false", "0", "bad", "no", "down", "thumbs_down", "undesirable", "rejected", "negative", "👎", "-1"}

@@ -47,6 +47,11 @@ HIDING, EITHER = ("masked", "ignore", "ignored", "skip", "exclude", "excluded", 
 KEPT = ("name", "tool_call_id")
 TEXT_KEYS = {*ROLE, *CONTENT}
 KNOWN_KEYS = {*TEXT_KEYS, *REASONING, *MASKS, *HIDING, EITHER, *KEPT, "tool_calls", "function_call"}
+# Keys of the text in an object that holds an answer; the first one present counts.
+ANSWER_KEYS = (
+    *("text", "content", "response", "answer", "value", "completion", "output", "generation", "summary"),
+    "generated_text",
+)
 # Columns of which only the text of the last turn is used.
 ANSWERS = ("chosen", "rejected", "response", "completion", "answer", "output")
 
@@ -90,6 +95,10 @@ def unused_keys(row: Mapping[str, Any]) -> Iterable[str]:
     for column, value in row.items():
         known = TEXT_KEYS if column in ANSWERS else KNOWN_KEYS
         turns = listed(value) if isinstance(value, str) and value.startswith("[{") else value
+        if isinstance(turns, Mapping) and column in ANSWERS:
+            text = next((k for k in ANSWER_KEYS if k in turns), None)
+            spare = (k for k, v in turns.items() if k != text and k not in ROLE and v not in (None, "", [], {}))
+            yield from (f"{column}.{k}" for k in spare)
         if not isinstance(turns, list):
             continue
         for turn in turns:

@@ -160,6 +160,9 @@ def scan(
             prompts.add(record.prompt.id)
         if limit is not None and (len(prompts) > limit if plan.ranks else report.kept == limit):
             break
+    # The label inside a message is used.
+    marks = [f"{m}." for c in plan.label_columns for m in (c, c.replace(".", "[].", 1))]
+    spare = {s for s in spare if not any(m.startswith(f"{s}.") for m in marks)}
     report.unused = (*report.unused, *sorted(spare))
     # Of a hub data set no more is fetched than requested.
     beyond = islice(every, max(0, len(head) - report.rows) if is_hub_name(str(path)) else None)

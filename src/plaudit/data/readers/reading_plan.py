@@ -47,6 +47,10 @@ class ReadingPlan:
             return False
         return self.kind == "preferences" or (self.kind is None and self.label_reading.field == "rating")
 
+    @property
+    def label_columns(self) -> tuple[str, ...]:
+        return self.label_reading.columns if self.label_reading else ()
+
     def view(self, values: Mapping[str, Any]) -> View | None:
         """A row by plaudit's field names; None if its answer has no label or rating. Raises ``Fault``."""
         row = self.prepared(values)
@@ -89,11 +93,10 @@ class ReadingPlan:
             found.discard("metadata")
         if not isinstance(view.get("source"), str):
             found.discard("source")
-        labels = self.label_reading.columns if self.label_reading else ()
         given = {
             normal(c) for f, c in self.fields.items() if self.kind != "prompts" or f in (*ASKING, "messages")
         }
-        return found | self.prepare.consumed | {normal(c) for c in labels} | given
+        return found | self.prepare.consumed | {normal(c) for c in self.label_columns} | given
 
     def build(self, view: View) -> Any:
         """The record of a row. Raises ``Fault``."""

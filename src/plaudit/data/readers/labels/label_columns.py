@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -24,8 +26,9 @@ from plaudit.data.readers.labels.column_names import (
     may_be_verdict,
     words_of,
 )
-from plaudit.data.readers.messages import KNOWN_KEYS, ROLE_NAMES
+from plaudit.data.readers.messages import ANSWER_KEYS, KNOWN_KEYS, ROLE_NAMES
 from plaudit.data.readers.preferences.answer_columns import two_answers
+from plaudit.data.readers.preparation.column_synonyms import OTHERS
 
 Row = Mapping[str, Any]
 # The field by which a user names columns that are not labels: ``ignore=quality+toxicity``.
@@ -38,6 +41,8 @@ MODERATION = frozenset({"moderation", "moderated"})
 SHORT = 20
 # Columns whose objects may hold labels.
 TALKS = FIELDS["messages"]
+RESPONSES = (*FIELDS["response"], *OTHERS["response"])
+TEXTS = {*ANSWER_KEYS, *RESPONSES}
 # Columns of several answers.
 SEVERAL = {"chosen", "rejected", *FIELDS["responses"]}
 HOLDERS = ("metadata", "meta", "info", "extra", "extra_info")
@@ -67,9 +72,17 @@ def cell(row: Row, name: str) -> Any:
     if name in row or "." not in name:
         return row.get(name)
     outer, _, inner = name.partition(".")
-    value = row.get(outer)
+    value = opened(row.get(outer))
     value = last_answer(value) if isinstance(value, list) else value
-    return value.get(inner) if isinstance(value, Mapping) else None
+    return cell(value, inner) if isinstance(value, Mapping) else None
+
+
+def opened(value: Any) -> Any:
+    """An object or a list of messages, also from JSON text; any other value unchanged."""
+    if isinstance(value, str) and value.lstrip().startswith(("{", "[{")):
+        with contextlib.suppress(json.JSONDecodeError):
+            return json.loads(value)
+    return value
 
 
 def last_answer(turns: Any) -> Mapping[str, Any] | None:
@@ -96,15 +109,19 @@ def label_columns_in(rows: Sequence[Row], taken: Iterable[str], ignored: Iterabl
     columns = {normal(c) for row in rows for c in row}
     alone = not columns & SEVERAL and two_answers(dict.fromkeys(columns, "")) is None
     names = list(dict.fromkeys(c for row in rows for c in row))
+    # Keys of answers, which may judge them.
+    inside: list[str] = []
     for name in names:
         label = label_name_of(name, alone)
         values: list[Any] = [v for row in rows if not label_values.absent(v := row.get(name))]
-        if normal(name) in TALKS:
-            answers = [last for v in values if (last := last_answer(v))]
-            found += _nested(
-                name, [{k: v for k, v in a.items() if k not in KNOWN_KEYS} for a in answers], skip, False
-            )
-        if _are(values, Mapping) and name not in skip and (label or normal(name) in HOLDERS):
+        holds = normal(name) in HOLDERS
+        values = list(map(opened, values)) if holds or label else values
+        if normal(name) in TALKS or (normal(name) in RESPONSES and name in skip):
+            given = [v if isinstance(v, Mapping) else last_answer(opened(v)) for v in values]
+            marks = [{k: v for k, v in a.items() if k not in KNOWN_KEYS | TEXTS} for a in given if a]
+            inside += [f"{name}.{key}" for a in marks for key in a]
+            found += _nested(name, marks, skip, False)
+        if _are(values, Mapping) and name not in skip and (label or holds):
             found += _nested(name, values, skip, bool(label))
         elif name not in skip:
             found += (
@@ -112,20 +129,21 @@ def label_columns_in(rows: Sequence[Row], taken: Iterable[str], ignored: Iterabl
             )
     if not found:
         # No column is known to say which answers are good: any that is true and false may do so.
-        found = [c for name in names if name not in skip and (c := _perhaps(name, rows))]
+        found = [c for name in dict.fromkeys(names + inside) if name not in skip and (c := _perhaps(name, rows))]
     return found
 
 
 def _perhaps(name: str, rows: Sequence[Row]) -> LabelColumn | None:
     """A column that may judge the answers: true for some and false for others, or numbers such as `cost`."""
-    values = [v for row in rows if not label_values.absent(v := row.get(name))]
+    values = [v for row in rows if not label_values.absent(v := cell(row, name))]
+    column, name = name, name.rpartition(".")[2]
     numbers = all(label_values.amount(v) is not None for v in values)
     truths = all(map(label_values.two_valued, values)) and may_be_verdict(name)
     # 0 and 1 in `correct_option` are places.
     truths = truths and not (numbers and words_of(name)[-1] in CONTENT)
     if len(set(map(str, values))) < 2 or not (truths or (numbers and may_be_rating(name))):
         return None
-    return LabelColumn(LabelName(name, "unclear"), "unclear", len(values))
+    return LabelColumn(LabelName(column, "unclear"), "unclear", len(values))
 
 
 def _by_words(name: str, values: Sequence[Any]) -> list[LabelColumn]:
@@ -156,6 +174,9 @@ def _nested(
         name = f"{column}.{key}"
         inner = [v for value in values if not label_values.absent(v := value.get(key))]
         meant = _key(key)
+        if _are(inner, Mapping) and name not in skip and (meant or normal(key) in HOLDERS):
+            found += _nested(name, inner, skip, bool(meant))
+            continue
         if name in skip or (meant is None and (not labeled or not _are(inner, int | float))):
             continue
         found += _column(replace(meant, column=name) if meant else LabelName(name, "unclear"), inner)
