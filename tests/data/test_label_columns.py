@@ -8,7 +8,7 @@ import json
 import pytest
 
 from plaudit.data.readers.labels.column_names import label_name_of
-from plaudit.data.readers.read import read
+from plaudit.data.readers.read import read, scan
 from plaudit.data.records import Demonstration, Labeled, Ranking, Rated
 from plaudit.errors import UserError
 
@@ -47,6 +47,8 @@ LABELS = {
     "errors": ("has_error", [1, 0], [False, True]),
     "to exclude": ("exclude", [True, False], [False, True]),
     "moderation in words": ("moderation", ["approved", "rejected"], [True, False]),
+    "signs": ("vote", ["+", "-"], [True, False]),
+    "a dash for nothing": ("label", ["good", "bad", "-"], [True, False, None]),
     "null for some": ("approved", [True, None, False, ""], [True, None, False, None]),
     "rejected or not": ("rejected", [False, True], [True, False]),
     "is rejected": ("is_rejected", [0, 1], [True, False]),
@@ -143,6 +145,10 @@ QUESTIONS = {
     "a place": ("place", [1, 2], "rating=-place"),
     "a cost": ("cost", [0.5, 2], "rating=-cost"),
     "a mean": ("avg", [3.5, 2], "--fields rating=avg"),
+    "a jailbreak that succeeds": ("jailbreak", ["success", "fail"], "--labels CODE=good"),
+    "a positive test": ("toxicity", ["positive", "negative"], "--labels CODE=good"),
+    "valid or not, of a violation": ("violation", ["valid", "invalid"], "--labels CODE=good"),
+    "signs of harm": ("harmful", ["+", "-"], "--labels CODE=good"),
     "a rater's number": ("rating_1", [1, 5], "--fields rating=rating_1"),
     "a rater's letter": ("feedback_b", ["yes", "no"], "--fields label=feedback_b"),
     "a number without a break": ("score2", [2, 7], "--fields rating=score2"),
@@ -181,6 +187,16 @@ def test_what_is_asked_can_be_answered(jsonl):
     assert [r.score for r in read(lists, fields={"rating": "ratings"}).records] == [1.5, 4.5] * 4
     inside = jsonl(*rows("scores", [{"overall": 3}, {"overall": 4}]))
     assert [r.score for r in read(inside, fields={"rating": "scores.overall"}).records] == [3, 4] * 4
+
+
+def test_a_word_that_depends_on_the_column_is_never_read_by_itself(jsonl):
+    given = rows("jailbreak", ["success", "fail"])
+    told = read(jsonl(*given), labels={"success": "bad", "fail": "good"}).records
+    assert [r.good for r in told] == [False, True] * 4
+    late = [*rows("jailbreak", [True, False], 100), given[0]]
+    report = scan(jsonl(*late)).report
+    assert (report.kept, dict(report.dropped)) == (100, {"bad label": 1})
+    assert "--labels success=good" in (report.problems[0].remedy or "")
 
 
 @pytest.mark.parametrize("column", ["gold", "y", "target", "class", "truth"])

@@ -113,7 +113,7 @@ def label_columns_in(rows: Sequence[Row], taken: Iterable[str], ignored: Iterabl
     inside: list[str] = []
     for name in names:
         label = label_name_of(name, alone)
-        values: list[Any] = [v for row in rows if not label_values.absent(v := row.get(name))]
+        values: list[Any] = label_values.filled(row.get(name) for row in rows)
         holds = normal(name) in HOLDERS
         values = list(map(opened, values)) if holds or label else values
         if normal(name) in TALKS or (normal(name) in RESPONSES and name in skip):
@@ -135,7 +135,7 @@ def label_columns_in(rows: Sequence[Row], taken: Iterable[str], ignored: Iterabl
 
 def _perhaps(name: str, rows: Sequence[Row]) -> LabelColumn | None:
     """A column that may judge the answers: true for some and false for others, or numbers such as `cost`."""
-    values = [v for row in rows if not label_values.absent(v := cell(row, name))]
+    values = label_values.filled(cell(row, name) for row in rows)
     column, name = name, name.rpartition(".")[2]
     numbers = all(label_values.amount(v) is not None for v in values)
     truths = all(map(label_values.two_valued, values)) and may_be_verdict(name)
@@ -172,7 +172,7 @@ def _nested(
     labeled = labeled and not any(_key(key) for value in values for key in value)
     for key in dict.fromkeys(k for value in values for k in value):
         name = f"{column}.{key}"
-        inner = [v for value in values if not label_values.absent(v := value.get(key))]
+        inner = label_values.filled(value.get(key) for value in values)
         meant = _key(key)
         if _are(inner, Mapping) and name not in skip and (meant or normal(key) in HOLDERS):
             found += _nested(name, inner, skip, bool(meant))
@@ -215,7 +215,8 @@ def _kind(label: LabelName, values: Sequence[Any]) -> tuple[str, list[float]]:
         absolute = all(map(label_values.absolute, values))
         clear = absolute or label.scope != "unclear"
         refusal = _undecided(label) and not (MODERATION & set(words_of(label.column)) and absolute)
-        return ("truths" if clear and not refusal else "unclear"), []
+        turned = label.sense < 0 and any(map(label_values.relative, values))
+        return ("truths" if clear and not refusal and not turned else "unclear"), []
     # A text or a list may be anything; if its name is that of a label or a rating, the user is asked.
     named = set(words_of(label.column))
     asked = label.scope == "whole" or (label.scope == "label" and named & LABELS)

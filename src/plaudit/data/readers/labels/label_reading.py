@@ -83,7 +83,7 @@ def label_reading_of(
     if len(truths) + bool(numbers) > 1:
         raise LabelQuestion([which_column(truths, numbers)])
     if truths:
-        return label_by(truths[0], labels)
+        return label_by(truths[0], _with_signs(truths[0].name, rows, labels))
     return _rating(numbers) if numbers else None
 
 
@@ -108,7 +108,13 @@ def _named(
     if field == "rating":
         return _rating([LabelColumn(label, "numbers")])
     numbers = [n for row in rows if (n := label_values.amount(cell(row, name))) is not None]
-    return label_by(LabelColumn(label, "truths", low=min(numbers, default=0.0)), labels)
+    column = LabelColumn(label, "truths", low=min(numbers, default=0.0))
+    return label_by(column, _with_signs(name, rows, labels))
+
+
+def _with_signs(name: str, rows: Sequence[Row], labels: Mapping[str, str]) -> Mapping[str, str]:
+    """The meanings, with those of ``+`` and ``-`` if the column holds both; elsewhere ``-`` is an empty cell."""
+    return {"+": "good", "-": "bad", **labels} if label_values.signed(cell(row, name) for row in rows) else labels
 
 
 def label_by(column: LabelColumn, labels: Mapping[str, str]) -> LabelReading:
@@ -137,6 +143,13 @@ def verdict(value: Any, label: LabelName, labels: Mapping[str, str]) -> bool | N
     if label_values.absent(value):
         return None
     truth = label_values.said(value)
+    if label.sense < 0 and label_values.relative(value):
+        raise Fault(
+            "bad label",
+            f"{value!r} in {label.column!r} may be good or bad",
+            field=label.column,
+            remedy=f"say which: --fields label={label.column} --labels {code(value)}=good (or bad)",
+        )
     if truth is None:
         truth = {1.0: True, 0.0: False, -1.0: False}.get(label_values.amount(value))  # type: ignore[arg-type]
     if truth is None:

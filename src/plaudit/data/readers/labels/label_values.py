@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Iterable
 from typing import Any
 
 
@@ -30,6 +31,13 @@ NEITHER = words("""
     neutral none n/a na null nan unsure unknown skip skipped unrated not_rated no_feedback no_rating ?
     undefined
 """)
+# Words whose side depends on the column: the success of a jailbreak is bad, a negative test for toxicity good.
+RELATIVE = words("""
+    positive negative success pass passed fail failed failure valid invalid error correct right incorrect wrong
+    up down + -
+""")
+# What tables write into empty cells; beside `+`, `-` says bad.
+DASHES = words("- -- – —")
 # Skin tones, and the variation selectors of emoji.
 SHADES = re.compile("[\U0001f3fb-\U0001f3ff\ufe0f\ufe0e]")
 STARS = re.compile(r"(?P<full>[★⭐🌟]+)[☆✩]*")
@@ -42,7 +50,24 @@ def absent(value: Any) -> bool:
     """Whether a cell holds no label."""
     if value is None or (isinstance(value, float) and math.isnan(value)):
         return True
-    return isinstance(value, str) and (not value.strip() or word_of(value) in NEITHER)
+    return isinstance(value, str) and (not value.strip() or word_of(value) in NEITHER | DASHES)
+
+
+def filled(values: Iterable[Any]) -> list[Any]:
+    """The values of a column that are not absent."""
+    given = list(values)
+    signs = signed(given)
+    return [v for v in given if not absent(v) or (signs and isinstance(v, str) and v.strip() == "-")]
+
+
+def signed(values: Iterable[Any]) -> bool:
+    """Whether a column holds ``+``, so that ``-`` says bad."""
+    return any(isinstance(v, str) and v.strip() == "+" for v in values)
+
+
+def relative(value: Any) -> bool:
+    """Whether a word says good or bad only together with what the column is about."""
+    return isinstance(value, str) and word_of(value) in RELATIVE
 
 
 def word_of(text: str) -> str:
