@@ -258,6 +258,19 @@ def test_a_binary_gold_that_begins_far_into_the_file_stops_it(jsonl):
     assert len(read(jsonl(*plain, plain[0] | {"gold": "Paris"}, plain[1] | {"gold": 1})).records) == 122
 
 
+def test_a_sign_that_begins_far_into_the_file_stops_it_if_a_0_was_read_as_bad(jsonl):
+    path = jsonl(*rows("label", [0, 1], 120), *rows("label", [-1], 2))
+    with pytest.raises(UserError, match="beside it, 0 says neither good nor bad") as caught:
+        read(path)
+    assert (caught.value.problems[0].line, caught.value.problems[0].field) == (121, "label")
+    told = read(path, fields={"label": "label"}, labels={1: "good", 0: "drop", -1: "bad"}).records
+    assert [r.good for r in told] == [True] * 60 + [False] * 2
+    part = read(path, fields={"label": "label"}, labels={1: "good", -1: "bad"}, max_dropped=1)
+    assert [r.good for r in part.records] == [True] * 60 + [False] * 2
+    sorted_by_label = jsonl(*rows("label", [1], 120), *rows("label", [-1, 0], 2))
+    assert [r.good for r in read(sorted_by_label).records] == [True] * 120 + [False]
+
+
 def test_two_marks_that_disagree_are_asked_about_and_two_that_agree_are_one(jsonl):
     safe = [row | {"is_helpful": i % 3 == 0} for i, row in enumerate(rows("is_safe", [True, False]))]
     with pytest.raises(UserError, match="'is_safe' and 'is_helpful' label or rate the answers"):

@@ -20,7 +20,7 @@ from plaudit.data.readers.label_codes import code, known_labels
 from plaudit.data.readers.messages import unused_keys
 from plaudit.data.readers.preferences.codes import CodedComparison, Place
 from plaudit.data.readers.preferences.decode import settle
-from plaudit.data.readers.read_report import Fault, ReadReport, ReadResult, name_type
+from plaudit.data.readers.read_report import Fault, ReadReport, ReadResult, Stop, name_type
 from plaudit.data.readers.reading_plan import ReadingPlan, as_imitated
 from plaudit.data.readers.record_kinds import as_kind, known_kind
 from plaudit.data.readers.schemas import schema_of
@@ -143,6 +143,9 @@ def scan(
         report.rows += 1
         try:
             record = _record(row, plan, report)
+        except Stop as stop:
+            report.refuse(stop.message, line=row.line, field=stop.field, remedy=stop.remedy)
+            continue
         except Fault as fault:
             if isinstance(row.values, dict) and _mixed(row.values, plan, report, row.line):
                 continue

@@ -25,6 +25,10 @@ class Fault(Exception):
         self.remedy = remedy
 
 
+class Stop(Fault):
+    """Raised at a row that shows that the rows before it, or all such rows, would be read wrongly: the file is refused."""
+
+
 @dataclass
 class ReadReport:
     """Counts and problems of one file; ``unused`` are the columns that training does not read.

@@ -112,8 +112,8 @@ def label_columns_in(rows: Sequence[Row], taken: Iterable[str], ignored: Iterabl
     # Keys of answers, which may judge them.
     inside: list[str] = []
     for name in names:
-        label = label_name_of(name, alone)
         values: list[Any] = label_values.filled(row.get(name) for row in rows)
+        label = label_name_of(name, alone and len(set(map(str, values))) > 1)
         holds = normal(name) in HOLDERS
         values = list(map(opened, values)) if holds or label else values
         if normal(name) in TALKS or (normal(name) in RESPONSES and name in skip):

@@ -26,7 +26,7 @@ from plaudit.data.readers.labels.label_questions import (
     unclear_column,
     which_column,
 )
-from plaudit.data.readers.read_report import Fault
+from plaudit.data.readers.read_report import Fault, Stop
 
 
 @dataclass(frozen=True)
@@ -120,13 +120,28 @@ def _with_signs(name: str, rows: Sequence[Row], labels: Mapping[str, str]) -> Ma
 def label_by(column: LabelColumn, labels: Mapping[str, str]) -> LabelReading:
     """Good or bad by one column; ``labels`` maps codes to ``good``, ``bad`` or ``drop``.
 
-    In a column with negative numbers, 0 is neither.
+    In a column with negative numbers, 0 is neither; one that first occurs after a 0 was read as bad stops the file.
     """
-    label, name, signed = column.label, column.name, column.low < 0
+    from plaudit.data.readers.label_codes import code
+
+    label, name, signed = column.label, column.name, column.low < 0 or "-1" in labels
+    zeros = False
 
     def value(row: Row) -> bool | None:
+        nonlocal zeros, signed
         given = cell(row, name)
-        return None if signed and label_values.amount(given) == 0 else verdict(given, label, labels)
+        number = None if labels and code(given) in labels else label_values.amount(given)
+        if number is not None and number < 0 and not signed:
+            signed = True
+            if zeros:
+                raise Stop(
+                    "bad label",
+                    f"{given!r} first occurs here; beside it, 0 says neither good nor bad, but was read as a label",
+                    field=name,
+                    remedy=f"say what they mean: --fields label={name} --labels 1=good,0=drop,-1=bad",
+                )
+        zeros = zeros or number == 0
+        return None if signed and number == 0 else verdict(given, label, labels)
 
     better = "is bad" if label.sense < 0 else "is good"
     said = ", ".join(f"{k} is {v}" for k, v in labels.items()) if labels else f"true or 1 {better}"
