@@ -134,7 +134,10 @@ def test_two_people_who_call_an_answer_good_and_bad_are_two_labels(jsonl, tool):
 
 def test_beside_two_answers_only_the_question_that_compares_them_is_the_preference(jsonl):
     topic = {"type": "choices", "from_name": "topic", "value": {"choices": ["Math"]}}
-    for compared in (annotation("pairwise", {"selected": "left"}), annotation("choices", {"choices": ["answer1"]})):
+    for compared in (
+        annotation("pairwise", {"selected": "left"}),
+        annotation("choices", {"choices": ["answer1"]}),
+    ):
         (judged_first,) = read(jsonl(studio({"result": [topic, *compared["result"]]})), max_dropped=0).records
         assert judged_first.groups == ((0,), (1,))
         assert judged_first.prompt.metadata == {"topic": "Math"}

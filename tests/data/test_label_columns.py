@@ -322,7 +322,8 @@ def test_names_that_only_look_like_marks_are_none(jsonl, column):
 
 
 @pytest.mark.parametrize(
-    "column", ["is_multi_turn", "has_code", "is_english", "synthetic", "prompt_harmful", "uses_tools", "model_id"]
+    "column",
+    ["is_multi_turn", "has_code", "is_english", "synthetic", "prompt_harmful", "uses_tools", "model_id"],
 )
 @pytest.mark.parametrize("marks", [[True, False], [1, 0], ["yes", "no"]])
 def test_what_the_task_is_like_is_no_mark_of_an_answer(jsonl, column, marks):

@@ -7,7 +7,7 @@ import json
 
 import pytest
 
-from plaudit.data.readers.read import read
+from plaudit.data.readers.read import read, scan
 from plaudit.data.readers.transcripts import turns_of
 from plaudit.data.records import Demonstration, Message, Ranking
 from plaudit.errors import UserError
@@ -421,3 +421,51 @@ def test_a_misspelled_context_beside_a_choice_of_nothing_is_no_crash(jsonl):
 @pytest.mark.parametrize("text", [f"{ASK} {SAY}", f"### Human: {ASK}\n### Assistant: {SAY}"])
 def test_a_text_that_holds_the_answer_beside_it_is_not_its_prompt(jsonl, text):
     assert read(jsonl({"text": text, "output": SAY})).records == [text]
+
+
+LATE = {
+    "a passage": ({"context": ""}, {"context": "Tea is hot."}, "belongs to the prompt"),
+    "an input below a question": ({}, {"input": "Tea is hot."}, "belongs to the prompt"),
+    "earlier turns": ({"history": []}, {"history": [["Hi.", "Hello."]]}, "belongs to the prompt"),
+    "a system turn": ({"system_prompt": None}, {"system_message": "Be brief."}, "is the system turn"),
+    "pictures": ({}, {"images": ["a.png"]}, "images or sounds"),
+    "choices": ({"choices": None}, {"choices": ["hot", "cold"]}, "the choices of a question"),
+    "lettered choices": ({}, {"a": "hot", "b": "cold", "c": "mild"}, "the choices of a question"),
+    "another case": ({}, {"Prompt": "Other?"}, "equal but for case"),
+}
+
+
+@pytest.mark.parametrize("case", LATE)
+@pytest.mark.parametrize("kind", [None, "prompts"])
+def test_a_part_of_the_prompt_that_begins_far_into_the_file_stops_it(jsonl, case, kind):
+    first, late, message = LATE[case]
+    row = {"prompt": "Ask?", "response": "Yes."}
+    path = jsonl(*[row | first] * 110, *[row | first | late] * 3, row)
+    (problem,) = scan(path, kind=kind).report.unreadable
+    assert problem.line == 111
+    assert message in problem.message
+    if first.keys() == late.keys():
+        assert f"--fields ignore={'+'.join(late)}" in (problem.remedy or "")
+        assert len(read(path, kind=kind, fields={"ignore": "+".join(late)}).records) == 114
+    else:
+        assert "--fields ignore" not in (problem.remedy or "")
+
+
+def test_what_begins_late_and_needs_no_preparation_is_read(jsonl):
+    row = {"instruction": "Add.", "output": "3"}
+    more = [row | {"input": "1 + 2"}, row | {"context": "Add."}, row | {"seen": 4}]
+    result = read(jsonl(*[row] * 110, *more))
+    assert [r.prompt.text for r in result.records[110:]] == ["Add.\n\n1 + 2", "Add.", "Add."]
+    assert result.report.unused == ("context", "seen")
+
+
+def test_templates_that_begin_far_into_the_file_stop_it_unless_they_are_few(jsonl):
+    plain = {"prompt": "Ask?", "response": "Yes."}
+    marked = {
+        "prompt": "<|im_start|>user\nAsk?<|im_end|>\n<|im_start|>assistant\n",
+        "response": "Yes.<|im_end|>",
+    }
+    problems = scan(jsonl(*[plain] * 110, *[marked] * 30)).report.unreadable
+    assert [(p.line, p.field) for p in problems] == [(111, "prompt"), (111, "response")]
+    assert len(read(jsonl(*[plain] * 140, marked)).records) == 141
+    assert len(read(jsonl(*[marked] * 110, *[plain] * 30)).records) == 140

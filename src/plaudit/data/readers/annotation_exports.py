@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from plaudit.data.readers.columns import FIELDS, View
+from plaudit.data.readers.columns import View
 from plaudit.data.readers.labels.column_names import NEUTRAL, label_name_of, words_of
 from plaudit.data.readers.preferences.codes import CodedJudgement
 from plaudit.data.readers.preferences.pairs import Votes
@@ -196,9 +196,7 @@ def _apart(question: str, shown: Mapping[str, Any]) -> str:
     return f"{question}.answered" if question in shown else question
 
 
-def _by_person(
-    row: Mapping[str, Any], said: Sequence[Said], together: bool
-) -> list[Mapping[str, Any]]:
+def _by_person(row: Mapping[str, Any], said: Sequence[Said], together: bool) -> list[Mapping[str, Any]]:
     """The row with the words that people chose; a row per person where they chose different ones."""
     given: dict[str, dict[str, Any]] = {}
     for s in said:

@@ -97,7 +97,9 @@ def unused_keys(row: Mapping[str, Any]) -> Iterable[str]:
         turns = listed(value) if isinstance(value, str) and value.startswith("[{") else value
         if isinstance(turns, Mapping) and column in ANSWERS:
             text = next((k for k in ANSWER_KEYS if k in turns), None)
-            spare = (k for k, v in turns.items() if k != text and k not in ROLE and v not in (None, "", [], {}))
+            spare = (
+                k for k, v in turns.items() if k != text and k not in ROLE and v not in (None, "", [], {})
+            )
             yield from (f"{column}.{k}" for k in spare)
         if not isinstance(turns, list):
             continue

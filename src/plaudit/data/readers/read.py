@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import chain, islice
@@ -14,9 +13,10 @@ from plaudit.data.readers import conversation_trees
 from plaudit.data.readers.annotation_exports import unwrapped
 from plaudit.data.readers.choose_plan import plan_of
 from plaudit.data.readers.column_tables import unstacked
-from plaudit.data.readers.columns import FIELDS, View, normal
+from plaudit.data.readers.columns import FIELDS, View
 from plaudit.data.readers.file_formats import DataRow
 from plaudit.data.readers.label_codes import code, known_labels
+from plaudit.data.readers.late_rows import LateRows, refuse_alike
 from plaudit.data.readers.messages import unused_keys
 from plaudit.data.readers.preferences.codes import CodedComparison, Place
 from plaudit.data.readers.preferences.decode import settle
@@ -129,20 +129,21 @@ def scan(
     ):
         records = conversation_trees.read_trees(chain(head, stream), kind, _stem(path), limit, report)
         return ReadResult([as_kind(record, kind) for record in records], report)
-    _refuse_alike(head, fields, report)
+    refuse_alike(head, fields, report)
     plan = plan_of(head, kind, fields, labels, _stem(path), report)
     if plan is None:
         # Read on, so that all problems of the file are reported.
         report.rows = len(head) + sum(1 for _ in stream)
         return ReadResult(records, report)
     report.shape = plan.shape.name
+    late = LateRows(plan, head, fields)
     prompts: set[str] = set()
     spare: set[str] = set()
     every = chain(head, stream)
     for row in every:
         report.rows += 1
         try:
-            record = _record(row, plan, report)
+            record = _record(row, plan, late, report)
         except Stop as stop:
             report.refuse(stop.message, line=row.line, field=stop.field, remedy=stop.remedy)
             continue
@@ -166,33 +167,13 @@ def scan(
     # The label inside a message is used.
     marks = [f"{m}." for c in plan.label_columns for m in (c, c.replace(".", "[].", 1))]
     spare = {s for s in spare if not any(m.startswith(f"{s}.") for m in marks)}
-    report.unused = (*report.unused, *sorted(spare))
+    late.finish(report)
+    known = "prompts" in (plan.kind, plan.shape.kind)
+    report.unused = (*report.unused, *sorted(spare | (set() if known else late.unused)))
     # Of a hub data set no more is fetched than requested.
     beyond = islice(every, max(0, len(head) - report.rows) if is_hub_name(str(path)) else None)
     records = _settled(records, places, plan, report, _codes(beyond, plan, report))
     return ReadResult(plan.finish(records, report, limit), report)
-
-
-def _refuse_alike(rows: Sequence[DataRow], fields: Mapping[str, str] | None, report: ReadReport) -> None:
-    """Refuse columns whose names are equal but for case or space, and that hold different values: one would be lost.
-
-    Not where the user says which of them is meant.
-    """
-    said = {part.strip() for given in (fields or {}).values() for part in re.split(r"[+,]", str(given))}
-    for row in rows:
-        if not isinstance(row.values, dict):
-            continue
-        known: dict[str, str] = {}
-        for column, value in row.values.items():
-            other = known.setdefault(normal(column), column)
-            if other != column and row.values[other] != value and not {other, column} & said:
-                report.refuse(
-                    f"the columns {other!r} and {column!r} are equal but for case or space, and hold other values",
-                    line=row.line,
-                    field=str(column),
-                    remedy=f"rename or remove one, or say which is meant: --fields FIELD={column}",
-                )
-                return
 
 
 def _settled(
@@ -229,7 +210,7 @@ def _codes(rows: Iterable[DataRow], plan: ReadingPlan, report: ReadReport) -> It
     report.unreadable_count = before[1]
 
 
-def _record(row: DataRow, plan: ReadingPlan, report: ReadReport) -> Any:
+def _record(row: DataRow, plan: ReadingPlan, late: LateRows, report: ReadReport) -> Any:
     """The record of one row; None if the row is left out and counted. Raises ``Fault``."""
     if not isinstance(row.values, dict):
         raise Fault(
@@ -237,14 +218,15 @@ def _record(row: DataRow, plan: ReadingPlan, report: ReadReport) -> Any:
             f"the row is {name_type(row.values)}, not an object",
             remedy='write {"prompt": "…", …}',
         )
-    if late := plan.late_label(row.values):
+    if label := plan.late_label(row.values):
         report.refuse(
-            f"{late!r} looks like a label or rating of the answer, but is empty in all rows before this one",
+            f"{label!r} looks like a label or rating of the answer, but is empty in all rows before this one",
             line=row.line,
-            field=late,
-            remedy=f"--fields label={late}, rating={late}, or ignore={late} if it is neither",
+            field=label,
+            remedy=f"--fields label={label}, rating={label}, or ignore={label} if it is neither",
         )
     view = plan.view(row.values)
+    late.check(row, view, report)
     if view is None:
         report.leave_out(
             f"no value in {' and '.join(map(repr, plan.label_reading.columns))}" if plan.label_reading else ""

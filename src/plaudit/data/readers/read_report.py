@@ -26,7 +26,7 @@ class Fault(Exception):
 
 
 class Stop(Fault):
-    """Raised at a row that shows that the rows before it, or all such rows, would be read wrongly: the file is refused."""
+    """Raised at a row which shows that rows before it were read wrongly: the file is refused."""
 
 
 @dataclass

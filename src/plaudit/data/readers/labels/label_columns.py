@@ -129,7 +129,9 @@ def label_columns_in(rows: Sequence[Row], taken: Iterable[str], ignored: Iterabl
             )
     if not found:
         # No column is known to say which answers are good: any that is true and false may do so.
-        found = [c for name in dict.fromkeys(names + inside) if name not in skip and (c := _perhaps(name, rows))]
+        found = [
+            c for name in dict.fromkeys(names + inside) if name not in skip and (c := _perhaps(name, rows))
+        ]
     return found
 
 
@@ -221,7 +223,9 @@ def _kind(label: LabelName, values: Sequence[Any]) -> tuple[str, list[float]]:
     named = set(words_of(label.column))
     asked = label.scope == "whole" or (label.scope == "label" and named & LABELS)
     # `usefulness: high` and `risk: low` are labels; `correct: B` names the correct choice.
-    asked = asked or (not named & (GOOD | {"error"}) and all(isinstance(v, str) and len(v) <= SHORT for v in values))
+    asked = asked or (
+        not named & (GOOD | {"error"}) and all(isinstance(v, str) and len(v) <= SHORT for v in values)
+    )
     return ("unclear" if asked or numbers else ""), []
 
 

@@ -48,7 +48,9 @@ def unclear_column(column: LabelColumn, rows: Sequence[Row]) -> Problem:
         said = f"{first} is neither good nor bad"
     else:
         said = "it does not say which answers are good"
-    scale = f"rating=-{name} (less is better)" if worse else f"rating={name} (more is better) or rating=-{name}"
+    scale = (
+        f"rating=-{name} (less is better)" if worse else f"rating={name} (more is better) or rating=-{name}"
+    )
     return Problem(
         f"{name!r} ({shown}) looks like a label or rating of the answer, but {said}",
         field=name,

@@ -114,7 +114,11 @@ def _named(
 
 def _with_signs(name: str, rows: Sequence[Row], labels: Mapping[str, str]) -> Mapping[str, str]:
     """The meanings, with those of ``+`` and ``-`` if the column holds both; elsewhere ``-`` is an empty cell."""
-    return {"+": "good", "-": "bad", **labels} if label_values.signed(cell(row, name) for row in rows) else labels
+    return (
+        {"+": "good", "-": "bad", **labels}
+        if label_values.signed(cell(row, name) for row in rows)
+        else labels
+    )
 
 
 def label_by(column: LabelColumn, labels: Mapping[str, str]) -> LabelReading:
