@@ -345,7 +345,7 @@ def test_a_mark_of_one_of_two_answers_or_of_the_prompt_is_no_mark_of_this_answer
 
 
 def test_two_raters_of_one_answer_are_asked_about_and_marks_of_two_answers_are_not(jsonl):
-    twice = [row | {"rating_2": 3} for row in rows("rating_1", [1, 5])]
+    twice = [row | {"rating_2": i % 3} for i, row in enumerate(rows("rating_1", [1, 5]))]
     with pytest.raises(UserError) as caught:
         read(jsonl(*twice))
     assert [p.field for p in caught.value.problems] == ["rating_1", "rating_2"]

@@ -226,12 +226,12 @@ def _record(row: DataRow, plan: ReadingPlan, late: LateRows, report: ReadReport)
             remedy=f"--fields label={label}, rating={label}, or ignore={label} if it is neither",
         )
     view = plan.view(row.values)
-    late.check(row, view, report)
     if view is None:
         report.leave_out(
             f"no value in {' and '.join(map(repr, plan.label_reading.columns))}" if plan.label_reading else ""
         )
         return None
+    late.check(row, view, report)
     record = plan.build(view)
     if plan.label_reading is None:
         return as_kind(record, plan.kind)
