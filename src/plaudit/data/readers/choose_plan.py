@@ -213,7 +213,8 @@ def _refuse_set(name: str, report: ReadReport, line: int) -> None:
 
 def converter_of(rows: Sequence[Mapping[str, Any]], kind: str | None) -> str | None:
     """The name of the converter that reads these rows, or None."""
-    columns = {normal(c) for row in rows[:1] for c in row}
+    rows = [{normal(c): v for c, v in row.items()} for row in rows]
+    columns = {c for row in rows[:1] for c in row}
     name = next((n for n, needed in COLUMNS.items() if needed <= columns), None)
     if name is None:
         return _by_values(rows, columns)
@@ -223,7 +224,7 @@ def converter_of(rows: Sequence[Mapping[str, Any]], kind: str | None) -> str | N
 def _by_values(rows: Sequence[Mapping[str, Any]], columns: Iterable[str]) -> str | None:
     """Public sets whose column names are common, recognized by their values."""
     if set(columns) == {"prompt", "completion"} and all(
-        str(r["prompt"]).startswith("Q: ") and str(r["completion"]).strip() in ("yes", "no") for r in rows
+        str(r.get("prompt")).startswith("Q: ") and str(r.get("completion")).strip() in ("yes", "no") for r in rows
     ):
         return "truthfulqa_labels"
     if "turns" in columns and all(_has_keys(r.get("turns"), {"s", "t"}) for r in rows):
