@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from plaudit.data.readers.columns import FIELDS
+from plaudit.data.readers.preparation.column_synonyms import beside_answer, sides_of
 from plaudit.data.readers.preparation.steps import Change, Preparation, Values, filled, prompt_in, turns_in
 from plaudit.data.readers.read_report import Fault
 from plaudit.errors import Problem
@@ -169,6 +170,7 @@ def _shown(row: Values, column: str) -> bool:
 
 def one_of_each(made: Preparation, rows: Sequence[Values], kind: str | None) -> None:
     """Ask the user if two columns with different texts could be the answer, or the prompt."""
+    _one_pair(made, rows, kind)
     if any(row.get("messages") or row.get("conversations") for row in rows):
         return
     sole = kind == "prompts" or any("chosen" in row for row in rows)
@@ -185,6 +187,24 @@ def one_of_each(made: Preparation, rows: Sequence[Values], kind: str | None) -> 
                     remedy=f"--fields {' or '.join(f'{field_}={c}' for c in named)}",
                 )
             )
+
+
+def _one_pair(made: Preparation, rows: Sequence[Values], kind: str | None) -> None:
+    """Ask the user if several pairs of columns could be the better and the worse answer, or an answer stands beside them."""
+    pairs = sides_of(dict.fromkeys(c for row in rows for c in row), rows) if kind in (None, "preferences") else []
+    alone = len(pairs) == 1 and beside_answer(pairs[0], rows, kind) and not {"response"} & made.settled
+    if len(pairs) > 1 or alone:
+        named = [" and ".join(map(repr, pair)) for pair in pairs]
+        what = "stand beside another answer" if alone else "could each be the better and the worse answer"
+        ignored = "+".join(c for pair in pairs for c in pair)
+        made.problems.append(
+            Problem(
+                f"{', '.join(named)} {what}",
+                field=pairs[0][0],
+                remedy=" or ".join(f"--fields chosen={better},rejected={worse}" for better, worse in pairs)
+                + f"; --fields ignore={ignored} if they are none",
+            )
+        )
 
 
 def _differ(row: Values, first: str, second: str) -> bool:
