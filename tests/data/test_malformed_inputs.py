@@ -40,6 +40,13 @@ def ranked(ranking) -> bytes:
     return jsonl({"prompt": "Ask?", "responses": ["a", "b", "c"], "ranking": ranking})
 
 
+OWN = {"record": "ranking", "prompt": "A?", "responses": ["a", "b"], "groups": [[0], [1]]}
+
+
+def objects(*ranks):
+    return {"prompt": "A?", "responses": [{"text": t, "rank": r, "score": 1} for t, r in zip("ab", ranks)]}
+
+
 @dataclass
 class Bad:
     """A file's bytes and the parts that its error must have."""
@@ -54,6 +61,49 @@ class Bad:
 
 
 TABLE = {
+    # Rows of another form than the first ones.
+    "a plain row among plaudit's own": Bad(
+        jsonl(*[OWN] * 3, {"prompt": "A?"}),
+        "the row has no 'record'",
+        4,
+        "record",
+        "ranking",
+    ),
+    "a misspelled kind among plaudit's own": Bad(
+        jsonl(*[OWN] * 3, {"record": "labeled", "prompt": "A?", "response": "a", "good": False}),
+        "'labeled' is not a kind of record",
+        4,
+        "record",
+        "labelled",
+    ),
+    "a rank in words": Bad(
+        jsonl(*[objects(1, 2)] * 3, objects("first", "second")),
+        "ranked by their 'rank', which is not a number",
+        4,
+        "responses",
+        "write 1 for the best",
+    ),
+    "ranks in words": Bad(jsonl(objects("1st", "2nd")), "which is not a number", 1, "responses", "write 1"),
+    "a blank system turn alone": Bad(
+        jsonl({"prompt": [{"role": "system", "content": " "}], "response": "a"}),
+        "'prompt' holds no message with a text",
+        1,
+        "prompt",
+        "remove the row",
+    ),
+    "a blank system turn alone beside a system column": Bad(
+        jsonl({"messages": [{"role": "system", "content": ""}], "system": "Be brief."}),
+        "'messages' holds no message with a text",
+        1,
+        "messages",
+    ),
+    "a passage beside a prompt in a list": Bad(
+        jsonl({"prompt": ["Which?"], "context": "The car is red.", "response": "a"}),
+        "'context' belongs to the prompt",
+        1,
+        "context",
+        "ignore=context",
+    ),
     # Files that are broken.
     "bad JSON at line 4": Bad(
         jsonl(*GOOD[:3], '{"prompt": "Ask?", "chosen": ', *GOOD[3:]),

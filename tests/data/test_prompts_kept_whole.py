@@ -36,6 +36,10 @@ WHOLE = {
         {"prompt": [m.as_dict() for m in (BRIEF, USER)], "document": "A passage.", "completion": SAY},
         (BRIEF, Message("user", f"A passage.\n\n{ASK}")),
     ),
+    "a passage beside a message in parts": (
+        {"prompt": [{"role": "user", "content": [{"type": "text", "text": ASK}]}], "context": "A passage.", "response": SAY},
+        (Message("user", f"A passage.\n\n{ASK}"),),
+    ),
     "a passage that the prompt already holds": (
         {"prompt": f"A passage. {ASK}", "context": "A passage.", "response": SAY},
         (Message("user", f"A passage. {ASK}"),),

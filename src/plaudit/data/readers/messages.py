@@ -64,7 +64,9 @@ def messages(value: Any, field: str) -> tuple[Message, ...]:
     if not value:
         raise Fault("empty prompt", f"{field!r} holds no message", field=field, remedy="remove the row")
     turns = [_message(m, f"{field}[{i}]") for i, m in enumerate(value)]
-    return tuple(m for m in turns if m.role != "system" or m.content)
+    if not (said := tuple(m for m in turns if m.role != "system" or m.content)):
+        raise Fault("empty prompt", f"{field!r} holds no message with a text", field=field, remedy="remove the row")
+    return said
 
 
 def with_tools(turns: Sequence[Message], tools: Any) -> tuple[Message, ...]:

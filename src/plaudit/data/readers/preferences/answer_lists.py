@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -44,6 +45,13 @@ def ranked_objects(view: View) -> Ranking:
     texts, column = responses_of(view)
     answers = listed(view.get("responses"))
     keys = [_rank_key(a) for a in answers]
+    if bad := next((m[0] for m in keys if m and math.isnan(m[1])), None):
+        raise Fault(
+            "bad ranking",
+            f"the answers are ranked by {bad}",
+            field=column,
+            remedy="write 1 for the best answer, 2 for the next one",
+        )
     if any(m is None for m in keys) or len({m[0] for m in keys if m}) > 1:
         raise Fault(
             "bad ranking",
@@ -57,15 +65,19 @@ def ranked_objects(view: View) -> Ranking:
 
 def about_objects(view: View) -> str:
     """A sentence that says by what the answers are ranked."""
-    name = next((m[0] for a in listed(view.get("responses")) if (m := _rank_key(a))), "")
+    keys = (_rank_key(a) for a in listed(view.get("responses")))
+    name = next((m[0] for m in keys if m and not math.isnan(m[1])), "their ranks")
     return f"answers are ranked by {name}"
 
 
 def _rank_key(answer: Mapping[str, Any]) -> tuple[str, float] | None:
     """What an answer is ranked by, and its sort key: lower is better."""
     for key in RANKS:
-        if answer.get(key) is not None:
+        if _is_number(answer.get(key)):
             return f"their {key!r} (1 is best)", number(answer[key], key)
+        if key in RANKS[:2] and answer.get(key) not in (None, ""):
+            # Not by a score beside it: what the rank says would be lost.
+            return f"their {key!r}, which is not a number", math.nan
     for key in SCORES:
         if _is_number(answer.get(key)):
             return f"their {key!r} (more is better)", -number(answer[key], key)

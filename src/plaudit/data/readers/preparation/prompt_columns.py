@@ -36,7 +36,7 @@ def join_parts(made: Preparation, rows: Sequence[Values], kind: str | None) -> N
         else:
             made.problems.append(
                 Problem(
-                    f"{column!r} belongs to the prompt, but is not text that could be put into it",
+                    f"{column!r} belongs to the prompt, but is not text, or the prompt is not text that it could be put into",
                     field=column,
                     remedy=f"write it into the prompt, or leave it out with --fields ignore={column}",
                 )
@@ -51,7 +51,7 @@ def _standing(column: str) -> Change:
         if whole is None:
             raise Fault(
                 "wrong type",
-                f"{column!r} belongs to the prompt, but is not text that could be put into it",
+                f"{column!r} belongs to the prompt, but is not text, or the prompt is not text that it could be put into",
                 field=column,
                 remedy="write it as text, or remove the row",
             )
@@ -98,16 +98,22 @@ def _whole(row: Values, column: str) -> Values | None:
     if not isinstance(part, str) or column == "history":
         return None
     if isinstance(prompt, list):
-        return rest | {asked: _into_last(prompt, part)}
+        last = _into_last(prompt, part)
+        return None if last is None else rest | {asked: last}
     first = column not in ("input",) and asked != "instruction"
     texts = (part, prompt) if first else (prompt, part)
     return rest | {asked: "\n\n".join(str(t).strip() for t in texts)}
 
 
-def _into_last(turns: list[Any], part: str) -> list[Any]:
-    last = turns[-1]
-    key = "content" if "content" in last else "value"
-    return [*turns[:-1], {**last, key: f"{part.strip()}\n\n{last[key]}"}]
+def _into_last(turns: list[Any], part: str) -> list[Any] | None:
+    """The turns with a text above that of the last one; None if its content is neither text nor a list of parts."""
+    last = turns[-1] if turns else None
+    key = next((k for k in ("content", "value") if isinstance(last, Mapping) and last.get(k)), None)
+    if last is None or key is None or not isinstance(last[key], str | list):
+        return None
+    above = f"{part.strip()}\n\n"
+    said = above + last[key] if isinstance(last[key], str) else [{"type": "text", "text": above}, *last[key]]
+    return [*turns[:-1], {**last, key: said}]
 
 
 def _earlier(value: Any) -> list[Any] | None:
