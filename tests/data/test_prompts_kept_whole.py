@@ -425,3 +425,30 @@ def test_a_misspelled_context_beside_a_choice_of_nothing_is_no_crash(jsonl):
 @pytest.mark.parametrize("text", [f"{ASK} {SAY}", f"### Human: {ASK}\n### Assistant: {SAY}"])
 def test_a_text_that_holds_the_answer_beside_it_is_not_its_prompt(jsonl, text):
     assert read(jsonl({"text": text, "output": SAY})).records == [text]
+
+
+CHAT = [USER.as_dict(), {"role": "assistant", "content": SAY}]
+ENDED = [
+    ({"messages": CHAT, "chosen": SAY, "rejected": "No."}, {"messages": CHAT, "chosen": "Four.", "rejected": "No."}, None),
+    ({"messages": CHAT, "response_a": "No.", "response_b": SAY, "winner": "b"},
+     {"messages": CHAT, "response_a": "No.", "response_b": "Four.", "winner": "b"}, None),
+    ({"prompt": CHAT, "response": SAY}, {"prompt": CHAT, "response": "Four."}, None),
+    ({"prompt": f"Human: {ASK}\n\nAssistant: {SAY}", "response": SAY},
+     {"prompt": f"Human: {ASK}\n\nAssistant: {SAY}", "response": "Four."}, None),
+    ({"prompt": CHAT, "answer": "4"}, None, "prompts"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("same, other, kind", ENDED)
+def test_an_answer_at_the_end_of_a_prompt_is_cut_off_or_refused(jsonl, same, other, kind):
+    (record,) = read(jsonl(same), kind=kind).records
+    assert (record if kind else record.prompt).messages == (USER,)
+    if other:
+        with pytest.raises(UserError, match="ends with an answer of the assistant"):
+            read(jsonl(other), kind=kind)
+
+
+def test_a_conversation_with_its_answer_among_prompts_is_told_or_cut(jsonl):
+    path = jsonl(*[{"messages": CHAT[:1]}] * 6, *[{"messages": CHAT}] * 2)
+    assert dict(read(path, max_dropped=0.5).report.dropped) == {"answered prompt": 2}
+    assert [p.messages for p in read(path, kind="prompts").records] == [(USER,)] * 8

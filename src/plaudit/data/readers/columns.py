@@ -73,7 +73,7 @@ class View:
     """A row by normalized column names.
 
     ``labels`` maps a code to its meaning, ``origins`` a field to the column that the user named for it;
-    ``carried`` goes into the prompt's metadata.
+    ``carried`` goes into the prompt's metadata. ``asks``: only the prompt is wanted.
     """
 
     values: Mapping[str, Any]
@@ -81,6 +81,7 @@ class View:
     labels: Mapping[str, str] = field(default_factory=dict)
     origins: Mapping[str, str] = field(default_factory=dict)
     carried: Mapping[str, Any] = field(default_factory=dict)
+    asks: bool = False
 
     @classmethod
     def of(

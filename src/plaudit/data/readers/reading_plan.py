@@ -59,7 +59,8 @@ class ReadingPlan:
         if self.shape.kind in ("own", "text"):
             return view
         origins = {name: normal(column) for name, column in self.fields.items()}
-        return replace(view, carried=carried(values, self.used(view)), origins=origins)
+        asks = self.kind == "prompts"
+        return replace(view, carried=carried(values, self.used(view)), origins=origins, asks=asks)
 
     def prepared(self, values: Mapping[str, Any]) -> dict[str, Any]:
         """A row with the columns that schemas expect."""

@@ -16,7 +16,7 @@ from plaudit.data.readers.coerce import (
     split_conversation,
     truth,
 )
-from plaudit.data.readers.columns import View
+from plaudit.data.readers.columns import FIELDS, View
 from plaudit.data.readers.messages import with_tools
 from plaudit.data.readers.read_report import Fault, name_type
 from plaudit.data.records import (
@@ -43,7 +43,7 @@ def prompt_of(view: View, turns: Sequence[Message] | None = None) -> Prompt:
             value = f"{value.strip()}\n\n{filled_text(more, 'input', 'prompt')}"
             turns = (Message("user", filled_text(value, column, "prompt")),)
         else:
-            turns = prompt_messages(value, column)
+            turns = before_answer(view, prompt_messages(value, column), column)
     system = view.get("system")
     if system is not None:
         said = filled_text(system, "system", "prompt")
@@ -67,7 +67,28 @@ def prompt_of(view: View, turns: Sequence[Message] | None = None) -> Prompt:
 
 def messages_prompt(view: View) -> Prompt:
     """A conversation without its answer."""
-    return prompt_of(view, messages(*view.take("messages")))
+    value, column = view.take("messages")
+    return prompt_of(view, before_answer(view, messages(value, column), column))
+
+
+def before_answer(view: View, turns: Sequence[Message], column: str) -> tuple[Message, ...]:
+    """The turns of a prompt without the answer at their end, if only the prompt is wanted or the row holds that answer.
+
+    Raises ``Fault`` for another answer at their end: a model would learn to say two answers in a row.
+    """
+    kept = list(turns)
+    answers = [view.values.get(c) for c in (*FIELDS["response"], "chosen", "rejected", *(view.pair() or ()))]
+    texts = {v.strip() for v in answers if isinstance(v, str)}
+    while kept and kept[-1].role == "assistant" and (view.asks or kept[-1].content in texts):
+        kept.pop()
+    if not kept or kept[-1].role == "assistant":
+        raise Fault(
+            "answered prompt",
+            f"{column!r} ends with an answer of the assistant",
+            field=column,
+            remedy="remove its last turn, or the row; to learn from that answer, write only the conversation",
+        )
+    return tuple(kept)
 
 
 # -- one answer ----------------------------------------------------------------------------------

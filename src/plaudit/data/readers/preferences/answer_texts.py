@@ -19,7 +19,7 @@ from plaudit.data.readers.coerce import (
 from plaudit.data.readers.columns import FIELDS, View
 from plaudit.data.readers.preferences.words import words
 from plaudit.data.readers.read_report import Fault
-from plaudit.data.readers.row_to_record import answered, differing, prompt_of
+from plaudit.data.readers.row_to_record import answered, before_answer, differing, prompt_of
 from plaudit.data.records import Message, Prompt, Response
 
 # Keys of the text of a prompt that is an object.
@@ -34,11 +34,11 @@ def asked(view: View, turns: Sequence[Message] | None = None) -> Prompt:
     value, column = view.take("asked")
     if isinstance(value, dict):
         found, rest = _inside(value, column)
-        prompt = prompt_of(view, prompt_messages(found, column))
+        prompt = prompt_of(view, before_answer(view, prompt_messages(found, column), column))
         return replace(prompt, metadata={**rest, **prompt.metadata})
     if column in FIELDS["prompt"]:
         return prompt_of(view)
-    return prompt_of(view, prompt_messages(value, column))
+    return prompt_of(view, before_answer(view, prompt_messages(value, column), column))
 
 
 def _inside(value: Mapping[str, Any], column: str) -> tuple[Any, dict[str, Any]]:
