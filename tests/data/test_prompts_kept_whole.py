@@ -452,3 +452,47 @@ def test_a_conversation_with_its_answer_among_prompts_is_told_or_cut(jsonl):
     path = jsonl(*[{"messages": CHAT[:1]}] * 6, *[{"messages": CHAT}] * 2)
     assert dict(read(path, max_dropped=0.5).report.dropped) == {"answered prompt": 2}
     assert [p.messages for p in read(path, kind="prompts").records] == [(USER,)] * 8
+
+
+PLAIN = ["System: Ubuntu 22.04\nHow do I update it?", "Assistant: noun or verb?", "User: bob\nUser: ann\nWho is it?",
+         "User: bob\nSystem: crashed\nWhat happened?", "System: a\nSystem: b\nWhich?", "Assistant: Hi\nUser: Ho"]  # fmt: skip
+
+
+@pytest.mark.parametrize("text", PLAIN)
+def test_lines_that_begin_like_turns_are_not_torn_apart(jsonl, text):
+    assert read(jsonl({"prompt": text, "response": SAY})).records[0].prompt.messages == (Message("user", text),)
+
+
+ABOUT = [{"instruction": "Sum up.", c: ASK} for c in ("text", "content", "code", "body", "email", "transcript", "dialogue",
+         "source_text", "excerpt", "table", "schema", "data", "premise", "inputs", "sentence")]  # fmt: skip
+
+
+@pytest.mark.parametrize("row", [*ABOUT, {"instruction": "Sum up.", "prompt": ASK}, {"question": "Sum up.", "question_body": ASK}])
+def test_what_an_instruction_is_about_is_in_the_prompt(jsonl, row):
+    rows = [{k: f"{v}{i}" if v == ASK else v for k, v in row.items()} | {"output": SAY} for i in range(3)]
+    result = read(jsonl(*rows))
+    assert [r.prompt.text for r in result.records] == [f"Sum up.\n\n{ASK}{i}" for i in range(3)]
+    assert "is put into the prompt" in result.report.notes[0]
+    assert [p.text for p in read(jsonl(*rows), kind="prompts").records] == [f"Sum up.\n\n{ASK}{i}" for i in range(3)]
+
+
+def test_a_text_that_instructions_that_repeat_may_be_about_is_asked_about(jsonl):
+    path = jsonl(*({"instruction": "Sum up.", "case_story": f"A long piece number {i}.", "output": SAY} for i in range(4)))
+    with pytest.raises(UserError, match="--fields input=case_story puts it into the prompt"):
+        read(path)
+    assert read(path, fields={"input": "case_story"}).records[0].prompt.text == "Sum up.\n\nA long piece number 0."
+    assert read(path, fields={"ignore": "case_story"}).records[0].prompt.text == "Sum up."
+
+
+def test_what_is_no_input_of_an_instruction_is_left_alone(jsonl):
+    rows = [{"instruction": f"Do {i}.", "output": SAY, "text": f"Below: Do {i}. {SAY}", "code": "The sum"} for i in range(3)]
+    assert [r.prompt.text for r in read(jsonl(*rows)).records] == ["Do 0.", "Do 1.", "Do 2."]
+    asked = [{"instruction": f"Do {i}.", "code": f"x = {i}"} for i in range(3)]
+    assert [p.text for p in read(jsonl(*asked)).records] == ["Do 0.", "Do 1.", "Do 2."]
+
+
+@pytest.mark.parametrize("asked, part, texts", [("Write the plural of the word below.", "input", ["word", "apple", "pen"]),
+                                                ("Add 10 to the number given.", "context", ["55", "1", "10"])])  # fmt: skip
+def test_a_short_input_whose_letters_are_in_the_prompt_by_chance_is_not_lost(jsonl, asked, part, texts):
+    records = read(jsonl(*({"prompt": asked, part: t, "response": SAY} for t in texts))).records
+    assert [set(r.prompt.text.split("\n\n")) for r in records] == [{asked, t} for t in texts]
