@@ -74,6 +74,7 @@ class View:
 
     ``labels`` maps a code to its meaning, ``origins`` a field to the column that the user named for it;
     ``carried`` goes into the prompt's metadata. ``asks``: only the prompt is wanted.
+    ``settled``: the columns that say which answer is better, the same in every row of a file.
     """
 
     values: Mapping[str, Any]
@@ -82,6 +83,7 @@ class View:
     origins: Mapping[str, str] = field(default_factory=dict)
     carried: Mapping[str, Any] = field(default_factory=dict)
     asks: bool = False
+    settled: Choice | None = None
 
     @classmethod
     def of(
@@ -116,7 +118,11 @@ class View:
 
     def choice(self) -> Choice | None:
         """The columns that say which of two answers is better."""
-        return choice_of(self.values, self.pair())
+        if self.settled is None:
+            return choice_of(self.values, self.pair())
+        # A row without the verdict of the other rows has none: its scores are another thing.
+        held = all(self.values.get(c) not in (None, "") for c in self.settled.columns)
+        return self.settled if held else None
 
     def original(self, column: str) -> str:
         """The file's own name of a column that the user renamed."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from plaudit.data.readers.coerce import listed, number
@@ -103,6 +103,29 @@ def _is_number(value: Any) -> bool:
         return False
 
 
+def other_orders(view: View, record: Ranking) -> Iterator[tuple[str, bool]]:
+    """Other columns and keys that order the answers of a ranking, each with whether it contradicts the ranking."""
+    place = {i: p for p, group in enumerate(record.groups) for i in group}
+    answers = listed(view.get("responses"))
+    if not isinstance(answers, list) or len(answers) != len(place):
+        return
+    orders = {f: (listed(view.get(f)), sign) for f, sign in (("ranks", 1), ("scores", -1))}
+    for keys, sign in ((RANKS, 1), (SCORES, -1)):
+        for key in keys if all(isinstance(a, dict) for a in answers) else ():
+            orders[f"responses[].{key}"] = ([a.get(key) for a in answers], sign)
+    for column, (values, sign) in orders.items():
+        if isinstance(values, list) and len(values) == len(place) and all(map(_is_number, values)):
+            keyed = [sign * float(v) for v in values]
+            yield column, any(place[i] < place[j] and keyed[i] > keyed[j] for i in place for j in place)
+    best = view.get("preferred")
+    if best is not None and not isinstance(listed(best), list | dict):
+        # A number may be counted from 0 or from 1.
+        named = {int(float(best)), int(float(best)) - 1} if _is_number(best) else set[int]()
+        named |= {i for i, r in enumerate(record.responses) if bare(r.text) == bare(str(best))}
+        if known := named & set(place):
+            yield view.column("preferred") or "preferred", all(place[i] > 0 for i in known)
+
+
 # -- a list of answers and a code ----------------------------------------------------------------
 
 
@@ -127,7 +150,6 @@ def listed_judged(view: View) -> CodedComparison:
         where,
         said,
         called,
-        None,
-        weight_of(view),
-        strength_of(view),
+        weight=weight_of(view),
+        strength=strength_of(view),
     )

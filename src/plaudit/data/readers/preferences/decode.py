@@ -14,6 +14,7 @@ from plaudit.data.readers.preferences.codes import (
     CodedComparison,
     Place,
     Reading,
+    by_text,
     coding,
     numeric,
     readings_of,
@@ -66,7 +67,25 @@ def settle(
             f"the scores of the answers contradict the choice in {against:,} of {compared:,} judgements; "
             "the choice is used"
         )
+    _note_doubts([item for item, _ in kept], [r.comparisons() for _, r in kept], report)
     return [None if isinstance(r, Fault) else r for _, r in found]
+
+
+def _note_doubts(items: Sequence[CodedComparison], found: Sequence[Comparisons], report: ReadReport) -> None:
+    """Note ties and equal scores beside ``chosen`` and ``rejected``, and other columns that contradict the choice."""
+    column = items[0].where.column if items else ""
+    scored = [(i.scores, o) for i, c in zip(items, found) if i.scores for o in c.outcomes if o.result != 0.5]
+    if equal := sum(scores[o.left] == scores[o.right] for scores, o in scored):
+        report.note(
+            f"the scores of the answers are equal in {equal:,} of {len(scored):,} judgements; the choice is used"
+        )
+    ties = sum(o.result == 0.5 for c in found for o in c.outcomes)
+    if ties and not column:
+        report.note(f"{ties:,} of {len(items):,} pairs are ties, as a column beside them says")
+    for rival in dict.fromkeys(c for item in items for c in item.rivals):
+        held = [(i.rivals[rival], o) for i, c in zip(items, found) if rival in i.rivals for o in c.outcomes]
+        if against := sum(share != o.result for share, o in held):
+            report.note(f"{rival!r} contradicts {column!r} in {against:,} of {len(held):,} judgements; {column!r} is used")
 
 
 def _without_negative_strengths(
@@ -122,6 +141,9 @@ def _say(
         report.note(_settled(where, Reading("as labels says", labels), seen))
         return coding(where, labels)
     open_ = [c for c in seen if is_open(c)]
+    by_texts = [(item, s.value, by_text(s.value, item.called)) for _, item in items for s in item.said]
+    if all(verdict is not None for _, _, verdict in by_texts):
+        return _by_text(by_texts, where, open_, report)
     if not open_:
         return coding(where, {})
     ties = any(v is not None and v.share == 0.5 for c in seen if (v := verdict_of(c, where.names)))
@@ -134,6 +156,33 @@ def _say(
         return coding(where, readings[0].mapping)
     _refuse(items, open_, codes, readings, report)
     return None
+
+
+def _by_text(
+    found: Sequence[tuple[CodedComparison, Any, StatedPreference | None]],
+    where: CodedColumn,
+    open_: Sequence[str],
+    report: ReadReport,
+) -> Say | None:
+    """The decoding of values that are all texts of one answer; refuses them if as codes they name the other one."""
+    readings = readings_of(where, open_) if open_ else []
+    say = coding(where, readings[0].mapping if len(readings) == 1 else {})
+    codes = [(value, say(value, ()), text) for item, value, text in found]
+    if any(c is not None and text is not None and c.share != text.share for _, c, text in codes):
+        _ask_of_text(codes[0][0], where, report)
+        return None
+    if open_ or any(verdict is None for _, verdict, _ in codes):
+        report.note(f"{where.column!r} names the better answer by its text or its model")
+    return by_text
+
+
+def _ask_of_text(value: Any, where: CodedColumn, report: ReadReport) -> None:
+    report.refuse(
+        f"{where.column!r} says {str(value)[:40]!r}: it is the text of one answer, and as a code it names the other",
+        field=where.column,
+        remedy=f"write the name of the better answer's column, {where.names[0]!r} or {where.names[1]!r}; or say what codes "
+        f"mean: --labels {code(value)}=first (or second)",
+    )
 
 
 def _settled(where: CodedColumn, reading: Reading, seen: Sequence[str]) -> str:
@@ -248,6 +297,14 @@ def _best_of_many(
             "labels says which of two answers a code means, but there are more than two here",
             field="labels",
             remedy="leave it out, and write the position of the best answer, or 'ranking'",
+        )
+        return []
+    hits = [{bare(str(s.value))} & set().union(*item.called) for _, item in items for s in item.said]
+    if places and all(hits):
+        report.refuse(
+            f"{where.column!r} says numbers that are positions of answers, and each is also the text of one answer",
+            field=where.column,
+            remedy="write 'ranking': the positions from 0, best first, or 'ranks': 1 is best",
         )
         return []
     if places and (0 in places) == (max(places) >= most):

@@ -65,7 +65,8 @@ def join_parts(made: Preparation, rows: Sequence[Values], kind: str | None) -> N
 def _ask_about_inputs(made: Preparation, rows: Sequence[Values]) -> None:
     """Ask about texts that change from row to row while few instructions repeat: what the instructions are about."""
     asked = {row["instruction"] for row in rows if isinstance(row.get("instruction"), str)}
-    if 2 * len(asked) > len(rows) or made.consumed & {*CONTEXTS, *INPUTS, "input"} or filled(rows, "messages"):
+    answered = any(filled(rows, c) for c in FIELDS["response"])
+    if not asked or not answered or 2 * len(asked) > len(rows) or made.consumed & {*CONTEXTS, *INPUTS, "input"}:
         return
     known = {c for columns in FIELDS.values() for c in columns} | {"history", *CHOICES, *CONTEXTS} | made.consumed
     for column in dict.fromkeys(c for row in rows for c in row if c not in known):
