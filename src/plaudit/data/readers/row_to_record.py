@@ -45,6 +45,9 @@ def prompt_of(view: View, turns: Sequence[Message] | None = None) -> Prompt:
         else:
             turns = before_answer(view, prompt_messages(value, column), column)
     system = view.get("system")
+    if isinstance(system, list | dict):
+        parts = system if isinstance(system, dict) and "role" in system else {"role": "system", "content": system}
+        system = messages([parts], "system")[0].content
     if system is not None:
         said = filled_text(system, "system", "prompt")
         if turns[0].role != "system":
@@ -100,7 +103,10 @@ def _response(view: View) -> Response:
 
 def weight_of(view: View) -> float:
     weight = _stated(view.get("weight"))
-    return 1.0 if weight is None else number(weight, "weight")
+    found = 1.0 if weight is None else number(weight, "weight")
+    if found < 0:
+        raise Fault("bad weight", f"the weight {found:g} is negative", field="weight", remedy="write 0 or more")
+    return found
 
 
 def _stated(value: Any) -> Any:
@@ -187,6 +193,14 @@ def ranking_of(
     view: View, prompt: Prompt, texts: Sequence[str], groups: Sequence[Sequence[int]], field: str
 ) -> Ranking:
     differing(texts, field)
+    place = {i: p for p, group in enumerate(groups) for i in group}
+    if len({(text, place[i]) for i, text in enumerate(texts)}) > len(set(texts)):
+        raise Fault(
+            "contradiction",
+            "two answers with the same text have different places",
+            field=field,
+            remedy="keep one of them, or remove the row",
+        )
     return Ranking(
         prompt,
         tuple(map(Response, texts)),
