@@ -40,6 +40,20 @@ WHOLE = {
         {"prompt": [{"role": "user", "content": [{"type": "text", "text": ASK}]}], "context": "A passage.", "response": SAY},
         (Message("user", f"A passage.\n\n{ASK}"),),
     ),
+    "one message as an object": ({"prompt": USER.as_dict(), "response": {"role": "assistant", "content": SAY}}, (USER,)),
+    "a system message in parts": (
+        {"system": [{"type": "text", "text": "Be brief."}], "prompt": ASK, "response": SAY},
+        (BRIEF, USER),
+    ),
+    "messages of role and text": (
+        {"messages": [{"role": "user", "text": ASK}, {"role": "assistant", "text": SAY}]},
+        (USER,),
+    ),
+    "a blank system, a blank input and no images": (
+        {"system": " ", "instruction": ASK, "input": " ", "images": [], "output": SAY},
+        (USER,),
+    ),
+    "an empty list of replies": ({"prompt": ASK, "response": SAY, "replies": []}, (USER,)),
     "a passage that the prompt already holds": (
         {"prompt": f"A passage. {ASK}", "context": "A passage.", "response": SAY},
         (Message("user", f"A passage. {ASK}"),),
@@ -147,7 +161,7 @@ def test_every_part_of_a_prompt_is_in_it_once(jsonl, case):
     ] * 2
     used = {c for c in row if c in records[0].prompt.metadata}
     # What is no part of the prompt stays known as what it was.
-    assert used <= ({"context"} if "context" in row else {"problem", "solution", "answer"})
+    assert used <= ({"context"} if "context" in row else {"problem", "solution", "answer", "images", "replies"})
 
 
 SPOKEN = {
@@ -496,3 +510,33 @@ def test_what_is_no_input_of_an_instruction_is_left_alone(jsonl):
 def test_a_short_input_whose_letters_are_in_the_prompt_by_chance_is_not_lost(jsonl, asked, part, texts):
     records = read(jsonl(*({"prompt": asked, part: t, "response": SAY} for t in texts))).records
     assert [set(r.prompt.text.split("\n\n")) for r in records] == [{asked, t} for t in texts]
+
+
+TOOL = {"type": "function", "function": {"name": "w"}}
+TOOLS = {
+    "an object": {"tools": TOOL},
+    "text with a space": {"tools": f" {json.dumps([TOOL])}"},
+    "texts in a list": {"tools": [json.dumps(TOOL)]},
+    "functions": {"functions": [TOOL]},
+}
+
+
+@pytest.mark.parametrize("form", TOOLS)
+def test_tools_in_any_form_are_seen_by_the_model(jsonl, form):
+    result = read(jsonl({"messages": CHAT, **TOOLS[form]}))
+    assert result.records[0].prompt.messages[0].more == {"tools": [TOOL]} and result.report.unused == ()
+
+
+@pytest.mark.parametrize("key", ["arguments", "parameters", "input"])
+@pytest.mark.parametrize("form", ["tool_calls", "function_call"])
+def test_the_arguments_of_a_call_are_kept_under_any_name(jsonl, key, form):
+    call = {"name": "w", key: {"city": "Rome"}}
+    turn = (
+        {"role": "assistant", "tool_calls": [call]}
+        if form == "tool_calls"
+        else {"from": "function_call", "value": json.dumps(call)}
+    )
+    talk = [USER.as_dict(), turn, {"role": "tool", "content": "sun"}, {"role": "assistant", "content": SAY}]
+    (record,) = read(jsonl({"messages": talk})).records
+    (kept,) = record.prompt.messages[1].more["tool_calls"]
+    assert kept["function"] == {"name": "w", "arguments": {"city": "Rome"}}

@@ -56,6 +56,8 @@ def transcript(text: str) -> list[Message] | None:
 def prompt_messages(value: Any, field: str) -> tuple[Message, ...]:
     """A prompt from messages, from a transcript in text, or from plain text as one user turn."""
     value = conversed(value)
+    if isinstance(value, dict) and {"role", "from"} & set(value):
+        value = [value]
     if isinstance(value, list):
         return messages(value, field)
     text = filled_text(value, field, "prompt")

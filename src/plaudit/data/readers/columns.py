@@ -53,7 +53,7 @@ FIELDS: dict[str, tuple[str, ...]] = {
     "metadata": ("metadata",),
     # Columns that are not labels or ratings of the answer, whatever their names.
     "ignore": (),
-    "tools": ("tools",),
+    "tools": ("tools", "functions"),
 }
 KNOWN = {column for columns in FIELDS.values() for column in columns}
 # Fields that every schema keeps if they are present.
@@ -129,10 +129,10 @@ class View:
         return self.origins.get(column, column)
 
     def get(self, field: str) -> Any:
-        """The value of a field, or None; also None for an empty cell of a CSV file."""
+        """The value of a field, or None; also None for an empty cell of a CSV file, and for blank text."""
         column = self.column(field)
         value = self.values[column] if column else None
-        return None if value == "" else value
+        return None if isinstance(value, str) and not value.strip() else value
 
     def take(self, field: str) -> tuple[Any, str]:
         """The value of a required field, and its column. Raises ``Fault`` if it is missing."""

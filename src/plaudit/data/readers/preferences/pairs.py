@@ -126,9 +126,8 @@ def _said(view: View, choice: Choice) -> tuple[CodedJudgement, ...]:
             return value
         return (CodedJudgement(value, rater_of(view)),)
     if choice.kind == "raters":
-        return tuple(
-            CodedJudgement(view.values[c], c) for c in choice.columns if view.values.get(c) is not None
-        )
+        said = ((c, view.values.get(c)) for c in choice.columns)
+        return tuple(CodedJudgement(v, c) for c, v in said if v is not None and str(v).strip())
     if choice.kind == "flags":
         return (CodedJudgement(_flagged(view, choice.columns), rater_of(view)),)
     found = numbers(view.values, (choice.columns[0], choice.columns[1]))

@@ -110,7 +110,7 @@ def _standing(column: str) -> Change:
 def _apart(row: Values, column: str) -> bool:
     """Whether a column is a part of the prompt besides the text of the prompt."""
     asked = next((c for c in FIELDS["prompt"] if row.get(c)), None)
-    if asked is None or asked == column:
+    if asked is None or asked == column or (isinstance(row[column], str) and not row[column].strip()):
         return False
     if column == "input":
         return isinstance(row["input"], str)
