@@ -28,20 +28,34 @@ TOLD = {
 def test_rows_that_say_the_opposite_of_others_are_told(jsonl, case):
     rows, note = TOLD[case]
     assert note in " ".join(read(jsonl(*rows)).report.notes)
-    assert not any("in several rows" in n or "another" in n or "both directions" in n for n in read(jsonl(*rows[:1] * 2)).report.notes)
+    assert not any(
+        "in several rows" in n or "another" in n or "both directions" in n
+        for n in read(jsonl(*rows[:1] * 2)).report.notes
+    )
 
 
 DROPPED = {
     "equal answers with different places": {"prompt": "A", "responses": ["a", "a", "b"], "ranks": [1, 3, 2]},
-    "the same with scores": {"prompt": "A", "responses": [{"text": t, "score": s} for t, s in (("a", 1), ("b", 2), ("a", 3))]},
-    "a prompt that nobody answered": {"prompt": "What is 3?", "chosen": TALK, "rejected": [TALK[0], {**TALK[1], "content": "No."}]},
+    "the same with scores": {"prompt": "A", 
+                             "responses": [{"text": t, "score": s} for t, s in zip("aba", (1, 2, 3))]},
+    "a prompt that nobody answered": {"prompt": "What is 3?", "chosen": TALK,
+                                      "rejected": [TALK[0], {**TALK[1], "content": "No."}]},
     "a negative weight": {"prompt": "A", "chosen": "x", "rejected": "y", "weight": -2},
     "a negative weight of an answer": {"prompt": "A", "response": "x", "weight": "-1"},
     "answers that differ by a mark of no width": {"prompt": "A", "chosen": "Yes", "rejected": "\ufeffYes"},
     "an answer of no width": {"prompt": "A", "response": "\u200b"},
     "tools that cannot be read": {"messages": TALK, "tools": "search and weather"},
 }  # fmt: skip
-REASONS = ["contradiction", "contradiction", "prompts differ", "bad weight", "bad weight", "identical answers", "empty answer", "bad tools"]
+REASONS = [
+    "contradiction",
+    "contradiction",
+    "prompts differ",
+    "bad weight",
+    "bad weight",
+    "identical answers",
+    "empty answer",
+    "bad tools",
+]
 
 
 @pytest.mark.parametrize("case, reason", zip(DROPPED, REASONS))

@@ -110,12 +110,22 @@ TABLE = {
         "the key 'chosen' has two values",
         1,
     ),
-    "tabs in a .csv": Bad(b"prompt\tresponse\nA?\tx\n", "separated by tabs", 1, remedy=".tsv", name="rows.csv"),
-    "bars in a .csv": Bad(b"prompt|response\nA?|x\n", "separated by '|'", 1, remedy="commas", name="rows.csv"),
-    "a row with fewer cells": Bad(
-        b"prompt,response,note\nA?,x\n", "2 cells under a header of 3", 2, remedy="a cell for each column", name="rows.csv"
+    "tabs in a .csv": Bad(
+        b"prompt\tresponse\nA?\tx\n", "separated by tabs", 1, remedy=".tsv", name="rows.csv"
     ),
-    "lines that end in CR": Bad(b"prompt,response\rA?,x\rB?,y", "new-line", 1, remedy="tr '", name="rows.csv"),
+    "bars in a .csv": Bad(
+        b"prompt|response\nA?|x\n", "separated by '|'", 1, remedy="commas", name="rows.csv"
+    ),
+    "a row with fewer cells": Bad(
+        b"prompt,response,note\nA?,x\n",
+        "2 cells under a header of 3",
+        2,
+        remedy="a cell for each column",
+        name="rows.csv",
+    ),
+    "lines that end in CR": Bad(
+        b"prompt,response\rA?,x\rB?,y", "new-line", 1, remedy="tr '", name="rows.csv"
+    ),
     "bad JSON at line 4": Bad(
         jsonl(*GOOD[:3], '{"prompt": "Ask?", "chosen": ', *GOOD[3:]),
         "not valid JSON: Expecting value (column 29)",
@@ -713,5 +723,7 @@ def test_a_table_of_tabs_in_capitals_and_the_outer_list_of_an_object_are_read(tm
 
 def test_a_blank_cell_of_a_rater_is_no_judgement(tmp_path):
     path = tmp_path / "rows.csv"
-    path.write_text("prompt,response_a,response_b,annotator_1,annotator_2\nA?,x,y,A,B\nB?,x,y,A, \nC?,x,y,,B\n")
+    path.write_text(
+        "prompt,response_a,response_b,annotator_1,annotator_2\nA?,x,y,A,B\nB?,x,y,A, \nC?,x,y,,B\n"
+    )
     assert [len(r.comparisons().outcomes) for r in read(path, max_dropped=0).records] == [2, 1, 1]

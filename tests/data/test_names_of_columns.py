@@ -10,11 +10,15 @@ from plaudit.errors import UserError
 ASK, GOOD, BAD = "What is two plus two?", "The sum is four.", "No idea."
 
 
-@pytest.mark.parametrize("asked, said", [("Prompt", "Completion"), ("PROMPT", "completion "), ("prompt", "COMPLETION")])
+@pytest.mark.parametrize(
+    "asked, said", [("Prompt", "Completion"), ("PROMPT", "completion "), ("prompt", "COMPLETION")]
+)
 def test_capitals_in_names_change_nothing(jsonl, asked, said):
     rows = [{asked: f"Ask {i}?", said: GOOD} for i in range(3)]
     found = read(jsonl(*rows, {said: GOOD}), max_dropped=0.5)
-    assert [(r.prompt.text, r.response.text) for r in found.records] == [(f"Ask {i}?", GOOD) for i in range(3)]
+    assert [(r.prompt.text, r.response.text) for r in found.records] == [
+        (f"Ask {i}?", GOOD) for i in range(3)
+    ]
     assert dict(found.report.dropped) == {"missing field": 1}
 
 
@@ -57,7 +61,10 @@ def test_which_two_columns_are_the_answers_is_asked_and_can_be_said(jsonl, case)
     with pytest.raises(UserError) as caught:
         read(path)
     (problem,) = caught.value.problems
-    assert f"--fields chosen={names[0]},rejected={names[1]}" in problem.remedy and f"ignore={'+'.join(names)}" in problem.remedy
+    assert (
+        f"--fields chosen={names[0]},rejected={names[1]}" in problem.remedy
+        and f"ignore={'+'.join(names)}" in problem.remedy
+    )
     (pair,) = read(path, fields={"chosen": names[0], "rejected": names[1]}).records
     assert [r.text for r in pair.responses] == [GOOD, BAD]
     if "response" in UNSURE[case]:

@@ -37,10 +37,17 @@ WHOLE = {
         (BRIEF, Message("user", f"A passage.\n\n{ASK}")),
     ),
     "a passage beside a message in parts": (
-        {"prompt": [{"role": "user", "content": [{"type": "text", "text": ASK}]}], "context": "A passage.", "response": SAY},
+        {
+            "prompt": [{"role": "user", "content": [{"type": "text", "text": ASK}]}],
+            "context": "A passage.",
+            "response": SAY,
+        },
         (Message("user", f"A passage.\n\n{ASK}"),),
     ),
-    "one message as an object": ({"prompt": USER.as_dict(), "response": {"role": "assistant", "content": SAY}}, (USER,)),
+    "one message as an object": (
+        {"prompt": USER.as_dict(), "response": {"role": "assistant", "content": SAY}},
+        (USER,),
+    ),
     "a system message in parts": (
         {"system": [{"type": "text", "text": "Be brief."}], "prompt": ASK, "response": SAY},
         (BRIEF, USER),
@@ -161,7 +168,9 @@ def test_every_part_of_a_prompt_is_in_it_once(jsonl, case):
     ] * 2
     used = {c for c in row if c in records[0].prompt.metadata}
     # What is no part of the prompt stays known as what it was.
-    assert used <= ({"context"} if "context" in row else {"problem", "solution", "answer", "images", "replies"})
+    assert used <= (
+        {"context"} if "context" in row else {"problem", "solution", "answer", "images", "replies"}
+    )
 
 
 SPOKEN = {
@@ -443,7 +452,8 @@ def test_a_text_that_holds_the_answer_beside_it_is_not_its_prompt(jsonl, text):
 
 CHAT = [USER.as_dict(), {"role": "assistant", "content": SAY}]
 ENDED = [
-    ({"messages": CHAT, "chosen": SAY, "rejected": "No."}, {"messages": CHAT, "chosen": "Four.", "rejected": "No."}, None),
+    ({"messages": CHAT, "chosen": SAY, "rejected": "No."},
+     {"messages": CHAT, "chosen": "Four.", "rejected": "No."}, None),
     ({"messages": CHAT, "response_a": "No.", "response_b": SAY, "winner": "b"},
      {"messages": CHAT, "response_a": "No.", "response_b": "Four.", "winner": "b"}, None),
     ({"prompt": CHAT, "response": SAY}, {"prompt": CHAT, "response": "Four."}, None),
@@ -469,44 +479,64 @@ def test_a_conversation_with_its_answer_among_prompts_is_told_or_cut(jsonl):
 
 
 PLAIN = ["System: Ubuntu 22.04\nHow do I update it?", "Assistant: noun or verb?", "User: bob\nUser: ann\nWho is it?",
-         "User: bob\nSystem: crashed\nWhat happened?", "System: a\nSystem: b\nWhich?", "Assistant: Hi\nUser: Ho"]  # fmt: skip
+         "User: bob\nSystem: crashed\nWhat happened?", "System: a\nSystem: b\nWhich?",
+         "Assistant: Hi\nUser: Ho"]  # fmt: skip
 
 
 @pytest.mark.parametrize("text", PLAIN)
 def test_lines_that_begin_like_turns_are_not_torn_apart(jsonl, text):
-    assert read(jsonl({"prompt": text, "response": SAY})).records[0].prompt.messages == (Message("user", text),)
+    assert read(jsonl({"prompt": text, "response": SAY})).records[0].prompt.messages == (
+        Message("user", text),
+    )
 
 
-ABOUT = [{"instruction": "Sum up.", c: ASK} for c in ("text", "content", "code", "body", "email", "transcript", "dialogue",
-         "source_text", "excerpt", "table", "schema", "data", "premise", "inputs", "sentence")]  # fmt: skip
+ABOUT = [{"instruction": "Sum up.", c: ASK} for c in ("text", "content", "code", "body", "email", "transcript",
+         "dialogue", "source_text", "excerpt", "table", "schema", "data", "premise", "inputs", "sentence")]  # fmt: skip
 
 
-@pytest.mark.parametrize("row", [*ABOUT, {"instruction": "Sum up.", "prompt": ASK}, {"question": "Sum up.", "question_body": ASK}])
+@pytest.mark.parametrize(
+    "row", [*ABOUT, {"instruction": "Sum up.", "prompt": ASK}, {"question": "Sum up.", "question_body": ASK}]
+)
 def test_what_an_instruction_is_about_is_in_the_prompt(jsonl, row):
     rows = [{k: f"{v}{i}" if v == ASK else v for k, v in row.items()} | {"output": SAY} for i in range(3)]
     result = read(jsonl(*rows))
     assert [r.prompt.text for r in result.records] == [f"Sum up.\n\n{ASK}{i}" for i in range(3)]
     assert "is put into the prompt" in result.report.notes[0]
-    assert [p.text for p in read(jsonl(*rows), kind="prompts").records] == [f"Sum up.\n\n{ASK}{i}" for i in range(3)]
+    assert [p.text for p in read(jsonl(*rows), kind="prompts").records] == [
+        f"Sum up.\n\n{ASK}{i}" for i in range(3)
+    ]
 
 
 def test_a_text_that_instructions_that_repeat_may_be_about_is_asked_about(jsonl):
-    path = jsonl(*({"instruction": "Sum up.", "case_story": f"A long piece number {i}.", "output": SAY} for i in range(4)))
+    path = jsonl(
+        *(
+            {"instruction": "Sum up.", "case_story": f"A long piece number {i}.", "output": SAY}
+            for i in range(4)
+        )
+    )
     with pytest.raises(UserError, match="--fields input=case_story puts it into the prompt"):
         read(path)
-    assert read(path, fields={"input": "case_story"}).records[0].prompt.text == "Sum up.\n\nA long piece number 0."
+    assert (
+        read(path, fields={"input": "case_story"}).records[0].prompt.text
+        == "Sum up.\n\nA long piece number 0."
+    )
     assert read(path, fields={"ignore": "case_story"}).records[0].prompt.text == "Sum up."
 
 
 def test_what_is_no_input_of_an_instruction_is_left_alone(jsonl):
-    rows = [{"instruction": f"Do {i}.", "output": SAY, "text": f"Below: Do {i}. {SAY}", "code": "The sum"} for i in range(3)]
+    rows = [
+        {"instruction": f"Do {i}.", "output": SAY, "text": f"Below: Do {i}. {SAY}", "code": "The sum"}
+        for i in range(3)
+    ]
     assert [r.prompt.text for r in read(jsonl(*rows)).records] == ["Do 0.", "Do 1.", "Do 2."]
     asked = [{"instruction": f"Do {i}.", "code": f"x = {i}"} for i in range(3)]
     assert [p.text for p in read(jsonl(*asked)).records] == ["Do 0.", "Do 1.", "Do 2."]
 
 
-@pytest.mark.parametrize("asked, part, texts", [("Write the plural of the word below.", "input", ["word", "apple", "pen"]),
-                                                ("Add 10 to the number given.", "context", ["55", "1", "10"])])  # fmt: skip
+@pytest.mark.parametrize("asked, part, texts", [
+    ("Write the plural of the word below.", "input", ["word", "apple", "pen"]),
+    ("Add 10 to the number given.", "context", ["55", "1", "10"]),
+])  # fmt: skip
 def test_a_short_input_whose_letters_are_in_the_prompt_by_chance_is_not_lost(jsonl, asked, part, texts):
     records = read(jsonl(*({"prompt": asked, part: t, "response": SAY} for t in texts))).records
     assert [set(r.prompt.text.split("\n\n")) for r in records] == [{asked, t} for t in texts]

@@ -144,9 +144,15 @@ def _shaped(
 
 def _settled_choice(shape: Schema, rows: Sequence[DataRow]) -> Choice | None:
     """The column that says which of two answers is better in this file, if one column does; the most explicit one."""
-    views = [View.of(row.values) for row in rows if isinstance(row.values, dict)] if "choice" in shape.needs else []
+    views = (
+        [View.of(row.values) for row in rows if isinstance(row.values, dict)]
+        if "choice" in shape.needs
+        else []
+    )
     found = Counter(c for v in views if (c := v.choice()) is not None and c.kind == "code")
-    return min(found, key=lambda c: SAYING.index(c.columns[0]) if c.columns[0] in SAYING else -1, default=None)
+    return min(
+        found, key=lambda c: SAYING.index(c.columns[0]) if c.columns[0] in SAYING else -1, default=None
+    )
 
 
 def _natural(views: Sequence[View]) -> Schema | None:
@@ -233,7 +239,8 @@ def converter_of(rows: Sequence[Mapping[str, Any]], kind: str | None) -> str | N
 def _by_values(rows: Sequence[Mapping[str, Any]], columns: Iterable[str]) -> str | None:
     """Public sets whose column names are common, recognized by their values."""
     if set(columns) == {"prompt", "completion"} and all(
-        str(r.get("prompt")).startswith("Q: ") and str(r.get("completion")).strip() in ("yes", "no") for r in rows
+        str(r.get("prompt")).startswith("Q: ") and str(r.get("completion")).strip() in ("yes", "no")
+        for r in rows
     ):
         return "truthfulqa_labels"
     if "turns" in columns and all(_has_keys(r.get("turns"), {"s", "t"}) for r in rows):

@@ -72,7 +72,7 @@ def prompt_messages(value: Any, field: str) -> tuple[Message, ...]:
 
 
 def _spoken(turns: Sequence[Message]) -> bool:
-    """Whether turns are those of a prompt, not lines of a text such as ``System: Ubuntu``: a user begins, and is answered."""
+    """Whether turns are those of a prompt, not lines such as ``System: Ubuntu``: a user begins, and is answered."""
     said = [m.role for m in (turns[1:] if turns[0].role == "system" else turns)]
     return said[:1] == ["user"] and "system" not in said and (len(said) == 1 or "assistant" in said)
 

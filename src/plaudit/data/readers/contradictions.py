@@ -1,4 +1,4 @@
-"""Rows of one file that contradict each other: labels of an answer, pairs of two answers, correct answers of a prompt."""
+"""Rows of one file that contradict each other: labels of an answer, pairs of answers, right answers of a prompt."""
 
 from __future__ import annotations
 
@@ -28,7 +28,10 @@ def note_contradictions(records: Sequence[Any], report: ReadReport) -> None:
     for found, sentence in (
         (labels, "{} answers are labeled good in one row and bad in another"),
         (wins, "{} pairs of answers are in the file in both directions: each is once the better one"),
-        (truths, "{} prompts are in several rows with different answers in their metadata; a run uses one row of each"),
+        (
+            truths,
+            "{} prompts are in several rows with different answers in their metadata; a run uses one row of each",
+        ),
     ):
         if count := sum(len(said) > 1 for said in found.values()):
             report.note(sentence.format(f"{count:,}"))

@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, BinaryIO, Protocol
 
+from plaudit.data.readers.json_objects import holds, once
 from plaudit.data.readers.read_report import name_type
 
 # A longer JSONL line is nearly always a file that lost its line breaks.
@@ -78,7 +79,7 @@ def jsonl_rows(file: BinaryIO, refuse: Refuse) -> Iterator[DataRow]:
         if text is None or not text.strip():
             continue
         try:
-            value = json.loads(text.rstrip(), object_pairs_hook=_once)
+            value = json.loads(text.rstrip(), object_pairs_hook=once)
         except json.JSONDecodeError as error:
             refuse(
                 f"not valid JSON: {error.msg} (column {error.colno})",
@@ -141,27 +142,11 @@ def json_rows(file: BinaryIO, refuse: Refuse) -> Iterator[DataRow]:
         )
         return
     places = re.finditer(rf'"{held[0]}"\s*:\s*\[', text) if held else ()
-    found = next((m for m in places if _holds(text, m.end() - 1, whole[held[0]])), None)
+    found = next((m for m in places if holds(text, m.end() - 1, whole[held[0]])), None)
     if found:
         yield from _array(text, found.end() - 1, refuse, nested=True)
     else:
         yield DataRow(1, whole)
-
-
-def _holds(text: str, at: int, rows: list[Any]) -> bool:
-    """Whether the array at a place of a text is these rows, not one of the same name inside another object."""
-    try:
-        return bool(json.JSONDecoder().raw_decode(text, at)[0] == rows)
-    except json.JSONDecodeError:
-        return False
-
-
-def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """The object of these keys; an error if a key has two different values, of which one would be lost."""
-    found = dict(pairs)
-    if len(found) < len(pairs) and (twice := next((k for k, v in pairs if found[k] != v), None)) is not None:
-        raise json.JSONDecodeError(f"the key {twice!r} has two values", "", 0)
-    return found
 
 
 def _bad_json(error: json.JSONDecodeError, refuse: Refuse) -> None:
@@ -174,7 +159,7 @@ def _bad_json(error: json.JSONDecodeError, refuse: Refuse) -> None:
 
 def _array(text: str, start: int, refuse: Refuse, *, nested: bool = False) -> Iterator[DataRow]:
     """Rows of a JSON array, decoded one by one so that each has its line."""
-    decoder = json.JSONDecoder(object_pairs_hook=_once)
+    decoder = json.JSONDecoder(object_pairs_hook=once)
     space = re.compile(r"\s*")
 
     def skip(at: int) -> int:

@@ -68,23 +68,31 @@ def messages(value: Any, field: str) -> tuple[Message, ...]:
         raise Fault("empty prompt", f"{field!r} holds no message", field=field, remedy="remove the row")
     turns = [_message(m, f"{field}[{i}]") for i, m in enumerate(value)]
     if not (said := tuple(m for m in turns if m.role != "system" or m.content)):
-        raise Fault("empty prompt", f"{field!r} holds no message with a text", field=field, remedy="remove the row")
+        raise Fault(
+            "empty prompt", f"{field!r} holds no message with a text", field=field, remedy="remove the row"
+        )
     return said
 
 
 def with_tools(turns: Sequence[Message], tools: Any) -> tuple[Message, ...]:
     """The turns, with the tools that the assistant may call stored on the first of them."""
     found = _parsed(tools)
-    found = [_parsed(t) for t in ([found] if isinstance(found, dict) else found)] if isinstance(found, list | dict) else found
+    found = (
+        [_parsed(t) for t in ([found] if isinstance(found, dict) else found)]
+        if isinstance(found, list | dict)
+        else found
+    )
     if not found or found == "":
         return tuple(turns)
-    if not isinstance(found, list) or not all(isinstance(t, dict) and {"name", "function", "type"} & set(t) for t in found):
+    if not isinstance(found, list) or not all(
+        isinstance(t, dict) and {"name", "function", "type"} & set(t) for t in found
+    ):
         raise Fault(
             "bad tools",
             "'tools' cannot be read as a list of functions",
             field="tools",
-            remedy='write [{"type": "function", "function": {"name": "…", "parameters": {…}}}], or leave the column out with '
-            "--fields ignore=COLUMN",
+            remedy='write [{"type": "function", "function": {"name": "…", "parameters": {…}}}], or leave the column '
+            "out with --fields ignore=COLUMN",
         )
     tools = found
     return (replace(turns[0], more={**turns[0].more, "tools": _without_nothing(tools)}), *turns[1:])

@@ -16,8 +16,9 @@ from plaudit.data.readers.coerce import (
     split_conversation,
     truth,
 )
-from plaudit.data.readers.columns import FIELDS, View
+from plaudit.data.readers.columns import View
 from plaudit.data.readers.messages import with_tools
+from plaudit.data.readers.prompt_ends import before_answer
 from plaudit.data.readers.read_report import Fault, name_type
 from plaudit.data.records import (
     Demonstration,
@@ -46,7 +47,9 @@ def prompt_of(view: View, turns: Sequence[Message] | None = None) -> Prompt:
             turns = before_answer(view, prompt_messages(value, column), column)
     system = view.get("system")
     if isinstance(system, list | dict):
-        parts = system if isinstance(system, dict) and "role" in system else {"role": "system", "content": system}
+        parts = (
+            system if isinstance(system, dict) and "role" in system else {"role": "system", "content": system}
+        )
         system = messages([parts], "system")[0].content
     if system is not None:
         said = filled_text(system, "system", "prompt")
@@ -74,26 +77,6 @@ def messages_prompt(view: View) -> Prompt:
     return prompt_of(view, before_answer(view, messages(value, column), column))
 
 
-def before_answer(view: View, turns: Sequence[Message], column: str) -> tuple[Message, ...]:
-    """The turns of a prompt without the answer at their end, if only the prompt is wanted or the row holds that answer.
-
-    Raises ``Fault`` for another answer at their end: a model would learn to say two answers in a row.
-    """
-    kept = list(turns)
-    answers = [view.values.get(c) for c in (*FIELDS["response"], "chosen", "rejected", *(view.pair() or ()))]
-    texts = {v.strip() for v in answers if isinstance(v, str)}
-    while kept and kept[-1].role == "assistant" and (view.asks or kept[-1].content in texts):
-        kept.pop()
-    if not kept or kept[-1].role == "assistant":
-        raise Fault(
-            "answered prompt",
-            f"{column!r} ends with an answer of the assistant",
-            field=column,
-            remedy="remove its last turn, or the row; to learn from that answer, write only the conversation",
-        )
-    return tuple(kept)
-
-
 # -- one answer ----------------------------------------------------------------------------------
 
 
@@ -105,7 +88,9 @@ def weight_of(view: View) -> float:
     weight = _stated(view.get("weight"))
     found = 1.0 if weight is None else number(weight, "weight")
     if found < 0:
-        raise Fault("bad weight", f"the weight {found:g} is negative", field="weight", remedy="write 0 or more")
+        raise Fault(
+            "bad weight", f"the weight {found:g} is negative", field="weight", remedy="write 0 or more"
+        )
     return found
 
 

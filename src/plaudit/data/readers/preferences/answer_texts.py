@@ -18,8 +18,9 @@ from plaudit.data.readers.coerce import (
 )
 from plaudit.data.readers.columns import FIELDS, View
 from plaudit.data.readers.preferences.words import words
+from plaudit.data.readers.prompt_ends import before_answer
 from plaudit.data.readers.read_report import Fault
-from plaudit.data.readers.row_to_record import answered, before_answer, differing, prompt_of
+from plaudit.data.readers.row_to_record import answered, differing, prompt_of
 from plaudit.data.records import Message, Prompt, Response
 
 # Keys of the text of a prompt that is an object.

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import replace
 from typing import Any
 
 from plaudit.data.baselines import longer_wins
@@ -18,6 +17,12 @@ from plaudit.data.readers.preferences.codes import (
     coding,
     numeric,
     readings_of,
+)
+from plaudit.data.readers.preferences.doubts import (
+    ask_of_text,
+    contradictions,
+    note_doubts,
+    without_negative_strengths,
 )
 from plaudit.data.readers.preferences.words import StatedPreference, bare, verdict_of
 from plaudit.data.readers.read_report import Fault, ReadReport
@@ -42,7 +47,7 @@ def settle(
     where = items[0][1].where
     if _unfit(labels, where, report):
         return []
-    items = _without_negative_strengths(items, report)
+    items = without_negative_strengths(items, report)
     codes = Counter(code(s.value) for _, item in items for s in item.said)
     seen = list(codes)
     if not labels and where.column and any(map(is_open, seen)):
@@ -67,42 +72,8 @@ def settle(
             f"the scores of the answers contradict the choice in {against:,} of {compared:,} judgements; "
             "the choice is used"
         )
-    _note_doubts([item for item, _ in kept], [r.comparisons() for _, r in kept], report)
+    note_doubts([item for item, _ in kept], [r.comparisons() for _, r in kept], report)
     return [None if isinstance(r, Fault) else r for _, r in found]
-
-
-def _note_doubts(items: Sequence[CodedComparison], found: Sequence[Comparisons], report: ReadReport) -> None:
-    """Note ties and equal scores beside ``chosen`` and ``rejected``, and other columns that contradict the choice."""
-    column = items[0].where.column if items else ""
-    scored = [(i.scores, o) for i, c in zip(items, found) if i.scores for o in c.outcomes if o.result != 0.5]
-    if equal := sum(scores[o.left] == scores[o.right] for scores, o in scored):
-        report.note(
-            f"the scores of the answers are equal in {equal:,} of {len(scored):,} judgements; the choice is used"
-        )
-    ties = sum(o.result == 0.5 for c in found for o in c.outcomes)
-    if ties and not column:
-        report.note(f"{ties:,} of {len(items):,} pairs are ties, as a column beside them says")
-    for rival in dict.fromkeys(c for item in items for c in item.rivals):
-        held = [(i.rivals[rival], o) for i, c in zip(items, found) if rival in i.rivals for o in c.outcomes]
-        if against := sum(share != o.result for share, o in held):
-            report.note(f"{rival!r} contradicts {column!r} in {against:,} of {len(held):,} judgements; {column!r} is used")
-
-
-def _without_negative_strengths(
-    items: Sequence[tuple[Place, CodedComparison]], report: ReadReport
-) -> Sequence[tuple[Place, CodedComparison]]:
-    """Remove negative strengths of ``chosen`` over ``rejected``, which contradict the choice, and note how many."""
-    given = [item.strength for _, item in items if item.strength is not None]
-    negative = sum(strength < 0 for strength in given)
-    if items[0][1].where.column or not negative:
-        return items
-    report.note(
-        f"the margin or strength beside the answers is negative in {negative:,} of {len(given):,} judgements, which "
-        "contradicts the choice; the choice is used, without a strength there"
-    )
-    return [
-        (place, replace(item, strength=None) if (item.strength or 0) < 0 else item) for place, item in items
-    ]
 
 
 def is_open(key: str) -> bool:
@@ -169,20 +140,11 @@ def _by_text(
     say = coding(where, readings[0].mapping if len(readings) == 1 else {})
     codes = [(value, say(value, ()), text) for item, value, text in found]
     if any(c is not None and text is not None and c.share != text.share for _, c, text in codes):
-        _ask_of_text(codes[0][0], where, report)
+        ask_of_text(codes[0][0], where, report)
         return None
     if open_ or any(verdict is None for _, verdict, _ in codes):
         report.note(f"{where.column!r} names the better answer by its text or its model")
     return by_text
-
-
-def _ask_of_text(value: Any, where: CodedColumn, report: ReadReport) -> None:
-    report.refuse(
-        f"{where.column!r} says {str(value)[:40]!r}: it is the text of one answer, and as a code it names the other",
-        field=where.column,
-        remedy=f"write the name of the better answer's column, {where.names[0]!r} or {where.names[1]!r}; or say what codes "
-        f"mean: --labels {code(value)}=first (or second)",
-    )
 
 
 def _settled(where: CodedColumn, reading: Reading, seen: Sequence[str]) -> str:
@@ -300,16 +262,14 @@ def _best_of_many(
         )
         return []
     hits = [{bare(str(s.value))} & set().union(*item.called) for _, item in items for s in item.said]
-    if places and all(hits):
-        report.refuse(
-            f"{where.column!r} says numbers that are positions of answers, and each is also the text of one answer",
-            field=where.column,
-            remedy="write 'ranking': the positions from 0, best first, or 'ranks': 1 is best",
+    if places and (all(hits) or (0 in places) == (max(places) >= most)):
+        doubt = (
+            "each is also the text of one answer"
+            if all(hits)
+            else "it is unclear whether the first is 0 or 1"
         )
-        return []
-    if places and (0 in places) == (max(places) >= most):
         report.refuse(
-            f"{where.column!r} names a position among the answers, and it is unclear whether the first is 0 or 1",
+            f"{where.column!r} names a position among the answers, and {doubt}",
             field=where.column,
             remedy="write 'ranking': the positions from 0, best first, or 'ranks': 1 is best",
         )
@@ -340,17 +300,3 @@ def _place(item: CodedComparison, start: int) -> int:
     if number is not None:
         return int(number) - start if number.is_integer() else -1
     return next((i for i, names in enumerate(item.called) if bare(str(value)) in names), -1)
-
-
-def contradictions(pairs: Any) -> tuple[int, int]:
-    """How many judgements the scores contradict, and how many have scores: (against, compared); ties do not count."""
-    against = compared = 0
-    for comparisons, scores in pairs:
-        if scores is None:
-            continue
-        for o in comparisons.outcomes:
-            if o.result != 0.5:
-                compared += 1
-                difference = scores[o.left] - scores[o.right]
-                against += difference * (o.result - 0.5) < 0
-    return against, compared

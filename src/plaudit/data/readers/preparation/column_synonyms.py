@@ -75,7 +75,9 @@ def renamings(rows: Sequence[Mapping[str, Any]], kind: str | None) -> dict[str, 
     for field, others in OTHERS.items():
         if any(c in columns for c in FIELDS[field]) or (_is_pair(columns) and field == "response"):
             continue
-        if field == "prompt" and (kind == "text" or not (_answered(columns, rows) or sides_of(columns, rows))):
+        if field == "prompt" and (
+            kind == "text" or not (_answered(columns, rows) or sides_of(columns, rows))
+        ):
             others = tuple(c for c in others if c not in BESIDE_ANSWER)
         if field == "prompt":
             others = tuple(c for c in others if not _holds_answer(rows, c))
@@ -117,7 +119,8 @@ def _is_pair(columns: Iterable[str]) -> bool:
 def sides_of(columns: Iterable[str], rows: Sequence[Mapping[str, Any]]) -> list[tuple[str, str]]:
     """The columns of the better and the worse answer: names that differ only in the words that say which.
 
-    More than one pair if several could be the answers. Not models, ids and scores; remarks only if no row has another answer.
+    More than one pair if several could be the answers. Not models, ids and scores; remarks only if nothing else is
+    an answer.
     """
     if any(c in columns for c in ("chosen", "rejected", *FIELDS["responses"])):
         return []
@@ -138,7 +141,7 @@ def sides_of(columns: Iterable[str], rows: Sequence[Mapping[str, Any]]) -> list[
 
 
 def _certainty(rest: str) -> int:
-    """How sure it is that a side's column holds an answer, by the rest of its name: 3 (``response``) to 0 (``model``)."""
+    """How sure it is that a column holds an answer, by the rest of its name: 3 (``response``) to 0 (``model``)."""
     named = rest.split("_")
     if not rest or rest in BASES or named[-1] in BASES:
         return 3
@@ -149,7 +152,9 @@ def beside_answer(sides: tuple[str, str], rows: Sequence[Mapping[str, Any]], kin
     """Whether rows also hold an answer that is neither of the two sides: then it is unclear what to learn from."""
     names = FIELDS["response"] if kind is None else ()
     others = [(row[c], row) for row in rows for c in names if c not in sides and isinstance(row.get(c), str)]
-    return any(text.strip() not in (str(row.get(c)).strip() for c in sides) for text, row in others if text.strip())
+    return any(
+        text.strip() not in (str(row.get(c)).strip() for c in sides) for text, row in others if text.strip()
+    )
 
 
 def holds_text(rows: Sequence[Mapping[str, Any]], column: str) -> bool:

@@ -54,7 +54,7 @@ def join_parts(made: Preparation, rows: Sequence[Values], kind: str | None) -> N
         else:
             made.problems.append(
                 Problem(
-                    f"{column!r} belongs to the prompt, but is not text, or the prompt is not text that it could be put into",
+                    f"{column!r} belongs to the prompt, but the two are not both text that could be joined",
                     field=column,
                     remedy=f"write it into the prompt, or leave it out with --fields ignore={column}",
                 )
@@ -66,11 +66,22 @@ def _ask_about_inputs(made: Preparation, rows: Sequence[Values]) -> None:
     """Ask about texts that change from row to row while few instructions repeat: what the instructions are about."""
     asked = {row["instruction"] for row in rows if isinstance(row.get("instruction"), str)}
     answered = any(filled(rows, c) for c in FIELDS["response"])
-    if not asked or not answered or 2 * len(asked) > len(rows) or made.consumed & {*CONTEXTS, *INPUTS, "input"}:
+    if (
+        not asked
+        or not answered
+        or 2 * len(asked) > len(rows)
+        or made.consumed & {*CONTEXTS, *INPUTS, "input"}
+    ):
         return
-    known = {c for columns in FIELDS.values() for c in columns} | {"history", *CHOICES, *CONTEXTS} | made.consumed
+    known = (
+        {c for columns in FIELDS.values() for c in columns} | {"history", *CHOICES, *CONTEXTS} | made.consumed
+    )
     for column in dict.fromkeys(c for row in rows for c in row if c not in known):
-        texts = [v for v in filled(rows, column) if isinstance(v, str) and " " in v.strip() and label_name_of(column) is None]
+        texts = [
+            v
+            for v in filled(rows, column)
+            if isinstance(v, str) and " " in v.strip() and label_name_of(column) is None
+        ]
         about = set(words_of(column)) & APART or any(_overlaps(row, column) for row in rows)
         if 2 * len(set(texts)) > len(rows) and sum(map(len, texts)) >= 16 * len(texts) and not about:
             made.problems.append(
@@ -98,7 +109,7 @@ def _standing(column: str) -> Change:
         if whole is None:
             raise Fault(
                 "wrong type",
-                f"{column!r} belongs to the prompt, but is not text, or the prompt is not text that it could be put into",
+                f"{column!r} belongs to the prompt, but the two are not both text that could be joined",
                 field=column,
                 remedy="write it as text, or remove the row",
             )
@@ -127,7 +138,9 @@ def _inside(row: Values, column: str, least: int) -> bool:
     if isinstance(asked, list):
         said = (m.get("content", m.get("value", "")) for m in asked if isinstance(m, Mapping))
         asked = "\n".join(
-            "".join(str(p.get("text", "")) for p in c if isinstance(p, Mapping)) if isinstance(c, list) else str(c)
+            "".join(str(p.get("text", "")) for p in c if isinstance(p, Mapping))
+            if isinstance(c, list)
+            else str(c)
             for c in said
         )
     if not isinstance(part, str) or not isinstance(asked, str):
@@ -252,8 +265,10 @@ def one_of_each(made: Preparation, rows: Sequence[Values], kind: str | None) -> 
 
 
 def _one_pair(made: Preparation, rows: Sequence[Values], kind: str | None) -> None:
-    """Ask the user if several pairs of columns could be the better and the worse answer, or an answer stands beside them."""
-    pairs = sides_of(dict.fromkeys(c for row in rows for c in row), rows) if kind in (None, "preferences") else []
+    """Ask the user if several pairs of columns could be two answers, or another answer stands beside them."""
+    pairs = (
+        sides_of(dict.fromkeys(c for row in rows for c in row), rows) if kind in (None, "preferences") else []
+    )
     alone = len(pairs) == 1 and beside_answer(pairs[0], rows, kind) and not {"response"} & made.settled
     if len(pairs) > 1 or alone:
         named = [" and ".join(map(repr, pair)) for pair in pairs]
