@@ -19,9 +19,9 @@ from plaudit.data.readers.preferences.codes import (
     readings_of,
 )
 from plaudit.data.readers.preferences.doubts import (
-    ask_of_text,
     contradictions,
     note_doubts,
+    read_by_text,
     without_negative_strengths,
 )
 from plaudit.data.readers.preferences.words import StatedPreference, bare, verdict_of
@@ -114,7 +114,7 @@ def _say(
     open_ = [c for c in seen if is_open(c)]
     by_texts = [(item, s.value, by_text(s.value, item.called)) for _, item in items for s in item.said]
     if all(verdict is not None for _, _, verdict in by_texts):
-        return _by_text(by_texts, where, open_, report)
+        return read_by_text(by_texts, where, open_, report)
     if not open_:
         return coding(where, {})
     ties = any(v is not None and v.share == 0.5 for c in seen if (v := verdict_of(c, where.names)))
@@ -127,24 +127,6 @@ def _say(
         return coding(where, readings[0].mapping)
     _refuse(items, open_, codes, readings, report)
     return None
-
-
-def _by_text(
-    found: Sequence[tuple[CodedComparison, Any, StatedPreference | None]],
-    where: CodedColumn,
-    open_: Sequence[str],
-    report: ReadReport,
-) -> Say | None:
-    """The decoding of values that are all texts of one answer; refuses them if as codes they name the other one."""
-    readings = readings_of(where, open_) if open_ else []
-    say = coding(where, readings[0].mapping if len(readings) == 1 else {})
-    codes = [(value, say(value, ()), text) for item, value, text in found]
-    if any(c is not None and text is not None and c.share != text.share for _, c, text in codes):
-        ask_of_text(codes[0][0], where, report)
-        return None
-    if open_ or any(verdict is None for _, verdict, _ in codes):
-        report.note(f"{where.column!r} names the better answer by its text or its model")
-    return by_text
 
 
 def _settled(where: CodedColumn, reading: Reading, seen: Sequence[str]) -> str:

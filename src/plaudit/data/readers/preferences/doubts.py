@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
 from plaudit.data.readers.label_codes import code
-from plaudit.data.readers.preferences.codes import CodedColumn, CodedComparison, Place
+from plaudit.data.readers.preferences.codes import (
+    CodedColumn,
+    CodedComparison,
+    Place,
+    by_text,
+    coding,
+    readings_of,
+)
+from plaudit.data.readers.preferences.words import StatedPreference
 from plaudit.data.readers.read_report import ReadReport
 from plaudit.data.records import Comparisons
 
@@ -62,10 +70,28 @@ def contradictions(pairs: Any) -> tuple[int, int]:
     return against, compared
 
 
-def ask_of_text(value: Any, where: CodedColumn, report: ReadReport) -> None:
+def _ask_of_text(value: Any, where: CodedColumn, report: ReadReport) -> None:
     report.refuse(
         f"{where.column!r} says {str(value)[:40]!r}: it is the text of one answer, and as a code it names the other",
         field=where.column,
         remedy=f"write the name of the better answer's column, {where.names[0]!r} or {where.names[1]!r}; or say "
         f"what codes mean: --labels {code(value)}=first (or second)",
     )
+
+
+def read_by_text(
+    found: Sequence[tuple[CodedComparison, Any, StatedPreference | None]],
+    where: CodedColumn,
+    open_: Sequence[str],
+    report: ReadReport,
+) -> Callable[[Any, Sequence[frozenset[str]]], StatedPreference | None] | None:
+    """The decoding of values that are all texts of one answer; refuses them if as codes they name the other one."""
+    readings = readings_of(where, open_) if open_ else []
+    say = coding(where, readings[0].mapping if len(readings) == 1 else {})
+    codes = [(say(value, ()), text) for _, value, text in found]
+    if any(c is not None and text is not None and c.share != text.share for c, text in codes):
+        _ask_of_text(found[0][1], where, report)
+        return None
+    if open_ or any(c is None for c, _ in codes):
+        report.note(f"{where.column!r} names the better answer by its text or its model")
+    return by_text
