@@ -40,6 +40,13 @@ def ranked(ranking) -> bytes:
     return jsonl({"prompt": "Ask?", "responses": ["a", "b", "c"], "ranking": ranking})
 
 
+OWN = {"record": "ranking", "prompt": "A?", "responses": ["a", "b"], "groups": [[0], [1]]}
+
+
+def objects(*ranks):
+    return {"prompt": "A?", "responses": [{"text": t, "rank": r, "score": 1} for t, r in zip("ab", ranks)]}
+
+
 @dataclass
 class Bad:
     """A file's bytes and the parts that its error must have."""
@@ -54,7 +61,71 @@ class Bad:
 
 
 TABLE = {
+    # Rows of another form than the first ones.
+    "a plain row among plaudit's own": Bad(
+        jsonl(*[OWN] * 3, {"prompt": "A?"}),
+        "the row has no 'record'",
+        4,
+        "record",
+        "ranking",
+    ),
+    "a misspelled kind among plaudit's own": Bad(
+        jsonl(*[OWN] * 3, {"record": "labeled", "prompt": "A?", "response": "a", "good": False}),
+        "'labeled' is not a kind of record",
+        4,
+        "record",
+        "labelled",
+    ),
+    "a rank in words": Bad(
+        jsonl(*[objects(1, 2)] * 3, objects("first", "second")),
+        "ranked by their 'rank', which is not a number",
+        4,
+        "responses",
+        "write 1 for the best",
+    ),
+    "ranks in words": Bad(jsonl(objects("1st", "2nd")), "which is not a number", 1, "responses", "write 1"),
+    "a blank system turn alone": Bad(
+        jsonl({"prompt": [{"role": "system", "content": " "}], "response": "a"}),
+        "'prompt' holds no message with a text",
+        1,
+        "prompt",
+        "remove the row",
+    ),
+    "a blank system turn alone beside a system column": Bad(
+        jsonl({"messages": [{"role": "system", "content": ""}], "system": "Be brief."}),
+        "'messages' holds no message with a text",
+        1,
+        "messages",
+    ),
+    "a passage beside a prompt in a list": Bad(
+        jsonl({"prompt": ["Which?"], "context": "The car is red.", "response": "a"}),
+        "'context' belongs to the prompt",
+        1,
+        "context",
+        "ignore=context",
+    ),
     # Files that are broken.
+    "a key with two values": Bad(
+        b'{"prompt": "A?", "chosen": "x", "rejected": "y", "chosen": "z"}\n',
+        "the key 'chosen' has two values",
+        1,
+    ),
+    "tabs in a .csv": Bad(
+        b"prompt\tresponse\nA?\tx\n", "separated by tabs", 1, remedy=".tsv", name="rows.csv"
+    ),
+    "bars in a .csv": Bad(
+        b"prompt|response\nA?|x\n", "separated by '|'", 1, remedy="commas", name="rows.csv"
+    ),
+    "a row with fewer cells": Bad(
+        b"prompt,response,note\nA?,x\n",
+        "2 cells under a header of 3",
+        2,
+        remedy="a cell for each column",
+        name="rows.csv",
+    ),
+    "lines that end in CR": Bad(
+        b"prompt,response\rA?,x\rB?,y", "new-line", 1, remedy="tr '", name="rows.csv"
+    ),
     "bad JSON at line 4": Bad(
         jsonl(*GOOD[:3], '{"prompt": "Ask?", "chosen": ', *GOOD[3:]),
         "not valid JSON: Expecting value (column 29)",
@@ -638,3 +709,21 @@ def test_what_belongs_to_one_file_is_not_asked_of_a_recipe_nor_the_other_way_rou
             check(recipe, **options)
     with pytest.raises(UserError, match="is no recipe: there is nothing for --set seed=1"):
         check(path, overrides=["seed=1"])
+
+
+def test_a_table_of_tabs_in_capitals_and_the_outer_list_of_an_object_are_read(tmp_path):
+    table = tmp_path / "DATA.TSV"
+    table.write_text("prompt\tresponse\nAsk, please?\tYes.\n")
+    assert [r.prompt.text for r in read(table).records] == ["Ask, please?"]
+    for about in ({"data": [DEMOS[0]]}, {"data": [1, 2]}):
+        path = tmp_path / "rows.json"
+        path.write_text(json.dumps({"about": about, "data": DEMOS[1:3]}))
+        assert [r.prompt.text for r in read(path).records] == ["Ask 1?", "Ask 2?"]
+
+
+def test_a_blank_cell_of_a_rater_is_no_judgement(tmp_path):
+    path = tmp_path / "rows.csv"
+    path.write_text(
+        "prompt,response_a,response_b,annotator_1,annotator_2\nA?,x,y,A,B\nB?,x,y,A, \nC?,x,y,,B\n"
+    )
+    assert [len(r.comparisons().outcomes) for r in read(path, max_dropped=0).records] == [2, 1, 1]

@@ -346,3 +346,112 @@ def test_judgements_counted_from_0_with_ties_are_not_read_inverted(real):
 def test_an_answer_that_is_a_list_in_text_is_one_answer(jsonl):
     (record,) = read(jsonl({"prompt": "Ask?", "chosen": "[1, 2]", "rejected": '["a"]'})).records
     assert [r.text for r in record.responses] == ["[1, 2]", '["a"]']
+
+
+TWO = {"response_a": "x", "response_b": "y"}
+CONFLICTS = {
+    "another verdict": (
+        {**TWO, "preferred": "B", "winner": "A"},
+        "'winner' contradicts 'preferred' in 3 of 3 judgements",
+        S,
+    ),
+    "scores and the best of a list": (
+        {"responses": ["x", "y"], "scores": [1, 5], "preferred": 0},
+        "'preferred' contradicts the order that is used in at least 3 of 3 rankings",
+        S,
+    ),
+    "a ranking and scores": (
+        {"responses": ["x", "y"], "scores": [1, 5], "ranking": [0, 1]},
+        "'scores' contradicts",
+        F,
+    ),
+    "a rank and a score": (
+        {"responses": [{"text": "x", "rank": 1, "score": 1}, {"text": "y", "rank": 2, "score": 9}]},
+        "'responses[].score' contradicts",
+        F,
+    ),
+    "equal scores": (
+        {"chosen": "x", "rejected": "y", "chosen_score": 3, "rejected_score": 3.0},
+        "are equal in 3 of 3 judgements",
+        F,
+    ),
+    "a tie in a flag": ({"chosen": "x", "rejected": "y", "is_tie": True}, "3 of 3 pairs are ties", T),
+    "a tie in words": ({"chosen": "x", "rejected": "y", "preference": "tie"}, "3 of 3 pairs are ties", T),
+}
+
+
+@pytest.mark.parametrize("case", CONFLICTS)
+def test_what_contradicts_the_order_that_is_used_is_told(jsonl, case):
+    row, note, first = CONFLICTS[case]
+    result = read(jsonl(*({"prompt": f"Ask {i}?", **row} for i in range(3))), max_dropped=0)
+    assert note in " ".join(result.report.notes)
+    better = [r.comparisons().outcomes[0] for r in result.records]
+    assert [o.result if o.left == 0 else 1 - o.result for o in better] == [first] * 3
+
+
+@pytest.mark.parametrize(
+    "case", ["another verdict", "scores and the best of a list", "a ranking and scores", "equal scores"]
+)
+def test_what_agrees_is_not_told(jsonl, case):
+    row = dict(CONFLICTS[case][0])
+    agreeing = {"winner": "B", "preferred": "B" if "winner" in row else 1,
+                "scores": [5, 1] if "ranking" in row else [1, 5],
+                "chosen_score": 4, "is_tie": False}  # fmt: skip
+    row |= {k: v for k, v in agreeing.items() if k in row}
+    notes = read(jsonl({"prompt": "Ask?", **row})).report.notes
+    assert not any(word in note for note in notes for word in ("contradict", "equal", "ties"))
+
+
+def test_a_row_without_the_verdict_of_the_others_is_not_judged_by_its_scores(jsonl):
+    report = scan(
+        jsonl(*pairs("winner", ["A", "B", None, ""], score_a=[5, 1, 5, 5], score_b=[1, 5, 1, 1]))
+    ).report
+    assert (report.kept, dict(report.dropped)) == (2, {"missing field": 2})
+
+
+BY_TEXT = {
+    "yes and no": [("Yes", "No", "Yes"), ("Yes", "No", "No")],
+    "numbers": [("0", "1", "0"), ("1", "2", "1"), ("2", "3", "3")],
+}
+
+
+@pytest.mark.parametrize("case", BY_TEXT)
+def test_the_text_of_the_better_answer_may_look_like_a_code(jsonl, case):
+    rows = [
+        {"prompt": f"{i}?", "answer_a": a, "answer_b": b, "preferred_answer": p}
+        for i, (a, b, p) in enumerate(BY_TEXT[case])
+    ]
+    result = read(jsonl(*rows), max_dropped=0)
+    assert results(result.records) == [F if a == p else S for a, b, p in BY_TEXT[case]]
+    assert result.report.notes == ["'preferred_answer' names the better answer by its text or its model"]
+
+
+@pytest.mark.parametrize("rows", [
+    [("2", "1", "2"), ("2", "1", "1")], [("B", "A", "A"), ("B", "A", "B")],
+])  # fmt: skip
+def test_a_value_that_is_a_text_and_also_the_code_of_the_other_answer_is_asked_about(jsonl, rows):
+    path = jsonl(
+        *({"prompt": f"{i}?", "answer_1": a, "answer_2": b, "winner": p} for i, (a, b, p) in enumerate(rows))
+    )
+    with pytest.raises(UserError, match="is the text of one answer, and as a code it names the other"):
+        read(path)
+    many = jsonl(*({"prompt": f"{i}?", "responses": ["2", "1", "3"], "best": b} for i, b in enumerate("123")))
+    with pytest.raises(UserError, match="each is also the text of one answer"):
+        read(many)
+
+
+@pytest.mark.parametrize("column", ["preference_strength", "overall_preference"])
+def test_a_documented_scale_without_negative_numbers_is_not_read_by_the_columns_endings(jsonl, column):
+    path = jsonl(*pairs(column, [1, 2, 1], *ONE_TWO))
+    with pytest.raises(UserError, match="can be read in 2 ways") as caught:
+        read(path)
+    remedies = [p.remedy for p in caught.value.problems[1:]]
+    assert remedies == ["--labels negative=first,positive=second", "--labels 1=first,2=second"]
+    assert results(read(path, labels={1: "second", 2: "second"}).records) == [S] * 3
+
+
+def test_counts_of_votes_beside_each_answer_are_no_raters(jsonl):
+    with pytest.raises(UserError, match="says whether 'response_1' or 'response_2' is better"):
+        read(jsonl(*pairs("vote_1", [2, 2], *ONE_TWO, vote_2=[1, 1])))
+    words = read(jsonl(*pairs("vote_1", ["A", "B"], *ONE_TWO, vote_2=["B", "tie"]))).records
+    assert [[o.result for o in r.outcomes] for r in words] == [[F, S], [S, T]]

@@ -36,6 +36,31 @@ WHOLE = {
         {"prompt": [m.as_dict() for m in (BRIEF, USER)], "document": "A passage.", "completion": SAY},
         (BRIEF, Message("user", f"A passage.\n\n{ASK}")),
     ),
+    "a passage beside a message in parts": (
+        {
+            "prompt": [{"role": "user", "content": [{"type": "text", "text": ASK}]}],
+            "context": "A passage.",
+            "response": SAY,
+        },
+        (Message("user", f"A passage.\n\n{ASK}"),),
+    ),
+    "one message as an object": (
+        {"prompt": USER.as_dict(), "response": {"role": "assistant", "content": SAY}},
+        (USER,),
+    ),
+    "a system message in parts": (
+        {"system": [{"type": "text", "text": "Be brief."}], "prompt": ASK, "response": SAY},
+        (BRIEF, USER),
+    ),
+    "messages of role and text": (
+        {"messages": [{"role": "user", "text": ASK}, {"role": "assistant", "text": SAY}]},
+        (USER,),
+    ),
+    "a blank system, a blank input and no images": (
+        {"system": " ", "instruction": ASK, "input": " ", "images": [], "output": SAY},
+        (USER,),
+    ),
+    "an empty list of replies": ({"prompt": ASK, "response": SAY, "replies": []}, (USER,)),
     "a passage that the prompt already holds": (
         {"prompt": f"A passage. {ASK}", "context": "A passage.", "response": SAY},
         (Message("user", f"A passage. {ASK}"),),
@@ -143,7 +168,9 @@ def test_every_part_of_a_prompt_is_in_it_once(jsonl, case):
     ] * 2
     used = {c for c in row if c in records[0].prompt.metadata}
     # What is no part of the prompt stays known as what it was.
-    assert used <= ({"context"} if "context" in row else {"problem", "solution", "answer"})
+    assert used <= (
+        {"context"} if "context" in row else {"problem", "solution", "answer", "images", "replies"}
+    )
 
 
 SPOKEN = {
@@ -469,3 +496,125 @@ def test_templates_that_begin_far_into_the_file_stop_it_unless_they_are_few(json
     assert [(p.line, p.field) for p in problems] == [(111, "prompt"), (111, "response")]
     assert len(read(jsonl(*[plain] * 140, marked)).records) == 141
     assert len(read(jsonl(*[marked] * 110, *[plain] * 30)).records) == 140
+
+
+CHAT = [USER.as_dict(), {"role": "assistant", "content": SAY}]
+ENDED = [
+    ({"messages": CHAT, "chosen": SAY, "rejected": "No."},
+     {"messages": CHAT, "chosen": "Four.", "rejected": "No."}, None),
+    ({"messages": CHAT, "response_a": "No.", "response_b": SAY, "winner": "b"},
+     {"messages": CHAT, "response_a": "No.", "response_b": "Four.", "winner": "b"}, None),
+    ({"prompt": CHAT, "response": SAY}, {"prompt": CHAT, "response": "Four."}, None),
+    ({"prompt": f"Human: {ASK}\n\nAssistant: {SAY}", "response": SAY},
+     {"prompt": f"Human: {ASK}\n\nAssistant: {SAY}", "response": "Four."}, None),
+    ({"prompt": CHAT, "answer": "4"}, None, "prompts"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("same, other, kind", ENDED)
+def test_an_answer_at_the_end_of_a_prompt_is_cut_off_or_refused(jsonl, same, other, kind):
+    (record,) = read(jsonl(same), kind=kind).records
+    assert (record if kind else record.prompt).messages == (USER,)
+    if other:
+        with pytest.raises(UserError, match="ends with an answer of the assistant"):
+            read(jsonl(other), kind=kind)
+
+
+def test_a_conversation_with_its_answer_among_prompts_is_told_or_cut(jsonl):
+    path = jsonl(*[{"messages": CHAT[:1]}] * 6, *[{"messages": CHAT}] * 2)
+    assert dict(read(path, max_dropped=0.5).report.dropped) == {"answered prompt": 2}
+    assert [p.messages for p in read(path, kind="prompts").records] == [(USER,)] * 8
+
+
+PLAIN = ["System: Ubuntu 22.04\nHow do I update it?", "Assistant: noun or verb?", "User: bob\nUser: ann\nWho is it?",
+         "User: bob\nSystem: crashed\nWhat happened?", "System: a\nSystem: b\nWhich?",
+         "Assistant: Hi\nUser: Ho"]  # fmt: skip
+
+
+@pytest.mark.parametrize("text", PLAIN)
+def test_lines_that_begin_like_turns_are_not_torn_apart(jsonl, text):
+    assert read(jsonl({"prompt": text, "response": SAY})).records[0].prompt.messages == (
+        Message("user", text),
+    )
+
+
+ABOUT = [{"instruction": "Sum up.", c: ASK} for c in ("text", "content", "code", "body", "email", "transcript",
+         "dialogue", "source_text", "excerpt", "table", "schema", "data", "premise", "inputs", "sentence")]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "row", [*ABOUT, {"instruction": "Sum up.", "prompt": ASK}, {"question": "Sum up.", "question_body": ASK}]
+)
+def test_what_an_instruction_is_about_is_in_the_prompt(jsonl, row):
+    rows = [{k: f"{v}{i}" if v == ASK else v for k, v in row.items()} | {"output": SAY} for i in range(3)]
+    result = read(jsonl(*rows))
+    assert [r.prompt.text for r in result.records] == [f"Sum up.\n\n{ASK}{i}" for i in range(3)]
+    assert "is put into the prompt" in result.report.notes[0]
+    assert [p.text for p in read(jsonl(*rows), kind="prompts").records] == [
+        f"Sum up.\n\n{ASK}{i}" for i in range(3)
+    ]
+
+
+def test_a_text_that_instructions_that_repeat_may_be_about_is_asked_about(jsonl):
+    path = jsonl(
+        *(
+            {"instruction": "Sum up.", "case_story": f"A long piece number {i}.", "output": SAY}
+            for i in range(4)
+        )
+    )
+    with pytest.raises(UserError, match="--fields input=case_story puts it into the prompt"):
+        read(path)
+    assert (
+        read(path, fields={"input": "case_story"}).records[0].prompt.text
+        == "Sum up.\n\nA long piece number 0."
+    )
+    assert read(path, fields={"ignore": "case_story"}).records[0].prompt.text == "Sum up."
+
+
+def test_what_is_no_input_of_an_instruction_is_left_alone(jsonl):
+    rows = [
+        {"instruction": f"Do {i}.", "output": SAY, "text": f"Below: Do {i}. {SAY}", "code": "The sum"}
+        for i in range(3)
+    ]
+    assert [r.prompt.text for r in read(jsonl(*rows)).records] == ["Do 0.", "Do 1.", "Do 2."]
+    asked = [{"instruction": f"Do {i}.", "code": f"x = {i}"} for i in range(3)]
+    assert [p.text for p in read(jsonl(*asked)).records] == ["Do 0.", "Do 1.", "Do 2."]
+
+
+@pytest.mark.parametrize("asked, part, texts", [
+    ("Write the plural of the word below.", "input", ["word", "apple", "pen"]),
+    ("Add 10 to the number given.", "context", ["55", "1", "10"]),
+])  # fmt: skip
+def test_a_short_input_whose_letters_are_in_the_prompt_by_chance_is_not_lost(jsonl, asked, part, texts):
+    records = read(jsonl(*({"prompt": asked, part: t, "response": SAY} for t in texts))).records
+    assert [set(r.prompt.text.split("\n\n")) for r in records] == [{asked, t} for t in texts]
+
+
+TOOL = {"type": "function", "function": {"name": "w"}}
+TOOLS = {
+    "an object": {"tools": TOOL},
+    "text with a space": {"tools": f" {json.dumps([TOOL])}"},
+    "texts in a list": {"tools": [json.dumps(TOOL)]},
+    "functions": {"functions": [TOOL]},
+}
+
+
+@pytest.mark.parametrize("form", TOOLS)
+def test_tools_in_any_form_are_seen_by_the_model(jsonl, form):
+    result = read(jsonl({"messages": CHAT, **TOOLS[form]}))
+    assert result.records[0].prompt.messages[0].more == {"tools": [TOOL]} and result.report.unused == ()
+
+
+@pytest.mark.parametrize("key", ["arguments", "parameters", "input"])
+@pytest.mark.parametrize("form", ["tool_calls", "function_call"])
+def test_the_arguments_of_a_call_are_kept_under_any_name(jsonl, key, form):
+    call = {"name": "w", key: {"city": "Rome"}}
+    turn = (
+        {"role": "assistant", "tool_calls": [call]}
+        if form == "tool_calls"
+        else {"from": "function_call", "value": json.dumps(call)}
+    )
+    talk = [USER.as_dict(), turn, {"role": "tool", "content": "sun"}, {"role": "assistant", "content": SAY}]
+    (record,) = read(jsonl({"messages": talk})).records
+    (kept,) = record.prompt.messages[1].more["tool_calls"]
+    assert kept["function"] == {"name": "w", "arguments": {"city": "Rome"}}

@@ -14,6 +14,7 @@ from plaudit.data.readers.labels.label_columns import IGNORE, ignored_columns
 from plaudit.data.readers.labels.label_questions import LabelQuestion
 from plaudit.data.readers.labels.label_reading import LabelReading, label_reading_of
 from plaudit.data.readers.labels.label_values import absent
+from plaudit.data.readers.preferences.answer_columns import SAYING, Choice
 from plaudit.data.readers.preparation.prepare import Preparation, preparation
 from plaudit.data.readers.read_report import ReadReport
 from plaudit.data.readers.reading_plan import ReadingPlan, renamed
@@ -119,6 +120,7 @@ def _shaped(
     if shape is None:
         return None
     plan.shape = shape
+    plan.choice = _settled_choice(shape, rows)
     for note in plan.prepare.notes:
         report.note(note)
     columns = dict.fromkeys(c for v in values for c in v)
@@ -140,6 +142,19 @@ def _shaped(
         unused = ()
     report.unused = unused
     return plan
+
+
+def _settled_choice(shape: Schema, rows: Sequence[DataRow]) -> Choice | None:
+    """The column that says which of two answers is better in this file, if one column does; the most explicit one."""
+    views = (
+        [View.of(row.values) for row in rows if isinstance(row.values, dict)]
+        if "choice" in shape.needs
+        else []
+    )
+    found = Counter(c for v in views if (c := v.choice()) is not None and c.kind == "code")
+    return min(
+        found, key=lambda c: SAYING.index(c.columns[0]) if c.columns[0] in SAYING else -1, default=None
+    )
 
 
 def _natural(views: Sequence[View]) -> Schema | None:
@@ -215,7 +230,8 @@ def _refuse_set(name: str, report: ReadReport, line: int) -> None:
 
 def converter_of(rows: Sequence[Mapping[str, Any]], kind: str | None) -> str | None:
     """The name of the converter that reads these rows, or None."""
-    columns = {normal(c) for row in rows[:1] for c in row}
+    rows = [{normal(c): v for c, v in row.items()} for row in rows]
+    columns = {c for row in rows[:1] for c in row}
     name = next((n for n, needed in COLUMNS.items() if needed <= columns), None)
     if name is None:
         return _by_values(rows, columns)
@@ -225,7 +241,8 @@ def converter_of(rows: Sequence[Mapping[str, Any]], kind: str | None) -> str | N
 def _by_values(rows: Sequence[Mapping[str, Any]], columns: Iterable[str]) -> str | None:
     """Public sets whose column names are common, recognized by their values."""
     if set(columns) == {"prompt", "completion"} and all(
-        str(r["prompt"]).startswith("Q: ") and str(r["completion"]).strip() in ("yes", "no") for r in rows
+        str(r.get("prompt")).startswith("Q: ") and str(r.get("completion")).strip() in ("yes", "no")
+        for r in rows
     ):
         return "truthfulqa_labels"
     if "turns" in columns and all(_has_keys(r.get("turns"), {"s", "t"}) for r in rows):

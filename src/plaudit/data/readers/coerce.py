@@ -56,17 +56,25 @@ def transcript(text: str) -> list[Message] | None:
 def prompt_messages(value: Any, field: str) -> tuple[Message, ...]:
     """A prompt from messages, from a transcript in text, or from plain text as one user turn."""
     value = conversed(value)
+    if isinstance(value, dict) and {"role", "from"} & set(value):
+        value = [value]
     if isinstance(value, list):
         return messages(value, field)
     text = filled_text(value, field, "prompt")
     turns = transcript(text)
-    if turns is None:
+    if turns is None or not _spoken(turns):
         return (Message("user", text),)
     if turns and turns[-1].role == "assistant" and not turns[-1].content:
         turns.pop()
     if not turns or any(not m.content for m in turns):
         raise Fault("empty prompt", "a turn of the prompt is empty", field=field, remedy="remove the row")
     return tuple(turns)
+
+
+def _spoken(turns: Sequence[Message]) -> bool:
+    """Whether turns are those of a prompt, not lines such as ``System: Ubuntu``: a user begins, and is answered."""
+    said = [m.role for m in (turns[1:] if turns[0].role == "system" else turns)]
+    return said[:1] == ["user"] and "system" not in said and (len(said) == 1 or "assistant" in said)
 
 
 def answer_text(value: Any, field: str) -> str:

@@ -53,7 +53,7 @@ FIELDS: dict[str, tuple[str, ...]] = {
     "metadata": ("metadata",),
     # Columns that are not labels or ratings of the answer, whatever their names.
     "ignore": (),
-    "tools": ("tools",),
+    "tools": ("tools", "functions"),
 }
 KNOWN = {column for columns in FIELDS.values() for column in columns}
 # Fields that every schema keeps if they are present.
@@ -73,7 +73,8 @@ class View:
     """A row by normalized column names.
 
     ``labels`` maps a code to its meaning, ``origins`` a field to the column that the user named for it;
-    ``carried`` goes into the prompt's metadata.
+    ``carried`` goes into the prompt's metadata. ``asks``: only the prompt is wanted.
+    ``settled``: the columns that say which answer is better, the same in every row of a file.
     """
 
     values: Mapping[str, Any]
@@ -81,6 +82,8 @@ class View:
     labels: Mapping[str, str] = field(default_factory=dict)
     origins: Mapping[str, str] = field(default_factory=dict)
     carried: Mapping[str, Any] = field(default_factory=dict)
+    asks: bool = False
+    settled: Choice | None = None
 
     @classmethod
     def of(
@@ -115,17 +118,21 @@ class View:
 
     def choice(self) -> Choice | None:
         """The columns that say which of two answers is better."""
-        return choice_of(self.values, self.pair())
+        if self.settled is None:
+            return choice_of(self.values, self.pair())
+        # A row without the verdict of the other rows has none: its scores are another thing.
+        held = all(self.values.get(c) not in (None, "") for c in self.settled.columns)
+        return self.settled if held else None
 
     def original(self, column: str) -> str:
         """The file's own name of a column that the user renamed."""
         return self.origins.get(column, column)
 
     def get(self, field: str) -> Any:
-        """The value of a field, or None; also None for an empty cell of a CSV file."""
+        """The value of a field, or None; also None for an empty cell of a CSV file, and for blank text."""
         column = self.column(field)
         value = self.values[column] if column else None
-        return None if value == "" else value
+        return None if isinstance(value, str) and not value.strip() else value
 
     def take(self, field: str) -> tuple[Any, str]:
         """The value of a required field, and its column. Raises ``Fault`` if it is missing."""

@@ -55,7 +55,8 @@ def _root(values: Any) -> Mapping[str, Any] | None:
     if not isinstance(values, Mapping):
         return None
     for node in (values, values.get("prompt"), values.get("root")):
-        if isinstance(node, Mapping) and any(isinstance(node.get(r), list) for r in REPLIES):
+        spoken = isinstance(node, Mapping) and {"role", "from"} & set(node)
+        if spoken and any(isinstance(node.get(r), list) for r in REPLIES):
             return node
     return None
 

@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, BinaryIO, Protocol
 
+from plaudit.data.readers.json_objects import holds, once
 from plaudit.data.readers.read_report import name_type
 
 # A longer JSONL line is nearly always a file that lost its line breaks.
@@ -78,7 +79,7 @@ def jsonl_rows(file: BinaryIO, refuse: Refuse) -> Iterator[DataRow]:
         if text is None or not text.strip():
             continue
         try:
-            value = json.loads(text.rstrip())
+            value = json.loads(text.rstrip(), object_pairs_hook=once)
         except json.JSONDecodeError as error:
             refuse(
                 f"not valid JSON: {error.msg} (column {error.colno})",
@@ -140,7 +141,8 @@ def json_rows(file: BinaryIO, refuse: Refuse) -> Iterator[DataRow]:
             remedy="save each as a file of its own",
         )
         return
-    found = re.search(rf'"{held[0]}"\s*:\s*\[', text) if held else None
+    places = re.finditer(rf'"{held[0]}"\s*:\s*\[', text) if held else ()
+    found = next((m for m in places if holds(text, m.end() - 1, whole[held[0]])), None)
     if found:
         yield from _array(text, found.end() - 1, refuse, nested=True)
     else:
@@ -157,7 +159,7 @@ def _bad_json(error: json.JSONDecodeError, refuse: Refuse) -> None:
 
 def _array(text: str, start: int, refuse: Refuse, *, nested: bool = False) -> Iterator[DataRow]:
     """Rows of a JSON array, decoded one by one so that each has its line."""
-    decoder = json.JSONDecoder()
+    decoder = json.JSONDecoder(object_pairs_hook=once)
     space = re.compile(r"\s*")
 
     def skip(at: int) -> int:
@@ -211,11 +213,11 @@ def csv_rows(file: BinaryIO, refuse: Refuse, delimiter: str) -> Iterator[DataRow
                 continue
             if header is None:
                 header = [cell.strip() for cell in cells]
-                if len(header) == 1 and ";" in header[0]:
+                if len(header) == 1 and (mark := next((m for m in ";\t|" if m in header[0]), "")):
                     refuse(
-                        "the columns are separated by ';'",
+                        f"the columns are separated by {'tabs' if mark == chr(9) else repr(mark)}",
                         line=begin,
-                        remedy="save it with commas, or as .tsv",
+                        remedy="call it .tsv" if mark == "\t" else "save it with commas, or as .tsv",
                     )
                     return
                 if twice := sorted({h for h in header if header.count(h) > 1}):
@@ -229,7 +231,10 @@ def csv_rows(file: BinaryIO, refuse: Refuse, delimiter: str) -> Iterator[DataRow
                 refuse(
                     f"{len(cells)} cells under a header of {len(header)}",
                     line=begin,
-                    remedy='put cells that hold commas or line breaks in "double quotes"',
+                    remedy='put cells that hold commas or line breaks in "double quotes"'
+                    if len(cells) > len(header)
+                    else "give every row a cell for each column, also an empty one; a cell that holds a line break "
+                    'belongs in "double quotes"',
                 )
             else:
                 yield DataRow(begin, dict(zip(header, cells)))
@@ -237,7 +242,9 @@ def csv_rows(file: BinaryIO, refuse: Refuse, delimiter: str) -> Iterator[DataRow
         refuse(
             f"not valid CSV: {error}",
             line=line,
-            remedy="close every double quote, and double those inside a quoted cell",
+            remedy="its lines may end in CR alone: tr '\\r' '\\n' < FILE > NEW"
+            if "new-line character" in str(error)
+            else "close every double quote, and double those inside a quoted cell",
         )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
@@ -35,7 +36,7 @@ ROLE_NAMES: dict[str, Role] = {
 # Roles whose content is a tool call written as JSON.
 CALLING = ("function_call", "tool_call")
 ROLE = ("role", "from")
-CONTENT = ("content", "value")
+CONTENT = ("content", "value", "text")
 REASONING = ("reasoning_content", "reasoning", "thinking")
 # Keys that say whether a turn is trained, in the formats of other libraries and providers.
 MASKS = (
@@ -44,6 +45,8 @@ MASKS = (
 )
 # Keys for which true means not trained, and a key that is ambiguous.
 HIDING, EITHER = ("masked", "ignore", "ignored", "skip", "exclude", "excluded", "no_loss"), "mask"
+# Names of the arguments of a call: OpenAI's, Llama's, Anthropic's, and short ones.
+ARGUMENTS = ("arguments", "parameters", "input", "args", "params")
 KEPT = ("name", "tool_call_id")
 TEXT_KEYS = {*ROLE, *CONTENT}
 KNOWN_KEYS = {*TEXT_KEYS, *REASONING, *MASKS, *HIDING, EITHER, *KEPT, "tool_calls", "function_call"}
@@ -69,15 +72,44 @@ def messages(value: Any, field: str) -> tuple[Message, ...]:
     if not value:
         raise Fault("empty prompt", f"{field!r} holds no message", field=field, remedy="remove the row")
     turns = [_message(m, f"{field}[{i}]") for i, m in enumerate(value)]
-    return tuple(m for m in turns if m.role != "system" or m.content)
+    if not (said := tuple(m for m in turns if m.role != "system" or m.content)):
+        raise Fault(
+            "empty prompt", f"{field!r} holds no message with a text", field=field, remedy="remove the row"
+        )
+    return said
 
 
 def with_tools(turns: Sequence[Message], tools: Any) -> tuple[Message, ...]:
     """The turns, with the tools that the assistant may call stored on the first of them."""
-    tools = listed(tools)
-    if not isinstance(tools, list) or not tools or not all(isinstance(t, dict) for t in tools):
+    found = _parsed(tools)
+    found = (
+        [_parsed(t) for t in ([found] if isinstance(found, dict) else found)]
+        if isinstance(found, list | dict)
+        else found
+    )
+    if not found or found == "":
         return tuple(turns)
+    if not isinstance(found, list) or not all(
+        isinstance(t, dict) and {"name", "function", "type"} & set(t) for t in found
+    ):
+        raise Fault(
+            "bad tools",
+            "'tools' cannot be read as a list of functions",
+            field="tools",
+            remedy='write [{"type": "function", "function": {"name": "…", "parameters": {…}}}], or leave the column '
+            "out with --fields ignore=COLUMN",
+        )
+    tools = found
     return (replace(turns[0], more={**turns[0].more, "tools": _without_nothing(tools)}), *turns[1:])
+
+
+def _parsed(value: Any) -> Any:
+    """A value from JSON text; text that is no JSON unchanged."""
+    if isinstance(value, str):
+        with contextlib.suppress(json.JSONDecodeError):
+            return json.loads(value)
+        return value.strip()
+    return value
 
 
 def _without_nothing(value: Any) -> Any:
@@ -197,9 +229,10 @@ def _call(value: Any, name: str, field: str) -> dict[str, Any]:
             remedy='write {"name": "…", "arguments": {…}}, or remove the row',
         )
     assert isinstance(inner, dict)
+    given = _first(inner, ARGUMENTS)
     call = {
         "type": "function",
-        "function": {"name": called, "arguments": _without_nothing(inner.get("arguments", {}))},
+        "function": {"name": called, "arguments": _without_nothing({} if given is None else given)},
     }
     return call | ({"id": value["id"]} if isinstance(value.get("id"), str) else {})
 

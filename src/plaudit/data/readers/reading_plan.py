@@ -10,10 +10,13 @@ from typing import Any
 
 from plaudit.data.readers import row_to_record
 from plaudit.data.readers.columns import View, carried, normal
+from plaudit.data.readers.contradictions import note_contradictions
 from plaudit.data.readers.file_formats import DataRow
 from plaudit.data.readers.labels.column_names import label_name_of, may_be_binary_label
 from plaudit.data.readers.labels.label_reading import LabelReading
 from plaudit.data.readers.labels.label_values import absent, binary
+from plaudit.data.readers.preferences.answer_columns import Choice
+from plaudit.data.readers.preferences.answer_lists import other_orders
 from plaudit.data.readers.preparation.prepare import Preparation
 from plaudit.data.readers.read_report import Fault, ReadReport
 from plaudit.data.readers.schemas import Schema
@@ -22,7 +25,7 @@ from plaudit.data.records import Demonstration, Labeled, Prompt, Ranking, Rated,
 SingleAnswer = Labeled | Rated
 
 # The fields of a prompt.
-ASKING = ("prompt", "system", "source", "category", "metadata")
+ASKING = ("prompt", "system", "source", "category", "metadata", "tools")
 
 
 @dataclass
@@ -39,6 +42,9 @@ class ReadingPlan:
     ignored: set[str] = field(default_factory=set)
     seen: set[str] = field(default_factory=set)
     expects_labels: bool = False
+    choice: Choice | None = None
+    # Columns beside the order that is used which also order the answers: how often they contradict it, of how many.
+    rivals: dict[str, list[int]] = field(default_factory=dict)
 
     @property
     def ranks(self) -> bool:
@@ -59,11 +65,12 @@ class ReadingPlan:
             if label is None:
                 return None
             row[self.label_reading.field] = label
-        view = View.of(row, self.source, None, self.labels)
+        view = replace(View.of(row, self.source, None, self.labels), settled=self.choice)
         if self.shape.kind in ("own", "text"):
             return view
         origins = {name: normal(column) for name, column in self.fields.items()}
-        return replace(view, carried=carried(values, self.used(view)), origins=origins)
+        asks = self.kind == "prompts"
+        return replace(view, carried=carried(values, self.used(view)), origins=origins, asks=asks)
 
     def prepared(self, values: Mapping[str, Any]) -> dict[str, Any]:
         """A row with the columns that schemas expect."""
@@ -106,6 +113,11 @@ class ReadingPlan:
         if self.kind == "prompts" and isinstance(record, Demonstration | Labeled | Rated):
             known = {"response": record.response.text, **record.prompt.metadata}
             return replace(record.prompt, metadata=known)
+        if isinstance(record, Ranking) and self.shape.kind == "preferences":
+            for column, against in other_orders(view, record):
+                counts = self.rivals.setdefault(column, [0, 0])
+                counts[0] += against
+                counts[1] += 1
         return record
 
     def late_label(self, values: Mapping[str, Any]) -> str | None:
@@ -122,6 +134,12 @@ class ReadingPlan:
 
     def finish(self, records: list[Any], report: ReadReport, limit: int | None) -> list[Any]:
         """The records of the whole file, with answers to one prompt ranked by their labels or ratings."""
+        note_contradictions(records, report)
+        for column, (against, compared) in self.rivals.items():
+            if against:
+                report.note(
+                    f"{column!r} contradicts the order that is used in at least {against:,} of {compared:,} rankings"
+                )
         if self.label_reading is None:
             return records
         counts = Counter(r.good for r in records if isinstance(r, Labeled))

@@ -18,6 +18,7 @@ from plaudit.data.readers.coerce import (
 )
 from plaudit.data.readers.columns import View
 from plaudit.data.readers.messages import with_tools
+from plaudit.data.readers.prompt_ends import before_answer
 from plaudit.data.readers.read_report import Fault, name_type
 from plaudit.data.records import (
     Demonstration,
@@ -43,8 +44,13 @@ def prompt_of(view: View, turns: Sequence[Message] | None = None) -> Prompt:
             value = f"{value.strip()}\n\n{filled_text(more, 'input', 'prompt')}"
             turns = (Message("user", filled_text(value, column, "prompt")),)
         else:
-            turns = prompt_messages(value, column)
+            turns = before_answer(view, prompt_messages(value, column), column)
     system = view.get("system")
+    if isinstance(system, list | dict):
+        parts = (
+            system if isinstance(system, dict) and "role" in system else {"role": "system", "content": system}
+        )
+        system = messages([parts], "system")[0].content
     if system is not None:
         said = filled_text(system, "system", "prompt")
         if turns[0].role != "system":
@@ -67,7 +73,8 @@ def prompt_of(view: View, turns: Sequence[Message] | None = None) -> Prompt:
 
 def messages_prompt(view: View) -> Prompt:
     """A conversation without its answer."""
-    return prompt_of(view, messages(*view.take("messages")))
+    value, column = view.take("messages")
+    return prompt_of(view, before_answer(view, messages(value, column), column))
 
 
 # -- one answer ----------------------------------------------------------------------------------
@@ -79,7 +86,12 @@ def _response(view: View) -> Response:
 
 def weight_of(view: View) -> float:
     weight = _stated(view.get("weight"))
-    return 1.0 if weight is None else number(weight, "weight")
+    found = 1.0 if weight is None else number(weight, "weight")
+    if found < 0:
+        raise Fault(
+            "bad weight", f"the weight {found:g} is negative", field="weight", remedy="write 0 or more"
+        )
+    return found
 
 
 def _stated(value: Any) -> Any:
@@ -166,6 +178,14 @@ def ranking_of(
     view: View, prompt: Prompt, texts: Sequence[str], groups: Sequence[Sequence[int]], field: str
 ) -> Ranking:
     differing(texts, field)
+    place = {i: p for p, group in enumerate(groups) for i in group}
+    if len({(text, place[i]) for i, text in enumerate(texts)}) > len(set(texts)):
+        raise Fault(
+            "contradiction",
+            "two answers with the same text have different places",
+            field=field,
+            remedy="keep one of them, or remove the row",
+        )
     return Ranking(
         prompt,
         tuple(map(Response, texts)),

@@ -97,7 +97,7 @@ def _rows_of(file: Path, opened: BinaryIO, refuse: Refuse, by_line: bool) -> Ite
     if kind == "jsonl":
         return jsonl_rows(opened, refuse)
     if kind == "csv":
-        return csv_rows(opened, refuse, "\t" if ".tsv" in file.suffixes else ",")
+        return csv_rows(opened, refuse, "\t" if ".tsv" in map(str.lower, file.suffixes) else ",")
     return text_rows(opened, refuse, by_line)
 
 

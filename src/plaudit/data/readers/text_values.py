@@ -43,7 +43,8 @@ def whole_text(value: Any, field: str) -> str:
 
 def filled_text(value: Any, field: str, what: str) -> str:
     """Text without leading and trailing white space. Raises ``Fault`` if it is empty."""
-    text = whole_text(value, field).strip()
+    # Marks of no width that a table or a web page leaves at the ends are no text.
+    text = whole_text(value, field).strip().strip("\u200b\u2060\ufeff").strip()
     if not text:
         raise Fault(
             f"empty {what}", f"the {what} is empty", field=field, remedy="remove the row, or fill it in"

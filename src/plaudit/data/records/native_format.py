@@ -73,7 +73,14 @@ def to_row(record: Record | str) -> dict[str, Any]:
 
 def from_row(row: Mapping[str, Any]) -> Record | str:
     """The record of a JSON object that ``to_row`` wrote. Raises ``Fault``."""
-    kind = row["record"]
+    kind = row.get("record")
+    if kind not in KINDS:
+        raise Fault(
+            "other kind",
+            "the row has no 'record'" if kind is None else f"{kind!r} is not a kind of record",
+            field="record",
+            remedy=f"write one of {', '.join(KINDS)}; rows of another format belong in a file of their own",
+        )
     if kind == "text":
         return whole_text(row.get("text"), "text")
     prompt = _prompt(row)

@@ -103,7 +103,13 @@ def choice_of(values: Mapping[str, Any], pair: tuple[str, str] | None) -> Choice
     if pair is None:
         return None
     named = {c: v for c in values if c not in pair and (v := verdict_of(c, pair)) and v.share in (0.0, 1.0)}
-    if raters := tuple(c for c, v in values.items() if v is not None and RATER.fullmatch(c)):
+    raters = tuple(c for c, v in values.items() if v is not None and RATER.fullmatch(c))
+    if raters and (
+        len(raters) != 2
+        or endings(raters) != endings(pair)
+        or any(verdict_of(str(values[c]), pair) for c in raters)
+    ):
+        # vote_1 and vote_2 beside response_1 and response_2 are raters if they hold words; numbers may be counts.
         return Choice("raters", raters)
     flags = [c for c in named if values[c] is not None and _flag(values[c])]
     if len(flags) == 1 and not any("tie" in c for c in values):

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from plaudit.data.readers.coerce import listed, number
@@ -44,6 +45,13 @@ def ranked_objects(view: View) -> Ranking:
     texts, column = responses_of(view)
     answers = listed(view.get("responses"))
     keys = [_rank_key(a) for a in answers]
+    if bad := next((m[0] for m in keys if m and math.isnan(m[1])), None):
+        raise Fault(
+            "bad ranking",
+            f"the answers are ranked by {bad}",
+            field=column,
+            remedy="write 1 for the best answer, 2 for the next one",
+        )
     if any(m is None for m in keys) or len({m[0] for m in keys if m}) > 1:
         raise Fault(
             "bad ranking",
@@ -57,15 +65,19 @@ def ranked_objects(view: View) -> Ranking:
 
 def about_objects(view: View) -> str:
     """A sentence that says by what the answers are ranked."""
-    name = next((m[0] for a in listed(view.get("responses")) if (m := _rank_key(a))), "")
+    keys = (_rank_key(a) for a in listed(view.get("responses")))
+    name = next((m[0] for m in keys if m and not math.isnan(m[1])), "their ranks")
     return f"answers are ranked by {name}"
 
 
 def _rank_key(answer: Mapping[str, Any]) -> tuple[str, float] | None:
     """What an answer is ranked by, and its sort key: lower is better."""
     for key in RANKS:
-        if answer.get(key) is not None:
+        if _is_number(answer.get(key)):
             return f"their {key!r} (1 is best)", number(answer[key], key)
+        if key in RANKS[:2] and answer.get(key) not in (None, ""):
+            # Not by a score beside it: what the rank says would be lost.
+            return f"their {key!r}, which is not a number", math.nan
     for key in SCORES:
         if _is_number(answer.get(key)):
             return f"their {key!r} (more is better)", -number(answer[key], key)
@@ -89,6 +101,29 @@ def _is_number(value: Any) -> bool:
         return not isinstance(value, bool) and abs(float(value)) < float("inf")
     except (TypeError, ValueError):
         return False
+
+
+def other_orders(view: View, record: Ranking) -> Iterator[tuple[str, bool]]:
+    """Other columns and keys that order the answers of a ranking, each with whether it contradicts the ranking."""
+    place = {i: p for p, group in enumerate(record.groups) for i in group}
+    answers = listed(view.get("responses"))
+    if not isinstance(answers, list) or len(answers) != len(place):
+        return
+    orders = {f: (listed(view.get(f)), sign) for f, sign in (("ranks", 1), ("scores", -1))}
+    for keys, sign in ((RANKS, 1), (SCORES, -1)):
+        for key in keys if all(isinstance(a, dict) for a in answers) else ():
+            orders[f"responses[].{key}"] = ([a.get(key) for a in answers], sign)
+    for column, (values, sign) in orders.items():
+        if isinstance(values, list) and len(values) == len(place) and all(map(_is_number, values)):
+            keyed = [sign * float(v) for v in values]
+            yield column, any(place[i] < place[j] and keyed[i] > keyed[j] for i in place for j in place)
+    best = view.get("preferred")
+    if best is not None and not isinstance(listed(best), list | dict):
+        # A number may be counted from 0 or from 1.
+        named = {int(float(best)), int(float(best)) - 1} if _is_number(best) else set[int]()
+        named |= {i for i, r in enumerate(record.responses) if bare(r.text) == bare(str(best))}
+        if known := named & set(place):
+            yield view.column("preferred") or "preferred", all(place[i] > 0 for i in known)
 
 
 # -- a list of answers and a code ----------------------------------------------------------------
@@ -115,7 +150,6 @@ def listed_judged(view: View) -> CodedComparison:
         where,
         said,
         called,
-        None,
-        weight_of(view),
-        strength_of(view),
+        weight=weight_of(view),
+        strength=strength_of(view),
     )

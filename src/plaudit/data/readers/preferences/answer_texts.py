@@ -18,6 +18,7 @@ from plaudit.data.readers.coerce import (
 )
 from plaudit.data.readers.columns import FIELDS, View
 from plaudit.data.readers.preferences.words import words
+from plaudit.data.readers.prompt_ends import before_answer
 from plaudit.data.readers.read_report import Fault
 from plaudit.data.readers.row_to_record import answered, differing, prompt_of
 from plaudit.data.records import Message, Prompt, Response
@@ -34,11 +35,11 @@ def asked(view: View, turns: Sequence[Message] | None = None) -> Prompt:
     value, column = view.take("asked")
     if isinstance(value, dict):
         found, rest = _inside(value, column)
-        prompt = prompt_of(view, prompt_messages(found, column))
+        prompt = prompt_of(view, before_answer(view, prompt_messages(found, column), column))
         return replace(prompt, metadata={**rest, **prompt.metadata})
     if column in FIELDS["prompt"]:
         return prompt_of(view)
-    return prompt_of(view, prompt_messages(value, column))
+    return prompt_of(view, before_answer(view, prompt_messages(value, column), column))
 
 
 def _inside(value: Mapping[str, Any], column: str) -> tuple[Any, dict[str, Any]]:
@@ -121,9 +122,27 @@ def both_answers(view: View, columns: tuple[str, str]) -> tuple[Prompt, tuple[Re
             field=columns[1],
             remedy="the two may differ only in the last assistant turn",
         )
+    if before is not None:
+        _asked_in(view, before)
     if first.metadata == second.metadata:
         differing((first.text, second.text), columns[1])
     return asked(view, before), (first, second)
+
+
+def _asked_in(view: View, turns: Sequence[Message]) -> None:
+    """Raise ``Fault`` if the row's prompt is not asked in its conversations: then one of the two would be lost."""
+    asked_ = view.get("prompt")
+    if not isinstance(asked_, str) or view.column("prompt") not in ("prompt", "question", "query"):
+        return
+    texts = [" ".join(m.content.split()) for m in turns if m.role != "assistant"]
+    said = " ".join(asked_.split())
+    if not any(said in t or t in said for t in texts):
+        raise Fault(
+            "prompts differ",
+            "the prompt is not in the conversations of the two answers",
+            field=view.column("prompt"),
+            remedy="keep the prompt that was answered, or leave it out with --fields ignore=COLUMN",
+        )
 
 
 def are_conversations(view: View) -> bool:

@@ -82,6 +82,9 @@ def readings_of(where: CodedColumn, codes: Sequence[str], *, has_ties: bool = Fa
     if truths:
         return _truths(where) if not numbers else []
     found = _plain(where, numbers)
+    if where.column in NEGATIVE_FIRST and min(numbers, default=-1) >= 0:
+        # A part of the rows, all of them for the second answer, or codes of one's own in a column of that name.
+        return [_documented(where), *([found] if found else _several(where, numbers))]
     if found is not None:
         return [found]
     several = [r for r in _several(where, numbers) if not (has_ties and "tie" in _whole(r, numbers))]
@@ -108,8 +111,7 @@ def _plain(where: CodedColumn, numbers: Sequence[float]) -> Reading | None:
     if where.column == "labels" and where.names[0].startswith("human_ref"):
         return Reading("as SHP documents it: 1 is A", {"1": "first", "0": "second"})
     if where.column in NEGATIVE_FIRST and min(numbers, default=0) < 0:
-        words = f"as {NEGATIVE_FIRST[where.column]} documents it: a negative number says the first"
-        return Reading(words, {"negative": "first", "0": "tie", "positive": "second"})
+        return _documented(where)
     if where.places or where.column.endswith(POSITIONS):
         if present <= {0, 1} and 0 in present:
             return Reading("places counted from 0", {"0": "first", "1": "second"})
@@ -123,6 +125,11 @@ def _plain(where: CodedColumn, numbers: Sequence[float]) -> Reading | None:
         mapping = {f"{low:g}": "first", f"{high:g}": "second", f"{(low + high) / 2:g}": "tie"}
         return Reading("the endings of the columns", mapping)
     return None
+
+
+def _documented(where: CodedColumn) -> Reading:
+    words = f"as {NEGATIVE_FIRST[where.column]} documents it: a negative number says the first"
+    return Reading(words, {"negative": "first", "0": "tie", "positive": "second"})
 
 
 def _several(where: CodedColumn, numbers: Sequence[float]) -> list[Reading]:
@@ -198,6 +205,11 @@ def coding(
     return said
 
 
+def by_text(value: Any, called: Sequence[frozenset[str]]) -> StatedPreference | None:
+    """The answer whose text or model in this row is the value, also if the value could be a code."""
+    return _called(str(value), called)
+
+
 def _called(value: str, called: Sequence[frozenset[str]]) -> StatedPreference | None:
     """The side whose names in this row include the value; None if neither or both do."""
     hits = [i for i, names in enumerate(called) if bare(value) in names]
@@ -216,8 +228,8 @@ class CodedJudgement:
 class CodedComparison:
     """A prompt, its answers, and judgements as codes.
 
-    ``called``: names of each answer in this row (its model, its text). ``scores`` are scores of the answers; they are
-    compared with the judgement, not learned from.
+    ``called``: names of each answer in this row (its model, its text). ``scores`` are scores of the answers, ``rivals``
+    other columns that say in words which is better; they are compared with the judgement, not learned from.
     """
 
     prompt: Prompt
@@ -226,6 +238,7 @@ class CodedComparison:
     said: tuple[CodedJudgement, ...]
     called: tuple[frozenset[str], ...] = ()
     scores: tuple[float, ...] | None = None
+    rivals: Mapping[str, float] = field(default_factory=dict)
     weight: float = 1.0
     strength: float | None = None
     metadata: Mapping[str, Any] = field(default_factory=dict)

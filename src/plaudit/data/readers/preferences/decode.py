@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import replace
 from typing import Any
 
 from plaudit.data.baselines import longer_wins
@@ -14,9 +13,16 @@ from plaudit.data.readers.preferences.codes import (
     CodedComparison,
     Place,
     Reading,
+    by_text,
     coding,
     numeric,
     readings_of,
+)
+from plaudit.data.readers.preferences.doubts import (
+    contradictions,
+    note_doubts,
+    read_by_text,
+    without_negative_strengths,
 )
 from plaudit.data.readers.preferences.words import StatedPreference, bare, verdict_of
 from plaudit.data.readers.read_report import Fault, ReadReport
@@ -41,7 +47,7 @@ def settle(
     where = items[0][1].where
     if _unfit(labels, where, report):
         return []
-    items = _without_negative_strengths(items, report)
+    items = without_negative_strengths(items, report)
     codes = Counter(code(s.value) for _, item in items for s in item.said)
     seen = list(codes)
     if not labels and where.column and any(map(is_open, seen)):
@@ -66,24 +72,8 @@ def settle(
             f"the scores of the answers contradict the choice in {against:,} of {compared:,} judgements; "
             "the choice is used"
         )
+    note_doubts([item for item, _ in kept], [r.comparisons() for _, r in kept], report)
     return [None if isinstance(r, Fault) else r for _, r in found]
-
-
-def _without_negative_strengths(
-    items: Sequence[tuple[Place, CodedComparison]], report: ReadReport
-) -> Sequence[tuple[Place, CodedComparison]]:
-    """Remove negative strengths of ``chosen`` over ``rejected``, which contradict the choice, and note how many."""
-    given = [item.strength for _, item in items if item.strength is not None]
-    negative = sum(strength < 0 for strength in given)
-    if items[0][1].where.column or not negative:
-        return items
-    report.note(
-        f"the margin or strength beside the answers is negative in {negative:,} of {len(given):,} judgements, which "
-        "contradicts the choice; the choice is used, without a strength there"
-    )
-    return [
-        (place, replace(item, strength=None) if (item.strength or 0) < 0 else item) for place, item in items
-    ]
 
 
 def is_open(key: str) -> bool:
@@ -122,6 +112,9 @@ def _say(
         report.note(_settled(where, Reading("as labels says", labels), seen))
         return coding(where, labels)
     open_ = [c for c in seen if is_open(c)]
+    by_texts = [(item, s.value, by_text(s.value, item.called)) for _, item in items for s in item.said]
+    if all(verdict is not None for _, _, verdict in by_texts):
+        return read_by_text(by_texts, where, open_, report)
     if not open_:
         return coding(where, {})
     ties = any(v is not None and v.share == 0.5 for c in seen if (v := verdict_of(c, where.names)))
@@ -250,9 +243,15 @@ def _best_of_many(
             remedy="leave it out, and write the position of the best answer, or 'ranking'",
         )
         return []
-    if places and (0 in places) == (max(places) >= most):
+    hits = [{bare(str(s.value))} & set().union(*item.called) for _, item in items for s in item.said]
+    if places and (all(hits) or (0 in places) == (max(places) >= most)):
+        doubt = (
+            "each is also the text of one answer"
+            if all(hits)
+            else "it is unclear whether the first is 0 or 1"
+        )
         report.refuse(
-            f"{where.column!r} names a position among the answers, and it is unclear whether the first is 0 or 1",
+            f"{where.column!r} names a position among the answers, and {doubt}",
             field=where.column,
             remedy="write 'ranking': the positions from 0, best first, or 'ranks': 1 is best",
         )
@@ -283,17 +282,3 @@ def _place(item: CodedComparison, start: int) -> int:
     if number is not None:
         return int(number) - start if number.is_integer() else -1
     return next((i for i, names in enumerate(item.called) if bare(str(value)) in names), -1)
-
-
-def contradictions(pairs: Any) -> tuple[int, int]:
-    """How many judgements the scores contradict, and how many have scores: (against, compared); ties do not count."""
-    against = compared = 0
-    for comparisons, scores in pairs:
-        if scores is None:
-            continue
-        for o in comparisons.outcomes:
-            if o.result != 0.5:
-                compared += 1
-                difference = scores[o.left] - scores[o.right]
-                against += difference * (o.result - 0.5) < 0
-    return against, compared

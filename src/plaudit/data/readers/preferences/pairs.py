@@ -8,10 +8,10 @@ from typing import Any
 from plaudit.data.readers.coerce import answer_text
 from plaudit.data.readers.columns import View
 from plaudit.data.readers.label_codes import code
-from plaudit.data.readers.preferences.answer_columns import MODELS, SCORES, Choice, beside, numbers
+from plaudit.data.readers.preferences.answer_columns import MODELS, SAYING, SCORES, Choice, beside, numbers
 from plaudit.data.readers.preferences.answer_texts import asked, both_answers, spoken
-from plaudit.data.readers.preferences.codes import CodedColumn, CodedComparison, CodedJudgement, numeric
-from plaudit.data.readers.preferences.words import bare, verdict_of
+from plaudit.data.readers.preferences.codes import CodedColumn, CodedComparison, CodedJudgement
+from plaudit.data.readers.preferences.words import TIES, bare, verdict_of
 from plaudit.data.readers.read_report import Fault
 from plaudit.data.readers.row_to_record import rater_of, strength_of, weight_of
 from plaudit.data.records import Comparisons, Outcome, Response
@@ -31,9 +31,17 @@ def better_worse(view: View) -> CodedComparison | Comparisons:
         return _all_pairs(view, columns, values)
     prompt, responses = both_answers(view, columns)
     scores = numbers(view.values, beside(view.values, columns, SCORES)) or _inside_scores(values)
-    said = (CodedJudgement("first", rater_of(view)),)
-    return CodedComparison(
-        prompt, responses, VERSUS_WHERE, said, (), scores, weight_of(view), strength_of(view)
+    said = (CodedJudgement("tie" if _is_tie(view) else "first", rater_of(view)),)
+    weight, strength = weight_of(view), strength_of(view)
+    return CodedComparison(prompt, responses, VERSUS_WHERE, said, (), scores, {}, weight, strength)
+
+
+def _is_tie(view: View) -> bool:
+    """Whether a column beside ``chosen`` and ``rejected`` says that they are equally good."""
+    flags = (view.values.get(c) for c in ("tie", "is_tie", "tied", "draw", "is_draw"))
+    words_ = (view.values.get(c) for c in SAYING if c not in VERSUS_WHERE.names)
+    return any(code(v) in ("1", "true") for v in flags) or any(
+        isinstance(w, str) and bare(w) in TIES for w in words_
     )
 
 
@@ -99,8 +107,15 @@ def two_judged(view: View) -> CodedComparison:
         if choice.kind in ("scores", "ranks")
         else numbers(view.values, beside(view.values, pair, SCORES))
     )
-    called = _called(view, pair, responses) if any(_a_name(s.value, names) for s in said) else ()
-    return CodedComparison(prompt, responses, where, said, called, scores, weight_of(view), strength_of(view))
+    called = _called(view, pair, responses)
+    rivals = {
+        c: verdict.share
+        for c in SAYING
+        if c not in (*pair, *choice.columns) and isinstance(value := view.values.get(c), str)
+        if (verdict := verdict_of(value, names)) is not None and verdict.share is not None
+    }
+    weight, strength = weight_of(view), strength_of(view)
+    return CodedComparison(prompt, responses, where, said, called, scores, rivals, weight, strength)
 
 
 def _said(view: View, choice: Choice) -> tuple[CodedJudgement, ...]:
@@ -111,9 +126,8 @@ def _said(view: View, choice: Choice) -> tuple[CodedJudgement, ...]:
             return value
         return (CodedJudgement(value, rater_of(view)),)
     if choice.kind == "raters":
-        return tuple(
-            CodedJudgement(view.values[c], c) for c in choice.columns if view.values.get(c) is not None
-        )
+        said = ((c, view.values.get(c)) for c in choice.columns)
+        return tuple(CodedJudgement(v, c) for c, v in said if v is not None and str(v).strip())
     if choice.kind == "flags":
         return (CodedJudgement(_flagged(view, choice.columns), rater_of(view)),)
     found = numbers(view.values, (choice.columns[0], choice.columns[1]))
@@ -149,10 +163,6 @@ def _flagged(view: View, columns: Sequence[str]) -> str:
             remedy="one of them must be true",
         )
     return "first" if sides[0].share == 1.0 else "second"
-
-
-def _a_name(value: Any, names: tuple[str, str]) -> bool:
-    return isinstance(value, str) and numeric(code(value)) is None and verdict_of(value, names) is None
 
 
 def _called(view: View, pair: tuple[str, str], responses: Sequence[Response]) -> tuple[frozenset[str], ...]:

@@ -50,7 +50,7 @@ def share(rows: Sequence[Any], test: Callable[[Any], bool]) -> float:
 
 
 def filled(rows: Sequence[Values], column: str) -> list[Any]:
-    return [v for row in rows if (v := row.get(column)) not in (None, "")]
+    return [v for row in rows if (v := row.get(column)) not in (None, "", [], {})]
 
 
 def prompt_in(row: Values) -> Any:
