@@ -136,13 +136,19 @@ class Materials:
             train, held, _ = self._preferences
             records = [r.prompt for r in (*train, *held)]
         prompts = {p.id: p for p in (r if isinstance(r, Prompt) else r.prompt for r in records)}
+        # Prompts of their own are held out by their own share; those of preferences as the preferences are.
+        kept = {p.id for p in self._split(list(prompts.values()), self.config.data.validation)[1]}
         seen = {r.prompt.id for r in self.records("demonstrations")[0]}
         if "preferences" in self.sources:
             train, held, proxy = self._preferences
             seen |= {r.prompt.id for r in (*train, *proxy)}
-            fresh = [p for p in prompts.values() if p.id not in seen]
-            return [p for p in prompts.values() if p.id in seen], fresh
-        return self._split(list(prompts.values()), self.config.data.validation)
+            kept |= {r.prompt.id for r in held}
+        kept -= seen
+        fresh = [p for p in prompts.values() if p.id in kept]
+        rest = [p for p in prompts.values() if p.id not in kept]
+        if "prompts" in self.sources:
+            self.tell(f"data.prompts: {len(rest)} of {len(prompts)} to train on, {len(fresh)} held out")
+        return rest, fresh
 
     def prompts(self, part: str) -> Sequence[Prompt]:
         """Prompts of ``train``, ``validation`` or ``test``."""

@@ -51,7 +51,8 @@ def check_data(context: Context, node: Node, problems: list[Problem]) -> None:
     if records is None:
         return
     train: Sequence[Any] = records if prompts else records[0]  # type: ignore[assignment]
-    held: Sequence[Any] = () if prompts else records[1]  # type: ignore[assignment]
+    apart = context.materials.prompts
+    held: Sequence[Any] = [*apart("validation"), *apart("test")] if prompts else records[1]  # type: ignore[list-item]
     if isinstance(node.settings, Kto):
         _check_labels(train, node, field, problems)
     if not len(train):

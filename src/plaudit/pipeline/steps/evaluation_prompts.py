@@ -43,10 +43,9 @@ def check_held_out(context: Context) -> str | None:
 
 def _more(context: Context) -> str:
     data = context.config.data
-    if data.preferences:
-        share = f"data.preference_validation (now {data.preference_validation:g})"
-    else:
-        share = f"data.validation (now {data.validation:g})"
+    if data.prompts:
+        return f"raise data.validation (now {data.validation:g}), or bring more data.prompts that no other role trains on"
+    share = f"data.preference_validation (now {data.preference_validation:g})"
     return f"raise {share}, or name data.prompts that are not among the training data"
 
 
