@@ -317,6 +317,17 @@ IMPOSSIBLE = {
         {"data": FILES, "steps": {"ppo": {"ptx_coefficient": 0.1, "reward_function": "a:b"}}},
         ["ptx_coefficient", "demonstrations"],
     ),
+    "a pooling that the reward model does not have": (
+        {
+            "data": FILES,
+            "steps": {
+                "reward": {},
+                "reward-2": {"from": "reward"},
+                "reward-3": {"from": "reward-2", "pooling": "mean"},
+            },
+        },
+        ["steps.reward-3.pooling", "reward-3 goes on from reward,"],
+    ),
     "a step called like a role": (
         {"world": "pocket", "steps": {"votes": {"kind": "rank"}}},
         ["data role too"],

@@ -275,6 +275,15 @@ def test_adapters_that_are_kept_may_be_of_a_step_that_is_done(model, monkeypatch
     assert "no step trains any" in refused("dpo", "pairs.jsonl", model, "save=both")
 
 
+def test_adapters_of_a_policy_that_no_step_trains_are_told(model, capsys):
+    run_method("reward", "pairs.jsonl", model, ("policy.lora.rank=2",), dry_run=True, out="run")
+    assert "reward trains all weights; for adapters set steps.reward.lora" in capsys.readouterr().out
+    run_method("reward", "pairs.jsonl", model, ("reward.lora.rank=2",), dry_run=True, out="run")
+    assert "trains all weights" not in capsys.readouterr().out
+    said = refused("reward", "pairs.jsonl", model, "policy.lora.rank=2", "save=both")
+    assert "save: both keeps adapters, and no step trains any" in said
+
+
 def test_a_recipe_without_prompts_to_evaluate_on(model):
     write("told.jsonl", [{"prompt": r["prompt"], "response": r["chosen"]} for r in PAIRS])
     recipe = {"policy": {"path": str(model)}, "data": {"demonstrations": "told.jsonl"}, "steps": {"sft": {}}}

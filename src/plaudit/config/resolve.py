@@ -114,11 +114,25 @@ class _Resolver(Opinions):
                 )
             return given
         if given in choices:
+            self._pooled(name, step.settings, given)
             return given
         self.unknown(
             name, given, choices, field, "policy" if kind.starts == "policy" else "policy or reward model"
         )
         return None
+
+    def _pooled(self, name: str, settings: Any, start: str) -> None:
+        """A pooling that is set for a reward model which goes on from one that pools otherwise."""
+        first: str | None = start
+        while first is not None and self.nodes[first].gives("reward model"):
+            start, first = first, self.nodes[first].start
+        own = getattr(settings, "pooling", "last")
+        if own != "last" and getattr(self.nodes[start].settings, "pooling", own) != own:
+            self.wrong(
+                f"{name} goes on from {start}, whose pooling it keeps",
+                f"steps.{name}.pooling",
+                f"set steps.{start}.pooling, or remove it",
+            )
 
     def _on(self, name: str, step: RecipeStep, kind: StepKind) -> tuple[StepInput, ...]:
         field, need = f"steps.{name}.on", kind.data

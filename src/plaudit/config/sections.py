@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 import yaml
 from pydantic import Field, field_validator, model_validator
 
-from plaudit.config.base import Fraction, Lora, PolicySource, Positive, Section, Training
+from plaudit.config.base import Fraction, Lora, PolicySource, Positive, Pretrained, Section, Training
 from plaudit.config.text import Loader, home
 
 
@@ -211,6 +211,12 @@ class RewardSettings(Training):
         if self.bagging and self.members < 2:
             raise ValueError("bagging gives members rankings of their own: it needs members of 2 or more")
         return self
+
+
+    @property
+    def adapters(self) -> Lora | None:
+        """The adapters that it trains: its own, or those of its backbone."""
+        return self.lora or (self.backbone.lora if isinstance(self.backbone, Pretrained) else None)
 
 
 class AuditSettings(Section):

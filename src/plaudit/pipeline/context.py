@@ -10,7 +10,7 @@ from typing import Any
 import torch
 
 from plaudit.config import Config, Pretrained
-from plaudit.config.graph import Graph, Node
+from plaudit.config.graph import FIRST, Graph, Node
 from plaudit.data.records import Comparisons, Demonstration, Labeled, Prompt, Ranking
 from plaudit.data.rendering.renderer import Renderer
 from plaudit.models.adapters import add_lora, has_adapter, merge, save_adapter
@@ -123,12 +123,15 @@ class Context:
         """Write the adapters of a step alone, in peft's layout, named for the model that they were trained on."""
         if self.config.save == "merged":
             return
-        start = self.graph[stage.name].start
-        source = self.source_of(stage.name)
-        first = start is not None and self.graph[start].policy is not None
-        base = (
-            source.path if first and isinstance(source, Pretrained) else self.folder.stage(str(start)).model
-        )
+        start, source = self.graph[stage.name].start, self.source_of(stage.name)
+        # A base step leaves the weights as they came; a pretrain step has changed them.
+        as_it_came = start is None or self.graph[start].kind.name == FIRST
+        if start is not None and self.graph[start].gives("reward model"):
+            base = self.reward_folders(start)[0]
+        elif as_it_came and isinstance(source, Pretrained):
+            base = source.path
+        else:
+            base = self.folder.stage(str(start)).model
         save_adapter(module, stage.path / "adapter", base=str(base))
 
     def judge_folder(self, spec: str) -> Path:

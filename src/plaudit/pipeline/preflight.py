@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from plaudit.config import Online, Pretrained, Rejection, RewardSettings
-from plaudit.config.graph import Node
+from plaudit.config.graph import FIRST, Node
 from plaudit.errors import Problem, UserError
 from plaudit.models.files import fetched, has_weights, read_config, read_tokenizer, refuse_no_decoder
 from plaudit.models.reward_model import check_reward_folder
@@ -20,7 +20,7 @@ from plaudit.pipeline.planning import judges_of, models_of
 from plaudit.pipeline.preflight_records import check_data, check_template, tell_cut, tried
 from plaudit.pipeline.sizes import adapters_of, fixed_bytes_of, written_bytes
 from plaudit.pipeline.steps.before_rl import check_suggested_kl
-from plaudit.registry import EVALUATE, resolve
+from plaudit.registry import EVALUATE, PROXY, resolve
 from plaudit.rewards import FunctionReward
 from plaudit.runs.locate import locate
 from plaudit.training.memory import memory_limit
@@ -52,7 +52,7 @@ def preflight(
             tell_cut(context, node, (config, tokenizer), problems, tell)
         if node.name == EVALUATE and (pair := _asked(context, problems)) is not None:
             tell_cut(context, node, pair, problems, tell)
-    _kept(context, problems)
+    _kept(context, problems, tell)
     _disk(context, nodes, {name: pairs[0][0] for name, pairs in tokenizers.items()}, problems)
     if problems:
         raise UserError(f"recipe {context.config.name!r} cannot run", problems=_each_once(problems))
@@ -232,10 +232,20 @@ def _disk(
         )
 
 
-def _kept(context: Context, problems: list[Problem]) -> None:
-    """Adapters that are to be kept, where no step trains any: none to do, and none that is done."""
-    nodes = context.graph.nodes.values()
-    adapted = [n for n in nodes if context.lora(n.name) or getattr(n.settings, "lora", None)]
+def _kept(context: Context, problems: list[Problem], tell: Callable[[str], None]) -> None:
+    """Adapters that are to be kept, where no step trains any: none to do, and none that is done.
+
+    ``tell`` hears of adapters of ``policy`` that no step trains: a reward model has its own.
+    """
+    nodes = [n for n in context.graph.nodes.values() if n.name != PROXY]
+    adapted = [n for n in nodes if n.kind.name != FIRST and adapters_of(n, context)]
+    whole = [n.name for n in nodes if n.gives("reward model") and n not in adapted]
+    trained = [n for n in nodes if n.gives("policy") and n.kind.name != FIRST]
+    if whole and not trained and any(context.lora(n.name) for n in nodes):
+        tell(
+            f"policy.lora: no step trains a policy, and {', '.join(whole)} trains all weights; for adapters set "
+            f"steps.{whole[0]}.lora"
+        )
     if context.config.save != "merged" and nodes and not adapted:
         problems.append(
             Problem(

@@ -75,6 +75,8 @@ def pretrain(context: Context, step: Node, stage: Stage) -> Mapping[str, Any]:
         policy = load_policy(source.path, revision=source.revision, chat_template=source.chat_template)
         policy.model.to(context.device)
         texts = list(context.materials.records("corpus")[0])
+        if source.lora and texts:
+            add_lora(policy.model, **source.lora.model_dump(), seed=context.seed)
     outcome: dict[str, Any] = {"parameters": _parameters(policy.model), "vocabulary": len(policy.tokenizer)}
     if texts:
         renderer = bounded(context.renderer(policy.tokenizer), policy.model)
