@@ -406,6 +406,14 @@ def test_a_local_judge_is_looked_at_before_work(model, tmp_path):
         execute(validate(recipe, "own"), RunFolder("run"), dry_run=True)
 
 
+def test_settings_of_rl_that_would_train_nothing(model):
+    own = ("ppo.reward_function=own:score",)
+    said = refused("ppo", "ask.jsonl", model, *own, "ppo.iterations=3", "ppo.critic_warmup=3")
+    assert "critic_warmup 3 of 3 iterations: only the critic would learn" in said
+    said = refused("reinforce", "ask.jsonl", model, "reinforce.reward_function=own:score", "reinforce.baseline=group")
+    assert "set samples_per_prompt to 2 or more" in said
+
+
 def judged_by_proxy(model, **data):
     """A recipe whose run is judged by a proxy."""
     files = {"prompts": "ask.jsonl", "preferences": "pairs.jsonl", "preference_validation": 0.5}

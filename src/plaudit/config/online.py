@@ -102,6 +102,11 @@ class Online(Scoring):
             raise ValueError("reference_answers needs shaping: par, which compares with them")
         return self
 
+    def faults(self) -> list[tuple[str, str, str]]:
+        """Field, message and remedy of what does not go together once all that was not stated is filled in."""
+        wrong = self.too_long_cache()
+        return [] if wrong is None else [("overlong_cache", wrong, "lower it, or raise max_new_tokens")]
+
     def too_long_cache(self) -> str | None:
         """What is wrong with an ``overlong_cache`` that no answer can reach; None where all is well."""
         if self.overlong_cache is None or self.overlong_cache <= self.max_new_tokens:
@@ -162,6 +167,15 @@ class Ppo(Clipped):
     critic: Literal["auto", "reward", "policy"] = "auto"
     critic_warmup: Annotated[int, Field(ge=0)] = 1
 
+    def faults(self) -> list[tuple[str, str, str]]:
+        found = super().faults()
+        if self.critic_warmup >= self.iterations:
+            message = (
+                f"critic_warmup {self.critic_warmup} of {self.iterations} iterations: only the critic would learn"
+            )
+            found.append(("critic_warmup", message, "raise iterations, or lower critic_warmup"))
+        return found
+
     @model_validator(mode="after")
     def _own_unit(self) -> Ppo:
         if self.critic == "reward" and (self.shaping != "none" or self.length_power):
@@ -217,6 +231,15 @@ class Reinforce(Clipped):
 
     gamma: Fraction = 1.0
     baseline: Literal["none", "group"] = "none"
+
+    @model_validator(mode="after")
+    def _several(self) -> Reinforce:
+        if self.baseline == "group" and self.samples_per_prompt == 1:
+            raise ValueError(
+                "baseline: group takes the mean of a prompt's samples off each of them, and of 1 sample it leaves 0: "
+                "set samples_per_prompt to 2 or more"
+            )
+        return self
 
 
 class OnlineDpo(Online):

@@ -40,6 +40,8 @@ def preflight(
     for node in nodes:
         _taken(node, problems, tell)
         _code(node, problems)
+        for key, message, remedy in node.settings.faults() if isinstance(node.settings, Online) else ():
+            problems.append(Problem(message, field=f"steps.{node.name}.{key}", remedy=remedy))
         _rewards(node, problems)
         _judges(context, node, problems)
         check_data(context, node, problems)
@@ -168,10 +170,7 @@ def _reward_folder(spec: str) -> Path | None:
 
 
 def _lengths(node: Node, config: Any, problems: list[Problem]) -> None:
-    """Answers that are longer than the model has positions, or shorter than what is to cost a penalty."""
-    if isinstance(node.settings, Online) and (wrong := node.settings.too_long_cache()) is not None:
-        field = f"steps.{node.name}.overlong_cache"
-        problems.append(Problem(wrong, field=field, remedy="lower it, or raise max_new_tokens"))
+    """Answers that are longer than the model has positions."""
     positions = getattr(config.get_text_config(), "max_position_embeddings", None)
     asked = getattr(node.settings, "max_new_tokens", None)
     if positions and asked and asked >= positions and isinstance(node.settings, Online | Rejection):
