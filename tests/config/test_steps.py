@@ -317,6 +317,14 @@ IMPOSSIBLE = {
         {"data": FILES, "steps": {"ppo": {"ptx_coefficient": 0.1, "reward_function": "a:b"}}},
         ["ptx_coefficient", "demonstrations"],
     ),
+    "a weight of prompts": (
+        {"data": {"prompts": {"path": "p", "weight": 2}}, "steps": SFT},
+        ["data.prompts", "each prompt is asked once"],
+    ),
+    "a weight of prompts of RL": (
+        {"data": FILES, "steps": {"ppo": {"reward_function": "a:b", "on": {"preferences": 3.0}}}},
+        ["steps.ppo.on", "without a weight"],
+    ),
     "a pooling that the reward model does not have": (
         {
             "data": FILES,

@@ -78,3 +78,15 @@ def test_prompts_beside_preferences_are_trained_on_but_for_their_own_share(tmp_p
     assert line == f"data.prompts: {len(train)} of 100 to train on, {len(out)} held out"
     # Another share of the prompts' own holds out more of them.
     assert len(asked(tmp_path, own, validation=0.5)[1]) > 20
+
+
+def test_a_source_of_preferences_counts_by_its_weight(tmp_path):
+    """Copies of judgements would be joined to records that say what they said before."""
+    config = recipe(tmp_path, 8)
+    rows = (tmp_path / "pairs.jsonl").read_text().splitlines(keepends=True)
+    (tmp_path / "more.jsonl").write_text("".join(rows[:4]).replace("question", "another"))
+    sources = ({"path": str(tmp_path / "pairs.jsonl"), "weight": 3}, {"path": str(tmp_path / "more.jsonl")})
+    data = type(config.data)(preferences=sources, preference_validation=0)
+    records = materials_of(config.model_copy(update={"data": data})).records("preferences")[0]
+    weights = {r.prompt.text: [o.weight for o in r.outcomes] for r in records}
+    assert weights == {f"question {i}": [3.0] for i in range(8)} | {f"another {i}": [1.0] for i in range(4)}

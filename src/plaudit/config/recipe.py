@@ -21,6 +21,8 @@ ROLES = ("corpus", "demonstrations", "votes", "preferences", "labels", "prompts"
 class DataSource(Section):
     """A file or hub data set; ``weight`` sets its share in a mixture, ``limit`` caps its records.
 
+    A weight of preferences multiplies those of their judgements; records of other roles are repeated.
+
     ``convert`` names a converter (see `plaudit data convert`) for layouts that are not read as they are.
     ``fields`` says which column holds a field of ours (``{prompt: ask}``), ``labels`` what the codes of the
     column with the preference or label mean (``{0: first, 1: second, 2: tie}``).
@@ -82,6 +84,13 @@ class Data(Section):
             return [{"path": v} if isinstance(v, str) else v for v in value]
 
         return {k: sources(v) if k in ROLES else v for k, v in data.items()}
+
+    @field_validator("prompts")
+    @classmethod
+    def _each_once(cls, sources: tuple[DataSource, ...]) -> tuple[DataSource, ...]:
+        if any(source.weight != 1 for source in sources):
+            raise ValueError("each prompt is asked once, whatever its weight: leave weight out; limit takes fewer of a source")
+        return sources
 
 
 class ComputeSettings(Section):

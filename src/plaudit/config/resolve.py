@@ -147,6 +147,12 @@ class _Resolver(Opinions):
             return tuple(StepInput(name=n) for n in found)
         allowed = self.sources.allowed(need)
         for source in step.on:
+            if source.weight != 1 and need in ("prompts", "text"):
+                self.wrong(
+                    f"{name} takes the {need} of {source.name} once each, whatever the weight",
+                    field,
+                    f"write {source.name} without a weight",
+                )
             if source.name in allowed:
                 continue
             if source.name in ROLES and source.name not in self.roles:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +11,8 @@ import torch
 
 from plaudit.config import Config, Pretrained
 from plaudit.config.graph import FIRST, Graph, Node
-from plaudit.data.records import Comparisons, Demonstration, Labeled, Prompt, Ranking
+from plaudit.data.mixture import weighed
+from plaudit.data.records import Prompt
 from plaudit.data.rendering.renderer import Renderer
 from plaudit.models.adapters import add_lora, has_adapter, merge, save_adapter
 from plaudit.models.cards import policy_card
@@ -156,8 +157,8 @@ class Context:
         held: list[Any] = []
         for source in step.on:
             own, kept = self.parts(source.name)
-            train += [_weighed(r, source.weight) for r in own]
-            held += [_weighed(r, source.weight) for r in kept]
+            train += [weighed(r, source.weight) for r in own]
+            held += [weighed(r, source.weight) for r in kept]
         if len(step.on) < 2:
             return train, held
         out = {self.materials.key(r) for r in held}
@@ -192,14 +193,3 @@ class Context:
 
     def _narrowed(self, step: Node) -> bool:
         return step.name in self.config.steps and self.config.steps[step.name].on is not None
-
-
-def _weighed(record: Any, weight: float) -> Any:
-    """The record with its judgements' weights times ``weight``."""
-    if weight == 1:
-        return record
-    if isinstance(record, Comparisons):
-        return replace(record, outcomes=tuple(replace(o, weight=o.weight * weight) for o in record.outcomes))
-    if isinstance(record, Ranking | Demonstration | Labeled):
-        return replace(record, weight=record.weight * weight)
-    return record

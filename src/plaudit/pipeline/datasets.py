@@ -80,7 +80,7 @@ class Materials:
         return self._split(labels, self.config.data.preference_validation)
 
     def _read(self, role: str) -> list[Any]:
-        from plaudit.data.mixture import mix
+        from plaudit.data.mixture import mix, weighed
         from plaudit.data.readers.read import read
         from plaudit.data.readers.read_report import ReadReport
 
@@ -105,7 +105,10 @@ class Materials:
                 records, report = found.records, found.report
             for line in report.lines():
                 self.tell(line)
-            groups.append((records, source.weight))
+            # The judgements of a prompt are joined, and copies of them would say nothing more: they weigh more instead.
+            joined = role == "preferences"
+            weight = source.weight if joined else 1.0
+            groups.append(([weighed(r, weight) for r in records], 1.0 if joined else source.weight))
         return list(mix(groups, seed=self.config.seed))
 
     def _split(self, records: Sequence[Any], share: float, salt: str = "") -> tuple[list[Any], list[Any]]:
