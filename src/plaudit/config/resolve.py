@@ -84,6 +84,7 @@ class _Resolver(Opinions):
                 self.wrong(
                     "the proxy judge is trained once, at the end", f"{place}.proxy", "set evaluate.proxy"
                 )
+            self._also(name, step.settings, f"{place}.also")
             self.evaluator(step.settings, f"{place}.judge")
         self._ptx(name, step)
         if kind.check is not None:
@@ -213,15 +214,19 @@ class _Resolver(Opinions):
                 "name data.demonstrations or set it to 0",
             )
 
+    def _also(self, name: str, settings: Evaluate, field: str) -> None:
+        policies = self.before("policy")
+        for other in settings.also:
+            if other not in policies:
+                self.unknown(name, other, policies, field, "policy")
+
     def _last(self) -> None:
         """The implicit last steps: a proxy where one is asked for, and the evaluation."""
         evaluate = self.config.evaluate
         if evaluate is None:
             return
         policies = self.before("policy")
-        for other in evaluate.also:
-            if other not in policies:
-                self.unknown(EVALUATE, other, policies, "evaluate.also", "policy")
+        self._also(EVALUATE, evaluate, "evaluate.also")
         self.evaluator(evaluate, "evaluate.judge")
         models = [n for n, node in self.nodes.items() if node.gives("reward model")]
         if evaluate.proxy is not None:

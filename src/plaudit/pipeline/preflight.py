@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from plaudit.config import Online, Pretrained, Rejection, RewardSettings
+from plaudit.config import Evaluate, Online, Pretrained, Rejection, RewardSettings
 from plaudit.config.graph import FIRST, Node
 from plaudit.errors import Problem, UserError
 from plaudit.models.files import fetched, has_weights, read_config, read_tokenizer, refuse_no_decoder
@@ -20,7 +20,7 @@ from plaudit.pipeline.planning import judges_of, models_of
 from plaudit.pipeline.preflight_records import check_data, check_template, tell_cut, tried
 from plaudit.pipeline.sizes import adapters_of, fixed_bytes_of, written_bytes
 from plaudit.pipeline.steps.before_rl import check_suggested_kl
-from plaudit.registry import EVALUATE, PROXY, resolve
+from plaudit.registry import PROXY, resolve
 from plaudit.rewards import FunctionReward
 from plaudit.runs.locate import locate
 from plaudit.training.memory import memory_limit
@@ -52,7 +52,7 @@ def preflight(
             check_template(context, node, tokenizer, problems)
             _memory(context, node, config, problems)
             tell_cut(context, node, (config, tokenizer), problems, tell)
-        if node.name == EVALUATE and (pair := _asked(context, problems)) is not None:
+        if isinstance(node.settings, Evaluate) and (pair := _asked(context, problems)) is not None:
             tell_cut(context, node, pair, problems, tell)
     _kept(context, problems, tell)
     _disk(context, nodes, {name: pairs[0][0] for name, pairs in tokenizers.items()}, problems)
