@@ -406,6 +406,14 @@ def test_a_local_judge_is_looked_at_before_work(model, tmp_path):
         execute(validate(recipe, "own"), RunFolder("run"), dry_run=True)
 
 
+def test_an_audit_without_validation_prompts_is_refused_before_rl(model):
+    steps = {"grpo": {"reward_function": "own:score"}, "audit": {}}
+    files = {"prompts": "ask.jsonl", "validation": 0}
+    raw = {"policy": {"path": str(model)}, "data": files, "steps": steps, "evaluate": None}
+    with pytest.raises(UserError, match=r"audit has no validation prompts to audit on(.|\n)*raise data.validation"):
+        execute(validate(raw, "own"), RunFolder("run"), dry_run=True)
+
+
 def test_settings_of_rl_that_would_train_nothing(model):
     own = ("ppo.reward_function=own:score",)
     said = refused("ppo", "ask.jsonl", model, *own, "ppo.iterations=3", "ppo.critic_warmup=3")

@@ -21,6 +21,7 @@ from plaudit.models.policy import Policy, build_policy, load_policy
 from plaudit.models.tokenizers import train_bpe
 from plaudit.pipeline.context import Context
 from plaudit.pipeline.steps.before_rl import before_rl
+from plaudit.pipeline.steps.evaluation_prompts import more
 from plaudit.pipeline.steps.sampling import answer
 from plaudit.pipeline.steps.scoring import asked_reward, load_reward, new_critic
 from plaudit.pipeline.steps.training_scores import unwatched
@@ -202,7 +203,7 @@ def _watch(
     if step.asked and not prompts:
         raise UserError(
             f"{step.name}.keep_best has no validation prompts to judge the policy on",
-            remedy="raise data.validation, or bring more prompts",
+            remedy=more(context),
         )
 
     def watch(iteration: int) -> Mapping[str, float]:
