@@ -325,6 +325,17 @@ IMPOSSIBLE = {
         {"data": FILES, "steps": {"ppo": {"reward_function": "a:b", "on": {"preferences": 3.0}}}},
         ["steps.ppo.on", "without a weight"],
     ),
+    "weights of a reward that are no numbers": (
+        {
+            "world": "pocket",
+            "steps": {
+                "ppo": {"reward": {"gold": None}},
+                "ppo-2": {"reward": [{"gold": [1]}]},
+                "ppo-3": {"reward": {"gold": float("nan")}},
+            },
+        },
+        ["steps.ppo.reward.weight", "steps.ppo-2.reward.weight", "steps.ppo-3.reward.weight", "finite"],
+    ),
     "a pooling that the reward model does not have": (
         {
             "data": FILES,
