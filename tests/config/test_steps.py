@@ -336,6 +336,16 @@ IMPOSSIBLE = {
         },
         ["steps.ppo.reward.weight", "steps.ppo-2.reward.weight", "steps.ppo-3.reward.weight", "finite"],
     ),
+    "decays that AdamW does not take, and a penalty that pays": (
+        {
+            "world": "pocket",
+            "steps": {
+                "sft": {"betas": [1.5, 2]},
+                "ppo": {"reward": "gold", "betas": [-1, 0.9], "unfinished_penalty": -5},
+            },
+        },
+        ["steps.sft.betas.0", "steps.sft.betas.1", "steps.ppo.betas.0", "steps.ppo.unfinished_penalty"],
+    ),
     "a pooling that the reward model does not have": (
         {
             "data": FILES,

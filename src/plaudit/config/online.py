@@ -6,7 +6,7 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from plaudit.config.base import Fraction, OwnCode, Positive
+from plaudit.config.base import Decay, Fraction, OwnCode, Positive
 from plaudit.config.kl import KL, KL_STEP, KlPlace
 from plaudit.config.scoring import RewardPart, Scoring
 
@@ -36,7 +36,7 @@ class Online(Scoring):
     lr: float = Field(5e-4, gt=0)
     schedule: Literal["constant", "linear"] = "linear"
     warmup: Fraction = 0.0
-    betas: tuple[float, float] = (0.9, 0.999)
+    betas: tuple[Decay, Decay] = (0.9, 0.999)
     eps: float = Field(1e-5, gt=0)
     weight_decay: float = Field(0.0, ge=0)
     max_grad_norm: float | None = Field(1.0, gt=0)
@@ -44,7 +44,7 @@ class Online(Scoring):
     temperature: float = Field(1.0, gt=0)
     max_new_tokens: Positive = 48
     reward_clip: float | Literal["auto"] | None = "auto"
-    unfinished_penalty: float | None = None
+    unfinished_penalty: float | None = Field(None, ge=0)
     shaping: Literal["none", "par"] = "none"
     reference_answers: Positive = 4
     length_power: Fraction = 0.0
