@@ -346,6 +346,10 @@ IMPOSSIBLE = {
         },
         ["steps.sft.betas.0", "steps.sft.betas.1", "steps.ppo.betas.0", "steps.ppo.unfinished_penalty"],
     ),
+    "models from scratch that no layer can compute": (
+        {"policy": {"hidden": 12, "heads": 4, "kv_heads": 3, "vocabulary": 100}, "steps": SFT},
+        ["hidden 12 / heads 4 is odd", "heads 4 is not a multiple of kv_heads 3", "set it to 262 or more"],
+    ),
     "a pooling that the reward model does not have": (
         {
             "data": FILES,

@@ -150,6 +150,16 @@ def test_answers_that_are_longer_than_the_model_has_positions(model):
     assert "128 new tokens; the model has 128 positions" in said and "at most 64" in said
 
 
+def test_answers_that_are_longer_than_a_model_from_scratch_has_positions():
+    raw = {"policy": {"max_positions": 40}, "data": {"prompts": "ask.jsonl"}, "evaluate": {"max_new_tokens": 41}}
+    raw["steps"] = {"grpo": {"reward_function": "own:score"}}
+    with pytest.raises(UserError) as caught:
+        execute(validate(raw, "own"), RunFolder("run"), dry_run=True)
+    said = str(caught.value)
+    assert "grpo asks for 48 new tokens; the model has 40 positions" in said
+    assert "[evaluate.max_new_tokens]" in said and "at most 20" in said
+
+
 def test_all_that_is_wrong_is_said_at_once(model):
     said = refused("grpo", "ask.jsonl", model, "grpo.reward_function=own:no", "grpo.max_new_tokens=500")
     assert "has no 'no'" in said and "500 new tokens" in said

@@ -19,6 +19,9 @@ Decay = Annotated[float, Field(ge=0, lt=1)]  # of a running mean: AdamW takes no
 OwnCode = Annotated[str, Field(pattern=r"^[A-Za-z_][\w.]*:[A-Za-z_][\w.]*$")]
 
 
+LEAST_VOCABULARY = 262  # of a byte-level BPE of ours, before any merge
+
+
 class Lora(Section):
     """Low-rank adapters (Hu et al. 2021); the reference is then the same model, adapter off."""
 
@@ -40,9 +43,22 @@ class Scratch(Section):
     max_positions: Positive = 512
 
     @model_validator(mode="after")
-    def _heads_divide(self) -> Scratch:
+    def _possible(self) -> Scratch:
+        wrong = []
         if self.hidden % self.heads:
-            raise ValueError(f"hidden {self.hidden} is not a multiple of heads {self.heads}")
+            wrong.append(f"hidden {self.hidden} is not a multiple of heads {self.heads}")
+        elif self.hidden // self.heads % 2:
+            # Rotary positions turn its numbers by twos.
+            wrong.append(f"hidden {self.hidden} / heads {self.heads} is odd: the size of a head must be even")
+        if self.kv_heads is not None and self.heads % self.kv_heads:
+            wrong.append(f"heads {self.heads} is not a multiple of kv_heads {self.kv_heads}")
+        if self.vocabulary < LEAST_VOCABULARY:
+            wrong.append(
+                f"vocabulary {self.vocabulary} cannot hold the 256 bytes and special tokens: "
+                f"set it to {LEAST_VOCABULARY} or more"
+            )
+        if wrong:
+            raise ValueError("; ".join(wrong))
         return self
 
     @property

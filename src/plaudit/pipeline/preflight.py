@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from plaudit.config import Evaluate, Online, Pretrained, Rejection, RewardSettings
+from plaudit.config import Evaluate, Online, Pretrained, RewardSettings, Scratch
 from plaudit.config.graph import FIRST, Node
 from plaudit.errors import Problem, UserError
 from plaudit.models.files import fetched, has_weights, read_config, read_tokenizer, refuse_no_decoder
@@ -20,7 +20,7 @@ from plaudit.pipeline.planning import judges_of, models_of
 from plaudit.pipeline.preflight_records import check_data, check_template, tell_cut, tried
 from plaudit.pipeline.sizes import adapters_of, fixed_bytes_of, written_bytes
 from plaudit.pipeline.steps.before_rl import check_suggested_kl
-from plaudit.registry import PROXY, resolve
+from plaudit.registry import EVALUATE, PROXY, resolve
 from plaudit.rewards import FunctionReward
 from plaudit.runs.locate import locate
 from plaudit.training.memory import memory_limit
@@ -47,8 +47,10 @@ def preflight(
         check_data(context, node, problems)
         if (problem := check_suggested_kl(context, node)) is not None:
             problems.append(problem)
+        if isinstance(source := _answering(context, node), Scratch):
+            _lengths(node, source.max_positions, problems)
         for config, tokenizer in tokenizers.get(node.name, ()):
-            _lengths(node, config, problems)
+            _lengths(node, getattr(config.get_text_config(), "max_position_embeddings", None), problems)
             check_template(context, node, tokenizer, problems)
             _memory(context, node, config, problems)
             tell_cut(context, node, (config, tokenizer), problems, tell)
@@ -169,15 +171,20 @@ def _reward_folder(spec: str) -> Path | None:
     return fetched(spec, None, kind="reward model")
 
 
-def _lengths(node: Node, config: Any, problems: list[Problem]) -> None:
+def _answering(context: Context, node: Node) -> Any:
+    """The policy section of the model whose answers a step draws; an evaluation draws the end's."""
+    last = isinstance(node.settings, Evaluate) and context.graph.places
+    return context.source_of(context.graph.places["end"] if last else node.name)
+
+
+def _lengths(node: Node, positions: int | None, problems: list[Problem]) -> None:
     """Answers that are longer than the model has positions."""
-    positions = getattr(config.get_text_config(), "max_position_embeddings", None)
     asked = getattr(node.settings, "max_new_tokens", None)
-    if positions and asked and asked >= positions and isinstance(node.settings, Online | Rejection):
+    if positions and asked and asked >= positions and not getattr(node.settings, "recheck", None):
         problems.append(
             Problem(
                 f"{node.name} asks for {asked} new tokens; the model has {positions} positions for prompt and answer",
-                field=f"steps.{node.name}.max_new_tokens",
+                field=("" if node.name == EVALUATE else "steps.") + f"{node.name}.max_new_tokens",
                 remedy=f"set it to at most {positions // 2}",
             )
         )
