@@ -285,6 +285,14 @@ def test_adapters_that_are_kept_may_be_of_a_step_that_is_done(model, monkeypatch
     assert "no step trains any" in refused("dpo", "pairs.jsonl", model, "save=both")
 
 
+@pytest.mark.parametrize("method, field", [("dpo", "policy.lora"), ("reward", "reward.lora")])
+def test_targets_of_adapters_that_the_model_does_not_have(model, method, field):
+    said = refused(method, "pairs.jsonl", model, f"{field}.targets=[q_prj, v_proj]")
+    assert "no layer is called q_prj" in said and "q_proj" in said and f"{field}.targets" in said
+    assert "no layer takes a LoRA adapter" in refused(method, "pairs.jsonl", model, f"{field}.targets=[]")
+    run_method(method, "pairs.jsonl", model, (f"{field}.targets=[q_proj]",), dry_run=True, out="run")
+
+
 def test_adapters_of_a_policy_that_no_step_trains_are_told(model, capsys):
     run_method("reward", "pairs.jsonl", model, ("policy.lora.rank=2",), dry_run=True, out="run")
     assert "reward trains all weights; for adapters set steps.reward.lora" in capsys.readouterr().out

@@ -10,9 +10,12 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from plaudit.config import Evaluate, Online, Pretrained, RewardSettings, Scratch
 from plaudit.config.graph import FIRST, Node
 from plaudit.errors import Problem, UserError
+from plaudit.models.adapters import add_lora
 from plaudit.models.files import fetched, has_weights, read_config, read_tokenizer, refuse_no_decoder
 from plaudit.models.reward_model import check_reward_folder
 from plaudit.pipeline.context import Context
@@ -49,6 +52,7 @@ def preflight(
             problems.append(problem)
         if isinstance(source := _answering(context, node), Scratch):
             _lengths(node, source.max_positions, problems)
+        _targets(context, node, [config for config, _ in tokenizers.get(node.name, ())], problems)
         for config, tokenizer in tokenizers.get(node.name, ()):
             _lengths(node, getattr(config.get_text_config(), "max_position_embeddings", None), problems)
             check_template(context, node, tokenizer, problems)
@@ -169,6 +173,26 @@ def _judges(context: Context, node: Node, problems: list[Problem]) -> None:
 
 def _reward_folder(spec: str) -> Path | None:
     return fetched(spec, None, kind="reward model")
+
+
+def _targets(context: Context, node: Node, configs: Sequence[Any], problems: list[Problem]) -> None:
+    """Names of layers for adapters that the model does not have, looked up in the model without its weights."""
+    lora = adapters_of(node, context) if node.kind.name != FIRST else None
+    if lora is None or lora.targets == "all-linear":
+        return
+    from transformers import AutoModelForCausalLM, LlamaConfig
+
+    settings = node.settings[0] if node.name == PROXY else node.settings
+    field = "policy.lora.targets"
+    if isinstance(settings, RewardSettings):
+        field = f"steps.{node.name}.{'' if settings.lora else 'backbone.'}lora.targets"
+    if not configs and isinstance(context.source_of(node.name), Pretrained):
+        return  # on the hub, and not fetched yet
+    # A model from scratch has the layers of Llama, whatever its size.
+    for config in configs or [LlamaConfig(num_hidden_layers=1)]:
+        with torch.device("meta"):
+            model = AutoModelForCausalLM.from_config(config)
+        tried(problems, field, lambda: add_lora(model, **lora.model_dump()))
 
 
 def _answering(context: Context, node: Node) -> Any:
