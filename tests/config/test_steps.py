@@ -350,6 +350,24 @@ IMPOSSIBLE = {
         {"policy": {"hidden": 12, "heads": 4, "kv_heads": 3, "vocabulary": 100}, "steps": SFT},
         ["hidden 12 / heads 4 is odd", "heads 4 is not a multiple of kv_heads 3", "set it to 262 or more"],
     ),
+    "settings of RL without effect": (
+        {
+            "world": "pocket",
+            "steps": {
+                "ppo": {"reward": "gold", "kl": {"target": 3}},
+                "ppo-2": {"reward": "gold", "kl": {"horizon": 9000}},
+                "grpo": {"reward": "gold", "ratio": "sequence", "surrogate": "cispo"},
+                "grpo-2": {"reward": "gold", "ratio": "sequence", "aggregation": "fixed", "kl": {"place": "reward"}},
+                "online-dpo": {"reward": "gold", "kl": {"epoch_target": 0.1}},
+            },
+        },
+        ["steps.ppo.kl", "steps.ppo-2.kl", "controller: adaptive", "[steps.grpo]", "cispo", "[steps.grpo-2]"]
+        + ["leave it out", "steps.online-dpo.kl"],
+    ),
+    "a critic of no reward model": (
+        {"world": "pocket", "steps": {"ppo": {"reward": "gold", "critic": "reward"}}},
+        ["steps.ppo.critic", "use critic: policy"],
+    ),
     "a pooling that the reward model does not have": (
         {
             "data": FILES,

@@ -424,6 +424,11 @@ def test_a_local_judge_is_looked_at_before_work(model, tmp_path):
         execute(validate(recipe, "own"), RunFolder("run"), dry_run=True)
 
 
+def test_an_estimator_that_is_none_is_known_before_work(model):
+    said = refused("grpo", "ask.jsonl", model, "grpo.reward_function=own:score", "grpo.algorithm=own:score")
+    assert "algorithm 'own:score' is no advantage estimator" in said and "[steps.grpo.algorithm]" in said
+
+
 def test_an_audit_without_validation_prompts_is_refused_before_rl(model):
     steps = {"grpo": {"reward_function": "own:score"}, "audit": {}}
     files = {"prompts": "ask.jsonl", "validation": 0}

@@ -216,6 +216,20 @@ class Grpo(Group):
     surrogate: Literal["clip", "cispo"] = "clip"
     clip_high: float | None = Field(None, gt=0)
 
+    @model_validator(mode="after")
+    def _by_sequence(self) -> Grpo:
+        if self.ratio != "sequence":
+            return self
+        if self.surrogate == "cispo":
+            raise ValueError("surrogate: cispo weighs tokens, and ratio: sequence has one ratio a response: keep one of them")
+        loss_pays_kl = self.kl.place == "loss" and self.kl.coefficient != 0
+        if self.aggregation != "token" and not (loss_pays_kl or self.entropy_coefficient):
+            raise ValueError(
+                "with ratio: sequence, aggregation sums the tokens of the KL and entropy terms alone, and there are none: "
+                "leave it out"
+            )
+        return self
+
 
 class Rloo(Group):
     """RLOO (Ahmadian et al. 2024): REINFORCE with the mean of the other samples as baseline."""
@@ -264,5 +278,10 @@ class OnlineDpo(Online):
             raise ValueError(
                 f"{' and '.join(f'kl.{name}' for name in given)}: online DPO has no KL term to place or to estimate, "
                 "its loss holds the KL by β = kl.coefficient; leave it out"
+            )
+        if kl.epoch_target is not None:
+            raise ValueError(
+                "kl.epoch_target ends the epochs of methods that measure how far the policy moved in them, and online DPO "
+                "does not: leave it out, or lower epochs"
             )
         return kl

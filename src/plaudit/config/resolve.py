@@ -191,8 +191,14 @@ class _Resolver(Opinions):
                 field,
                 "keep one of them",
             )
-        parts = step.reward if step.reward is not None else parts_of(settings)
-        return self.parts(name, parts, field)
+        parts = self.parts(name, step.reward if step.reward is not None else parts_of(settings), field)
+        if getattr(settings, "critic", None) == "reward" and not {p.source for p in parts} & {"step", "model"}:
+            self.wrong(
+                "critic: reward starts from a reward model, and none scores the answers",
+                f"steps.{name}.critic",
+                "use critic: policy, or name a reward model under reward",
+            )
+        return parts
 
     def _checked(self, name: str, step: RecipeStep, check: Any) -> None:
         """What a kind of step finds wrong with its own settings."""

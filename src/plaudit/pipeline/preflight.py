@@ -12,9 +12,11 @@ from typing import Any
 
 import torch
 
-from plaudit.config import Evaluate, Online, Pretrained, RewardSettings, Scratch
+from plaudit.config import Evaluate, Group, Online, Pretrained, RewardSettings, Scratch
 from plaudit.config.graph import FIRST, Node
 from plaudit.errors import Problem, UserError
+from plaudit.methods.policy_gradient import PolicyGradient
+from plaudit.methods.train_online import estimator
 from plaudit.models.adapters import add_lora
 from plaudit.models.files import fetched, has_weights, read_config, read_tokenizer, refuse_no_decoder
 from plaudit.models.reward_model import check_reward_folder
@@ -141,10 +143,11 @@ def _taken(node: Node, problems: list[Problem], tell: Callable[[str], None]) -> 
 
 def _code(node: Node, problems: list[Problem]) -> None:
     """A loss or an estimator of one's own that cannot be imported."""
-    for key in ("loss", "algorithm"):
-        value = getattr(node.settings, key, None)
-        if isinstance(value, str) and ":" in value:
-            tried(problems, f"steps.{node.name}.{key}", resolve, value, key)
+    value = getattr(node.settings, "loss", None)
+    if isinstance(value, str) and ":" in value:
+        tried(problems, f"steps.{node.name}.loss", resolve, value, "loss")
+    if isinstance(node.settings, Group):
+        tried(problems, f"steps.{node.name}.algorithm", estimator, node.settings, PolicyGradient)
 
 
 def _rewards(node: Node, problems: list[Problem]) -> None:
