@@ -368,6 +368,24 @@ IMPOSSIBLE = {
         {"world": "pocket", "steps": {"ppo": {"reward": "gold", "critic": "reward"}}},
         ["steps.ppo.critic", "use critic: policy"],
     ),
+    "settings of training without effect": (
+        {
+            "world": "pocket",
+            "save": "adapter",
+            "save_dtype": "float16",
+            "steps": {
+                "sft": {"keep_best": True, "schedule": "constant", "final_lr": 0.5},
+                "rank": {},
+                "rank-2": {"recheck": "rank", "prompts": 5, "answers": 6},
+                "revise": {"by": "local:x", "helpful_samples": 2},
+                "reward": {"aggregate": "min"},
+                "reward-2": {"members": 2, "std_penalty": 2},
+                "rejection": {"eval_every": 5},
+            },
+        },
+        ["set eval_every, or leave it out; schedule: constant keeps the rate", "leave out answers and temperature", "need helpful"]
+        + ["members of 2 or more", "std_penalty needs aggregate", "holds nothing out", "save: adapter writes none"],
+    ),
     "a pooling that the reward model does not have": (
         {
             "data": FILES,

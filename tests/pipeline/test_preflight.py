@@ -424,6 +424,13 @@ def test_a_local_judge_is_looked_at_before_work(model, tmp_path):
         execute(validate(recipe, "own"), RunFolder("run"), dry_run=True)
 
 
+def test_a_best_model_that_nothing_is_held_out_for_and_a_role_that_no_step_reads(model, capsys):
+    best = ("dpo.keep_best=true", "dpo.eval_every=5", "data.preference_validation=0")
+    assert "dpo.keep_best chooses by records that are held out, and none are" in refused("dpo", "pairs.jsonl", model, *best)
+    run_method("dpo", "pairs.jsonl", model, ("data.votes=pairs.jsonl",), dry_run=True, out="run")
+    assert "data.votes: no step reads it" in capsys.readouterr().out
+
+
 def test_an_estimator_that_is_none_is_known_before_work(model):
     said = refused("grpo", "ask.jsonl", model, "grpo.reward_function=own:score", "grpo.algorithm=own:score")
     assert "algorithm 'own:score' is no advantage estimator" in said and "[steps.grpo.algorithm]" in said

@@ -110,3 +110,14 @@ class Training(Section):
     checkpoint_every: Positive = 200
     keep_last: Positive = 1
     keep_best: bool = False
+
+    @model_validator(mode="after")
+    def _acts(self) -> Training:
+        wrong = []
+        if self.keep_best and self.eval_every is None:
+            wrong.append("keep_best chooses among what eval_every measures: set eval_every, or leave it out")
+        if self.schedule == "constant" and self.final_lr != 0.1:
+            wrong.append("schedule: constant keeps the rate: leave out final_lr, or take linear or cosine")
+        if wrong:
+            raise ValueError("; ".join(wrong))
+        return self

@@ -143,6 +143,12 @@ class Config(Section):
             )
         return name
 
+    @model_validator(mode="after")
+    def _typed(self) -> Config:
+        if self.save == "adapter" and self.save_dtype != "source":
+            raise ValueError("save_dtype is the type of the merged model, and save: adapter writes none: leave one of them out")
+        return self
+
     def data_sources(self) -> dict[str, list[str]]:
         """The paths that each role of the data section names, local ones resolved against its root."""
         found = {role: [self.locate(s) for s in getattr(self.data, role)] for role in ROLES}

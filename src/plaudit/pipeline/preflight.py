@@ -63,6 +63,9 @@ def preflight(
         if isinstance(node.settings, Evaluate) and (pair := _asked(context, problems)) is not None:
             tell_cut(context, node, pair, problems, tell)
     _kept(context, problems, tell)
+    read = {role for name in context.graph.nodes for role in context.graph.roles_of(name)}
+    for role in sorted({"votes", "labels"} & set(context.config.data_sources()) - read):
+        tell(f"data.{role}: no step reads it; name it under on of a step, such as `on: {role}`")
     _disk(context, nodes, {name: pairs[0][0] for name, pairs in tokenizers.items()}, problems)
     if problems:
         raise UserError(f"recipe {context.config.name!r} cannot run", problems=_each_once(problems))

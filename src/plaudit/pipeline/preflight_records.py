@@ -59,6 +59,10 @@ def check_data(context: Context, node: Node, problems: list[Problem]) -> None:
     held: Sequence[Any] = [*apart("validation"), *apart("test")] if prompts else records[1]  # type: ignore[list-item]
     if isinstance(node.settings, Kto):
         _check_labels(train, node, field, problems)
+    if getattr(node.settings, "keep_best", None) is True and node.kind.data != "text" and not len(held):
+        message = f"{node.name}.keep_best chooses by records that are held out, and none are"
+        remedy = "raise data.validation and data.preference_validation, or leave it out"
+        problems.append(Problem(message, field=f"steps.{node.name}.keep_best", remedy=remedy))
     if not len(train):
         kept = f"; all {len(held)} records are held out" if len(held) else ""
         remedy = "lower data.validation and data.preference_validation, or add rows" if kept else "add rows"
