@@ -412,6 +412,19 @@ def test_a_reward_folder_is_looked_at_as_closely_as_it_will_be_read(model, tmp_p
     assert "the head of a BertForSequenceClassification is not one linear layer" in said
 
 
+def test_an_encoder_is_no_policy_and_may_be_a_backbone(model, tmp_path):
+    from transformers import BertConfig, BertForMaskedLM
+
+    config = BertConfig(vocab_size=400, hidden_size=16, num_hidden_layers=1, num_attention_heads=2, intermediate_size=16)
+    folder = tmp_path / "encoder"
+    BertForMaskedLM(config).save_pretrained(folder)
+    for file in model.glob("tokenizer*"):
+        shutil.copy(file, folder)
+    said = refused("reward", "pairs.jsonl", folder)
+    assert "a bert model cannot be a policy: it is an encoder" in said and "steps.reward.backbone" in said
+    run_method("reward", "pairs.jsonl", model, (f"reward.backbone.path={folder}",), dry_run=True, out="run")
+
+
 def test_a_local_judge_is_looked_at_before_work(model, tmp_path):
     folder = changed(model, tmp_path, quantization_config={"quant_method": "gptq"})
     recipe = {
