@@ -357,12 +357,23 @@ IMPOSSIBLE = {
                 "ppo": {"reward": "gold", "kl": {"target": 3}},
                 "ppo-2": {"reward": "gold", "kl": {"horizon": 9000}},
                 "grpo": {"reward": "gold", "ratio": "sequence", "surrogate": "cispo"},
-                "grpo-2": {"reward": "gold", "ratio": "sequence", "aggregation": "fixed", "kl": {"place": "reward"}},
+                "grpo-2": {
+                    "reward": "gold",
+                    "ratio": "sequence",
+                    "aggregation": "fixed",
+                    "kl": {"place": "reward"},
+                },
                 "online-dpo": {"reward": "gold", "kl": {"epoch_target": 0.1}},
             },
         },
-        ["steps.ppo.kl", "steps.ppo-2.kl", "controller: adaptive", "[steps.grpo]", "cispo", "[steps.grpo-2]"]
-        + ["leave it out", "steps.online-dpo.kl"],
+        [
+            "controller: adaptive",
+            "[steps.grpo]",
+            "cispo",
+            "[steps.grpo-2]",
+            "leave it out",
+            "steps.online-dpo.kl",
+        ],
     ),
     "a critic of no reward model": (
         {"world": "pocket", "steps": {"ppo": {"reward": "gold", "critic": "reward"}}},
@@ -383,8 +394,15 @@ IMPOSSIBLE = {
                 "rejection": {"eval_every": 5},
             },
         },
-        ["set eval_every, or leave it out; schedule: constant keeps the rate", "leave out answers and temperature", "need helpful"]
-        + ["members of 2 or more", "std_penalty needs aggregate", "holds nothing out", "save: adapter writes none"],
+        [
+            "set eval_every, or leave it out; schedule: constant keeps the rate",
+            "leave out answers and temperature",
+            "need helpful",
+            "members of 2 or more",
+            "std_penalty needs aggregate",
+            "holds nothing out",
+            "save: adapter writes none",
+        ],
     ),
     "a pooling that the reward model does not have": (
         {

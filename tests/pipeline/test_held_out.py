@@ -52,7 +52,9 @@ def test_fewer_prompts_than_asked_are_said_before_training(tmp_path, capsys):
 
 def test_a_step_that_evaluates_is_looked_at_by_its_own_settings(tmp_path, capsys):
     steps = {"sft": {}, "evaluate-1": {"prompts": 100}, "dpo": {}}
-    with pytest.raises(UserError, match="no prompt is held out to evaluate on(.|\\n)*or leave evaluate-1 out"):
+    with pytest.raises(
+        UserError, match=r"no prompt is held out to evaluate on(.|\n)*or leave evaluate-1 out"
+    ):
         run(recipe(tmp_path, 3, evaluate=None, steps=steps), out=tmp_path / "run", dry_run=True)
     run(recipe(tmp_path, 200, evaluate=None, steps=steps), out=tmp_path / "run", dry_run=True)
     assert "evaluate-1: 100 prompts asked, " in " ".join(capsys.readouterr().out.split())

@@ -151,7 +151,11 @@ def test_answers_that_are_longer_than_the_model_has_positions(model):
 
 
 def test_answers_that_are_longer_than_a_model_from_scratch_has_positions():
-    raw = {"policy": {"max_positions": 40}, "data": {"prompts": "ask.jsonl"}, "evaluate": {"max_new_tokens": 41}}
+    raw = {
+        "policy": {"max_positions": 40},
+        "data": {"prompts": "ask.jsonl"},
+        "evaluate": {"max_new_tokens": 41},
+    }
     raw["steps"] = {"grpo": {"reward_function": "own:score"}}
     with pytest.raises(UserError) as caught:
         execute(validate(raw, "own"), RunFolder("run"), dry_run=True)
@@ -415,7 +419,9 @@ def test_a_reward_folder_is_looked_at_as_closely_as_it_will_be_read(model, tmp_p
 def test_an_encoder_is_no_policy_and_may_be_a_backbone(model, tmp_path):
     from transformers import BertConfig, BertForMaskedLM
 
-    config = BertConfig(vocab_size=400, hidden_size=16, num_hidden_layers=1, num_attention_heads=2, intermediate_size=16)
+    config = BertConfig(
+        vocab_size=400, hidden_size=16, num_hidden_layers=1, num_attention_heads=2, intermediate_size=16
+    )
     folder = tmp_path / "encoder"
     BertForMaskedLM(config).save_pretrained(folder)
     for file in model.glob("tokenizer*"):
@@ -439,7 +445,8 @@ def test_a_local_judge_is_looked_at_before_work(model, tmp_path):
 
 def test_a_best_model_that_nothing_is_held_out_for_and_a_role_that_no_step_reads(model, capsys):
     best = ("dpo.keep_best=true", "dpo.eval_every=5", "data.preference_validation=0")
-    assert "dpo.keep_best chooses by records that are held out, and none are" in refused("dpo", "pairs.jsonl", model, *best)
+    said = refused("dpo", "pairs.jsonl", model, *best)
+    assert "dpo.keep_best chooses by records that are held out, and none are" in said
     run_method("dpo", "pairs.jsonl", model, ("data.votes=pairs.jsonl",), dry_run=True, out="run")
     assert "data.votes: no step reads it" in capsys.readouterr().out
 
@@ -453,7 +460,9 @@ def test_an_audit_without_validation_prompts_is_refused_before_rl(model):
     steps = {"grpo": {"reward_function": "own:score"}, "audit": {}}
     files = {"prompts": "ask.jsonl", "validation": 0}
     raw = {"policy": {"path": str(model)}, "data": files, "steps": steps, "evaluate": None}
-    with pytest.raises(UserError, match=r"audit has no validation prompts to audit on(.|\n)*raise data.validation"):
+    with pytest.raises(
+        UserError, match=r"audit has no validation prompts to audit on(.|\n)*raise data.validation"
+    ):
         execute(validate(raw, "own"), RunFolder("run"), dry_run=True)
 
 
@@ -461,7 +470,9 @@ def test_settings_of_rl_that_would_train_nothing(model):
     own = ("ppo.reward_function=own:score",)
     said = refused("ppo", "ask.jsonl", model, *own, "ppo.iterations=3", "ppo.critic_warmup=3")
     assert "critic_warmup 3 of 3 iterations: only the critic would learn" in said
-    said = refused("reinforce", "ask.jsonl", model, "reinforce.reward_function=own:score", "reinforce.baseline=group")
+    said = refused(
+        "reinforce", "ask.jsonl", model, "reinforce.reward_function=own:score", "reinforce.baseline=group"
+    )
     assert "set samples_per_prompt to 2 or more" in said
 
 

@@ -46,7 +46,9 @@ class KL(Section):
     @model_validator(mode="after")
     def _steered(self) -> KL:
         if self.controller == "fixed" and (self.target != 6.0 or self.horizon is not None):
-            raise ValueError("kl.target and kl.horizon steer the coefficient: set kl.controller: adaptive, or leave them out")
+            raise ValueError(
+                "kl.target and kl.horizon steer the coefficient: set controller: adaptive, or leave them out"
+            )
         return self
 
     @property

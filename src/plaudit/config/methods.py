@@ -27,7 +27,9 @@ class Rejection(Scoring, Training):
     @model_validator(mode="after")
     def _nothing_apart(self) -> Rejection:
         if self.eval_every is not None:
-            raise ValueError("rejection trains on all that it chose, and holds nothing out: leave out eval_every and keep_best")
+            raise ValueError(
+                "rejection trains on all that it chose and holds nothing out: leave out eval_every, keep_best"
+            )
         return self
 
 

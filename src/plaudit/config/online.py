@@ -170,9 +170,7 @@ class Ppo(Clipped):
     def faults(self) -> list[tuple[str, str, str]]:
         found = super().faults()
         if self.critic_warmup >= self.iterations:
-            message = (
-                f"critic_warmup {self.critic_warmup} of {self.iterations} iterations: only the critic would learn"
-            )
+            message = f"critic_warmup {self.critic_warmup} of {self.iterations} iterations: only the critic would learn"
             found.append(("critic_warmup", message, "raise iterations, or lower critic_warmup"))
         return found
 
@@ -221,12 +219,13 @@ class Grpo(Group):
         if self.ratio != "sequence":
             return self
         if self.surrogate == "cispo":
-            raise ValueError("surrogate: cispo weighs tokens, and ratio: sequence has one ratio a response: keep one of them")
+            raise ValueError(
+                "surrogate: cispo weighs tokens, ratio: sequence whole responses: keep one of them"
+            )
         loss_pays_kl = self.kl.place == "loss" and self.kl.coefficient != 0
         if self.aggregation != "token" and not (loss_pays_kl or self.entropy_coefficient):
             raise ValueError(
-                "with ratio: sequence, aggregation sums the tokens of the KL and entropy terms alone, and there are none: "
-                "leave it out"
+                "with ratio: sequence, aggregation sums the KL and entropy terms alone, and none is there: leave it out"
             )
         return self
 
@@ -281,7 +280,6 @@ class OnlineDpo(Online):
             )
         if kl.epoch_target is not None:
             raise ValueError(
-                "kl.epoch_target ends the epochs of methods that measure how far the policy moved in them, and online DPO "
-                "does not: leave it out, or lower epochs"
+                "kl.epoch_target: online DPO does not measure how far an epoch moves the policy; leave it out"
             )
         return kl

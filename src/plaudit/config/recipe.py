@@ -89,7 +89,9 @@ class Data(Section):
     @classmethod
     def _each_once(cls, sources: tuple[DataSource, ...]) -> tuple[DataSource, ...]:
         if any(source.weight != 1 for source in sources):
-            raise ValueError("each prompt is asked once, whatever its weight: leave weight out; limit takes fewer of a source")
+            raise ValueError(
+                "each prompt is asked once, whatever its weight: leave it out; limit takes fewer of a source"
+            )
         return sources
 
 
@@ -146,7 +148,9 @@ class Config(Section):
     @model_validator(mode="after")
     def _typed(self) -> Config:
         if self.save == "adapter" and self.save_dtype != "source":
-            raise ValueError("save_dtype is the type of the merged model, and save: adapter writes none: leave one of them out")
+            raise ValueError(
+                "save_dtype is the type of the merged model, and save: adapter writes none: leave out one"
+            )
         return self
 
     def data_sources(self) -> dict[str, list[str]]:

@@ -192,7 +192,10 @@ class _Resolver(Opinions):
                 "keep one of them",
             )
         parts = self.parts(name, step.reward if step.reward is not None else parts_of(settings), field)
-        if getattr(settings, "critic", None) == "reward" and not {p.source for p in parts} & {"step", "model"}:
+        if getattr(settings, "critic", None) == "reward" and not {p.source for p in parts} & {
+            "step",
+            "model",
+        }:
             self.wrong(
                 "critic: reward starts from a reward model, and none scores the answers",
                 f"steps.{name}.critic",

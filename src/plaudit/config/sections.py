@@ -168,7 +168,9 @@ class Revise(Section):
         if self.helpful and self.gives == "pairs":
             raise ValueError("helpful answers are demonstrations: they do not go with gives: pairs")
         if not self.helpful and (self.helpful_on != "demonstrations" or self.helpful_samples != 1):
-            raise ValueError("helpful_on and helpful_samples need helpful: of how many prompts answers stay unrevised")
+            raise ValueError(
+                "helpful_on and helpful_samples need helpful: of how many prompts answers stay unrevised"
+            )
         return self
 
     @property
@@ -219,7 +221,6 @@ class RewardSettings(Training):
         if self.std_penalty != 1.0 and self.aggregate in ("mean", "min"):
             raise ValueError("std_penalty needs aggregate: mean_minus_std or mean_minus_variance")
         return self
-
 
     @property
     def adapters(self) -> Lora | None:

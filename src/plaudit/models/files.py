@@ -158,7 +158,7 @@ def _refuse_by_facts(folder: Path) -> None:
 
 
 def refuse_no_decoder(folder: Path, config: Any) -> None:
-    """UserError where a config is of a family that has no causal language model, or is an encoder of one that may be."""
+    """UserError where a config is of a family that has no causal language model, or is that of an encoder."""
     # Encoders such as BERT have causal heads too, which few folders hold: their config says so.
     decoder = getattr(config, "is_decoder", False) or getattr(config, "causal", False)
     encoder = type(config) in MODEL_FOR_MASKED_LM_MAPPING and not decoder
@@ -166,7 +166,9 @@ def refuse_no_decoder(folder: Path, config: Any) -> None:
     if not (both or encoder) and type(config) in MODEL_FOR_CAUSAL_LM_MAPPING:
         return
     kind = "an encoder-decoder" if both else "an encoder" if encoder else "no causal language model"
-    remedy = "use a decoder-only text model, of the Llama, Qwen, Gemma, Mistral, Phi or GPT-2 family for example"
+    remedy = (
+        "use a decoder-only text model, of the Llama, Qwen, Gemma, Mistral, Phi or GPT-2 family for example"
+    )
     if not both:
         remedy += f"; a reward model may start from it: steps.reward.backbone: {{path: {folder}}}"
     raise UserError(f"{folder}: a {config.model_type} model cannot be a policy: it is {kind}", remedy=remedy)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -198,7 +199,7 @@ def _targets(context: Context, node: Node, configs: Sequence[Any], problems: lis
     for config in configs or [LlamaConfig(num_hidden_layers=1)]:
         with torch.device("meta"):
             model = AutoModelForCausalLM.from_config(config)
-        tried(problems, field, lambda: add_lora(model, **lora.model_dump()))
+        tried(problems, field, partial(add_lora, model, **lora.model_dump()))
 
 
 def _answering(context: Context, node: Node) -> Any:
@@ -274,10 +275,10 @@ def _kept(context: Context, problems: list[Problem], tell: Callable[[str], None]
     ``tell`` hears of adapters of ``policy`` that no step trains: a reward model has its own.
     """
     nodes = [n for n in context.graph.nodes.values() if n.name != PROXY]
-    adapted = [n for n in nodes if n.kind.name != FIRST and adapters_of(n, context)]
-    whole = [n.name for n in nodes if n.gives("reward model") and n not in adapted]
-    trained = [n for n in nodes if n.gives("policy") and n.kind.name != FIRST]
-    if whole and not trained and any(context.lora(n.name) for n in nodes):
+    trained = [n for n in nodes if n.kind.name != FIRST and (n.gives("policy") or n.gives("reward model"))]
+    adapted = [n.name for n in trained if adapters_of(n, context)]
+    whole = [n.name for n in trained if n.gives("reward model") and n.name not in adapted]
+    if whole and len(whole) == len(trained) and any(context.lora(n.name) for n in nodes):
         tell(
             f"policy.lora: no step trains a policy, and {', '.join(whole)} trains all weights; for adapters set "
             f"steps.{whole[0]}.lora"

@@ -20,7 +20,9 @@ def check_held_out(context: Context) -> str | None:
 
     Raises UserError where there is none. Reads local files alone: a hub name is not fetched for it.
     """
-    asked = {n: node.settings for n, node in context.graph.nodes.items() if isinstance(node.settings, Evaluate)}
+    asked = {
+        n: node.settings for n, node in context.graph.nodes.items() if isinstance(node.settings, Evaluate)
+    }
     materials = context.materials
     if not asked or materials.world is not None:
         return None
@@ -48,7 +50,9 @@ def more(context: Context) -> str:
     """What to do for more held-out prompts."""
     data = context.config.data
     if data.prompts:
-        return f"raise data.validation (now {data.validation:g}), or bring more data.prompts that no other role trains on"
+        return (
+            f"raise data.validation (now {data.validation:g}), or bring prompts that no other role trains on"
+        )
     share = f"data.preference_validation (now {data.preference_validation:g})"
     return f"raise {share}, or name data.prompts that are not among the training data"
 
