@@ -192,10 +192,8 @@ class _Resolver(Opinions):
                 "keep one of them",
             )
         parts = self.parts(name, step.reward if step.reward is not None else parts_of(settings), field)
-        if getattr(settings, "critic", None) == "reward" and not {p.source for p in parts} & {
-            "step",
-            "model",
-        }:
+        scored = any(part.source in ("step", "model") for part in parts)
+        if getattr(settings, "critic", None) == "reward" and parts and not scored:
             self.wrong(
                 "critic: reward starts from a reward model, and none scores the answers",
                 f"steps.{name}.critic",

@@ -65,6 +65,7 @@ def preflight(
             tell_cut(context, node, pair, problems, tell)
     _kept(context, problems, tell)
     read = {role for name in context.graph.nodes for role in context.graph.roles_of(name)}
+    read |= {getattr(n.settings, "helpful_on", None) for n in context.graph.nodes.values()}
     for role in sorted({"votes", "labels"} & set(context.config.data_sources()) - read):
         tell(f"data.{role}: no step reads it; name it under on of a step, such as `on: {role}`")
     _disk(context, nodes, {name: pairs[0][0] for name, pairs in tokenizers.items()}, problems)
@@ -187,18 +188,21 @@ def _targets(context: Context, node: Node, configs: Sequence[Any], problems: lis
     lora = adapters_of(node, context) if node.kind.name != FIRST else None
     if lora is None or lora.targets == "all-linear":
         return
-    from transformers import AutoModelForCausalLM, LlamaConfig
+    from transformers import AutoModel, AutoModelForCausalLM, LlamaConfig
 
     settings = node.settings[0] if node.name == PROXY else node.settings
-    field = "policy.lora.targets"
+    auto, field = AutoModelForCausalLM, "policy.lora.targets"
     if isinstance(settings, RewardSettings):
-        field = f"steps.{node.name}.{'' if settings.lora else 'backbone.'}lora.targets"
+        auto, field = AutoModel, f"steps.{node.name}.{'' if settings.lora else 'backbone.'}lora.targets"
     if not configs and isinstance(context.source_of(node.name), Pretrained):
         return  # on the hub, and not fetched yet
     # A model from scratch has the layers of Llama, whatever its size.
     for config in configs or [LlamaConfig(num_hidden_layers=1)]:
-        with torch.device("meta"):
-            model = AutoModelForCausalLM.from_config(config)
+        try:
+            with torch.device("meta"):
+                model = auto.from_config(config)
+        except Exception:  # of a family that needs its files for it: told where it is loaded
+            continue
         tried(problems, field, partial(add_lora, model, **lora.model_dump()))
 
 
