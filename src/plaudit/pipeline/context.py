@@ -128,7 +128,7 @@ class Context:
         # A base step leaves the weights as they came; a pretrain step has changed them.
         as_it_came = start is None or self.graph[start].kind.name == FIRST
         if start is not None and self.graph[start].gives("reward model"):
-            base = self.reward_folders(start)[0]
+            base: Path | str = self.reward_folders(start)[0]
         elif as_it_came and isinstance(source, Pretrained):
             base = source.path
         else:

@@ -55,8 +55,9 @@ def check_data(context: Context, node: Node, problems: list[Problem]) -> None:
     if records is None:
         return
     train: Sequence[Any] = records if prompts else records[0]  # type: ignore[assignment]
-    apart = context.materials.prompts
-    held: Sequence[Any] = [*apart("validation"), *apart("test")] if prompts else records[1]  # type: ignore[list-item]
+    held: Sequence[Any] = () if prompts else records[1]  # type: ignore[assignment]
+    if prompts:
+        held = [*context.materials.prompts("validation"), *context.materials.prompts("test")]
     if isinstance(node.settings, Kto):
         _check_labels(train, node, field, problems)
     if getattr(node.settings, "keep_best", None) is True and node.kind.data != "text" and not len(held):
