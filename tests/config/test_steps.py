@@ -317,6 +317,104 @@ IMPOSSIBLE = {
         {"data": FILES, "steps": {"ppo": {"ptx_coefficient": 0.1, "reward_function": "a:b"}}},
         ["ptx_coefficient", "demonstrations"],
     ),
+    "a weight of prompts": (
+        {"data": {"prompts": {"path": "p", "weight": 2}}, "steps": SFT},
+        ["data.prompts", "each prompt is asked once"],
+    ),
+    "a weight of prompts of RL": (
+        {"data": FILES, "steps": {"ppo": {"reward_function": "a:b", "on": {"preferences": 3.0}}}},
+        ["steps.ppo.on", "without a weight"],
+    ),
+    "weights of a reward that are no numbers": (
+        {
+            "world": "pocket",
+            "steps": {
+                "ppo": {"reward": {"gold": None}},
+                "ppo-2": {"reward": [{"gold": [1]}]},
+                "ppo-3": {"reward": {"gold": float("nan")}},
+            },
+        },
+        ["steps.ppo.reward.weight", "steps.ppo-2.reward.weight", "steps.ppo-3.reward.weight", "finite"],
+    ),
+    "decays that AdamW does not take, and a penalty that pays": (
+        {
+            "world": "pocket",
+            "steps": {
+                "sft": {"betas": [1.5, 2]},
+                "ppo": {"reward": "gold", "betas": [-1, 0.9], "unfinished_penalty": -5},
+            },
+        },
+        ["steps.sft.betas.0", "steps.sft.betas.1", "steps.ppo.betas.0", "steps.ppo.unfinished_penalty"],
+    ),
+    "models from scratch that no layer can compute": (
+        {"policy": {"hidden": 12, "heads": 4, "kv_heads": 3, "vocabulary": 100}, "steps": SFT},
+        ["hidden 12 / heads 4 is odd", "heads 4 is not a multiple of kv_heads 3", "set it to 262 or more"],
+    ),
+    "settings of RL without effect": (
+        {
+            "world": "pocket",
+            "steps": {
+                "ppo": {"reward": "gold", "kl": {"target": 3}},
+                "ppo-2": {"reward": "gold", "kl": {"horizon": 9000}},
+                "grpo": {"reward": "gold", "ratio": "sequence", "surrogate": "cispo"},
+                "grpo-2": {
+                    "reward": "gold",
+                    "ratio": "sequence",
+                    "aggregation": "fixed",
+                    "kl": {"place": "reward"},
+                },
+                "online-dpo": {"reward": "gold", "kl": {"epoch_target": 0.1}},
+            },
+        },
+        [
+            "controller: adaptive",
+            "[steps.grpo]",
+            "cispo",
+            "[steps.grpo-2]",
+            "leave it out",
+            "steps.online-dpo.kl",
+        ],
+    ),
+    "a critic of no reward model": (
+        {"world": "pocket", "steps": {"ppo": {"reward": "gold", "critic": "reward"}}},
+        ["steps.ppo.critic", "use critic: policy"],
+    ),
+    "settings of training without effect": (
+        {
+            "world": "pocket",
+            "save": "adapter",
+            "save_dtype": "float16",
+            "steps": {
+                "sft": {"keep_best": True, "schedule": "constant", "final_lr": 0.5},
+                "rank": {},
+                "rank-2": {"recheck": "rank", "prompts": 5, "answers": 6},
+                "revise": {"by": "local:x", "helpful_samples": 2},
+                "reward": {"aggregate": "min"},
+                "reward-2": {"members": 2, "std_penalty": 2},
+                "rejection": {"eval_every": 5},
+            },
+        },
+        [
+            "set eval_every, or leave it out; schedule: constant keeps the rate",
+            "leave out answers and temperature",
+            "need helpful",
+            "members of 2 or more",
+            "std_penalty needs aggregate",
+            "holds nothing out",
+            "save: adapter writes none",
+        ],
+    ),
+    "a pooling that the reward model does not have": (
+        {
+            "data": FILES,
+            "steps": {
+                "reward": {},
+                "reward-2": {"from": "reward"},
+                "reward-3": {"from": "reward-2", "pooling": "mean"},
+            },
+        },
+        ["steps.reward-3.pooling", "reward-3 goes on from reward,"],
+    ),
     "a step called like a role": (
         {"world": "pocket", "steps": {"votes": {"kind": "rank"}}},
         ["data role too"],

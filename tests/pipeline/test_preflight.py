@@ -150,6 +150,20 @@ def test_answers_that_are_longer_than_the_model_has_positions(model):
     assert "128 new tokens; the model has 128 positions" in said and "at most 64" in said
 
 
+def test_answers_that_are_longer_than_a_model_from_scratch_has_positions():
+    raw = {
+        "policy": {"max_positions": 40},
+        "data": {"prompts": "ask.jsonl"},
+        "evaluate": {"max_new_tokens": 41},
+    }
+    raw["steps"] = {"grpo": {"reward_function": "own:score"}}
+    with pytest.raises(UserError) as caught:
+        execute(validate(raw, "own"), RunFolder("run"), dry_run=True)
+    said = str(caught.value)
+    assert "grpo asks for 48 new tokens; the model has 40 positions" in said
+    assert "[evaluate.max_new_tokens]" in said and "at most 20" in said
+
+
 def test_all_that_is_wrong_is_said_at_once(model):
     said = refused("grpo", "ask.jsonl", model, "grpo.reward_function=own:no", "grpo.max_new_tokens=500")
     assert "has no 'no'" in said and "500 new tokens" in said
@@ -275,6 +289,23 @@ def test_adapters_that_are_kept_may_be_of_a_step_that_is_done(model, monkeypatch
     assert "no step trains any" in refused("dpo", "pairs.jsonl", model, "save=both")
 
 
+@pytest.mark.parametrize("method, field", [("dpo", "policy.lora"), ("reward", "reward.lora")])
+def test_targets_of_adapters_that_the_model_does_not_have(model, method, field):
+    said = refused(method, "pairs.jsonl", model, f"{field}.targets=[q_prj, v_proj]")
+    assert "no layer is called q_prj" in said and "q_proj" in said and f"{field}.targets" in said
+    assert "no layer takes a LoRA adapter" in refused(method, "pairs.jsonl", model, f"{field}.targets=[]")
+    run_method(method, "pairs.jsonl", model, (f"{field}.targets=[q_proj]",), dry_run=True, out="run")
+
+
+def test_adapters_of_a_policy_that_no_step_trains_are_told(model, capsys):
+    run_method("reward", "pairs.jsonl", model, ("policy.lora.rank=2",), dry_run=True, out="run")
+    assert "reward trains all weights; for adapters set steps.reward.lora" in capsys.readouterr().out
+    run_method("reward", "pairs.jsonl", model, ("reward.lora.rank=2",), dry_run=True, out="run")
+    assert "trains all weights" not in capsys.readouterr().out
+    said = refused("reward", "pairs.jsonl", model, "policy.lora.rank=2", "save=both")
+    assert "save: both keeps adapters, and no step trains any" in said
+
+
 def test_a_recipe_without_prompts_to_evaluate_on(model):
     write("told.jsonl", [{"prompt": r["prompt"], "response": r["chosen"]} for r in PAIRS])
     recipe = {"policy": {"path": str(model)}, "data": {"demonstrations": "told.jsonl"}, "steps": {"sft": {}}}
@@ -385,6 +416,21 @@ def test_a_reward_folder_is_looked_at_as_closely_as_it_will_be_read(model, tmp_p
     assert "the head of a BertForSequenceClassification is not one linear layer" in said
 
 
+def test_an_encoder_is_no_policy_and_may_be_a_backbone(model, tmp_path):
+    from transformers import BertConfig, BertForMaskedLM
+
+    config = BertConfig(
+        vocab_size=400, hidden_size=16, num_hidden_layers=1, num_attention_heads=2, intermediate_size=16
+    )
+    folder = tmp_path / "encoder"
+    BertForMaskedLM(config).save_pretrained(folder)
+    for file in model.glob("tokenizer*"):
+        shutil.copy(file, folder)
+    said = refused("reward", "pairs.jsonl", folder)
+    assert "a bert model cannot be a policy: it is an encoder" in said and "steps.reward.backbone" in said
+    run_method("reward", "pairs.jsonl", model, (f"reward.backbone.path={folder}",), dry_run=True, out="run")
+
+
 def test_a_local_judge_is_looked_at_before_work(model, tmp_path):
     folder = changed(model, tmp_path, quantization_config={"quant_method": "gptq"})
     recipe = {
@@ -395,6 +441,39 @@ def test_a_local_judge_is_looked_at_before_work(model, tmp_path):
     }
     with pytest.raises(UserError, match=r"quantized \(gptq\)"):
         execute(validate(recipe, "own"), RunFolder("run"), dry_run=True)
+
+
+def test_a_best_model_that_nothing_is_held_out_for_and_a_role_that_no_step_reads(model, capsys):
+    best = ("dpo.keep_best=true", "dpo.eval_every=5", "data.preference_validation=0")
+    said = refused("dpo", "pairs.jsonl", model, *best)
+    assert "dpo.keep_best chooses by records that are held out, and none are" in said
+    run_method("dpo", "pairs.jsonl", model, ("data.votes=pairs.jsonl",), dry_run=True, out="run")
+    assert "data.votes: no step reads it" in capsys.readouterr().out
+
+
+def test_an_estimator_that_is_none_is_known_before_work(model):
+    said = refused("grpo", "ask.jsonl", model, "grpo.reward_function=own:score", "grpo.algorithm=own:score")
+    assert "algorithm 'own:score' is no advantage estimator" in said and "[steps.grpo.algorithm]" in said
+
+
+def test_an_audit_without_validation_prompts_is_refused_before_rl(model):
+    steps = {"grpo": {"reward_function": "own:score"}, "audit": {}}
+    files = {"prompts": "ask.jsonl", "validation": 0}
+    raw = {"policy": {"path": str(model)}, "data": files, "steps": steps, "evaluate": None}
+    with pytest.raises(
+        UserError, match=r"audit has no validation prompts to audit on(.|\n)*raise data.validation"
+    ):
+        execute(validate(raw, "own"), RunFolder("run"), dry_run=True)
+
+
+def test_settings_of_rl_that_would_train_nothing(model):
+    own = ("ppo.reward_function=own:score",)
+    said = refused("ppo", "ask.jsonl", model, *own, "ppo.iterations=3", "ppo.critic_warmup=3")
+    assert "critic_warmup 3 of 3 iterations: only the critic would learn" in said
+    said = refused(
+        "reinforce", "ask.jsonl", model, "reinforce.reward_function=own:score", "reinforce.baseline=group"
+    )
+    assert "set samples_per_prompt to 2 or more" in said
 
 
 def judged_by_proxy(model, **data):

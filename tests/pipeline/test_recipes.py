@@ -191,7 +191,7 @@ def test_single_verbs_chain_on_data(model, tmp_path):
         "ppo",
         tmp_path / "prompts.jsonl",
         sft_model,
-        [*fast, "ppo.iterations=1", "ppo.prompts_per_iteration=8", "ppo.minibatch=4", "ppo.max_new_tokens=6"],
+        [*fast, "ppo.iterations=2", "ppo.prompts_per_iteration=8", "ppo.minibatch=4", "ppo.max_new_tokens=6"],
         tmp_path / "ppo",
         reward=reward.stage("reward").model,
     )

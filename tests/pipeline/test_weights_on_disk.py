@@ -104,6 +104,25 @@ def test_adapters_are_kept_and_give_the_merged_model_on_the_model_that_they_name
     assert locate(alone.path).step == "sft"
 
 
+def test_pretraining_and_a_reward_model_that_goes_on_train_the_adapters_that_are_asked_for(half, tmp_path):
+    write_jsonl(rankings(16), tmp_path / "pairs.jsonl")
+    (tmp_path / "texts.jsonl").write_text('{"text": "the cat sat on a mat and the dog ran"}\n' * 8)
+    short = {"max_steps": 2, "lr": 0.01}
+    steps = {"pretrain": short, "reward": short, "reward-2": {"from": "reward", "lora": {"rank": 2}, **short}}
+    data = {"corpus": str(tmp_path / "texts.jsonl"), "preferences": str(tmp_path / "pairs.jsonl")}
+    policy = {"lora": {"rank": 2}}
+    run = ran(half, tmp_path / "run", policy=policy, data=data, steps=steps, save="both")
+    before = {"pretrain": half / "model", "reward-2": run.stage("reward").model}
+    for step, folder in before.items():
+        told = json.loads((run.stage(step).path / "adapter/adapter_config.json").read_text())
+        assert told["base_model_name_or_path"] == str(folder)
+        (old, new) = (load_file(f / "model.safetensors") for f in (folder, run.stage(step).model))
+        name = next(n for n in new if n.endswith("layers.0.self_attn.q_proj.weight"))
+        change = new[name] - old[name].float()
+        assert change.abs().max() > 0 and torch.linalg.svdvals(change)[2] < 1e-5
+        assert all(torch.equal(t, old[n].float()) for n, t in new.items() if "embed_tokens" in n)
+
+
 def snippet(folder):
     """What the code of a model's card prints as its score."""
     code = re.search(r"```python\n(.*?)```", (folder / "README.md").read_text(), re.S)[1]

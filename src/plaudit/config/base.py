@@ -14,8 +14,12 @@ class Section(BaseModel):
 
 Positive = Annotated[int, Field(gt=0)]
 Fraction = Annotated[float, Field(ge=0, le=1)]
+Decay = Annotated[float, Field(ge=0, lt=1)]  # of a running mean: AdamW takes no other
 # A user's function or class, as module:name.
 OwnCode = Annotated[str, Field(pattern=r"^[A-Za-z_][\w.]*:[A-Za-z_][\w.]*$")]
+
+
+LEAST_VOCABULARY = 262  # of a byte-level BPE of ours, before any merge
 
 
 class Lora(Section):
@@ -39,9 +43,22 @@ class Scratch(Section):
     max_positions: Positive = 512
 
     @model_validator(mode="after")
-    def _heads_divide(self) -> Scratch:
+    def _possible(self) -> Scratch:
+        wrong = []
         if self.hidden % self.heads:
-            raise ValueError(f"hidden {self.hidden} is not a multiple of heads {self.heads}")
+            wrong.append(f"hidden {self.hidden} is not a multiple of heads {self.heads}")
+        elif self.hidden // self.heads % 2:
+            # Rotary positions turn its numbers by twos.
+            wrong.append(f"hidden {self.hidden} / heads {self.heads} is odd: the size of a head must be even")
+        if self.kv_heads is not None and self.heads % self.kv_heads:
+            wrong.append(f"heads {self.heads} is not a multiple of kv_heads {self.kv_heads}")
+        if self.vocabulary < LEAST_VOCABULARY:
+            wrong.append(
+                f"vocabulary {self.vocabulary} cannot hold the 256 bytes and special tokens: "
+                f"set it to {LEAST_VOCABULARY} or more"
+            )
+        if wrong:
+            raise ValueError("; ".join(wrong))
         return self
 
     @property
@@ -84,7 +101,7 @@ class Training(Section):
     warmup: Fraction = 0.03
     final_lr: Fraction = 0.1
     weight_decay: float = Field(0.0, ge=0)
-    betas: tuple[float, float] = (0.9, 0.999)
+    betas: tuple[Decay, Decay] = (0.9, 0.999)
     eps: float = Field(1e-8, gt=0)
     max_grad_norm: float | None = Field(1.0, gt=0)
     token_budget: Positive | None = None
@@ -93,3 +110,14 @@ class Training(Section):
     checkpoint_every: Positive = 200
     keep_last: Positive = 1
     keep_best: bool = False
+
+    @model_validator(mode="after")
+    def _acts(self) -> Training:
+        wrong = []
+        if self.keep_best and self.eval_every is None:
+            wrong.append("keep_best chooses among what eval_every measures: set eval_every, or leave it out")
+        if self.schedule == "constant" and self.final_lr != 0.1:
+            wrong.append("schedule: constant keeps the rate: leave out final_lr, or take linear or cosine")
+        if wrong:
+            raise ValueError("; ".join(wrong))
+        return self

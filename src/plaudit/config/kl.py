@@ -43,6 +43,14 @@ class KL(Section):
             )
         return self
 
+    @model_validator(mode="after")
+    def _steered(self) -> KL:
+        if self.controller == "fixed" and (self.target != 6.0 or self.horizon is not None):
+            raise ValueError(
+                "kl.target and kl.horizon steer the coefficient: set controller: adaptive, or leave them out"
+            )
+        return self
+
     @property
     def beta(self) -> float:
         """The coefficient as a number; UserError for ``auto``, which only a recipe's step turns into one."""

@@ -24,6 +24,14 @@ class Rejection(Scoring, Training):
     temperature: float = Field(1.0, gt=0)
     max_new_tokens: Positive = 48
 
+    @model_validator(mode="after")
+    def _nothing_apart(self) -> Rejection:
+        if self.eval_every is not None:
+            raise ValueError(
+                "rejection trains on all that it chose and holds nothing out: leave out eval_every, keep_best"
+            )
+        return self
+
 
 class Pairwise(Training):
     """The settings of all methods that learn from rankings directly.

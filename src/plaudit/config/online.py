@@ -6,7 +6,7 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from plaudit.config.base import Fraction, OwnCode, Positive
+from plaudit.config.base import Decay, Fraction, OwnCode, Positive
 from plaudit.config.kl import KL, KL_STEP, KlPlace
 from plaudit.config.scoring import RewardPart, Scoring
 
@@ -36,7 +36,7 @@ class Online(Scoring):
     lr: float = Field(5e-4, gt=0)
     schedule: Literal["constant", "linear"] = "linear"
     warmup: Fraction = 0.0
-    betas: tuple[float, float] = (0.9, 0.999)
+    betas: tuple[Decay, Decay] = (0.9, 0.999)
     eps: float = Field(1e-5, gt=0)
     weight_decay: float = Field(0.0, ge=0)
     max_grad_norm: float | None = Field(1.0, gt=0)
@@ -44,7 +44,7 @@ class Online(Scoring):
     temperature: float = Field(1.0, gt=0)
     max_new_tokens: Positive = 48
     reward_clip: float | Literal["auto"] | None = "auto"
-    unfinished_penalty: float | None = None
+    unfinished_penalty: float | None = Field(None, ge=0)
     shaping: Literal["none", "par"] = "none"
     reference_answers: Positive = 4
     length_power: Fraction = 0.0
@@ -101,6 +101,11 @@ class Online(Scoring):
         if self.shaping == "none" and self.reference_answers != 4:
             raise ValueError("reference_answers needs shaping: par, which compares with them")
         return self
+
+    def faults(self) -> list[tuple[str, str, str]]:
+        """Field, message and remedy of what does not go together once all that was not stated is filled in."""
+        wrong = self.too_long_cache()
+        return [] if wrong is None else [("overlong_cache", wrong, "lower it, or raise max_new_tokens")]
 
     def too_long_cache(self) -> str | None:
         """What is wrong with an ``overlong_cache`` that no answer can reach; None where all is well."""
@@ -162,6 +167,13 @@ class Ppo(Clipped):
     critic: Literal["auto", "reward", "policy"] = "auto"
     critic_warmup: Annotated[int, Field(ge=0)] = 1
 
+    def faults(self) -> list[tuple[str, str, str]]:
+        found = super().faults()
+        if self.critic_warmup >= self.iterations:
+            message = f"critic_warmup {self.critic_warmup} of {self.iterations} iterations: only the critic would learn"
+            found.append(("critic_warmup", message, "raise iterations, or lower critic_warmup"))
+        return found
+
     @model_validator(mode="after")
     def _own_unit(self) -> Ppo:
         if self.critic == "reward" and (self.shaping != "none" or self.length_power):
@@ -202,6 +214,21 @@ class Grpo(Group):
     surrogate: Literal["clip", "cispo"] = "clip"
     clip_high: float | None = Field(None, gt=0)
 
+    @model_validator(mode="after")
+    def _by_sequence(self) -> Grpo:
+        if self.ratio != "sequence":
+            return self
+        if self.surrogate == "cispo":
+            raise ValueError(
+                "surrogate: cispo weighs tokens, ratio: sequence whole responses: keep one of them"
+            )
+        loss_pays_kl = self.kl.place == "loss" and self.kl.coefficient != 0
+        if self.aggregation != "token" and not (loss_pays_kl or self.entropy_coefficient):
+            raise ValueError(
+                "with ratio: sequence, aggregation sums the KL and entropy terms alone, and none is there: leave it out"
+            )
+        return self
+
 
 class Rloo(Group):
     """RLOO (Ahmadian et al. 2024): REINFORCE with the mean of the other samples as baseline."""
@@ -217,6 +244,15 @@ class Reinforce(Clipped):
 
     gamma: Fraction = 1.0
     baseline: Literal["none", "group"] = "none"
+
+    @model_validator(mode="after")
+    def _several(self) -> Reinforce:
+        if self.baseline == "group" and self.samples_per_prompt == 1:
+            raise ValueError(
+                "baseline: group takes the mean of a prompt's samples off each of them, and of 1 sample it leaves 0: "
+                "set samples_per_prompt to 2 or more"
+            )
+        return self
 
 
 class OnlineDpo(Online):
@@ -241,5 +277,9 @@ class OnlineDpo(Online):
             raise ValueError(
                 f"{' and '.join(f'kl.{name}' for name in given)}: online DPO has no KL term to place or to estimate, "
                 "its loss holds the KL by β = kl.coefficient; leave it out"
+            )
+        if kl.epoch_target is not None:
+            raise ValueError(
+                "kl.epoch_target: online DPO does not measure how far an epoch moves the policy; leave it out"
             )
         return kl

@@ -21,6 +21,8 @@ ROLES = ("corpus", "demonstrations", "votes", "preferences", "labels", "prompts"
 class DataSource(Section):
     """A file or hub data set; ``weight`` sets its share in a mixture, ``limit`` caps its records.
 
+    A weight of preferences multiplies those of their judgements; records of other roles are repeated.
+
     ``convert`` names a converter (see `plaudit data convert`) for layouts that are not read as they are.
     ``fields`` says which column holds a field of ours (``{prompt: ask}``), ``labels`` what the codes of the
     column with the preference or label mean (``{0: first, 1: second, 2: tie}``).
@@ -83,6 +85,15 @@ class Data(Section):
 
         return {k: sources(v) if k in ROLES else v for k, v in data.items()}
 
+    @field_validator("prompts")
+    @classmethod
+    def _each_once(cls, sources: tuple[DataSource, ...]) -> tuple[DataSource, ...]:
+        if any(source.weight != 1 for source in sources):
+            raise ValueError(
+                "each prompt is asked once, whatever its weight: leave it out; limit takes fewer of a source"
+            )
+        return sources
+
 
 class ComputeSettings(Section):
     """``kernels``: ``auto``, the fastest of the machine, or ``reference``, plain torch and transformers code."""
@@ -133,6 +144,14 @@ class Config(Section):
                 'a name of a run begins with a letter or digit and has none of / \\ : * ? " < > |'
             )
         return name
+
+    @model_validator(mode="after")
+    def _typed(self) -> Config:
+        if self.save == "adapter" and self.save_dtype != "source":
+            raise ValueError(
+                "save_dtype is the type of the merged model, and save: adapter writes none: leave out one"
+            )
+        return self
 
     def data_sources(self) -> dict[str, list[str]]:
         """The paths that each role of the data section names, local ones resolved against its root."""

@@ -84,6 +84,7 @@ class _Resolver(Opinions):
                 self.wrong(
                     "the proxy judge is trained once, at the end", f"{place}.proxy", "set evaluate.proxy"
                 )
+            self._also(name, step.settings, f"{place}.also")
             self.evaluator(step.settings, f"{place}.judge")
         self._ptx(name, step)
         if kind.check is not None:
@@ -114,11 +115,25 @@ class _Resolver(Opinions):
                 )
             return given
         if given in choices:
+            self._pooled(name, step.settings, given)
             return given
         self.unknown(
             name, given, choices, field, "policy" if kind.starts == "policy" else "policy or reward model"
         )
         return None
+
+    def _pooled(self, name: str, settings: Any, start: str) -> None:
+        """A pooling that is set for a reward model which goes on from one that pools otherwise."""
+        first: str | None = start
+        while first is not None and self.nodes[first].gives("reward model"):
+            start, first = first, self.nodes[first].start
+        own = getattr(settings, "pooling", "last")
+        if own != "last" and getattr(self.nodes[start].settings, "pooling", own) != own:
+            self.wrong(
+                f"{name} goes on from {start}, whose pooling it keeps",
+                f"steps.{name}.pooling",
+                f"set steps.{start}.pooling, or remove it",
+            )
 
     def _on(self, name: str, step: RecipeStep, kind: StepKind) -> tuple[StepInput, ...]:
         field, need = f"steps.{name}.on", kind.data
@@ -133,6 +148,12 @@ class _Resolver(Opinions):
             return tuple(StepInput(name=n) for n in found)
         allowed = self.sources.allowed(need)
         for source in step.on:
+            if source.weight != 1 and need in ("prompts", "text"):
+                self.wrong(
+                    f"{name} takes the {need} of {source.name} once each, whatever the weight",
+                    field,
+                    f"write {source.name} without a weight",
+                )
             if source.name in allowed:
                 continue
             if source.name in ROLES and source.name not in self.roles:
@@ -170,8 +191,15 @@ class _Resolver(Opinions):
                 field,
                 "keep one of them",
             )
-        parts = step.reward if step.reward is not None else parts_of(settings)
-        return self.parts(name, parts, field)
+        parts = self.parts(name, step.reward if step.reward is not None else parts_of(settings), field)
+        scored = any(part.source in ("step", "model") for part in parts)
+        if getattr(settings, "critic", None) == "reward" and parts and not scored:
+            self.wrong(
+                "critic: reward starts from a reward model, and none scores the answers",
+                f"steps.{name}.critic",
+                "use critic: policy, or name a reward model under reward",
+            )
+        return parts
 
     def _checked(self, name: str, step: RecipeStep, check: Any) -> None:
         """What a kind of step finds wrong with its own settings."""
@@ -193,15 +221,19 @@ class _Resolver(Opinions):
                 "name data.demonstrations or set it to 0",
             )
 
+    def _also(self, name: str, settings: Evaluate, field: str) -> None:
+        policies = self.before("policy")
+        for other in settings.also:
+            if other not in policies:
+                self.unknown(name, other, policies, field, "policy")
+
     def _last(self) -> None:
         """The implicit last steps: a proxy where one is asked for, and the evaluation."""
         evaluate = self.config.evaluate
         if evaluate is None:
             return
         policies = self.before("policy")
-        for other in evaluate.also:
-            if other not in policies:
-                self.unknown(EVALUATE, other, policies, "evaluate.also", "policy")
+        self._also(EVALUATE, evaluate, "evaluate.also")
         self.evaluator(evaluate, "evaluate.judge")
         models = [n for n, node in self.nodes.items() if node.gives("reward model")]
         if evaluate.proxy is not None:

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 import yaml
 from pydantic import Field, field_validator, model_validator
 
-from plaudit.config.base import Fraction, Lora, PolicySource, Positive, Section, Training
+from plaudit.config.base import Fraction, Lora, PolicySource, Positive, Pretrained, Section, Training
 from plaudit.config.text import Loader, home
 
 
@@ -120,6 +120,8 @@ class Rank(Section):
             raise ValueError(
                 "recheck shows the answers of an earlier step: leave out favourites, scripted_share, beside"
             )
+        if self.recheck is not None and (self.answers != 4 or self.temperature != 1):
+            raise ValueError("recheck draws no answers: leave out answers and temperature")
         if self.recheck is not None and self.prompts == "same":
             raise ValueError("with recheck, prompts is how many items are ranked again: name a number")
         if self.favourites and self.scripted_share:
@@ -165,6 +167,10 @@ class Revise(Section):
             raise ValueError("people do not revise: name a model, local:PATH or http(s)://host/v1#model")
         if self.helpful and self.gives == "pairs":
             raise ValueError("helpful answers are demonstrations: they do not go with gives: pairs")
+        if not self.helpful and (self.helpful_on != "demonstrations" or self.helpful_samples != 1):
+            raise ValueError(
+                "helpful_on and helpful_samples need helpful: of how many prompts answers stay unrevised"
+            )
         return self
 
     @property
@@ -210,7 +216,16 @@ class RewardSettings(Training):
             raise ValueError("margin_scale needs use_strength: true")
         if self.bagging and self.members < 2:
             raise ValueError("bagging gives members rankings of their own: it needs members of 2 or more")
+        if self.aggregate != "mean" and self.members < 2:
+            raise ValueError("aggregate joins the scores of several members: it needs members of 2 or more")
+        if self.std_penalty != 1.0 and self.aggregate in ("mean", "min"):
+            raise ValueError("std_penalty needs aggregate: mean_minus_std or mean_minus_variance")
         return self
+
+    @property
+    def adapters(self) -> Lora | None:
+        """The adapters that it trains: its own, or those of its backbone."""
+        return self.lora or (self.backbone.lora if isinstance(self.backbone, Pretrained) else None)
 
 
 class AuditSettings(Section):

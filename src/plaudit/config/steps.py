@@ -169,7 +169,8 @@ def _reward(value: Any) -> tuple[RewardPart, ...]:
             if len(one) != 1:
                 raise ValueError(f"a part of a reward is a spec or {{spec: weight}}, this is {one!r}")
             ((spec, weight),) = one.items()
-            found.append(RewardPart.of_spec(str(spec)).model_copy(update={"weight": float(weight)}))
+            part = RewardPart.of_spec(str(spec)).model_dump()
+            found.append(RewardPart.model_validate(part | {"weight": weight}))
         elif isinstance(one, Mapping):
             found.append(RewardPart.model_validate(one))
         elif isinstance(one, str):

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import random
 from collections.abc import Sequence
-from typing import TypeVar
+from dataclasses import replace
+from typing import Any, TypeVar
+
+from plaudit.data.records import Comparisons, Demonstration, Labeled, Ranking
 
 U = TypeVar("U")
 
@@ -29,3 +32,14 @@ def mix(groups: Sequence[tuple[Sequence[U], float]], *, seed: int) -> list[U]:
         drawn += [(rng.random(), records[i]) for _, i in order[:rest]]
     drawn.sort(key=lambda pair: pair[0])
     return [record for _, record in drawn]
+
+
+def weighed(record: Any, weight: float) -> Any:
+    """The record with its judgements' weights times ``weight``."""
+    if weight == 1:
+        return record
+    if isinstance(record, Comparisons):
+        return replace(record, outcomes=tuple(replace(o, weight=o.weight * weight) for o in record.outcomes))
+    if isinstance(record, Ranking | Demonstration | Labeled):
+        return replace(record, weight=record.weight * weight)
+    return record

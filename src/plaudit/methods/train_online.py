@@ -75,7 +75,7 @@ def grpo(
     """GRPO and its variants: each sample is compared with the prompt's other samples."""
     _expect(policy, reward, prompts, settings, Grpo, "grpo")
     settings = settings or default_settings(Grpo, "grpo", policy)
-    algorithm = _estimator(settings, GRPO)(policy, settings)
+    algorithm = estimator(settings, GRPO)(policy, settings)
     return online(algorithm, policy, reward, prompts, settings, label="grpo", **options)
 
 
@@ -89,7 +89,7 @@ def rloo(
     """RLOO: REINFORCE with the other samples' mean as baseline."""
     _expect(policy, reward, prompts, settings, Rloo, "rloo")
     settings = settings or default_settings(Rloo, "rloo", policy)
-    algorithm = _estimator(settings, RLOO)(policy, settings)
+    algorithm = estimator(settings, RLOO)(policy, settings)
     return online(algorithm, policy, reward, prompts, settings, label="rloo", **options)
 
 
@@ -121,7 +121,7 @@ def online_dpo(
     return online(algorithm, policy, reward, prompts, settings, label="online dpo", **options)
 
 
-def _estimator(settings: Group, own: type[PolicyGradient]) -> type[PolicyGradient]:
+def estimator(settings: Group, own: type[PolicyGradient]) -> type[PolicyGradient]:
     """The method's advantage estimator, or the one that the settings name; UserError where that is none."""
     if settings.algorithm is None:
         return own

@@ -94,8 +94,10 @@ def _refuse_unmatched(module: nn.Module, config: LoraConfig, targets: str | Sequ
 
 
 def _refuse_what_fails(module: nn.Module) -> None:
-    """UserError where the module cannot be computed with its adapters; tried on one token."""
+    """UserError where the module cannot be computed with its adapters; tried on one token, if it has weights."""
     inner: Any = module
+    if next(module.parameters()).is_meta:
+        return
     ids = torch.tensor([[3]], device=next(module.parameters()).device)
     try:
         with torch.no_grad():

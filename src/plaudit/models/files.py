@@ -14,7 +14,7 @@ import torch
 from torch import nn
 from transformers import AutoConfig, AutoTokenizer
 from transformers.models.auto.configuration_auto import CONFIG_MAPPING
-from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING
+from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING, MODEL_FOR_MASKED_LM_MAPPING
 from transformers.utils.logging import disable_progress_bar
 
 from plaudit.data.rendering.chat_template import choose_template, ensure_template
@@ -158,17 +158,20 @@ def _refuse_by_facts(folder: Path) -> None:
 
 
 def refuse_no_decoder(folder: Path, config: Any) -> None:
-    """UserError where a config is of a family that has no causal language model."""
-    if getattr(config, "is_encoder_decoder", False) or type(config) not in MODEL_FOR_CAUSAL_LM_MAPPING:
-        kind = (
-            "an encoder-decoder"
-            if getattr(config, "is_encoder_decoder", False)
-            else "no causal language model"
-        )
-        raise UserError(
-            f"{folder}: a {config.model_type} model cannot be a policy: it is {kind}",
-            remedy="use a decoder-only text model, of the Llama, Qwen, Gemma, Mistral, Phi or GPT-2 family for example",
-        )
+    """UserError where a config is of a family that has no causal language model, or is that of an encoder."""
+    # Encoders such as BERT have causal heads too, which few folders hold: their config says so.
+    decoder = getattr(config, "is_decoder", False) or getattr(config, "causal", False)
+    encoder = type(config) in MODEL_FOR_MASKED_LM_MAPPING and not decoder
+    both = getattr(config, "is_encoder_decoder", False)
+    if not (both or encoder) and type(config) in MODEL_FOR_CAUSAL_LM_MAPPING:
+        return
+    kind = "an encoder-decoder" if both else "an encoder" if encoder else "no causal language model"
+    remedy = (
+        "use a decoder-only text model, of the Llama, Qwen, Gemma, Mistral, Phi or GPT-2 family for example"
+    )
+    if not both:
+        remedy += f"; a reward model may start from it: steps.reward.backbone: {{path: {folder}}}"
+    raise UserError(f"{folder}: a {config.model_type} model cannot be a policy: it is {kind}", remedy=remedy)
 
 
 def check_reward_config(folder: Path, normalization: str) -> None:

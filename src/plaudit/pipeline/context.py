@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from plaudit.config import Config, Pretrained
-from plaudit.config.graph import Graph, Node
-from plaudit.data.records import Comparisons, Demonstration, Labeled, Prompt, Ranking
+from plaudit.config.graph import FIRST, Graph, Node
+from plaudit.data.mixture import weighed
+from plaudit.data.records import Prompt
 from plaudit.data.rendering.renderer import Renderer
 from plaudit.models.adapters import add_lora, has_adapter, merge, save_adapter
 from plaudit.models.cards import policy_card
@@ -123,12 +124,15 @@ class Context:
         """Write the adapters of a step alone, in peft's layout, named for the model that they were trained on."""
         if self.config.save == "merged":
             return
-        start = self.graph[stage.name].start
-        source = self.source_of(stage.name)
-        first = start is not None and self.graph[start].policy is not None
-        base = (
-            source.path if first and isinstance(source, Pretrained) else self.folder.stage(str(start)).model
-        )
+        start, source = self.graph[stage.name].start, self.source_of(stage.name)
+        # A base step leaves the weights as they came; a pretrain step has changed them.
+        as_it_came = start is None or self.graph[start].kind.name == FIRST
+        if start is not None and self.graph[start].gives("reward model"):
+            base: Path | str = self.reward_folders(start)[0]
+        elif as_it_came and isinstance(source, Pretrained):
+            base = source.path
+        else:
+            base = self.folder.stage(str(start)).model
         save_adapter(module, stage.path / "adapter", base=str(base))
 
     def judge_folder(self, spec: str) -> Path:
@@ -153,8 +157,8 @@ class Context:
         held: list[Any] = []
         for source in step.on:
             own, kept = self.parts(source.name)
-            train += [_weighed(r, source.weight) for r in own]
-            held += [_weighed(r, source.weight) for r in kept]
+            train += [weighed(r, source.weight) for r in own]
+            held += [weighed(r, source.weight) for r in kept]
         if len(step.on) < 2:
             return train, held
         out = {self.materials.key(r) for r in held}
@@ -189,14 +193,3 @@ class Context:
 
     def _narrowed(self, step: Node) -> bool:
         return step.name in self.config.steps and self.config.steps[step.name].on is not None
-
-
-def _weighed(record: Any, weight: float) -> Any:
-    """The record with its judgements' weights times ``weight``."""
-    if weight == 1:
-        return record
-    if isinstance(record, Comparisons):
-        return replace(record, outcomes=tuple(replace(o, weight=o.weight * weight) for o in record.outcomes))
-    if isinstance(record, Ranking | Demonstration | Labeled):
-        return replace(record, weight=record.weight * weight)
-    return record

@@ -80,7 +80,7 @@ class Materials:
         return self._split(labels, self.config.data.preference_validation)
 
     def _read(self, role: str) -> list[Any]:
-        from plaudit.data.mixture import mix
+        from plaudit.data.mixture import mix, weighed
         from plaudit.data.readers.read import read
         from plaudit.data.readers.read_report import ReadReport
 
@@ -105,7 +105,10 @@ class Materials:
                 records, report = found.records, found.report
             for line in report.lines():
                 self.tell(line)
-            groups.append((records, source.weight))
+            # The judgements of a prompt are joined, and copies of them would say nothing more: they weigh more instead.
+            joined = role == "preferences"
+            weight = source.weight if joined else 1.0
+            groups.append(([weighed(r, weight) for r in records], 1.0 if joined else source.weight))
         return list(mix(groups, seed=self.config.seed))
 
     def _split(self, records: Sequence[Any], share: float, salt: str = "") -> tuple[list[Any], list[Any]]:
@@ -136,13 +139,19 @@ class Materials:
             train, held, _ = self._preferences
             records = [r.prompt for r in (*train, *held)]
         prompts = {p.id: p for p in (r if isinstance(r, Prompt) else r.prompt for r in records)}
+        # Prompts of their own are held out by their own share; those of preferences as the preferences are.
+        kept = {p.id for p in self._split(list(prompts.values()), self.config.data.validation)[1]}
         seen = {r.prompt.id for r in self.records("demonstrations")[0]}
         if "preferences" in self.sources:
             train, held, proxy = self._preferences
             seen |= {r.prompt.id for r in (*train, *proxy)}
-            fresh = [p for p in prompts.values() if p.id not in seen]
-            return [p for p in prompts.values() if p.id in seen], fresh
-        return self._split(list(prompts.values()), self.config.data.validation)
+            kept |= {r.prompt.id for r in held}
+        kept -= seen
+        fresh = [p for p in prompts.values() if p.id in kept]
+        rest = [p for p in prompts.values() if p.id not in kept]
+        if "prompts" in self.sources:
+            self.tell(f"data.prompts: {len(rest)} of {len(prompts)} to train on, {len(fresh)} held out")
+        return rest, fresh
 
     def prompts(self, part: str) -> Sequence[Prompt]:
         """Prompts of ``train``, ``validation`` or ``test``."""

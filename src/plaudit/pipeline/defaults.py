@@ -76,10 +76,7 @@ def _step(
     if isinstance(settings, RewardSettings):
         backbone = settings.backbone
         source = _source(backbone) if backbone is not None else source
-        adapters = settings.lora is not None or (
-            isinstance(backbone, Pretrained) and backbone.lora is not None
-        )
-        source = (source[0], adapters) if source is not None else None
+        source = (source[0], settings.adapters is not None) if source is not None else None
     if source is None:
         return step
     made = _section(name, settings, source, filled, step.kind)
@@ -89,7 +86,7 @@ def _step(
 def _proxy(steps: dict[str, RecipeStep]) -> bool:
     """Whether the proxy judge, which is made like the recipe's reward model, trains adapters."""
     made = next((s.settings for s in steps.values() if isinstance(s.settings, RewardSettings)), None)
-    return made is not None and made.lora is not None
+    return made is not None and made.adapters is not None
 
 
 def _section(

@@ -7,12 +7,18 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from plaudit.config import Online, Pretrained, Rejection, RewardSettings
-from plaudit.config.graph import Node
+import torch
+
+from plaudit.config import Evaluate, Group, Online, Pretrained, RewardSettings, Scratch
+from plaudit.config.graph import FIRST, Node
 from plaudit.errors import Problem, UserError
+from plaudit.methods.policy_gradient import PolicyGradient
+from plaudit.methods.train_online import estimator
+from plaudit.models.adapters import add_lora
 from plaudit.models.files import fetched, has_weights, read_config, read_tokenizer, refuse_no_decoder
 from plaudit.models.reward_model import check_reward_folder
 from plaudit.pipeline.context import Context
@@ -20,7 +26,7 @@ from plaudit.pipeline.planning import judges_of, models_of
 from plaudit.pipeline.preflight_records import check_data, check_template, tell_cut, tried
 from plaudit.pipeline.sizes import adapters_of, fixed_bytes_of, written_bytes
 from plaudit.pipeline.steps.before_rl import check_suggested_kl
-from plaudit.registry import EVALUATE, resolve
+from plaudit.registry import EVALUATE, PROXY, resolve
 from plaudit.rewards import FunctionReward
 from plaudit.runs.locate import locate
 from plaudit.training.memory import memory_limit
@@ -40,19 +46,28 @@ def preflight(
     for node in nodes:
         _taken(node, problems, tell)
         _code(node, problems)
+        for key, message, remedy in node.settings.faults() if isinstance(node.settings, Online) else ():
+            problems.append(Problem(message, field=f"steps.{node.name}.{key}", remedy=remedy))
         _rewards(node, problems)
         _judges(context, node, problems)
         check_data(context, node, problems)
         if (problem := check_suggested_kl(context, node)) is not None:
             problems.append(problem)
+        if isinstance(source := _answering(context, node), Scratch):
+            _lengths(node, source.max_positions, problems)
+        _targets(context, node, [config for config, _ in tokenizers.get(node.name, ())], problems)
         for config, tokenizer in tokenizers.get(node.name, ()):
-            _lengths(node, config, problems)
+            _lengths(node, getattr(config.get_text_config(), "max_position_embeddings", None), problems)
             check_template(context, node, tokenizer, problems)
             _memory(context, node, config, problems)
             tell_cut(context, node, (config, tokenizer), problems, tell)
-        if node.name == EVALUATE and (pair := _asked(context, problems)) is not None:
+        if isinstance(node.settings, Evaluate) and (pair := _asked(context, problems)) is not None:
             tell_cut(context, node, pair, problems, tell)
-    _kept(context, problems)
+    _kept(context, problems, tell)
+    read = {role for name in context.graph.nodes for role in context.graph.roles_of(name)}
+    read |= {getattr(n.settings, "helpful_on", None) for n in context.graph.nodes.values()}
+    for role in sorted({"votes", "labels"} & set(context.config.data_sources()) - read):
+        tell(f"data.{role}: no step reads it; name it under on of a step, such as `on: {role}`")
     _disk(context, nodes, {name: pairs[0][0] for name, pairs in tokenizers.items()}, problems)
     if problems:
         raise UserError(f"recipe {context.config.name!r} cannot run", problems=_each_once(problems))
@@ -133,10 +148,11 @@ def _taken(node: Node, problems: list[Problem], tell: Callable[[str], None]) -> 
 
 def _code(node: Node, problems: list[Problem]) -> None:
     """A loss or an estimator of one's own that cannot be imported."""
-    for key in ("loss", "algorithm"):
-        value = getattr(node.settings, key, None)
-        if isinstance(value, str) and ":" in value:
-            tried(problems, f"steps.{node.name}.{key}", resolve, value, key)
+    value = getattr(node.settings, "loss", None)
+    if isinstance(value, str) and ":" in value:
+        tried(problems, f"steps.{node.name}.loss", resolve, value, "loss")
+    if isinstance(node.settings, Group):
+        tried(problems, f"steps.{node.name}.algorithm", estimator, node.settings, PolicyGradient)
 
 
 def _rewards(node: Node, problems: list[Problem]) -> None:
@@ -167,18 +183,43 @@ def _reward_folder(spec: str) -> Path | None:
     return fetched(spec, None, kind="reward model")
 
 
-def _lengths(node: Node, config: Any, problems: list[Problem]) -> None:
-    """Answers that are longer than the model has positions, or shorter than what is to cost a penalty."""
-    if isinstance(node.settings, Online) and (wrong := node.settings.too_long_cache()) is not None:
-        field = f"steps.{node.name}.overlong_cache"
-        problems.append(Problem(wrong, field=field, remedy="lower it, or raise max_new_tokens"))
-    positions = getattr(config.get_text_config(), "max_position_embeddings", None)
+def _targets(context: Context, node: Node, configs: Sequence[Any], problems: list[Problem]) -> None:
+    """Names of layers for adapters that the model does not have, looked up in the model without its weights."""
+    lora = adapters_of(node, context) if node.kind.name != FIRST else None
+    if lora is None or lora.targets == "all-linear":
+        return
+    from transformers import AutoModel, AutoModelForCausalLM, LlamaConfig
+
+    settings = node.settings[0] if node.name == PROXY else node.settings
+    auto, field = AutoModelForCausalLM, "policy.lora.targets"
+    if isinstance(settings, RewardSettings):
+        auto, field = AutoModel, f"steps.{node.name}.{'' if settings.lora else 'backbone.'}lora.targets"
+    if not configs and isinstance(context.source_of(node.name), Pretrained):
+        return  # on the hub, and not fetched yet
+    # A model from scratch has the layers of Llama, whatever its size.
+    for config in configs or [LlamaConfig(num_hidden_layers=1)]:
+        try:
+            with torch.device("meta"):
+                model = auto.from_config(config)
+        except Exception:  # of a family that needs its files for it: told where it is loaded
+            continue
+        tried(problems, field, partial(add_lora, model, **lora.model_dump()))
+
+
+def _answering(context: Context, node: Node) -> Any:
+    """The policy section of the model whose answers a step draws; an evaluation draws the end's."""
+    last = isinstance(node.settings, Evaluate) and context.graph.places
+    return context.source_of(context.graph.places["end"] if last else node.name)
+
+
+def _lengths(node: Node, positions: int | None, problems: list[Problem]) -> None:
+    """Answers that are longer than the model has positions."""
     asked = getattr(node.settings, "max_new_tokens", None)
-    if positions and asked and asked >= positions and isinstance(node.settings, Online | Rejection):
+    if positions and asked and asked >= positions and not getattr(node.settings, "recheck", None):
         problems.append(
             Problem(
                 f"{node.name} asks for {asked} new tokens; the model has {positions} positions for prompt and answer",
-                field=f"steps.{node.name}.max_new_tokens",
+                field=("" if node.name == EVALUATE else "steps.") + f"{node.name}.max_new_tokens",
                 remedy=f"set it to at most {positions // 2}",
             )
         )
@@ -232,10 +273,20 @@ def _disk(
         )
 
 
-def _kept(context: Context, problems: list[Problem]) -> None:
-    """Adapters that are to be kept, where no step trains any: none to do, and none that is done."""
-    nodes = context.graph.nodes.values()
-    adapted = [n for n in nodes if context.lora(n.name) or getattr(n.settings, "lora", None)]
+def _kept(context: Context, problems: list[Problem], tell: Callable[[str], None]) -> None:
+    """Adapters that are to be kept, where no step trains any: none to do, and none that is done.
+
+    ``tell`` hears of adapters of ``policy`` that no step trains: a reward model has its own.
+    """
+    nodes = [n for n in context.graph.nodes.values() if n.name != PROXY]
+    trained = [n for n in nodes if n.kind.name != FIRST and (n.gives("policy") or n.gives("reward model"))]
+    adapted = [n.name for n in trained if adapters_of(n, context)]
+    whole = [n.name for n in trained if n.gives("reward model") and n.name not in adapted]
+    if whole and len(whole) == len(trained) and any(context.lora(n.name) for n in nodes):
+        tell(
+            f"policy.lora: no step trains a policy, and {', '.join(whole)} trains all weights; for adapters set "
+            f"steps.{whole[0]}.lora"
+        )
     if context.config.save != "merged" and nodes and not adapted:
         problems.append(
             Problem(

@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 
 from plaudit.config import Evaluate, Kto, Online
 from plaudit.config.graph import Node
+from plaudit.config.sections import AuditSettings
 from plaudit.data.records import Demonstration, Labeled, Prompt, Rated
 from plaudit.data.rendering.renderer import Renderer
 from plaudit.errors import Problem, UserError
@@ -18,6 +19,7 @@ from plaudit.methods.kto import check_partners, labels_of
 from plaudit.methods.lengths import bounded, foreseen
 from plaudit.models.positions import positions_of_config
 from plaudit.pipeline.context import Context
+from plaudit.pipeline.steps.evaluation_prompts import more
 from plaudit.registry import PROXY
 
 T = TypeVar("T")
@@ -39,12 +41,14 @@ def tried(problems: list[Problem], field: str, work: Callable[..., T], *argument
 
 def check_data(context: Context, node: Node, problems: list[Problem]) -> None:
     """A step whose records are all there to be read, and of which none is left to learn from."""
-    if context.world is not None or not node.on or not _there(context, node):
+    if context.world is not None:
+        return
+    _check_watched(context, node, problems)
+    if not node.on or not _there(context, node):
         return
     if node.name == PROXY:
         _check_proxy(context, problems)
         return
-    _check_watched(context, node, problems)
     prompts = node.kind.data == "prompts"
     field = f"data.{node.on[0].name}"
     records = tried(problems, field, context.prompts if prompts else context.records, node)
@@ -52,8 +56,14 @@ def check_data(context: Context, node: Node, problems: list[Problem]) -> None:
         return
     train: Sequence[Any] = records if prompts else records[0]  # type: ignore[assignment]
     held: Sequence[Any] = () if prompts else records[1]  # type: ignore[assignment]
+    if prompts:
+        held = [*context.materials.prompts("validation"), *context.materials.prompts("test")]
     if isinstance(node.settings, Kto):
         _check_labels(train, node, field, problems)
+    if getattr(node.settings, "keep_best", None) is True and node.kind.data != "text" and not len(held):
+        message = f"{node.name}.keep_best chooses by records that are held out, and none are"
+        remedy = "raise data.validation and data.preference_validation, or leave it out"
+        problems.append(Problem(message, field=f"steps.{node.name}.keep_best", remedy=remedy))
     if not len(train):
         kept = f"; all {len(held)} records are held out" if len(held) else ""
         remedy = "lower data.validation and data.preference_validation, or add rows" if kept else "add rows"
@@ -75,22 +85,22 @@ def _check_proxy(context: Context, problems: list[Problem]) -> None:
 
 
 def _check_watched(context: Context, node: Node, problems: list[Problem]) -> None:
-    """A policy that is to be judged on validation prompts, where there are none."""
-    if not isinstance(node.settings, Online) or not node.asked:
+    """A policy that is to be judged or audited on validation prompts, where there are none."""
+    audits = isinstance(node.settings, AuditSettings)
+    if not audits and not (isinstance(node.settings, Online) and node.asked):
         return
     split_with = context.materials.files("prompts", "preferences", "demonstrations")
     if not all(Path(p).exists() for p in split_with):
         return
-    field = f"steps.{node.name}.keep_best"
+    field = f"steps.{node.name}" + ("" if audits else ".keep_best")
     found = tried(problems, field, context.materials.prompts, "validation")
     if found is not None and not len(found):
-        problems.append(
-            Problem(
-                f"{node.name}.keep_best has no validation prompts to judge the policy on",
-                field=field,
-                remedy="raise data.validation, or bring more prompts",
-            )
-        )
+        what = f"{node.name} has" if audits else f"{node.name}.keep_best has"
+        what += " no validation prompts to " + ("audit on" if audits else "judge the policy on")
+        # A third of the prompts that are held out are for validation.
+        if kept := len(context.materials.prompts("test")):
+            what += f": {kept} prompts are held out, and of fewer than 3 all are for the test"
+        problems.append(Problem(what, field=field, remedy=more(context)))
 
 
 def _check_labels(records: Sequence[Any], node: Node, field: str, problems: list[Problem]) -> None:

@@ -84,7 +84,8 @@ def adapters_of(node: Node, context: Any) -> Lora | None:
         found: Lora | None = context.lora(node.name)
         return found
     settings = node.settings[0] if node.name == PROXY else node.settings
-    return settings.lora or getattr(node.policy, "lora", None)
+    own: Lora | None = settings.adapters
+    return own
 
 
 def written_bytes(node: Node, config: Any) -> float:

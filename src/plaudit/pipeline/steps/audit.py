@@ -14,6 +14,7 @@ from plaudit.config.sections import AuditSettings
 from plaudit.errors import UserError
 from plaudit.methods.lengths import bounded, fitting_prompts
 from plaudit.pipeline.context import Context
+from plaudit.pipeline.steps.evaluation_prompts import more
 from plaudit.pipeline.steps.sampling import answer
 from plaudit.pipeline.steps.scoring import asked_reward
 from plaudit.rewards import Reward, Sample, checked
@@ -31,7 +32,7 @@ def audit(context: Context, step: Node, stage: Stage) -> Mapping[str, Any]:
     if not known:
         raise UserError(
             f"{step.name} has no validation prompts to audit on",
-            remedy="raise data.validation, or bring more prompts",
+            remedy=more(context),
         )
     length = settings.max_new_tokens
     prompts = fitting_prompts(renderer, known, length, None, context.runtime, step.name)[: settings.prompts]

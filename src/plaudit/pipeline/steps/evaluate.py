@@ -39,7 +39,7 @@ def evaluate(context: Context, step: Node, stage: Stage) -> Mapping[str, Any]:
     places = graph.places
     names = [n for n in graph.policies if n in {*graph.shown, *settings.also}]
     policies = {name: context.load(name) for name in names}
-    prompts = test_prompts(context, list(policies.values()), stage)
+    prompts = test_prompts(context, list(policies.values()), stage, label=step.name, settings=settings)
     judge = named or answer_judge(context, policies[places["end"]])
     shown = Answers(context, settings, prompts, policies, judge)
     answers = {name: shown.drawn(name, settings.temperature) for name in policies}
@@ -70,7 +70,7 @@ def evaluate(context: Context, step: Node, stage: Stage) -> Mapping[str, Any]:
     result |= _shift(context, paid, gold or judged)
     greedy: dict[str, list[Sample]] = {}
     if places["start"] != places["end"]:
-        result |= by_temperature(shown, validation_prompts(context, list(policies.values())))
+        result |= by_temperature(shown, validation_prompts(context, list(policies.values()), settings))
         if judge is None and "greedy" in result:
             greedy = {name: shown.drawn(name, GREEDY) for name in policies}
             if reward is not None:

@@ -21,6 +21,7 @@ from plaudit.models.policy import Policy, build_policy, load_policy
 from plaudit.models.tokenizers import train_bpe
 from plaudit.pipeline.context import Context
 from plaudit.pipeline.steps.before_rl import before_rl
+from plaudit.pipeline.steps.evaluation_prompts import more
 from plaudit.pipeline.steps.sampling import answer
 from plaudit.pipeline.steps.scoring import asked_reward, load_reward, new_critic
 from plaudit.pipeline.steps.training_scores import unwatched
@@ -75,6 +76,8 @@ def pretrain(context: Context, step: Node, stage: Stage) -> Mapping[str, Any]:
         policy = load_policy(source.path, revision=source.revision, chat_template=source.chat_template)
         policy.model.to(context.device)
         texts = list(context.materials.records("corpus")[0])
+        if source.lora and texts:
+            add_lora(policy.model, **source.lora.model_dump(), seed=context.seed)
     outcome: dict[str, Any] = {"parameters": _parameters(policy.model), "vocabulary": len(policy.tokenizer)}
     if texts:
         renderer = bounded(context.renderer(policy.tokenizer), policy.model)
@@ -200,7 +203,7 @@ def _watch(
     if step.asked and not prompts:
         raise UserError(
             f"{step.name}.keep_best has no validation prompts to judge the policy on",
-            remedy="raise data.validation, or bring more prompts",
+            remedy=more(context),
         )
 
     def watch(iteration: int) -> Mapping[str, float]:

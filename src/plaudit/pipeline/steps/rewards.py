@@ -31,8 +31,8 @@ def new_reward_model(
     backbone = settings.backbone
     if step.start is not None and context.graph[step.start].gives("reward model"):
         folders = context.reward_folders(step.start)
-        return load_reward_model(folders[member % len(folders)]).to(context.device)
-    if isinstance(backbone, Pretrained):
+        model = load_reward_model(folders[member % len(folders)])
+    elif isinstance(backbone, Pretrained):
         model = RewardModel.from_pretrained_backbone(
             backbone.path,
             revision=backbone.revision,
@@ -47,9 +47,8 @@ def new_reward_model(
     else:
         assert step.start is not None
         model = RewardModel.from_policy(context.load(step.start), pooling=settings.pooling, seed=seed)
-    lora = settings.lora or (backbone.lora if isinstance(backbone, Pretrained) else None)
-    if lora:
-        add_lora(model.backbone, **lora.model_dump(), seed=seed)
+    if settings.adapters:
+        add_lora(model.backbone, **settings.adapters.model_dump(), seed=seed)
     return model.to(context.device)
 
 
