@@ -106,6 +106,7 @@ def collect(
     from plaudit.feedback.server_address import noted
     from plaudit.feedback.store.database import checked_url
     from plaudit.feedback.store.people import People
+    from plaudit.runs.files import check_folder
     from plaudit.web.launch import Listening, bind, serve as listen
 
     if bool(prompts) != bool(model):
@@ -114,6 +115,7 @@ def collect(
             remedy="give both, or --responses FILE with ready answers",
         )
     folder = folder_of(project, responses or prompts)
+    check_folder(folder, "the project", "--project")
     url = checked_url(database_url(folder, database))
     own = secret_file is not None
     listening = Listening(host, port, origin, tls_cert, tls_key, workers, tuple(proxy or ()), own_secret=own)

@@ -46,12 +46,26 @@ def read_yaml(path: Path) -> dict[str, Any]:
         raise UserError(f"{path} is not valid YAML", problems=[problem]) from None
     except IsADirectoryError:
         raise UserError(f"{path} is a folder, not a recipe") from None
+    except OSError as error:
+        raise UserError(f"the recipe {path} cannot be read: {error.strerror}") from None
     if raw is None:
         raw = {}
     if not isinstance(raw, dict):
         raise UserError(f"{path}: a recipe is a mapping of keys, this is a {type(raw).__name__}")
     raw.setdefault("name", path.stem)
+    if "steps" in raw:
+        raw["steps"] = _named(raw["steps"])
     return raw
+
+
+def _named(steps: Any) -> Any:
+    """Steps by their names as text, those of loops too: YAML reads a name such as 2 or null as another type."""
+    if not isinstance(steps, dict):
+        return steps
+    return {
+        str(n): {**s, "steps": _named(s["steps"])} if isinstance(s, dict) and "steps" in s else s
+        for n, s in steps.items()
+    }
 
 
 def leave_out(raw: dict[str, Any], name: str) -> None:

@@ -43,7 +43,10 @@ def recipe_path(recipe: str | Path) -> Path:
     """A recipe file, or the built-in one of that name."""
     path = Path(recipe)
     built_in = BUILT_IN / f"{recipe}.yaml"
-    return built_in if not path.exists() and built_in.exists() else path
+    try:
+        return built_in if not path.exists() and built_in.exists() else path
+    except OSError:  # too long a name, say: reading it says what is wrong
+        return path
 
 
 def run(
@@ -68,7 +71,7 @@ def run(
 def resume(path: str | Path, *, again: Sequence[str] = ()) -> RunFolder:
     """Continue a run from its own record."""
     folder = RunFolder.existing(path)
-    record = folder.read_json("run.json")
+    record = folder.record("config")
     return execute_config(validate(record["config"], f"{path}/run.json"), folder, again=again)
 
 
@@ -78,9 +81,9 @@ def evaluate_only(path: str | Path) -> RunFolder:
     UserError where a step is not done, or where the recipe has no evaluation.
     """
     folder = RunFolder.existing(path)
-    record = folder.read_json("run.json")
-    if "steps" not in record:
+    if "steps" not in folder.record():
         return folder  # recorded before recipes were graphs: its summary is what there is
+    record = folder.record("config", "steps")
     config = validate(record["config"], f"{path}/run.json")
     if config.evaluate is None:
         return folder
@@ -106,7 +109,7 @@ def execute_config(
     only: Sequence[str] | None = None,
 ) -> RunFolder:
     """Bring a run folder to what its config says; ``only`` some of its steps, the others being left as they are."""
-    _check_folder(folder.path)
+    files.check_folder(folder.path)
     config, filled = with_defaults(config)
     graph = graph_of(config)
     for name in again:
@@ -119,14 +122,6 @@ def execute_config(
         snapshots = Path(nowhere) if dry_run else folder.path / "data"
         options = Options(dry_run, donor, tuple(again), None if only is None else tuple(only), tuple(filled))
         return _computed(frozen(config, snapshots), graph, folder, options)
-
-
-def _check_folder(path: Path) -> None:
-    taken = next((p for p in (path, *path.parents) if p.exists()), path)
-    if taken.exists() and not taken.is_dir():
-        raise UserError(
-            f"the run cannot be kept in {path}: {taken} is a file", remedy="name a folder with --out DIR"
-        )
 
 
 def _computed(

@@ -81,6 +81,7 @@ def compare(
     raw = read_yaml(recipe_path(recipe))
     place, own = _replaced(raw, str(recipe), step)
     root = Path(out or Path("runs") / f"compare-{raw['name']}")
+    files.check_folder(root, "the comparison")
     chosen = default_grid() if grid is None else {**default_grid(), **grid}
     names = list(methods) or default_methods()
     arms = arms_of(names, {} if quick and grid is None else chosen, shared=overrides, own=own)
