@@ -20,8 +20,10 @@ from plaudit.pipeline.comparison.arms import (
     Arm,
     Grid,
     arms_of,
+    check_asked,
     default_grid,
     default_methods,
+    names_one,
     with_arm,
     without_arm,
 )
@@ -84,6 +86,7 @@ def compare(
     files.check_folder(root, "the comparison")
     chosen = default_grid() if grid is None else {**default_grid(), **grid}
     names = list(methods) or default_methods()
+    check_asked(names, grid or {}, overrides, seeds, raw["steps"])
     arms = arms_of(names, {} if quick and grid is None else chosen, shared=overrides, own=own)
     common = [*LEAN, *(QUICKER if quick and raw.get("world") else ())]
     common += [o for o in overrides if o.partition(".")[0].replace("-", "_") not in METHODS]
@@ -157,7 +160,7 @@ def _config(raw: Mapping[str, Any], overrides: Sequence[str], root: Path) -> dic
     steps = made["steps"]
     for override in overrides:
         # What every arm shares may name a step that this run does not have.
-        if not override.startswith("steps.") or override.split(".")[1] in steps:
+        if not override.startswith("steps.") or names_one(override, steps):
             apply_override(made, override)
     resolved, _ = with_defaults(validate(made, str(raw.get("name"))))
     config: Config = frozen(resolved, root / "data", keep=True)
