@@ -102,6 +102,11 @@ def apply_override(raw: dict[str, Any], override: str) -> None:
     *parents, last = key.strip().split(".")
     _not_of_a_step(raw, override, (*parents, last)[0])
     node: dict[str, Any] = raw
+    if key.strip() == "steps":
+        raise UserError(
+            f"--set {override!r} would replace all steps, and --set cannot create one",
+            remedy="set one key of a step: steps.NAME.KEY=…",
+        )
     if parents and parents[0] == "steps":
         node, parents = _step_node(raw, override, [*parents[1:], last])
         last = parents.pop()
@@ -144,6 +149,11 @@ def _step_node(raw: dict[str, Any], override: str, path: list[str]) -> tuple[dic
     places = _step_places(raw)
     steps = raw.get("steps")
     if isinstance(steps, dict) and path[0] in steps and path[0] not in places:
+        if path[1:2] in ([], ["steps"]):
+            raise UserError(
+                f"--set {override!r} would replace steps of a loop, and --set cannot create one",
+                remedy="a step of a loop is set by its name in the loop: steps.NAME.KEY=…",
+            )
         return steps, path  # a loop's own settings, such as its rounds
     # A step's name may hold dots: the longest that fits is meant.
     for size in range(len(path), 0, -1):
