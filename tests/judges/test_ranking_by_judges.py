@@ -283,6 +283,15 @@ def test_a_judge_that_is_not_there_is_refused_before_anything_is_loaded(home, by
     assert said in str(refused.value) and "steps.rank.by" in str(refused.value)
 
 
+def test_a_folder_beside_is_a_reward_model_as_a_path_is(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "rm").mkdir()
+    (tmp_path / "rm" / "config.json").write_text("{}")
+    check_reward("rm", {}, None, ())
+    with pytest.raises(UserError, match="no reward model 'mr' before this step"):
+        check_reward("mr", {}, None, ())
+
+
 @given(st.lists(st.text(max_size=4), min_size=2, max_size=5), st.floats(0, 1))
 @settings(max_examples=30)
 def test_a_liking_for_the_place_cancels_out(texts, liking):
