@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import importlib
-import math
 import os
 import sys
 import traceback
@@ -29,7 +28,7 @@ Options:
 RESUME = "completed work is kept: `plaudit resume RUN`, or the same command again, continues from there"
 # What the system says of a path that a user named, wherever it is first touched.
 OF_PATHS = (
-    errno.EACCES, errno.EPERM, errno.EROFS, errno.ENAMETOOLONG, errno.ENOTDIR, errno.EISDIR, errno.ELOOP,
+    errno.EACCES, errno.EPERM, errno.EROFS, errno.ENAMETOOLONG, errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.ELOOP,
 )  # fmt: skip
 WHOLE = ("demo", "run", "resume", "compare", "evaluate")
 
@@ -168,10 +167,6 @@ def _run(words: list[str]) -> int:
     try:
         # Not `main()` of the command: that would turn an interrupt into an exit code and hide it.
         with chosen.make_context(f"plaudit {name}", rest) as context:
-            for option, value in context.params.items():
-                # The ranges of options let nan pass: it is below nothing.
-                if isinstance(value, float) and not math.isfinite(value):
-                    raise UserError(f"--{option.replace('_', '-')} {value} is not a finite number")
             chosen.invoke(context)
     except Exception as error:
         # Ways out and mistakes in the arguments, whichever library typer takes their classes from.
