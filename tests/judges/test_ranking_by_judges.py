@@ -22,6 +22,7 @@ from plaudit.data.records.writers import write_jsonl
 from plaudit.data.rendering.renderer import Renderer
 from plaudit.errors import UserError
 from plaudit.judges.function import FunctionJudge
+from plaudit.judges.options import check_reward
 from plaudit.judges.reward import RewardJudge
 from plaudit.models.policy import build_policy, save_policy
 from plaudit.models.tokenizers import train_bpe

@@ -109,6 +109,13 @@ def check_folder(path: Path, what: str = "the run", option: str = "--out") -> No
         )
 
 
+def check_file(path: Path) -> None:
+    """UserError where a file is to be written, and a folder has its name, or a file the name of its folder."""
+    if path.is_dir():
+        raise UserError(f"cannot write {path}: it is a folder", remedy="name a file")
+    check_folder(path.parent, path.name)
+
+
 @contextmanager
 def new_folder(path: Path) -> Iterator[Path]:
     """Fill a temporary folder that becomes ``path`` when the block ends without an error.
