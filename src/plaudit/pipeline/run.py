@@ -16,7 +16,7 @@ from plaudit.errors import UserError, suggest
 from plaudit.pipeline.defaults import Filled, with_defaults
 from plaudit.pipeline.machine import computing
 from plaudit.pipeline.planning import check_sources, make_plan
-from plaudit.pipeline.projects import frozen
+from plaudit.pipeline.projects import frozen, removed_if_refused
 from plaudit.pipeline.run_record import ending, run_day, write_record
 from plaudit.pipeline.stages import ALL, Plan, execute, is_done, made_by_other_code
 from plaudit.registry import EVALUATE
@@ -118,7 +118,7 @@ def execute_config(
             remedy = suggest(name, known) or f"steps: {', '.join(graph.nodes)}, or {ALL}"
             raise UserError(f"--again {name}: the run has no such step", remedy=remedy)
     check_sources(config)
-    with tempfile.TemporaryDirectory() as nowhere:
+    with removed_if_refused(folder.path, folder.path / "run.json"), tempfile.TemporaryDirectory() as nowhere:
         snapshots = Path(nowhere) if dry_run else folder.path / "data"
         options = Options(dry_run, donor, tuple(again), None if only is None else tuple(only), tuple(filled))
         return _computed(frozen(config, snapshots), graph, folder, options)

@@ -28,7 +28,7 @@ from plaudit.pipeline.comparison.arms import (
     without_arm,
 )
 from plaudit.pipeline.defaults import with_defaults
-from plaudit.pipeline.projects import frozen
+from plaudit.pipeline.projects import frozen, removed_if_refused
 from plaudit.pipeline.run import recipe_path
 from plaudit.progress import Progress
 from plaudit.readable import keep_output_readable
@@ -94,8 +94,9 @@ def compare(
     if "threads" not in raw and not any(o.startswith("threads=") for o in common):
         # As many runs at once as there are cores, each on one: nothing is lost to waiting for one another.
         common.append(f"threads={max(1, (os.cpu_count() or 1) // workers)}")
-    bases = [_base(raw, common, root, seed, place) for seed in seeds]
-    runs = [_arm(raw, common, root, seed, place, arm) for seed in seeds for arm in arms]
+    with removed_if_refused(root, root / "plan.json"):
+        bases = [_base(raw, common, root, seed, place) for seed in seeds]
+        runs = [_arm(raw, common, root, seed, place, arm) for seed in seeds for arm in arms]
     everything = [*bases, *runs]
     root.mkdir(parents=True, exist_ok=True)
     files.write_json(
