@@ -12,10 +12,10 @@ from plaudit.config import Config, load_recipe, validate
 from plaudit.config.graph import Graph
 from plaudit.config.resolve import graph_of
 from plaudit.data.rendering.template_date import pin_day
-from plaudit.errors import UserError, suggest
+from plaudit.errors import UserError, suggest, told_together
 from plaudit.pipeline.defaults import Filled, with_defaults
 from plaudit.pipeline.machine import computing
-from plaudit.pipeline.planning import check_sources, make_plan
+from plaudit.pipeline.planning import check_functions, check_sources, make_plan
 from plaudit.pipeline.projects import frozen, removed_if_refused
 from plaudit.pipeline.run_record import ending, run_day, write_record
 from plaudit.pipeline.stages import ALL, Plan, execute, is_done, made_by_other_code
@@ -117,7 +117,11 @@ def execute_config(
             known = [ALL, *graph.nodes]
             remedy = suggest(name, known) or f"steps: {', '.join(graph.nodes)}, or {ALL}"
             raise UserError(f"--again {name}: the run has no such step", remedy=remedy)
-    check_sources(config)
+    try:
+        check_sources(config)
+    except UserError:
+        # Without its files the plan cannot be made, in which functions are looked at.
+        told_together(f"recipe {config.name!r} cannot run", lambda: check_sources(config), lambda: check_functions(graph))
     with removed_if_refused(folder.path, folder.path / "run.json"), tempfile.TemporaryDirectory() as nowhere:
         snapshots = Path(nowhere) if dry_run else folder.path / "data"
         options = Options(dry_run, donor, tuple(again), None if only is None else tuple(only), tuple(filled))
@@ -160,17 +164,20 @@ def _execute(
 
     context = Context(config, graph, folder, materials_of(config, tell), runtime)
     plan = make_plan(context, _common(config, resolved))
-    if few := check_held_out(context):
-        tell(few)
-    if options.only is None:
+
+    def held_out() -> None:
+        if few := check_held_out(context):
+            tell(few)
+
+    def before_step_0() -> None:
         from plaudit.pipeline.preflight import preflight
 
-        def before_step_0() -> None:
-            keys = plan.keys(folder)
-            todo = [name for name in graph.nodes if not is_done(folder, name, keys[name])]
-            preflight(context, todo, tell, planned=options.dry_run)
+        keys = plan.keys(folder)
+        todo = [name for name in graph.nodes if not is_done(folder, name, keys[name])]
+        preflight(context, todo, tell, planned=options.dry_run)
 
-        mesh.from_main(before_step_0)
+    looks = [held_out, *([lambda: mesh.from_main(before_step_0)] if options.only is None else [])]
+    told_together(f"recipe {config.name!r} cannot run", *looks)
     for one in options.filled:
         tell(f"not stated, so as vetted for pretrained models: {one}")
     if options.dry_run:
