@@ -161,7 +161,10 @@ def test_the_command_prints_a_method_and_writes_a_recipe_that_loads(pairs, tmp_p
         (["--have", "pears"], "pairs"),
         (["--have", "pairs", "--quality", "great"], "draft, good, best"),
         (["--have", "pairs", "--parameters", "big"], "0.5B"),
-        *((["--have", "pairs", "--parameters", n], "is no number of parameters") for n in ("nan", "-7B", "0", "infB")),
+        *(
+            (["--have", "pairs", "--parameters", n], "is no number of parameters")
+            for n in ("nan", "-7B", "0", "infB")
+        ),
         (["--have", "pairs", "--memory", "nan"], "'--memory'"),
         (["--have", "pairs", "--model", "nosuch"], "say it: --parameters 0.5B"),
     ],

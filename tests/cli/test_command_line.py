@@ -219,8 +219,14 @@ def test_a_command_that_waits_for_people_says_so_on_standard_output_and_exits_wi
         ("run pocket --dry-run --profile", "--profile acts only with a run"),
         ("evaluate . --prompts 2", "--prompts acts only with --judge or --suite"),
         ("evaluate . --calibration nosuch.json --force", "--calibration, --force acts only with --judge"),
-        ("constitution --with local:nosuch --answer x --rounds 3", "--answer, --with, --rounds acts only with --try"),
-        ("collect --responses f --answers 3 --temperature 0 --seed 1", "--answers, --temperature, --seed acts"),
+        (
+            "constitution --with local:nosuch --answer x --rounds 3",
+            "--answer, --with, --rounds acts only with --try",
+        ),
+        (
+            "collect --responses f --answers 3 --temperature 0 --seed 1",
+            "--answers, --temperature, --seed acts",
+        ),
     ],
 )
 def test_an_option_that_would_act_on_nothing_is_refused(words, said, tmp_path, monkeypatch, capsys):

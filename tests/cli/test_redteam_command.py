@@ -77,8 +77,8 @@ def test_mistakes_end_with_code_2(arguments, words, capsys, tmp_path):
 def test_all_that_is_named_is_looked_at_before_a_model_is_loaded(verb, last, place, monkeypatch, capsys):
     monkeypatch.chdir(place)
     monkeypatch.setattr("plaudit.models.policy.load_policy", None)
-    wrong = ("--reward", "python:nowhere:f", "--policy", "nomodel", "--prompts", "no.jsonl", "--second", "nosuch")
-    assert run(verb, *wrong, *last) == 2
+    wrong = "--reward python:nowhere:f --policy nomodel --prompts no.jsonl --second nosuch"
+    assert run(verb, *wrong.split(), *last) == 2
     told = capsys.readouterr().err
     for option in ("[reward]", "[policy]", "[prompts]", "[second]", f"[{last[0][2:]}]"):
         assert option in told, told

@@ -67,8 +67,10 @@ def test_overrides_reach_any_depth_and_read_numbers():
 
 @pytest.mark.parametrize(
     "bad",
-    ["steps.ppo.lr", "=3", "steps.ppo.lr.x=3", "steps.kto.beta=1", "steps.ppo=null", "steps.pp.lr=1"]
-    + ["steps={sft: {}}", " steps = {}", "steps.loop={}", "steps.loop.steps={sft: {}}", "steps.loop.steps.sft.lr=1"],
+    [
+        *("steps.ppo.lr", "=3", "steps.ppo.lr.x=3", "steps.kto.beta=1", "steps.ppo=null", "steps.pp.lr=1"),
+        *("steps={sft: {}}", "steps.loop={}", "steps.loop.steps={}", "steps.loop.steps.sft.lr=1"),
+    ],
 )
 def test_an_override_that_is_malformed_or_would_create_a_step_is_refused(bad):
     with pytest.raises(UserError, match="--set"):

@@ -156,7 +156,11 @@ def test_all_that_is_wrong_is_said_at_once(model):
 
 
 def test_what_different_looks_find_wrong_is_said_at_once(model):
-    raw = {"policy": {"path": str(model)}, "data": {"prompts": "ask.jsonl", "validation": 0}, "steps": {"grpo": {}}}
+    raw = {
+        "policy": {"path": str(model)},
+        "data": {"prompts": "ask.jsonl", "validation": 0},
+        "steps": {"grpo": {}},
+    }
     raw["steps"]["grpo"] = {"reward_function": "own:no", "max_new_tokens": 500}
 
     def told(**data):
@@ -165,7 +169,9 @@ def test_what_different_looks_find_wrong_is_said_at_once(model):
         assert not Path("run").exists()
         return str(error.value)
 
-    assert "has no 'no'" in (missing := told(preferences="nowhere.jsonl")) and "no file nowhere.jsonl" in missing
+    assert (
+        "has no 'no'" in (missing := told(preferences="nowhere.jsonl")) and "no file nowhere.jsonl" in missing
+    )
     assert "has no 'no'" in (held := told()) and "no prompt is held out" in held and "500 new tokens" in held
 
 

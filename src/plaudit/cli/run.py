@@ -37,7 +37,9 @@ def run(
     if dry_run:
         refuse_unread({"profile": profile or None}, needs="a run, not --dry-run")
     if seeds > 1:
-        refuse_unread({"again": again or None, "profile": profile or None}, needs="one seed, and not --seeds N")
+        refuse_unread(
+            {"again": again or None, "profile": profile or None}, needs="one seed, and not --seeds N"
+        )
         run_seeds(recipe, set_ or (), out, without=without or (), count=seeds, dry_run=dry_run)
     else:
         folder = run_recipe(

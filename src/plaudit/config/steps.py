@@ -228,9 +228,12 @@ def _in_round(section: Any, names: Sequence[str], own: str, number: int) -> Any:
         return section
 
     def meant(name: Any) -> Any:
-        """A name, ``{name: weight}`` or a part of a sum as of this round; None where the first has nothing by it yet."""
+        """A name, ``{name: weight}`` or a part of a sum as of this round; None where the first round has none."""
         if isinstance(name, Mapping):
-            found = {meant(k): meant(v) if k == "path" and name.get("source") == "step" else v for k, v in name.items()}
+            found = {
+                meant(k): meant(v) if k == "path" and name.get("source") == "step" else v
+                for k, v in name.items()
+            }
             return None if None in (*found, found.get("path", "")) else found
         if not isinstance(name, str) or name not in names:
             return name

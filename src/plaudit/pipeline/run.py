@@ -121,7 +121,11 @@ def execute_config(
         check_sources(config)
     except UserError:
         # Without its files the plan cannot be made, in which functions are looked at.
-        told_together(f"recipe {config.name!r} cannot run", lambda: check_sources(config), lambda: check_functions(graph))
+        told_together(
+            f"recipe {config.name!r} cannot run",
+            lambda: check_sources(config),
+            lambda: check_functions(graph),
+        )
     with removed_if_refused(folder.path, folder.path / "run.json"), tempfile.TemporaryDirectory() as nowhere:
         snapshots = Path(nowhere) if dry_run else folder.path / "data"
         options = Options(dry_run, donor, tuple(again), None if only is None else tuple(only), tuple(filled))

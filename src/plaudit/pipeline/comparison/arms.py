@@ -112,7 +112,10 @@ def check_asked(
     names = [m if m in known else m.replace("-", "_") for m in methods]
     kinds = {known[n][0] for n in names if n in known}
     problems = [
-        Problem(f"--grid {name}: {name!r} is not compared", remedy=suggest(name, names) or f"compared: {', '.join(names)}")
+        Problem(
+            f"--grid {name}: {name!r} is not compared",
+            remedy=suggest(name, names) or f"compared: {', '.join(names)}",
+        )
         for name in grid
         if name not in names
     ]
@@ -169,7 +172,9 @@ def parse_grid(texts: Sequence[str]) -> dict[str, tuple[str, tuple[Any, ...]]]:
             raise UserError(f"--grid {text!r} is not of the form method.key=v1,v2")
         name = method if method in names_known() else method.replace("-", "_")
         if name in found:
-            raise UserError(f"--grid names {name} twice: {found[name][0]} and {key}", remedy="vary one of them")
+            raise UserError(
+                f"--grid names {name} twice: {found[name][0]} and {key}", remedy="vary one of them"
+            )
         try:
             found[name] = (key, tuple(yaml.load(v, Loader) for v in values.split(",")))
         except yaml.YAMLError:
