@@ -110,7 +110,7 @@ def check_asked(
     """UserError with all that a comparison was asked and that would act on none of its runs, or on a run twice."""
     known = names_known()
     names = [m if m in known else m.replace("-", "_") for m in methods]
-    kinds = {known[n][0] for n in names if n in known}
+    kinds = {word for n in names if n in known for word in (known[n][0].name, known[n][0].verb)}
     problems = [
         Problem(
             f"--grid {name}: {name!r} is not compared",
@@ -125,7 +125,7 @@ def check_asked(
             name = override.partition("=")[0].split(".")[1]
             remedy = suggest(name, steps) or f"steps: {', '.join(steps)}"
             problems.append(Problem(f"--set {override}: no run has the step {name!r}", remedy=remedy))
-        elif head.replace("-", "_") in METHODS and not any(head in (k.name, k.verb) for k in kinds):
+        elif head.replace("-", "_") in METHODS and head not in kinds:
             remedy = f"name it with --methods; a step of the recipe is set by steps.{override}"
             problems.append(Problem(f"--set {override}: {head} is not compared", remedy=remedy))
     if not seeds or len(set(seeds)) < len(seeds):
