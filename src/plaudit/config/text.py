@@ -18,7 +18,7 @@ class Loader(yaml.SafeLoader):
 
     def construct_object(self, node: yaml.Node, deep: bool = False) -> Any:
         try:
-            return super().construct_object(node, deep)  # type: ignore[no-untyped-call]
+            return super().construct_object(node, deep)
         except ValueError as error:  # what looks like a date or a number, and is none: 2024-13-45
             raise yaml.constructor.ConstructorError(None, None, str(error), node.start_mark) from None
 
