@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -68,6 +68,21 @@ class MissingExtraError(UserError):
 
     def __init__(self, library: str, extra: str) -> None:
         super().__init__(f"{library} is not installed", remedy=f"pip install 'plaudit[{extra}]'")
+
+
+def told_together(heading: str, *checks: Callable[[], object]) -> None:
+    """Run all checks; one UserError with what they all find wrong, as it is where only one of them finds anything."""
+    errors: list[UserError] = []
+    for check in checks:
+        try:
+            check()
+        except UserError as error:
+            errors.append(error)
+    if len(errors) == 1:
+        raise errors[0]
+    if errors:
+        found = [p for e in errors for p in e.problems or [Problem(e.message, remedy=e.remedy)]]
+        raise UserError(heading, problems=found)
 
 
 def dangling_link(path: Path) -> UserError:

@@ -161,12 +161,27 @@ def test_the_command_prints_a_method_and_writes_a_recipe_that_loads(pairs, tmp_p
         (["--have", "pears"], "pairs"),
         (["--have", "pairs", "--quality", "great"], "draft, good, best"),
         (["--have", "pairs", "--parameters", "big"], "0.5B"),
+        *(
+            (["--have", "pairs", "--parameters", n], "is no number of parameters")
+            for n in ("nan", "-7B", "0", "infB")
+        ),
+        (["--have", "pairs", "--memory", "nan"], "'--memory'"),
+        (["--have", "pairs", "--model", "nosuch"], "say it: --parameters 0.5B"),
     ],
 )
 def test_mistakes_are_told_with_exit_code_two(words, said, capsys):
     assert run("advise", *words) == 2
     err = capsys.readouterr().err
     assert said in err and "Traceback" not in err
+
+
+def test_the_size_that_a_config_says_is_not_replaced_in_silence(tmp_path):
+    facts = {"hidden_size": 64, "num_hidden_layers": 2, "vocab_size": 1000, "model_type": "llama"}
+    (tmp_path / "config.json").write_text(json.dumps(facts))
+    with pytest.raises(UserError, match="not 7"):
+        describe_situation([], ["pairs"], model=str(tmp_path), parameters=7e9)
+    assert describe_situation([], ["pairs"], model="my/model-7B", parameters=8e9).parameters == 8e9
+    assert describe_situation([], ["pairs"], model="nosuch", parameters=1e8).parameters == 1e8
 
 
 def test_how_a_file_is_read_stands_in_the_recipe(tmp_path):

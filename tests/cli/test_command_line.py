@@ -210,3 +210,27 @@ def test_a_command_that_waits_for_people_says_so_on_standard_output_and_exits_wi
     assert run("report", "x") == 3
     shown = capsys.readouterr()
     assert shown.out == "rank: 12 of 200 are judged\n  plaudit resume runs/x\n" and shown.err == ""
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ("run pocket --seeds 2 --again nosuch --profile", "--again, --profile acts only with one seed"),
+        ("run pocket --dry-run --profile", "--profile acts only with a run"),
+        ("evaluate . --prompts 2", "--prompts acts only with --judge or --suite"),
+        ("evaluate . --calibration nosuch.json --force", "--calibration, --force acts only with --judge"),
+        (
+            "constitution --with local:nosuch --answer x --rounds 3",
+            "--answer, --with, --rounds acts only with --try",
+        ),
+        (
+            "collect --responses f --answers 3 --temperature 0 --seed 1",
+            "--answers, --temperature, --seed acts",
+        ),
+    ],
+)
+def test_an_option_that_would_act_on_nothing_is_refused(words, said, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert run(*words.split()) == 2
+    assert said in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []

@@ -85,9 +85,19 @@ def test_every_command_of_a_page_exists_with_its_options(page):
 
 @pytest.mark.parametrize("page", PAGES, ids=names(PAGES))
 def test_every_link_of_a_page_leads_somewhere(page):
-    for target in re.findall(r"(?<!!)\[[^\]]*\]\(([^)#\s]+)[^)]*\)", FENCE.sub("", page.read_text("utf-8"))):
+    for target, place in re.findall(
+        r"(?<!!)\[[^\]]*\]\(([^)#\s]*)#?([^)\s]*)[^)]*\)", FENCE.sub("", page.read_text("utf-8"))
+    ):
         if not re.match(r"\w+:", target):
-            assert (page.parent / target).exists(), target
+            there = page.parent / target if target else page
+            assert there.exists(), target
+            assert not place or place in places(there), f"{target}#{place}"
+
+
+def places(page: Path) -> set[str]:
+    """The names under which GitHub shows the headings of a page."""
+    headings = re.findall(r"^#+ (.*)$", FENCE.sub("", page.read_text("utf-8")), re.M)
+    return {re.sub(r"[^\w\- ]", "", h.strip().lower()).replace(" ", "-") for h in headings}
 
 
 def test_the_index_links_every_page():

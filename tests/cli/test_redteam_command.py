@@ -69,3 +69,19 @@ def test_a_reward_that_is_the_second_opinion_gives_none(place, monkeypatch, caps
 def test_mistakes_end_with_code_2(arguments, words, capsys, tmp_path):
     assert run("redteam", *arguments) == 2
     assert words in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("verb", "last"), [("redteam", ("--out", ".")), ("audit", ("--detector", "nomodule:nothing"))]
+)
+def test_all_that_is_named_is_looked_at_before_a_model_is_loaded(verb, last, place, monkeypatch, capsys):
+    monkeypatch.chdir(place)
+    monkeypatch.setattr("plaudit.models.policy.load_policy", None)
+    wrong = "--reward python:nowhere:f --policy nomodel --prompts no.jsonl --second nosuch"
+    assert run(verb, *wrong.split(), *last) == 2
+    told = capsys.readouterr().err
+    for option in ("[reward]", "[policy]", "[prompts]", "[second]", f"[{last[0][2:]}]"):
+        assert option in told, told
+    good = ("--reward", "python:attacked_rewards:bold", "--second", "python:attacked_rewards:brief", *COMMON)
+    assert run(verb, *good, *last) == 2
+    assert len(capsys.readouterr().err.splitlines()) == 2

@@ -66,11 +66,15 @@ def test_overrides_reach_any_depth_and_read_numbers():
 
 
 @pytest.mark.parametrize(
-    "bad", ["steps.ppo.lr", "=3", "steps.ppo.lr.x=3", "steps.dpo.beta=1", "steps.ppo=null", "steps.pp.lr=1"]
+    "bad",
+    [
+        *("steps.ppo.lr", "=3", "steps.ppo.lr.x=3", "steps.kto.beta=1", "steps.ppo=null", "steps.pp.lr=1"),
+        *("steps={sft: {}}", "steps.loop={}", "steps.loop.steps={}", "steps.loop.steps.sft.lr=1"),
+    ],
 )
 def test_an_override_that_is_malformed_or_would_create_a_step_is_refused(bad):
     with pytest.raises(UserError, match="--set"):
-        apply_override({"steps": {"ppo": {"lr": 0.1}}}, bad)
+        apply_override({"steps": {"ppo": {"lr": 0.1}, "loop": {"rounds": 2, "steps": {"dpo": {}}}}}, bad)
 
 
 def test_a_recipe_that_is_no_yaml_names_the_line(tmp_path):

@@ -114,6 +114,52 @@ def test_a_loop_unrolls_and_its_names_mean_this_round_or_the_one_before():
     assert (found["ppo-2"].start, found["ppo-2"].rewards[0].path) == ("sft", "reward-2")
 
 
+def test_every_form_of_a_name_means_this_round_or_the_one_before():
+    def inputs(settings):
+        steps = {"rank": {}, "reward": {}, "ppo": {"iterations": 1, **settings}, "late": {"kind": "reward"}}
+        raw = {"world": "pocket", "steps": {"sft": {}, "loop": {"rounds": 2, "steps": steps}}}
+        found = validate(raw, "r.yaml").steps
+        return [found[f"ppo-{n}"].reward for n in (1, 2)]
+
+    own = {"source": "step", "path": "reward", "weight": 0.5}
+    forms = [
+        "reward",
+        {"reward": 1.0},
+        ["reward"],
+        [{"reward": 0.5}, {"python:a:b": 0.1}],
+        own,
+        [own, "gold"],
+    ]
+    for form in forms:
+        first, second = inputs({"reward": form})
+        assert (first[0].path, second[0].path) == ("reward-1", "reward-2")
+        assert first[0].weight == second[0].weight and first[1:] == second[1:]
+    # What stands later in the loop is of the round before; a first round has none, and the sum is without it.
+    for form in ("late", {"late": 1.0}, ["late"], {**own, "path": "late"}):
+        first, second = inputs({"reward": form})
+        assert first is None and second[0].path == "late-1"
+    assert [len(r) for r in inputs({"reward": ["gold", {"late": 2.0}]})] == [1, 2]
+    for by in ("reward:reward?soft=true", {"judge": "reward:reward", "soft": True}):
+        loop = {"rounds": 2, "steps": {"reward": {}, "rank": {"by": by}, "evaluate-x": {"also": "reward"}}}
+        found = validate({"world": "pocket", "steps": {"loop": loop}}, "r.yaml").steps
+        assert [found[f"rank-{n}"].settings.by.judge for n in (1, 2)] == [
+            "reward:reward-1",
+            "reward:reward-2",
+        ]
+        assert found["rank-2"].settings.by.options == {"soft": True}
+        assert found["evaluate-x-2"].settings.also == ("reward-2",)
+
+
+def test_keys_of_a_policy_are_those_that_its_kind_has():
+    for policy, known in (
+        ({"path": "tiny", "lroa": {}}, "did you mean 'lora'"),
+        ({"path": "tiny", "qqq": 1}, "known keys: chat_template, lora, path, revision, source"),
+        ({"hiden": 8}, "did you mean 'hidden'"),
+    ):
+        with pytest.raises(UserError, match=known):
+            validate({"steps": {"base-x": {"policy": policy}}}, "r.yaml")
+
+
 def test_equal_keys_are_refused_where_yaml_would_silently_keep_the_last(tmp_path):
     path = tmp_path / "r.yaml"
     path.write_text("world: pocket\nsteps:\n  ppo: {}\n  dpo: {}\n  ppo: {lr: 1.0e-4}\n")

@@ -22,6 +22,7 @@ from plaudit.data.records.writers import write_jsonl
 from plaudit.data.rendering.renderer import Renderer
 from plaudit.errors import UserError
 from plaudit.judges.function import FunctionJudge
+from plaudit.judges.options import check_reward
 from plaudit.judges.reward import RewardJudge
 from plaudit.models.policy import build_policy, save_policy
 from plaudit.models.tokenizers import train_bpe
@@ -281,6 +282,15 @@ def test_a_judge_that_is_not_there_is_refused_before_anything_is_loaded(home, by
     with pytest.raises(UserError) as refused:
         graph_of(recipe(home, {**STEPS, "rank": {**DRAWN, "by": by}}))
     assert said in str(refused.value) and "steps.rank.by" in str(refused.value)
+
+
+def test_a_folder_beside_is_a_reward_model_as_a_path_is(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "rm").mkdir()
+    (tmp_path / "rm" / "config.json").write_text("{}")
+    check_reward("rm", {}, None, ())
+    with pytest.raises(UserError, match="no reward model 'mr' before this step"):
+        check_reward("mr", {}, None, ())
 
 
 @given(st.lists(st.text(max_size=4), min_size=2, max_size=5), st.floats(0, 1))

@@ -88,6 +88,28 @@ def test_wrong_names_are_refused_with_a_suggestion():
     with pytest.raises(UserError, match=r"method\.key"):
         parse_grid(["dpo=0.1"])
     assert parse_grid(["online-dpo.kl.coefficient=0.1,1"]) == {"online_dpo": ("kl.coefficient", (0.1, 1))}
+    with pytest.raises(UserError, match=r"ppo twice: lr and kl\.coefficient"):
+        parse_grid(["ppo.lr=1", "ppo.kl.coefficient=2"])
+
+
+def test_what_would_act_on_no_run_is_refused_at_once(tmp_path):
+    wrong = ["steps.dppo.lr=7", "reward.lr=1", "dpo.beta=2"]
+    asked = {"methods": ["ppo", "online-dpo"], "grid": parse_grid(["pppo.lr=1"]), "seeds": [0, 0]}
+    with pytest.raises(UserError) as caught:
+        compare(
+            "pocket", **asked, overrides=[*wrong, "ppo.lr=1e-4", "steps.reward.lr=1e-4"], out=tmp_path / "c"
+        )
+    told = str(caught.value)
+    assert "'pppo' is not compared → did you mean 'ppo'" in told
+    assert "no run has the step 'dppo' → did you mean" in told
+    assert (
+        "reward is not compared → name it with --methods; a step of the recipe is set by steps.reward.lr"
+        in told
+    )
+    assert "dpo is not compared" in told and "--seeds names none, or one twice" in told
+    assert len(caught.value.problems) == 5 and not (tmp_path / "c").exists()
+    with pytest.raises(UserError, match="--seeds names none"):
+        compare("pocket", seeds=[], out=tmp_path / "c")
 
 
 @pytest.mark.parametrize(

@@ -169,6 +169,26 @@ def test_all_that_is_wrong_is_said_at_once(model):
     assert "has no 'no'" in said and "500 new tokens" in said
 
 
+def test_what_different_looks_find_wrong_is_said_at_once(model):
+    raw = {
+        "policy": {"path": str(model)},
+        "data": {"prompts": "ask.jsonl", "validation": 0},
+        "steps": {"grpo": {}},
+    }
+    raw["steps"]["grpo"] = {"reward_function": "own:no", "max_new_tokens": 500}
+
+    def told(**data):
+        with pytest.raises(UserError, match="cannot run") as error:
+            execute(validate(raw | {"data": raw["data"] | data}, "own"), RunFolder("run"))
+        assert not Path("run").exists()
+        return str(error.value)
+
+    assert (
+        "has no 'no'" in (missing := told(preferences="nowhere.jsonl")) and "no file nowhere.jsonl" in missing
+    )
+    assert "has no 'no'" in (held := told()) and "no prompt is held out" in held and "500 new tokens" in held
+
+
 def test_memory_that_cannot_hold_the_weights_is_an_error(model):
     said = refused("dpo", "pairs.jsonl", model, "memory=0.00001")
     assert "memory is 1e-05 GiB" in said and "raise memory, train adapters" in said

@@ -132,6 +132,25 @@ def test_a_dry_run_tells_what_there_is_and_leaves_nothing_behind(team, tmp_path,
     assert "16" in capsys.readouterr().out, "four fifths of twenty rankings"
 
 
+def test_a_run_that_is_refused_leaves_no_folder(team, tmp_path, monkeypatch):
+    from plaudit.pipeline import preflight
+
+    def refused(*_, **__):
+        raise UserError("refused")
+
+    save_policy(toy_policy(), tmp_path / "model", card="# A toy")
+    before = sorted(tmp_path.rglob("*"))
+    for told in ("holds no rankings yet", "refused"):
+        with pytest.raises(UserError, match=told):
+            run_method("dpo", "project://talk", tmp_path / "model", FAST, tmp_path / "runs" / "run")
+        assert not (tmp_path / "runs").exists()
+        team.judge(20)
+        monkeypatch.setattr(preflight, "preflight", refused)
+    assert [p for p in sorted(tmp_path.rglob("*")) if "projects" not in p.parts] == [
+        p for p in before if "projects" not in p.parts
+    ]
+
+
 def test_runs_beside_each_other_can_share_one_look(team, tmp_path):
     team.judge(4)
     config = config_of(preferences="project://talk", prompts=["project://talk", "here.jsonl"])

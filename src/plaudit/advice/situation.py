@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from plaudit.errors import UserError, suggest
-from plaudit.runs.sizes import size_of
+from plaudit.runs.sizes import size_in_name, size_of
 
 Quality = Literal["draft", "good", "best"]
 # What a user may name under --have.
@@ -104,6 +105,7 @@ def describe_situation(
     from plaudit.data.readers.read import read
     from plaudit.data.records import Comparisons, Demonstration, Labeled, Prompt, Ranking, Rated
 
+    size = _parameters(model, parameters)
     found = Situation(set(have), quality, memory=memory, model=model)
     judged: list[Any] = []
     for path in paths:
@@ -130,7 +132,7 @@ def describe_situation(
     if judged:
         people = agreement(judged)
         found.agreement = people.share
-    found.parameters = parameters or _parameters(model) or found.parameters
+    found.parameters = size or found.parameters
     return found
 
 
@@ -143,6 +145,22 @@ def _characters(record: Any) -> int:
     return len(answers) * asked + sum(len(a.text) for a in answers) if answers else asked
 
 
-def _parameters(model: str | None) -> float | None:
-    """Parameters of a model, from its config or its name alone."""
-    return size_of(model) if model is not None else None
+def _parameters(model: str | None, said: float | None) -> float | None:
+    """How many parameters there are: of the model, by its config or its name, and as ``said`` where that is unknown."""
+    if said is not None and not 0 < said < math.inf:
+        raise UserError(f"{said:g} is no number of parameters", remedy="write --parameters 0.5B or 124M")
+    known = size_of(model) if model is not None else None
+    if said is None:
+        if model is not None and known is None:
+            raise UserError(
+                f"how large the model {model} is, neither a config on this machine nor its name says",
+                remedy="check the name, or say it: --parameters 0.5B",
+            )
+        return known
+    # A name may be wrong of its model, a config is not.
+    if known is not None and known != size_in_name(str(model)) and abs(said - known) > 0.1 * known:
+        raise UserError(
+            f"the model {model} has {known / 1e9:.3g} billion parameters, not {said / 1e9:.3g}",
+            remedy="leave --parameters out, or --model",
+        )
+    return said

@@ -137,13 +137,7 @@ def dig(value: Any, *path: str) -> Any:
 
 def _read(folder: RunFolder, name: str) -> dict[str, Any]:
     file = str(folder.path / name)
-    try:
-        value = folder.read_json(name)
-    except ValueError as error:
-        problem = Problem(
-            f"not valid JSON: {error}", file=file, remedy="run `plaudit resume` to write it anew"
-        )
-        raise UserError("the run folder cannot be read", problems=[problem]) from None
+    value = folder.read_json(name)
     if value is None:
         return {}
     if not isinstance(value, dict):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import importlib
 import os
 import sys
@@ -25,6 +26,10 @@ Options:
   --version   Show the version.
   -h, --help  Show this; after a command, what it takes."""
 RESUME = "completed work is kept: `plaudit resume RUN`, or the same command again, continues from there"
+# What the system says of a path that a user named, wherever it is first touched.
+OF_PATHS = (
+    errno.EACCES, errno.EPERM, errno.EROFS, errno.ENAMETOOLONG, errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.ELOOP,
+)  # fmt: skip
 WHOLE = ("demo", "run", "resume", "compare", "evaluate")
 
 
@@ -132,10 +137,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except PlauditError as error:
         _complain(str(error))
         code = 1
-    except Exception:
-        traceback.print_exc()
-        _complain(f"internal error; please report it with the traceback above{hint}")
-        code = 1
+    except Exception as error:
+        if isinstance(error, OSError) and error.errno in OF_PATHS and error.filename is not None:
+            _complain(f"{error.filename}: {error.strerror}\n  → name another path, or change what it names")
+            code = 2
+        else:
+            traceback.print_exc()
+            _complain(f"internal error; please report it with the traceback above{hint}")
+            code = 1
     sys.exit(code)
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from plaudit.cli import projects
+from plaudit.cli.options import known, refuse_unread
 from plaudit.cli.projects import Name, Project, Url, tell
 
 if TYPE_CHECKING:
@@ -43,9 +44,15 @@ def collect(
             metavar="N", help="Answers of each model (default: 1, of a single one 2).", min=1, max=9
         ),
     ] = None,
-    temperature: Annotated[float, typer.Option(metavar="T", help="Of the sampled answers.", min=0)] = 1.0,
-    max_new_tokens: Annotated[int, typer.Option(metavar="N", help="Longest sampled answer.", min=1)] = 256,
-    seed: Annotated[int, typer.Option(metavar="N", help="Seed of the sampled answers.", min=0)] = 0,
+    temperature: Annotated[
+        float | None, typer.Option(metavar="T", help="Of the sampled answers (default: 1).", min=0)
+    ] = None,
+    max_new_tokens: Annotated[
+        int | None, typer.Option(metavar="N", help="Longest sampled answer (default: 256).", min=1)
+    ] = None,
+    seed: Annotated[
+        int | None, typer.Option(metavar="N", help="Seed of the sampled answers (default: 0).", min=0)
+    ] = None,
     gold: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Items with a known ranking, mixed in silently.")
     ] = None,
@@ -106,6 +113,7 @@ def collect(
     from plaudit.feedback.server_address import noted
     from plaudit.feedback.store.database import checked_url
     from plaudit.feedback.store.people import People
+    from plaudit.runs.files import check_folder
     from plaudit.web.launch import Listening, bind, serve as listen
 
     if bool(prompts) != bool(model):
@@ -113,7 +121,11 @@ def collect(
             "--prompts needs --model, to answer them" if prompts else "--model needs --prompts, to answer",
             remedy="give both, or --responses FILE with ready answers",
         )
+    drawn = {"temperature": temperature, "max_new_tokens": max_new_tokens, "seed": seed}
+    if prompts is None:
+        refuse_unread({"answers": answers, **drawn}, needs="--prompts")
     folder = folder_of(project, responses or prompts)
+    check_folder(folder, "the project", "--project")
     url = checked_url(database_url(folder, database))
     own = secret_file is not None
     listening = Listening(host, port, origin, tls_cert, tls_key, workers, tuple(proxy or ()), own_secret=own)
@@ -130,7 +142,7 @@ def collect(
     # Names, password hashes and unpublished answers: for this user's eyes only.
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     if prompts is not None:
-        drawing = Drawing(answers or (2 if len(voices) == 1 else 1), temperature, max_new_tokens, seed)
+        drawing = Drawing(answers or (2 if len(voices) == 1 else 1), **known(drawn))
         wanted.items.append(_drawn(folder, prompts, voices, drawing))
     secret = project_location.read_secret(secret_file) if secret_file else project_location.secret_in(folder)
     with project_location.opened(url) as opened:

@@ -6,6 +6,8 @@ from typing import Annotated
 
 import typer
 
+from plaudit.cli.options import known, refuse_unread
+
 
 def constitution(
     source: Annotated[
@@ -21,15 +23,22 @@ def constitution(
         str | None,
         typer.Option("--with", metavar="SPEC", help="Who revises: local:MODEL or http(s)://host/v1#model."),
     ] = None,
-    rounds: Annotated[int, typer.Option(metavar="N", help="Rounds of critique and revision.", min=1)] = 1,
-    seed: Annotated[int, typer.Option(metavar="N", help="Seed of the principles drawn.", min=0)] = 0,
+    rounds: Annotated[
+        int | None,
+        typer.Option(metavar="N", help="Rounds of critique and revision (default: 1).", min=1),
+    ] = None,
+    seed: Annotated[
+        int | None, typer.Option(metavar="N", help="Seed of the principles drawn (default: 0).", min=0)
+    ] = None,
 ) -> None:
     """Show and check a constitution; with --try and --with, see what its principles make of an answer."""
     from plaudit.errors import UserError
     from plaudit.judges.constitution import read_constitution
 
     found = read_constitution(source)
+    drawn = {"rounds": rounds, "seed": seed}
     if prompt is None:
+        refuse_unread({"answer": answer, "with": with_, **drawn}, needs="--try")
         typer.echo(
             f"{found.name}, version {found.version}: {len(found.rules)} rules, {len(found.examples)} examples"
         )
@@ -40,7 +49,7 @@ def constitution(
         raise UserError("name who revises", remedy="--with local:MODEL or --with http://host/v1#model")
     from plaudit.pipeline.judging import try_constitution
 
-    draft, revisions = try_constitution(found, with_, prompt, answer=answer, rounds=rounds, seed=seed)
+    draft, revisions = try_constitution(found, with_, prompt, answer=answer, **known(drawn))
     typer.echo(f"answer: {draft}")
     for one in revisions:
         typer.echo(f"\n[{one.rule}] {one.critique.strip()}\n→ {one.text}")

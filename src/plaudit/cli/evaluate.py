@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from plaudit.cli.options import Run
+from plaudit.cli.options import Run, refuse_unread
 
 
 def evaluate(
@@ -54,6 +54,8 @@ def evaluate(
         ):
             typer.echo(line)
         return
+    refuse_unread({"prompts": prompts}, needs="--judge or --suite")
+    refuse_unread({"calibration": calibration, "force": force or None}, needs="--judge")
     from rich.console import Console
     from rich.table import Table
 

@@ -57,6 +57,14 @@ def typed(given: Given) -> list[str]:
     return [f"--{name.replace('_', '-')}" for name in known(given)]
 
 
+def refuse_unread(given: Given, *, needs: str) -> None:
+    """UserError for options that were given and act only beside one that was not."""
+    from plaudit.errors import UserError
+
+    if unread := ", ".join(typed(given)):
+        raise UserError(f"{unread} acts only with {needs}", remedy=f"add {needs}, or leave {unread} out")
+
+
 def known(given: Given) -> Given:
     """The options that were given."""
     return {name: value for name, value in given.items() if value is not None}

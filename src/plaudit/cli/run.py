@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from plaudit.cli.options import DryRun, Out, Overrides, Run
+from plaudit.cli.options import DryRun, Out, Overrides, Run, refuse_unread
 
 Again = Annotated[
     list[str] | None,
@@ -34,7 +34,12 @@ def run(
     from plaudit.pipeline.run import run as run_recipe
     from plaudit.pipeline.seeds import run_seeds
 
+    if dry_run:
+        refuse_unread({"profile": profile or None}, needs="a run, not --dry-run")
     if seeds > 1:
+        refuse_unread(
+            {"again": again or None, "profile": profile or None}, needs="one seed, and not --seeds N"
+        )
         run_seeds(recipe, set_ or (), out, without=without or (), count=seeds, dry_run=dry_run)
     else:
         folder = run_recipe(

@@ -46,12 +46,26 @@ def read_yaml(path: Path) -> dict[str, Any]:
         raise UserError(f"{path} is not valid YAML", problems=[problem]) from None
     except IsADirectoryError:
         raise UserError(f"{path} is a folder, not a recipe") from None
+    except OSError as error:
+        raise UserError(f"the recipe {path} cannot be read: {error.strerror}") from None
     if raw is None:
         raw = {}
     if not isinstance(raw, dict):
         raise UserError(f"{path}: a recipe is a mapping of keys, this is a {type(raw).__name__}")
     raw.setdefault("name", path.stem)
+    if "steps" in raw:
+        raw["steps"] = _named(raw["steps"])
     return raw
+
+
+def _named(steps: Any) -> Any:
+    """Steps by their names as text, those of loops too: YAML reads a name such as 2 or null as another type."""
+    if not isinstance(steps, dict):
+        return steps
+    return {
+        str(n): {**s, "steps": _named(s["steps"])} if isinstance(s, dict) and "steps" in s else s
+        for n, s in steps.items()
+    }
 
 
 def leave_out(raw: dict[str, Any], name: str) -> None:
@@ -88,6 +102,11 @@ def apply_override(raw: dict[str, Any], override: str) -> None:
     *parents, last = key.strip().split(".")
     _not_of_a_step(raw, override, (*parents, last)[0])
     node: dict[str, Any] = raw
+    if key.strip() == "steps":
+        raise UserError(
+            f"--set {override!r} would replace all steps, and --set cannot create one",
+            remedy="set one key of a step: steps.NAME.KEY=…",
+        )
     if parents and parents[0] == "steps":
         node, parents = _step_node(raw, override, [*parents[1:], last])
         last = parents.pop()
@@ -130,6 +149,11 @@ def _step_node(raw: dict[str, Any], override: str, path: list[str]) -> tuple[dic
     places = _step_places(raw)
     steps = raw.get("steps")
     if isinstance(steps, dict) and path[0] in steps and path[0] not in places:
+        if path[1:2] in ([], ["steps"]):
+            raise UserError(
+                f"--set {override!r} would replace steps of a loop, and --set cannot create one",
+                remedy="a step of a loop is set by its name in the loop: steps.NAME.KEY=…",
+            )
         return steps, path  # a loop's own settings, such as its rounds
     # A step's name may hold dots: the longest that fits is meant.
     for size in range(len(path), 0, -1):

@@ -8,7 +8,7 @@ from typing import Any
 
 from pydantic import BaseModel, SerializeAsAny, TypeAdapter, ValidationError, model_serializer
 
-from plaudit.config.base import PolicySource, Section
+from plaudit.config.base import PolicySource, Pretrained, Scratch, Section
 from plaudit.config.problems import problems_of
 from plaudit.config.scoring import RewardPart
 from plaudit.errors import Problem, suggest
@@ -126,7 +126,9 @@ def _parsed(name: str, section: Any, place: str, origin: str, problems: list[Pro
         try:
             inputs["start" if key == "from" else key] = reader(section[key])
         except ValidationError as error:
-            problems.extend(problems_of(error, origin, f"{place}.{key}", RewardPart))
+            source = Pretrained if "path" in section[key] else Scratch
+            read = source if key == "policy" else RewardPart
+            problems.extend(problems_of(error, origin, f"{place}.{key}", read))
         except ValueError as error:
             wrong(str(error), field=f"{place}.{key}")
     model = section_class(kind)
@@ -198,7 +200,7 @@ def _unrolled(raw: Mapping[str, Any], origin: str, problems: list[Problem]) -> I
             for own, settings in inner.items():
                 yield (
                     f"{own}-{number}",
-                    _in_round(settings, list(inner), str(own), number),
+                    _in_round(settings, list(map(str, inner)), str(own), number),
                     f"{place}.steps.{own}",
                 )
 
@@ -227,21 +229,37 @@ def _in_round(section: Any, names: Sequence[str], own: str, number: int) -> Any:
         return section
 
     def meant(name: Any) -> Any:
+        """A name, ``{name: weight}`` or a part of a sum as of this round; None where the first round has none."""
         if isinstance(name, Mapping):
-            return {meant(k): v for k, v in name.items()}
-        if name not in names:
+            found = {
+                meant(k): meant(v) if k == "path" and name.get("source") == "step" else v
+                for k, v in name.items()
+            }
+            return None if None in (*found, found.get("path", "")) else found
+        if not isinstance(name, str) or name not in names:
             return name
         earlier = names.index(name) < names.index(own)
         if earlier or number > 1:
             return f"{name}-{number if earlier else number - 1}"
         return None
 
+    def judge(spec: Any) -> Any:
+        if isinstance(spec, Mapping):
+            return {**spec, "judge": judge(spec.get("judge"))}
+        step, mark, options = str(spec).removeprefix("reward:").partition("?")
+        made_of = isinstance(spec, str) and spec.startswith("reward:")
+        return f"reward:{meant(step) or step}{mark}{options}" if made_of else spec
+
     made = dict(section)
-    for key in ("from", "reward", "against", "recheck", "keep_best"):
-        if isinstance(made.get(key), str):
-            made[key] = meant(made[key])
-    for key in ("on", "beside"):
-        if (value := made.get(key)) is not None:
+    for key in ("from", "reward", "against", "recheck", "keep_best", "on", "beside", "also"):
+        if (value := made.get(key)) is None:
+            continue
+        several = key in ("on", "beside", "also")
+        if several or isinstance(value, list | tuple):
             value = value if isinstance(value, list | tuple) else [value]
-            made[key] = [m for v in value if (m := meant(v)) is not None] or (None if key == "on" else ())
-    return made
+            made[key] = [m for v in value if (m := meant(v)) is not None] or (
+                () if several and key != "on" else None
+            )
+        else:
+            made[key] = meant(value)
+    return made | {key: judge(made[key]) for key in ("by", "judge") if made.get(key) is not None}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import urlsplit
 
@@ -60,7 +61,7 @@ def check_reward(rest: str, options: Mapping[str, Any], world: Any, models: Sequ
         raise UserError(
             "reward: names no reward model", remedy="write reward:STEP, reward:PATH or reward:RUN@step"
         )
-    if "/" not in rest and ":" not in rest and not is_run(rest):
+    if "/" not in rest and ":" not in rest and not is_run(rest) and not Path(rest).exists():
         raise UserError(
             f"there is no reward model {rest!r} before this step",
             remedy=suggest(rest, models) or f"steps that give one: {', '.join(models) or 'none'}",

@@ -7,17 +7,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from plaudit.audit.detect import Detector
+from plaudit.audit.detect import Detector, detectors_of
 from plaudit.audit.forecast import Forecast
-from plaudit.audit.stored import NAME, detected, step_forecast
+from plaudit.audit.stored import NAME, detected, step_forecast, world_detectors
 from plaudit.config import Online, validate
 from plaudit.config.resolve import graph_of
 from plaudit.data.records import Prompt
-from plaudit.errors import UserError
+from plaudit.errors import Problem, UserError
+from plaudit.pipeline.preflight_records import tried
 from plaudit.pipeline.run_record import run_of_steps
 from plaudit.pipeline.steps.forecasting import forecast_of, own_detectors
 from plaudit.rewards import Sample, checked
 from plaudit.runs import RunFolder
+from plaudit.runs.files import check_file
 
 # A stream of random numbers of its own.
 AUDIT_STEP = 5_000_000
@@ -62,6 +64,8 @@ def audit_run(
             "a second reward judges the answers of a forecast, and none was asked for",
             remedy="add --forecast",
         )
+    world = world_detectors(record["config"].get("world"))
+    looked_at(None, prompts, rewards={"second": second}, detectors=(*world, *detectors))
     places = record.get("places") or {}
     compares = places.get("start") is not None and places.get("start") != places.get("end")
     sampled = with_forecast or with_shift
@@ -107,13 +111,62 @@ def audit_reward(
     from plaudit.models.policy import load_policy
     from plaudit.runs.locate import locate
 
+    rewards = {"reward": reward, "second": second}
+    found = looked_at(prompts, limit, policy=policy, rewards=rewards, detectors=detectors)
     loaded = load_policy(locate(policy).source)
-    asked = answerable(loaded, prompts_of(prompts, limit), max_new_tokens, "audit")
+    asked = answerable(loaded, found, max_new_tokens, "audit")
     draw = ForecastDraw(answers, temperature, max_new_tokens, seed)
     scorers = [named_reward(spec, loaded) for spec in (reward, second) if spec is not None]
     samples = _answers(loaded, asked, draw)
     scores = [checked(s, samples).scores for s in scorers]
     return forecast_of(samples, scores[0].reshape(-1, draw.answers), scores[1] if second else None, detectors)
+
+
+def looked_at(
+    prompts: Any,
+    limit: int,
+    *,
+    policy: str | Path | None = None,
+    rewards: Mapping[str, str | None],
+    detectors: Sequence[Detector] = (),
+    out: Path | None = None,
+) -> list[Prompt]:
+    """The prompts, once all that was named is looked at without any weight; UserError with everything wrong with it.
+
+    ``rewards`` are the specs by the option that names them. What would fail after the sampling costs hours by then.
+    """
+    problems: list[Problem] = []
+    if policy is not None:
+        tried(problems, "policy", _look_at_policy, policy)
+    for option, spec in rewards.items():
+        if spec is not None:
+            tried(problems, option, _look_at_reward, spec)
+    asked = [] if prompts is None else tried(problems, "prompts", prompts_of, prompts, limit)
+    tried(problems, "detector", detectors_of, detectors)
+    if out is not None:
+        tried(problems, "out", check_file, out)
+    if problems:
+        raise UserError("this cannot run, and nothing was sampled", problems=problems)
+    return asked or []
+
+
+def _look_at_policy(spec: str | Path) -> None:
+    from plaudit.models.files import fetched, read_config, read_tokenizer, refuse_no_decoder
+
+    if (folder := fetched(spec)) is not None:  # else it is on the hub, and not fetched yet
+        refuse_no_decoder(folder, read_config(folder))
+        read_tokenizer(folder)
+
+
+def _look_at_reward(spec: str) -> None:
+    from plaudit.models.files import fetched
+    from plaudit.models.reward_model import check_reward_folder
+    from plaudit.rewards import FunctionReward
+
+    if spec.startswith("python:"):
+        FunctionReward.by_path(spec.removeprefix("python:"))
+    elif (folder := fetched(spec.removeprefix("reward:"), kind="reward model")) is not None:
+        check_reward_folder(folder, "stored")
 
 
 def say_what_is_asked(context: Any, step: Any, answers: int) -> None:

@@ -23,9 +23,9 @@ def context_of(folder: RunFolder, config: Config | None = None) -> Context:
 def runtime_of(folder: RunFolder, config: Config | None = None) -> Runtime:
     """Device, precision, layout and kernels of a run that was made."""
     config = config or _config_of(folder)
-    compute = compute_of(config, folder.read_json("run.json")["resolved"])
+    compute = compute_of(config, folder.record("resolved")["resolved"])
     return Runtime(resolve_device(config.device), compute=compute, seed=config.seed)
 
 
 def _config_of(folder: RunFolder) -> Config:
-    return validate(folder.read_json("run.json")["config"], f"{folder.path}/run.json")
+    return validate(folder.record("config")["config"], f"{folder.path}/run.json")

@@ -29,7 +29,7 @@ from plaudit.judges.prompts import VERSION as PROMPTS
 from plaudit.judges.work import Item, judge_into
 from plaudit.protocols import Judge
 from plaudit.registry import JUDGES, call
-from plaudit.runs.files import write_json
+from plaudit.runs.files import check_folder, write_json
 
 if TYPE_CHECKING:
     from plaudit.judges.constitution import Constitution
@@ -134,6 +134,7 @@ def judge_file(
     the judge could not decide are left out of the rankings and counted.
     """
     folder = Path(out)
+    check_folder(folder, "the verdicts")
     parsed = spec_of(spec)
     items = read_answers(source, limit=limit, fields=fields)
     judge = made(parsed, Bench(folder, device))
@@ -157,6 +158,7 @@ def calibrate_judge(
     from plaudit.data.readers.read import read
 
     folder = Path(out)
+    check_folder(folder, "the verdicts")
     parsed = spec_of(spec)
     records = read(source, kind="preferences", limit=limit, fields=fields, labels=labels).records
     people = merged([r for r in records if not said_by_judge(r)])

@@ -162,6 +162,19 @@ def functions_of(node: Node) -> list[str]:
     return found
 
 
+def check_functions(graph: Graph) -> None:
+    """UserError with every function of the user's own that cannot be imported."""
+    found = []
+    for name, node in graph.nodes.items():
+        for path in functions_of(node):
+            try:
+                resolve(path, "function")
+            except UserError as error:
+                found.append(Problem(error.message, field=f"steps.{name}", remedy=error.remedy))
+    if found:
+        raise UserError("functions cannot be imported", problems=found)
+
+
 def _asks_people(node: Node) -> bool:
     by = getattr(node.settings, "by", None)
     return bool(by is not None and by.people)

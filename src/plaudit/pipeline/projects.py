@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import re
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +34,21 @@ def frozen(config: Config, folder: Path, *, keep: bool = False) -> Config:
         for role, own in sources.items()
     }
     return config.model_copy(update={"data": config.data.model_copy(update=changed)})
+
+
+@contextmanager
+def removed_if_refused(folder: Path, begun: Path) -> Iterator[None]:
+    """Removes what was kept in a new folder where the work is refused before it writes its record ``begun``."""
+    made = [path for path in (folder, *folder.parents) if not path.exists()]
+    try:
+        yield
+    except UserError:
+        if made and not begun.exists():
+            shutil.rmtree(folder, ignore_errors=True)
+            with suppress(OSError):  # one that others use is not empty
+                for path in made[1:]:
+                    path.rmdir()
+        raise
 
 
 def _export(address: str, folder: Path, keep: bool) -> Path:

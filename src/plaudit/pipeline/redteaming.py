@@ -14,8 +14,9 @@ from plaudit.config import validate
 from plaudit.config.resolve import graph_of
 from plaudit.data.records import Message, Prompt, Response
 from plaudit.errors import UserError
-from plaudit.pipeline.auditing import answerable, named_reward, prompts_of, say_what_is_asked, truth_of
+from plaudit.pipeline.auditing import answerable, looked_at, named_reward, say_what_is_asked, truth_of
 from plaudit.pipeline.run_record import run_day, run_of_steps
+from plaudit.registry import PROXY
 from plaudit.rewards import Sample, checked
 from plaudit.runs import files
 
@@ -55,6 +56,12 @@ def redteam_run(
         )
     if prompts is None and config.evaluate is None:
         raise UserError(f"{folder.path} holds no prompts out", remedy="name a file of them: --prompts FILE")
+    if second is None and config.world is None and PROXY not in graph.nodes:
+        raise UserError(
+            "nothing gives a second opinion of the answers", remedy="name another reward: --second SPEC"
+        )
+    target = Path(out) if out else folder.path / NAME
+    named = looked_at(prompts, limit, rewards={"second": second}, out=target)
     context = context_of(folder, config)
     settings, end = config.evaluate, graph.places["end"]
     with pin_day(run_day(folder)), context.runtime.computing():
@@ -62,15 +69,12 @@ def redteam_run(
         reward = run_reward(context, policy)
         assert reward is not None  # a run without one is refused above
         judge = truth_of(context, policy, second)
-        if judge is None:
-            raise UserError(
-                "nothing gives a second opinion of the answers", remedy="name another reward: --second SPEC"
-            )
+        assert judge is not None  # nothing that judges is refused above
         if prompts is None:
             asked = unseen_prompts(context, [policy], limit, label="red-team")
         else:
             room = settings.max_new_tokens if settings else 128
-            asked = answerable(policy, prompts_of(prompts, limit), room, "red-team")
+            asked = answerable(policy, named, room, "red-team")
         # At most: edits that were seen before are not scored again.
         say_what_is_asked(
             context, graph[graph.rewarded_by], len(asked) * (answers + rounds * KEPT * CHILDREN)
@@ -92,7 +96,7 @@ def redteam_run(
         "second": judge[0],
         "policy": f"{folder.path.name}@{end}",
     }
-    return _kept(*found, names, Path(out) if out else folder.path / NAME)
+    return _kept(*found, names, target)
 
 
 def redteam_reward(
@@ -114,8 +118,10 @@ def redteam_reward(
     from plaudit.models.policy import load_policy
     from plaudit.runs.locate import locate
 
+    rewards = {"reward": reward, "second": second}
+    named = looked_at(prompts, limit, policy=policy, rewards=rewards, out=Path(out))
     loaded = load_policy(locate(policy).source)
-    asked = answerable(loaded, prompts_of(prompts, limit), max_new_tokens, "red-team")
+    asked = answerable(loaded, named, max_new_tokens, "red-team")
     first, other = named_reward(reward, loaded), named_reward(second, loaded)
     found = _attacked(
         loaded,

@@ -31,7 +31,7 @@ def write_report(run: str | Path) -> Path:
     from plaudit.report.build import build
 
     folder = RunFolder.existing(run)
-    if "steps" in (folder.read_json("run.json") or {}):  # an older run's summary stays as it was written
+    if "steps" in folder.record():  # an older run's summary stays as it was written
         write_summary(folder)
     write_findings(folder.path)
     return build(folder.path)

@@ -12,11 +12,11 @@ from plaudit.config import Config, load_recipe, validate
 from plaudit.config.graph import Graph
 from plaudit.config.resolve import graph_of
 from plaudit.data.rendering.template_date import pin_day
-from plaudit.errors import UserError, suggest
+from plaudit.errors import UserError, suggest, told_together
 from plaudit.pipeline.defaults import Filled, with_defaults
 from plaudit.pipeline.machine import computing
-from plaudit.pipeline.planning import check_sources, make_plan
-from plaudit.pipeline.projects import frozen
+from plaudit.pipeline.planning import check_functions, check_sources, make_plan
+from plaudit.pipeline.projects import frozen, removed_if_refused
 from plaudit.pipeline.run_record import ending, run_day, write_record
 from plaudit.pipeline.stages import ALL, Plan, execute, is_done, made_by_other_code
 from plaudit.registry import EVALUATE
@@ -43,7 +43,10 @@ def recipe_path(recipe: str | Path) -> Path:
     """A recipe file, or the built-in one of that name."""
     path = Path(recipe)
     built_in = BUILT_IN / f"{recipe}.yaml"
-    return built_in if not path.exists() and built_in.exists() else path
+    try:
+        return built_in if not path.exists() and built_in.exists() else path
+    except OSError:  # too long a name, say: reading it says what is wrong
+        return path
 
 
 def run(
@@ -68,7 +71,7 @@ def run(
 def resume(path: str | Path, *, again: Sequence[str] = ()) -> RunFolder:
     """Continue a run from its own record."""
     folder = RunFolder.existing(path)
-    record = folder.read_json("run.json")
+    record = folder.record("config")
     return execute_config(validate(record["config"], f"{path}/run.json"), folder, again=again)
 
 
@@ -78,9 +81,9 @@ def evaluate_only(path: str | Path) -> RunFolder:
     UserError where a step is not done, or where the recipe has no evaluation.
     """
     folder = RunFolder.existing(path)
-    record = folder.read_json("run.json")
-    if "steps" not in record:
+    if "steps" not in folder.record():
         return folder  # recorded before recipes were graphs: its summary is what there is
+    record = folder.record("config", "steps")
     config = validate(record["config"], f"{path}/run.json")
     if config.evaluate is None:
         return folder
@@ -106,7 +109,7 @@ def execute_config(
     only: Sequence[str] | None = None,
 ) -> RunFolder:
     """Bring a run folder to what its config says; ``only`` some of its steps, the others being left as they are."""
-    _check_folder(folder.path)
+    files.check_folder(folder.path)
     config, filled = with_defaults(config)
     graph = graph_of(config)
     for name in again:
@@ -114,19 +117,19 @@ def execute_config(
             known = [ALL, *graph.nodes]
             remedy = suggest(name, known) or f"steps: {', '.join(graph.nodes)}, or {ALL}"
             raise UserError(f"--again {name}: the run has no such step", remedy=remedy)
-    check_sources(config)
-    with tempfile.TemporaryDirectory() as nowhere:
+    try:
+        check_sources(config)
+    except UserError:
+        # Without its files the plan cannot be made, in which functions are looked at.
+        told_together(
+            f"recipe {config.name!r} cannot run",
+            lambda: check_sources(config),
+            lambda: check_functions(graph),
+        )
+    with removed_if_refused(folder.path, folder.path / "run.json"), tempfile.TemporaryDirectory() as nowhere:
         snapshots = Path(nowhere) if dry_run else folder.path / "data"
         options = Options(dry_run, donor, tuple(again), None if only is None else tuple(only), tuple(filled))
         return _computed(frozen(config, snapshots), graph, folder, options)
-
-
-def _check_folder(path: Path) -> None:
-    taken = next((p for p in (path, *path.parents) if p.exists()), path)
-    if taken.exists() and not taken.is_dir():
-        raise UserError(
-            f"the run cannot be kept in {path}: {taken} is a file", remedy="name a folder with --out DIR"
-        )
 
 
 def _computed(
@@ -165,17 +168,20 @@ def _execute(
 
     context = Context(config, graph, folder, materials_of(config, tell), runtime)
     plan = make_plan(context, _common(config, resolved))
-    if few := check_held_out(context):
-        tell(few)
-    if options.only is None:
+
+    def held_out() -> None:
+        if few := check_held_out(context):
+            tell(few)
+
+    def before_step_0() -> None:
         from plaudit.pipeline.preflight import preflight
 
-        def before_step_0() -> None:
-            keys = plan.keys(folder)
-            todo = [name for name in graph.nodes if not is_done(folder, name, keys[name])]
-            preflight(context, todo, tell, planned=options.dry_run)
+        keys = plan.keys(folder)
+        todo = [name for name in graph.nodes if not is_done(folder, name, keys[name])]
+        preflight(context, todo, tell, planned=options.dry_run)
 
-        mesh.from_main(before_step_0)
+    looks = [held_out, *([lambda: mesh.from_main(before_step_0)] if options.only is None else [])]
+    told_together(f"recipe {config.name!r} cannot run", *looks)
     for one in options.filled:
         tell(f"not stated, so as vetted for pretrained models: {one}")
     if options.dry_run:

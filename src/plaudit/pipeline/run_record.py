@@ -23,10 +23,9 @@ from plaudit.runs.locate import model_folders
 def run_of_steps(run: str | Path) -> tuple[RunFolder, dict[str, Any]]:
     """A run's folder and record; UserError where there is none, or where it was made before recipes had named steps."""
     folder = RunFolder.existing(run)
-    record = folder.read_json("run.json")
-    if "steps" not in record:
+    if "steps" not in folder.record():
         raise UserError(f"{run} was made by an older plaudit", remedy="run its recipe again")
-    return folder, record
+    return folder, folder.record("config", "steps")
 
 
 def run_day(folder: RunFolder) -> date:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from plaudit.config import load_recipe
-from plaudit.pipeline.projects import frozen
+from plaudit.pipeline.projects import frozen, removed_if_refused
 from plaudit.pipeline.run import recipe_path, run
 from plaudit.runs import RunFolder, files
 
@@ -31,9 +31,12 @@ def run_seeds(
     for seed in range(config.seed, config.seed + count):
         path = base.with_name(f"{base.name}-seed{seed}")
         seeded = load_recipe(recipe_path(recipe), [*overrides, f"seed={seed}"], without)
-        if not dry_run:  # all seeds see what a labeling project held when the first began
-            seeded = frozen(seeded, base.with_name(f"{base.name}-data"), keep=seed > config.seed)
-        folders.append(run(seeded, out=path, dry_run=dry_run))
+        data = base.with_name(f"{base.name}-data")
+        first = base.with_name(f"{base.name}-seed{config.seed}")
+        with removed_if_refused(data, first / "run.json"):
+            if not dry_run:  # all seeds see what a labeling project held when the first began
+                seeded = frozen(seeded, data, keep=seed > config.seed)
+            folders.append(run(seeded, out=path, dry_run=dry_run))
     if dry_run:
         return folders
     every = [numbers(f.read_json("summary.json") or {}) for f in folders]

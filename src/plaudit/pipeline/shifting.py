@@ -41,7 +41,7 @@ def shift_of(folder: RunFolder, *, answers: int = ANSWERS, prompts: int = PROMPT
     from plaudit.pipeline.steps.training_scores import spaced
     from plaudit.rewards import ModelReward, score_items
 
-    config = validate(folder.read_json("run.json")["config"], f"{folder.path}/run.json")
+    config = validate(folder.record("config")["config"], f"{folder.path}/run.json")
     graph = graph_of(config)
     source = _reward_step(folder, graph)
     if config.evaluate is None:

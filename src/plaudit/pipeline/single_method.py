@@ -28,7 +28,7 @@ def _up_to(method: Method, source: str | Path, overrides: Sequence[str]) -> Conf
         return validate(raw, str(source))  # which says what is wrong with its steps
     steps = dict(sections)
     names = list(steps)
-    own = [n for n in names if (steps[n] or {}).get("kind", kind_name(n)) == method.name]
+    own = [n for n in names if ((steps[n] or {}).get("kind") or kind_name(n)) == method.name]
     if own:
         kept = {n: steps[n] for n in names[: names.index(own[0]) + 1]}
         if method.trains_policy:
@@ -48,7 +48,7 @@ def _up_to(method: Method, source: str | Path, overrides: Sequence[str]) -> Conf
 
 
 def _last(name: str, section: Any) -> bool:
-    kind = STEPS.get((section or {}).get("kind") or kind_name(name) or "")
+    kind = STEPS.get(str((section or {}).get("kind") or kind_name(name)))
     return kind is not None and kind.preference
 
 

@@ -21,7 +21,7 @@ EXPORTED = ("step", "dtype", "largest_change", "mean_change", "tokens", "sequenc
 
 def write_summary(folder: RunFolder) -> dict[str, Any]:
     """Gather, check against the world's bars, and write. ``docs/summary.md`` tells what each key means."""
-    record = folder.read_json("run.json")
+    record = folder.record("config", "steps")
     evaluation = folder.stage("evaluate").read_json("evaluation.json") or {}
     steps = {name: folder.stage(name).read_json() or {} for name in record["steps"]}
     summary: dict[str, Any] = {

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from plaudit.errors import UserError
+from plaudit.errors import Problem, UserError
 
 
 def _sync_folder(path: Path) -> None:
@@ -90,11 +90,30 @@ def plain(value: Any) -> Any:
 
 
 def read_json(path: Path) -> Any:
-    """The JSON value in ``path``, or None where there is no such file."""
+    """The JSON value in ``path``, or None where there is no such file; UserError where it holds something else."""
     try:
         return json.loads(Path(path).read_text(encoding="utf-8"))
     except FileNotFoundError:
         return None
+    except ValueError as error:  # also of text that is no UTF-8
+        problem = Problem(f"not valid JSON: {error}", str(path), remedy="restore it from a copy")
+        raise UserError(f"{Path(path).name} cannot be read", problems=[problem]) from None
+
+
+def check_folder(path: Path, what: str = "the run", option: str = "--out") -> None:
+    """UserError where a file stands in the place of a folder that is to be written, or of one above it."""
+    taken = next((p for p in (path, *path.parents) if p.exists()), path)
+    if taken.exists() and not taken.is_dir():
+        raise UserError(
+            f"{what} cannot be kept in {path}: {taken} is a file", remedy=f"name a folder with {option} DIR"
+        )
+
+
+def check_file(path: Path) -> None:
+    """UserError where a file is to be written, and a folder has its name, or a file the name of its folder."""
+    if path.is_dir():
+        raise UserError(f"cannot write {path}: it is a folder", remedy="name a file")
+    check_folder(path.parent, path.name)
 
 
 @contextmanager

@@ -109,6 +109,25 @@ class RunFolder(_Folder):
             )
         return folder
 
+    def read_json(self, name: str) -> Any:
+        value = super().read_json(name)
+        if name == "run.json" and not isinstance(value, dict | None):
+            raise UserError(
+                f"{self.path / name} is not the record of a run: it holds a {type(value).__name__}",
+                remedy="restore it from a copy, or name another run",
+            )
+        return value
+
+    def record(self, *needed: str) -> dict[str, Any]:
+        """What ``run.json`` holds; UserError where there is none, or where one of these sections is missing."""
+        found: dict[str, Any] = self.existing(self.path).read_json("run.json")
+        if missing := [name for name in needed if not isinstance(found.get(name), dict)]:
+            raise UserError(
+                f"{self.path}/run.json is not the whole record of a run: it holds no {', '.join(missing)}",
+                remedy=f"restore it from a copy, or run the recipe again: plaudit run RECIPE --out {self.path}",
+            )
+        return found
+
     def stage(self, name: str) -> Stage:
         return Stage(self.path / "stages" / name)
 

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import yaml
 
 from plaudit.config import Online, apply_override
-from plaudit.errors import UserError, suggest
+from plaudit.config.text import Loader
+from plaudit.errors import Problem, UserError, suggest
 from plaudit.registry import METHODS, Method, resolve
 
 Grid = Mapping[str, tuple[str, Sequence[Any]]]
@@ -103,6 +104,41 @@ def arms_of(
     return arms
 
 
+def check_asked(
+    methods: Sequence[str], grid: Grid, overrides: Sequence[str], seeds: Sequence[int], steps: Collection[str]
+) -> None:
+    """UserError with all that a comparison was asked and that would act on none of its runs, or on a run twice."""
+    known = names_known()
+    names = [m if m in known else m.replace("-", "_") for m in methods]
+    kinds = {word for n in names if n in known for word in (known[n][0].name, known[n][0].verb)}
+    problems = [
+        Problem(
+            f"--grid {name}: {name!r} is not compared",
+            remedy=suggest(name, names) or f"compared: {', '.join(names)}",
+        )
+        for name in grid
+        if name not in names
+    ]
+    for override in overrides:
+        head = override.partition(".")[0]
+        if override.startswith("steps.") and not names_one(override, steps):
+            name = override.partition("=")[0].split(".")[1]
+            remedy = suggest(name, steps) or f"steps: {', '.join(steps)}"
+            problems.append(Problem(f"--set {override}: no run has the step {name!r}", remedy=remedy))
+        elif head.replace("-", "_") in METHODS and head not in kinds:
+            remedy = f"name it with --methods; a step of the recipe is set by steps.{override}"
+            problems.append(Problem(f"--set {override}: {head} is not compared", remedy=remedy))
+    if not seeds or len(set(seeds)) < len(seeds):
+        problems.append(Problem("--seeds names none, or one twice", remedy="write --seeds 0,1,2"))
+    if problems:
+        raise UserError("this comparison cannot run", problems=problems)
+
+
+def names_one(override: str, steps: Collection[str]) -> bool:
+    """Whether ``steps.NAME.key=value`` is about one of these steps, whose names may hold dots."""
+    return any(f"{override.partition('=')[0]}.".startswith(f"steps.{name}.") for name in steps)
+
+
 def with_arm(raw: Mapping[str, Any], step: str, arm: Arm) -> dict[str, Any]:
     """A recipe in which an arm's method makes the step ``step``; what the step takes from others stays."""
     made: dict[str, Any] = copy.deepcopy(dict(raw))
@@ -134,10 +170,15 @@ def parse_grid(texts: Sequence[str]) -> dict[str, tuple[str, tuple[Any, ...]]]:
         method, dot, key = place.partition(".")
         if not (separator and dot and key and values):
             raise UserError(f"--grid {text!r} is not of the form method.key=v1,v2")
-        found[method if method in names_known() else method.replace("-", "_")] = (
-            key,
-            tuple(yaml.safe_load(v) for v in values.split(",")),
-        )
+        name = method if method in names_known() else method.replace("-", "_")
+        if name in found:
+            raise UserError(
+                f"--grid names {name} twice: {found[name][0]} and {key}", remedy="vary one of them"
+            )
+        try:
+            found[name] = (key, tuple(yaml.load(v, Loader) for v in values.split(",")))
+        except yaml.YAMLError:
+            raise UserError(f"--grid {text!r}: a value is not valid YAML") from None
     return found
 
 

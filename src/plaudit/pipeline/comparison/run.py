@@ -20,13 +20,15 @@ from plaudit.pipeline.comparison.arms import (
     Arm,
     Grid,
     arms_of,
+    check_asked,
     default_grid,
     default_methods,
+    names_one,
     with_arm,
     without_arm,
 )
 from plaudit.pipeline.defaults import with_defaults
-from plaudit.pipeline.projects import frozen
+from plaudit.pipeline.projects import frozen, removed_if_refused
 from plaudit.pipeline.run import recipe_path
 from plaudit.progress import Progress
 from plaudit.readable import keep_output_readable
@@ -81,8 +83,10 @@ def compare(
     raw = read_yaml(recipe_path(recipe))
     place, own = _replaced(raw, str(recipe), step)
     root = Path(out or Path("runs") / f"compare-{raw['name']}")
+    files.check_folder(root, "the comparison")
     chosen = default_grid() if grid is None else {**default_grid(), **grid}
     names = list(methods) or default_methods()
+    check_asked(names, grid or {}, overrides, seeds, raw["steps"])
     arms = arms_of(names, {} if quick and grid is None else chosen, shared=overrides, own=own)
     common = [*LEAN, *(QUICKER if quick and raw.get("world") else ())]
     common += [o for o in overrides if o.partition(".")[0].replace("-", "_") not in METHODS]
@@ -90,8 +94,9 @@ def compare(
     if "threads" not in raw and not any(o.startswith("threads=") for o in common):
         # As many runs at once as there are cores, each on one: nothing is lost to waiting for one another.
         common.append(f"threads={max(1, (os.cpu_count() or 1) // workers)}")
-    bases = [_base(raw, common, root, seed, place) for seed in seeds]
-    runs = [_arm(raw, common, root, seed, place, arm) for seed in seeds for arm in arms]
+    with removed_if_refused(root, root / "plan.json"):
+        bases = [_base(raw, common, root, seed, place) for seed in seeds]
+        runs = [_arm(raw, common, root, seed, place, arm) for seed in seeds for arm in arms]
     everything = [*bases, *runs]
     root.mkdir(parents=True, exist_ok=True)
     files.write_json(
@@ -156,7 +161,7 @@ def _config(raw: Mapping[str, Any], overrides: Sequence[str], root: Path) -> dic
     steps = made["steps"]
     for override in overrides:
         # What every arm shares may name a step that this run does not have.
-        if not override.startswith("steps.") or override.split(".")[1] in steps:
+        if not override.startswith("steps.") or names_one(override, steps):
             apply_override(made, override)
     resolved, _ = with_defaults(validate(made, str(raw.get("name"))))
     config: Config = frozen(resolved, root / "data", keep=True)

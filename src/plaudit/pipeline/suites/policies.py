@@ -26,7 +26,7 @@ def suite_records(name: str, path: Any, kind: str | None) -> list[Any]:
 
 def compared(folder: RunFolder) -> list[str]:
     """The steps at a run's start and end, once where they are one."""
-    places = folder.read_json("run.json")["places"]
+    places = folder.record("places")["places"]
     return list(dict.fromkeys((places["start"], places["end"])))
 
 
