@@ -23,7 +23,7 @@ def test_training_forward_sampling_and_loading_add_up():
     # One sequence alone waits for memory: 400 MB a token at 10 GB/s. Many together are computed.
     assert seconds(Amount(sampled=100, at_once=1), n, SPEED) == pytest.approx(100 * 0.04)
     assert seconds(Amount(sampled=6400, at_once=64), n, SPEED) == pytest.approx(6400 * 2 * n / 3e10)
-    assert seconds(Amount(loads=1), n, SPEED) == pytest.approx(2 + 0.8)
+    assert seconds(Amount(loads=1), n, SPEED) == pytest.approx(0.5 + 0.8)
     whole = Amount(1, 2, 3, 4, 5)
     parts = [Amount(trained=1), Amount(forward=2), Amount(sampled=3, at_once=4), Amount(loads=5)]
     assert seconds(whole, n, SPEED) == pytest.approx(sum(seconds(p, n, SPEED) for p in parts))

@@ -53,6 +53,7 @@ def world(monkeypatch):
         materials=SimpleNamespace(
             prompts=lambda part: [f"p {i}" for i in range(80)] if part == "validation" else [],
             files=lambda *roles: [],
+            records=lambda role: ([], []),
         ),
         mesh=Mesh(),
         runtime=Runtime(),

@@ -9,13 +9,18 @@ from transformers import LlamaConfig
 
 from plaudit.advice import costs
 from plaudit.advice.costs import Amount
-from plaudit.config import Lora, Scratch, load_recipe
+from plaudit.config import Lora, Scratch, load_recipe, validate
+from plaudit.config.resolve import graph_of
 from plaudit.models.policy import build_policy
 from plaudit.models.tokenizers import train_bpe
+from plaudit.pipeline.context import Context
+from plaudit.pipeline.datasets import materials_of
 from plaudit.pipeline.dry_run import planned
 from plaudit.pipeline.sizes import DECODER, KL_BLOCK, LIBRARIES, computed_in, other_bytes_of, parameters_in
+from plaudit.pipeline.steps.cost import online
 from plaudit.pipeline.work import Work
 from plaudit.runs import RunFolder
+from plaudit.runtime import Runtime
 from plaudit.training.cost_model import config_of, parameters_of
 
 TABLE = 1000 * 64
@@ -92,3 +97,29 @@ def test_every_step_is_planned_with_the_adapters_that_it_trains(tmp_path, monkey
     assert whole["dpo"] == adapted["dpo"]
     # Gradient and moments of all weights, less what takes less with adapters only.
     assert whole["reward"] > adapted["reward"]
+
+
+def test_answers_are_planned_as_long_as_the_demonstrations_and_at_most_as_long_as_they_may_be(tmp_path):
+    """A policy learns from them when to end; where there are none it goes on to the limit."""
+
+    def sampled(answer: str | None) -> float:
+        rows = [{"prompt": f"a {i}", "completion": answer or "b"} for i in range(40)]
+        pairs = [{"prompt": f"a {i}", "chosen": "b", "rejected": "c"} for i in range(40)]
+        for name, lines in (("demos", rows), ("pairs", pairs)):
+            (tmp_path / f"{name}.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+        role = {"demonstrations": "demos.jsonl"} if answer else {"preferences": "pairs.jsonl"}
+        recipe = {
+            "name": "x",
+            "policy": {"hidden": 32, "layers": 2, "heads": 2, "vocabulary": 300, "max_positions": 256},
+            "data": {**role, "prompts": "pairs.jsonl"},
+            "steps": {"pretrain": None, "ppo": {"reward": "python:len:len", "max_new_tokens": 100}},
+            "evaluate": None,
+        }
+        config = validate({**recipe, "data": {**recipe["data"], "root": str(tmp_path)}}, "x")
+        context = Context(
+            config, graph_of(config), RunFolder(tmp_path / "x"), materials_of(config), Runtime()
+        )
+        return online(context.graph["ppo"], context).amount.sampled
+
+    assert sampled("b" * 39) == sampled("b" * 3) * 11 / 2
+    assert sampled("b" * 4000) == sampled(None) == sampled("b" * 39) * 100 / 11
