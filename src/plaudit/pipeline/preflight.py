@@ -65,7 +65,7 @@ def preflight(
             tell_cut(context, node, pair, problems, tell)
     _kept(context, problems, tell)
     read = {role for name in context.graph.nodes for role in context.graph.roles_of(name)}
-    read |= {getattr(n.settings, "helpful_on", None) for n in context.graph.nodes.values()}
+    read |= {getattr(n.settings, "helpful_on", "") for n in context.graph.nodes.values()}
     for role in sorted({"votes", "labels"} & set(context.config.data_sources()) - read):
         tell(f"data.{role}: no step reads it; name it under on of a step, such as `on: {role}`")
     _disk(context, nodes, {name: pairs[0][0] for name, pairs in tokenizers.items()}, problems)
