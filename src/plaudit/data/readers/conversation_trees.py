@@ -55,8 +55,9 @@ def _root(values: Any) -> Mapping[str, Any] | None:
     if not isinstance(values, Mapping):
         return None
     for node in (values, values.get("prompt"), values.get("root")):
-        spoken = isinstance(node, Mapping) and {"role", "from"} & set(node)
-        if spoken and any(isinstance(node.get(r), list) for r in REPLIES):
+        if not isinstance(node, Mapping) or not {"role", "from"} & set(node):
+            continue
+        if any(isinstance(node.get(r), list) for r in REPLIES):
             return node
     return None
 

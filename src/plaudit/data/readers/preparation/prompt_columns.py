@@ -167,8 +167,8 @@ def _whole(row: Values, column: str) -> Values | None:
     if not isinstance(part, str) or column == "history":
         return None
     if isinstance(prompt, list):
-        last = _into_last(prompt, part)
-        return None if last is None else rest | {asked: last}
+        turns = _into_last(prompt, part)
+        return None if turns is None else rest | {asked: turns}
     first = column not in ("input", *BODIES) and asked != "instruction"
     texts = (part, prompt) if first else (prompt, part)
     return rest | {asked: "\n\n".join(str(t).strip() for t in texts)}
