@@ -71,7 +71,7 @@ def test_a_built_model_is_counted_as_it_is_built():
 def test_every_step_is_planned_with_the_adapters_that_it_trains(tmp_path, monkeypatch):
     """The policy's are not a reward model's: that has its own, or all of its weights are trained."""
     folder = tmp_path / "model"
-    policy = build_policy(train_bpe(["a b c"], 300), hidden=64, layers=2, heads=2, max_positions=128, seed=0)
+    policy = build_policy(train_bpe(["a b c"], 300), hidden=256, layers=2, heads=2, max_positions=128, seed=0)
     policy.model.save_pretrained(folder)
     policy.tokenizer.save_pretrained(folder)
     pairs = [{"prompt": f"a {i}", "chosen": "b", "rejected": "c"} for i in range(40)]
