@@ -10,7 +10,9 @@ from transformers import LlamaConfig
 from plaudit.advice import costs
 from plaudit.advice.costs import Amount
 from plaudit.config import Lora, Scratch, load_recipe, validate
+from plaudit.config.base import LEAST_VOCABULARY
 from plaudit.config.resolve import graph_of
+from plaudit.errors import UserError
 from plaudit.models.policy import build_policy
 from plaudit.models.tokenizers import train_bpe
 from plaudit.pipeline.context import Context
@@ -123,3 +125,10 @@ def test_answers_are_planned_as_long_as_the_demonstrations_and_at_most_as_long_a
 
     assert sampled("b" * 39) == sampled("b" * 3) * 11 / 2
     assert sampled("b" * 4000) == sampled(None) == sampled("b" * 39) * 100 / 11
+
+
+def test_the_least_vocabulary_of_a_recipe_is_that_of_a_tokenizer():
+    """The settings cannot import tokenizers, which bring torch."""
+    assert len(train_bpe(["a"], LEAST_VOCABULARY)) == LEAST_VOCABULARY
+    with pytest.raises(UserError, match="cannot hold"):
+        train_bpe(["a"], LEAST_VOCABULARY - 1)
