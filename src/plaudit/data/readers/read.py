@@ -25,6 +25,7 @@ from plaudit.data.readers.reading_plan import ReadingPlan, as_imitated
 from plaudit.data.readers.record_kinds import as_kind, known_kind
 from plaudit.data.readers.schemas import schema_of
 from plaudit.data.readers.sources import is_hub_name, rows
+from plaudit.data.readers.template_remains import Remains
 from plaudit.data.records import Demonstration, Labeled, Preference, Prompt, Rated
 
 # Rows from which the schema of a file is detected.
@@ -136,7 +137,7 @@ def scan(
         report.rows = len(head) + sum(1 for _ in stream)
         return ReadResult(records, report)
     report.shape = plan.shape.name
-    late = LateRows(plan, head, fields)
+    late, remains = LateRows(plan, head, fields), Remains()
     prompts: set[str] = set()
     spare: set[str] = set()
     every = chain(head, stream)
@@ -157,6 +158,7 @@ def scan(
         records.append(record)
         places.append((row.line, row.number))
         report.kept += 1
+        remains.check(record, row)
         if plan.shape.kind != "own":
             spare.update(unused_keys(row.values))
         # A ranking is complete when the answers of another prompt begin.
@@ -168,6 +170,7 @@ def scan(
     marks = [f"{m}." for c in plan.label_columns for m in (c, c.replace(".", "[].", 1))]
     spare = {s for s in spare if not any(m.startswith(f"{s}.") for m in marks)}
     late.finish(report)
+    remains.finish(report)
     known = "prompts" in (plan.kind, plan.shape.kind)
     report.unused = (*report.unused, *sorted(spare | (set() if known else late.unused)))
     # Of a hub data set no more is fetched than requested.
