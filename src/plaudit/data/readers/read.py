@@ -16,6 +16,7 @@ from plaudit.data.readers.column_tables import unstacked
 from plaudit.data.readers.columns import FIELDS, View
 from plaudit.data.readers.file_formats import DataRow
 from plaudit.data.readers.label_codes import code, known_labels
+from plaudit.data.readers.labels.labels_of_answers import split_by_label
 from plaudit.data.readers.late_rows import LateRows, refuse_alike
 from plaudit.data.readers.messages import unused_keys
 from plaudit.data.readers.preferences.codes import CodedComparison, Place
@@ -256,7 +257,10 @@ def _as_objects(row: DataRow, kind: str | None) -> list[DataRow]:
     if kind == "prompts" and isinstance(values, dict) and set(values) == {"text"}:
         values = values["text"]
     if isinstance(values, dict):
-        return [replace(row, values=made) for made in unwrapped(values)]
+        found = unwrapped(values)
+        # As prompts, several answers are one row.
+        found = found if kind == "prompts" else [made for inner in found for made in split_by_label(inner)]
+        return [replace(row, values=made) for made in found]
     if isinstance(values, str):
         return [replace(row, values={"prompt" if kind == "prompts" else "text": values})]
     return [row]

@@ -6,10 +6,12 @@ is determined from the first rows; a later row with another kind is a fault.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from plaudit.data.readers.label_codes import code
 from plaudit.data.readers.labels import label_values
 from plaudit.data.readers.labels.column_names import LabelName, label_name_of
 from plaudit.data.readers.labels.label_columns import (
@@ -84,7 +86,7 @@ def label_reading_of(
         raise LabelQuestion([which_column(truths, numbers)])
     if truths:
         return label_by(truths[0], _with_signs(truths[0].name, rows, labels))
-    return _rating(numbers) if numbers else None
+    return _rating(numbers, rows) if numbers else None
 
 
 def _best(columns: list[LabelColumn]) -> list[LabelColumn]:
@@ -106,7 +108,7 @@ def _named(
         sense = meant.sense if meant else 1
     label = LabelName(name, "label" if field == "label" else "whole", sense)
     if field == "rating":
-        return _rating([LabelColumn(label, "numbers")])
+        return _rating([LabelColumn(label, "numbers")], rows)
     numbers = [n for row in rows if (n := label_values.amount(cell(row, name))) is not None]
     column = LabelColumn(label, "truths", low=min(numbers, default=0.0))
     return label_by(column, _with_signs(name, rows, labels))
@@ -126,8 +128,6 @@ def label_by(column: LabelColumn, labels: Mapping[str, str]) -> LabelReading:
 
     In a column with negative numbers, 0 is neither; one that first occurs after a 0 was read as bad stops the file.
     """
-    from plaudit.data.readers.label_codes import code
-
     label, name, signed = column.label, column.name, column.low < 0 or "-1" in labels
     zeros = False
 
@@ -155,8 +155,6 @@ def label_by(column: LabelColumn, labels: Mapping[str, str]) -> LabelReading:
 
 def verdict(value: Any, label: LabelName, labels: Mapping[str, str]) -> bool | None:
     """Whether a label says good or bad; None if neither. Raises ``Fault`` for a value that is not a label."""
-    from plaudit.data.readers.label_codes import code
-
     if labels and value is not None and (meaning := labels.get(code(value))):
         return {"good": True, "bad": False}.get(meaning)
     if label_values.absent(value):
@@ -181,17 +179,21 @@ def verdict(value: Any, label: LabelName, labels: Mapping[str, str]) -> bool | N
     return truth if label.sense > 0 or label_values.absolute(value) else not truth
 
 
-def _rating(columns: Sequence[LabelColumn]) -> LabelReading:
-    """Ratings by one column, or by the mean of several on the same scale."""
+def _rating(columns: Sequence[LabelColumn], rows: Sequence[Row]) -> LabelReading:
+    """Ratings by one column, or by the mean of several on the same scale; ``4/5`` beside ``6/10`` as shares."""
     worse = [c for c in columns if c.label.sense < 0]
     sides = all(c.label.scope == "aspect" for c in columns)
     if len(columns) > 1 and (worse or not sides or scales_of(columns) > 1):
         raise LabelQuestion([which_column([], columns)])
     names = tuple(c.name for c in columns)
     sense = columns[0].label.sense
+    given = [v for row in rows for name in names if not label_values.absent(v := cell(row, name))]
+    scales = Counter(map(label_values.scale_of, given)) or Counter([None])
+    usual = scales.most_common(1)[0][0]
+    shares = len(scales) > 1 and None not in scales
 
     def value(row: Row) -> float | None:
-        numbers = [_number(cell(row, name), name) for name in names]
+        numbers = [_number(cell(row, name), name, usual, shares) for name in names]
         if any(n is None for n in numbers):
             return None
         return sense * sum(n for n in numbers if n is not None) / len(numbers) + 0.0
@@ -200,19 +202,30 @@ def _rating(columns: Sequence[LabelColumn]) -> LabelReading:
         note = f"the answers are rated by the mean of {listed_names(names)} (--fields rating={names[0]} takes one)"
     else:
         note = f"the answers are rated by {names[0]!r}, {'less' if sense < 0 else 'more'} is better"
+    note += "; each as a share of the scale that it is written with: 4/5 as 0.8" if shares else ""
     return LabelReading("rating", names, value, note)
 
 
-def _number(value: Any, name: str) -> float | None:
+def _number(value: Any, name: str, usual: float | None, shares: bool) -> float | None:
+    """A rating; with ``shares`` as a share of its scale, else on the ``usual`` scale. Raises ``Fault``."""
     if label_values.absent(value):
         return None
+    scale = label_values.scale_of(value)
+    if scale is None if shares else scale != usual:
+        wanted = "as parts of a scale" if shares else f"of {usual:g}" if usual else "without a scale"
+        raise Stop(
+            "another scale",
+            f"the rating {value!r} is written on another scale than the others ({wanted})",
+            field=name,
+            remedy="write every rating on one scale, or all of them as 4/5 or 80%",
+        )
     if isinstance(value, list) and value and all(isinstance(v, int | float) for v in value):
         # Several people's ratings of one answer.
         return sum(map(float, value)) / len(value)
     number = float(value) if isinstance(value, bool) else label_values.amount(value)
     if number is None:
         raise Fault("wrong type", f"{value!r} is not a number", field=name, remedy="write a finite number")
-    return number
+    return number / scale if shares and scale else number
 
 
 def scales_of(columns: Sequence[LabelColumn]) -> int:

@@ -42,7 +42,8 @@ DASHES = words("- -- – —")
 SHADES = re.compile("[\U0001f3fb-\U0001f3ff\ufe0f\ufe0e]")
 STARS = re.compile(r"(?P<full>[★⭐🌟]+)[☆✩]*")
 AMOUNT = re.compile(
-    r"(?P<number>[-+]?\d+(?:\.\d+)?)\s*(?:(?:/|out of)\s*(?P<of>\d+)|stars?|points?|%)?", re.IGNORECASE
+    r"(?P<number>[-+]?(?:\d+(?:\.\d+)?|\.\d+))\s*(?:(?:/|out of)\s*(?P<of>\d+)|stars?|points?|(?P<percent>%))?",
+    re.IGNORECASE,
 )
 
 
@@ -117,3 +118,11 @@ def amount(value: Any) -> float | None:
         return float(len(stars["full"]))
     found = AMOUNT.fullmatch(text)
     return float(found["number"]) if found else None
+
+
+def scale_of(value: Any) -> float | None:
+    """The top of the scale that a rating is written with: 5 of ``4/5``, 100 of ``80 %``; None if with none."""
+    found = AMOUNT.fullmatch(SHADES.sub("", value.strip())) if isinstance(value, str) else None
+    if found is None:
+        return None
+    return 100.0 if found["percent"] else float(found["of"] or 0) or None
