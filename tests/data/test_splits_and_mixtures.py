@@ -9,7 +9,7 @@ from hypothesis import given, strategies as st
 
 from plaudit.data.checks.contamination import duplicate_problems, overlaps
 from plaudit.data.mixture import mix
-from plaudit.data.records import Demonstration, Labeled, Prompt, Ranking, Response
+from plaudit.data.records import Demonstration, Labeled, Message, Prompt, Ranking, Response
 from plaudit.data.splits import prompt_key, split
 
 
@@ -148,13 +148,45 @@ def test_a_short_prompt_is_only_compared_whole():
 
 
 def test_the_system_prompt_of_all_is_no_leak():
-    from plaudit.data.records import Message
-
     rules = Message(
         "system", "You are a kind assistant who answers every question at great length and with care."
     )
     training = [Prompt((rules, Message("user", "One?")))]
     assert overlaps(training, [Prompt((rules, Message("user", "Two?")))]) == []
+
+
+def talk(*turns):
+    return Prompt(tuple(Message(("user", "assistant")[i % 2], text) for i, text in enumerate(turns)))
+
+
+def test_a_short_prompt_inside_a_conversation_is_found():
+    training = [
+        Demonstration(
+            talk("Hi there!", "Hello.", "Who wrote the Iliad?", "Homer.", "When?"), Response("Long ago.")
+        )
+    ]
+    beginning, turn = talk("Hi there!", "Hello.", "Who wrote the Iliad?"), Prompt.user("who wrote the iliad")
+    found = overlaps(training, [beginning, turn, Prompt.user("Who wrote the Odyssey?")])
+    assert [(o.prompt, o.exact) for o in found] == [(beginning, True), (turn, True)]
+    # Turns that many conversations have are no prompts of their own, and answers are none at all.
+    assert overlaps(training, [Prompt.user("When?"), Prompt.user("Homer."), Prompt.user("Hello.")]) == []
+
+
+CHINESE = "请用通俗易懂的语言解释一下光合作用的原理，并举出两个生活中的例子来说明它的重要性。"
+JAPANESE = "日本で一番高い山の名前と、その山に初めて登った人について詳しく教えてください。"
+
+
+@pytest.mark.parametrize("asked", [CHINESE, JAPANESE])
+def test_a_text_without_spaces_is_compared_by_its_characters(asked):
+    (found,) = overlaps([f"在此之前。{asked}然后。"], [Prompt.user(asked)])
+    assert found.share == 1.0
+    (near,) = overlaps([Prompt.user(asked[:-5])], [Prompt.user(asked)])
+    assert not near.exact and 0.6 <= near.share < 1
+    # What many questions begin with is no leak.
+    assert overlaps([Prompt.user(asked[:12] + "水为什么会结冰呢？")], [Prompt.user(asked)]) == []
+    (turn,) = overlaps([talk("你好", "你好！", asked)], [Prompt.user(asked)])
+    assert turn.exact
+    assert overlaps([talk("什么是茶", "一种饮料", "然后呢")], [Prompt.user("然后呢")]) == []
 
 
 def test_many_leaks_are_told_as_twenty_and_a_count():

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,6 +14,13 @@ from plaudit.errors import Problem
 
 # Problems listed for one file; the rest is counted.
 SHOWN = 20
+# A character of a script that writes no spaces between words (Chinese, Japanese, Thai, Lao, Burmese, Khmer), or a word.
+UNSPACED = (
+    r"\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"
+)
+WORD = re.compile(rf"[{UNSPACED}]|[^\W{UNSPACED}]+")
+# A user's turn inside a conversation is a prompt of its own from so many words on: "And then?" is none.
+LEAST_WORDS = 4
 
 
 @dataclass(frozen=True)
@@ -32,8 +39,9 @@ def overlaps(
 
     ``exact``: the same words in the same order; case, punctuation and white space are ignored. Otherwise
     at least ``share`` of the prompt's distinct word n-grams occur in training texts; prompts of fewer
-    than n words are only compared exactly. A record is compared by its prompt, a ``str`` as it is.
-    Memory grows only with the number of evaluation prompts.
+    than n words are only compared exactly. Of scripts without spaces, two characters count as a word.
+    A record is compared by its prompt, a ``str`` as it is; exactly also by the beginnings of its conversation
+    and by each user's turn. Memory grows only with the number of evaluation prompts.
     """
     prompts = list({p.id: p for p in map(_prompt, evaluation)}.values())
     whole: dict[tuple[str, ...], list[int]] = defaultdict(list)
@@ -45,8 +53,13 @@ def overlaps(
     wanted = set().union(*grams)
     same: set[int] = set()
     seen: set[tuple[str, ...]] = set()
+    lengths = {len(words) for words in whole}
     for record in training:
-        words = _words(record if isinstance(record, str) else _text(_prompt(record)))
+        if isinstance(record, str):
+            words = _words(record)
+        else:
+            *earlier, words = _beginnings(_prompt(record), lengths)
+            same.update(i for part in earlier for i in whole.get(part, ()))
         same.update(whole.get(words, ()))
         seen.update(g for g in _grams(words, n) if g in wanted)
     found = [
@@ -84,11 +97,35 @@ def _text(prompt: Prompt) -> str:
     return "\n".join(m.content for m in prompt.messages if m.role != "system")
 
 
+def _beginnings(prompt: Prompt, lengths: Collection[int]) -> Iterator[tuple[str, ...]]:
+    """The words of each user's turn and of the conversation up to it, if of these lengths; last of all of it."""
+    words: tuple[str, ...] = ()
+    for message in prompt.messages:
+        said = _words(message.content) if message.role != "system" else ()
+        words += said
+        if message.role == "user" and len(said) < len(words) and _size(said) >= LEAST_WORDS:
+            yield said
+        if message.role == "user" and len(words) in lengths:
+            yield words
+    yield words
+
+
 def _words(text: str) -> tuple[str, ...]:
-    return tuple(re.findall(r"\w+", unicodedata.normalize("NFKC", text).casefold()))
+    return tuple(WORD.findall(unicodedata.normalize("NFKC", text).casefold()))
+
+
+def _size(words: Sequence[str]) -> float:
+    """The number of words, where a character of a script without spaces is half a word."""
+    return sum(0.5 if _unspaced(word) else 1.0 for word in words)
+
+
+def _unspaced(word: str) -> bool:
+    return len(word) == 1 and word >= "\u0e00"
 
 
 def _grams(words: Sequence[str], n: int) -> Iterator[tuple[str, ...]]:
+    if 2 * sum(map(_unspaced, words)) > len(words):
+        n *= 2
     return (tuple(words[i : i + n]) for i in range(len(words) - n + 1))
 
 
