@@ -34,6 +34,29 @@ def test_rows_that_say_the_opposite_of_others_are_told(jsonl, case):
     )
 
 
+REPEATED = {
+    "demonstrations": {"prompt": "Ask?", "response": "Yes."},
+    "pairs": {"prompt": "Ask?", "chosen": "Yes.", "rejected": "No."},
+    "labels": {"prompt": "Ask?", "response": "Yes.", "label": True},
+    "text": {"text": "Once there was a cat."},
+}
+
+
+@pytest.mark.parametrize("case", REPEATED)
+def test_records_that_occur_several_times_are_told(jsonl, case):
+    row = REPEATED[case]
+    other = {k: f"{v} Or not." if isinstance(v, str) else v for k, v in row.items()}
+    notes = read(jsonl(row, other, row | {"id": 3}, row)).report.notes
+    assert sum(note.startswith("2 of 4 records repeat an earlier one word for word") for note in notes) == 1
+    assert not any("repeat" in note for note in read(jsonl(row, other)).report.notes)
+
+
+def test_what_several_people_said_is_no_repeat(jsonl):
+    pair = REPEATED["pairs"]
+    notes = read(jsonl(*(pair | {"rater": name} for name in ("ann", "bob")))).report.notes
+    assert not any("repeat" in note for note in notes)
+
+
 DROPPED = {
     "equal answers with different places": {"prompt": "A", "responses": ["a", "a", "b"], "ranks": [1, 3, 2]},
     "the same with scores": {"prompt": "A", 

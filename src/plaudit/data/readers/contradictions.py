@@ -1,9 +1,11 @@
-"""Rows of one file that contradict each other: labels of an answer, pairs of answers, right answers of a prompt."""
+"""Rows of one file that contradict each other (labels, pairs, right answers), and rows that repeat others."""
 
 from __future__ import annotations
 
+import hashlib
 from collections import defaultdict
 from collections.abc import Sequence
+from dataclasses import fields, is_dataclass
 from typing import Any
 
 from plaudit.data.readers.read_report import ReadReport
@@ -35,3 +37,22 @@ def note_contradictions(records: Sequence[Any], report: ReadReport) -> None:
     ):
         if count := sum(len(said) > 1 for said in found.values()):
             report.note(sentence.format(f"{count:,}"))
+
+
+def note_repeats(records: Sequence[Any], report: ReadReport) -> None:
+    """Note how many records repeat an earlier one; metadata such as an id may differ. Prompts are counted elsewhere."""
+    seen: set[bytes] = set()
+    judged = [r for r in records if not isinstance(r, Prompt)]
+    for r in judged:
+        said = (
+            [getattr(r, f.name) for f in fields(r) if f.name not in ("prompt", "metadata")]
+            if is_dataclass(r)
+            else r
+        )
+        whole = repr((getattr(getattr(r, "prompt", None), "id", ""), said))
+        seen.add(hashlib.blake2b(whole.encode("utf-8", "surrogatepass"), digest_size=16).digest())
+    if repeats := len(judged) - len(seen):
+        report.note(
+            f"{repeats:,} of {len(judged):,} records repeat an earlier one word for word, and are learned as often as "
+            "they occur: remove copies that are no judgements of their own"
+        )

@@ -10,7 +10,7 @@ from typing import Any
 
 from plaudit.data.readers import row_to_record
 from plaudit.data.readers.columns import View, carried, normal
-from plaudit.data.readers.contradictions import note_contradictions
+from plaudit.data.readers.contradictions import note_contradictions, note_repeats
 from plaudit.data.readers.file_formats import DataRow
 from plaudit.data.readers.labels.column_names import label_name_of, may_be_binary_label
 from plaudit.data.readers.labels.label_reading import LabelReading
@@ -135,6 +135,7 @@ class ReadingPlan:
     def finish(self, records: list[Any], report: ReadReport, limit: int | None) -> list[Any]:
         """The records of the whole file, with answers to one prompt ranked by their labels or ratings."""
         note_contradictions(records, report)
+        note_repeats(records, report)
         for column, (against, compared) in self.rivals.items():
             if against:
                 report.note(
