@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, BinaryIO, Protocol
 
+from plaudit.data.readers.class_names import class_names, with_names
 from plaudit.data.readers.json_objects import holds, once
 from plaudit.data.readers.read_report import name_type
 
@@ -257,10 +258,11 @@ def parquet_rows(file: BinaryIO, refuse: Refuse) -> Iterator[DataRow]:
     packed = isinstance(file, gzip.GzipFile)
     try:
         with pq.ParquetFile(io.BytesIO(file.read()) if packed else file) as table:
+            names = class_names(table.schema_arrow.metadata)
             for batch in table.iter_batches(batch_size=1024):
                 for values in batch.to_pylist():
                     number += 1
-                    yield DataRow(number, values)
+                    yield DataRow(number, with_names(values, names))
     except (pa.ArrowException, OSError) as error:
         refuse(
             f"not a complete Parquet file ({str(error).splitlines()[0]})",

@@ -13,6 +13,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import BinaryIO, cast
 
+from plaudit.data.readers.class_names import with_names
 from plaudit.data.readers.file_formats import (
     DataRow,
     Refuse,
@@ -168,8 +169,10 @@ def _hub(path: str, refuse: Refuse) -> Iterator[DataRow]:
     name, revision, split = named.groups() if named else (path, None, None)
     try:
         stream = datasets.load_dataset(name, split=split or "train", revision=revision, streaming=True)
+        features = getattr(stream, "features", None) or {}
+        names = {c: f.names for c, f in features.items() if getattr(f, "names", None)}
         for number, values in enumerate(stream, 1):
-            yield DataRow(number, values)
+            yield DataRow(number, with_names(values, names))
     except Exception as error:  # the hub's client raises dozens of kinds, all with a usable message
         reason = (str(error).splitlines() or [""])[0] or type(error).__name__
         raise UserError(

@@ -16,12 +16,12 @@ def words(text: str) -> frozenset[str]:
 TRUE = words("true yes y t")
 FALSE = words("false no n f")
 GOOD = words("""
-    good up thumbs_up thumbsup thumb_up desirable chosen positive like liked upvote upvoted accept accepted
+    good up thumbs_up thumbsup thumb_up desirable chosen positive pos like liked upvote upvoted accept accepted
     approve approved pass passed correct right safe helpful harmless acceptable satisfied happy great ok
     valid success keep kept excellent :+1: :thumbsup: + +1 👍 👌 👏 ✓ ✔ ✅ ☑ 🙂 😀 😃 😄 😁 😊 ❤ ♥ 💯
 """)
 BAD = words("""
-    bad down thumbs_down thumbsdown thumb_down undesirable rejected negative dislike disliked downvote
+    bad down thumbs_down thumbsdown thumb_down undesirable rejected negative neg dislike disliked downvote
     downvoted reject disapprove disapproved fail failed incorrect wrong unsafe unhelpful harmful
     unacceptable unsatisfied dissatisfied unhappy poor not_ok invalid failure toxic remove removed
     delete deleted discard discarded error terrible awful :-1: :thumbsdown: - 👎 ✗
@@ -33,7 +33,7 @@ NEITHER = words("""
 """)
 # Words whose side depends on the column: the success of a jailbreak is bad, a negative test for toxicity good.
 RELATIVE = words("""
-    positive negative success pass passed fail failed failure valid invalid error correct right incorrect wrong
+    positive negative pos neg success pass passed fail failed failure valid invalid error correct right incorrect wrong
     up down + -
 """)
 # What tables write into empty cells; beside `+`, `-` says bad.
