@@ -455,3 +455,15 @@ def test_counts_of_votes_beside_each_answer_are_no_raters(jsonl):
         read(jsonl(*pairs("vote_1", [2, 2], *ONE_TWO, vote_2=[1, 1])))
     words = read(jsonl(*pairs("vote_1", ["A", "B"], *ONE_TWO, vote_2=["B", "tie"]))).records
     assert [[o.result for o in r.outcomes] for r in words] == [[F, S], [S, T]]
+
+
+@pytest.mark.parametrize("column", ["preference_strength", "overall_preference"])
+def test_a_number_beyond_the_documented_scale_is_no_judgement(jsonl, column):
+    rows = [
+        {"prompt": f"Ask {i}?", "response_1": "Yes.", "response_2": "No.", column: code}
+        for i, code in enumerate([-3, 2, -100, 0])
+    ]
+    result = scan(jsonl(*rows))
+    assert [r.groups for r in result.records] == [((0,), (1,)), ((1,), (0,)), ((0, 1),)]
+    assert result.report.dropped_rows == 1
+    assert "-100" in result.report.problems[0].message

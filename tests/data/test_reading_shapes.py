@@ -451,3 +451,9 @@ def test_joining_drops_what_compares_an_answer_with_itself():
     assert [r.text for r in joined.responses] == ["a", "b"]
     assert joined.outcomes == (Outcome(0, 1, 1.0), Outcome(0, 1, 1.0))
     assert join_pairs([Ranking.pair(ASK, "a", "a")]) == []
+
+
+def test_a_turn_of_chatgpt_is_the_assistant_s(jsonl):
+    turns = [{"from": "human", "value": "Ask?"}, {"from": "chatgpt", "value": "Yes."}]
+    (record,) = read(jsonl({"conversations": turns})).records
+    assert record.response.text == "Yes."

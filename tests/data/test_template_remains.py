@@ -108,6 +108,26 @@ def test_ends_of_turn_that_most_answers_have_are_still_removed(jsonl):
     assert not any(r.response.text.endswith("</s>") for r in result.records)
 
 
+def test_an_input_that_says_there_is_none_is_left_out_and_told(jsonl):
+    given = ["<noinput>", "nan", "None", "No input", "a table"]
+    rows = [{"instruction": f"Do {i}.", "input": text, "output": "Done."} for i, text in enumerate(given)]
+    prompts = [r.prompt.text for r in read(jsonl(*rows)).records]
+    assert prompts == ["Do 0.", "Do 1.", "Do 2.", "Do 3.", "Do 4.\n\na table"]
+    (note,) = told(jsonl(*rows))
+    assert note.startswith("in 4 rows (first line 1) 'input' says that there is none ('<noinput>')")
+    # Where it is the question itself, and where it is empty, there is nothing to tell.
+    assert (
+        told(jsonl({"input": "none", "output": "Yes."}, {"instruction": "Do.", "input": "", "output": "x"}))
+        == []
+    )
+
+
+def test_what_programs_write_into_empty_cells_is_told_as_an_answer(jsonl):
+    (note,) = told(jsonl(*GOOD, ask("nan"), ask("NULL", "Ask?")))
+    assert note.startswith("in 2 rows (first line 21) an answer is 'nan'")
+    assert told(jsonl(*GOOD, ask("None"), ask("Null and void."))) == []
+
+
 @pytest.mark.parametrize(
     ("more", "what"),
     [

@@ -24,6 +24,7 @@ ROLE_NAMES: dict[str, Role] = {
     "bot": "assistant",
     "ai": "assistant",
     "chatbot": "assistant",
+    "chatgpt": "assistant",
     "function_call": "assistant",
     "tool_call": "assistant",
     "tool": "tool",

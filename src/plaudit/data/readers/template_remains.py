@@ -13,6 +13,7 @@ from plaudit.data.readers import transcripts
 from plaudit.data.readers.columns import normal
 from plaudit.data.readers.file_formats import DataRow
 from plaudit.data.readers.read_report import ReadReport
+from plaudit.data.readers.text_values import is_blank, is_no_input
 
 # Control tokens with the role of the turn that they begin.
 TOKENS = re.compile(
@@ -44,6 +45,8 @@ KINDS = {
     "on": "an answer runs on into the next turn ({}): cut it there",
     "whole": "an answer is a whole transcript ({}): keep its last answer, and write the other turns into the prompt",
     "prompt": "a prompt holds {}, written by a chat template, and would get a second one: write the turns as messages",
+    "blank": "an answer is {}, which programs write into empty cells: remove the row, or fill it in",
+    "input": "'input' says that there is none ({}): it is left out of the prompt",
     "cut": "a length limit cut an answer ({}), which would be learned as if it were complete: remove the row",
 }
 
@@ -67,6 +70,10 @@ class Remains:
         if one is not None or answers:
             self._add({"cut": next(_limits(row.values), "")}, row)
 
+        if isinstance(row.values, Mapping):
+            values = {normal(k): v for k, v in row.values.items()}
+            self._add({"input": repr(values["input"].strip()) if is_no_input(values) else ""}, row)
+
     def _add(self, kinds: Mapping[str, str], row: DataRow) -> None:
         place = f"line {row.line}" if row.number is None else f"row {row.number}"
         for kind, what in kinds.items():
@@ -83,6 +90,8 @@ class Remains:
 
 def _of_answer(text: str, asked: str) -> Iterator[tuple[str, str]]:
     """The remains in an answer, by kind; words are none where the prompt asks for a dialog or holds them too."""
+    if is_blank(text):
+        yield "blank", repr(text)
     marks = list(TOKENS.finditer(text)) if "<" in text or "[" in text else []
     # Quoted in a sentence or in code, a token is what the answer is about.
     marks = [m for m in marks if text[: m.start()].count("`") % 2 == 0 and m[0] not in asked]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from typing import Any
 
 from plaudit.data.readers.read_report import Fault, name_type
@@ -50,3 +51,15 @@ def filled_text(value: Any, field: str, what: str) -> str:
             f"empty {what}", f"the {what} is empty", field=field, remedy="remove the row, or fill it in"
         )
     return text
+
+
+def is_blank(text: str) -> bool:
+    """Whether a text is what programs write into an empty cell."""
+    return text.strip().lower() in ("nan", "null", "<na>", "undefined")
+
+
+def is_no_input(row: Mapping[str, Any]) -> bool:
+    """Whether the input of an instruction says that there is none: ``<noinput>`` (Alpaca), ``nan``."""
+    given = row.get("input") if row.get("instruction") else None
+    said = given.strip().strip("<>").lower() if isinstance(given, str) else ""
+    return said in ("noinput", "no input", "none", "n/a") or (said != "" and is_blank(given))

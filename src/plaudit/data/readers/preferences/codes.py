@@ -33,6 +33,8 @@ NEGATIVE_FIRST = {
     "preference_strength": "HelpSteer2",
     "overall_preference": "HelpSteer3",
 }
+# The ends of their scales; what lies beyond, such as -100, stands for no judgement.
+WIDEST = 3
 POSITIONS = ("_id", "_idx", "_index", "_position")
 
 
@@ -193,6 +195,8 @@ def coding(
         if key in mapping:
             return MEANT.get(mapping[key])
         number = numeric(key)
+        if number is not None and where.column in NEGATIVE_FIRST and abs(number) > WIDEST:
+            return None
         if number is not None and number != 0 and "negative" in mapping:
             return StatedPreference(
                 MEANT[mapping["negative" if number < 0 else "positive"]].share, abs(number)

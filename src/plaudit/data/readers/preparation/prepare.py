@@ -23,6 +23,7 @@ from plaudit.data.readers.preparation.conversations import (
 )
 from plaudit.data.readers.preparation.prompt_columns import join_parts, one_of_each, show_all
 from plaudit.data.readers.preparation.steps import Preparation, Values
+from plaudit.data.readers.text_values import is_no_input
 
 
 def preparation(
@@ -50,9 +51,16 @@ def rename_columns(made: Preparation, rows: Sequence[Values], kind: str | None) 
     made.notes.append(", ".join(f"{column!r} is read as the {field}" for column, field in found.items()))
 
 
+def leave_out_no_input(made: Preparation, rows: Sequence[Values], kind: str | None) -> None:
+    """Empty the ``input`` of instructions whose input says that there is none; ``Remains`` tells how many."""
+    if any("instruction" in row and "input" in row for row in rows):
+        made.steps.append(lambda row: row | {"input": ""} if is_no_input(row) else row)
+
+
 STEPS = (
     read_printed_lists,
     add_roles,
+    leave_out_no_input,
     rename_columns,
     split_transcripts,
     messages_before_answer,
