@@ -58,6 +58,7 @@ def test_a_template_s_remains_in_few_answers_are_told(jsonl, answer, what):
         "Login:\nUser: bob\nPassword: x",
         "Name: Al\nUser: bob",
         "Use `<|im_start|>user` in ChatML.",
+        "Llama 2 puts a question between [INST] and [/INST], Zephyr behind <|user|> in a line.",
         "Use:\n```\n<|im_start|>user\nhi<|im_end|>\n```",
         "```\nUser: bob\n```",
         "<s>old</s> new <s>x</s>",
@@ -90,6 +91,14 @@ def test_a_template_s_remains_in_few_prompts_are_told(jsonl, prompt, found):
     (note,) = told(jsonl(*GOOD, ask("No.", prompt)), kind="prompts")
     assert note.startswith(f"in 1 row (first line 21) a prompt holds {found!r}")
     assert told(jsonl(*GOOD, ask("No.", "What does <|im_start|> mean?"))) == []
+
+
+def test_remains_in_an_earlier_turn_of_a_prompt_are_told(jsonl):
+    turns = ["Is it?<|im_end|>", "It is.", "And ice?", "No."]
+    talk = [{"role": ("user", "assistant")[i % 2], "content": text} for i, text in enumerate(turns)]
+    plain = [turn | {"content": turn["content"].removesuffix("<|im_end|>")} for turn in talk]
+    (note,) = told(jsonl({"messages": talk}, *[{"messages": plain}] * 3))
+    assert note.startswith("in 1 row (first line 1) a prompt holds '<|im_end|>'")
 
 
 def test_remains_in_messages_and_in_pairs_are_told(jsonl):

@@ -66,10 +66,10 @@ class Remains:
         answers += [m.content for m in prompt.messages if m.role == "assistant"]
         asked = "\n".join(m.content for m in prompt.messages if m.role == "user")
         self._add(dict(kind for text in answers for kind in _of_answer(text, asked)), row)
-        self._add(dict(_of_prompt(m.content) for m in prompt.messages if m.role in ("user", "system")), row)
+        texts = (m.content for m in prompt.messages if m.role in ("user", "system"))
+        self._add({"prompt": next(filter(None, map(_of_prompt, texts)), "")}, row)
         if one is not None or answers:
             self._add({"cut": next(_limits(row.values), "")}, row)
-
         if isinstance(row.values, Mapping):
             values = {normal(k): v for k, v in row.values.items()}
             self._add({"input": repr(values["input"].strip()) if is_no_input(values) else ""}, row)
@@ -93,8 +93,8 @@ def _of_answer(text: str, asked: str) -> Iterator[tuple[str, str]]:
     if is_blank(text):
         yield "blank", repr(text)
     marks = list(TOKENS.finditer(text)) if "<" in text or "[" in text else []
-    # Quoted in a sentence or in code, a token is what the answer is about.
-    marks = [m for m in marks if text[: m.start()].count("`") % 2 == 0 and m[0] not in asked]
+    # Inside a sentence or in code, a token is what the answer is about.
+    marks = [m for m in marks if _is_apart(text[: m.start()]) and m[0] not in asked]
     if not marks and ":" in text and not ASKED.search(asked):
         marks = [m for m in NAMED.finditer(text) if _is_turn(text, m) and m[0].strip() not in asked]
     if marks:
@@ -118,6 +118,10 @@ def _is_user(mark: re.Match[str]) -> bool:
     return (mark["role"] or mark[0]).lower() in USERS
 
 
+def _is_apart(before: str) -> bool:
+    return before.count("`") % 2 == 0 and before.rstrip(" \t")[-1:] in ("", *"\n.!?>。！？")
+
+
 def _is_turn(text: str, mark: re.Match[str]) -> bool:
     """Whether a line is a turn: not code, and not one of a list of keys and values."""
     before, after = text[: mark.start()], text[mark.end() :]
@@ -130,16 +134,17 @@ def _is_turn(text: str, mark: re.Match[str]) -> bool:
     return not any(KEYED.match(line) and not NAMED.match(line) for line in lines)
 
 
-def _of_prompt(text: str) -> tuple[str, str]:
+def _of_prompt(text: str) -> str:
+    """What a template wrote at the beginning or end of a prompt, quoted; an empty text if nothing."""
     if "<" not in text and "[" not in text:
-        return "prompt", ""
+        return ""
     control = transcripts.CONTROL.match(text)
     last = TOKENS.search(text, max(0, len(text.rstrip()) - 60))
     ended = text.rstrip()[last.end() :].strip() == "" if last else False
     bare = transcripts.without_end(text)
     html = text.rstrip().endswith("</s>") and "<s>" in bare[1:]
     found = control[0] if control else last[0] if last and ended else "" if html else text[len(bare) :]
-    return "prompt", repr(found.strip()) if found.strip() else ""
+    return repr(found.strip()) if found.strip() else ""
 
 
 def _limits(values: Any, inside: str = "") -> Iterator[str]:
