@@ -61,5 +61,6 @@ def is_blank(text: str) -> bool:
 def is_no_input(row: Mapping[str, Any]) -> bool:
     """Whether the input of an instruction says that there is none: ``<noinput>`` (Alpaca), ``nan``."""
     given = row.get("input") if row.get("instruction") else None
-    said = given.strip().strip("<>").lower() if isinstance(given, str) else ""
-    return said in ("noinput", "no input", "none", "n/a") or (said != "" and is_blank(given))
+    if not isinstance(given, str):
+        return False
+    return given.strip().strip("<>").lower() in ("noinput", "no input", "none", "n/a") or is_blank(given)
