@@ -91,11 +91,11 @@ class Context:
         return policy
 
     def source_of(self, step: str) -> Any:
-        """The policy section that the model of a step came from, through the steps it started from."""
+        """The policy section that the model of a step came from, through the steps it started from; or its backbone."""
         node = self.graph[step]
         while node.policy is None and node.start is not None:
             node = self.graph[node.start]
-        return node.policy
+        return node.policy or getattr(node.settings, "backbone", None)
 
     def lora(self, step: str) -> Any:
         """The adapters that the policy of a step is trained with, None for none."""
