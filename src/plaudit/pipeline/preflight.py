@@ -48,8 +48,8 @@ def preflight(
         _code(node, problems)
         for key, message, remedy in node.settings.faults() if isinstance(node.settings, Online) else ():
             problems.append(Problem(message, field=f"steps.{node.name}.{key}", remedy=remedy))
-        _rewards(node, problems)
-        _judges(context, node, problems)
+        look_at_rewards(node, problems)
+        look_at_judges(context, node, problems)
         check_data(context, node, problems)
         if (problem := check_suggested_kl(context, node)) is not None:
             problems.append(problem)
@@ -155,7 +155,8 @@ def _code(node: Node, problems: list[Problem]) -> None:
         tried(problems, f"steps.{node.name}.algorithm", estimator, node.settings, PolicyGradient)
 
 
-def _rewards(node: Node, problems: list[Problem]) -> None:
+def look_at_rewards(node: Node, problems: list[Problem]) -> None:
+    """Functions and saved models that score for a step: what cannot be imported, or is no reward model."""
     for part in node.scorers:
         field = f"steps.{node.name}.{'keep_best' if part in node.asked else 'reward'}"
         if part.source == "function":
@@ -167,7 +168,7 @@ def _rewards(node: Node, problems: list[Problem]) -> None:
                 tried(problems, field, check_reward_folder, folder, normalization)
 
 
-def _judges(context: Context, node: Node, problems: list[Problem]) -> None:
+def look_at_judges(context: Context, node: Node, problems: list[Problem]) -> None:
     """Models that judge by themselves: what the folder of a policy, or of a reward model, has to hold."""
     for spec in judges_of(node):
         field = f"steps.{node.name}" if node.name in context.config.steps else node.name
