@@ -9,7 +9,6 @@ from typing import Any
 
 from plaudit.audit.detect import Detector, detectors_of
 from plaudit.config import Config
-from plaudit.config.resolve import graph_of
 from plaudit.data.records import Prompt
 from plaudit.data.rendering.renderer import Renderer
 from plaudit.data.rendering.template_date import pin_day
@@ -100,8 +99,8 @@ def of_run(
 ) -> Look:
     """A look at what a run brings: the policies of its steps, its reward and judge, and prompts that it holds out.
 
-    ``reward`` is the step whose reward is asked; ``prompts`` are asked in the place of the ``splits`` that are held out;
-    with ``trained_on`` the records that the reward learned from are read too.
+    ``reward`` is the step whose reward is asked; ``prompts`` are asked in the place of the held-out ``splits``; with
+    ``trained_on`` the records that the reward learned from are read too.
     """
 
     def look(problems: list[Problem]) -> None:
