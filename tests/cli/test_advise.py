@@ -167,12 +167,13 @@ def test_the_command_prints_a_method_and_writes_a_recipe_that_loads(pairs, tmp_p
         ),
         (["--have", "pairs", "--memory", "nan"], "'--memory'"),
         (["--have", "pairs", "--model", "nosuch"], "say it: --parameters 0.5B"),
+        (["--have", "pairs", "--write", "."], "cannot write .: it is a folder"),
     ],
 )
 def test_mistakes_are_told_with_exit_code_two(words, said, capsys):
     assert run("advise", *words) == 2
-    err = capsys.readouterr().err
-    assert said in err and "Traceback" not in err
+    out, err = capsys.readouterr()
+    assert said in err and "Traceback" not in err and not out
 
 
 def test_the_size_that_a_config_says_is_not_replaced_in_silence(tmp_path):

@@ -38,7 +38,10 @@ def advise(
     """Say which method serves the data, the quality and the machine at hand, with a ready recipe."""
     from plaudit.advice import advise as decide, describe_situation
     from plaudit.errors import UserError
+    from plaudit.runs.files import check_file
 
+    if write is not None:
+        check_file(write)
     words = [h.strip().replace("-", "_") for h in have.split(",") if h.strip()]
     if not data and not words:
         words, quality = _ask(quality)
