@@ -391,7 +391,7 @@ def test_answers_are_judged_though_nothing_says_which_is_better(home, tmp_path):
     file.write_text("\n".join(json.dumps({**row, "answers": row.pop("responses")}) for row in rows))
     assert len(read_answers(file, fields={"responses": "answers"})) == 3
     file.write_text("\n".join(map(json.dumps, [*rows, {"prompt": "q", "responses": ["a"]}])))
-    with pytest.raises(UserError, match="no two answers|are requested"):
+    with pytest.raises(UserError, match=r"no two answers|are requested"):
         read_answers(file)
     file.write_text("\n".join(json.dumps({"prompt": "q"}) for _ in range(3)))
     with pytest.raises(UserError, match="are requested"):

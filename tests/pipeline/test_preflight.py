@@ -455,6 +455,11 @@ def test_an_encoder_is_no_policy_and_may_be_a_backbone(model, tmp_path):
     assert "empty.jsonl" in refused("reward", "empty.jsonl", folder)
 
 
+def test_a_revision_of_a_folder_would_act_on_nothing(model):
+    said = refused("dpo", "pairs.jsonl", model, "policy.revision=v2")
+    assert "revision 'v2' is of a model on the hub" in said and "leave revision out" in said
+
+
 def test_a_local_judge_is_looked_at_before_work(model, tmp_path):
     folder = changed(model, tmp_path, quantization_config={"quant_method": "gptq"})
     recipe = {

@@ -39,7 +39,7 @@ def read_yaml(path: Path) -> dict[str, Any]:
         if path.suffix.lower() not in (".yaml", ".yml"):
             raise UserError(
                 f"{path} is not a recipe: it holds no YAML",
-                remedy=f"for data see plaudit check {path}; a method learns from it by plaudit METHOD {path} --model MODEL",
+                remedy=f"for data: plaudit check {path}, or a method such as plaudit dpo {path} --model MODEL",
             ) from None
         mark = getattr(error, "problem_mark", None)
         problem = Problem(

@@ -109,6 +109,11 @@ def _models(
 def _model(
     source: Pretrained, policy: bool, tell: Callable[[str], None] | None = None
 ) -> tuple[Any, Any] | None:
+    if source.revision is not None and locate(source.path).hub is None:
+        raise UserError(
+            f"revision {source.revision!r} is of a model on the hub, and {source.path} lies on this machine",
+            remedy="leave revision out",
+        )
     folder = fetched(source.path, source.revision)
     if folder is None:
         return None  # on the hub, and not fetched yet

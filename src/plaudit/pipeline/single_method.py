@@ -145,8 +145,9 @@ def _names_encoder(model: str | Path) -> bool:
     try:
         found = locate(model)
         folder = fetched(model) if found.hub else found.folder
-        there = folder is not None and (folder / "config.json").is_file()
-        return there and is_encoder(read_architecture(folder))
+        if folder is None or not (folder / "config.json").is_file():
+            return False
+        return is_encoder(read_architecture(folder))
     except UserError:
         return False  # said with all else that is wrong, before any work
 
