@@ -54,6 +54,9 @@ def test_memory_turns_to_adapters_and_then_to_nothing():
     assert not roomy.advice[0].adapters and tight.advice[0].adapters
     assert tight.advice[0].gib < roomy.advice[0].gib
     assert tight.advice[0].recipe["policy"]["lora"] == {"rank": 16}
+    tighter = advise(Situation({"pairs"}, memory=3, parameters=1e9))
+    assert tighter.advice[0].gib < 3 < tight.advice[0].gib and tighter.advice[0].halved
+    assert tighter.advice[0].recipe["policy"]["lora"] == {"rank": 16, "base_dtype": "bfloat16"}
     none = advise(Situation({"pairs", "people"}, memory=1, parameters=1e9))
     assert not none.advice and "even with adapters" in none.left_out["dpo"]
 

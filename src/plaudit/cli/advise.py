@@ -120,7 +120,13 @@ def _show(found: Situation, way: Recommendation) -> None:
     console.print(f"\n→ {first.method}: {first.reason}.", style="bold", soft_wrap=True)
     console.print(f"  {METHODS[first.method].paper}; when: {METHODS[first.method].when}.", soft_wrap=True)
     memory = f"  memory: {first.gib:.1f} GiB of weights and optimizer states, activations on top"
-    console.print(memory + (", with adapters (LoRA)" if first.adapters else ""), soft_wrap=True)
+    if first.halved:
+        whole = 4 * found.parameters / 2**30
+        memory += ", with adapters (LoRA) on a base in bfloat16"
+        memory += f"; loading and saving take {whole:.1f} GiB of main memory"
+    elif first.adapters:
+        memory += ", with adapters (LoRA)"
+    console.print(memory, soft_wrap=True)
     if found.tokens:
         here = cpu(threads_here())
         times = [

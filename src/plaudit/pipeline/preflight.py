@@ -257,7 +257,8 @@ def _memory(context: Context, node: Node, config: Any, problems: list[Problem]) 
             Problem(
                 f"{node.name} takes {wanted:.3g} GiB for weights, gradients and optimizer alone, and {stated}",
                 field="memory",
-                remedy="raise memory, train adapters (policy.lora), or take a smaller model",
+                remedy="raise memory, train adapters (policy.lora, of which base_dtype: bfloat16 takes the least), "
+                "or take a smaller model",
             )
         )
 
