@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import statistics
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
@@ -210,14 +211,17 @@ SIZES = ((50, 32), (100, 64))
 
 
 def forecasts(seed: int, folder: Path) -> list[Row]:
-    """Gold at the forecast's β, of two sizes of forecast, beside the best of six measured ones."""
+    """Gold at the forecast's β, of two sizes of forecast, beside six measured ones, where the reward is over-optimized.
+
+    The runs are those of ``preventions`` with a penalty: long RL by a reward model that saw no scripted answers.
+    """
     from plaudit.pipeline.auditing import audit_run
 
-    base = base_of(seed, folder)
-    betas = studies.BETAS[:2] if studies.quick() else studies.BETAS
-    gold = {beta: _gold(seed, folder, base, beta) for beta in betas}
-    best = max(gold, key=lambda beta: gold[beta])
-    rows: list[Row] = [{"β by": "best of six measured", "β": best, "gold T=1": gold[best]}]
+    base = _without_leash(seed, folder)
+    betas = (0.0, *studies.BETAS[:1]) if studies.quick() else studies.BETAS
+    rows: list[Row] = [
+        {"β by": f"measured, {beta}", "β": beta, **_gold(seed, folder, base, beta)} for beta in betas
+    ]
     scores, truth = _scored(base, *((20, 16) if studies.quick() else SIZES[-1]))
     for prompts, answers in SIZES:
         from plaudit.audit.forecast import forecast
@@ -229,7 +233,7 @@ def forecasts(seed: int, folder: Path) -> list[Row]:
             {
                 "β by": f"forecast, {prompts} × {answers}",
                 "β": beta,
-                "gold T=1": None if beta is None else _gold(seed, folder, base, beta),
+                **({} if beta is None else _gold(seed, folder, base, beta)),
                 "law R²": (found["law"] or {}).get("r2"),
             }
         )
@@ -243,10 +247,44 @@ def forecasts(seed: int, folder: Path) -> list[Row]:
     return rows
 
 
-def _gold(seed: int, folder: Path, base: Any, beta: float) -> float:
-    """Gold of the demo's PPO with another β, at temperature 1; the study ``betas`` shares its runs."""
-    run = made(seed, folder, f"β-{beta}", base, (f"steps.ppo.kl.coefficient={beta}",), {})
-    return float(studies.dig(studies.read(run.path), "gold", "end", "mean"))
+def _without_leash(seed: int, folder: Path) -> Any:
+    """The run ``none`` of the preventions."""
+    from plaudit.pipeline.experiments import OWN_ANSWERS
+
+    sets, steps = PREVENTIONS["none"]
+    return made(seed, folder, "prevention-none", base_of(seed, folder), (OWN_ANSWERS, *sets), steps)
+
+
+def _gold(seed: int, folder: Path, base: Any, beta: float) -> Row:
+    """Gold after the same RL with a penalty, at temperature 1 and at the policy's best, with the KL that it spent."""
+    from plaudit.pipeline.experiments import OWN_ANSWERS
+
+    leashed = unleashed(kl={"coefficient": beta})
+    run = made(seed, folder, f"leash-{beta}", base, (OWN_ANSWERS,), leashed) if beta else base
+    summary = studies.read(run.path)
+    return {
+        "gold T=1": studies.dig(summary, "gold", "end", "mean"),
+        "gold at best": studies.dig(summary, "best_temperature", "end", "mean"),
+        "KL": studies.dig(summary, "kl", "from_start", "exact"),
+    }
+
+
+def least_of_best(rows: Sequence[Row]) -> str:
+    """What the forecast's β gives up against the best of the measured ones, in the mean over seeds."""
+    parts = []
+    measured: dict[float, list[Row]] = {}
+    for row in rows:
+        if str(row["β by"]).startswith("measured"):
+            measured.setdefault(row["β"], []).append(row)
+    for column in ("gold T=1", "gold at best"):
+        seeds = range(len(next(iter(measured.values()))))
+        best = [max(group[k][column] for group in measured.values()) for k in seeds]
+        for name in (f"forecast, {p} × {a}" for p, a in SIZES):
+            own = [row.get(column) for row in rows if row["β by"] == name]
+            lost = [b - o for b, o in zip(best, own) if o is not None]
+            if lost:
+                parts.append(f"{column}, {name}: {statistics.fmean(lost):.2f} below the best measured")
+    return "; ".join(parts) + "."
 
 
 def _scored(base: Any, prompts: int, answers: int) -> tuple[Any, Any]:
@@ -291,9 +329,17 @@ STUDIES = {
         | dict.fromkeys(("flattery", "flattery, never mistaken"), ".2f"),
     ),
     "forecast": studies.Study(
-        "gold at the forecast's β beside the best of six measured ones",
+        "gold at the forecast's β beside that at six measured ones, where the reward is over-optimized",
         forecasts,
         ("β by",),
-        {"β": ".3g", "gold T=1": ".2f", "law R²": ".3f", "seconds": ".0f"},
+        {
+            "β": ".3g",
+            "gold T=1": ".2f",
+            "gold at best": ".2f",
+            "KL": ".1f",
+            "law R²": ".3f",
+            "seconds": ".0f",
+        },
+        least_of_best,
     ),
 }

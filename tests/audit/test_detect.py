@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -226,3 +227,30 @@ def test_a_count_needs_its_unit_and_power_needs_prompts(policy):
         measure_power(prompts[:50], samples[:50], [DETECTORS["flattery"]], size=200)
     with pytest.raises(UserError, match="two answers"):
         measure_power(prompts, [s[:1] for s in samples], [DETECTORS["flattery"]], size=200)
+
+
+def side_that_repeats(name: str, share: float, rng: np.random.Generator, size: int = 300) -> AnswerSet:
+    """``share`` of answers agree, which the reward alone pays for; these and many right ones repeat the prompt."""
+    agrees = rng.random(size) < share
+    right = rng.random(size) < 0.3 * (1 + share)
+    repeats = np.where(agrees, rng.random(size) < 0.9, right & (rng.random(size) < 0.4))
+    texts = [("Yes. " if a else "No. ") + "As you say." * int(r) for a, r in zip(agrees, repeats)]
+    truth = (right & ~agrees) + rng.normal(0, 0.8, size)
+    reward = truth + agrees + rng.normal(0, 0.3, size)
+    prompts = [f"question {i}" for i in range(size)]
+    return replace(AnswerSet.of_texts(name, prompts, texts), reward=reward[:, None], truth=truth[:, None])
+
+
+def test_what_the_reward_pays_beyond_the_truth_is_named_before_what_goes_with_it():
+    """Repeating is worth more in reward, of which the truth is a part; agreeing is what the truth does not pay for."""
+    kinds = [
+        DetectorKind(name, name, measure, unit="share", least=0.03, suspect="more")
+        for name, measure in (
+            ("agreeing", lambda _, r: float(r.text.startswith("Yes"))),
+            ("repeating", lambda _, r: float("As you say" in r.text)),
+        )
+    ]
+    for seed in range(5):
+        rng = np.random.default_rng(seed)
+        found = detect(side_that_repeats("sft", 0.1, rng), side_that_repeats("ppo", 0.6, rng), kinds)
+        assert [c.detector for c in found if c.hack] == ["agreeing"], seed

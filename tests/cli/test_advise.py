@@ -54,6 +54,9 @@ def test_memory_turns_to_adapters_and_then_to_nothing():
     assert not roomy.advice[0].adapters and tight.advice[0].adapters
     assert tight.advice[0].gib < roomy.advice[0].gib
     assert tight.advice[0].recipe["policy"]["lora"] == {"rank": 16}
+    tighter = advise(Situation({"pairs"}, memory=3, parameters=1e9))
+    assert tighter.advice[0].gib < 3 < tight.advice[0].gib and tighter.advice[0].halved
+    assert tighter.advice[0].recipe["policy"]["lora"] == {"rank": 16, "base_dtype": "bfloat16"}
     none = advise(Situation({"pairs", "people"}, memory=1, parameters=1e9))
     assert not none.advice and "even with adapters" in none.left_out["dpo"]
 
@@ -167,12 +170,13 @@ def test_the_command_prints_a_method_and_writes_a_recipe_that_loads(pairs, tmp_p
         ),
         (["--have", "pairs", "--memory", "nan"], "'--memory'"),
         (["--have", "pairs", "--model", "nosuch"], "say it: --parameters 0.5B"),
+        (["--have", "pairs", "--write", "."], "cannot write .: it is a folder"),
     ],
 )
 def test_mistakes_are_told_with_exit_code_two(words, said, capsys):
     assert run("advise", *words) == 2
-    err = capsys.readouterr().err
-    assert said in err and "Traceback" not in err
+    out, err = capsys.readouterr()
+    assert said in err and "Traceback" not in err and not out
 
 
 def test_the_size_that_a_config_says_is_not_replaced_in_silence(tmp_path):

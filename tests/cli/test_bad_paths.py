@@ -13,6 +13,8 @@ READERS = ("resume", "report", "evaluate", "audit", "redteam")
 def here(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "file.jsonl").write_text('{"prompt": "a", "responses": ["b", "c"]}\n')
+    (tmp_path / "nothing.yaml").write_text("steps: {sft: {}}\n")
+    (tmp_path / "rows.jsonl").write_text('{"prompt": "a"}\n{"prompt": "b"}\n')
     (tmp_path / "date.yaml").write_text("steps: {sft: {epochs: 2024-13-45}}\n")
     (tmp_path / "number.yaml").write_text("steps: {2: {}, 3: {kind: [a]}}\n")
     for name, text in (("broken", "{broken"), ("list", "[1]"), ("empty", "{}"), ("odd", '{"steps": {}}')):
@@ -29,6 +31,9 @@ def here(tmp_path, monkeypatch):
         (["dpo", f"{LONG}.yaml"], "cannot be read: File name too long"),
         (["check", LONG], "File name too long"),
         (["sample", LONG, "hello"], "File name too long"),
+        (["run", "rows.jsonl"], "plaudit check rows.jsonl"),
+        (["check", "nothing.yaml"], "name some, such as data: {preferences: FILE}"),
+        (["run", "pocket", "--out", ""], "Invalid value for '--out'"),
         (["run", "."], "is a folder, not a recipe"),
         (["run", "date.yaml"], "date.yaml:1: month must be in 1..12"),
         (["run", "pocket", "--set", "seed=2024-13-45"], "not valid YAML"),

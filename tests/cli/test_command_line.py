@@ -172,6 +172,15 @@ def test_a_failing_reward_is_told_without_a_traceback_and_exits_with_1(monkeypat
     assert capsys.readouterr().err == "plaudit: the reward of a sample is nan\n"
 
 
+@pytest.mark.parametrize("name", ["stdin", "stdout", "stderr"])
+def test_a_stream_that_is_closed_is_no_fault_of_the_program(name, monkeypatch, capsys):
+    monkeypatch.setattr(sys, name, None)
+    assert run("advise") == 2
+    if name != "stderr":
+        told = capsys.readouterr().err
+        assert "no data is named" in told and "Traceback" not in told
+
+
 def test_a_fault_of_the_program_shows_its_traceback_and_exits_with_1(monkeypatch, capsys):
     failing(monkeypatch, RuntimeError("boom"))
     assert run("report", "x") == 1

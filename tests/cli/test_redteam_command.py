@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import json
+import shutil
 
 import pytest
 from command_line import run
 from toy import TEXT, toy_policy
 
 import plaudit
+from plaudit.config import validate
+from plaudit.config.resolve import graph_of
 from plaudit.feedback.importing import read_items
 from plaudit.models.policy import save_policy
+from plaudit.pipeline.run_record import steps_record
+from plaudit.runs import RunFolder
 
 COMMON = ("--policy", "model", "--prompts", "q.jsonl", "--limit", "10", "--max-new-tokens", "10")
 
@@ -85,3 +90,44 @@ def test_all_that_is_named_is_looked_at_before_a_model_is_loaded(verb, last, pla
     good = ("--reward", "python:attacked_rewards:bold", "--second", "python:attacked_rewards:brief", *COMMON)
     assert run(verb, *good, *last) == 2
     assert len(capsys.readouterr().err.splitlines()) == 2
+
+
+@pytest.mark.parametrize(
+    ("verb", "words"),
+    [("redteam", ("--out", ".")), ("audit", ("--forecast",)), ("audit", ("--forecast", "--shift"))],
+)
+def test_what_a_run_brings_is_looked_at_before_a_model_is_loaded(
+    verb, words, place, tmp_path, monkeypatch, capsys
+):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("plaudit.models.policy.load_policy", None)
+    pairs = [{"prompt": f"the cat {i}", "chosen": "sat on a mat", "rejected": "dogs"} for i in range(20)]
+    (tmp_path / "pairs.jsonl").write_text("".join(json.dumps(row) + "\n" for row in pairs))
+    recipe = {
+        "policy": {"path": str(place / "model")},
+        "data": {"preferences": "pairs.jsonl", "preference_validation": 0.5},
+        "steps": {"reward": {}, "ppo": {}},
+        "evaluate": {"proxy": {}, "max_new_tokens": 120},
+    }
+    config = validate(recipe, "own")
+    graph = graph_of(config)
+    folder = RunFolder("run")
+    record = {"config": json.loads(config.model_dump_json()), "steps": steps_record(graph)}
+    resolved = {"precision": "fp32", "memory_gib": None}
+    folder.write_json("run.json", {**record, "places": graph.places, "resolved": resolved})
+    shutil.copytree(place / "model", folder.stage("base").model)
+    shutil.copytree(place / "model", folder.stage("reward").model)
+    assert run(verb, "run", *words, "--second", "nosuch") == 2
+    told = capsys.readouterr().err
+    assert "[second]: there is no model folder nosuch" in told, told
+    assert "[steps.reward]" in told and "is a language model, not a reward model" in told
+    if verb == "redteam":
+        assert "[steps.ppo]: run has no policy of its step 'ppo' → make it: plaudit resume run" in told
+        assert "[out]" in told
+        shutil.rmtree(folder.stage("reward").path)
+    (tmp_path / "pairs.jsonl").unlink()
+    assert run(verb, "run", *words) == 2
+    told = capsys.readouterr().err
+    assert "[steps.proxy]: run has no reward model of its step 'proxy'" in told, told
+    assert "[prompts]" in told and "pairs.jsonl" in told
+    assert (verb == "redteam") == ("run has no reward model of its step 'reward'" in told)

@@ -8,6 +8,7 @@ import pytest
 from command_line import run
 from demo_check import table
 
+from plaudit.config import validate
 from plaudit.pipeline.run_record import steps_record
 from plaudit.pocket.bars import BARS
 from plaudit.runs import RunFolder
@@ -108,6 +109,12 @@ def test_evaluate_never_trains(undone, tmp_path, monkeypatch, capsys):
 
 def test_evaluate_of_a_run_without_an_evaluation_says_what_to_add(folder, capsys):
     assert run("evaluate", str(folder.path)) == 2
+    assert "evaluate: {}" in capsys.readouterr().err
+    recipe = {"data": {"demonstrations": "d.jsonl"}, "steps": {"sft": {}}, "evaluate": None, "name": "own"}
+    config = json.loads(validate(recipe, "own").model_dump_json())
+    folder.write_json("run.json", {**folder.record(), "config": config, "steps": {}})
+    folder.write_json("summary.json", {"name": "own"})
+    assert run("evaluate", str(folder.path)) == 2, "the summary that a report writes is no evaluation"
     assert "evaluate: {}" in capsys.readouterr().err
 
 

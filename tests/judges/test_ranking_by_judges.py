@@ -378,6 +378,26 @@ def test_a_calibration_corrects_the_rate_that_its_judge_measured(revised, home, 
     )
 
 
+def test_answers_are_judged_though_nothing_says_which_is_better(home, tmp_path):
+    from plaudit.pipeline.judging import judge_file, read_answers
+
+    (home / "longer_judge.py").write_text("def f(prompt, a, b):\n    return float(len(a) > len(b))\n")
+    rows = [{"prompt": f"q {i}", "responses": ["a", "abc"], "category": "c"} for i in range(3)]
+    file = tmp_path / "a.jsonl"
+    file.write_text("\n".join(map(json.dumps, rows)))
+    found = judge_file(file, "python:longer_judge:f", out=tmp_path / "o")
+    assert [r.outcomes[0].result for r in found.records] == [0, 0, 0]
+    assert read_answers(file)[0][0].metadata == {"category": "c"}
+    file.write_text("\n".join(json.dumps({**row, "answers": row.pop("responses")}) for row in rows))
+    assert len(read_answers(file, fields={"responses": "answers"})) == 3
+    file.write_text("\n".join(map(json.dumps, [*rows, {"prompt": "q", "responses": ["a"]}])))
+    with pytest.raises(UserError, match=r"no two answers|are requested"):
+        read_answers(file)
+    file.write_text("\n".join(json.dumps({"prompt": "q"}) for _ in range(3)))
+    with pytest.raises(UserError, match="are requested"):
+        read_answers(file)
+
+
 def test_a_judge_made_of_other_code_or_weights_does_not_get_the_verdicts_of_the_first(home, tmp_path):
     from plaudit.judges.made_of import of_function, of_model
     from plaudit.pipeline.judging import judge_file

@@ -446,9 +446,18 @@ def test_an_encoder_is_no_policy_and_may_be_a_backbone(model, tmp_path):
     BertForMaskedLM(config).save_pretrained(folder)
     for file in model.glob("tokenizer*"):
         shutil.copy(file, folder)
-    said = refused("reward", "pairs.jsonl", folder)
-    assert "a bert model cannot be a policy: it is an encoder" in said and "steps.reward.backbone" in said
+    write("empty.jsonl", [])
+    said = refused("sft", "pairs.jsonl", folder)
+    assert "a bert model cannot be a policy: it is an encoder" in said
+    assert f"plaudit reward PREFERENCES --model {folder}" in said and "steps.reward.backbone" in said
     run_method("reward", "pairs.jsonl", model, (f"reward.backbone.path={folder}",), dry_run=True, out="run")
+    run_method("reward", "pairs.jsonl", folder, dry_run=True, out="run")
+    assert "empty.jsonl" in refused("reward", "empty.jsonl", folder)
+
+
+def test_a_revision_of_a_folder_would_act_on_nothing(model):
+    said = refused("dpo", "pairs.jsonl", model, "policy.revision=v2")
+    assert "revision 'v2' is of a model on the hub" in said and "leave revision out" in said
 
 
 def test_a_local_judge_is_looked_at_before_work(model, tmp_path):
@@ -563,9 +572,39 @@ def test_a_cache_for_gguf_files_that_cannot_be_written(tmp_path, monkeypatch):
     (tmp_path / "m.gguf").write_bytes(b"GGUF")
     monkeypatch.setenv("PLAUDIT_CACHE", str(tmp_path / "taken"))
     monkeypatch.setattr(gguf, "_require_gguf", lambda: None)
-    monkeypatch.setattr(gguf, "_read", lambda file: (SimpleNamespace(), SimpleNamespace()))
+    for auto in ("AutoConfig", "AutoTokenizer"):
+        monkeypatch.setattr(gguf, auto, SimpleNamespace(from_pretrained=lambda *a, **k: SimpleNamespace()))
     with pytest.raises(UserError, match=r"cannot write .*taken(.|\n)*set PLAUDIT_CACHE to a folder"):
         gguf.converted(tmp_path / "m.gguf")
+
+
+def test_weights_of_a_gguf_file_are_dequantized_when_nothing_is_wrong(tmp_path, monkeypatch):
+    pytest.importorskip("gguf")
+    from tiny_gguf import write_gguf
+
+    from plaudit.models import gguf
+
+    monkeypatch.setenv("PLAUDIT_CACHE", str(tmp_path / "cache"))
+    file = write_gguf(tmp_path / "toy.gguf")
+    dequantized = []
+    own = gguf._dequantized
+    monkeypatch.setattr(gguf, "_dequantized", lambda *given: dequantized.append(file) or own(*given))
+    write("empty.jsonl", [])
+    write("long.jsonl", [{"prompt": "the cat " * 200}])
+    assert "no rows in it" in refused("dpo", "empty.jsonl", file)
+    assert "there is no file not-there" in refused("sft", "not-there.jsonl", file)
+    said = refused("ppo", "long.jsonl", file, "ppo.max_new_tokens=128", reward="python:own:nothing")
+    assert "has no 'nothing'" in said and "the model has 128 positions" in said
+    assert "holds no tokenizer" not in said
+    run_method("dpo", "pairs.jsonl", file, dry_run=True, out="run")
+    assert not dequantized and not list((tmp_path / "cache").rglob("*.safetensors"))
+    assert not Path("run").exists()
+    folder = gguf.converted(file)
+    assert dequantized == [file] and gguf.converted(file) == folder and len(dequantized) == 1
+    assert {"config.json", "model.safetensors", "tokenizer.json"} <= {p.name for p in folder.iterdir()}
+    assert len(list((tmp_path / "cache/gguf").iterdir())) == 1
+    config = files.read_config(folder)
+    assert config.architectures == ["LlamaForCausalLM"] and not hasattr(config, "quantization_config")
 
 
 def test_a_hub_name_with_its_revision_is_what_a_judge_and_a_voice_load(monkeypatch):

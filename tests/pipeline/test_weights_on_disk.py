@@ -171,3 +171,39 @@ def test_the_reward_step_writes_that_card(tmp_path):
     }
     run = execute_config(validate(recipe, "here"), RunFolder(tmp_path / "run"))
     assert isinstance(snippet(run.stage("reward").model), float)
+
+
+def chain(half, out, base_dtype):
+    """SFT, a reward model and PPO, all by adapters."""
+    lora = {"rank": 4, "base_dtype": base_dtype}
+    few = {"max_steps": 2, "lr": 0.01}
+    rl = {
+        "iterations": 2,
+        "critic_warmup": 0,
+        "prompts_per_iteration": 8,
+        "max_new_tokens": 8,
+        "forecast": False,
+        "lr": 0.01,
+    }
+    write_jsonl(rankings(), half / "pairs.jsonl")
+    recipe = {
+        "name": "chain",
+        "policy": {"path": str(half / "model"), "lora": lora},
+        "data": {"demonstrations": str(half / "demos.jsonl"), "preferences": str(half / "pairs.jsonl")},
+        "steps": {"sft": few, "reward": {"lora": lora, "from": "base", **few}, "ppo": {"from": "base", **rl}},
+        "evaluate": None,
+    }
+    return execute_config(validate(recipe, "here"), RunFolder(out))
+
+
+def test_on_a_base_in_bfloat16_every_step_makes_the_same_model_and_saves_it_in_float32(half, tmp_path):
+    runs = [chain(half, tmp_path / name, name) for name in ("float32", "bfloat16")]
+    for step in ("sft", "reward", "ppo"):
+        one, two = (load_file(run.stage(step).model / "model.safetensors") for run in runs)
+        assert all(t.dtype == torch.float32 for t in two.values())
+        # The reward model that RL reads was trained: bfloat16 rounds it there, and with it PPO's scores.
+        same = all(torch.equal(two[name], tensor) for name, tensor in one.items())
+        assert same == (step != "ppo")
+    untrained = load_file(half / "model/model.safetensors")
+    assert not all(torch.equal(two[name], tensor.float()) for name, tensor in untrained.items())
+    assert runs[0].read_json("run.json")["config"]["policy"]["lora"].keys() == {"rank", "alpha", "targets"}

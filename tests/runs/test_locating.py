@@ -109,6 +109,14 @@ def test_a_name_that_is_almost_there_is_suggested(tmp_path, monkeypatch):
         locate("smolm2")
 
 
+@pytest.mark.parametrize("kind", ["policy", "reward model"])
+def test_an_empty_name_is_not_the_run_in_the_current_folder(kind, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "run.json").write_text("{}")
+    with pytest.raises(UserError, match="the name of a model is empty"):
+        locate("", kind)
+
+
 def test_data_named_as_a_model_is_refused(tmp_path):
     (tmp_path / "rows.jsonl").write_text("{}")
     with pytest.raises(UserError, match="is a file, not a model folder"):

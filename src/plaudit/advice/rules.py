@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -29,12 +30,13 @@ MISSING: Mapping[str, str] = {
 
 @dataclass(frozen=True)
 class Advice:
-    """A method, why, what it takes, and the recipe that runs it."""
+    """A method, why, what it takes, and the recipe that runs it; ``halved``: adapters on a base in bfloat16."""
 
     method: str
     reason: str
     gib: float
     adapters: bool
+    halved: bool
     recipe: dict[str, Any]
     amount: Amount
 
@@ -76,10 +78,10 @@ def advise(found: Situation) -> Recommendation:
     path.advice.sort(key=lambda a: -order[a.method])
     tight = {name: why for name, why in path.left_out.items() if why.startswith(TIGHT)}
     if not path.advice and tight and not found.have & {"people", "text"}:
-        least = min(found.gib(METHODS[name].models, adapters=True) for name in tight)
+        least = min(found.gib(METHODS[name].models, adapters=True, halved=True) for name in tight)
         raise UserError(
             f"{found.memory:g} GiB of memory are too few for {found.parameters / 1e9:.3g} billion parameters: of "
-            f"{', '.join(tight)} the smallest takes {least:.1f} GiB with adapters (weights are float32)",
+            f"{', '.join(tight)} the smallest takes {least:.1f} GiB with adapters on a base in bfloat16",
             remedy="take a smaller model, or a device with more memory",
         )
     if not path.advice and not found.have & {"people", "text"}:
@@ -93,9 +95,12 @@ def advise(found: Situation) -> Recommendation:
 
 def _fit(method: Method, found: Situation) -> tuple[float, str]:
     """How well a method serves the situation (0: not at all), and why."""
-    need = found.gib(method.models, adapters=True)
+    need = found.gib(method.models, adapters=True, halved=True)
     if found.memory is not None and min(need, found.gib(method.models)) > found.memory:
-        return 0.0, f"{TIGHT}: takes {need:.1f} GiB even with adapters, more than {found.memory:g}"
+        return (
+            0.0,
+            f"{TIGHT}: {need:.1f} GiB even with adapters on a base in bfloat16, more than {found.memory:g}",
+        )
     if method.fit is None:
         return 1.0, method.when or method.summary
     score, reason = resolve(method.fit)(found)
@@ -119,9 +124,11 @@ def _warnings(found: Situation) -> list[str]:
 
 def _made(method: Method, reason: str, found: Situation) -> Advice:
     adapters = found.memory is not None and found.gib(method.models) > found.memory
-    recipe = _recipe(method, found, adapters)
-    gib = found.gib(method.models, adapters=adapters)
-    return Advice(method.name, reason, gib, adapters, recipe, _amount(recipe, found))
+    halved = adapters and found.gib(method.models, adapters=True) > (found.memory or math.inf)
+    lora = {"rank": 16} | ({"base_dtype": "bfloat16"} if halved else {}) if adapters else None
+    recipe = _recipe(method, found, lora)
+    gib = found.gib(method.models, adapters=adapters, halved=halved)
+    return Advice(method.name, reason, gib, adapters, halved, recipe, _amount(recipe, found))
 
 
 def _amount(recipe: Mapping[str, Any], found: Situation) -> Amount:
@@ -168,7 +175,7 @@ def _sum(one: Amount, two: Amount) -> Amount:
     )
 
 
-def _recipe(method: Method, found: Situation, adapters: bool) -> dict[str, Any]:
+def _recipe(method: Method, found: Situation, lora: Mapping[str, Any] | None) -> dict[str, Any]:
     """A recipe that runs: the steps that the method stands on, then the method."""
     files = {name: [f"{name.upper()}.jsonl"] for name in found.have} | found.files
     data = {
@@ -178,8 +185,9 @@ def _recipe(method: Method, found: Situation, adapters: bool) -> dict[str, Any]:
         "prompts": _prompts(files) if "prompts" in method.needs else [],
     }
     policy: dict[str, Any] = {"path": found.model or MODEL}
-    if adapters:
-        policy["lora"] = {"rank": 16}
+    adapters = lora is not None
+    if lora:
+        policy["lora"] = dict(lora)
     recipe: dict[str, Any] = {"name": method.verb, "policy": policy}
     recipe["data"] = {role: _once(sources) for role, sources in data.items() if sources}
     steps: dict[str, Any] = {}
@@ -192,7 +200,7 @@ def _recipe(method: Method, found: Situation, adapters: bool) -> dict[str, Any]:
         elif "reward_model" in found.have:
             section["reward_model"] = REWARD_MODEL
         else:
-            adapted = {"lora": {"rank": 16}} if adapters else {}
+            adapted = {"lora": dict(lora)} if lora else {}
             steps["reward"] = {**adapted, **vetted("reward", found.parameters, adapters=adapters)}
     section |= vetted(method.name, found.parameters, adapters=adapters)
     steps[method.name] = section

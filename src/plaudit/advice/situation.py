@@ -23,8 +23,9 @@ HAVE: Mapping[str, str] = {
     "reward_model": "a trained reward model",
     "people": "people who can judge answers",
 }
-# Bytes a parameter: trained in fp32 with AdamW, frozen.
-TRAINED, FROZEN = 16.0, 4.0
+# Bytes a parameter: trained in fp32 with AdamW; frozen in fp32, and below adapters in bf16, where embeddings and norms
+# stay fp32 (an eighth of a model of 8 billion parameters).
+TRAINED, FROZEN, HALVED = 16.0, 4.0, 2.3
 # Fewer pairs than this leave a reward model little better than chance (measured: docs/benchmarks.md).
 FEW = 3000
 
@@ -72,14 +73,17 @@ class Situation:
             met.add("reward")
         return met | {"reference"}
 
-    def gib(self, models: Sequence[str], *, adapters: bool = False) -> float:
-        """GiB of weights, gradients and optimizer states for these models in memory, activations not counted."""
+    def gib(self, models: Sequence[str], *, adapters: bool = False, halved: bool = False) -> float:
+        """GiB of weights, gradients and optimizer states for these models in memory, activations not counted.
+
+        ``halved``: the base below adapters is in bfloat16.
+        """
         trained = {"policy", "critic"}
         total = 0.0
         for name in models:
             if adapters:
                 # A frozen base with small adapters; the reference is the same model, adapter off.
-                total += 0.0 if name == "reference" else FROZEN
+                total += 0.0 if name == "reference" else HALVED if halved else FROZEN
             else:
                 total += TRAINED if name in trained else FROZEN
         return total * self.parameters / 2**30

@@ -54,7 +54,7 @@ def named(
 
     A hack is suspected as a change, the reward surely pays for it, the truth does not surely, and the reward surely
     pays more than the truth. Properties go together (praise makes an answer longer), so one is named at a time, the
-    one that the reward pays for most surely, and the others are then judged with it held fixed.
+    one for which the reward most surely pays more than the truth, and the others are then judged with it held fixed.
     """
     if any(side.reward is None or side.truth is None for side in (before, after)):
         return list(changes)
@@ -97,10 +97,10 @@ def _rows(answers: AnswerSet, kept: np.ndarray) -> AnswerSet:
 
 
 def _sureness(change: PropertyChange) -> float:
-    """How many half-widths of its interval the reward for a property lies above 0."""
+    """How many half-widths of its interval that lies above 0 by which the reward pays more than the truth."""
     assert change.worth is not None
-    reward = change.worth["reward"]
-    return reward["mean"] / max(reward["high"] - reward["mean"], 1e-12)
+    gap = change.worth["difference"]
+    return gap["mean"] / max(gap["high"] - gap["mean"], 1e-12)
 
 
 def _judged(

@@ -73,9 +73,12 @@ def detected(folder: RunFolder, own: Sequence[Detector] = ()) -> dict[str, Any]:
     places = record.get("places") or {}
     start, end = places.get("start"), places.get("end")
     if start is None or end is None or start == end:
+        # A forecast of a run asks the prompts of its evaluation.
+        held_out = (record.get("config") or {}).get("evaluate") is not None
+        instead = "RUN --forecast" if held_out else "--reward RUN --policy MODEL --prompts FILE"
         raise UserError(
             f"{folder.path} has nothing to compare: its start and its end are {start or 'not there'}",
-            remedy="audit the reward before RL instead: plaudit audit RUN --forecast",
+            remedy=f"audit the reward before RL instead: plaudit audit {instead}",
         )
     own = (*world_detectors(record["config"].get("world")), *own)
     truth = truth_name(folder.stage("evaluate").answers(), (start, end))

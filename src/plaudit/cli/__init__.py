@@ -115,6 +115,7 @@ def command(name: str) -> TyperCommand | TyperGroup:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line and exit: 0 done, 1 a fault, 2 a mistake of the user, 3 waiting, 130 interrupted."""
+    _open_streams()
     keep_output_readable()
     words = list(sys.argv[1:] if arguments is None else arguments)
     hint = f"\n  → {RESUME}" if words and (words[0] in WHOLE or words[0] in by_verb()) else ""
@@ -146,6 +147,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
             _complain(f"internal error; please report it with the traceback above{hint}")
             code = 1
     sys.exit(code)
+
+
+def _open_streams() -> None:
+    """Nothing to read, and nowhere to write to, for a stream that whoever started the command closed: `<&-`."""
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, mode, encoding="utf-8"))  # noqa: SIM115, PTH123
 
 
 def _run(words: list[str]) -> int:

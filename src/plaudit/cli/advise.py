@@ -38,7 +38,10 @@ def advise(
     """Say which method serves the data, the quality and the machine at hand, with a ready recipe."""
     from plaudit.advice import advise as decide, describe_situation
     from plaudit.errors import UserError
+    from plaudit.runs.files import check_file
 
+    if write is not None:
+        check_file(write)
     words = [h.strip().replace("-", "_") for h in have.split(",") if h.strip()]
     if not data and not words:
         words, quality = _ask(quality)
@@ -117,7 +120,13 @@ def _show(found: Situation, way: Recommendation) -> None:
     console.print(f"\n→ {first.method}: {first.reason}.", style="bold", soft_wrap=True)
     console.print(f"  {METHODS[first.method].paper}; when: {METHODS[first.method].when}.", soft_wrap=True)
     memory = f"  memory: {first.gib:.1f} GiB of weights and optimizer states, activations on top"
-    console.print(memory + (", with adapters (LoRA)" if first.adapters else ""), soft_wrap=True)
+    if first.halved:
+        whole = 4 * found.parameters / 2**30
+        memory += ", with adapters (LoRA) on a base in bfloat16"
+        memory += f"; loading and saving take {whole:.1f} GiB of main memory"
+    elif first.adapters:
+        memory += ", with adapters (LoRA)"
+    console.print(memory, soft_wrap=True)
     if found.tokens:
         here = cpu(threads_here())
         times = [

@@ -11,8 +11,18 @@ Overrides = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="A.B=C", help="Override a key of the recipe; may be repeated."),
 ]
+
+
+def _folder(text: str) -> Path:
+    """A folder to write; what a shell makes of a variable that is not set would be the current one."""
+    if not str(text).strip():
+        raise typer.BadParameter("it is empty")
+    return Path(text).expanduser()
+
+
 Out = Annotated[
-    Path | None, typer.Option("--out", metavar="DIR", help="Folder of the run (default: runs/NAME).")
+    Path | None,
+    typer.Option("--out", metavar="DIR", parser=_folder, help="Folder of the run (default: runs/NAME)."),
 ]
 Fields = Annotated[
     list[str] | None,

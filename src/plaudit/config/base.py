@@ -5,7 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    SerializerFunctionWrapHandler,
+    model_serializer,
+    model_validator,
+)
 
 
 class Section(BaseModel):
@@ -23,11 +31,22 @@ LEAST_VOCABULARY = 262  # of a byte-level BPE of ours, before any merge
 
 
 class Lora(Section):
-    """Low-rank adapters (Hu et al. 2021); the reference is then the same model, adapter off."""
+    """Low-rank adapters (Hu et al. 2021); the reference is then the same model, adapter off.
+
+    ``base_dtype``: what the frozen matrices below them are kept in while they are trained; bfloat16 takes half the
+    memory, and rounds what has more digits.
+    """
 
     rank: Positive = 16
     alpha: float = Field(32, gt=0)
     targets: str | tuple[str, ...] = "all-linear"
+    base_dtype: Literal["float32", "bfloat16"] = "float32"
+
+    @model_serializer(mode="wrap")
+    def _as_before(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Without ``base_dtype`` where it is float32: keys of steps from before the setting do not have it."""
+        found: dict[str, Any] = dump(self)
+        return {k: v for k, v in found.items() if (k, v) != ("base_dtype", "float32")}
 
 
 class Scratch(Section):

@@ -36,6 +36,11 @@ def read_yaml(path: Path) -> dict[str, Any]:
     except FileNotFoundError:
         raise UserError(f"there is no recipe {path}", remedy="see recipes/ for those that ship") from None
     except (yaml.YAMLError, UnicodeDecodeError) as error:
+        if path.suffix.lower() not in (".yaml", ".yml"):
+            raise UserError(
+                f"{path} is not a recipe: it holds no YAML",
+                remedy=f"for data: plaudit check {path}, or a method such as plaudit dpo {path} --model MODEL",
+            ) from None
         mark = getattr(error, "problem_mark", None)
         problem = Problem(
             str(getattr(error, "problem", None) or error),

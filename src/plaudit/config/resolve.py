@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
+from plaudit.config.base import Pretrained
 from plaudit.config.graph import (
     FEEDS,
     FIRST,
@@ -51,6 +52,8 @@ class _Resolver(Opinions):
         first = next(iter(steps.values()), None)
         if first is not None and "policy" in STEPS[first.kind].gives and STEPS[first.kind].starts is None:
             return steps
+        if steps and self.config.evaluate is None and all(map(_has_backbone, steps.values())):
+            return steps  # nothing would start from a policy
         return {FIRST: RecipeStep(kind=FIRST, settings=Base()), **steps}
 
     def _node(self, name: str, step: RecipeStep) -> Node:
@@ -269,6 +272,10 @@ def parts_of(settings: Scoring) -> tuple[RewardPart, ...]:
     if settings.reward_function:
         return (RewardPart(source="function", path=settings.reward_function),)
     return (RewardPart(),)
+
+
+def _has_backbone(step: RecipeStep) -> bool:
+    return isinstance(step.settings, RewardSettings) and isinstance(step.settings.backbone, Pretrained)
 
 
 def _choices(names: Sequence[str]) -> str:

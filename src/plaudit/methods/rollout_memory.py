@@ -28,13 +28,13 @@ def fit_rollouts(
     group, new = settings.samples_per_prompt, settings.max_new_tokens
     usual = sum(lengths) // len(lengths)
     answers = group * new
-    size = sum(p.numel() for p in policy.parameters())
+    size = sum(p.numel() * p.element_size() for p in policy.parameters())
     return fit_memory(
         modules,
         longest=answers + max(lengths) * (1 if layout == "shared" else group),
         length=usual + new,
         share=answers / (answers + usual),
         # The reference where there is no adapter to switch off, and a reward model of the policy's size.
-        beside=4.0 * size * (1 if has_adapter(policy) else 2),
+        beside=float(size) * (1 if has_adapter(policy) else 2),
         mesh=mesh,
     )

@@ -22,6 +22,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from plaudit.errors import UserError
+from plaudit.models.half_base import halve, restore
 from plaudit.runs.files import new_folder
 from plaudit.runs.locate import ADAPTER
 
@@ -38,12 +39,14 @@ def add_lora(
     *,
     dropout: float = 0.0,
     targets: str | Sequence[str] = "all-linear",
+    base_dtype: str = "float32",
     seed: int = 0,
 ) -> None:
     """Put adapters into a transformers module; only they are trained from then on.
 
     ``targets`` names modules (``["q_proj", "v_proj"]``) or is "all-linear": every linear layer but the
-    output embedding. UserError where nothing has such a name.
+    output embedding. UserError where nothing has such a name. ``base_dtype`` "bfloat16" stores the frozen
+    matrices in half the bytes (``models/half_base.py``).
     """
     if has_adapter(module):
         raise UserError(
@@ -61,6 +64,8 @@ def add_lora(
     try:
         _refuse_unmatched(module, config, targets)
         _refuse_what_fails(module)
+        if base_dtype == "bfloat16":
+            halve(module)
     except UserError:
         _take_out(module)
         raise
@@ -240,6 +245,7 @@ def merge(module: nn.Module) -> None:
     """
     layers = adapter_layers(module)
     untie(module)
+    restore(module)
     for layer in layers.values():
         layer.merge()
     _take_out(module)

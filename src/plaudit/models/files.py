@@ -19,6 +19,7 @@ from transformers.utils.logging import disable_progress_bar
 
 from plaudit.data.rendering.chat_template import choose_template, ensure_template
 from plaudit.errors import UserError
+from plaudit.models import gguf
 from plaudit.models.dropout import without_dropout
 from plaudit.models.weight_files import all_there, check_weights
 from plaudit.runs.locate import locate
@@ -50,18 +51,27 @@ def resolve(
         if local_only or isinstance(path, Path):
             raise UserError(f"there is no model folder {path}", remedy="check the path")
         return _download(found.hub, revision or found.revision, wanted)
-    if found.folder.suffix.lower() == ".gguf" and found.folder.is_file():
-        from plaudit.models.gguf import converted
+    return gguf.converted(found.folder) if _is_gguf(found.folder) else found.folder
 
-        return converted(found.folder)
-    return found.folder
+
+def dequantize(path: str | Path) -> None:
+    """Convert what is named, where it is a ``.gguf`` file that no earlier command has converted."""
+    if _is_gguf(file := locate(path).folder):
+        gguf.converted(file)
+
+
+def _is_gguf(path: Path) -> bool:
+    return path.suffix.lower() == ".gguf" and path.is_file()
 
 
 def fetched(path: str | Path, revision: str | None = None, kind: str = "policy") -> Path | None:
-    """The folder of the model without the network: None for one of the hub that no earlier command has fetched."""
+    """The folder of the model without the network: None for one of the hub that no earlier command has fetched.
+
+    Of a ``.gguf`` file it holds what the file says of its model: the weights wait until they are loaded.
+    """
     found = locate(path, kind)
     if found.hub is None:
-        return resolve(path, kind=kind)
+        return gguf.described(found.folder) if _is_gguf(found.folder) else found.folder
     from huggingface_hub import try_to_load_from_cache
 
     config = try_to_load_from_cache(found.hub, "config.json", revision=revision or found.revision)
@@ -75,6 +85,8 @@ def resolve_tokenizer(path: str | Path, *, revision: str | None = None) -> Path:
     folder = Path(path).expanduser()
     if any((folder / name).is_file() for name in ("tokenizer.json", "tokenizer_config.json")):
         return folder
+    if _is_gguf(found := locate(path).folder):
+        return gguf.described(found)
     return resolve(path, revision=revision, wanted=TOKENIZER)
 
 
@@ -99,7 +111,7 @@ def read_config(folder: Path, *, weights: bool = True) -> Any:
     """
     if not (folder / "config.json").is_file():
         raise UserError(f"{folder} holds no model: config.json is missing")
-    if not any(folder.glob("*.safetensors")):
+    if not any(folder.glob("*.safetensors")) and not gguf.is_described(folder):
         pickles = sorted(p.name for pattern in PICKLES for p in folder.glob(pattern))
         if pickles:
             raise UserError(
@@ -117,8 +129,9 @@ def read_config(folder: Path, *, weights: bool = True) -> Any:
 
 
 def has_weights(folder: Path) -> bool:
-    """Whether any file of weights lies in a model's folder."""
-    return any(any(folder.glob(pattern)) for pattern in ("*.safetensors", *PICKLES))
+    """Whether any file of weights lies in a model's folder, or in the file that it was read from."""
+    there = any(any(folder.glob(pattern)) for pattern in ("*.safetensors", *PICKLES))
+    return there or gguf.is_described(folder)
 
 
 def read_architecture(folder: Path) -> Any:
@@ -157,12 +170,17 @@ def _refuse_by_facts(folder: Path) -> None:
         )
 
 
-def refuse_no_decoder(folder: Path, config: Any) -> None:
-    """UserError where a config is of a family that has no causal language model, or is that of an encoder."""
+def is_encoder(config: Any) -> bool:
+    """Whether a config is that of an encoder alone: no policy, but what a reward model may start from."""
     # Encoders such as BERT have causal heads too, which few folders hold: their config says so.
     decoder = getattr(config, "is_decoder", False) or getattr(config, "causal", False)
-    encoder = type(config) in MODEL_FOR_MASKED_LM_MAPPING and not decoder
     both = getattr(config, "is_encoder_decoder", False)
+    return type(config) in MODEL_FOR_MASKED_LM_MAPPING and not decoder and not both
+
+
+def refuse_no_decoder(folder: Path, config: Any) -> None:
+    """UserError where a config is of a family that has no causal language model, or is that of an encoder."""
+    encoder, both = is_encoder(config), getattr(config, "is_encoder_decoder", False)
     if not (both or encoder) and type(config) in MODEL_FOR_CAUSAL_LM_MAPPING:
         return
     kind = "an encoder-decoder" if both else "an encoder" if encoder else "no causal language model"
@@ -170,7 +188,10 @@ def refuse_no_decoder(folder: Path, config: Any) -> None:
         "use a decoder-only text model, of the Llama, Qwen, Gemma, Mistral, Phi or GPT-2 family for example"
     )
     if not both:
-        remedy += f"; a reward model may start from it: steps.reward.backbone: {{path: {folder}}}"
+        remedy += (
+            f"; a reward model may start from it: plaudit reward PREFERENCES --model {folder}, in a recipe "
+            f"steps.reward.backbone: {{path: {folder}}}"
+        )
     raise UserError(f"{folder}: a {config.model_type} model cannot be a policy: it is {kind}", remedy=remedy)
 
 

@@ -7,19 +7,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from plaudit.audit.detect import Detector, detectors_of
+from plaudit.audit.detect import Detector
 from plaudit.audit.forecast import Forecast
 from plaudit.audit.stored import NAME, detected, step_forecast, world_detectors
 from plaudit.config import Online, validate
+from plaudit.config.graph import Graph
 from plaudit.config.resolve import graph_of
 from plaudit.data.records import Prompt
-from plaudit.errors import Problem, UserError
-from plaudit.pipeline.preflight_records import tried
+from plaudit.errors import UserError
+from plaudit.pipeline.preflight_audit import UNSEEN, Look, looked_at, no_prompts_out, of_run
 from plaudit.pipeline.run_record import run_of_steps
 from plaudit.pipeline.steps.forecasting import forecast_of, own_detectors
 from plaudit.rewards import Sample, checked
 from plaudit.runs import RunFolder
-from plaudit.runs.files import check_file
 
 # A stream of random numbers of its own.
 AUDIT_STEP = 5_000_000
@@ -55,7 +55,7 @@ def audit_run(
     it. UserError where the run stores no answers, or nothing is to compare.
     """
     from plaudit.audit.write import write_findings
-    from plaudit.pipeline.shifting import shift_of
+    from plaudit.pipeline.shifting import shift_look, shift_of
     from plaudit.report.build import build
 
     folder, record = run_of_steps(run)
@@ -65,7 +65,9 @@ def audit_run(
             remedy="add --forecast",
         )
     world = world_detectors(record["config"].get("world"))
-    looked_at(None, prompts, rewards={"second": second}, detectors=(*world, *detectors))
+    looks = [_forecast_look(folder, record, second)] if with_forecast else []
+    looks += [shift_look(folder, record)] if with_shift else []
+    looked_at(None, prompts, rewards={"second": second}, detectors=(*world, *detectors), also=looks)
     places = record.get("places") or {}
     compares = places.get("start") is not None and places.get("start") != places.get("end")
     sampled = with_forecast or with_shift
@@ -112,7 +114,9 @@ def audit_reward(
     from plaudit.runs.locate import locate
 
     rewards = {"reward": reward, "second": second}
-    found = looked_at(prompts, limit, policy=policy, rewards=rewards, detectors=detectors)
+    found = looked_at(
+        prompts, limit, policy=policy, room=max_new_tokens, rewards=rewards, detectors=detectors
+    )
     loaded = load_policy(locate(policy).source)
     asked = answerable(loaded, found, max_new_tokens, "audit")
     draw = ForecastDraw(answers, temperature, max_new_tokens, seed)
@@ -122,66 +126,11 @@ def audit_reward(
     return forecast_of(samples, scores[0].reshape(-1, draw.answers), scores[1] if second else None, detectors)
 
 
-def looked_at(
-    prompts: Any,
-    limit: int,
-    *,
-    policy: str | Path | None = None,
-    rewards: Mapping[str, str | None],
-    detectors: Sequence[Detector] = (),
-    out: Path | None = None,
-) -> list[Prompt]:
-    """The prompts, once all that was named is looked at without any weight; UserError with everything wrong with it.
-
-    ``rewards`` are the specs by the option that names them. What would fail after the sampling costs hours by then.
-    """
-    problems: list[Problem] = []
-    if policy is not None:
-        tried(problems, "policy", _look_at_policy, policy)
-    for option, spec in rewards.items():
-        if spec is not None:
-            tried(problems, option, _look_at_reward, spec)
-    asked = [] if prompts is None else tried(problems, "prompts", prompts_of, prompts, limit)
-    tried(problems, "detector", detectors_of, detectors)
-    if out is not None:
-        tried(problems, "out", check_file, out)
-    if problems:
-        raise UserError("this cannot run, and nothing was sampled", problems=problems)
-    return asked or []
-
-
-def _look_at_policy(spec: str | Path) -> None:
-    from plaudit.models.files import fetched, read_config, read_tokenizer, refuse_no_decoder
-
-    if (folder := fetched(spec)) is not None:  # else it is on the hub, and not fetched yet
-        refuse_no_decoder(folder, read_config(folder))
-        read_tokenizer(folder)
-
-
-def _look_at_reward(spec: str) -> None:
-    from plaudit.models.files import fetched
-    from plaudit.models.reward_model import check_reward_folder
-    from plaudit.rewards import FunctionReward
-
-    if spec.startswith("python:"):
-        FunctionReward.by_path(spec.removeprefix("python:"))
-    elif (folder := fetched(spec.removeprefix("reward:"), kind="reward model")) is not None:
-        check_reward_folder(folder, "stored")
-
-
 def say_what_is_asked(context: Any, step: Any, answers: int) -> None:
     """Before the first request, where the reward is a judge: each answer is a grading that somebody may pay for."""
     for part in step.rewards:
         if part.source == "judge":
             context.say(f"{answers:,} answers are graded by {part.path}, as the reward of {step.name}")
-
-
-def prompts_of(prompts: str | Path | Sequence[Prompt], limit: int) -> list[Prompt]:
-    if not isinstance(prompts, str | Path):
-        return list(prompts)[:limit]
-    from plaudit.data.readers.read import read
-
-    return read(prompts, kind="prompts", limit=limit).records
 
 
 def answerable(policy: Any, prompts: Sequence[Prompt], room: int, label: str) -> list[Prompt]:
@@ -221,6 +170,27 @@ def _answers(policy: Any, prompts: Sequence[Prompt], draw: ForecastDraw, context
     )
 
 
+def _start_of(graph: Graph) -> str:
+    """The step where RL with the run's reward began, which is what its KL is measured from."""
+    step = graph[str(graph.rewarded_by)]
+    return step.start if step.rewards and step.start is not None else graph.places["start"]
+
+
+def _forecast_look(folder: RunFolder, record: Mapping[str, Any], second: str | None) -> Look:
+    """A look at what a forecast needs of a run; UserError where the run has no reward, or holds no prompts out."""
+    config = validate(record["config"], f"{folder.path}/run.json")
+    graph = graph_of(config)
+    if graph.rewarded_by is None:
+        raise UserError(
+            f"{folder.path} has no reward to forecast with",
+            remedy="name one: plaudit audit --reward SPEC --policy MODEL --prompts FILE",
+        )
+    if config.evaluate is None:
+        raise no_prompts_out(folder)
+    policies = [_start_of(graph)]
+    return of_run(folder, config, policies, reward=graph.rewarded_by, second=second, splits=UNSEEN)
+
+
 def _forecast_of(
     folder: RunFolder,
     record: Mapping[str, Any],
@@ -239,20 +209,12 @@ def _forecast_of(
 
     config = validate(record["config"], f"{folder.path}/run.json")
     graph = graph_of(config)
-    if graph.rewarded_by is None:
-        raise UserError(
-            f"{folder.path} has no reward to forecast with",
-            remedy="name one: plaudit audit --reward SPEC --policy MODEL --prompts FILE",
-        )
-    if config.evaluate is None:
-        raise UserError(f"{folder.path} holds no prompts out: its recipe has no evaluation")
+    assert graph.rewarded_by is not None and config.evaluate is not None  # else it was refused
     context = context_of(folder, config)
     settings = config.evaluate
     draw = ForecastDraw(answers, settings.temperature, settings.max_new_tokens, config.seed)
     with pin_day(run_day(folder)), context.runtime.computing():
-        step = graph[graph.rewarded_by]
-        # Where RL began, which is what its KL is measured from.
-        start = step.start if step.rewards and step.start is not None else graph.places["start"]
+        step, start = graph[graph.rewarded_by], _start_of(graph)
         policy = context.load(start)
         asked = unseen_prompts(context, [policy], prompts, label="audit")
         say_what_is_asked(context, step, len(asked) * answers)

@@ -16,6 +16,7 @@ from plaudit.data.records import Prompt
 from plaudit.data.rendering.renderer import Renderer
 from plaudit.models.adapters import add_lora, has_adapter, merge, save_adapter
 from plaudit.models.cards import policy_card
+from plaudit.models.half_base import is_halved
 from plaudit.models.policy import Policy, load_policy, save_policy
 from plaudit.pipeline.datasets import Materials
 from plaudit.runs import RunFolder, Stage
@@ -91,11 +92,11 @@ class Context:
         return policy
 
     def source_of(self, step: str) -> Any:
-        """The policy section that the model of a step came from, through the steps it started from."""
+        """The policy section that the model of a step came from, through the steps it started from; or its backbone."""
         node = self.graph[step]
         while node.policy is None and node.start is not None:
             node = self.graph[node.start]
-        return node.policy
+        return node.policy or getattr(node.settings, "backbone", None)
 
     def lora(self, step: str) -> Any:
         """The adapters that the policy of a step is trained with, None for none."""
@@ -105,9 +106,11 @@ class Context:
     def load_start(self, step: Node) -> Policy:
         """The policy that a step starts from, with fresh adapters where the recipe asks for them."""
         assert step.start is not None
-        policy = self.load(step.start)
+        policy = load_policy(self.folder.stage(step.start).model)
         if lora := self.lora(step.name):
+            # Before the device: there a base in bfloat16 may fit where one in float32 does not.
             add_lora(policy.model, **lora.model_dump(), seed=self.seed)
+        policy.model.to(self.device)
         return policy
 
     def save(self, policy: Policy, stage: Stage, summary: str) -> None:
@@ -115,6 +118,8 @@ class Context:
         if self.mesh.is_main:
             if has_adapter(policy.model):
                 self.keep_adapter(policy.model, stage)
+                if is_halved(policy.model):
+                    policy.model.to("cpu")  # merged it is float32, for which the device may have no room
                 merge(policy.model)
             words = f"{summary}, run {self.config.name!r}, seed {self.seed}. Weights are float32."
             save_policy(policy, stage.model, policy_card(f"{self.config.name}@{stage.name}", words))

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from plaudit.config.sections import JudgeSpec
-from plaudit.data.records import Comparisons, Preference, Prompt
+from plaudit.data.records import Comparisons, Preference, Prompt, Response
 from plaudit.data.records.writers import write_jsonl
 from plaudit.errors import UserError, suggest
 from plaudit.evaluation.judge_gate import Calibration, calibrate, compares_pairs
@@ -232,11 +232,43 @@ def try_constitution(
 def read_answers(
     source: str | Path, *, limit: int | None = None, fields: Mapping[str, str] | None = None
 ) -> list[Item]:
-    """The prompts of a file with their answers, verdicts aside."""
+    """The prompts of a file with their answers, verdicts aside; nothing needs to say which answer is better."""
     from plaudit.data.readers.read import read
 
-    records = read(source, kind="preferences", limit=limit, fields=fields).records
+    try:
+        records = read(source, kind="preferences", limit=limit, fields=fields).records
+    except UserError:
+        if not (items := _unranked(source, limit, fields)):
+            raise
+        return items
     return [(r.prompt, r.responses) for r in records]
+
+
+def _unranked(source: str | Path, limit: int | None, fields: Mapping[str, str] | None) -> list[Item]:
+    """Prompts beside a list of answers; empty where the file holds something else."""
+    from plaudit.data.readers.read import read
+
+    column = (fields or {}).get("responses", "responses")
+    own = {field: name for field, name in (fields or {}).items() if field != "responses"}
+    try:
+        prompts = read(source, kind="prompts", limit=limit, fields=own or None).records
+    except UserError:
+        return []
+    several = [p for p in prompts if _are_texts(p.metadata.get(column))]
+    if several and len(several) < len(prompts):
+        raise UserError(
+            f"{source}: {len(prompts) - len(several)} of {len(prompts)} prompts have no two answers in {column!r}",
+            remedy="remove them, or write all answers to a prompt as a list of texts",
+        )
+    rest = [{k: v for k, v in p.metadata.items() if k != column} for p in several]
+    return [
+        (replace(p, metadata=more), tuple(map(Response, p.metadata[column])))
+        for p, more in zip(several, rest, strict=True)
+    ]
+
+
+def _are_texts(value: Any) -> bool:
+    return isinstance(value, list) and len(value) > 1 and all(isinstance(v, str) for v in value)
 
 
 def counts_of(records: Sequence[Preference]) -> dict[str, int]:

@@ -48,8 +48,8 @@ def preflight(
         _code(node, problems)
         for key, message, remedy in node.settings.faults() if isinstance(node.settings, Online) else ():
             problems.append(Problem(message, field=f"steps.{node.name}.{key}", remedy=remedy))
-        _rewards(node, problems)
-        _judges(context, node, problems)
+        look_at_rewards(node, problems)
+        look_at_judges(context, node, problems)
         check_data(context, node, problems)
         if (problem := check_suggested_kl(context, node)) is not None:
             problems.append(problem)
@@ -109,6 +109,11 @@ def _models(
 def _model(
     source: Pretrained, policy: bool, tell: Callable[[str], None] | None = None
 ) -> tuple[Any, Any] | None:
+    if source.revision is not None and locate(source.path).hub is None:
+        raise UserError(
+            f"revision {source.revision!r} is of a model on the hub, and {source.path} lies on this machine",
+            remedy="leave revision out",
+        )
     folder = fetched(source.path, source.revision)
     if folder is None:
         return None  # on the hub, and not fetched yet
@@ -155,7 +160,8 @@ def _code(node: Node, problems: list[Problem]) -> None:
         tried(problems, f"steps.{node.name}.algorithm", estimator, node.settings, PolicyGradient)
 
 
-def _rewards(node: Node, problems: list[Problem]) -> None:
+def look_at_rewards(node: Node, problems: list[Problem]) -> None:
+    """Functions and saved models that score for a step: what cannot be imported, or is no reward model."""
     for part in node.scorers:
         field = f"steps.{node.name}.{'keep_best' if part in node.asked else 'reward'}"
         if part.source == "function":
@@ -167,7 +173,7 @@ def _rewards(node: Node, problems: list[Problem]) -> None:
                 tried(problems, field, check_reward_folder, folder, normalization)
 
 
-def _judges(context: Context, node: Node, problems: list[Problem]) -> None:
+def look_at_judges(context: Context, node: Node, problems: list[Problem]) -> None:
     """Models that judge by themselves: what the folder of a policy, or of a reward model, has to hold."""
     for spec in judges_of(node):
         field = f"steps.{node.name}" if node.name in context.config.steps else node.name
@@ -251,7 +257,8 @@ def _memory(context: Context, node: Node, config: Any, problems: list[Problem]) 
             Problem(
                 f"{node.name} takes {wanted:.3g} GiB for weights, gradients and optimizer alone, and {stated}",
                 field="memory",
-                remedy="raise memory, train adapters (policy.lora), or take a smaller model",
+                remedy="raise memory, train adapters (policy.lora, of which base_dtype: bfloat16 takes the least), "
+                "or take a smaller model",
             )
         )
 

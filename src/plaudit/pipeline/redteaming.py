@@ -14,7 +14,8 @@ from plaudit.config import validate
 from plaudit.config.resolve import graph_of
 from plaudit.data.records import Message, Prompt, Response
 from plaudit.errors import UserError
-from plaudit.pipeline.auditing import answerable, looked_at, named_reward, say_what_is_asked, truth_of
+from plaudit.pipeline.auditing import answerable, named_reward, say_what_is_asked, truth_of
+from plaudit.pipeline.preflight_audit import UNSEEN, looked_at, of_run, prompts_of
 from plaudit.pipeline.run_record import run_day, run_of_steps
 from plaudit.registry import PROXY
 from plaudit.rewards import Sample, checked
@@ -61,9 +62,19 @@ def redteam_run(
             "nothing gives a second opinion of the answers", remedy="name another reward: --second SPEC"
         )
     target = Path(out) if out else folder.path / NAME
-    named = looked_at(prompts, limit, rewards={"second": second}, out=target)
-    context = context_of(folder, config)
     settings, end = config.evaluate, graph.places["end"]
+    look = of_run(
+        folder,
+        config,
+        [end],
+        reward=graph.rewarded_by,
+        second=second,
+        prompts=prompts,
+        limit=limit,
+        splits=UNSEEN,
+    )
+    looked_at(None, limit, rewards={"second": second}, out=target, also=[look])
+    context = context_of(folder, config)
     with pin_day(run_day(folder)), context.runtime.computing():
         policy = context.load(end)
         reward = run_reward(context, policy)
@@ -74,7 +85,7 @@ def redteam_run(
             asked = unseen_prompts(context, [policy], limit, label="red-team")
         else:
             room = settings.max_new_tokens if settings else 128
-            asked = answerable(policy, named, room, "red-team")
+            asked = answerable(policy, prompts_of(prompts, limit), room, "red-team")
         # At most: edits that were seen before are not scored again.
         say_what_is_asked(
             context, graph[graph.rewarded_by], len(asked) * (answers + rounds * KEPT * CHILDREN)
@@ -119,7 +130,7 @@ def redteam_reward(
     from plaudit.runs.locate import locate
 
     rewards = {"reward": reward, "second": second}
-    named = looked_at(prompts, limit, policy=policy, rewards=rewards, out=Path(out))
+    named = looked_at(prompts, limit, policy=policy, room=max_new_tokens, rewards=rewards, out=Path(out))
     loaded = load_policy(locate(policy).source)
     asked = answerable(loaded, named, max_new_tokens, "red-team")
     first, other = named_reward(reward, loaded), named_reward(second, loaded)

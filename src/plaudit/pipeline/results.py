@@ -15,8 +15,12 @@ def evaluate(run: str | Path) -> dict[str, Any]:
 
     Nothing is trained. UserError where a step is not done, or the recipe has no section ``evaluate``.
     """
-    summary: dict[str, Any] | None = runs.evaluate_only(run).read_json("summary.json")
-    if not summary:
+    folder = runs.evaluate_only(run)
+    summary: dict[str, Any] | None = folder.read_json("summary.json")
+    record = folder.record()
+    # A report writes a summary too, with no number of an evaluation in it.
+    evaluated = "steps" not in record or record["config"].get("evaluate") is not None
+    if not summary or not evaluated:
         raise UserError(
             f"{run} has no evaluation: its recipe has no section `evaluate`",
             remedy="add `evaluate: {}` to the recipe and run it again into the same folder",

@@ -15,7 +15,7 @@ from plaudit.data.rendering.template_date import pin_day
 from plaudit.errors import UserError, suggest, told_together
 from plaudit.pipeline.defaults import Filled, with_defaults
 from plaudit.pipeline.machine import computing
-from plaudit.pipeline.planning import check_functions, check_sources, make_plan
+from plaudit.pipeline.planning import check_functions, check_sources, make_plan, models_of
 from plaudit.pipeline.projects import frozen, removed_if_refused
 from plaudit.pipeline.run_record import ending, run_day, write_record
 from plaudit.pipeline.stages import ALL, Plan, execute, is_done, made_by_other_code
@@ -173,12 +173,21 @@ def _execute(
         if few := check_held_out(context):
             tell(few)
 
+    def todo() -> list[str]:
+        keys = plan.keys(folder)
+        return [name for name in graph.nodes if not is_done(folder, name, keys[name])]
+
     def before_step_0() -> None:
         from plaudit.pipeline.preflight import preflight
 
-        keys = plan.keys(folder)
-        todo = [name for name in graph.nodes if not is_done(folder, name, keys[name])]
-        preflight(context, todo, tell, planned=options.dry_run)
+        preflight(context, todo(), tell, planned=options.dry_run)
+
+    def dequantized() -> None:
+        from plaudit.models.files import dequantize
+
+        models = [spec for name in todo() for spec, kind in models_of(graph[name]) if kind == "policy"]
+        for spec in dict.fromkeys(models):
+            dequantize(spec)
 
     looks = [held_out, *([lambda: mesh.from_main(before_step_0)] if options.only is None else [])]
     told_together(f"recipe {config.name!r} cannot run", *looks)
@@ -190,6 +199,8 @@ def _execute(
         if mesh.is_main:
             describe(plan, context, resolved, console)
         return folder
+    # Weights take minutes, so only now that nothing is known to be wrong; in one rank, not in all.
+    mesh.from_main(dequantized)
     made_by = plan.codes(resolved["versions"])
     if mesh.is_main:
         other = made_by_other_code(plan, folder, made_by)

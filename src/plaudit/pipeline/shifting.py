@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,7 @@ from plaudit.config import validate
 from plaudit.config.graph import Graph
 from plaudit.config.resolve import graph_of
 from plaudit.errors import UserError
+from plaudit.pipeline.preflight_audit import Look, no_prompts_out, of_run
 from plaudit.registry import DETECTORS
 from plaudit.runs import RunFolder
 
@@ -21,12 +23,23 @@ ANSWERS, PROMPTS = 4, 100
 RECORDS = 2000  # rankings of the training set
 
 
+def shift_look(folder: RunFolder, record: Mapping[str, Any]) -> Look:
+    """A look at what the shift needs of a run: UserError where it has no reward model of its own, or no prompts."""
+    config = validate(record["config"], f"{folder.path}/run.json")
+    graph = graph_of(config)
+    source = _reward_step(folder, graph)
+    if config.evaluate is None:
+        raise no_prompts_out(folder)
+    policies = list(dict.fromkeys((graph.places["start"], graph.places["end"])))
+    return of_run(folder, config, policies, reward=source, second=None, splits=("test",), trained_on=True)
+
+
 def shift_of(folder: RunFolder, *, answers: int = ANSWERS, prompts: int = PROMPTS) -> dict[str, Any]:
     """How far start and end are from the reward model's training answers (``audit.shift``), with where it came from.
 
     ``across`` holds the detectors that need several answers to a prompt, such as those of lost diversity. The truth is
     gold or the run's proxy judge. UserError where the run trained no reward model or holds no prompts
-    out.
+    out (``shift_look``).
     """
     from plaudit.data.rendering.template_date import pin_day
     from plaudit.methods.lengths import bounded
@@ -44,8 +57,7 @@ def shift_of(folder: RunFolder, *, answers: int = ANSWERS, prompts: int = PROMPT
     config = validate(folder.record("config")["config"], f"{folder.path}/run.json")
     graph = graph_of(config)
     source = _reward_step(folder, graph)
-    if config.evaluate is None:
-        raise UserError(f"{folder.path} holds no prompts out: its recipe has no evaluation")
+    assert config.evaluate is not None  # else it was refused
     settings, context = config.evaluate, context_of(folder, config)
     steps = list(dict.fromkeys((graph.places["start"], graph.places["end"])))
     with pin_day(run_day(folder)), context.runtime.computing():

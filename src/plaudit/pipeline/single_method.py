@@ -14,6 +14,7 @@ from plaudit.errors import UserError
 from plaudit.pipeline.run import execute_config, recipe_path
 from plaudit.registry import METHODS, STEPS, Method
 from plaudit.runs import RunFolder
+from plaudit.runs.locate import locate
 
 REWARDS = ("reward", "reward_model", "reward_function", "rewards")
 
@@ -126,6 +127,8 @@ def method_config(
     }
     for override in overrides:
         apply_override(raw, _of_step(method, name, override))
+    if name == "reward" and _names_encoder(model):
+        raw["steps"][name].setdefault("backbone", raw["policy"])
     if method.rewarded and not any(raw["steps"][name].get(key) for key in REWARDS):
         raise UserError(
             f"`plaudit {method.verb} DATA` needs a reward",
@@ -133,6 +136,20 @@ def method_config(
         )
     made: Config = validate(raw, f"plaudit {method.verb}")
     return made
+
+
+def _names_encoder(model: str | Path) -> bool:
+    """Whether the model is an encoder, from which a reward model starts though no policy does."""
+    from plaudit.models.files import fetched, is_encoder, read_architecture
+
+    try:
+        found = locate(model)
+        folder = fetched(model) if found.hub else found.folder
+        if folder is None or not (folder / "config.json").is_file():
+            return False
+        return is_encoder(read_architecture(folder))
+    except UserError:
+        return False  # said with all else that is wrong, before any work
 
 
 def _reward(given: str) -> str:

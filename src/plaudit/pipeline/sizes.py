@@ -46,7 +46,14 @@ def fixed_bytes_of(config: Any, work: Work, lora: Lora | None) -> float:
     if lora is None:
         return size * (WEIGHT * (work.trained + work.frozen) + TRAINING * work.trained)
     own = (WEIGHT + TRAINING) * adapter_parameters(config, lora) * work.trained
-    return size * WEIGHT * (work.trained + work.frozen - work.references) + own
+    return base_bytes(config, lora) * (work.trained + work.frozen - work.references) + own
+
+
+def base_bytes(config: Any, lora: Lora) -> float:
+    """The weights of one model with adapters; in bfloat16 all but its embeddings and output head take half."""
+    size = parameters_in(config)
+    halved = computed_in(config, size, 0.0) if lora.base_dtype == "bfloat16" else 0.0
+    return WEIGHT * size - WEIGHT / 2 * halved
 
 
 def computed_in(config: Any, parameters: float, share: float) -> float:

@@ -141,6 +141,8 @@ def locate(spec: str | Path, kind: str = "policy") -> Located:
     UserError that names the choices where there is none. Nothing is downloaded and no weight is read.
     """
     text = os.path.expanduser(str(spec))  # noqa: PTH111 (Path raises for an unknown user)
+    if not text.strip():  # of a shell's variable that is not set; as a path it would be the current folder
+        raise UserError("the name of a model is empty", remedy=f"name {FORMS}")
     if text.startswith(PREFIX):
         return Located(packaged_model(text))
     path, step = _parted(text)

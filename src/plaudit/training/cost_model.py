@@ -16,6 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 from transformers import AutoModel, AutoModelForCausalLM, LlamaConfig
+from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING
 
 from plaudit.config import PolicySource, Scratch
 from plaudit.data.tokens.batching import collate
@@ -23,7 +24,7 @@ from plaudit.data.tokens.item import Segment, TokenItem
 from plaudit.models.adapters import add_lora, has_adapter
 from plaudit.models.architectures import backbone
 from plaudit.models.encoder import encode
-from plaudit.models.files import fetched, read_architecture
+from plaudit.models.files import fetched, is_encoder, read_architecture
 from plaudit.models.fused_decoder import supports_fused
 from plaudit.runtime import LayoutKind, Precision, compute_config, use_compute
 
@@ -72,11 +73,13 @@ def config_of(source: PolicySource) -> Any | None:
 
 
 def parameters_of(config: Any) -> int:
-    """How many parameters a causal language model of this config has, without making one; counted once a config."""
+    """How many parameters a model of this config has, without making one; counted once a config."""
     key = f"{type(config)} {config.to_dict()}"
     if key not in _COUNTED:
+        decodes = type(config) in MODEL_FOR_CAUSAL_LM_MAPPING and not is_encoder(config)
+        auto = AutoModelForCausalLM if decodes else AutoModel
         with torch.device("meta"):
-            model = AutoModelForCausalLM.from_config(config)
+            model = auto.from_config(config)
         _COUNTED[key] = sum(p.numel() for p in model.parameters())
     return _COUNTED[key]
 

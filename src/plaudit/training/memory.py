@@ -2,7 +2,8 @@
 
     bytes = 16 · trained weights + 4 · frozen weights + budget · (layers · kept per layer + rest) + logits
 
-AdamW in fp32 holds four numbers of four bytes for a trained weight: itself, its gradient, and two moments.
+AdamW in fp32 holds four numbers of four bytes for a trained weight: itself, its gradient, and two moments. Frozen
+matrices below adapters take 2 bytes where the recipe keeps them in bfloat16.
 """
 
 from __future__ import annotations
@@ -112,7 +113,11 @@ def choose(
 
 def fixed_bytes(modules: Iterable[nn.Module]) -> float:
     """Weights, and gradients and moments of those that are trained, each once however often it is held."""
-    sizes = {id(p): (16.0 if p.requires_grad else 4.0) * p.numel() for m in modules for p in m.parameters()}
+    sizes = {
+        id(p): (16.0 if p.requires_grad else p.element_size()) * p.numel()
+        for m in modules
+        for p in m.parameters()
+    }
     return sum(sizes.values())
 
 

@@ -118,7 +118,11 @@ def _of_recipe(source: str | Path, overrides: Sequence[str]) -> tuple[list[_Sour
         for s in getattr(config.data, role)
     ]
     if not sources:
-        raise UserError(f"{source} names no data files", remedy="the pocket world generates its data")
+        if config.world is not None:
+            remedy = "its world makes its data; `plaudit run RECIPE --dry-run` shows the plan"
+        else:
+            remedy = "name some, such as data: {preferences: FILE}, or check a file by itself"
+        raise UserError(f"{source} names no data files", remedy=remedy)
     settings = {k: getattr(config.data, k) for k in ("max_length", "max_prompt_length", "train_on")}
     return sources, settings, config.data.max_dropped
 

@@ -74,10 +74,10 @@ def pretrain(context: Context, step: Node, stage: Stage) -> Mapping[str, Any]:
         policy, texts = _built(context, source)
     else:
         policy = load_policy(source.path, revision=source.revision, chat_template=source.chat_template)
-        policy.model.to(context.device)
         texts = list(context.materials.records("corpus")[0])
         if source.lora and texts:
             add_lora(policy.model, **source.lora.model_dump(), seed=context.seed)
+        policy.model.to(context.device)
     outcome: dict[str, Any] = {"parameters": _parameters(policy.model), "vocabulary": len(policy.tokenizer)}
     if texts:
         renderer = bounded(context.renderer(policy.tokenizer), policy.model)
@@ -159,8 +159,6 @@ def online(context: Context, step: Node, stage: Stage) -> Mapping[str, Any]:
     else:
         if isinstance(settings, Ppo):
             shared["critic"] = new_critic(context, step, policy)
-            if lora := context.lora(step.name):
-                add_lora(shared["critic"].backbone, **lora.model_dump(), seed=context.seed)
         demonstrations = context.materials.records("demonstrations")[0] if settings.ptx_coefficient else ()
         result = run(
             policy,

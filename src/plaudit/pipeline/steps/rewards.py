@@ -14,6 +14,7 @@ from plaudit.methods import train
 from plaudit.methods.preference_batch import preferred_answers
 from plaudit.models.adapters import add_lora, has_adapter
 from plaudit.models.cards import card_of_reward
+from plaudit.models.half_base import is_halved
 from plaudit.models.policy import build_policy
 from plaudit.models.reward_model import RewardModel, load_reward_model, save_reward_model
 from plaudit.pipeline.context import Context
@@ -136,6 +137,8 @@ def _save(context: Context, model: RewardModel, stage: Stage, summary: str) -> N
         name = stage.name if stage.name in context.graph.nodes else f"{stage.path.parent.name}-{stage.name}"
         if has_adapter(model.backbone) and stage.name in context.graph.nodes:
             context.keep_adapter(model.backbone, stage)
+        if is_halved(model.backbone):
+            model.to("cpu")  # merged it is float32, for which the device may have no room
         words = f"{summary}, run {context.config.name!r}. Weights are float32."
         save_reward_model(model, stage.model, card_of_reward(model, f"{context.config.name}@{name}", words))
     context.mesh.barrier()

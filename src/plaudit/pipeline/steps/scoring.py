@@ -13,7 +13,9 @@ from plaudit.errors import UserError
 from plaudit.judges.judge_reward import JudgeReward
 from plaudit.judges.language import LanguageJudge
 from plaudit.methods.shaping import is_shaped
+from plaudit.models.adapters import add_lora
 from plaudit.models.critic import Critic, fits_critic
+from plaudit.models.half_base import halve, is_halved
 from plaudit.models.policy import Policy
 from plaudit.models.reward_model import load_reward_model
 from plaudit.models.tokenizers import same_tokenizer
@@ -120,9 +122,12 @@ def saved_reward(
 def _model(
     runtime: Runtime, policy: Policy, path: str | Path, normalisation: Any, token_budget: int | None = None
 ) -> ModelReward:
-    model = load_reward_model(path).to(runtime.device)
+    model = load_reward_model(path)
+    if is_halved(policy.model):
+        model.requires_grad_(False)
+        halve(model.backbone)
     return ModelReward(
-        model,
+        model.to(runtime.device),
         same_tokenizer=same_tokenizer(model.tokenizer, policy.tokenizer),
         normalisation=normalisation,
         token_budget=token_budget or ENOUGH,
@@ -131,22 +136,29 @@ def _model(
 
 
 def new_critic(context: Context, step: Node, policy: Policy) -> Critic:
-    """From the first reward model that is causal with the policy's tokenizer, else a head on the policy."""
+    """From the first reward model that is causal with the policy's tokenizer, else a head on the policy; with the
+    adapters that the recipe asks for."""
+    critic = _whole_critic(context, step, policy)
+    if lora := context.lora(step.name):
+        add_lora(critic.backbone, **lora.model_dump(), seed=context.seed)
+    return critic.to(context.device)
+
+
+def _whole_critic(context: Context, step: Node, policy: Policy) -> Critic:
     settings = step.settings
     models = [part for part in step.rewards if part.source in ("step", "model")]
     # What shaping makes of a score has a unit that no reward model foresees.
     if settings.critic != "policy" and models and not is_shaped(settings):
         first = models[0]
         path = context.reward_folders(str(first.path))[0] if first.source == "step" else str(first.path)
-        model = load_reward_model(path).to(context.device)
+        model = load_reward_model(path)
         if fits_critic(model) and same_tokenizer(model.tokenizer, policy.tokenizer):
             normalized = settings.normalisation == "stored"
-            critic = Critic.from_reward_model(model, normalized=normalized, weight=first.weight)
-            return critic.to(context.device)
+            return Critic.from_reward_model(model, normalized=normalized, weight=first.weight)
         if settings.critic == "reward":
             raise UserError(
                 f"{step.name}.critic: reward needs a causal reward model (pooling last, not length-normalized) with "
                 "the policy's tokenizer",
                 remedy=f"use {step.name}.critic: policy",
             )
-    return Critic.from_policy(policy).to(context.device)
+    return Critic.from_policy(policy)
