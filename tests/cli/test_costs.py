@@ -54,11 +54,14 @@ def test_advise_counts_the_iterations_of_the_recipe_that_it_writes():
 
 def test_memory_is_named_where_it_is_memory_that_leaves_no_method(capsys):
     with pytest.raises(
-        UserError, match=r"24 GiB of memory are too few for 7 billion.*26\.\d GiB with adapters"
+        UserError,
+        match=r"12 GiB of memory are too few for 7 billion.*15\.\d GiB with adapters on a base in bf",
     ):
-        advise(Situation({"pairs"}, memory=24, parameters=7e9))
-    assert run("advise", "--have", "pairs", "--parameters", "7B", "--memory", "24") == 2
+        advise(Situation({"pairs"}, memory=12, parameters=7e9))
+    assert run("advise", "--have", "pairs", "--parameters", "7B", "--memory", "12") == 2
     assert "a device with more memory" in capsys.readouterr().err
+    assert run("advise", "--have", "pairs", "--parameters", "7B", "--memory", "24") == 0
+    assert "on a base in bfloat16; loading and saving take 26.1 GiB of main memory" in capsys.readouterr().out
 
 
 def test_eight_billion_parameters_are_answered_from_the_config_alone(tmp_path, capsys):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,6 +14,8 @@ from plaudit.runs.locate import Located, is_run, locate, step_names
 
 if TYPE_CHECKING:
     from plaudit.runtime import Runtime
+
+logger = logging.getLogger(__name__)
 
 CUT = " …"  # behind an answer that the length limit ended
 
@@ -32,6 +35,7 @@ class LocalChatModel:
         self.positions: int | None = getattr(policy.model.config, "max_position_embeddings", None)
         self.renderer = Renderer(policy.tokenizer, max_length=self.positions)
         self.sampler = NativeSampler(policy)
+        self._said: set[str] = set()
 
     def answer(
         self,
@@ -61,6 +65,11 @@ class LocalChatModel:
         """Half of the model's positions stay for the conversation."""
         return min(max_new_tokens, self.positions // 2) if self.positions else max_new_tokens
 
+    def _say_once(self, what: str) -> None:
+        if what not in self._said:
+            self._said.add(what)
+            logger.warning("%s: %s", self.name, what)
+
     def draw(
         self,
         conversations: Sequence[Sequence[Message]],
@@ -74,7 +83,14 @@ class LocalChatModel:
         """n answers to each conversation, and whether each is finished; they are independent of one another."""
         from plaudit.rollout.protocol import Request, SamplingSettings
 
-        max_new_tokens = self._room(max_new_tokens)
+        asked, max_new_tokens = max_new_tokens, self._room(max_new_tokens)
+        if max_new_tokens < asked:
+            self._say_once(
+                f"answers have at most {max_new_tokens} tokens instead of {asked}: half of the model's "
+                f"{self.positions} positions stay for the conversation"
+            )
+        if any(len(c) > 1 and self.renderer.loses_turns(c, room=max_new_tokens) for c in conversations):
+            self._say_once("a conversation is too long for the model: its oldest turns are left out")
         requests = [
             Request(self.renderer.prompt(c, room=max_new_tokens), key=content_id(c), n=n)
             for c in conversations

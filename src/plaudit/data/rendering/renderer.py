@@ -77,6 +77,13 @@ class Renderer:
             raise UserError(f"the prompt cannot be rendered: {drop.reason}", remedy=room_left) from drop
         return ids
 
+    def loses_turns(self, messages: Sequence[Message], *, room: int = 0) -> bool:
+        """Whether ``prompt`` leaves out the oldest turns of a conversation, so that the rest fits."""
+        try:
+            return len(self._fit(messages, room)[1]) < len(messages)
+        except Dropped:
+            return False
+
     def prompts(self, records: Iterable[Prompt], *, room: int = 0) -> tuple[list[Prompt], list[np.ndarray]]:
         """The prompts that leave ``room`` tokens for an answer, and their ids; others are dropped and counted."""
         kept: list[Prompt] = []
