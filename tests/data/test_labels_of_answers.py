@@ -42,6 +42,13 @@ def test_other_lists_beside_answers_are_read_as_before(jsonl):
     assert "steps of a solution" in steps.unreadable[0].message
 
 
+def test_more_or_fewer_labels_than_answers_are_an_error_at_their_row(jsonl):
+    made = rows("responses", {"labels": [True, False]})
+    made[2]["labels"] = [True]
+    (problem,) = scan(jsonl(*made)).report.unreadable
+    assert (problem.line, problem.field) == (3, "labels") and problem.message == "1 labels of 2 answers"
+
+
 def rated(jsonl, *ratings, **more):
     cells = [{"prompt": f"Ask {i}?", "response": "Yes.", "rating": r, **more} for i, r in enumerate(ratings)]
     return scan(jsonl(*cells))

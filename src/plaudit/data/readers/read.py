@@ -119,7 +119,7 @@ def scan(
     stream = (
         made
         for row in unstacked(rows(path, report.refuse, by_line=kind == "prompts"))
-        for made in _as_objects(row, kind)
+        for made in _as_objects(row, kind, report)
     )
     head = list(islice(stream, HEAD))
     if not head and not report.unreadable:
@@ -251,7 +251,7 @@ def _stem(path: str | Path) -> str:
     return Path(path).name.partition(".")[0]
 
 
-def _as_objects(row: DataRow, kind: str | None) -> list[DataRow]:
+def _as_objects(row: DataRow, kind: str | None, report: ReadReport) -> list[DataRow]:
     """A row as objects: a plain text as an object, a row of an annotation tool as the rows inside it."""
     values = row.values
     if kind == "prompts" and isinstance(values, dict) and set(values) == {"text"}:
@@ -259,7 +259,13 @@ def _as_objects(row: DataRow, kind: str | None) -> list[DataRow]:
     if isinstance(values, dict):
         found = unwrapped(values)
         # As prompts, several answers are one row.
-        found = found if kind == "prompts" else [made for inner in found for made in split_by_label(inner)]
+        try:
+            found = (
+                found if kind == "prompts" else [made for inner in found for made in split_by_label(inner)]
+            )
+        except Fault as fault:
+            report.refuse(fault.message, line=row.line, field=fault.field, remedy=fault.remedy)
+            return []
         return [replace(row, values=made) for made in found]
     if isinstance(values, str):
         return [replace(row, values={"prompt" if kind == "prompts" else "text": values})]
