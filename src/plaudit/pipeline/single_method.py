@@ -127,7 +127,7 @@ def method_config(
     }
     for override in overrides:
         apply_override(raw, _of_step(method, name, override))
-    if name == "reward" and _names_encoder(model):
+    if "reward model" in method.gives and _names_encoder(model):
         raw["steps"][name].setdefault("backbone", raw["policy"])
     if method.rewarded and not any(raw["steps"][name].get(key) for key in REWARDS):
         raise UserError(
