@@ -21,11 +21,12 @@ from pathlib import Path
 from typing import Any
 
 import audit_studies
+import bar_study
 from studies import STUDIES, Row
 
 from plaudit.intervals import LEVEL, t_quantile
 
-STUDIES |= audit_studies.STUDIES
+STUDIES |= audit_studies.STUDIES | bar_study.STUDIES
 HERE = Path(__file__).parent
 FOLDER = HERE / ".work" / "studies"
 
